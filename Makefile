@@ -1,0 +1,50 @@
+# Everything a developer types. Needs GNU make and Python 3.11 or newer; the rest goes into .venv.
+PYTHON ?= python3
+PYTEST_JOBS ?= 2
+# where the benchmark tables lie
+DATA ?= benchmarks/data
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: install demo test fast check format bench golden clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "vaecli needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+		echo "Name another one: make install PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,remote]'
+	touch $@
+
+demo: install  ## the README's walk, on sample_data
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash sample_data/demo.sh
+
+test: install
+	$(BIN)/python -m pytest -n $(PYTEST_JOBS)
+
+fast: install  ## the tests that answer while you think
+	$(BIN)/python -m pytest -n $(PYTEST_JOBS) -m 'not slow and not s3'
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install  ## quality, speed and memory beside peers; results are kept in benchmarks/results
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/adbench.py --data $(DATA)
+	$(BIN)/python benchmarks/mixed.py --data $(DATA)
+
+golden: install  ## a bundle of today's format for tests/golden; old ones are never touched
+	$(BIN)/python tests/golden/make.py
+
+clean:
+	rm -rf build dist demo *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

@@ -1,0 +1,99 @@
+"""Rebuild the sample tables, byte for byte, from the public packages they come from.
+
+    pip download --no-deps river==0.26.1 Orange3==3.40.0
+    python sample_data/make.py --river river-0.26.1-*.whl --orange3 orange3-3.40.0-*.whl
+
+Each argument is a wheel or a folder with the unpacked package; without it the installed package is
+used. Standard library only. The split is drawn with Python's own generator, whose shuffle is the same
+on every machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import gzip
+import importlib.util
+import io
+import random
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+SEED = 0
+
+SHUTTLE = "river/datasets/shuttle.csv.gz"
+CARS = "Orange/tests/datasets/imports-85.tab"
+TELL_TALES = ("fuel-type", "fuel-system")  # the first is the label itself, the second gives it away
+
+Row = dict[str, str]
+
+
+def main() -> None:
+    """Write every table of this folder."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--river", type=Path, help="wheel or folder of river")
+    parser.add_argument("--orange3", type=Path, help="wheel or folder of Orange3")
+    parser.add_argument("--out", type=Path, default=HERE, help="folder to write to (default: this one)")
+    options = parser.parse_args()
+    make_shuttle(packaged(SHUTTLE, options.river), options.out / "shuttle")
+    make_cars(packaged(CARS, options.orange3), options.out / "cars")
+
+
+def packaged(member: str, place: Path | None) -> bytes:
+    """A file of a package, from its wheel, its folder, or where it is installed."""
+    if place is None:
+        package = member.split("/")[0]
+        found = importlib.util.find_spec(package)
+        if found is None or found.origin is None:
+            raise SystemExit(f"{package} is not installed; give its wheel (see --help).")
+        return (Path(found.origin).parent.parent / member).read_bytes()
+    if place.is_dir():
+        return (place / member).read_bytes()
+    with zipfile.ZipFile(place) as wheel:
+        return wheel.read(member)
+
+
+def make_shuttle(packed: bytes, folder: Path) -> None:
+    """Half of the normal rows to fit; the other half and every anomaly, shuffled, to score."""
+    rows = list(csv.DictReader(io.StringIO(gzip.decompress(packed).decode("ascii"))))
+    renamed = [{f"sensor_{j}": row[f"f{j}"] for j in range(1, 10)} | {"label": row["anomaly"]} for row in rows]
+    split(renamed, share_to_fit=0.5, folder=folder)
+
+
+def make_cars(packed: bytes, folder: Path) -> None:
+    """Three fifths of the petrol cars to fit; the other petrol cars and every diesel, shuffled, to score."""
+    lines = packed.decode("ascii").splitlines()
+    of_values = [lines[0], *lines[3:]]  # the two lines between them are Orange's types and roles
+    rows = []
+    for row in csv.DictReader(of_values, delimiter="\t"):
+        cleaned = {name.strip(): value.strip() for name, value in row.items()}
+        kept = {name: value for name, value in cleaned.items() if name not in TELL_TALES}
+        rows.append(kept | {"label": str(int(cleaned["fuel-type"] == "diesel"))})
+    split(rows, share_to_fit=0.6, folder=folder)
+
+
+def split(rows: list[Row], share_to_fit: float, folder: Path) -> None:
+    """Write normal.csv (a share of the normal rows, no label) and mixed.csv (all others, labelled)."""
+    draw = random.Random(SEED)
+    normal = [row for row in rows if row["label"] == "0"]
+    draw.shuffle(normal)
+    n_fit = round(share_to_fit * len(normal))
+    mixed = normal[n_fit:] + [row for row in rows if row["label"] == "1"]
+    draw.shuffle(mixed)
+    columns = list(rows[0])
+    folder.mkdir(parents=True, exist_ok=True)
+    write(folder / "normal.csv", normal[:n_fit], [name for name in columns if name != "label"])
+    write(folder / "mixed.csv", mixed, columns)
+
+
+def write(path: Path, rows: list[Row], columns: list[str]) -> None:
+    """A plain CSV file with Unix line ends."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""A command line in this process, and workflows that only pretend."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from vaecli.cli.app import main
+from vaecli.results import ColumnSummary, FitSummary, FlaggedRow, InspectSummary, ScoreSummary
+
+COLUMNS = (
+    ColumnSummary("temp", "numeric", "feature", minimum=-1.5, maximum=99.0),
+    ColumnSummary("site", "categorical", "feature", categories=("north", "south")),
+    ColumnSummary("UDI", "numeric", "key", "every value is different"),
+)
+FIT = FitSummary(
+    bundle="model.vae",
+    n_rows=1200,
+    n_labelled_out=3,
+    columns=COLUMNS,
+    n_members=5,
+    n_steps=600,
+    validation_elbo=-4.1,
+    validation_kl=1.5,
+    baseline_log_prob=-7.3,
+    threshold=0.99,
+    score_kind="elbo",
+    min_score=12.0,
+    n_calibration_rows=1200,
+    finest_level=0.999,
+    warnings=(),
+    seconds=4.2,
+)
+SCORE = ScoreSummary(
+    output="new.scored.csv",
+    bundle="model.vae",
+    rows=1000,
+    anomalies=20,
+    unscored=0,
+    novel_cells=0,
+    score_kind="elbo",
+    threshold=0.99,
+    min_score=12.0,
+    uses_tail_model=False,
+    worst=(FlaggedRow(17, 81.0, 0.001, "temp:40.0;site:9.5"),),
+    warnings=(),
+    seconds=0.4,
+)
+INSPECT = InspectSummary(
+    bundle="model.vae",
+    size_bytes=123_456,
+    format=1,
+    vaecli_version="0.1.0",
+    created_utc="2026-11-22T20:00:00Z",
+    schema_fingerprint="ab" * 32,
+    columns=COLUMNS,
+    config={"train": {"seed": 0}},
+    calibration={"n_rows": 1200},
+    digests={"weights": "cd" * 32},
+    fit={"validation_elbo": -4.1},
+)
+
+
+@dataclass
+class Pretence:
+    """What the pretended workflows answer, and how they were called."""
+
+    answers: dict[str, Any] = field(default_factory=lambda: {"fit": FIT, "score": SCORE, "inspect": INSPECT})
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
+
+    def verb(self, name: str) -> Callable[..., Any]:
+        def pretend(*arguments: Any, **named: Any) -> Any:
+            self.calls.append((arguments, named))
+            answer = self.answers[name]
+            if isinstance(answer, BaseException):
+                raise answer
+            return answer() if callable(answer) else answer
+
+        return pretend
+
+
+@pytest.fixture
+def workflows(monkeypatch: pytest.MonkeyPatch) -> Pretence:
+    """Workflows that answer at once with a summary, or raise what they are told to."""
+    pretence = Pretence()
+    for name in pretence.answers:
+        module = ModuleType(f"vaecli.workflows.{name}")
+        setattr(module, name, pretence.verb(name))
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    return pretence
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests."""
+    for name in ("MODEL", "PRESET", "SCORE_KIND", "SEED", "DEVICE", "MAX_EPOCHS", "TIME_BUDGET", "THRESHOLD"):
+        monkeypatch.delenv(f"VAECLI_{name}", raising=False)
+    for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command line left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run one command line: `run("score", "a.csv")`."""
+
+    def run_words(*words: str) -> Done:
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        captured = capsys.readouterr()
+        return Done(int(left.value.code or 0), captured.out, captured.err)
+
+    return run_words

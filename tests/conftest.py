@@ -1,0 +1,64 @@
+"""Tables and bundles that many tests share; every fit here takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vaecli
+
+QUICK = {"train.max_steps": 120, "model.n_hidden": 16, "model.n_latent": 3, "model.n_exemplars": 50}
+
+
+def sensor_table(n_rows: int, seed: int) -> pd.DataFrame:
+    """Rows of a small machine: three numbers that move together, a switch, a mode, gaps in one column."""
+    rng = np.random.default_rng(seed)
+    load = rng.normal(size=n_rows)
+    frame = pd.DataFrame(
+        {
+            "pressure": 5 + load + 0.1 * rng.normal(size=n_rows),
+            "flow": 100 + 20 * load + 3 * rng.normal(size=n_rows),
+            "temperature": 60 + 4 * rng.normal(size=n_rows),
+            "pump_on": np.where(load > -1, "yes", "no"),
+            "mode": rng.choice(["eco", "normal", "boost"], n_rows, p=[0.3, 0.6, 0.1]),
+        }
+    )
+    frame.loc[rng.random(n_rows) < 0.1, "temperature"] = np.nan
+    return frame
+
+
+@pytest.fixture(scope="session")
+def normal_table() -> pd.DataFrame:
+    """600 normal rows."""
+    return sensor_table(600, seed=0)
+
+
+@pytest.fixture(scope="session")
+def fresh_table() -> pd.DataFrame:
+    """500 more rows of the same machine."""
+    return sensor_table(500, seed=1)
+
+
+@pytest.fixture(scope="session")
+def model(normal_table: pd.DataFrame) -> vaecli.Model:
+    """A model of the normal rows, fitted in about two seconds."""
+    return vaecli.fit(normal_table, **QUICK)
+
+
+@pytest.fixture(scope="session")
+def bundle(model: vaecli.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """That model as a file. Tests must not change it."""
+    path = tmp_path_factory.mktemp("bundle") / "model.vae"
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def normal_csv(normal_table: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The normal rows as CSV. Tests must not change it."""
+    path = tmp_path_factory.mktemp("tables") / "normal.csv"
+    normal_table.to_csv(path, index=False)
+    return path

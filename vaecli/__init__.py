@@ -1,0 +1,36 @@
+"""vaecli: anomaly detection on tables with a variational autoencoder.
+
+    import vaecli
+    model = vaecli.fit("normal.parquet")
+    flagged = vaecli.load("model.vae").score(frame)
+
+Importing this package imports nothing heavy: every public name is loaded when first used (PEP 562).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Model": "vaecli.api",
+    "Schema": "vaecli.schema",
+    "VaecliError": "vaecli.errors",
+    "fit": "vaecli.api",
+    "load": "vaecli.api",
+    "score": "vaecli.api",
+}
+
+__all__ = ["Model", "Schema", "VaecliError", "__version__", "fit", "load", "score"]  # noqa: F822 (lazy)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'vaecli' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

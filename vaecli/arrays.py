@@ -1,0 +1,42 @@
+"""One definition of the maths for NumPy and torch: the functions of `network` and `likelihoods` take either.
+
+They use only what the two share under one name and with positional axes (`matmul`, `exp`, `log`,
+`log1p`, `where`, `clip`, `amax`, `concatenate`, `.sum(axis)`, `.mean(axis)`), so training and scoring run
+the same lines. torch is never imported here: an array that is no NumPy array brought torch along.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+Array = Any  # np.ndarray or torch.Tensor; shapes are in the docstrings
+
+
+def namespace(array: Array) -> Any:
+    """The module whose functions work on `array`: numpy or torch."""
+    return np if isinstance(array, np.ndarray | np.generic) else sys.modules["torch"]
+
+
+def log_sum_exp(values: Array, axis: int) -> Array:
+    """log Σ exp along one axis, safe from overflow."""
+    xp = namespace(values)
+    largest = xp.amax(values, axis)
+    shifted = values - (largest[None] if axis == 0 else largest[..., None])
+    return largest + xp.log(xp.exp(shifted).sum(axis))
+
+
+def softplus(values: Array) -> Array:
+    """log(1 + exp(v)), safe from overflow."""
+    xp = namespace(values)
+    return xp.clip(values, 0.0, None) + xp.log1p(xp.exp(-xp.abs(values)))
+
+
+def like(constant: np.ndarray, reference: Array) -> Array:
+    """`constant` as the kind of array that `reference` is, on its device and of its precision."""
+    if isinstance(reference, np.ndarray | np.generic):
+        return constant.astype(reference.dtype, copy=False) if constant.dtype.kind == "f" else constant
+    made = namespace(reference).as_tensor(constant, device=reference.device)
+    return made.to(reference.dtype) if made.is_floating_point() else made

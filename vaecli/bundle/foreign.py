@@ -1,0 +1,52 @@
+"""What a file that is no bundle seems to be, from its first bytes, for the person who named it by mistake."""
+
+from __future__ import annotations
+
+from vaecli.bundle.manifest import MANIFEST
+
+_LOOKS = (
+    *((b"\x80" + bytes([protocol]), "a pickle, which vaecli never opens") for protocol in range(2, 6)),
+    (b"PAR1", "a Parquet table"),
+    (b"ARROW1", "an Arrow table"),
+    (b"\x1f\x8b", "a gzip file"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"SQLite format 3", "a SQLite database"),
+    (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"),
+    (b"PK\x05\x06", "an empty ZIP archive"),
+)
+_ZIP_LOOKS = (
+    ("data.pkl", "a PyTorch file, which holds a pickle that vaecli never opens"),
+    (".npy", "a NumPy archive"),
+    ("[Content_Types].xml", "an Office document"),
+)
+
+
+def looks_like(head: bytes) -> str:
+    """What a file that is no bundle seems to be; empty for the beginning of a bundle."""
+    if head.startswith(b"PK\x03\x04"):
+        name = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
+        if MANIFEST.startswith(name):  # a part of the name: cut short, which is said later
+            return ""
+        return next((words for end, words in _ZIP_LOOKS if name.endswith(end)), f"a ZIP archive of {name[:80]!r}")
+    for magic, words in _LOOKS:
+        if head.startswith(magic):
+            return words
+    if len(head) >= 9 and head[8:9] == b"{":
+        return "bare safetensors, without a manifest"
+    if not head.strip(b"\0"):
+        return "zeros, as a crash of the machine leaves them"
+    return _looks_like_text(head)
+
+
+def _looks_like_text(head: bytes) -> str:
+    text = head.decode("utf-8", "ignore").lstrip("\ufeff \t\r\n")
+    if "\0" in text or len(text) < 0.9 * len(head.strip()):
+        return "binary data of another program"
+    if text.startswith("<"):
+        return "a web page or XML, perhaps an error page saved by a download"
+    if text.startswith(("{", "[")):
+        return "JSON"
+    first_line = text.partition("\n")[0]
+    return "a text table such as CSV" if any(mark in first_line for mark in ",;\t|") else "text"

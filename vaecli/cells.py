@@ -1,0 +1,41 @@
+"""Rows as numbers: what the tables layer hands to the science, and all that science knows of a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PRESENT, MISSING, NOVEL = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """The feature columns of n rows, in the order of `Schema.features`.
+
+    `values` (n, c) float64: the number itself; 0 or 1 for a boolean; the code of a category
+    (its index in `Column.categories`, one past the end for "other"); seconds since the epoch, UTC,
+    for a datetime; NaN where the cell is not PRESENT.
+    `state` (n, c) uint8: PRESENT, MISSING (empty), or NOVEL (a value that has no place in the
+    column as it was trained: a category never seen, an infinity).
+    `row` (n,) int64: the row's number in the whole input, from 0.
+    """
+
+    values: np.ndarray
+    state: np.ndarray
+    row: np.ndarray
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+    def __getitem__(self, which: slice | np.ndarray) -> Cells:
+        return Cells(self.values[which], self.state[which], self.row[which])
+
+    @classmethod
+    def concatenate(cls, parts: list[Cells]) -> Cells:
+        """One batch of all rows, in order."""
+        return cls(
+            np.concatenate([part.values for part in parts]),
+            np.concatenate([part.state for part in parts]),
+            np.concatenate([part.row for part in parts]),
+        )

@@ -1,0 +1,69 @@
+"""`vaecli fit`: learn what normal rows look like."""
+
+from __future__ import annotations
+
+from vaecli import render
+from vaecli.cli import options
+from vaecli.config import fit_config
+from vaecli.errors import UsageError
+
+
+def fit(
+    inputs: options.Inputs,
+    output: options.BundleOutput = options.DEFAULT_BUNDLE,
+    columns: options.Columns = None,
+    exclude: options.Exclude = None,
+    label: options.Label = None,
+    id: options.Identifiers = None,
+    time: options.Time = None,
+    group: options.Group = None,
+    threshold: options.Threshold = None,
+    score_kind: options.ScoreKind = None,
+    preset: options.Preset = None,
+    seed: options.Seed = None,
+    max_epochs: options.MaxEpochs = None,
+    time_budget: options.TimeBudget = None,
+    config_file: options.ConfigFile = None,
+    resume: options.Resume = False,
+    device: options.Device = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Learn what normal rows look like, calibrate, and write a bundle.
+
+    The rows of all INPUTs are one table. Columns that cannot be modelled are left out and named with the reason.
+
+    \b
+    Examples:
+      vaecli fit normal.csv
+      vaecli fit normal.parquet --exclude operator,site --label failed -o pump.vae
+      zcat normal.csv.gz | vaecli fit - --threshold 0.999
+    """
+    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_inputs(inputs)
+    if str(output) == "-":
+        raise UsageError("a bundle cannot go to standard output", "name a file: -o model.vae")
+    settings = {
+        "columns.columns": options.names(columns),
+        "columns.exclude": options.names(exclude),
+        "columns.label": label,
+        "columns.id": options.names(id),
+        "columns.time": time,
+        "columns.group": group,
+        "calibration.threshold": threshold,
+        "score_kind": score_kind,
+        "preset": preset,
+        "train.seed": seed,
+        "train.max_epochs": max_epochs,
+        "train.time_budget_seconds": time_budget,
+        "train.device": device,
+        "resume": resume,
+    }
+    config = fit_config(settings, config_file)
+
+    from vaecli.workflows.fit import fit as run
+
+    with render.progress(quiet=quiet, verbose=verbose) as on_event:
+        summary = run(inputs, output, config, on_event=on_event)
+    render.show(summary, as_json=as_json, quiet=quiet)

@@ -1,0 +1,241 @@
+"""The options that several verbs share, each said once."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vaecli.config import DEVICES, PRESETS, SCORE_KINDS
+from vaecli.errors import UsageError
+
+DEFAULT_BUNDLE = Path("model.vae")
+
+_COLUMNS = "Columns"
+_DECISION = "Decision"
+_TRAINING = "Training"
+_OUTPUT = "Output"
+_RUNNING = "Running"
+
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUT",
+        help="CSV, TSV (also .gz, .zst) or Parquet: files, a folder of Parquet, a glob, a URL; - reads standard input.",
+        show_default=False,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(DEVICES),
+        help="Where to compute; auto takes CUDA when it is there. Environment: VAECLI_DEVICE.",
+        autocompletion=lambda: list(DEVICES),
+        rich_help_panel=_RUNNING,
+    ),
+]
+ScoreKind = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(SCORE_KINDS),
+        help="Which score decides; all of them are calibrated at fit. Environment: VAECLI_SCORE_KIND.",
+        autocompletion=lambda: list(SCORE_KINDS),
+        rich_help_panel=_DECISION,
+    ),
+]
+Threshold = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LEVEL",
+        help="Flag rows more unusual than this share of normal rows: 0.99 flags about 1 normal row in 100. "
+        "Environment: VAECLI_THRESHOLD.",
+        rich_help_panel=_DECISION,
+    ),
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object instead of the summary.", rich_help_panel=_OUTPUT)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=_OUTPUT)]
+Verbose = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Say each stage, also when no terminal is there.", rich_help_panel=_OUTPUT),
+]
+
+# fit only
+BundleOutput = Annotated[
+    Path,
+    typer.Option("--output", "-o", metavar="BUNDLE", envvar="VAECLI_MODEL", help="The bundle to write."),
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Model only these columns. Repeat it, or separate names by commas; "
+        """a name that holds a comma goes in double quotes: '"a, b",c'.""",
+        rich_help_panel=_COLUMNS,
+    ),
+]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAMES", help="Leave these columns out; names as in --columns.", rich_help_panel=_COLUMNS),
+]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A column that marks anomalous rows: they are left out of training, and it is never a feature.",
+        rich_help_panel=_COLUMNS,
+    ),
+]
+Identifiers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--id", metavar="NAMES", help="Columns that identify a row; names as in --columns.", rich_help_panel=_COLUMNS
+    ),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A column that orders the rows; neighbours in time stay together when rows are held out.",
+        rich_help_panel=_COLUMNS,
+    ),
+]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="A column whose equal values belong together (a device, a site) when rows are held out.",
+        rich_help_panel=_COLUMNS,
+    ),
+]
+Seed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="The same seed and input give the same bundle (0 if not given). Environment: VAECLI_SEED.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="|".join(PRESETS),
+        help="Size of the networks and length of training. Environment: VAECLI_PRESET.",
+        autocompletion=lambda: list(PRESETS),
+        rich_help_panel=_TRAINING,
+    ),
+]
+MaxEpochs = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="Stop after this many passes over the rows. Environment: VAECLI_MAX_EPOCHS.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+TimeBudget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DURATION",
+        help="Stop training after 90s, 10m or 1.5h and keep the best so far. Environment: VAECLI_TIME_BUDGET.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE.toml",
+        help="Settings by stage; the environment and flags go before it.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue an interrupted fit of the same table.", rich_help_panel=_TRAINING)
+]
+
+# score only
+Model = Annotated[
+    Path,
+    typer.Option("--model", "-m", metavar="BUNDLE", envvar="VAECLI_MODEL", help="The bundle that `vaecli fit` wrote."),
+]
+ScoredOutput = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="The scored table; - writes CSV to standard output. If not given: INPUT.scored, same extension.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+MinScore = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SCORE",
+        help="Flag rows whose score is at least this, instead of a threshold level.",
+        rich_help_panel=_DECISION,
+    ),
+]
+FailOn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="any|N|P%",
+        help="Exit with code 3 when any row, more than N rows or more than P % of the rows are flagged; "
+        "the output is complete all the same.",
+        rich_help_panel=_DECISION,
+    ),
+]
+AnomaliesOnly = Annotated[
+    bool, typer.Option("--anomalies-only", help="Write only the flagged rows.", rich_help_panel=_OUTPUT)
+]
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="Put this before the names of the added columns, for tables that have such names already.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+BatchRows = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="Rows held in memory at a time; never changes a score.", rich_help_panel=_RUNNING),
+]
+
+
+def names(given: Sequence[str] | None) -> tuple[str, ...]:
+    """Column names from a repeatable, comma-separated option, without repetitions, in order.
+
+    Each value is one CSV record, so a name that holds a comma is written in double quotes. Raises UsageError.
+    """
+    found: list[str] = []
+    for value in given or ():
+        try:
+            found += next(csv.reader([value], skipinitialspace=True, strict=True), [])
+        except csv.Error:
+            raise UsageError(
+                f"{value!r} is not a list of column names",
+                """separate names by commas; a name that holds a comma or a quote is written '"like, this"'""",
+            ) from None
+    return tuple(dict.fromkeys(name for name in found if name))
+
+
+def check_inputs(inputs: Sequence[str]) -> None:
+    """Raise UsageError where a run would wait for a person to type a table."""
+    if "-" not in inputs:
+        return
+    if len(inputs) > 1:
+        raise UsageError("- (standard input) cannot be read together with files", "give either")
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError("standard input is a terminal, not a table", "for example: zcat table.csv.gz | vaecli …")
+
+
+def check_manners(*, quiet: bool, verbose: bool) -> None:
+    """Raise UsageError for --quiet with --verbose."""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other", "give one of them")

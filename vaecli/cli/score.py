@@ -1,0 +1,74 @@
+"""`vaecli score`: flag the anomalous rows of a table."""
+
+from __future__ import annotations
+
+from vaecli import render
+from vaecli.cli import options
+from vaecli.config import Gate, score_config
+from vaecli.errors import GateMet, UsageError
+from vaecli.results import ScoreSummary
+
+
+def score(
+    inputs: options.Inputs,
+    model: options.Model = options.DEFAULT_BUNDLE,
+    output: options.ScoredOutput = None,
+    threshold: options.Threshold = None,
+    min_score: options.MinScore = None,
+    score_kind: options.ScoreKind = None,
+    fail_on: options.FailOn = None,
+    anomalies_only: options.AnomaliesOnly = False,
+    prefix: options.Prefix = None,
+    batch_rows: options.BatchRows = None,
+    device: options.Device = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Score every row of a table and flag the anomalous ones.
+
+    Your columns pass through unchanged, in order; anomaly_score, p_value and is_anomaly are added.
+
+    \b
+    Examples:
+      vaecli score new.csv
+      vaecli score new.parquet -m pump.vae --threshold 0.999 -o flagged.parquet --anomalies-only
+      vaecli score - -o - < new.csv
+      vaecli score today.csv --quiet --fail-on 2%
+    """
+    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_inputs(inputs)
+    # what comes in through a pipe goes out through one
+    target = "-" if output is None and inputs == ["-"] else output
+    if target == "-" and as_json:
+        raise UsageError("--json and the scored table cannot share standard output", "write the table with -o FILE")
+    config = score_config(
+        {
+            "threshold": threshold,
+            "min_score": min_score,
+            "score_kind": score_kind,
+            "fail_on": fail_on,
+            "anomalies_only": anomalies_only,
+            "prefix": prefix,
+            "batch_rows": batch_rows,
+            "device": device,
+        }
+    )
+
+    from vaecli.workflows.score import score as run
+
+    with render.progress(quiet=quiet, verbose=verbose) as on_event:
+        summary = run(inputs, model, target, config, on_event=on_event)
+    render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")
+    if config.fail_on is not None:
+        _raise_if_met(config.fail_on, summary)
+
+
+def _raise_if_met(fail_on: str, summary: ScoreSummary) -> None:
+    if not Gate.parse(fail_on).is_met(summary.anomalies, summary.rows):
+        return
+    where = "on standard output" if summary.output == "-" else f"in {summary.output}"
+    raise GateMet(
+        f"{summary.anomalies:,} of {summary.rows:,} rows are flagged; --fail-on {fail_on} is met",
+        f"the complete scored table is {where}",
+    )

@@ -1,0 +1,127 @@
+"""The fitted whole: schema, preprocessing, ensemble, noise and calibration. Cells in, scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vaecli.calibration import Calibration
+from vaecli.cells import NOVEL, Cells
+from vaecli.likelihoods import Likelihood
+from vaecli.network import Exemplars, check_shapes
+from vaecli.preprocess import Preprocessor
+from vaecli.schema import Layout, Schema
+from vaecli.scoring import Ensemble, ScoredBatch, score_batch
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Scores of n rows and what they mean under the calibration; higher scores are odder."""
+
+    scored: ScoredBatch
+    p_value: np.ndarray  # (n,) share of normal rows at least this odd, NaN where the score is
+    n_novel: int  # cells with a value never seen at fit
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """Everything that scoring needs, and nothing that only training did."""
+
+    schema: Schema
+    preprocessor: Preprocessor
+    ensemble: Ensemble
+    calibrations: Mapping[str, Calibration]  # one a score kind
+    score_kind: str  # the default kind
+    threshold: float  # the default level
+
+    def score(self, cells: Cells, kind: str | None = None) -> Decided:
+        """Score rows by `kind` (default: the detector's own)."""
+        kind = kind or self.score_kind
+        scored = score_batch(self.ensemble, self.preprocessor.transform(cells), kind)
+        return Decided(scored, self.calibrations[kind].p_value(scored.score), int((cells.state == NOVEL).sum()))
+
+    def on(self, device: str) -> Detector:
+        """The same detector computing on a torch device."""
+        return Detector(
+            self.schema,
+            self.preprocessor,
+            self.ensemble.on(device),
+            self.calibrations,
+            self.score_kind,
+            self.threshold,
+        )
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """(settings as JSON values, arrays); `from_parts` is the inverse."""
+        likelihood = self.ensemble.likelihood
+        settings = {
+            "score_kind": self.score_kind,
+            "score_kinds": sorted(self.calibrations),
+            "threshold": self.threshold,
+            "min_log_variance": likelihood.min_log_variance,
+        }
+        arrays = {
+            **{f"preprocess/{name}": value for name, value in self.preprocessor.to_arrays().items()},
+            "likelihood/n_missing": likelihood.n_missing,
+            "likelihood/n_rows": np.array([likelihood.n_rows], np.int64),
+            "noise": self.ensemble.noise,
+            "exemplars/weight": self.ensemble.exemplars.weight,
+            "exemplars/offset": self.ensemble.exemplars.offset,
+        }
+        arrays |= {f"network/{name}": value for name, value in self.ensemble.parameters.items()}
+        for kind, calibration in self.calibrations.items():
+            arrays |= calibration.to_arrays(f"calibration/{kind}")
+        return settings, arrays
+
+    @classmethod
+    def from_parts(cls, schema: Schema, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Detector:
+        """Raises KeyError, TypeError or ValueError on parts that `to_parts` cannot have written."""
+        layout = Layout.of(schema.features)
+        preprocessor = Preprocessor.from_arrays(layout, _within(arrays, "preprocess/"))
+        n_missing = _of_shape(arrays["likelihood/n_missing"], (layout.n_columns,), "likelihood/n_missing")
+        n_rows = int(_of_shape(arrays["likelihood/n_rows"], (1,), "likelihood/n_rows")[0])
+        likelihood = Likelihood.of(layout, n_missing, n_rows, float(settings["min_log_variance"]))
+        parameters = {name: _finite(value, name) for name, value in _within(arrays, "network/").items()}
+        noise = _finite(arrays["noise"], "noise")
+        if noise.ndim != 4 or noise.shape[2] != 1:
+            raise ValueError(f"noise has shape {noise.shape}, not (samples, members, 1, latent)")
+        check_shapes(parameters, likelihood, layout.n_features, n_members=noise.shape[1], n_latent=noise.shape[3])
+        exemplars = _exemplars(arrays, n_members=noise.shape[1], n_latent=noise.shape[3])
+        calibrations = {
+            str(kind): Calibration.from_arrays(arrays, f"calibration/{kind}") for kind in settings["score_kinds"]
+        }
+        if settings["score_kind"] not in calibrations:
+            raise ValueError(f"no calibration for the default score kind {settings['score_kind']!r}")
+        threshold = float(settings["threshold"])
+        if not 0 < threshold < 1:
+            raise ValueError(f"threshold {threshold} is not strictly between 0 and 1")
+        ensemble = Ensemble(likelihood, parameters, noise, exemplars)
+        return cls(schema, preprocessor, ensemble, calibrations, settings["score_kind"], threshold)
+
+
+def _exemplars(arrays: Mapping[str, np.ndarray], n_members: int, n_latent: int) -> Exemplars:
+    offset = _finite(arrays["exemplars/offset"], "exemplars/offset")
+    if offset.ndim != 3 or offset.shape[:2] != (n_members, 1):
+        raise ValueError(f"exemplars/offset has shape {offset.shape}, not ({n_members}, 1, exemplars)")
+    shape = (n_members, 2 * n_latent, offset.shape[2])
+    return Exemplars(_of_shape(arrays["exemplars/weight"], shape, "exemplars/weight"), offset)
+
+
+def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The arrays whose names begin with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def _of_shape(array: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
+    if array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, not {shape}")
+    return _finite(array, name)
+
+
+def _finite(array: np.ndarray, name: str) -> np.ndarray:
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds values that are not finite")
+    return array

@@ -1,0 +1,1 @@
+"""Where a scoring job runs; so far on this machine."""

@@ -1,0 +1,195 @@
+"""The variational autoencoder's two networks: the one definition of its maths.
+
+    p(z) = N(0, I)      p(x|z) = Π_j p(x_j|z)      q(z|x) = N(μ(x), diag σ²(x))
+    ELBO(x) = E_q[log p(x|z)] − KL(q(z|x) ‖ p(z))                  Kingma & Welling 2014, equation 3
+
+An ensemble of e members is one set of parameters with a leading axis, so all members are trained and
+scored by one batched matrix product. Encoder and decoder are two-layer perceptrons beside a linear path: with
+the hidden part at zero the model is probabilistic PCA (Tipping & Bishop 1999), where training starts.
+
+Pure functions of arrays, NumPy or torch (see `arrays`). Shapes: n rows, d features, c columns, i encoder
+inputs, h hidden units, k latent dimensions, p decoder outputs, s Monte Carlo samples, e members.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaecli.arrays import Array, like, log_sum_exp, namespace
+from vaecli.cells import MISSING
+from vaecli.likelihoods import LOG_2PI, Likelihood
+
+Parameters = dict[str, Array]
+
+MAX_LATENT_LOG_VARIANCE = 10.0
+LEAK = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Elbo:
+    """A lower bound on log p(x), taken apart: natural sign, nats, float32."""
+
+    column_log_prob: Array  # (e, n, c) E_q[log p(x_j|z)]
+    kl: Array  # (e, n) what the latent code costs
+
+    @property
+    def value(self) -> Array:
+        """(e, n) the bound itself; higher is more normal."""
+        return self.column_log_prob.sum(-1) - self.kl
+
+
+def shapes(n_features: int, likelihood: Likelihood, n_latent: int, n_hidden: int) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter of one member, by name: i inputs, h hidden, k latent, p outputs."""
+    i, h, k, p = n_features + likelihood.gappy.size, n_hidden, n_latent, likelihood.n_parameters
+    return {
+        "encoder.0.w": (i, h),
+        "encoder.0.b": (1, h),
+        "encoder.1.w": (h, h),
+        "encoder.1.b": (1, h),
+        "encoder.mean.w": (h, k),
+        "encoder.mean.b": (1, k),
+        "encoder.skip.w": (i, k),
+        "encoder.log_variance.w": (h, k),
+        "encoder.log_variance.b": (1, k),
+        "decoder.0.w": (k, h),
+        "decoder.0.b": (1, h),
+        "decoder.1.w": (h, h),
+        "decoder.1.b": (1, h),
+        "decoder.out.w": (h, p),
+        "decoder.out.b": (1, p),
+        "decoder.skip.w": (k, p),
+    }
+
+
+def check_shapes(
+    parameters: Parameters, likelihood: Likelihood, n_features: int, *, n_members: int, n_latent: int
+) -> None:
+    """Raises ValueError unless the parameters are those of an ensemble for this table."""
+    if "encoder.0.b" not in parameters or parameters["encoder.0.b"].ndim != 3:
+        raise ValueError("network/encoder.0.b is missing or not a stack of members")
+    expected = shapes(n_features, likelihood, n_latent, parameters["encoder.0.b"].shape[-1])
+    if parameters.keys() != expected.keys():
+        raise ValueError(f"network parameters differ: {sorted(parameters.keys() ^ expected.keys())}")
+    for name, shape in expected.items():
+        if parameters[name].shape != (n_members, *shape):
+            raise ValueError(f"network/{name} has shape {parameters[name].shape}, not {(n_members, *shape)}")
+
+
+def encoder_inputs(features: Array, state: Array | None, gappy: np.ndarray) -> Array:
+    """The features, and for each column that had gaps in training whether the cell is missing: (n, i)."""
+    if not gappy.size or state is None:
+        return features
+    missing = (state == MISSING)[..., like(gappy, features)]
+    return namespace(features).concatenate([features, missing * like(np.ones((), np.float32), features)], -1)
+
+
+def posterior(parameters: Parameters, inputs: Array) -> tuple[Array, Array]:
+    """Mean and log-variance of q(z|x), each (e, n, k), for inputs (n, i) or (e, n, i)."""
+    xp = namespace(inputs)
+    hidden = _hidden(parameters, "encoder", inputs)
+    mean = hidden @ parameters["encoder.mean.w"] + inputs @ parameters["encoder.skip.w"] + parameters["encoder.mean.b"]
+    log_variance = hidden @ parameters["encoder.log_variance.w"] + parameters["encoder.log_variance.b"]
+    return mean, xp.clip(log_variance, -MAX_LATENT_LOG_VARIANCE, MAX_LATENT_LOG_VARIANCE)
+
+
+def decode(parameters: Parameters, z: Array) -> Array:
+    """The parameters of p(x|z), (…, e, n, p), for z (…, e, n, k)."""
+    hidden = _hidden(parameters, "decoder", z)
+    return hidden @ parameters["decoder.out.w"] + z @ parameters["decoder.skip.w"] + parameters["decoder.out.b"]
+
+
+def _hidden(parameters: Parameters, part: str, inputs: Array) -> Array:
+    first = _leaky(inputs @ parameters[f"{part}.0.w"] + parameters[f"{part}.0.b"])
+    return _leaky(first @ parameters[f"{part}.1.w"] + parameters[f"{part}.1.b"])
+
+
+def _leaky(values: Array) -> Array:
+    """max(v, 0.1 v): the cheapest activation whose gradient never dies."""
+    xp = namespace(values)
+    return xp.maximum(values, LEAK * values)
+
+
+def kl_to_prior(mean: Array, log_variance: Array) -> Array:
+    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats, over the last axis. Kingma & Welling 2014, appendix B."""
+    xp = namespace(mean)
+    return 0.5 * (mean**2 + xp.exp(log_variance) - log_variance - 1.0).sum(-1)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """One pass through both networks: z_s = μ + σ·noise_s, and how probable each cell is given z_s."""
+
+    mean: Array  # (e, n, k) of q(z|x)
+    log_variance: Array  # (e, n, k) of q(z|x)
+    noise: Array  # (s, e, n or 1, k) standard normal
+    log_prob: Array  # (s, e, n, c) log p(x_j|z_s)
+
+
+def forward(
+    parameters: Parameters, likelihood: Likelihood, features: Array, state: Array | None, noise: Array
+) -> Forward:
+    """Encode n rows, draw z by reparameterisation with the given `noise`, decode, and evaluate p(x|z)."""
+    xp = namespace(features)
+    mean, log_variance = posterior(parameters, encoder_inputs(features, state, likelihood.gappy))
+    z = mean + xp.exp(0.5 * log_variance) * noise
+    log_prob = likelihood.column_log_prob(decode(parameters, z), features, state)
+    return Forward(mean, log_variance, noise, log_prob)
+
+
+def elbo(passed: Forward) -> Elbo:
+    """The bound for each row; the KL term is exact, the expectation of log p(x|z) a mean over the s draws."""
+    return Elbo(passed.log_prob.mean(0), kl_to_prior(passed.mean, passed.log_variance))
+
+
+def exemplar_elbo(passed: Forward, exemplars: Exemplars) -> Elbo:
+    """The bound under the exemplar prior p(z) = (1/N) Σ_i q(z|x_i) over training rows, instead of N(0, I)."""
+    return Elbo(passed.log_prob.mean(0), kl_to_exemplars(passed.mean, passed.log_variance, exemplars))
+
+
+def importance_bound(passed: Forward) -> Elbo:
+    """The importance-weighted bound on log p(x) (Burda et al. 2016, equation 8), at least as tight as the ELBO.
+
+    log (1/s) Σ_s w_s with w_s = p(x|z_s) p(z_s) / q(z_s|x). With w̄_s = w_s / Σ w, the bound is log w_s − log(s·w̄_s) for
+    every s; weighting these equal numbers by w̄_s and reading log w_s column by column gives parts that add
+    up to the bound exactly. What is not a column's stands where the ELBO has its KL.
+    """
+    xp = namespace(passed.mean)
+    z = passed.mean + xp.exp(0.5 * passed.log_variance) * passed.noise
+    log_prior = -0.5 * (z**2 + LOG_2PI).sum(-1)
+    log_posterior = -0.5 * (passed.noise**2 + passed.log_variance + LOG_2PI).sum(-1)
+    log_weight = passed.log_prob.sum(-1) + log_prior - log_posterior
+    log_share = log_weight - log_sum_exp(log_weight, 0)[None]
+    share = xp.exp(log_share)
+    rest = (share * (log_posterior + log_share - log_prior)).sum(0) + math.log(passed.noise.shape[0])
+    return Elbo((share[..., None] * passed.log_prob).sum(0), rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplars:
+    """Posteriors of N training rows a member, arranged so that all KL terms are one matrix product."""
+
+    weight: Array  # (e, 2k, N): precisions over −2·mean·precision
+    offset: Array  # (e, 1, N): Σ mean²·precision + Σ log-variance − k
+
+    @classmethod
+    def of(cls, mean: np.ndarray, log_variance: np.ndarray) -> Exemplars:
+        """From the means and log-variances (e, N, k) of q(z|x_i)."""
+        precision = np.exp(-log_variance)
+        weight = np.concatenate([precision, -2 * mean * precision], -1).transpose(0, 2, 1)
+        offset = (mean**2 * precision + log_variance - 1.0).sum(-1)[:, None, :]
+        return cls(np.ascontiguousarray(weight, np.float32), offset.astype(np.float32))
+
+
+def kl_to_exemplars(mean: Array, log_variance: Array, exemplars: Exemplars) -> Array:
+    """An upper bound on KL(q(z|x) ‖ (1/N) Σ_i q(z|x_i)) in nats, (e, n).
+
+    −log (1/N) Σ_i exp(−KL(q(z|x) ‖ q(z|x_i))): Hershey & Olsen 2007, the variational bound; so the ELBO stays a lower bound.
+    Aggregated posterior: Tomczak & Welling 2018; exemplars: Norouzi et al. 2020.
+    """
+    xp = namespace(mean)
+    moments = xp.concatenate([xp.exp(log_variance) + mean**2, mean], -1)
+    twice_kl = moments @ exemplars.weight + exemplars.offset - log_variance.sum(-1)[..., None]
+    return math.log(exemplars.offset.shape[-1]) - log_sum_exp(-0.5 * twice_kl, -1)

@@ -1,0 +1,247 @@
+"""Cells → features and back: fitted with scikit-learn, kept as plain arrays, applied with NumPy.
+
+| kind              | scikit-learn, at fit                                                     | features of a column   |
+|-------------------|--------------------------------------------------------------------------|------------------------|
+| numeric, datetime | StandardScaler → mean of (itself, QuantileTransformer to normal, within  | 1: the bent, scaled    |
+|                   | ±3.5) → StandardScaler → soft clip → SimpleImputer(constant 0)           | value                  |
+| boolean           | SimpleImputer(constant 0)                                                | 1: 0 or 1              |
+| categorical       | OneHotEncoder(categories=0…K−1, handle_unknown="ignore")                 | K: one-hot             |
+
+Half of a number's feature says how large it is, half how it ranks: a column of byte counts, where one
+reading in a thousand is a million times the median, keeps both its tail and its bulk. The map is strictly
+increasing and linear beyond the training range. The soft clip keeps a reading of 10⁹ from drowning
+all others, yet keeps larger readings larger: sign(v)·(10 + 10·log1p((|v| − 10)/10)) beyond |v| = 10.
+
+A missing or novel cell becomes 0 everywhere: the mean of a number, no category at all. That it is
+missing or novel travels beside the features, in `FeatureBatch.state`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vaecli.cells import PRESENT, Cells
+from vaecli.schema import Column, Kind, Layout
+
+if TYPE_CHECKING:
+    from sklearn.compose import ColumnTransformer
+
+CLIP = 10.0
+NORMAL_LIMIT = 3.5
+N_QUANTILES = 256
+RANK_MARGIN = 1e-7  # scikit-learn's BOUNDS_THRESHOLD: readings this near the extremes count as the extremes
+N_BISECTIONS = 60
+NUMBERS = (Kind.NUMERIC, Kind.DATETIME)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBatch:
+    """What the networks see of n rows.
+
+    `values` (n, d) float32 in the feature order of `Layout`; `state` (n, c) uint8 as in `Cells`;
+    `row` (n,) int64.
+    """
+
+    values: np.ndarray
+    state: np.ndarray
+    row: np.ndarray
+
+    def __len__(self) -> int:
+        return self.values.shape[0]
+
+
+def soft_clip(values: np.ndarray) -> np.ndarray:
+    """Identity up to |v| = 10, logarithmic beyond; odd, increasing, with a continuous slope."""
+    size = np.abs(values)
+    beyond = np.maximum(size - CLIP, 0.0)
+    return np.where(size <= CLIP, values, np.sign(values) * (CLIP + CLIP * np.log1p(beyond / CLIP)))
+
+
+def undo_soft_clip(values: np.ndarray) -> np.ndarray:
+    """The inverse of `soft_clip`."""
+    size = np.abs(values)
+    beyond = CLIP * np.expm1(np.maximum(size - CLIP, 0.0) / CLIP)
+    return np.where(size <= CLIP, values, np.sign(values) * (CLIP + beyond))
+
+
+def rank_to_normal(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
+    """scikit-learn's QuantileTransformer(output_distribution="normal") of one column, kept within ±3.5.
+
+    `quantiles` (q,) are its `quantiles_` at evenly spaced ranks; NaN stays NaN.
+    """
+    ranks = np.linspace(0.0, 1.0, quantiles.size)
+    rank = np.interp(values, quantiles, ranks)
+    if (np.diff(quantiles) == 0).any():  # tied readings share the middle of their ranks
+        rank = 0.5 * (rank - np.interp(-values, -quantiles[::-1], -ranks[::-1]))
+    rank = np.where(values + RANK_MARGIN > quantiles[-1], 1.0, rank)
+    rank = np.where(values - RANK_MARGIN < quantiles[0], 0.0, rank)
+    return np.clip(normal_quantile(rank), -NORMAL_LIMIT, NORMAL_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessor:
+    """Fitted preprocessing of m numeric columns (dates included), float64; other kinds need no numbers.
+
+    A number x becomes soft_clip(((v + rank_to_normal(v, quantiles)) / 2 − center) / spread) with v = (x − mean) / scale.
+    """
+
+    layout: Layout
+    mean: np.ndarray  # (m,)
+    scale: np.ndarray  # (m,)
+    quantiles: np.ndarray  # (m, q) of the standardised values, ascending
+    center: np.ndarray  # (m,)
+    spread: np.ndarray  # (m,)
+
+    @classmethod
+    def fit(cls, cells: Cells, columns: tuple[Column, ...]) -> Preprocessor:
+        """Learn from `cells`, whose columns are `columns`."""
+        layout = Layout.of(columns)
+        if not layout.of_kind(*NUMBERS):
+            return cls(layout, *(np.zeros(0) for _ in range(2)), np.zeros((0, 2)), *(np.zeros(0) for _ in range(2)))
+        steps = pipeline(layout, len(cells)).fit(cells.values).named_transformers_["numeric"].named_steps
+        ranks = dict(steps["views"].transformer_list)["rank"].named_steps["normal"]
+        quantiles = np.ascontiguousarray(ranks.quantiles_.T)
+        standard, again = steps["scale"], steps["rescale"]
+        return cls(layout, standard.mean_, standard.scale_, quantiles, again.mean_, again.scale_)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """The fitted numbers by name; `from_arrays` is the inverse."""
+        return {name: getattr(self, name) for name in ("mean", "scale", "quantiles", "center", "spread")}
+
+    @classmethod
+    def from_arrays(cls, layout: Layout, arrays: Mapping[str, np.ndarray]) -> Preprocessor:
+        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for this layout."""
+        m, fitted = len(layout.of_kind(*NUMBERS)), {}
+        for name in ("mean", "scale", "quantiles", "center", "spread"):
+            array = arrays[name]
+            if array.shape[:1] != (m,) or array.ndim != 1 + (name == "quantiles") or not np.isfinite(array).all():
+                raise ValueError(f"preprocess/{name} is not {m} finite rows")
+            fitted[name] = array
+        if not ((fitted["scale"] > 0).all() and (fitted["spread"] > 0).all()):
+            raise ValueError("preprocess/scale and preprocess/spread are not positive")
+        if (np.diff(fitted["quantiles"], axis=1) < 0).any():
+            raise ValueError("preprocess/quantiles is not ascending")
+        return cls(layout, **fitted)
+
+    def transform(self, cells: Cells) -> FeatureBatch:
+        """Features of the cells; the same numbers as the fitted `pipeline` gives, to 1e-6."""
+        values = np.zeros((len(cells), self.layout.n_features), np.float32)
+        for i, (j, slot) in enumerate(self.layout.of_kind(*NUMBERS)):
+            bent = self._bend(i, (cells.values[:, j] - self.mean[i]) / self.scale[i])
+            values[:, slot.start] = np.nan_to_num(soft_clip(bent), nan=0.0)
+        for j, slot in self.layout.of_kind(Kind.BOOLEAN):
+            values[:, slot.start] = np.nan_to_num(cells.values[:, j], nan=0.0)
+        for j, slot in self.layout.of_kind(Kind.CATEGORICAL):
+            known = np.flatnonzero(cells.state[:, j] == PRESENT)
+            values[known, slot.start + cells.values[known, j].astype(np.int64)] = 1.0
+        return FeatureBatch(values, cells.state, cells.row)
+
+    def inverse(self, values: np.ndarray) -> np.ndarray:
+        """Features (n, d) back to cell values (n, c) float64: own units, 0 or 1, the most probable category."""
+        values = np.asarray(values, np.float64)
+        cells = np.empty((values.shape[0], self.layout.n_columns))
+        for i, (j, slot) in enumerate(self.layout.of_kind(*NUMBERS)):
+            cells[:, j] = self._unbend(i, undo_soft_clip(values[:, slot.start])) * self.scale[i] + self.mean[i]
+        for j, slot in self.layout.of_kind(Kind.BOOLEAN):
+            cells[:, j] = values[:, slot.start] >= 0.5
+        for j, slot in self.layout.of_kind(Kind.CATEGORICAL):
+            cells[:, j] = values[:, slot.start : slot.stop].argmax(1)
+        return cells
+
+    def _bend(self, i: int, standardised: np.ndarray) -> np.ndarray:
+        both = 0.5 * (standardised + rank_to_normal(standardised, self.quantiles[i]))
+        return (both - self.center[i]) / self.spread[i]
+
+    def _unbend(self, i: int, bent: np.ndarray) -> np.ndarray:
+        """By bisection: `_bend` is strictly increasing, and its rank half stays within ±3.5."""
+        middle = 2 * (bent * self.spread[i] + self.center[i])
+        low, high = middle - NORMAL_LIMIT, middle + NORMAL_LIMIT
+        for _ in range(N_BISECTIONS):
+            middle = 0.5 * (low + high)
+            too_low = self._bend(i, middle) < bent
+            low, high = np.where(too_low, middle, low), np.where(too_low, high, middle)
+        return high
+
+
+def pipeline(layout: Layout, n_rows: int) -> ColumnTransformer:
+    """The scikit-learn transformer that defines the preprocessing; its input is `Cells.values`."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import FeatureUnion, Pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, QuantileTransformer, StandardScaler
+
+    normal = QuantileTransformer(
+        n_quantiles=max(2, min(N_QUANTILES, n_rows)), output_distribution="normal", subsample=None
+    )
+    limit = FunctionTransformer(np.clip, kw_args={"a_min": -NORMAL_LIMIT, "a_max": NORMAL_LIMIT})
+    numeric = Pipeline(
+        [
+            ("scale", StandardScaler()),
+            ("views", FeatureUnion([("size", "passthrough"), ("rank", Pipeline([("normal", normal), ("limit", limit)]))])),
+            ("average", FunctionTransformer(mean_of_views)),
+            ("rescale", StandardScaler()),
+            ("clip", FunctionTransformer(soft_clip)),
+            ("fill", SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)),
+        ]
+    )
+    boolean = SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)
+    categorical = layout.of_kind(Kind.CATEGORICAL)
+    one_hot = OneHotEncoder(
+        categories=[np.arange(slot.stop - slot.start, dtype=float) for _, slot in categorical] or "auto",
+        handle_unknown="ignore",
+        sparse_output=False,
+    )
+    return ColumnTransformer(
+        [
+            ("numeric", numeric, [j for j, _ in layout.of_kind(*NUMBERS)]),
+            ("boolean", boolean, [j for j, _ in layout.of_kind(Kind.BOOLEAN)]),
+            ("categorical", one_hot, [j for j, _ in categorical]),
+        ]
+    )
+
+
+def mean_of_views(both: np.ndarray) -> np.ndarray:
+    """(n, 2m) two views side by side → (n, m) their mean."""
+    m = both.shape[1] // 2
+    return 0.5 * (both[:, :m] + both[:, m:])
+
+
+def normal_quantile(probability: np.ndarray) -> np.ndarray:
+    """Φ⁻¹(p) for p in [0, 1], to 1e-15 relative: algorithm AS 241 (Wichura 1988), without SciPy."""
+    q = probability - 0.5
+    central = np.clip(0.180625 - q * q, 0.0, None)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = np.sqrt(-np.log(np.minimum(probability, 1.0 - probability)))
+        tail = np.where(r <= 5, _ratio(_MIDDLE, r - 1.6), _ratio(_FAR, r - 5.0))
+        tail = np.where(np.isinf(r), np.inf, tail)
+    return np.where(np.abs(q) <= 0.425, q * _ratio(_CENTRE, central), np.copysign(tail, q))
+
+
+def _ratio(coefficients: tuple[tuple[float, ...], tuple[float, ...]], r: np.ndarray) -> np.ndarray:
+    return np.polyval(coefficients[0], r) / np.polyval(coefficients[1], r)
+
+
+# fmt: off
+_CENTRE = (
+    (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457,
+     13731.693765509461125, 1971.5909503065514427, 133.14166789178437745, 3.387132872796366608),
+    (5226.495278852545925, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867,
+     5394.1960214247511077, 687.1870074920579083, 42.313330701600911252, 1.0),
+)
+_MIDDLE = (
+    (7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177, 1.27045825245236838258,
+     3.64784832476320460504, 5.7694972214606914055, 4.6303378461565452959, 1.42343711074968357734),
+    (1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966, 0.14810397642748007459,
+     0.68976733498510000455, 1.6763848301838038494, 2.05319162663775882187, 1.0),
+)
+_FAR = (
+    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.0012426609473880784386, 0.026532189526576123093,
+     0.29656057182850489123, 1.7848265399172913358, 5.4637849111641143699, 6.6579046435011037772),
+    (2.04426310338993978564e-15, 1.4215117583164458887e-7, 1.8463183175100546818e-5, 7.868691311456132591e-4,
+     0.0148753612908506148525, 0.13692988092273580531, 0.59983220655588793769, 1.0),
+)
+# fmt: on

@@ -1,0 +1,132 @@
+"""Summaries, progress and errors → terminal or JSON: the only package that prints.
+
+Data and summaries go to standard output, everything else to standard error. rich is loaded only when
+something is to be shown to a person.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import traceback
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TextIO
+
+from vaecli.errors import GateMet, VaecliError
+from vaecli.results import SCHEMA_VERSION, FitSummary, InspectSummary, OnEvent, ScoreSummary
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+Summary = FitSummary | ScoreSummary | InspectSummary
+
+
+def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextManager[OnEvent]:
+    """Announce events while the context is open: bars on a terminal, lines with `verbose`, else nothing."""
+    from vaecli.render.bars import announcing
+
+    return announcing(quiet=quiet, verbose=verbose)
+
+
+def show(summary: Summary, *, as_json: bool = False, quiet: bool = False, beside_data: bool = False) -> None:
+    """Show a summary: one JSON object, or a page for a person.
+
+    `quiet` silences the page but not the JSON, which was asked for by name. `beside_data` says that
+    standard output holds the user's data, so the page goes to standard error.
+    """
+    if as_json:
+        say(json_line(summary.to_json()))
+        return
+    if quiet:
+        return
+    from vaecli.render.summaries import page
+
+    _show_page(page(summary), sys.stderr if beside_data else sys.stdout)
+
+
+def show_schema(summary: InspectSummary) -> None:
+    """List the columns of a bundle: kind, part, range or categories, and why one was left out."""
+    from vaecli.render.summaries import schema_page
+
+    _show_page(schema_page(summary), sys.stdout)
+
+
+def show_error(problem: VaecliError, *, as_json: bool = False) -> None:
+    """Two lines on standard error, `error:` and `hint:`; with `as_json` an object on standard output too."""
+    _error_lines("error", problem.message, problem.hint)
+    # a gate is met after the run: its summary is the one object that was promised
+    if as_json and not isinstance(problem, GateMet):
+        _say_error_json(problem.message, problem.hint, problem.exit_code)
+
+
+def show_stop(message: str, exit_code: int, *, as_json: bool = False) -> None:
+    """One line: somebody or something ended the run."""
+    _error_lines("error", message, "")
+    if as_json:
+        _say_error_json(message, "", exit_code)
+
+
+def show_bug(problem: BaseException | None, *, as_json: bool = False) -> None:
+    """The traceback of an exception that nobody foresaw, and what to do with it."""
+    import vaecli
+
+    traceback.print_exception(problem, file=sys.stderr)
+    message = f"{type(problem).__name__}: {problem}"
+    hint = f"this is a bug in vaecli {vaecli.__version__}: please report it with the lines above and your command"
+    _error_lines("error", message, hint)
+    if as_json:
+        _say_error_json(message, hint, VaecliError.exit_code)
+
+
+def say(line: str) -> None:
+    """One line on standard output."""
+    print(line)
+
+
+def json_line(values: dict[str, Any]) -> str:
+    """One strict JSON object on one line of ASCII: a number that is none becomes null."""
+    return json.dumps(_strict(values), allow_nan=False)
+
+
+def flush() -> None:
+    """Hand over what was printed, so that a reader that went away is noticed here."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def is_screen(stream: TextIO) -> bool:
+    """Whether a person looks at this stream on a terminal that can draw."""
+    from vaecli.render.screen import is_screen
+
+    return is_screen(stream)
+
+
+def _say_error_json(message: str, hint: str, exit_code: int) -> None:
+    say(json_line({"schema_version": SCHEMA_VERSION, "error": message, "hint": hint, "exit_code": exit_code}))
+
+
+def _error_lines(word: str, message: str, hint: str) -> None:
+    from vaecli.render.screen import printable
+
+    lines = [f"{word}: {printable(message, keep_lines=True)}"]
+    if hint:
+        lines.append(f"hint: {printable(hint, keep_lines=True)}")
+    print("\n".join(lines), file=sys.stderr)
+
+
+def _show_page(page: RenderableType, stream: TextIO) -> None:
+    from vaecli.render.screen import write
+
+    write(page, stream)
+
+
+def _strict(value: Any) -> Any:
+    """The same values with null for NaN and the infinities, which JSON does not know."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {str(name): _strict(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    return value

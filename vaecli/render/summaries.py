@@ -1,0 +1,269 @@
+"""Summaries → pages for a person."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from vaecli.render.figures import counted, duration, how_often, number, per_cent, size
+from vaecli.render.screen import printable
+from vaecli.results import ColumnSummary, FitSummary, InspectSummary, ScoreSummary
+
+_SHOWN_COLUMNS = 20
+_SHOWN_CATEGORIES = 8
+_SHOWN_DIGEST = 16
+
+
+def page(summary: FitSummary | ScoreSummary | InspectSummary) -> RenderableType:
+    """The page of a summary."""
+    match summary:
+        case FitSummary():
+            return fit_page(summary)
+        case ScoreSummary():
+            return score_page(summary)
+        case InspectSummary():
+            return inspect_page(summary)
+
+
+def fit_page(summary: FitSummary) -> RenderableType:
+    """What was learned, what the threshold means, and what to type next."""
+    facts = [
+        ("rows", _rows_used(summary)),
+        ("columns", _kinds(summary.columns)),
+        *_left_out(summary.columns),
+        ("model", _model(summary)),
+        ("against", _against_baseline(summary)),
+        ("threshold", _threshold_meaning(summary)),
+        ("calibration", _calibration(summary)),
+        ("bundle", summary.bundle),
+        ("next", f"vaecli score NEW_TABLE -m {_word(summary.bundle)}"),
+    ]
+    headline = _headline(f"Learned what normal rows look like in {duration(summary.seconds)}")
+    return Group(headline, _facts(facts), *_warnings(_fit_warnings(summary)))
+
+
+def score_page(summary: ScoreSummary) -> RenderableType:
+    """How many rows were flagged and why, and the worst of them."""
+    share = summary.anomalies / summary.rows if summary.rows else 0.0
+    facts = [
+        ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
+        ("flagged", f"{summary.anomalies:,} ({100 * share:.3g} %)"),
+        *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
+        *([("new values", _novel(summary))] if summary.novel_cells else []),
+        ("threshold", _decision(summary)),
+        ("output", "standard output" if summary.output == "-" else summary.output),
+    ]
+    parts: list[RenderableType] = [_headline("Scored"), _facts(facts)]
+    if summary.worst:
+        parts += [_headline("\nMost unusual rows"), _worst_rows(summary)]
+    return Group(*parts, *_warnings(summary.warnings))
+
+
+def inspect_page(summary: InspectSummary) -> RenderableType:
+    """Everything a bundle says about itself."""
+    facts = [
+        ("bundle", f"{summary.bundle} ({size(summary.size_bytes)}, format {summary.format})"),
+        ("written", f"{summary.created_utc} by vaecli {summary.vaecli_version}"),
+        ("columns", _kinds(summary.columns)),
+        *_left_out(summary.columns),
+        ("schema", summary.schema_fingerprint[:_SHOWN_DIGEST]),
+    ]
+    parts: list[RenderableType] = [_headline("Bundle"), _facts(facts)]
+    for title, values in (
+        ("Fit", summary.fit),
+        ("Calibration", summary.calibration),
+        ("Settings", summary.config),
+        ("Digests (SHA-256)", {name: digest[:_SHOWN_DIGEST] for name, digest in summary.digests.items()}),
+    ):
+        flat = list(_flat(values))
+        if flat:
+            parts += [_headline(f"\n{title}"), _facts(flat)]
+    return Group(*parts)
+
+
+def schema_page(summary: InspectSummary) -> RenderableType:
+    """One line a column: kind, part, and its range, categories or the reason why it is left out."""
+    table = _table(("column", "kind", "part", "values"))
+    for column in summary.columns:
+        table.add_row(*_cells(column.name, column.kind, column.role, column.reason or _values(column)))
+    return table
+
+
+def _headline(text: str) -> Text:
+    return Text(text, style="bold")
+
+
+def _facts(facts: Iterable[tuple[str, str]]) -> Table:
+    """Two columns: a word, and what there is to say about it, folded under itself."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column(overflow="fold")
+    for word, said in facts:
+        table.add_row(*_cells(f"  {word}", said))
+    return table
+
+
+def _table(heads: Sequence[str], numeric: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for head in heads:
+        table.add_column(head, justify="right" if head in numeric else "left", overflow="fold")
+    return table
+
+
+def _cells(*texts: str) -> tuple[Text, ...]:
+    """Text, not strings: what the user's table holds is never read as markup or as a control sequence."""
+    return tuple(Text(printable(text)) for text in texts)
+
+
+def _warnings(warnings: Sequence[str]) -> list[Text]:
+    return [Text.assemble(("warning: ", "yellow"), printable(warning)) for warning in warnings]
+
+
+def _rows_used(summary: FitSummary) -> str:
+    used = f"{summary.n_rows:,} used"
+    if not summary.n_labelled_out:
+        return used
+    return f"{used}; {counted(summary.n_labelled_out, 'row')} labelled anomalous left out"
+
+
+def _kinds(columns: Sequence[ColumnSummary]) -> str:
+    """`9 of 12 modelled: 7 numeric, 2 categorical`."""
+    kinds = Counter(column.kind for column in columns if column.role == "feature")
+    by_kind = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common())
+    modelled = f"{kinds.total():,} of {len(columns):,} modelled"
+    return f"{modelled}: {by_kind}" if by_kind else modelled
+
+
+def _left_out(columns: Sequence[ColumnSummary]) -> Iterator[tuple[str, str]]:
+    """A line for each column that is not a feature."""
+    others = [column for column in columns if column.role != "feature"]
+    for i, column in enumerate(others[:_SHOWN_COLUMNS]):
+        yield "left out" if i == 0 else "", f"{column.name}: {column.reason or column.role}"
+    if len(others) > _SHOWN_COLUMNS:
+        yield "", f"… and {len(others) - _SHOWN_COLUMNS:,} more; `vaecli inspect BUNDLE --schema` names them"
+
+
+def _model(summary: FitSummary) -> str:
+    members = counted(summary.n_members, "network")
+    steps = counted(summary.n_steps, "step")
+    elbo, kl = number(summary.validation_elbo), number(summary.validation_kl)
+    return f"{members}, {steps}; ELBO {elbo} nats a row on held-out rows, of which KL {kl}"
+
+
+def _gain(summary: FitSummary) -> float:
+    return summary.validation_elbo - summary.baseline_log_prob
+
+
+def _is_better(summary: FitSummary) -> bool:
+    # a hundredth of a nat is noise
+    return _gain(summary) > 0.01
+
+
+def _against_baseline(summary: FitSummary) -> str:
+    if _is_better(summary):
+        return f"explains {_gain(summary):.1f} nats per row more than independent columns"
+    return "explains held-out rows no better than independent columns"
+
+
+def _fit_warnings(summary: FitSummary) -> tuple[str, ...]:
+    if _is_better(summary):
+        return summary.warnings
+    useless = (
+        "the model found no relation between the columns: it will notice odd values, but not odd combinations. "
+        "More rows, more columns or --preset best may help."
+    )
+    return (useless, *summary.warnings)
+
+
+def _threshold_meaning(summary: FitSummary) -> str:
+    level = summary.threshold
+    return (
+        f"{level:.10g} flags rows more unusual than {per_cent(level)} of normal rows: {how_often(level)} normal rows "
+        f"({summary.score_kind} score from {number(summary.min_score)} nats)"
+    )
+
+
+def _calibration(summary: FitSummary) -> str:
+    scored = f"{counted(summary.n_calibration_rows, 'row')}, scored by networks that were not trained on them"
+    finest = summary.finest_level
+    if summary.threshold <= finest:
+        return f"{scored}; they resolve levels up to {finest:.6g}"
+    return (
+        f"{scored}; they resolve levels up to {finest:.6g} only, "
+        "so this level rests on a fitted tail model, which is an estimate and not a guarantee"
+    )
+
+
+def _decision(summary: ScoreSummary) -> str:
+    score = f"{summary.score_kind} score from {number(summary.min_score)} nats"
+    if summary.threshold is None:
+        return f"{score}, as --min-score says"
+    level = summary.threshold
+    said = (
+        f"{level:.10g}: more unusual than {per_cent(level)} of normal rows; "
+        f"{how_often(level)} normal rows is flagged by chance ({score})"
+    )
+    if summary.uses_tail_model:
+        said += ". The level is finer than the calibration rows resolve: a fitted tail model decides, not a guarantee"
+    return said
+
+
+def _novel(summary: ScoreSummary) -> str:
+    cells = counted(summary.novel_cells, "cell")
+    return f"{cells} with a value that training never saw; each one counts as a strong surprise"
+
+
+def _worst_rows(summary: ScoreSummary) -> Table:
+    table = _table(("row", "score", "p_value", "columns to blame (nats)"), numeric=("row", "score", "p_value"))
+    for flagged in summary.worst:
+        blame = flagged.top_columns.replace(";", "; ")
+        table.add_row(*_cells(f"{flagged.row:,}", number(flagged.score), f"{flagged.p_value:.2g}", blame))
+    return table
+
+
+def _values(column: ColumnSummary) -> str:
+    """The range or the categories of a column."""
+    if column.categories:
+        shown = ", ".join(column.categories[:_SHOWN_CATEGORIES])
+        more = len(column.categories) - _SHOWN_CATEGORIES
+        return shown if more <= 0 else f"{shown}, … and {more:,} more"
+    if column.minimum is None or column.maximum is None:
+        return ""
+    if column.kind == "datetime":
+        return f"{_moment(column.minimum)} … {_moment(column.maximum)}"
+    return f"{column.minimum:.6g} … {column.maximum:.6g}"
+
+
+def _moment(seconds: float) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.6g} s"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as `train.seed`, one a line; what is empty or a page long is for --json."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            if 0 < len(value) <= _SHOWN_CATEGORIES and not any(isinstance(item, _NESTED) for item in value):
+                yield f"{prefix}{name}", ", ".join(str(item) for item in value)
+        elif value is not None and value != "":
+            yield f"{prefix}{name}", f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+_NESTED = (Mapping, list, tuple)
+
+
+def _word(path: str) -> str:
+    """The path as a shell reads it back."""
+    import shlex
+
+    return shlex.quote(path)

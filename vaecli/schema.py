@@ -1,0 +1,176 @@
+"""What a table is: its columns, what kind each one is, and what part it plays.
+
+The schema is inferred once, at fit, over the whole input; it is stored in the bundle and forced
+on every table read afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+
+class Kind(StrEnum):
+    """What the values of a column are; decides preprocessing and likelihood."""
+
+    NUMERIC = "numeric"
+    BOOLEAN = "boolean"
+    CATEGORICAL = "categorical"
+    DATETIME = "datetime"
+    TEXT = "text"  # not modelled
+
+
+class Role(StrEnum):
+    """The part a column plays. Only features are modelled; every column passes through to the output."""
+
+    FEATURE = "feature"
+    GROUP = "group"  # rows of one group stay in one fold
+    TIME = "time"  # orders the rows; folds become contiguous blocks
+    KEY = "key"  # identifies a row
+    LABEL = "label"  # marks anomalous rows, which are left out of training
+    IGNORED = "ignored"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of the user's table, as it was at fit.
+
+    `categories` holds the kept values of a categorical column, most frequent first, and for a
+    boolean column its false and true spellings, in this order. `has_other` says that rarer values
+    were folded into one more category. `whole` says that every number was an integer. `minimum`
+    and `maximum` are in the column's own units (seconds since the epoch, UTC, for a datetime).
+    `datetime_format` is the strptime pattern of a datetime kept as text, None for ISO 8601.
+    """
+
+    name: str
+    kind: Kind
+    role: Role = Role.FEATURE
+    categories: tuple[str, ...] = ()
+    has_other: bool = False
+    whole: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    n_missing: int = 0
+    n_infinite: int = 0
+    datetime_format: str | None = None
+    reason: str = ""  # why it is left out, as a person would say it
+
+    @property
+    def n_categories(self) -> int:
+        """Classes the likelihood has for this column, the "other" class included."""
+        return len(self.categories) + self.has_other
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The columns of a table in file order."""
+
+    columns: tuple[Column, ...]
+    n_rows: int = 0
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        """The columns that are modelled, in file order; `c` of them."""
+        return tuple(column for column in self.columns if column.role is Role.FEATURE)
+
+    @property
+    def left_out(self) -> tuple[Column, ...]:
+        """The columns that are not modelled, with their reasons."""
+        return tuple(column for column in self.columns if column.role is not Role.FEATURE)
+
+    def with_role(self, role: Role) -> Column | None:
+        """The one column that plays `role`, or None."""
+        return next((column for column in self.columns if column.role is role), None)
+
+    @property
+    def group(self) -> Column | None:
+        """The column whose values keep rows together in one fold."""
+        return self.with_role(Role.GROUP)
+
+    @property
+    def time(self) -> Column | None:
+        """The column that orders the rows."""
+        return self.with_role(Role.TIME)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of what scoring depends on: names, kinds and categories of the features."""
+        essence = [
+            (column.name, column.kind, column.categories, column.has_other) for column in self.features
+        ]
+        return hashlib.sha256(json.dumps(essence, ensure_ascii=False).encode()).hexdigest()
+
+    def with_column(self, changed: Column) -> Schema:
+        """The same schema with the column of that name replaced."""
+        columns = tuple(changed if column.name == changed.name else column for column in self.columns)
+        return replace(self, columns=columns)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` is the inverse."""
+        return {"n_rows": self.n_rows, "columns": [asdict(column) for column in self.columns]}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Schema:
+        """Raises KeyError, TypeError or ValueError on values that `to_json` cannot have written."""
+        columns = tuple(
+            Column(
+                **{
+                    **entry,
+                    "kind": Kind(entry["kind"]),
+                    "role": Role(entry["role"]),
+                    "categories": tuple(entry["categories"]),
+                }
+            )
+            for entry in values["columns"]
+        )
+        return cls(columns, int(values["n_rows"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The features that one column became: `features[:, start:stop]`."""
+
+    column: str
+    kind: Kind
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which of the d features belong to which of the c columns."""
+
+    slots: tuple[Slot, ...]
+
+    @classmethod
+    def of(cls, columns: Sequence[Column]) -> Layout:
+        """Slots in the order of the columns; features in blocks: numbers and dates, booleans, categories.
+
+        A categorical column becomes one feature a category, every other kind one feature.
+        """
+        start, where = 0, {}
+        for kinds in ((Kind.NUMERIC, Kind.DATETIME), (Kind.BOOLEAN,), (Kind.CATEGORICAL,)):
+            for column in columns:
+                if column.kind in kinds:
+                    width = column.n_categories if column.kind is Kind.CATEGORICAL else 1
+                    where[column.name] = Slot(column.name, column.kind, start, start + width)
+                    start += width
+        return cls(tuple(where[column.name] for column in columns))
+
+    @property
+    def n_columns(self) -> int:
+        """c, the number of user columns."""
+        return len(self.slots)
+
+    @property
+    def n_features(self) -> int:
+        """d, the number of features."""
+        return max((slot.stop for slot in self.slots), default=0)
+
+    def of_kind(self, *kinds: Kind) -> tuple[tuple[int, Slot], ...]:
+        """(column index, slot) of every column of these kinds."""
+        return tuple((j, slot) for j, slot in enumerate(self.slots) if slot.kind in kinds)

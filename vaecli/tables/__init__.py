@@ -1,0 +1,31 @@
+"""Streams tables as Arrow batches, finds out what they hold, and writes them atomically."""
+
+from __future__ import annotations
+
+from vaecli.tables.batch import Batch, Source
+from vaecli.tables.cells import label_mask, numbers_of, time_values, to_cells
+from vaecli.tables.frames import frame_source
+from vaecli.tables.infer import infer_schema
+from vaecli.tables.match import match_schema
+from vaecli.tables.missing import MISSING_TOKENS
+from vaecli.tables.sinks import CollectSink, Sink, collect_sink, default_output, open_sink
+from vaecli.tables.sources import open_source
+
+__all__ = [
+    "MISSING_TOKENS",
+    "Batch",
+    "CollectSink",
+    "Sink",
+    "Source",
+    "collect_sink",
+    "default_output",
+    "frame_source",
+    "infer_schema",
+    "label_mask",
+    "match_schema",
+    "numbers_of",
+    "open_sink",
+    "open_source",
+    "time_values",
+    "to_cells",
+]

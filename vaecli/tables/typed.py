@@ -1,0 +1,40 @@
+"""What Parquet files and frames share: typed columns that are asked for by name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from vaecli.errors import InputError, listed
+
+
+def asked_columns(names: Sequence[str], columns: Sequence[str] | None, source: str) -> list[str]:
+    """The columns to read, None meaning all of them. Raises InputError listing those that are not there."""
+    if columns is None:
+        return list(names)
+    missing = [column for column in columns if column not in names]
+    if missing:
+        raise InputError(
+            f"{source}: missing columns {', '.join(map(repr, missing))}", f"it has {', '.join(map(repr, names))}"
+        )
+    return list(columns)
+
+
+def refuse_repeated_names(names: Sequence[str], source: str) -> None:
+    """Raise InputError listing column names that stand for more than one column, or for none."""
+    problems = [f"{one!r} is given {n} times" for one, n in Counter(names).items() if n > 1]
+    problems += [f"column {i + 1} has no name" for i, one in enumerate(names) if not one]
+    if problems:
+        raise InputError(
+            f"{source}: column names are not usable:\n{listed(problems)}", "give every column its own name"
+        )
+
+
+def as_table(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
+    """The batch as a table with the columns and types of `schema`; it keeps its rows even without columns."""
+    table = pa.Table.from_batches([batch])
+    if table.num_columns == 0 or table.schema.equals(schema):
+        return table
+    return table.select(schema.names).cast(schema)

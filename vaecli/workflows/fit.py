@@ -1,0 +1,203 @@
+"""`fit`: learn what normal rows look like, and save it as a bundle."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaecli.bundle import require_writable, save_detector
+from vaecli.calibration import Calibration, ensemble_scores, rows_needed
+from vaecli.checkpoint import Checkpoint, load_checkpoint
+from vaecli.config import SCORE_KINDS, FitConfig
+from vaecli.detector import Detector
+from vaecli.features import Rows, TrainingRows
+from vaecli.initial import independent_output, start_parameters
+from vaecli.likelihoods import Likelihood
+from vaecli.network import Exemplars
+from vaecli.preprocess import FeatureBatch
+from vaecli.results import Event, FitSummary, OnEvent, ignore
+from vaecli.schema import Layout, Schema
+from vaecli.scoring import Ensemble, choose_exemplars, draw_noise, member_scores
+from vaecli.tables import Source, infer_schema, open_source
+from vaecli.train import Trained, device_of, train
+from vaecli.workflows.described import described
+from vaecli.workflows.normal_rows import NormalRows, read_normal_rows
+
+START_ROWS = 50_000  # rows from which the first guess (PCA) and the baseline are computed
+CALIBRATION_BLOCK_ROWS = 8_192
+FEW_ROWS = 300  # below it, calibration is coarse enough to say so
+
+
+def fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent = ignore) -> FitSummary:
+    """Fit the table behind `inputs` and write a bundle to `output`, whole or not at all.
+
+    Raises UsageError, InputError, BundleError (the target) or EnvironmentProblem (the device).
+    """
+    require_writable(output)
+    detector, summary = fit_source(open_source(inputs), config, output, on_event=on_event)
+    save_detector(output, detector, settings_of(config), report_of(summary))
+    _checkpoint_path(output).unlink(missing_ok=True)
+    return summary
+
+
+def fit_source(
+    source: Source, config: FitConfig, output: Path | None = None, *, on_event: OnEvent = ignore
+) -> tuple[Detector, FitSummary]:
+    """Fit one table. With `output`, training leaves a checkpoint beside it every few seconds."""
+    started = time.monotonic()
+    device_of(config.train.device)
+    schema = infer_schema(source, config.columns, on_event)
+    normal = read_normal_rows(source, schema, config, on_event)
+
+    layout = Layout.of(schema.features)
+    likelihood = Likelihood.of(layout, normal.n_missing, normal.rows.n_rows, config.model.min_log_variance)
+    trained = _trained(normal, likelihood, schema, config, output, on_event)
+    noise = draw_noise(config.model.n_noise, normal.n_folds, config.model.n_latent, config.train.seed)
+    sample = normal.rows.some(config.calibration.max_rows, config.train.seed)
+    exemplars = choose_exemplars(likelihood, trained.parameters, sample, config.model.n_exemplars, config.train.seed)
+    ensemble = Ensemble(likelihood, trained.parameters, noise, Exemplars.of(*exemplars))
+    calibrations = _calibrated(ensemble, sample, on_event)
+    detector = Detector(
+        schema, normal.preprocessor, ensemble, calibrations, config.score_kind, config.calibration.threshold
+    )
+    baseline = _baseline(normal.rows, likelihood, config.train.seed)
+    return detector, _summary(detector, normal, trained, baseline, output, time.monotonic() - started)
+
+
+def _trained(
+    normal: NormalRows,
+    likelihood: Likelihood,
+    schema: Schema,
+    config: FitConfig,
+    output: Path | None,
+    on_event: OnEvent,
+) -> Trained:
+    """The ensemble, from scratch or from where an interrupted fit left off."""
+    identity = _identity(normal, schema, config)
+
+    def keep(progress: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        if output is not None:
+            Checkpoint(identity, progress, arrays).save(_checkpoint_path(output))
+
+    return train(
+        normal.rows,
+        likelihood,
+        start_parameters(
+            normal.rows.some(START_ROWS, config.train.seed),
+            likelihood,
+            n_members=normal.n_folds,
+            n_latent=config.model.n_latent,
+            n_hidden=config.model.n_hidden,
+            seed=config.train.seed,
+        ),
+        config.model,
+        config.train,
+        on_event=on_event,
+        on_checkpoint=keep if output is not None else None,
+        resume=load_checkpoint(_checkpoint_path(output), identity) if config.resume and output else None,
+    )
+
+
+def _calibrated(ensemble: Ensemble, rows: Rows, on_event: OnEvent) -> dict[str, Calibration]:
+    """Every score kind calibrated on rows whose scoring members did not see them."""
+    n_rows, n_kinds = rows.fold.size, len(SCORE_KINDS)
+    calibrations = {}
+    for i, kind in enumerate(SCORE_KINDS):
+        parts = []
+        for start in range(0, n_rows, CALIBRATION_BLOCK_ROWS):
+            block = rows.take(np.arange(start, min(start + CALIBRATION_BLOCK_ROWS, n_rows)))
+            batch = FeatureBatch(block.values, block.state, np.arange(block.fold.size))
+            parts.append(member_scores(ensemble, batch, kind))
+            on_event(Event("calibrating", i * n_rows + start + block.fold.size, n_kinds * n_rows, "scores"))
+        calibrations[kind] = Calibration.of(ensemble_scores(np.concatenate(parts), rows.fold))
+    return calibrations
+
+
+def _baseline(rows: TrainingRows, likelihood: Likelihood, seed: int) -> float:
+    """Mean log-likelihood of rows under independent columns, in nats: what a latent space has to beat."""
+    sample = rows.some(START_ROWS, seed)
+    output = independent_output(sample, likelihood).astype(np.float32)
+    return float(likelihood.column_log_prob(output, sample.values, sample.state).sum(-1).mean(dtype=np.float64))
+
+
+def _summary(
+    detector: Detector, normal: NormalRows, trained: Trained, baseline: float, output: Path | None, seconds: float
+) -> FitSummary:
+    calibration = detector.calibrations[detector.score_kind]
+    return FitSummary(
+        bundle="" if output is None else str(output),
+        n_rows=normal.rows.n_rows,
+        n_labelled_out=normal.n_labelled_out,
+        columns=described(detector.schema),
+        n_members=normal.n_folds,
+        n_steps=trained.n_steps,
+        validation_elbo=trained.best.elbo,
+        validation_kl=trained.best.kl,
+        baseline_log_prob=baseline,
+        threshold=detector.threshold,
+        score_kind=detector.score_kind,
+        min_score=calibration.threshold(detector.threshold),
+        n_calibration_rows=calibration.n_rows,
+        finest_level=calibration.finest_level,
+        warnings=_warnings(detector, normal, calibration, trained),
+        seconds=seconds,
+    )
+
+
+def _warnings(
+    detector: Detector, normal: NormalRows, calibration: Calibration, trained: Trained
+) -> tuple[str, ...]:
+    warnings = []
+    if not calibration.resolves(detector.threshold):
+        warnings.append(
+            f"threshold {detector.threshold:g} needs {rows_needed(detector.threshold):,} normal rows to be measured; "
+            f"there are {calibration.n_rows:,}, so beyond level {calibration.finest_level:.4g} a fitted tail decides: "
+            "a model, not a guarantee"
+        )
+    elif calibration.n_rows < FEW_ROWS:
+        warnings.append(
+            f"only {calibration.n_rows:,} rows calibrate: the real share of normal rows above the threshold "
+            "may differ from the stated one by a factor of two"
+        )
+    if calibration.n_rows < normal.rows.n_rows:
+        warnings.append(
+            f"calibrated on a uniform sample of {calibration.n_rows:,} of {normal.rows.n_rows:,} rows; "
+            "all rows were trained on"
+        )
+    if normal.n_infinite:
+        warnings.append(f"{normal.n_infinite:,} infinite values were set aside; in new rows an infinity counts as novel")
+    return tuple(warnings)
+
+
+def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
+    """What a checkpoint belongs to: the same rows, the same settings."""
+    settings = replace(config, resume=False, train=replace(config.train, time_budget_seconds=None))
+    digest = hashlib.sha256(json.dumps([asdict(settings), schema.to_json()], sort_keys=True).encode())
+    for array in (normal.preprocessor.mean, normal.preprocessor.scale, normal.preprocessor.quantiles, normal.n_missing):
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _checkpoint_path(output: Path) -> Path:
+    return output.with_name(output.name + ".checkpoint")
+
+
+def settings_of(config: FitConfig) -> dict[str, Any]:
+    """The settings as the bundle keeps them."""
+    settings = asdict(config)
+    settings.pop("resume")
+    return settings
+
+
+def report_of(summary: FitSummary) -> dict[str, Any]:
+    """What the bundle keeps of the report: nothing that differs between two runs of the same fit."""
+    kept = asdict(summary)
+    for name in ("bundle", "seconds", "columns"):
+        kept.pop(name)
+    return kept | {"warnings": list(summary.warnings)}

@@ -1,0 +1,43 @@
+"""`inspect`: what is in a bundle."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vaecli.bundle import load_detector
+from vaecli.detector import Detector
+from vaecli.results import InspectSummary
+from vaecli.workflows.described import described
+
+
+def inspect(bundle: Path) -> InspectSummary:
+    """Read the bundle at that path. Raises BundleError."""
+    detector, manifest = load_detector(bundle)
+    file = bundle.stat()
+    return InspectSummary(
+        bundle=str(bundle),
+        size_bytes=file.st_size,
+        format=manifest.format,
+        vaecli_version=manifest.version,
+        created_utc=datetime.fromtimestamp(file.st_mtime, UTC).isoformat(timespec="seconds"),
+        schema_fingerprint=manifest.schema_fingerprint,
+        columns=described(detector.schema),
+        config=dict(manifest.config["fit"]),
+        calibration=_calibration(detector),
+        digests=dict(manifest.digests),
+        fit=dict(manifest.summary),
+    )
+
+
+def _calibration(detector: Detector) -> dict[str, Any]:
+    calibration = detector.calibrations[detector.score_kind]
+    return {
+        "score_kind": detector.score_kind,
+        "score_kinds": sorted(detector.calibrations),
+        "threshold": detector.threshold,
+        "min_score": calibration.threshold(detector.threshold),
+        "n_rows": calibration.n_rows,
+        "finest_level": calibration.finest_level,
+    }

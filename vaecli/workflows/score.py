@@ -1,0 +1,122 @@
+"""`score`: flag the anomalous rows of a table."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pyarrow as pa
+
+from vaecli.bundle import load_detector
+from vaecli.calibration import alpha_of, rows_needed
+from vaecli.config import ScoreConfig
+from vaecli.detector import Detector
+from vaecli.engines.local import Decision, Tally, score_table
+from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.results import OnEvent, ScoreSummary, ignore
+from vaecli.tables import default_output, match_schema, numbers_of, open_sink, open_source
+
+ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
+DRIFT_FACTOR = 5.0  # this many times the expected share of flags looks like another process, not like anomalies
+DRIFT_ROWS = 200
+GPU_DEVICE = Path("/dev/nvidiactl")
+
+
+def score(
+    inputs: list[str], bundle: Path, output: str | None, config: ScoreConfig, *, on_event: OnEvent = ignore
+) -> ScoreSummary:
+    """Score the table behind `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
+
+    Raises UsageError, InputError, BundleError or EnvironmentProblem.
+    """
+    started = time.monotonic()
+    detector, _ = load_detector(bundle)
+    detector = on_device(detector, config.device)
+    kind, decision = decide(detector, config)
+    target = output if output is not None else default_output(inputs)
+    source = open_source(inputs, once=True)
+    match_schema(source, detector.schema)
+    sink = open_sink(
+        target,
+        source,
+        ADDED,
+        prefix=config.prefix,
+        output_format=config.output_format,
+        numbers=numbers_of(detector.schema),
+    )
+    with sink:
+        tally = score_table(
+            detector,
+            source,
+            sink,
+            decision,
+            kind=kind,
+            anomalies_only=config.anomalies_only,
+            batch_rows=config.batch_rows,
+            on_event=on_event,
+        )
+    level = None if decision.alpha is None else (config.threshold or detector.threshold)
+    return ScoreSummary(
+        output=target,
+        bundle=str(bundle),
+        rows=tally.rows,
+        anomalies=tally.anomalies,
+        unscored=tally.unscored,
+        novel_cells=tally.novel_cells,
+        score_kind=kind,
+        threshold=level,
+        min_score=decision.min_score,
+        uses_tail_model=level is not None and not detector.calibrations[kind].resolves(level),
+        worst=tally.worst,
+        warnings=_warnings(detector, kind, level, tally),
+        seconds=time.monotonic() - started,
+    )
+
+
+def decide(detector: Detector, config: ScoreConfig) -> tuple[str, Decision]:
+    """(score kind, how rows are flagged): as asked, else as stored in the bundle."""
+    kind = config.score_kind or detector.score_kind
+    if kind not in detector.calibrations:
+        raise UsageError(
+            f"the bundle holds no calibration for --score-kind {kind}",
+            f"it has {', '.join(sorted(detector.calibrations))}",
+        )
+    if config.min_score is not None:
+        return kind, Decision(None, config.min_score)
+    level = config.threshold if config.threshold is not None else detector.threshold
+    return kind, Decision(alpha_of(level), detector.calibrations[kind].threshold(level))
+
+
+def on_device(detector: Detector, device: str) -> Detector:
+    """The detector on the device asked for. torch is imported only where there is a GPU to use."""
+    if device == "cpu" or (device == "auto" and not GPU_DEVICE.exists()):
+        return detector
+    try:
+        import torch
+    except ImportError:
+        if device == "auto":
+            return detector
+        raise EnvironmentProblem("--device cuda needs torch", "pip install torch, or use --device cpu") from None
+    if torch.cuda.is_available():
+        return detector.on("cuda")
+    if device == "auto":
+        return detector
+    raise EnvironmentProblem("no CUDA device is available", "use --device cpu, or install a CUDA build of torch")
+
+
+def _warnings(detector: Detector, kind: str, level: float | None, tally: Tally) -> tuple[str, ...]:
+    warnings = []
+    calibration = detector.calibrations[kind]
+    if level is not None and not calibration.resolves(level):
+        warnings.append(
+            f"threshold {level:g} needs {rows_needed(level):,} calibration rows to be measured; the bundle has "
+            f"{calibration.n_rows:,}: beyond them a fitted tail decides, a model and not a guarantee"
+        )
+    if level is not None and tally.rows >= DRIFT_ROWS and tally.anomalies > DRIFT_FACTOR * (1 - level) * tally.rows:
+        warnings.append(
+            f"{tally.anomalies / tally.rows:.1%} of the rows are flagged where {1 - level:.2%} of normal rows would be: "
+            "if they are not anomalies, the process has changed since the fit"
+        )
+    if tally.novel_cells:
+        warnings.append(f"{tally.novel_cells:,} cells hold a value never seen at fit; each counts as a strong surprise")
+    return tuple(warnings)
