@@ -10,7 +10,9 @@ if ! command -v vaecli > /dev/null; then
   echo "vaecli is not installed here: run \`make install\` first." >&2
   exit 2
 fi
-python=$(command -v python || command -v python3)
+if ! command -v python > /dev/null; then
+  python() { python3 "$@"; }
+fi
 mkdir -p demo
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
@@ -19,7 +21,10 @@ else
   bold='' plain=''
 fi
 
-say() { printf '\n%s\n' "$@"; }
+say() {
+  echo
+  printf '%s\n' "$@"
+}
 run() {
   printf '\n%s$ %s%s\n' "$bold" "$*" "$plain"
   "$@"
@@ -36,8 +41,8 @@ say "   mixed.csv holds other readings, normal ones and faults together. Its col
 run vaecli score sample_data/shuttle/mixed.csv -m demo/shuttle.vae --threshold 0.99 -o demo/shuttle.scored.csv
 run head -n 6 demo/shuttle.scored.csv
 
-say "   Was it right? Count the flagged rows against the labels:"
-run "$python" sample_data/compare.py demo/shuttle.scored.csv
+say "   Was it right? Count the flagged rows against the labels. (The warning above is: one row in seven here is a fault.)"
+run python sample_data/compare.py demo/shuttle.scored.csv
 
 say "2. CARS OF 1985: categories, numbers and missing cells ('?') in a table of only 111 rows" \
   "   normal.csv holds spec sheets of petrol cars. The fuel itself is not in the table."
@@ -46,7 +51,10 @@ run vaecli fit sample_data/cars/normal.csv -o demo/cars.vae
 
 say "   mixed.csv holds other petrol cars and twenty diesels (label 1) that slipped in."
 run vaecli score sample_data/cars/mixed.csv -m demo/cars.vae --threshold 0.99 -o demo/cars.scored.csv
-run "$python" sample_data/compare.py demo/cars.scored.csv --show make,num-of-cylinders,compression-ratio,horsepower
+run python sample_data/compare.py demo/cars.scored.csv --show make,num-of-cylinders,compression-ratio,horsepower
+
+say "   All diesels, told by their compression and power. The normal cars flagged are odd ones too: the only Mercury," \
+  "   a three-cylinder. With 111 rows to learn from, one or two flags more or less are chance."
 
 say "Both scored tables lie in demo/, every column of yours unchanged and three added:" \
   "anomaly_score (higher is odder), p_value (share of normal rows at least this odd), is_anomaly."

@@ -23,7 +23,7 @@ _HOME = {
     "score": "vaecli.api",
 }
 
-__all__ = ["Model", "Schema", "VaecliError", "__version__", "fit", "load", "score"]  # noqa: F822 (lazy)
+__all__ = ["Model", "Schema", "VaecliError", "__version__", "fit", "load", "score"]
 
 
 def __getattr__(name: str) -> Any:

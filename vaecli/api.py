@@ -1,9 +1,9 @@
 """vaecli from Python: the same fit, load and score as on the command line, on frames or files.
 
-    import vaecli
-    model = vaecli.fit("normal.parquet", seed=1)
-    model.save("model.vae")
-    scored = vaecli.load("model.vae").score(frame, threshold=0.999)
+import vaecli
+model = vaecli.fit("normal.parquet", seed=1)
+model.save("model.vae")
+scored = vaecli.load("model.vae").score(frame, threshold=0.999)
 """
 
 from __future__ import annotations

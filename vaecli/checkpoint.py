@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vaecli.atomic import atomic_write_bytes
+from vaecli.atomic import write_bytes
 from vaecli.errors import BundleError
 
 
@@ -27,7 +27,7 @@ class Checkpoint:
 
         metadata = {"identity": self.identity, "progress": json.dumps(self.progress)}
         arrays = {name: np.ascontiguousarray(value) for name, value in self.arrays.items()}
-        atomic_write_bytes(path, save(arrays, metadata=metadata))
+        write_bytes(path, save(arrays, metadata=metadata))
 
 
 def load_checkpoint(path: Path, identity: str) -> Checkpoint | None:

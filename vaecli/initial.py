@@ -25,9 +25,7 @@ def start_parameters(
 ) -> Parameters:
     """float32 parameters with a leading axis of members; member k is told nothing of the rows of fold k."""
     rng = np.random.default_rng([seed, 0x1217])
-    members = [
-        _member(rows.take(rows.fold != k), likelihood, n_latent, n_hidden, rng) for k in range(n_members)
-    ]
+    members = [_member(rows.take(rows.fold != k), likelihood, n_latent, n_hidden, rng) for k in range(n_members)]
     return {name: np.stack([member[name] for member in members]).astype(np.float32) for name in members[0]}
 
 

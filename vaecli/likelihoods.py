@@ -87,7 +87,7 @@ class Likelihood:
             n_numeric=len(blocks[0]),
             n_boolean=len(blocks[1]),
             membership=np.repeat(np.eye(len(categories), dtype=np.float32), categories, axis=0),
-            order=np.argsort(np.array(sum(blocks, []), np.int64), kind="stable"),
+            order=np.argsort(np.array([j for block in blocks for j in block], np.int64), kind="stable"),
             n_missing=np.asarray(n_missing, np.int64),
             n_rows=n_rows,
             gappy=np.flatnonzero(gaps),
@@ -136,7 +136,7 @@ class Likelihood:
         return self.min_log_variance + softplus(raw - self.min_log_variance)
 
 
-_ZERO, _ONE = np.float32(0).reshape(()), np.float32(1).reshape(())
+_ZERO, _ONE = np.zeros((), np.float32), np.ones((), np.float32)
 
 
 def _split(array: Array, widths: tuple[int, ...]) -> list[Array]:

@@ -186,8 +186,8 @@ class Exemplars:
 def kl_to_exemplars(mean: Array, log_variance: Array, exemplars: Exemplars) -> Array:
     """An upper bound on KL(q(z|x) ‖ (1/N) Σ_i q(z|x_i)) in nats, (e, n).
 
-    −log (1/N) Σ_i exp(−KL(q(z|x) ‖ q(z|x_i))): Hershey & Olsen 2007, the variational bound; so the ELBO stays a lower bound.
-    Aggregated posterior: Tomczak & Welling 2018; exemplars: Norouzi et al. 2020.
+    −log (1/N) Σ_i exp(−KL(q(z|x) ‖ q(z|x_i))), the variational bound of Hershey & Olsen 2007: with it the ELBO stays
+    a lower bound. Aggregated posterior: Tomczak & Welling 2018; exemplars: Norouzi et al. 2020.
     """
     xp = namespace(mean)
     moments = xp.concatenate([xp.exp(log_variance) + mean**2, mean], -1)

@@ -1,11 +1,11 @@
 """Cells → features and back: fitted with scikit-learn, kept as plain arrays, applied with NumPy.
 
-| kind              | scikit-learn, at fit                                                     | features of a column   |
-|-------------------|--------------------------------------------------------------------------|------------------------|
-| numeric, datetime | StandardScaler → mean of (itself, QuantileTransformer to normal, within  | 1: the bent, scaled    |
-|                   | ±3.5) → StandardScaler → soft clip → SimpleImputer(constant 0)           | value                  |
-| boolean           | SimpleImputer(constant 0)                                                | 1: 0 or 1              |
-| categorical       | OneHotEncoder(categories=0…K−1, handle_unknown="ignore")                 | K: one-hot             |
+| kind              | scikit-learn, at fit                                                    | features of a column |
+|-------------------|-------------------------------------------------------------------------|----------------------|
+| numeric, datetime | StandardScaler → mean of (itself, QuantileTransformer to normal, within | 1: the bent, scaled  |
+|                   | ±3.5) → StandardScaler → soft clip → SimpleImputer(constant 0)          | value                |
+| boolean           | SimpleImputer(constant 0)                                               | 1: 0 or 1            |
+| categorical       | OneHotEncoder(categories=0…K−1, handle_unknown="ignore")                | K: one-hot           |
 
 Half of a number's feature says how large it is, half how it ranks: a column of byte counts, where one
 reading in a thousand is a million times the median, keeps both its tail and its bulk. The map is strictly
@@ -86,7 +86,7 @@ def rank_to_normal(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
 class Preprocessor:
     """Fitted preprocessing of m numeric columns (dates included), float64; other kinds need no numbers.
 
-    A number x becomes soft_clip(((v + rank_to_normal(v, quantiles)) / 2 − center) / spread) with v = (x − mean) / scale.
+    A number x becomes soft_clip(((v + rank_to_normal(v)) / 2 − center) / spread) with v = (x − mean) / scale.
     """
 
     layout: Layout
@@ -101,7 +101,8 @@ class Preprocessor:
         """Learn from `cells`, whose columns are `columns`."""
         layout = Layout.of(columns)
         if not layout.of_kind(*NUMBERS):
-            return cls(layout, *(np.zeros(0) for _ in range(2)), np.zeros((0, 2)), *(np.zeros(0) for _ in range(2)))
+            nothing = np.zeros(0)
+            return cls(layout, nothing, nothing, np.zeros((0, 2)), nothing, nothing)
         steps = pipeline(layout, len(cells)).fit(cells.values).named_transformers_["numeric"].named_steps
         ranks = dict(steps["views"].transformer_list)["rank"].named_steps["normal"]
         quantiles = np.ascontiguousarray(ranks.quantiles_.T)
@@ -181,7 +182,10 @@ def pipeline(layout: Layout, n_rows: int) -> ColumnTransformer:
     numeric = Pipeline(
         [
             ("scale", StandardScaler()),
-            ("views", FeatureUnion([("size", "passthrough"), ("rank", Pipeline([("normal", normal), ("limit", limit)]))])),
+            (
+                "views",
+                FeatureUnion([("size", "passthrough"), ("rank", Pipeline([("normal", normal), ("limit", limit)]))]),
+            ),
             ("average", FunctionTransformer(mean_of_views)),
             ("rescale", StandardScaler()),
             ("clip", FunctionTransformer(soft_clip)),

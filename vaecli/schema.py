@@ -99,9 +99,7 @@ class Schema:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what scoring depends on: names, kinds and categories of the features."""
-        essence = [
-            (column.name, column.kind, column.categories, column.has_other) for column in self.features
-        ]
+        essence = [(column.name, column.kind, column.categories, column.has_other) for column in self.features]
         return hashlib.sha256(json.dumps(essence, ensure_ascii=False).encode()).hexdigest()
 
     def with_column(self, changed: Column) -> Schema:

@@ -248,7 +248,8 @@ class HeldOut:
         sample = rows.some(N_HELD_OUT_ROWS, seed)
         generator = torch.Generator().manual_seed(seed + 1)
         noise = torch.randn((1, n_members, sample.fold.size, n_latent), generator=generator)
-        return cls(*(torch.from_numpy(part).to(device) for part in sample), noise.to(device))
+        x, state, fold = (torch.from_numpy(part).to(device) for part in sample)
+        return cls(x, state, fold, noise.to(device))
 
     @torch.no_grad()
     def check(self, parameters: Parameters, likelihood: Likelihood, step: int) -> Check:

@@ -40,5 +40,6 @@ def load_detector(path: Path) -> tuple[Detector, Manifest]:
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         what = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
         raise BundleError(
-            f"{path}: its parts do not make a detector: {what}", "fit again with `vaecli fit`, and report how it was made"
+            f"{path}: its parts do not make a detector: {what}",
+            "fit again with `vaecli fit`, and report how it was made",
         ) from None

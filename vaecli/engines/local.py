@@ -10,6 +10,7 @@ import numpy as np
 
 from vaecli.detector import Decided, Detector
 from vaecli.results import Event, FlaggedRow, OnEvent
+from vaecli.scoring import TILE_ROWS
 from vaecli.tables import Batch, Source, numbers_of, to_cells
 
 N_WORST = 10
@@ -88,8 +89,12 @@ def score_table(
     batch_rows: int,
     on_event: OnEvent,
 ) -> Tally:
-    """Score every row of `source` into `output`."""
+    """Score every row of `source` into `output`.
+
+    `batch_rows` is rounded up to whole tiles, so that the same file gives the same bytes whatever it is.
+    """
     tally = Tally()
+    batch_rows = -(-batch_rows // TILE_ROWS) * TILE_ROWS
     names = [column.name for column in detector.schema.features]
     batches = source.batches(names, numbers=numbers_of(detector.schema), keep=True, batch_rows=batch_rows)
     for batch in batches:

@@ -16,14 +16,14 @@ from vaecli.calibration import Calibration, ensemble_scores, rows_needed
 from vaecli.checkpoint import Checkpoint, load_checkpoint
 from vaecli.config import SCORE_KINDS, FitConfig
 from vaecli.detector import Detector
+from vaecli.exemplars import choose_exemplars
 from vaecli.features import Rows, TrainingRows
 from vaecli.initial import independent_output, start_parameters
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Exemplars
 from vaecli.preprocess import FeatureBatch
 from vaecli.results import Event, FitSummary, OnEvent, ignore
 from vaecli.schema import Layout, Schema
-from vaecli.scoring import Ensemble, choose_exemplars, draw_noise, member_scores
+from vaecli.scoring import Ensemble, draw_noise, member_scores
 from vaecli.tables import Source, infer_schema, open_source
 from vaecli.train import Trained, device_of, train
 from vaecli.workflows.described import described
@@ -61,7 +61,7 @@ def fit_source(
     noise = draw_noise(config.model.n_noise, normal.n_folds, config.model.n_latent, config.train.seed)
     sample = normal.rows.some(config.calibration.max_rows, config.train.seed)
     exemplars = choose_exemplars(likelihood, trained.parameters, sample, config.model.n_exemplars, config.train.seed)
-    ensemble = Ensemble(likelihood, trained.parameters, noise, Exemplars.of(*exemplars))
+    ensemble = Ensemble(likelihood, trained.parameters, noise, exemplars)
     calibrations = _calibrated(ensemble, sample, on_event)
     detector = Detector(
         schema, normal.preprocessor, ensemble, calibrations, config.score_kind, config.calibration.threshold
@@ -145,14 +145,12 @@ def _summary(
         min_score=calibration.threshold(detector.threshold),
         n_calibration_rows=calibration.n_rows,
         finest_level=calibration.finest_level,
-        warnings=_warnings(detector, normal, calibration, trained),
+        warnings=_warnings(detector, normal, calibration),
         seconds=seconds,
     )
 
 
-def _warnings(
-    detector: Detector, normal: NormalRows, calibration: Calibration, trained: Trained
-) -> tuple[str, ...]:
+def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) -> tuple[str, ...]:
     warnings = []
     if not calibration.resolves(detector.threshold):
         warnings.append(
@@ -171,7 +169,9 @@ def _warnings(
             "all rows were trained on"
         )
     if normal.n_infinite:
-        warnings.append(f"{normal.n_infinite:,} infinite values were set aside; in new rows an infinity counts as novel")
+        warnings.append(
+            f"{normal.n_infinite:,} infinite values were set aside; in new rows an infinity counts as novel"
+        )
     return tuple(warnings)
 
 

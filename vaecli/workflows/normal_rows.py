@@ -106,9 +106,7 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
     )
 
 
-def _normal(
-    source: Source, schema: Schema, on_event: OnEvent, stage: str
-) -> Iterator[tuple[Cells, Batch, np.ndarray]]:
+def _normal(source: Source, schema: Schema, on_event: OnEvent, stage: str) -> Iterator[tuple[Cells, Batch, np.ndarray]]:
     """(cells of the normal rows, their batch, which of its rows they are), batch by batch."""
     label = next((column for column in schema.columns if column.role == "label"), None)
     others = [column.name for column in (schema.time, schema.group, label) if column is not None]
