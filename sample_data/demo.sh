@@ -53,8 +53,9 @@ say "   mixed.csv holds other petrol cars and twenty diesels (label 1) that slip
 run vaecli score sample_data/cars/mixed.csv -m demo/cars.vae --threshold 0.99 -o demo/cars.scored.csv
 run python sample_data/compare.py demo/cars.scored.csv --show make,num-of-cylinders,compression-ratio,horsepower
 
-say "   All diesels, told by their compression and power. The normal cars flagged are odd ones too: the only Mercury," \
-  "   a three-cylinder. With 111 rows to learn from, one or two flags more or less are chance."
+say "   The diesels are told by their compression, power and revolutions together. A flagged petrol car counts as a" \
+  "   false alarm, though some are odd in their own right, like the only three-cylinder. And 111 rows are few:" \
+  "   heed the warning above, the share of false alarms may well differ from 1 %."
 
 say "Both scored tables lie in demo/, every column of yours unchanged and three added:" \
   "anomaly_score (higher is odder), p_value (share of normal rows at least this odd), is_anomaly."

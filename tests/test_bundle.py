@@ -21,9 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from vaecli.bundle import FORMAT, Manifest, read_bundle, require_writable, write_bundle
+from vaecli.atomic import require_writable
+from vaecli.bundle import FORMAT, Manifest, read_bundle, write_bundle
 from vaecli.bundle import manifest as limits
-from vaecli.errors import BundleError
+from vaecli.errors import BundleError, EnvironmentProblem, UsageError
 
 MANIFEST = Manifest(
     format=FORMAT,
@@ -188,26 +189,26 @@ def test_an_interrupted_write_leaves_the_earlier_bundle_alone(
     """Whatever stops a write, the earlier file is whole and nothing lies beside it."""
     path = written(tmp_path)
     before = path.read_bytes()
-    monkeypatch.setattr(f"vaecli.bundle.writing.os.{step}", raising(stop))
-    with pytest.raises(BundleError if isinstance(stop, OSError) else type(stop)):
+    monkeypatch.setattr(f"vaecli.atomic.os.{step}", raising(stop))
+    with pytest.raises(EnvironmentProblem if isinstance(stop, OSError) else type(stop)):
         write_bundle(path, MANIFEST, {"other": np.zeros(3)})
     assert path.read_bytes() == before
     assert [item.name for item in tmp_path.iterdir()] == ["model.vae"]
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """No such directory, a directory as file, a file as directory: exit 5, before or after the fit alike."""
+    """No such directory, a directory as file, a file as directory: refused before or after the fit alike."""
     file = tmp_path / "file"
     file.write_text("x")
     for path, words in [
-        (tmp_path / "none" / "model.vae", "there is no directory"),
+        (tmp_path / "none" / "model.vae", "no such directory"),
         (tmp_path, "is a directory"),
-        (file / "model.vae", "there is no directory"),
+        (file / "model.vae", "no such directory"),
         (Path("/dev/null"), "is not a regular file"),
         (tmp_path / ("x" * 300), "cannot be written"),
     ]:
         for act in (require_writable, lambda path: write_bundle(path, MANIFEST, ARRAYS)):
-            with pytest.raises(BundleError, match=words) as caught:
+            with pytest.raises((UsageError, EnvironmentProblem), match=words) as caught:
                 act(path)
             assert caught.value.hint
     assert [item.name for item in tmp_path.iterdir()] == ["file"]

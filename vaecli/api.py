@@ -71,7 +71,7 @@ class Model:
         return _like(table, scored)
 
     def save(self, path: str | Path) -> None:
-        """Write the bundle whole or not at all. Raises BundleError."""
+        """Write the bundle whole or not at all. Raises UsageError or EnvironmentProblem."""
         from vaecli.bundle import save_detector
 
         save_detector(Path(path), self.detector, self.settings, self.report)

@@ -53,22 +53,43 @@ def open_atomic(path: str | os.PathLike[str]) -> AtomicFile:
     return AtomicFile(os.fspath(path), real, temporary, os.fdopen(descriptor, "wb"))
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Make `data` the content of the file at `path`, whole or not at all.
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A stream that becomes the file at `path` when the block ends well, and leaves no trace when it does not.
 
-    Raises UsageError when the path names no file, EnvironmentProblem when it cannot be written.
+    Raises UsageError when the path names no regular file, EnvironmentProblem when it cannot be written.
     """
     name = os.fspath(path)
     if os.path.isdir(name):
         raise UsageError(f"{name}: is a directory", "add a file name to the target")
+    if os.path.exists(name) and not os.path.isfile(name):
+        raise UsageError(f"{name}: is not a regular file", "name a file, not a device or a pipe")
     with translated(name):
+        with suppress(FileNotFoundError):
+            os.stat(name)  # a name that the file system refuses is refused now, not on commit
         file = open_atomic(path)
         try:
-            file.stream.write(data)
+            yield file.stream
             file.commit()
         except BaseException:
             file.abort()
             raise
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Make `data` the content of the file at `path`, whole or not at all; raises as `replacing` does."""
+    with replacing(path) as stream:
+        stream.write(data)
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Raise now what `replacing(path)` would raise later: before a long computation, not after it."""
+    with suppress(_Writable), replacing(path):
+        raise _Writable
+
+
+class _Writable(Exception):
+    """Ends the rehearsal before anything is replaced."""
 
 
 @contextmanager

@@ -362,7 +362,7 @@ def _within(allowed: _Range | None, value: Any, said: str, problems: list[str]) 
         problems.append(f"{said} {_plain(value)} is not above {_plain(low)}")
         return None
     # "--threshold 99" is meant as per cent
-    meant = f"; did you mean {value / 100:.12g}?" if open_ends and high == 1 and 1 < value < 100 else ""
+    meant = f"; did you mean {value / 100:.12g}?" if open_ends and high == 1 and 50 <= value < 100 else ""
     between = "strictly between" if open_ends else "between"
     problems.append(f"{said} {_plain(value)} is not {between} {_plain(low)} and {_plain(high)}{meant}")
     return None

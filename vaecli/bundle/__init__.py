@@ -14,6 +14,6 @@ from __future__ import annotations
 from vaecli.bundle.detectors import load_detector, save_detector
 from vaecli.bundle.manifest import FORMAT, Manifest
 from vaecli.bundle.reading import read_bundle
-from vaecli.bundle.writing import require_writable, write_bundle
+from vaecli.bundle.writing import write_bundle
 
-__all__ = ["FORMAT", "Manifest", "load_detector", "read_bundle", "require_writable", "save_detector", "write_bundle"]
+__all__ = ["FORMAT", "Manifest", "load_detector", "read_bundle", "save_detector", "write_bundle"]

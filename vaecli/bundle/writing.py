@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from safetensors.numpy import save
 
+from vaecli.atomic import replacing
 from vaecli.bundle.manifest import (
     ARRAYS,
     DTYPES,
@@ -31,8 +29,8 @@ from vaecli.errors import BundleError, listed
 def write_bundle(path: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> None:
     """Write the bundle whole or not at all; an earlier file at `path` is replaced in one step.
 
-    Raises BundleError when `path` cannot be written, and ValueError for arrays that the format does not hold
-    (a programming error).
+    Raises UsageError or EnvironmentProblem when `path` cannot be written (see `atomic`), BundleError when the
+    detector is too large, and ValueError for arrays that the format does not hold (a programming error).
     """
     packed = _packed_arrays(arrays)
     if len(packed) > MAX_ARRAYS_BYTES:
@@ -47,22 +45,9 @@ def write_bundle(path: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray
             f"{path}: the schema and settings take {len(text):,} bytes; a bundle holds up to {MAX_MANIFEST_BYTES:,}",
             "leave out the columns with the longest categories: --exclude, columns.max_categories",
         )
-    with _replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr(_entry(MANIFEST), text)
         archive.writestr(_entry(ARRAYS), packed)
-
-
-def require_writable(path: Path) -> None:
-    """Raise BundleError now if `write_bundle` could not write `path`: before a long fit, not after it."""
-    target, beside = _target(path)
-    try:
-        with open(beside, "xb"):
-            pass
-    except OSError as problem:
-        raise _unwritable(path, target, problem) from None
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
 
 
 def _packed_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -85,56 +70,3 @@ def _entry(name: str) -> zipfile.ZipInfo:
     entry.create_system = 3
     entry.external_attr = 0o644 << 16
     return entry
-
-
-def _target(path: Path) -> tuple[Path, Path]:
-    """Where the bytes go in the end, and a new name beside it; a link keeps pointing at its bundle."""
-    target = Path(os.path.realpath(path))
-    try:
-        mode = target.stat().st_mode
-    except FileNotFoundError:
-        mode = stat.S_IFREG
-    except OSError as problem:
-        raise _unwritable(path, target, problem) from None
-    if stat.S_ISDIR(mode):
-        raise BundleError(f"{path}: is a directory, not a file", "name a file in it, for example model.vae")
-    if not stat.S_ISREG(mode):
-        raise BundleError(f"{path}: is not a regular file", "a bundle is written to a file, not to a device or a pipe")
-    return target, target.with_name(f".vaecli-{os.urandom(8).hex()}.tmp")
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes the place of `path` when the block ends well and vanishes when it does not."""
-    target, beside = _target(path)
-    try:
-        with open(beside, "xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if target.exists():
-            beside.chmod(stat.S_IMODE(target.stat().st_mode))
-        os.replace(beside, target)
-    except OSError as problem:
-        raise _unwritable(path, target, problem) from None
-    finally:
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
-    _flush_folder(target.parent)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Make the new name survive a power cut, where the file system lets us."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _unwritable(path: Path, target: Path, problem: OSError) -> BundleError:
-    if not target.parent.is_dir():
-        return BundleError(f"{path}: there is no directory {str(target.parent)!r}", "create it, or choose another -o")
-    reason = problem.strerror or problem
-    return BundleError(f"{path}: cannot be written: {reason}", "choose another place with -o, or free space")

@@ -55,7 +55,10 @@ def score(
         }
     )
 
+    from vaecli.tables.arrow import settle_without_pandas
     from vaecli.workflows.score import score as run
+
+    settle_without_pandas()
 
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, model, target, config, on_event=on_event)

@@ -10,6 +10,7 @@ from vaecli.tables.match import match_schema
 from vaecli.tables.missing import MISSING_TOKENS
 from vaecli.tables.sinks import CollectSink, Sink, collect_sink, default_output, open_sink
 from vaecli.tables.sources import open_source
+from vaecli.tables.targets import refuse_to_overwrite
 
 __all__ = [
     "MISSING_TOKENS",
@@ -26,6 +27,7 @@ __all__ = [
     "numbers_of",
     "open_sink",
     "open_source",
+    "refuse_to_overwrite",
     "time_values",
     "to_cells",
 ]

@@ -29,11 +29,12 @@ from vaecli.tables.rows import (
     typed_rows,
 )
 from vaecli.tables.sources import format_of_name
-from vaecli.tables.targets import Target, open_target
+from vaecli.tables.targets import Target, open_target, refuse_to_overwrite
 
 FORMATS = ("csv", "tsv", "parquet")
 _EXTENSIONS = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq")
 _COMPRESSED = (".gz", ".zst", ".bz2")
+_UNWRITABLE = (".xlsx", ".xls", ".json", ".jsonl", ".ndjson", ".feather", ".arrow", ".zip", ".xz", ".pkl")
 _GZIP_LEVEL = 6
 _PARQUET_CODECS = {"snappy", "gzip", "brotli", "zstd", "lz4"}
 
@@ -132,7 +133,7 @@ def open_sink(
     """
     named = [(prefix + name, kind) for name, kind in added]
     _refuse_taken_names([name for name, _ in named], like)
-    _refuse_to_overwrite(target, like)
+    refuse_to_overwrite(target, getattr(like, "files", ()), "the input")
     format = _format_of(target, like, output_format)
     opened = open_target(target)
     try:
@@ -205,23 +206,13 @@ def _refuse_taken_names(names: Sequence[str], like: Source) -> None:
         )
 
 
-def _refuse_to_overwrite(target: str, like: Source) -> None:
-    for file in getattr(like, "files", ()):
-        if target == file or _is_same_file(remote.without_file_scheme(target), file):
-            raise UsageError(f"{target}: is the input itself", "write to another file: -o FILE")
-
-
-def _is_same_file(one: str, other: str) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
-
-
 def _format_of(target: str, like: Source, output_format: str | None) -> str:
     if output_format is not None and output_format not in FORMATS:
         raise UsageError(f"{output_format!r} is not an output format", f"choose one of {', '.join(FORMATS)}")
     named = output_format or format_of_name(target)
+    extension = os.path.splitext(target.lower())[1]
+    if output_format is None and extension in _UNWRITABLE:
+        raise UsageError(f"{target}: {extension} files are not written", "name a .csv, .tsv or .parquet file")
     if named is None:
         is_text = like.format in ("csv", "tsv")
         named = like.format if is_text else "csv" if target == "-" else "parquet"

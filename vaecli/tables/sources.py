@@ -15,6 +15,7 @@ _TSV = (".tsv", ".tab")
 _CSV = (".csv",)
 _PARQUET = (".parquet", ".pq")
 _COMPRESSED = (".gz", ".zst", ".bz2")
+_PICTURE = ("a picture", "give a CSV or Parquet file")
 _NOT_TABLES = {
     b"PK\x03\x04": ("a zip archive or an Excel workbook", "unzip it, or save the sheet as CSV"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV"),
@@ -25,6 +26,9 @@ _NOT_TABLES = {
     b"Rar!": ("a RAR archive", "unpack it"),
     b"\x89HDF": ("an HDF5 file", "convert it to Parquet"),
     b"SQLite f": ("a SQLite database", "export the table as CSV"),
+    b"\x89PNG": _PICTURE,
+    b"\xff\xd8\xff": _PICTURE,
+    b"%PDF-": ("a PDF document", "export the table as CSV"),
     b"\x93NUMPY": ("a NumPy array", "convert it to Parquet, or score it from Python"),
 }
 
@@ -75,7 +79,7 @@ def _format_of(place: Place) -> str | None:
         with place.peek() as stream:
             head = stream.read(8)
         with decompressed(place.peek(), head) as stream:
-            inner = stream.read(8)
+            inner = stream.read(64)
     except OSError as problem:
         raise unreadable(place.name, problem) from problem
     said = format_of_name(place.name)
@@ -85,6 +89,8 @@ def _format_of(place: Place) -> str | None:
         return "parquet"
     if inner.startswith(b"PAR1"):
         raise InputError(f"{place.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself")
+    if inner.startswith(b"PK\x03\x04") and inner[30:].startswith(b"manifest.json"):
+        raise InputError(f"{place.name}: a vaecli bundle, not a table", "name the bundle with -m, and a table beside it")
     for magic, (what, hint) in _NOT_TABLES.items():
         if inner.startswith(magic):
             raise InputError(f"{place.name}: {what}, not CSV or Parquet", hint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
@@ -79,6 +80,20 @@ class RemoteTarget:
             os.unlink(self.temporary)
 
 
+def refuse_to_overwrite(target: str, files: Iterable[str], what: str) -> None:
+    """Raise UsageError when the output would take the place of one of `files`, which are `what`."""
+    for file in files:
+        if target == file or _is_same_file(remote.without_file_scheme(target), file):
+            raise UsageError(f"{target}: is {what} itself", "write to another file: -o FILE")
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
 def open_target(target: str) -> Target:
     """Open `target` for writing: a path, a URL, or `-` for standard output. Nothing is replaced yet.
 
@@ -88,6 +103,8 @@ def open_target(target: str) -> Target:
         if sys.stdout is None:
             raise UsageError("standard output is closed", "write to a file: -o FILE")
         return DirectTarget(STANDARD_OUTPUT, sys.stdout.buffer)
+    if not target:
+        raise UsageError("the output has an empty name", "write to a file: -o FILE")
     if remote.is_url(target):
         return _remote_target(target)
     path = remote.without_file_scheme(target)

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from vaecli.bundle import require_writable, save_detector
+from vaecli.atomic import require_writable
+from vaecli.bundle import save_detector
 from vaecli.calibration import Calibration, ensemble_scores, rows_needed
 from vaecli.checkpoint import Checkpoint, load_checkpoint
 from vaecli.config import SCORE_KINDS, FitConfig
@@ -24,7 +25,7 @@ from vaecli.preprocess import FeatureBatch
 from vaecli.results import Event, FitSummary, OnEvent, ignore
 from vaecli.schema import Layout, Schema
 from vaecli.scoring import Ensemble, draw_noise, member_scores
-from vaecli.tables import Source, infer_schema, open_source
+from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite
 from vaecli.train import Trained, device_of, train
 from vaecli.workflows.described import described
 from vaecli.workflows.normal_rows import NormalRows, read_normal_rows
@@ -37,10 +38,12 @@ FEW_ROWS = 300  # below it, calibration is coarse enough to say so
 def fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent = ignore) -> FitSummary:
     """Fit the table behind `inputs` and write a bundle to `output`, whole or not at all.
 
-    Raises UsageError, InputError, BundleError (the target) or EnvironmentProblem (the device).
+    Raises UsageError, InputError, BundleError (the checkpoint to resume) or EnvironmentProblem (target, device).
     """
     require_writable(output)
-    detector, summary = fit_source(open_source(inputs), config, output, on_event=on_event)
+    source = open_source(inputs)
+    refuse_to_overwrite(str(output), getattr(source, "files", ()), "the input")
+    detector, summary = fit_source(source, config, output, on_event=on_event)
     save_detector(output, detector, settings_of(config), report_of(summary))
     _checkpoint_path(output).unlink(missing_ok=True)
     return summary

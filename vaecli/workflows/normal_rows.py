@@ -44,7 +44,7 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
     n_bytes = schema.n_rows * (4 * layout.n_features + layout.n_columns)
     fits = n_bytes <= config.train.memory_bytes
     survey = _survey(source, schema, config, on_event, keep_rows=schema.n_rows if fits else PREPROCESSING_ROWS)
-    fold, n_folds = _folds(survey, schema, config)
+    fold, n_folds = _folds(survey, source.name, schema, config)
 
     preprocessor = Preprocessor.fit(survey.cells, schema.features)
     rows: TrainingRows
@@ -91,8 +91,10 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
         if schema.group is not None:
             groups.add(batch.table.column(schema.group.name).filter(pa.array(normal)))
     if n_rows < FEWEST_ROWS:
+        marked = schema.n_rows - n_rows
+        left = f" (--label marks {marked:,} of {schema.n_rows:,} as anomalies)" if marked else ""
         raise InputError(
-            f"{source.name}: {_count(n_rows, 'normal row')}; at least {FEWEST_ROWS} are needed to learn from",
+            f"{source.name}: {_count(n_rows, 'normal row')}{left}; at least {FEWEST_ROWS} are needed to learn from",
             "give more rows; a few hundred make a usable threshold, see docs/calibration.md",
         )
     return _Survey(
@@ -119,7 +121,7 @@ def _normal(source: Source, schema: Schema, on_event: OnEvent, stage: str) -> It
         on_event(Event(stage, batch.first_row + batch.n_rows, schema.n_rows))
 
 
-def _folds(survey: _Survey, schema: Schema, config: FitConfig) -> tuple[np.ndarray, int]:
+def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tuple[np.ndarray, int]:
     """(fold of each normal row, number of folds): by group, in stretches of time, or at random."""
     n_folds, seed = min(config.calibration.n_folds, survey.n_rows // 4), config.train.seed
     if survey.group is not None:
@@ -127,7 +129,7 @@ def _folds(survey: _Survey, schema: Schema, config: FitConfig) -> tuple[np.ndarr
         if n_groups < 2:
             name = schema.group.name if schema.group else ""
             raise InputError(
-                f"group column {name!r} has one value only: no group can be held out",
+                f"{table}: group column {name!r} has one value only: no group can be held out",
                 "leave out --group, or give the rows of more groups",
             )
         return splits.assign_groups(survey.group, n_folds, seed), min(n_folds, n_groups)

@@ -14,7 +14,7 @@ from vaecli.detector import Detector
 from vaecli.engines.local import Decision, Tally, score_table
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.results import OnEvent, ScoreSummary, ignore
-from vaecli.tables import default_output, match_schema, numbers_of, open_sink, open_source
+from vaecli.tables import default_output, match_schema, numbers_of, open_sink, open_source, refuse_to_overwrite
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
 DRIFT_FACTOR = 5.0  # this many times the expected share of flags looks like another process, not like anomalies
@@ -34,6 +34,7 @@ def score(
     detector = on_device(detector, config.device)
     kind, decision = decide(detector, config)
     target = output if output is not None else default_output(inputs)
+    refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
     match_schema(source, detector.schema)
     sink = open_sink(

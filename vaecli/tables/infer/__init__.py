@@ -193,6 +193,8 @@ def _unusable(column: Column, finding: Finding) -> str:
 def _refuse_nothing_to_learn(source: Source, schema: Schema) -> None:
     if schema.features:
         return
+    if schema.n_rows == 1:
+        raise InputError(f"{source.name}: there is one row only", "give a table with normal rows to learn from")
     reasons = [f"{column.name!r}: {column.reason}" for column in schema.columns]
     raise InputError(
         f"{source.name}: no column is left to learn from:\n{listed(reasons)}",
