@@ -42,7 +42,7 @@ class ModelConfig:
     n_latent: int = 8
     n_hidden: int = 96
     n_noise: int = 4  # Monte Carlo draws stored for scoring
-    n_exemplars: int = 1000  # training rows a member whose posteriors are the exemplar prior
+    n_exemplars: int = 2000  # training rows a member whose posteriors are the exemplar prior
     beta: float = 1.0  # weight of the KL term in training; 1 is the ELBO
     min_log_variance: float = -3.0
 
@@ -102,9 +102,9 @@ class ScoreConfig:
 
 
 _PRESET_MODEL: dict[str, dict[str, Any]] = {
-    "fast": {"n_hidden": 48, "n_noise": 1},
+    "fast": {"n_hidden": 48, "n_noise": 2, "n_exemplars": 250},
     "default": {},
-    "best": {"n_hidden": 128, "n_latent": 16, "n_noise": 16},
+    "best": {"n_hidden": 128, "n_latent": 16, "n_noise": 16, "n_exemplars": 4000},
 }
 _PRESET_TRAIN: dict[str, dict[str, Any]] = {
     "fast": {"max_steps": 600},

@@ -83,10 +83,13 @@ class Detector:
         preprocessor = Preprocessor.from_arrays(layout, _within(arrays, "preprocess/"))
         n_missing = _of_shape(arrays["likelihood/n_missing"], (layout.n_columns,), "likelihood/n_missing")
         n_rows = int(_of_shape(arrays["likelihood/n_rows"], (1,), "likelihood/n_rows")[0])
-        likelihood = Likelihood.of(layout, n_missing, n_rows, float(settings["min_log_variance"]))
-        parameters = {name: _finite(value, name) for name, value in _within(arrays, "network/").items()}
-        noise = _finite(arrays["noise"], "noise")
-        if noise.ndim != 4 or noise.shape[2] != 1:
+        min_log_variance = float(settings["min_log_variance"])
+        if n_rows < 1 or (n_missing < 0).any() or (n_missing > n_rows).any() or not abs(min_log_variance) < 100:
+            raise ValueError("likelihood/n_missing, likelihood/n_rows or min_log_variance cannot be")
+        likelihood = Likelihood.of(layout, n_missing, n_rows, min_log_variance)
+        parameters = {name: _float32(value, f"network/{name}") for name, value in _within(arrays, "network/").items()}
+        noise = _float32(arrays["noise"], "noise")
+        if noise.ndim != 4 or noise.shape[2] != 1 or not noise.size:
             raise ValueError(f"noise has shape {noise.shape}, not (samples, members, 1, latent)")
         check_shapes(parameters, likelihood, layout.n_features, n_members=noise.shape[1], n_latent=noise.shape[3])
         exemplars = _exemplars(arrays, n_members=noise.shape[1], n_latent=noise.shape[3])
@@ -103,11 +106,12 @@ class Detector:
 
 
 def _exemplars(arrays: Mapping[str, np.ndarray], n_members: int, n_latent: int) -> Exemplars:
-    offset = _finite(arrays["exemplars/offset"], "exemplars/offset")
-    if offset.ndim != 3 or offset.shape[:2] != (n_members, 1):
+    offset = _float32(arrays["exemplars/offset"], "exemplars/offset")
+    if offset.ndim != 3 or offset.shape[:2] != (n_members, 1) or not offset.size:
         raise ValueError(f"exemplars/offset has shape {offset.shape}, not ({n_members}, 1, exemplars)")
     shape = (n_members, 2 * n_latent, offset.shape[2])
-    return Exemplars(_of_shape(arrays["exemplars/weight"], shape, "exemplars/weight"), offset)
+    weight = _float32(arrays["exemplars/weight"], "exemplars/weight")
+    return Exemplars(_of_shape(weight, shape, "exemplars/weight"), offset)
 
 
 def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
@@ -125,3 +129,9 @@ def _finite(array: np.ndarray, name: str) -> np.ndarray:
     if not np.isfinite(array).all():
         raise ValueError(f"{name} holds values that are not finite")
     return array
+
+
+def _float32(array: np.ndarray, name: str) -> np.ndarray:
+    if array.dtype != np.float32:
+        raise ValueError(f"{name} is {array.dtype}, not float32")
+    return _finite(array, name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vaecli.cells import MISSING, PRESENT
 from vaecli.features import Rows
 from vaecli.likelihoods import Likelihood
 from vaecli.network import Parameters, shapes
@@ -30,18 +31,20 @@ def start_parameters(
 
 
 def independent_output(rows: Rows, likelihood: Likelihood) -> np.ndarray:
-    """(1, p) the decoder output that knows no latent: each column's own mean, variance and shares.
+    """(1, p) the decoder output that knows no latent: each column's own mean, variance and shares where it has values.
 
     The bias that a decoder starts from, and the baseline a fitted model has to beat.
     """
-    m = likelihood.n_numeric
+    m, b = likelihood.n_numeric, likelihood.n_boolean
     x = rows.values.astype(np.float64)
-    mean = x.mean(0)
+    column_of = np.argsort(likelihood.order)[: m + b]  # of each number and boolean
+    n_present = np.maximum((rows.state[:, column_of] == PRESENT).sum(0), 1)  # other cells are 0 in every sum
+    mean = x[:, : m + b].sum(0) / n_present
+    variance = np.maximum((x[:, :m] ** 2).sum(0) / n_present[:m] - mean[:m] ** 2, SMALLEST_VARIANCE)
+    share = np.clip(np.concatenate([mean[m:], x[:, m + b :].mean(0)]), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
     # the categories' own log-shares are logits already; a boolean's logit is its log-odds
-    share = np.clip(mean[m:], SMALLEST_SHARE, 1 - SMALLEST_SHARE)
-    odds, log_share = np.log(share / (1 - share))[: likelihood.n_boolean], np.log(share)[likelihood.n_boolean :]
-    there = np.clip((rows.state[:, likelihood.gappy] != 1).mean(0), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
-    variance = np.maximum(x[:, :m].var(0), SMALLEST_VARIANCE)
+    odds, log_share = np.log(share / (1 - share))[:b], np.log(share)[b:]
+    there = np.clip((rows.state[:, likelihood.gappy] != MISSING).mean(0), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
     raw = raw_log_variance(np.log(variance), likelihood.min_log_variance)
     return np.concatenate([mean[:m], raw, odds, log_share, np.log(there / (1 - there))])[None]
 

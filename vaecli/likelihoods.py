@@ -123,7 +123,9 @@ class Likelihood:
             return log_prob
         present, missing, novel = (state == code for code in (PRESENT, MISSING, NOVEL))
         log_prob = xp.where(present, log_prob, like(_ZERO, output))
-        log_prob = log_prob - missing * like(self.surprise, output) - novel * self.novelty_nats
+        # a float beside a bool would make NumPy go on in float64
+        novelty = like(np.full(1, self.novelty_nats, np.float32), output)
+        log_prob = log_prob - missing * like(self.surprise, output) - novel * novelty
         if self.gappy.size:
             gappy = like(self.gappy, output)
             there = like(_ONE, output) - missing[..., gappy] * like(_ONE, output)

@@ -144,9 +144,9 @@ def elbo(passed: Forward) -> Elbo:
     return Elbo(passed.log_prob.mean(0), kl_to_prior(passed.mean, passed.log_variance))
 
 
-def exemplar_elbo(passed: Forward, exemplars: Exemplars) -> Elbo:
+def exemplar_elbo(passed: Forward, exemplars: Exemplars, row: Array | None = None) -> Elbo:
     """The bound under the exemplar prior p(z) = (1/N) Σ_i q(z|x_i) over training rows, instead of N(0, I)."""
-    return Elbo(passed.log_prob.mean(0), kl_to_exemplars(passed.mean, passed.log_variance, exemplars))
+    return Elbo(passed.log_prob.mean(0), kl_to_exemplars(passed.mean, passed.log_variance, exemplars, row))
 
 
 def importance_bound(passed: Forward) -> Elbo:
@@ -173,23 +173,30 @@ class Exemplars:
 
     weight: Array  # (e, 2k, N): precisions over −2·mean·precision
     offset: Array  # (e, 1, N): Σ mean²·precision + Σ log-variance − k
+    row: Array | None = None  # (e, 1, N) training rows they are; only while these rows are scored themselves
 
     @classmethod
-    def of(cls, mean: np.ndarray, log_variance: np.ndarray) -> Exemplars:
-        """From the means and log-variances (e, N, k) of q(z|x_i)."""
+    def of(cls, mean: np.ndarray, log_variance: np.ndarray, row: np.ndarray | None = None) -> Exemplars:
+        """From the means and log-variances (e, N, k) of q(z|x_i), and the numbers (e, N) of these rows."""
         precision = np.exp(-log_variance)
         weight = np.concatenate([precision, -2 * mean * precision], -1).transpose(0, 2, 1)
         offset = (mean**2 * precision + log_variance - 1.0).sum(-1)[:, None, :]
-        return cls(np.ascontiguousarray(weight, np.float32), offset.astype(np.float32))
+        place = None if row is None else row[:, None, :]
+        return cls(np.ascontiguousarray(weight, np.float32), offset.astype(np.float32), place)
 
 
-def kl_to_exemplars(mean: Array, log_variance: Array, exemplars: Exemplars) -> Array:
+def kl_to_exemplars(mean: Array, log_variance: Array, exemplars: Exemplars, row: Array | None = None) -> Array:
     """An upper bound on KL(q(z|x) ‖ (1/N) Σ_i q(z|x_i)) in nats, (e, n).
 
     −log (1/N) Σ_i exp(−KL(q(z|x) ‖ q(z|x_i))), the variational bound of Hershey & Olsen 2007: with it the ELBO stays
-    a lower bound. Aggregated posterior: Tomczak & Welling 2018; exemplars: Norouzi et al. 2020.
+    a lower bound. Aggregated posterior: Tomczak & Welling 2018; exemplars: Norouzi et al. 2020. With `row` (n,), the
+    numbers of training rows, a row's own exemplar is left out of its mean: nothing is odd compared with itself.
     """
     xp = namespace(mean)
     moments = xp.concatenate([xp.exp(log_variance) + mean**2, mean], -1)
     twice_kl = moments @ exemplars.weight + exemplars.offset - log_variance.sum(-1)[..., None]
-    return math.log(exemplars.offset.shape[-1]) - log_sum_exp(-0.5 * twice_kl, -1)
+    negative_kl = -0.5 * twice_kl
+    if row is None or exemplars.row is None:
+        return math.log(exemplars.offset.shape[-1]) - log_sum_exp(negative_kl, -1)
+    own = exemplars.row == row[:, None]
+    return xp.log((~own).sum(-1)) - log_sum_exp(xp.where(own, -1e30, negative_kl), -1)

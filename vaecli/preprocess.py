@@ -2,8 +2,8 @@
 
 | kind              | scikit-learn, at fit                                                    | features of a column |
 |-------------------|-------------------------------------------------------------------------|----------------------|
-| numeric, datetime | StandardScaler → mean of (itself, QuantileTransformer to normal, within | 1: the bent, scaled  |
-|                   | ±3.5) → StandardScaler → soft clip → SimpleImputer(constant 0)          | value                |
+| numeric, datetime | within ±1e150 → StandardScaler → mean of (itself, QuantileTransformer   | 1: the bent, scaled  |
+|                   | to normal, within ±3.5) → StandardScaler → soft clip → SimpleImputer(0) | value                |
 | boolean           | SimpleImputer(constant 0)                                               | 1: 0 or 1            |
 | categorical       | OneHotEncoder(categories=0…K−1, handle_unknown="ignore")                | K: one-hot           |
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
 
 CLIP = 10.0
+LARGEST = 1e150  # of a number, as its square must be one too
 NORMAL_LIMIT = 3.5
 N_QUANTILES = 256
 RANK_MARGIN = 1e-7  # scikit-learn's BOUNDS_THRESHOLD: readings this near the extremes count as the extremes
@@ -103,7 +104,10 @@ class Preprocessor:
         if not layout.of_kind(*NUMBERS):
             nothing = np.zeros(0)
             return cls(layout, nothing, nothing, np.zeros((0, 2)), nothing, nothing)
-        steps = pipeline(layout, len(cells)).fit(cells.values).named_transformers_["numeric"].named_steps
+        values = cells.values
+        if (empty := np.isnan(values).all(0)).any():  # a sample may have missed all values of a column
+            values = np.where(empty & (np.arange(len(cells)) == 0)[:, None], 0.0, values)
+        steps = pipeline(layout, len(cells)).fit(values).named_transformers_["numeric"].named_steps
         ranks = dict(steps["views"].transformer_list)["rank"].named_steps["normal"]
         quantiles = np.ascontiguousarray(ranks.quantiles_.T)
         standard, again = steps["scale"], steps["rescale"]
@@ -119,8 +123,9 @@ class Preprocessor:
         m, fitted = len(layout.of_kind(*NUMBERS)), {}
         for name in ("mean", "scale", "quantiles", "center", "spread"):
             array = arrays[name]
-            if array.shape[:1] != (m,) or array.ndim != 1 + (name == "quantiles") or not np.isfinite(array).all():
-                raise ValueError(f"preprocess/{name} is not {m} finite rows")
+            shape = (m, max(2, array.shape[-1])) if name == "quantiles" and array.ndim else (m,)
+            if array.shape != shape or not np.isfinite(array).all():
+                raise ValueError(f"preprocess/{name} has shape {array.shape}, not {shape}, or is not finite")
             fitted[name] = array
         if not ((fitted["scale"] > 0).all() and (fitted["spread"] > 0).all()):
             raise ValueError("preprocess/scale and preprocess/spread are not positive")
@@ -132,7 +137,7 @@ class Preprocessor:
         """Features of the cells; the same numbers as the fitted `pipeline` gives, to 1e-6."""
         values = np.zeros((len(cells), self.layout.n_features), np.float32)
         for i, (j, slot) in enumerate(self.layout.of_kind(*NUMBERS)):
-            bent = self._bend(i, (cells.values[:, j] - self.mean[i]) / self.scale[i])
+            bent = self._bend(i, self._standardised(i, cells.values[:, j]))
             values[:, slot.start] = np.nan_to_num(soft_clip(bent), nan=0.0)
         for j, slot in self.layout.of_kind(Kind.BOOLEAN):
             values[:, slot.start] = np.nan_to_num(cells.values[:, j], nan=0.0)
@@ -152,6 +157,10 @@ class Preprocessor:
         for j, slot in self.layout.of_kind(Kind.CATEGORICAL):
             cells[:, j] = values[:, slot.start : slot.stop].argmax(1)
         return cells
+
+    def _standardised(self, i: int, numbers: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # a small unit may take a large number beyond the floats
+            return _limited((_limited(numbers) - self.mean[i]) / self.scale[i])
 
     def _bend(self, i: int, standardised: np.ndarray) -> np.ndarray:
         both = 0.5 * (standardised + rank_to_normal(standardised, self.quantiles[i]))
@@ -181,6 +190,7 @@ def pipeline(layout: Layout, n_rows: int) -> ColumnTransformer:
     limit = FunctionTransformer(np.clip, kw_args={"a_min": -NORMAL_LIMIT, "a_max": NORMAL_LIMIT})
     numeric = Pipeline(
         [
+            ("finite", FunctionTransformer(_limited)),
             ("scale", StandardScaler()),
             (
                 "views",
@@ -206,6 +216,10 @@ def pipeline(layout: Layout, n_rows: int) -> ColumnTransformer:
             ("categorical", one_hot, [j for j, _ in categorical]),
         ]
     )
+
+
+def _limited(numbers: np.ndarray) -> np.ndarray:
+    return np.clip(numbers, -LARGEST, LARGEST)
 
 
 def mean_of_views(both: np.ndarray) -> np.ndarray:

@@ -125,6 +125,8 @@ class Schema:
             )
             for entry in values["columns"]
         )
+        if len({column.name for column in columns}) < len(columns):
+            raise ValueError("two columns have the same name")
         return cls(columns, int(values["n_rows"]))
 
 

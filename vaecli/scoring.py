@@ -13,7 +13,6 @@ column: score = Σ_j column_score_j + latent_score.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.arrays import Array
+from vaecli.cores import n_cores
 from vaecli.likelihoods import Likelihood
 from vaecli.network import (
     Exemplars,
@@ -37,7 +37,7 @@ from vaecli.preprocess import FeatureBatch
 
 # Rows are computed in tiles of this fixed size, the last one padded, each by one thread: a matrix product rounds
 # differently for another number of rows or threads. What is left is a row's place in its tile, about 1e-6 nats.
-TILE_ROWS = 512
+TILE_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +79,13 @@ class ScoredBatch:
 
 
 def draw_noise(n_noise: int, n_members: int, n_latent: int, seed: int) -> np.ndarray:
-    """(s, e, 1, k) float32 standard normal draws in antithetic pairs, so that their mean is exactly zero."""
+    """(s, e, 1, k) float32 standard normal draws in antithetic pairs, so that their mean is exactly zero.
+
+    s is `n_noise`, rounded up to whole pairs.
+    """
     rng = np.random.default_rng([seed, 0x5C0BE])
     half = rng.standard_normal(((n_noise + 1) // 2, n_members, 1, n_latent))
-    return np.concatenate([half, -half])[: max(n_noise, 2)].astype(np.float32)
+    return np.concatenate([half, -half]).astype(np.float32)
 
 
 def score_batch(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> ScoredBatch:
@@ -94,16 +97,20 @@ def score_batch(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> ScoredBat
 
 
 def member_scores(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> np.ndarray:
-    """(n, e) float64: each member's own score of each row."""
+    """(n, e) float64: each member's own score of each row.
+
+    While the exemplars know which training rows they are, `batch.row` must number rows likewise: a row's own
+    exemplar is left out.
+    """
     parts = [(column.sum(-1) + latent).T for column, latent in _tiles(ensemble, batch, kind)]
     return np.concatenate(parts)[: len(batch)]
 
 
 def _tiles(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Column parts (e, TILE_ROWS, c) and latent parts (e, TILE_ROWS) of each tile in order, float64."""
-    starts = range(0, len(batch), TILE_ROWS)
+    starts = range(0, max(len(batch), 1), TILE_ROWS)  # no rows make one empty tile, so that the shapes are right
     compute = partial(_tile, ensemble, batch, kind)
-    n_threads = min(len(starts), len(os.sched_getaffinity(0)))
+    n_threads = min(len(starts), n_cores())
     with threadpool_limits(1, "blas"):
         if n_threads < 2 or not isinstance(ensemble.noise, np.ndarray):
             yield from map(compute, starts)
@@ -116,11 +123,13 @@ def _tile(ensemble: Ensemble, batch: FeatureBatch, kind: str, start: int) -> tup
     features = _padded(batch.values[start : start + TILE_ROWS])
     state = _padded(batch.state[start : start + TILE_ROWS])
     is_plain = not ensemble.likelihood.gappy.size and not state.any()
-    column, latent = _parts(ensemble, features, None if is_plain else state, kind)
+    row = batch.row[start : start + TILE_ROWS]
+    row = np.concatenate([row, np.full(TILE_ROWS - row.size, -1)])
+    column, latent = _parts(ensemble, features, None if is_plain else state, row, kind)
     return _numpy(column).astype(np.float64), _numpy(latent).astype(np.float64)
 
 
-def _parts(ensemble: Ensemble, features: Any, state: Any, kind: str) -> tuple[Array, Array]:
+def _parts(ensemble: Ensemble, features: Any, state: Any, row: Any, kind: str) -> tuple[Array, Array]:
     if not isinstance(ensemble.noise, np.ndarray):
         import torch
 
@@ -136,7 +145,7 @@ def _parts(ensemble: Ensemble, features: Any, state: Any, kind: str) -> tuple[Ar
         case "importance":
             bound = importance_bound(passed)
         case "exemplar":
-            bound = exemplar_elbo(passed, ensemble.exemplars)
+            bound = exemplar_elbo(passed, ensemble.exemplars, row)
         case _:
             raise ValueError(f"unknown score kind {kind!r}")
     return -bound.column_log_prob, bound.kl

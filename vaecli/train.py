@@ -20,7 +20,8 @@ from torch import Tensor
 
 from vaecli.checkpoint import Checkpoint
 from vaecli.config import ModelConfig, TrainConfig
-from vaecli.errors import EnvironmentProblem
+from vaecli.cores import n_cores
+from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.features import Rows, TrainingRows
 from vaecli.likelihoods import Likelihood
 from vaecli.network import Elbo, Parameters, elbo, forward
@@ -31,6 +32,7 @@ N_HELD_OUT_ROWS = 4096
 GRADIENT_NORM = 1.0  # per member
 LEARNING_RATE_WARMUP_STEPS = 30
 LARGEST_BATCH_ROWS = 4096
+MANY_ROWS = 1024  # a batch from which more than one thread pays
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 STEPS_BETWEEN_EVENTS = 10
 
@@ -92,6 +94,7 @@ def train(
     """Fit the ensemble from the parameters `start` (leading axis e).
 
     Deterministic for one seed, machine and number of threads, also when resumed, unless a time budget ends it.
+    Raises UsageError when training diverges before any parameters could win.
     """
     device = device_of(config.device)
     schedule = Schedule.of(rows.n_rows, config)
@@ -101,6 +104,7 @@ def train(
     every = max(1, schedule.n_steps // N_CHECKS)
     clock = Clock(config.time_budget_seconds, run.seconds)
 
+    torch.set_num_threads(_threads(schedule.batch_rows))
     for batch in _batches(rows, schedule, config.seed, run.step):
         run.step += 1
         progress = max(run.step / schedule.n_steps, clock.share())
@@ -109,7 +113,7 @@ def train(
         ended = progress >= 1
         if run.step % every == 0 or ended:
             run.judge(held_out.check(run.parameters, likelihood, run.step), may_win=run.step >= warmup or ended)
-            ended = ended or run.checks_since_best >= config.patience
+            ended = ended or run.checks_since_best >= config.patience or run.has_diverged
         if run.step % STEPS_BETWEEN_EVENTS == 0 or ended:
             on_event(Event("training", run.step, schedule.n_steps, "steps", run.figures()))
         if on_checkpoint is not None and not ended and clock.wants_checkpoint():
@@ -117,7 +121,11 @@ def train(
             on_checkpoint(*run.to_parts())
         if ended:
             break
-    assert run.best is not None  # the last step is always a check that may win
+    if run.best is None:  # the last step is always a check that may win, if its bound is a number
+        raise UsageError(
+            f"training diverged: the ELBO of held-out rows is no number at step {run.step:,} of {schedule.n_steps:,}",
+            f"lower train.learning_rate (now {config.learning_rate:g}) in --config FILE.toml",
+        )
     parameters = {name: value.detach().cpu().numpy() for name, value in run.best_parameters.items()}
     return Trained(parameters, tuple(run.history), run.best, run.step)
 
@@ -150,7 +158,8 @@ class Run:
     @classmethod
     def begin(cls, start: Parameters, config: TrainConfig, device: torch.device) -> Run:
         """At step 0, with the optimiser's memory empty."""
-        parameters = {name: torch.tensor(value, device=device, requires_grad=True) for name, value in start.items()}
+        # sorted, as a checkpoint hands them back: the order in which gradients are summed shows in the last bit
+        parameters = {name: torch.tensor(start[name], device=device, requires_grad=True) for name in sorted(start)}
         optimizer = torch.optim.AdamW(
             parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
         )
@@ -199,6 +208,11 @@ class Run:
         """Looks at the held-out rows without an improvement; 0 while none may win yet."""
         return 0 if self.best is None else sum(check.step > self.best.step for check in self.history)
 
+    @property
+    def has_diverged(self) -> bool:
+        """Whether the latest check is no number; parameters that are not numbers never recover."""
+        return bool(self.history) and not math.isfinite(self.history[-1].elbo)
+
     def descend(self, likelihood: Likelihood, batch: Rows, beta: float, learning_rate: float) -> None:
         """One step of AdamW."""
         device = self.generator.device
@@ -215,7 +229,7 @@ class Run:
     def judge(self, check: Check, may_win: bool) -> None:
         """Remember the check, and the parameters when it is the best so far; never a bound that is not a number."""
         self.history.append(check)
-        if may_win and (self.best is None or check.elbo > self.best.elbo):
+        if may_win and math.isfinite(check.elbo) and (self.best is None or check.elbo > self.best.elbo):
             self.best = check
             self.best_parameters = {name: value.detach().clone() for name, value in self.parameters.items()}
 
@@ -292,6 +306,14 @@ def _batches(rows: TrainingRows, schedule: Schedule, seed: int, skip: int) -> It
             if i >= within:
                 yield batch
         epoch, within = epoch + 1, 0
+
+
+def _threads(batch_rows: int) -> int:
+    """One thread for small batches: two that wait for each other at every small product lose to one.
+
+    Measured on two shared cores, a fit of 111 rows: 309 s with two threads, 6 s with one.
+    """
+    return 1 if batch_rows < MANY_ROWS else n_cores()
 
 
 def _learning_rate(step: int, progress: float) -> float:

@@ -1,10 +1,11 @@
-"""A command line in this process, and workflows that only pretend."""
+"""A command line in this process, workflows that only pretend, and settings that make real ones quick."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -124,3 +125,15 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
         return Done(int(left.value.code or 0), captured.out, captured.err)
 
     return run_words
+
+
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A settings file with which a real fit takes a quarter of a second."""
+    path = tmp_path_factory.mktemp("settings") / "quick.toml"
+    path.write_text(
+        "[train]\nmax_steps = 30\n"
+        "[model]\nn_hidden = 8\nn_latent = 2\nn_noise = 2\nn_exemplars = 20\n"
+        "[calibration]\nn_folds = 3\n"
+    )
+    return path

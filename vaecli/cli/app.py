@@ -132,13 +132,12 @@ def _explain(problem: BaseException | None, *, as_json: bool, streamed: bool = F
         # the interpreter flushes standard output once more on its way out
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return READER_GONE
-    untouched = "" if streamed else "; nothing was written"
     match problem:
         case KeyboardInterrupt():
-            render.show_stop(f"interrupted{untouched}", INTERRUPTED, as_json=as_json)
+            render.show_stop(f"interrupted{_left_behind(problem, streamed)}", INTERRUPTED, as_json=as_json)
             return INTERRUPTED
         case _Terminated():
-            render.show_stop(f"terminated{untouched}", TERMINATED, as_json=as_json)
+            render.show_stop(f"terminated{_left_behind(problem, streamed)}", TERMINATED, as_json=as_json)
             return TERMINATED
         case VaecliError():
             render.show_error(problem, as_json=as_json)
@@ -150,6 +149,14 @@ def _explain(problem: BaseException | None, *, as_json: bool, streamed: bool = F
         case _:
             render.show_bug(problem, as_json=as_json)
             return VaecliError.exit_code
+
+
+def _left_behind(stop: BaseException, streamed: bool) -> str:
+    """What an end before its time leaves: as the workflow noted, else nothing, unless rows went out already."""
+    notes = getattr(stop, "__notes__", [])
+    if notes:
+        return f"; {notes[0]}"
+    return "" if streamed else "; nothing was written"
 
 
 def _shortage(problem: MemoryError | OSError) -> EnvironmentProblem:

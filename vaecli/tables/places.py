@@ -110,7 +110,7 @@ def find_places(inputs: Sequence[str], *, once: bool = False) -> tuple[Place, ..
     if not inputs:
         raise UsageError("no input was given", "name a CSV or Parquet file, or `-` for standard input")
     if "" in inputs:
-        raise UsageError("an input has an empty name", "name a CSV or Parquet file; is a variable of your script not set?")
+        raise UsageError("an input has an empty name", "name a CSV or Parquet file; is a variable not set?")
     if "-" in inputs and len(inputs) > 1:
         raise UsageError("`-` cannot be combined with other inputs", "give either files or standard input")
     return tuple(place for text in inputs for place in _places_of(text, once))

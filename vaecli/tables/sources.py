@@ -90,7 +90,7 @@ def _format_of(place: Place) -> str | None:
     if inner.startswith(b"PAR1"):
         raise InputError(f"{place.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself")
     if inner.startswith(b"PK\x03\x04") and inner[30:].startswith(b"manifest.json"):
-        raise InputError(f"{place.name}: a vaecli bundle, not a table", "name the bundle with -m, and a table beside it")
+        raise InputError(f"{place.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
     for magic, (what, hint) in _NOT_TABLES.items():
         if inner.startswith(magic):
             raise InputError(f"{place.name}: {what}, not CSV or Parquet", hint)

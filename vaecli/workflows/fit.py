@@ -43,9 +43,15 @@ def fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent
     require_writable(output)
     source = open_source(inputs)
     refuse_to_overwrite(str(output), getattr(source, "files", ()), "the input")
-    detector, summary = fit_source(source, config, output, on_event=on_event)
-    save_detector(output, detector, settings_of(config), report_of(summary))
-    _checkpoint_path(output).unlink(missing_ok=True)
+    checkpoint = _checkpoint_path(output)
+    try:
+        detector, summary = fit_source(source, config, output, on_event=on_event)
+        save_detector(output, detector, settings_of(config), report_of(summary))
+    except BaseException as stop:
+        if checkpoint.exists():
+            stop.add_note(f"the training so far is in {checkpoint}: the same command with --resume goes on from there")
+        raise
+    checkpoint.unlink(missing_ok=True)
     return summary
 
 
@@ -66,6 +72,7 @@ def fit_source(
     exemplars = choose_exemplars(likelihood, trained.parameters, sample, config.model.n_exemplars, config.train.seed)
     ensemble = Ensemble(likelihood, trained.parameters, noise, exemplars)
     calibrations = _calibrated(ensemble, sample, on_event)
+    ensemble = replace(ensemble, exemplars=replace(exemplars, row=None))  # a new table has other rows
     detector = Detector(
         schema, normal.preprocessor, ensemble, calibrations, config.score_kind, config.calibration.threshold
     )
@@ -115,7 +122,7 @@ def _calibrated(ensemble: Ensemble, rows: Rows, on_event: OnEvent) -> dict[str, 
         parts = []
         for start in range(0, n_rows, CALIBRATION_BLOCK_ROWS):
             block = rows.take(np.arange(start, min(start + CALIBRATION_BLOCK_ROWS, n_rows)))
-            batch = FeatureBatch(block.values, block.state, np.arange(block.fold.size))
+            batch = FeatureBatch(block.values, block.state, np.arange(start, start + block.fold.size))
             parts.append(member_scores(ensemble, batch, kind))
             on_event(Event("calibrating", i * n_rows + start + block.fold.size, n_kinds * n_rows, "scores"))
         calibrations[kind] = Calibration.of(ensemble_scores(np.concatenate(parts), rows.fold))

@@ -52,7 +52,7 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
         features = preprocessor.transform(survey.cells)
         rows = RowsInMemory(Rows(features.values, features.state, fold))
     else:
-        rows = RowsOnDisk(layout.n_features, layout.n_columns, config.train.memory_bytes // 2)
+        rows = RowsOnDisk(layout.n_features, layout.n_columns, config.train.memory_bytes // 4)
         start = 0
         for cells, _, _ in _normal(source, schema, on_event, "preparing"):
             features = preprocessor.transform(cells)
