@@ -41,6 +41,9 @@ bench: install  ## quality, speed and memory beside peers; results are kept in b
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/adbench.py --data $(DATA)
 	$(BIN)/python benchmarks/mixed.py --data $(DATA)
+	$(BIN)/python benchmarks/false_alarms.py
+	$(BIN)/python benchmarks/memory.py --work build/memory
+	$(BIN)/python -m pytest -m slow
 
 golden: install  ## a bundle of today's format for tests/golden; old ones are never touched
 	$(BIN)/python tests/golden/make.py
