@@ -6,6 +6,7 @@ Both give the same three things: an epoch in random order, a uniform sample, and
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
@@ -75,6 +76,7 @@ class RowsOnDisk:
     def __init__(self, n_features: int, n_columns: int, buffer_bytes: int) -> None:
         self._record = np.dtype([("values", "<f4", (n_features,)), ("state", "u1", (n_columns,)), ("fold", "u1")])
         self._file: BinaryIO = tempfile.TemporaryFile(prefix="vaecli-rows-")  # noqa: SIM115 (kept open on purpose)
+        weakref.finalize(self, self._file.close)
         self._n_rows = 0
         self._blocks_in_buffer = max(2, buffer_bytes // (self._record.itemsize * BLOCK_ROWS))
 

@@ -118,7 +118,7 @@ def test_exact_posterior_makes_every_importance_weight_the_evidence(vae: LinearG
 
 def test_importance_bound_tightens_with_draws(vae: LinearGaussian) -> None:
     """Averaged over noise, the bound lies between ELBO and evidence and rises with the number of draws."""
-    parameters = vae.with_posterior(shift=0.3, widening=0.6)
+    parameters = vae.with_posterior(shift=0.3, widening=2.0)
     lower = vae.passed(parameters, SIGMA_POINTS).value[0].mean()
     by_draws = []
     for n_draws, repeats in ((1, 800), (4, 400), (16, 200), (64, 100)):

@@ -1,0 +1,448 @@
+"""`vaecli score` on real tables: what each option promises, seen from outside."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vaecli.config import SCORE_KINDS
+
+ADDED = ["anomaly_score", "p_value", "is_anomaly"]
+PROGRAM = [sys.executable, "-m", "vaecli"]
+
+
+@pytest.fixture
+def fresh(fresh_table: pd.DataFrame, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Fresh normal rows as fresh.csv and a few odd ones among them, beside a bundle, in the current directory."""
+    table = fresh_table.copy()
+    table.loc[16, ["pressure", "flow"]] = 9.0, 20.0
+    table.loc[99, "temperature"] = 900.0
+    (tmp_path / "model.vae").write_bytes(bundle.read_bytes())
+    table.to_csv(tmp_path / "fresh.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    return table
+
+
+@pytest.fixture
+def score(run) -> Callable[..., pd.DataFrame]:
+    """Score quietly into out.csv (or the last word after -o), and return it: `score("fresh.csv", "--threshold", "0.9")`."""
+
+    def score_words(*words: str) -> pd.DataFrame:
+        target = words[words.index("-o") + 1] if "-o" in words else "out.csv"
+        done = run("score", *words, "--quiet", *([] if "-o" in words else ["-o", target]))
+        assert (done.code, done.out, done.err) == (0, "", "")
+        return read(target)
+
+    return score_words
+
+
+def read(path: str | Path) -> pd.DataFrame:
+    name = str(path)
+    if ".parquet" in name:
+        return pq.read_table(name).to_pandas()
+    return pd.read_csv(name, sep="\t" if ".tsv" in name else ",", compression="infer")
+
+
+def lines_of(path: str) -> list[bytes]:
+    return Path(path).read_bytes().splitlines(keepends=True)
+
+
+def strict_json(text: str) -> dict:
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+# -- where the output goes ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "made"),
+    [
+        ("fresh.csv", "fresh.scored.csv"),
+        ("data/a.b.csv.gz", "data/a.b.scored.csv.gz"),
+        ("a.tsv", "a.scored.tsv"),
+        ("a.csv.zst", "a.scored.csv.zst"),
+        ("a.parquet", "a.scored.parquet"),
+        ("table", "table.scored"),
+        ("parts", "parts.scored.parquet"),
+    ],
+)
+def test_the_output_is_named_after_the_input(run, fresh, given: str, made: str):
+    """Without -o the output lies beside the input, with its extension, and holds every row."""
+    write(fresh, given)
+    done = run("score", given, "--json")
+    assert (done.code, done.err) == (0, "")
+    assert strict_json(done.out)["output"] == made
+    assert len(read(made)) == 500
+
+
+def write(table: pd.DataFrame, name: str) -> None:
+    """A table in whatever format and compression the name says; a name without a dot and an `s` at its end: a folder."""
+    path = Path(name)
+    path.parent.mkdir(exist_ok=True)
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    if path.suffix == ".parquet":
+        pq.write_table(arrow, path, row_group_size=200)
+    elif name == "parts":
+        path.mkdir()
+        for i in range(5):
+            pq.write_table(arrow.slice(100 * i, 100), path / f"{i}.parquet")
+    else:
+        text = table.to_csv(None, index=False, sep="\t" if ".tsv" in name else ",").encode()
+        path.write_bytes(packed(text, path.suffix))
+
+
+def packed(text: bytes, extension: str) -> bytes:
+    if extension == ".gz":
+        return gzip.compress(text)
+    return pa.Codec("zstd").compress(text, asbytes=True) if extension == ".zst" else text
+
+
+def test_output_names_the_table(run, fresh):
+    """-o says where; an earlier file there is replaced, and running again gives the same bytes."""
+    Path("flagged.csv").write_bytes(b"earlier")
+    assert run("score", "fresh.csv", "-o", "flagged.csv").code == 0
+    once = Path("flagged.csv").read_bytes()
+    assert run("score", "fresh.csv", "-o", "flagged.csv").code == 0
+    assert Path("flagged.csv").read_bytes() == once
+    assert once.startswith(b"pressure,")
+    assert sorted(path.name for path in Path().iterdir()) == ["flagged.csv", "fresh.csv", "model.vae"]
+
+
+def test_a_dash_is_standard_output(fresh):
+    """-o - writes the rows to standard output and the summary beside it, to standard error."""
+    done = subprocess.run([*PROGRAM, "score", "fresh.csv", "-o", "-"], capture_output=True, check=True)
+    assert subprocess.run([*PROGRAM, "score", "fresh.csv"], check=True, capture_output=True).stderr == b""
+    assert done.stdout == Path("fresh.scored.csv").read_bytes()
+    assert b"flagged" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["fresh.csv", "a.csv.gz", "a.parquet"])
+def test_a_pipe_in_is_a_pipe_out(fresh, score, name: str):
+    """`vaecli score -` reads a table from a pipe, whatever its format, and writes CSV to the next."""
+    write(fresh, name)
+    expected = score("fresh.csv")
+    with open(name, "rb") as pipe:
+        done = subprocess.run([*PROGRAM, "score", "-", "--quiet"], stdin=pipe, capture_output=True, check=True)
+    assert done.stderr == b""
+    assert_same_scores(pd.read_csv(io.BytesIO(done.stdout)), expected)
+
+
+def test_the_variable_names_the_bundle(score, fresh, monkeypatch: pytest.MonkeyPatch):
+    """VAECLI_MODEL is the bundle when -m is not given; -m goes before it."""
+    Path("model.vae").rename("pump.vae")
+    monkeypatch.setenv("VAECLI_MODEL", "pump.vae")
+    expected = score("fresh.csv")
+    monkeypatch.setenv("VAECLI_MODEL", "no.vae")
+    assert_same_scores(score("fresh.csv", "-m", "pump.vae"), expected)
+
+
+# -- what is in it --------------------------------------------------------------------------------
+
+
+def test_the_users_bytes_pass_through(run, fresh):
+    """Every line of the input stands unchanged at the start of its line of the output: quotes, spaces, CRLF, BOM."""
+    rows = [
+        f'{row.flow}, {row.temperature},"a ""b"", c",{row.pressure:+e},007,{row.pump_on},"{row.mode}"'
+        for row in fresh.fillna("NA").itertuples()
+    ]
+    text = "\r\n".join(["\ufeffflow,temperature,note,pressure,serial,pump_on,mode", *rows, ""]).encode()
+    Path("odd.csv").write_bytes(text)
+    assert run("score", "odd.csv").code == 0
+    before, after = lines_of("odd.csv"), lines_of("odd.scored.csv")
+    assert len(before) == len(after) == 501
+    assert all(new.startswith(old.removesuffix(b"\r\n") + b",") for old, new in zip(before, after, strict=True))
+    assert all(new.endswith(b"\r\n") for new in after)
+
+
+def test_three_columns_are_added(score, fresh):
+    """anomaly_score, p_value and is_anomaly stand behind the user's columns, typed, and agree with each other."""
+    scored = score("fresh.csv", "-o", "out.parquet")
+    assert list(scored.columns) == [*fresh.columns, *ADDED]
+    assert [str(scored[name].dtype) for name in ADDED] == ["float64", "float64", "bool"]
+    assert ((0 < scored["p_value"]) & (scored["p_value"] <= 1)).all()
+    assert (scored["is_anomaly"] == (scored["p_value"] <= 0.01)).all()
+    by_score = scored.sort_values("anomaly_score")
+    assert by_score["p_value"].is_monotonic_decreasing
+
+
+def test_planted_anomalies_are_found(score, fresh):
+    """The two odd rows are the two highest scores."""
+    assert set(score("fresh.csv")["anomaly_score"].nlargest(2).index) == {16, 99}
+
+
+def test_new_values_and_new_gaps_are_odd(score, fresh):
+    """A category never seen, a gap where there was none and an infinity raise the score of every row."""
+    usual = score("fresh.csv")["anomaly_score"]
+    for column, value in {"mode": "turbo", "pressure": np.nan, "flow": np.inf}.items():
+        fresh.assign(**{column: value}).to_csv("odd.csv", index=False)
+        assert (score("odd.csv")["anomaly_score"] > usual + 1).mean() > 0.99, column
+
+
+def test_a_usual_gap_is_not_odd(score, fresh):
+    """Where one row in ten had a gap at fit, a gap is hardly worth a mention."""
+    usual = score("fresh.csv")
+    fresh.assign(temperature=np.nan).to_csv("gaps.csv", index=False)
+    assert score("gaps.csv")["is_anomaly"].sum() <= usual["is_anomaly"].sum() + 5
+
+
+def test_a_table_without_rows_is_scored(run, fresh):
+    """A header alone gives a header alone: an empty day is no failure."""
+    Path("empty.csv").write_text("pressure,flow,temperature,pump_on,mode\n")
+    pq.write_table(pa.Table.from_pandas(fresh.head(0), preserve_index=False), "empty.parquet")
+    assert strict_json(run("score", "empty.csv", "--json", "--fail-on", "any").out)["rows"] == 0
+    assert strict_json(run("score", "empty.parquet", "--json").out)["rows"] == 0
+    assert Path("empty.scored.csv").read_text() == f"pressure,flow,temperature,pump_on,mode,{','.join(ADDED)}\n"
+    assert pq.read_table("empty.scored.parquet").column_names[5:] == ADDED
+
+
+# -- the same row, the same score -----------------------------------------------------------------
+
+
+def assert_same_scores(one: pd.DataFrame, other: pd.DataFrame) -> None:
+    np.testing.assert_allclose(one["anomaly_score"], other["anomaly_score"], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(one["p_value"], other["p_value"], rtol=0.01, atol=0.002)
+
+
+@pytest.mark.parametrize("target", ["o.csv", "o.tsv", "o.csv.gz", "o.csv.zst", "o.parquet"])
+@pytest.mark.parametrize("given", ["a.csv", "a.tsv", "a.csv.gz", "a.csv.zst", "a.parquet", "parts"])
+def test_formats_do_not_matter(score, fresh, given: str, target: str):
+    """Any format in and any format out: the same rows, the same scores."""
+    write(fresh, given)
+    scored = score(given, "-o", target)
+    assert_same_scores(scored, score("fresh.csv"))
+    pd.testing.assert_frame_equal(scored[list(fresh.columns)], fresh, check_dtype=False)
+
+
+def test_several_files_are_one_table(score, fresh):
+    """Files, a pattern and a folder are read one after the other."""
+    write(fresh, "parts")
+    for i in range(5):
+        fresh[100 * i : 100 * i + 100].to_csv(f"part{i}.csv", index=False)
+    whole = score("fresh.csv")
+    for words in ([f"part{i}.csv" for i in range(5)], ["part*.csv"], ["parts"], ["parts/*.parquet"]):
+        assert_same_scores(score(*words, "-o", "o.parquet"), whole)
+
+
+def test_the_order_of_columns_does_not_matter(score, fresh):
+    """Columns are found by name; others pass through."""
+    whole = score("fresh.csv")
+    moved = fresh[["mode", "flow", "pump_on", "pressure", "temperature"]]
+    moved.insert(2, "note", [f"row {i}" for i in range(500)])
+    moved.to_csv("moved.csv", index=False)
+    scored = score("moved.csv")
+    assert list(scored.columns) == [*moved.columns, *ADDED]
+    assert_same_scores(scored, whole)
+
+
+def test_the_order_of_rows_does_not_matter(score, fresh):
+    """A row's score does not depend on its neighbours, nor on how many there are."""
+    whole = score("fresh.csv")
+    order = np.random.default_rng(0).permutation(500)
+    fresh.iloc[order].to_csv("mixed.csv", index=False)
+    assert_same_scores(score("mixed.csv"), whole.iloc[order])
+    fresh.iloc[[99]].to_csv("one.csv", index=False)
+    assert_same_scores(score("one.csv"), whole.iloc[[99]])
+
+
+@pytest.mark.parametrize("n", ["1", "100", "512", "1000000"])
+def test_batch_rows_never_changes_a_byte(run, fresh, n: str):
+    """--batch-rows is about memory only."""
+    pd.concat([fresh] * 4).to_csv("long.csv", index=False)
+    assert run("score", "long.csv", "-o", "a.csv").code == 0
+    assert run("score", "long.csv", "-o", "b.csv", "--batch-rows", n).code == 0
+    assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes()
+
+
+def test_device_cpu_is_the_default_without_a_gpu(score, fresh):
+    """--device cpu computes the same scores as auto, to float tolerance."""
+    assert_same_scores(score("fresh.csv", "--device", "cpu"), score("fresh.csv"))
+
+
+# -- decisions ------------------------------------------------------------------------------------
+
+
+def test_threshold_moves_the_flags_and_nothing_else(score, fresh):
+    """--threshold flags at another level, without a refit: scores, p-values and the bundle stay as they are."""
+    bundle = Path("model.vae").read_bytes()
+    flagged = {}
+    for level in (0.5, 0.9, 0.99):
+        scored = score("fresh.csv", "--threshold", str(level))
+        assert (scored["is_anomaly"] == (scored["p_value"] <= 1 - level)).all()
+        flagged[level] = scored.pop("is_anomaly").sum()
+        pd.testing.assert_frame_equal(scored, score("fresh.csv").drop(columns="is_anomaly"))
+    assert flagged[0.5] > 2 * flagged[0.9] > 2 * flagged[0.99] > 0
+    assert Path("model.vae").read_bytes() == bundle
+
+
+def test_threshold_may_come_from_the_environment(score, fresh, monkeypatch: pytest.MonkeyPatch):
+    """VAECLI_THRESHOLD is the level when no flag gives one."""
+    monkeypatch.setenv("VAECLI_THRESHOLD", "0.5")
+    assert score("fresh.csv")["is_anomaly"].sum() > 100
+
+
+def test_min_score_decides_by_the_score(run, score, fresh):
+    """--min-score flags the rows that score at least this, and no threshold is claimed."""
+    scores = score("fresh.csv")["anomaly_score"]
+    limit = float(scores.nlargest(20).iloc[-1])
+    scored = score("fresh.csv", "--min-score", repr(limit))
+    assert (scored["is_anomaly"] == (scores >= limit)).all()
+    summary = strict_json(run("score", "fresh.csv", "--min-score", repr(limit), "--json").out)
+    assert (summary["anomalies"], summary["threshold"], summary["min_score"]) == (20, None, limit)
+
+
+def test_score_kind_chooses_the_score(score, fresh):
+    """--score-kind: every kind scores differently, is calibrated, and finds the planted rows."""
+    by_kind = {kind: score("fresh.csv", "--score-kind", kind) for kind in SCORE_KINDS}
+    for scored in by_kind.values():
+        assert 0 < scored["is_anomaly"].mean() < 0.05
+        assert scored.loc[[16, 99], "is_anomaly"].all()
+    assert len({round(float(scored["anomaly_score"].sum()), 6) for scored in by_kind.values()}) == len(SCORE_KINDS)
+
+
+@pytest.mark.parametrize(("limit", "code"), [("any", 3), ("2", 3), ("1%", 3), ("400", 0), ("99%", 0)])
+def test_fail_on_is_an_exit_code(run, fresh, limit: str, code: int):
+    """--fail-on: more flagged rows than that is 3, and the output is complete either way."""
+    done = run("score", "fresh.csv", "--threshold", "0.9", "--fail-on", limit)
+    assert done.code == code
+    assert ("is met" in done.err) == (code == 3)
+    assert len(read("fresh.scored.csv")) == 500
+
+
+def test_fail_on_with_json(run, fresh):
+    """A gate that is met leaves one JSON object, the summary."""
+    done = run("score", "fresh.csv", "--fail-on", "any", "--json")
+    assert done.code == 3
+    assert strict_json(done.out)["anomalies"] > 0
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_anomalies_only_is_a_filter(score, fresh, name: str):
+    """--anomalies-only: the flagged rows of the whole output, and no other."""
+    whole = score("fresh.csv", "-o", name, "--threshold", "0.95")
+    only = score("fresh.csv", "-o", name, "--threshold", "0.95", "--anomalies-only")
+    assert 0 < len(only) < 100
+    pd.testing.assert_frame_equal(only, whole[whole["is_anomaly"]].reset_index(drop=True))
+
+
+def test_prefix_renames_what_is_added(run, score, fresh):
+    """--prefix goes before the added names, so that a table that was scored before can be scored again."""
+    first = score("fresh.csv")
+    refused = run("score", "out.csv", "-o", "again.csv")
+    assert refused.code == 2
+    assert "'anomaly_score', 'p_value', 'is_anomaly'" in refused.err
+    again = score("out.csv", "-o", "again.csv", "--prefix", "v2_")
+    assert list(again.columns) == [*first.columns, *(f"v2_{name}" for name in ADDED)]
+    assert again["v2_anomaly_score"].equals(first["anomaly_score"])
+
+
+# -- what is said ---------------------------------------------------------------------------------
+
+
+def test_the_summary_names_rows_and_columns_to_blame(run, fresh):
+    """The worst rows come first, counted from 1, with the columns that made them odd."""
+    done = run("score", "fresh.csv")
+    said = re.sub(r" +", " ", done.out)
+    assert "rows 500 in" in said
+    assert "0.99: more unusual than 99 % of normal rows" in said
+    assert "output fresh.scored.csv" in said
+    worst = [line.split() for line in done.out.partition("columns to blame")[2].splitlines()[1:]]
+    named = {line[0]: line[3].partition(":")[0] for line in worst if line}
+    assert named["100"] == "temperature"
+    assert named["17"] in ("pressure", "flow")
+
+
+def test_json_counts_what_was_written(run, fresh):
+    """--json: one strict object with a version whose numbers are those of the output."""
+    done = run("score", "fresh.csv", "--json")
+    summary = strict_json(done.out)
+    scored = read("fresh.scored.csv")
+    assert (summary["schema_version"], summary["verb"], done.out.count("\n")) == (1, "score", 1)
+    assert (summary["rows"], summary["anomalies"]) == (500, int(scored["is_anomaly"].sum()))
+    assert {row["row"] for row in summary["worst"]} <= set(np.flatnonzero(scored["is_anomaly"]) + 1)
+    assert summary["worst"][0]["score"] == scored["anomaly_score"].max()
+    assert scored.loc[scored["is_anomaly"], "anomaly_score"].min() >= summary["min_score"]
+
+
+def test_quiet_says_nothing(run, fresh):
+    """--quiet: the output, and not a word."""
+    done = run("score", "fresh.csv", "--quiet")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    assert len(read("fresh.scored.csv")) == 500
+
+
+def test_verbose_says_each_stage(run, fresh):
+    """--verbose: progress in lines on standard error."""
+    assert "scoring" in run("score", "fresh.csv", "--verbose").err
+
+
+def test_another_process_is_noticed(run, fresh):
+    """When far more rows are flagged than the level says, the summary asks whether the process has changed."""
+    assert "the process has changed" not in run("score", "fresh.csv").out
+    fresh.assign(pressure=fresh["pressure"] + 4).to_csv("moved.csv", index=False)
+    done = run("score", "moved.csv")
+    assert "the process has changed" in re.sub(r"\s+", " ", done.out)
+
+
+def test_a_level_too_fine_is_marked_as_a_model(run, fresh):
+    """0.9999 from 600 calibration rows is a tail model's word, and said to be."""
+    assert "a model and not a guarantee" in re.sub(r"\s+", " ", run("score", "fresh.csv", "--threshold", "0.9999").out)
+    assert strict_json(run("score", "fresh.csv", "--threshold", "0.9999", "--json").out)["uses_tail_model"] is True
+
+
+# -- ends before the end --------------------------------------------------------------------------
+
+
+def test_a_reader_that_goes_away_is_141(fresh):
+    """`vaecli score … -o - | head -1`: the line, code 141, and no complaint."""
+    pd.concat([fresh] * 40).to_csv("long.csv", index=False)
+    with subprocess.Popen(
+        [*PROGRAM, "score", "long.csv", "-o", "-"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = next(csv.reader([process.stdout.readline().decode()]))
+        process.stdout.close()
+        err = process.stderr.read()
+    assert first[-3:] == ADDED
+    assert (process.returncode, err) == (141, b"")
+
+
+def test_a_terminated_score_leaves_nothing(fresh):
+    """SIGTERM half-way: 143, the earlier output untouched, no temporary file."""
+    Path("out.csv").write_bytes(b"earlier")
+    header, *rows = lines_of("fresh.csv")
+    with subprocess.Popen(
+        [*PROGRAM, "score", "-", "-o", "out.csv"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=False
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        process.stdin.write(header + b"".join(rows) * 200)
+        process.stdin.flush()
+        assert waited_for(lambda: any(Path().glob(".vaecli-*")))
+        process.terminate()
+        err = process.stderr.read()
+    assert process.returncode == 143
+    assert err == b"error: terminated; nothing was written\n"
+    assert Path("out.csv").read_bytes() == b"earlier"
+    assert sorted(path.name for path in Path().iterdir()) == ["fresh.csv", "model.vae", "out.csv"]
+
+
+def waited_for(happened: Callable[[], bool], seconds: float = 30) -> bool:
+    until = time.monotonic() + seconds
+    while not happened() and time.monotonic() < until:
+        time.sleep(0.01)
+    return happened()

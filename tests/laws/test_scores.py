@@ -1,0 +1,170 @@
+"""Laws of scoring over random tables and random networks, for every kind of score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vaecli import scoring
+from vaecli.cells import MISSING, NOVEL, PRESENT
+from vaecli.config import SCORE_KINDS
+from vaecli.exemplars import choose_exemplars
+from vaecli.features import Rows
+from vaecli.likelihoods import Likelihood
+from vaecli.network import shapes
+from vaecli.preprocess import FeatureBatch
+from vaecli.schema import Column, Kind, Layout
+from vaecli.scoring import Ensemble, ScoredBatch, draw_noise, member_scores, score_batch
+
+E, K, H = 2, 3, 5
+TILE = 16
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _small_tiles() -> Iterator[None]:
+    """Tiles of 16 rows, so that small tables have many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "TILE_ROWS", TILE)
+        yield
+
+
+@dataclass(frozen=True)
+class Table:
+    """Random kinds of columns, some with gaps in training, and random rows of any state."""
+
+    kinds: tuple[Kind, ...]
+    gappy: tuple[bool, ...]
+    n_rows: int
+    share_odd: float  # cells that are missing or novel
+    seed: int
+
+    @property
+    def layout(self) -> Layout:
+        columns = [
+            Column(f"x{j}", kind, categories=("u", "v", "w")[: 2 + j % 2] if kind is Kind.CATEGORICAL else ())
+            for j, kind in enumerate(self.kinds)
+        ]
+        return Layout.of(columns)
+
+    def rows(self, n: int, salt: int, share_odd: float) -> FeatureBatch:
+        rng = np.random.default_rng([self.seed, salt])
+        layout, c = self.layout, len(self.kinds)
+        state = np.where(rng.random((n, c)) < share_odd, rng.choice([MISSING, NOVEL], (n, c)), PRESENT)
+        values = np.zeros((n, layout.n_features))
+        for j, slot in enumerate(layout.slots):
+            width = slot.stop - slot.start
+            if slot.kind is Kind.CATEGORICAL:
+                block = np.eye(width)[rng.integers(width, size=n)]
+            elif slot.kind is Kind.BOOLEAN:
+                block = rng.integers(2, size=(n, 1)).astype(float)
+            else:
+                block = 2 * rng.standard_t(3, size=(n, 1))
+            values[:, slot.start : slot.stop] = block * (state[:, [j]] == PRESENT)
+        return FeatureBatch(values.astype(np.float32), state.astype(np.uint8), np.arange(n))
+
+    @property
+    def batch(self) -> FeatureBatch:
+        return self.rows(self.n_rows, 1, self.share_odd)
+
+    @property
+    def ensemble(self) -> Ensemble:
+        rng = np.random.default_rng(self.seed)
+        likelihood = Likelihood.of(self.layout, np.array(self.gappy) * 3, 50, -3.0)
+        parameters = {
+            name: (0.5 * rng.normal(size=(E, *shape))).astype(np.float32)
+            for name, shape in shapes(self.layout.n_features, likelihood, K, H).items()
+        }
+        some = self.rows(30, 2, 0.0)
+        exemplars = choose_exemplars(
+            likelihood, parameters, Rows(some.values, some.state, np.arange(30) % E), n_exemplars=10, seed=0
+        )
+        return Ensemble(likelihood, parameters, draw_noise(4, E, K, self.seed), replace(exemplars, row=None))
+
+
+kinds = st.lists(st.sampled_from([kind for kind in Kind if kind is not Kind.TEXT]), min_size=1, max_size=6)
+tables = kinds.flatmap(
+    lambda some: st.builds(
+        Table,
+        kinds=st.just(tuple(some)),
+        gappy=st.tuples(*[st.booleans()] * len(some)),
+        n_rows=st.integers(1, 3 * TILE),
+        share_odd=st.sampled_from([0.0, 0.2]),
+        seed=st.integers(0, 2**32 - 1),
+    )
+)
+score_kinds = st.sampled_from(SCORE_KINDS)
+
+
+def taken(batch: FeatureBatch, which: np.ndarray) -> FeatureBatch:
+    return FeatureBatch(batch.values[which], batch.state[which], batch.row[which])
+
+
+def assert_close(found: ScoredBatch, expected: ScoredBatch) -> None:
+    """To 1e-5 of all that was added up; a score itself may be near 0."""
+    size = 1 + np.abs(expected.column_score).sum(1) + np.abs(expected.latent_score)
+    assert (np.abs(found.score - expected.score) <= 1e-5 * size).all()
+    assert (np.abs(found.latent_score - expected.latent_score) <= 1e-5 * size).all()
+    assert (np.abs(found.column_score - expected.column_score).max(1) <= 1e-5 * size).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(tables, score_kinds)
+def test_the_parts_add_up_to_the_score(table: Table, kind: str) -> None:
+    """score = Σ_j column_score_j + latent_score, all finite, for every row and kind."""
+    found = score_batch(table.ensemble, table.batch, kind)
+    assert found.column_score.shape == (table.n_rows, len(table.kinds))
+    assert found.score.dtype == found.column_score.dtype == found.latent_score.dtype == np.float64
+    assert np.isfinite(found.score).all()
+    np.testing.assert_allclose(found.column_score.sum(1) + found.latent_score, found.score, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(found.row, table.batch.row)
+
+
+@settings(max_examples=40, deadline=None)
+@given(tables, score_kinds)
+def test_numpy_and_torch_agree(table: Table, kind: str) -> None:
+    """The torch road gives the same parts to 1e-5."""
+    assert_close(score_batch(table.ensemble.on("cpu"), table.batch, kind), score_batch(table.ensemble, table.batch, kind))
+
+
+@settings(max_examples=30, deadline=None)
+@given(tables, score_kinds, st.integers(1, 3))
+def test_whole_tiles_at_a_time_change_no_bit(table: Table, kind: str, n_tiles: int) -> None:
+    """Batches of whole tiles give the very scores that one batch gives."""
+    ensemble, batch = table.ensemble, table.batch
+    whole = score_batch(ensemble, batch, kind)
+    step = n_tiles * TILE
+    parts = [
+        score_batch(ensemble, taken(batch, np.arange(start, min(start + step, table.n_rows))), kind)
+        for start in range(0, table.n_rows, step)
+    ]
+    np.testing.assert_array_equal(np.concatenate([part.score for part in parts]), whole.score)
+    np.testing.assert_array_equal(np.concatenate([part.column_score for part in parts]), whole.column_score)
+
+
+@settings(max_examples=30, deadline=None)
+@given(tables, score_kinds, st.integers(0, 2**32 - 1))
+def test_neighbours_and_order_do_not_matter(table: Table, kind: str, seed: int) -> None:
+    """A row has the same score in any order and company, to 1e-5."""
+    ensemble, batch = table.ensemble, table.batch
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(table.n_rows)[: 1 + rng.integers(table.n_rows)]
+    whole = score_batch(ensemble, batch, kind)
+    expected = ScoredBatch(
+        whole.row[order], whole.score[order], whole.column_score[order], whole.latent_score[order]
+    )
+    assert_close(score_batch(ensemble, taken(batch, order), kind), expected)
+
+
+@settings(max_examples=20, deadline=None)
+@given(tables, score_kinds)
+def test_the_ensemble_scores_the_mean_of_its_members(table: Table, kind: str) -> None:
+    """A row's score is the mean of what the members say."""
+    each = member_scores(table.ensemble, table.batch, kind)
+    assert each.shape == (table.n_rows, E)
+    whole = score_batch(table.ensemble, table.batch, kind)
+    np.testing.assert_allclose(each.mean(1), whole.score, rtol=1e-9, atol=1e-9)

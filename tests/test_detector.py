@@ -1,0 +1,241 @@
+"""The fitted whole: it comes back from its parts, refuses broken ones, and decides the same on every road."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vaecli
+from vaecli.cells import MISSING, NOVEL, Cells
+from vaecli.config import SCORE_KINDS
+from vaecli.detector import Detector
+from vaecli.tables import frame_source, numbers_of, to_cells
+
+
+def cells_of(model: vaecli.Model, frame: pd.DataFrame) -> Cells:
+    source, schema = frame_source(frame), model.schema
+    names = [column.name for column in schema.features]
+    return Cells.concatenate([to_cells(part, schema) for part in source.batches(names, numbers=numbers_of(schema))])
+
+
+def column_of(model: vaecli.Model, name: str) -> int:
+    return [column.name for column in model.schema.features].index(name)
+
+
+# ------------------------------------------------------------------------------------------ parts
+
+
+def test_it_comes_back_from_its_parts(model: vaecli.Model, fresh_table: pd.DataFrame) -> None:
+    """Through JSON and arrays the same detector returns: every kind scores and decides to the same bits."""
+    detector, cells = model.detector, cells_of(model, fresh_table)
+    settings, arrays = detector.to_parts()
+    again = Detector.from_parts(model.schema, json.loads(json.dumps(settings)), arrays)
+    assert (again.score_kind, again.threshold) == (detector.score_kind, detector.threshold)
+    assert again.to_parts()[0] == settings
+    for kind in SCORE_KINDS:
+        ours, theirs = detector.score(cells, kind), again.score(cells, kind)
+        np.testing.assert_array_equal(ours.scored.score, theirs.scored.score)
+        np.testing.assert_array_equal(ours.p_value, theirs.p_value)
+
+
+def test_parts_hold_plain_values_only(model: vaecli.Model) -> None:
+    """Settings are JSON, arrays are contiguous numbers of types that a bundle knows."""
+    settings, arrays = model.detector.to_parts()
+    assert json.loads(json.dumps(settings)) == settings
+    assert {array.dtype.str for array in arrays.values()} <= {"<f4", "<f8", "<i8"}
+
+
+def part_names() -> list[str]:
+    """Every array of a bundle of the tests' table."""
+    network = [f"{part}.{end}" for part in ("encoder.0", "encoder.1", "decoder.0", "decoder.out") for end in "wb"]
+    return [
+        *(f"preprocess/{name}" for name in ("mean", "scale", "quantiles", "center", "spread")),
+        *("likelihood/n_missing", "likelihood/n_rows", "noise", "exemplars/weight", "exemplars/offset"),
+        *(f"network/{name}" for name in network),
+        *(f"calibration/{kind}.{name}" for kind in SCORE_KINDS for name in ("scores", "ranks")),
+    ]
+
+
+def broken_ways(array: np.ndarray) -> list[np.ndarray]:
+    ways = [array[..., None], array.ravel()[:0], np.array(1, array.dtype)]
+    if array.dtype.kind == "f":
+        spoilt = array.copy()
+        spoilt.ravel()[0] = np.nan
+        ways.append(spoilt)
+    return ways
+
+
+@pytest.mark.parametrize("name", part_names())
+def test_broken_parts_are_refused(model: vaecli.Model, name: str) -> None:
+    """An array that is missing, of another shape, empty or not a number is a ValueError or KeyError, never a crash."""
+    settings, arrays = model.detector.to_parts()
+    with pytest.raises((KeyError, ValueError)):
+        Detector.from_parts(model.schema, settings, {key: value for key, value in arrays.items() if key != name})
+    for broken in broken_ways(arrays[name]):
+        with pytest.raises((KeyError, ValueError)):
+            Detector.from_parts(model.schema, settings, arrays | {name: broken})
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("preprocess/quantiles", lambda a: a[:, ::-1]),
+        ("preprocess/scale", lambda a: -a),
+        ("calibration/exemplar.scores", lambda a: a[::-1]),
+        ("calibration/elbo.ranks", lambda a: a[::-1]),
+        ("likelihood/n_rows", lambda a: 0 * a),
+        ("likelihood/n_rows", lambda a: a - a - 3),
+        ("likelihood/n_missing", lambda a: -1 - a),
+        ("likelihood/n_missing", lambda a: a + 10**6),
+        ("likelihood/n_missing", lambda a: a + 1),
+        ("noise", lambda a: a[:, :-1]),
+        ("noise", lambda a: np.repeat(a, 2, 2)),
+        ("noise", lambda a: a.astype(np.float64)),
+        ("network/encoder.0.w", lambda a: a.astype(np.int64)),
+        ("exemplars/weight", lambda a: a[:, :, 1:]),
+        ("exemplars/offset", lambda a: a.astype(np.float64)),
+    ],
+)
+def test_impossible_parts_are_refused(model: vaecli.Model, name: str, change: Any) -> None:
+    """Arrays out of order, negative counts, and parts that do not fit each other are refused."""
+    settings, arrays = model.detector.to_parts()
+    with pytest.raises(ValueError, match=r"."):
+        Detector.from_parts(model.schema, settings, arrays | {name: change(arrays[name])})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"threshold": 1.0},
+        {"threshold": 0.0},
+        {"threshold": float("nan")},
+        {"threshold": "high"},
+        {"score_kind": "guess"},
+        {"score_kinds": []},
+        {"score_kinds": ["guess"]},
+        {"score_kinds": None},
+        {"min_log_variance": float("nan")},
+        {"min_log_variance": float("-inf")},
+        {"min_log_variance": None},
+    ],
+)
+def test_impossible_settings_are_refused(model: vaecli.Model, change: dict[str, Any]) -> None:
+    """Settings that were never written raise one of the three errors that loading translates."""
+    settings, arrays = model.detector.to_parts()
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        Detector.from_parts(model.schema, settings | change, arrays)
+
+
+@pytest.mark.parametrize("name", ["score_kind", "score_kinds", "threshold", "min_log_variance"])
+def test_absent_settings_are_refused(model: vaecli.Model, name: str) -> None:
+    """A setting that is not there is named."""
+    settings, arrays = model.detector.to_parts()
+    with pytest.raises(KeyError, match=name):
+        Detector.from_parts(model.schema, {key: value for key, value in settings.items() if key != name}, arrays)
+
+
+# ------------------------------------------------------------------------------------------ decisions
+
+
+@pytest.mark.parametrize("kind", SCORE_KINDS)
+def test_numpy_and_torch_decide_alike(model: vaecli.Model, fresh_table: pd.DataFrame, kind: str) -> None:
+    """On either road scores agree to 1e-5 of what they add up, and the same rows are flagged at every level."""
+    cells = cells_of(model, fresh_table)
+    numpy, torch = model.detector.score(cells, kind), model.detector.on("cpu").score(cells, kind)
+    size = 1 + np.abs(numpy.scored.column_score).sum(1) + np.abs(numpy.scored.latent_score)
+    assert (np.abs(numpy.scored.score - torch.scored.score) <= 1e-5 * size).all()
+    for alpha in (0.5, 0.1, 0.01, 0.001):
+        np.testing.assert_array_equal(numpy.p_value <= alpha, torch.p_value <= alpha)
+
+
+def test_p_values_are_those_of_the_calibration(model: vaecli.Model, fresh_table: pd.DataFrame) -> None:
+    """The default kind is the detector's own, and p-values come from its calibration."""
+    cells = cells_of(model, fresh_table)
+    decided = model.detector.score(cells)
+    calibration = model.detector.calibrations[model.detector.score_kind]
+    np.testing.assert_array_equal(decided.p_value, calibration.p_value(decided.scored.score))
+    np.testing.assert_array_equal(decided.scored.score, model.detector.score(cells, model.detector.score_kind).scored.score)
+
+
+@pytest.mark.parametrize("kind", SCORE_KINDS)
+def test_a_category_never_seen_is_never_the_most_normal(
+    model: vaecli.Model, fresh_table: pd.DataFrame, kind: str
+) -> None:
+    """Every row scores higher with a mode never seen than with the best of the known ones, and so does its column."""
+    score, column, mode = [], [], column_of(model, "mode")
+    for value in ("eco", "normal", "boost", "turbo"):
+        decided = model.detector.score(cells_of(model, fresh_table.assign(mode=value)), kind)
+        score.append(decided.scored.score)
+        column.append(decided.scored.column_score[:, mode])
+    assert decided.n_novel == len(fresh_table)
+    assert (score[-1] > np.min(score[:-1], axis=0)).all()
+    assert (column[-1] > np.min(column[:-1], axis=0)).all()
+    assert np.median(score[-1] - np.min(score[:-1], axis=0)) > 5
+
+
+@pytest.mark.parametrize("kind", SCORE_KINDS)
+def test_unexpected_gaps_are_odd_and_expected_ones_are_not(
+    model: vaecli.Model, fresh_table: pd.DataFrame, kind: str
+) -> None:
+    """A gap where training had none flags the row's column; in `temperature`, empty in one row of ten, it does not."""
+    found = {}
+    for name in ("flow", "temperature"):
+        cells = cells_of(model, fresh_table.assign(**{name: np.nan}))
+        assert (cells.state[:, column_of(model, name)] == MISSING).all()
+        found[name] = model.detector.score(cells, kind).scored.column_score[:, column_of(model, name)].mean()
+    assert found["flow"] == pytest.approx(np.log(602), abs=0.01)
+    assert 1 < found["temperature"] < 4
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_infinities_are_novel_and_flagged(model: vaecli.Model, fresh_table: pd.DataFrame, value: float) -> None:
+    """An infinite reading is counted as novel and makes nearly every row an anomaly."""
+    cells = cells_of(model, fresh_table.assign(pressure=value))
+    assert (cells.state[:, column_of(model, "pressure")] == NOVEL).all()
+    decided = model.detector.score(cells)
+    assert decided.n_novel == len(fresh_table)
+    assert (decided.p_value <= 0.05).mean() > 0.9
+
+
+@pytest.mark.parametrize("value", [1e6, 1e30, np.finfo(float).max, -np.finfo(float).max])
+def test_absurd_readings_have_scores_and_are_flagged(
+    model: vaecli.Model, fresh_table: pd.DataFrame, value: float
+) -> None:
+    """No finite reading, the largest float among them, escapes by overflowing into a row without a score."""
+    for kind in SCORE_KINDS:
+        decided = model.detector.score(cells_of(model, fresh_table[:20].assign(pressure=value)), kind)
+        assert np.isfinite(decided.scored.score).all()
+        assert (decided.p_value <= 0.01).all()
+
+
+def test_no_rows_no_decisions(model: vaecli.Model, fresh_table: pd.DataFrame) -> None:
+    """A table without rows is scored to empty arrays."""
+    decided = model.detector.score(cells_of(model, fresh_table)[:0])
+    assert decided.p_value.shape == decided.scored.score.shape == (0,)
+    assert decided.n_novel == 0
+
+
+# ------------------------------------------------------------------------------------------ through Python
+
+
+@pytest.mark.parametrize("kind", SCORE_KINDS)
+def test_batch_size_changes_no_bit(model: vaecli.Model, fresh_table: pd.DataFrame, kind: str) -> None:
+    """However many rows are read at once, scores, p-values and flags are the same to the last bit."""
+    table = pd.concat([fresh_table] * 3, ignore_index=True)
+    whole = model.score(table, score_kind=kind)
+    for batch_rows in (1, 100, 256, 700, 10**6):
+        pd.testing.assert_frame_equal(model.score(table, score_kind=kind, batch_rows=batch_rows), whole, check_exact=True)
+
+
+@pytest.mark.parametrize("kind", SCORE_KINDS)
+def test_order_changes_no_score(model: vaecli.Model, fresh_table: pd.DataFrame, kind: str) -> None:
+    """Rows in another order get the same scores to 1e-5."""
+    order = np.random.default_rng(0).permutation(len(fresh_table))
+    whole = model.score(fresh_table, score_kind=kind).iloc[order]
+    found = model.score(fresh_table.iloc[order], score_kind=kind)
+    np.testing.assert_allclose(found["anomaly_score"], whole["anomaly_score"], rtol=1e-5, atol=1e-5)
+    assert (found["is_anomaly"].to_numpy() == whole["is_anomaly"].to_numpy()).all()

@@ -1,0 +1,124 @@
+"""Where training starts, and the baseline of independent columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from vaecli.cells import MISSING
+from vaecli.features import Rows
+from vaecli.initial import Ppca, independent_output, raw_log_variance, start_parameters
+from vaecli.likelihoods import Likelihood
+from vaecli.network import elbo, forward, shapes
+from vaecli.schema import Column, Kind, Layout
+
+COLUMNS = (
+    Column("a", Kind.NUMERIC),
+    Column("s", Kind.BOOLEAN, categories=("no", "yes")),
+    Column("b", Kind.NUMERIC),
+    Column("m", Kind.CATEGORICAL, categories=("x", "y", "z")),
+    Column("c", Kind.DATETIME),
+)
+N, FLOOR = 400, -6.0
+
+
+def table(seed: int = 0, gaps: float = 0.0) -> tuple[Rows, Likelihood]:
+    """Three numbers of one factor, a switch, three categories; with `gaps` of the cells missing."""
+    rng = np.random.default_rng(seed)
+    load = rng.normal(size=(N, 1))
+    numbers = load * [1.0, -0.8, 0.6] + 0.3 * rng.normal(size=(N, 3))
+    switch = (load > 0.5).astype(float)
+    mode = np.eye(3)[rng.choice(3, N, p=[0.6, 0.3, 0.1])]
+    values = np.hstack([numbers, switch, mode]).astype(np.float32)  # in the blocks of the layout
+    state = np.zeros((N, 5), np.uint8)
+    state[rng.random((N, 5)) < gaps] = MISSING
+    for j, slot in enumerate(Layout.of(COLUMNS).slots):
+        values[state[:, j] == MISSING, slot.start : slot.stop] = 0
+    n_missing = (state == MISSING).sum(0)
+    return Rows(values, state, np.arange(N) % 4), Likelihood.of(Layout.of(COLUMNS), n_missing, N, FLOOR)
+
+
+def start(rows: Rows, likelihood: Likelihood) -> dict[str, np.ndarray]:
+    return start_parameters(rows, likelihood, n_members=4, n_latent=2, n_hidden=8, seed=3)
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.4])
+def test_the_baseline_is_the_best_of_independent_columns(gaps: float) -> None:
+    """No other constant output makes the rows more probable: gaps count neither as values nor against them."""
+    rows, likelihood = table(gaps=gaps)
+    best = independent_output(rows, likelihood)
+
+    def mean_log_prob(output: np.ndarray) -> float:
+        return float(likelihood.column_log_prob(output[None], rows.values.astype(float), rows.state).sum(-1).mean())
+
+    found = optimize.minimize(lambda output: -mean_log_prob(output), best[0], method="L-BFGS-B")
+    assert mean_log_prob(best[0]) == pytest.approx(-found.fun, abs=1e-4)
+
+
+def test_the_start_is_ppca_of_the_other_folds() -> None:
+    """Member k starts from the linear path of PPCA over all rows but those of fold k."""
+    rows, likelihood = table()
+    member = start(rows, likelihood)
+    for k in range(4):
+        pca = Ppca.fit(rows.values[rows.fold != k], 2, np.random.default_rng(0))
+        np.testing.assert_allclose(member["encoder.skip.w"][k], pca.encode, atol=1e-5)
+        np.testing.assert_allclose(member["decoder.skip.w"][k, :, :3], pca.loadings[:3].T, atol=1e-5)
+        np.testing.assert_allclose(member["encoder.log_variance.b"][k, 0], np.log(pca.latent_variance), atol=1e-5)
+        centre = rows.values[rows.fold != k].mean(0) @ pca.encode
+        np.testing.assert_allclose(member["encoder.mean.b"][k, 0], -centre, atol=1e-5)
+
+
+def test_the_start_already_beats_independent_columns() -> None:
+    """On correlated rows the ELBO before the first step is above the log-likelihood of independent columns."""
+    rows, likelihood = table()
+    noise = np.random.default_rng(0).normal(size=(16, 4, 1, 2)).astype(np.float32)
+    bound = elbo(forward(start(rows, likelihood), likelihood, rows.values, rows.state, noise)).value.mean()
+    output = independent_output(rows, likelihood).astype(np.float32)
+    independent = likelihood.column_log_prob(output, rows.values, rows.state).sum(-1).mean()
+    assert bound > independent + 0.2
+
+
+def test_a_member_knows_nothing_of_its_own_fold() -> None:
+    """Wild changes of the rows of fold k leave member k as it was to the last bit, and move all others."""
+    rows, likelihood = table()
+    before = start(rows, likelihood)
+    for k in range(4):
+        values = rows.values.copy()
+        values[rows.fold == k] = 9 * np.random.default_rng(k).normal(size=values[rows.fold == k].shape)
+        after = start(rows._replace(values=values), likelihood)
+        for name in before:
+            np.testing.assert_array_equal(after[name][k], before[name][k])
+        assert (after["encoder.skip.w"] != before["encoder.skip.w"]).any((1, 2)).tolist() == [j != k for j in range(4)]
+
+
+def test_members_start_apart_and_the_seed_decides() -> None:
+    """Hidden layers differ between members; the same seed gives the same parameters, in float32, all finite."""
+    rows, likelihood = table(gaps=0.1)
+    first, again = start(rows, likelihood), start(rows, likelihood)
+    assert {name: value.shape[1:] for name, value in first.items()} == shapes(7, likelihood, 2, 8)
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, again[name])
+        assert value.dtype == np.float32
+        assert np.isfinite(value).all()
+    assert (first["encoder.0.w"][0] != first["encoder.0.w"][1]).any()
+
+
+def test_raw_log_variance_is_undone_by_the_likelihood() -> None:
+    """What the decoder must put out for a wanted log-variance, down to just above the floor."""
+    _, likelihood = table()
+    wanted = np.array([FLOOR + 0.01, -4.0, 0.0, 3.0])
+    np.testing.assert_allclose(likelihood.log_variance(raw_log_variance(wanted, FLOOR)), wanted, rtol=1e-9)
+    at_floor = likelihood.log_variance(raw_log_variance(np.array([FLOOR - 5]), FLOOR))
+    np.testing.assert_allclose(at_floor, FLOOR, atol=2e-3)
+
+
+def test_rare_and_absent_categories_stay_finite() -> None:
+    """A category, switch or gap that never occurs in the start's sample is improbable there, not impossible."""
+    rows, likelihood = table(gaps=0.2)
+    values, state = rows.values.copy(), np.zeros_like(rows.state)
+    values[:, 3:] = 0
+    values[:, 4] = 1
+    output = independent_output(Rows(values, state, rows.fold), likelihood)
+    assert np.isfinite(output).all()
+    assert stats.logistic.cdf(output[0, 6]) == pytest.approx(1e-4)

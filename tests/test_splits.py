@@ -1,0 +1,65 @@
+"""Folds are balanced, deterministic, and keep together what belongs together."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaecli.splits import BLOCKS_PER_FOLD, assign_blocks, assign_folds, assign_groups
+
+rows = st.integers(1, 3000)
+folds = st.integers(2, 20)
+seeds = st.integers(0, 2**63 - 1)
+groups = st.lists(st.integers(0, 30), min_size=1, max_size=300).map(
+    lambda values: np.unique(values, return_inverse=True)[1]  # codes without gaps
+)
+
+
+@given(rows, folds, seeds)
+def test_folds_are_balanced_to_one_row(n_rows: int, n_folds: int, seed: int) -> None:
+    """No fold has two rows more than another, and every row has one."""
+    fold = assign_folds(n_rows, n_folds, seed)
+    sizes = np.bincount(fold, minlength=n_folds)
+    assert fold.dtype == np.int64
+    assert sizes.size == n_folds
+    assert sizes.sum() == n_rows
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_folds_are_a_function_of_the_seed() -> None:
+    """The same seed deals the same folds, another seed other ones, and neighbours are not dealt in turn."""
+    first = assign_folds(1000, 5, 1)
+    np.testing.assert_array_equal(first, assign_folds(1000, 5, 1))
+    assert (first != assign_folds(1000, 5, 2)).any()
+    assert 0.15 < (first[1:] == first[:-1]).mean() < 0.25
+
+
+@given(rows, folds)
+def test_blocks_are_contiguous_and_even(n_rows: int, n_folds: int) -> None:
+    """Each fold is at most four unbroken stretches, in turn, and all stretches are equally long to one row."""
+    fold = assign_blocks(n_rows, n_folds)
+    edges = np.flatnonzero(np.diff(fold)) + 1
+    lengths = np.diff(np.concatenate([[0], edges, [n_rows]]))
+    assert lengths.size == min(n_rows, n_folds * BLOCKS_PER_FOLD)
+    assert lengths.max() - lengths.min() <= 1
+    np.testing.assert_array_equal(fold[np.concatenate([[0], edges])], np.arange(lengths.size) % n_folds)
+
+
+@given(groups, folds, seeds)
+def test_groups_are_never_split(group: np.ndarray, n_folds: int, seed: int) -> None:
+    """All rows of a group are in one fold, no fold is empty, and folds differ by at most the largest group."""
+    fold = assign_groups(group, n_folds, seed)
+    for code in range(group.max() + 1):
+        assert np.unique(fold[group == code]).size == 1
+    sizes = np.bincount(fold)
+    assert sizes.size == min(n_folds, group.max() + 1)
+    assert sizes.min() > 0
+    assert sizes.max() - sizes.min() <= np.bincount(group).max()
+    np.testing.assert_array_equal(fold, assign_groups(group, n_folds, seed))
+
+
+def test_groups_of_equal_size_are_dealt_by_the_seed() -> None:
+    """Which of many equal groups share a fold depends on the seed."""
+    group = np.repeat(np.arange(20), 3)
+    assert (assign_groups(group, 5, 0) != assign_groups(group, 5, 1)).any()

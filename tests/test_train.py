@@ -1,0 +1,402 @@
+"""Training: every row is learned from, nothing leaks, it stops in time, and goes on as if never interrupted."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaecli import train as module
+from vaecli.checkpoint import Checkpoint, load_checkpoint
+from vaecli.config import ModelConfig, TrainConfig
+from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.features import Rows, RowsInMemory, RowsOnDisk, TrainingRows
+from vaecli.initial import independent_output, start_parameters
+from vaecli.likelihoods import Likelihood
+from vaecli.network import Parameters, elbo, forward, kl_to_prior
+from vaecli.results import Event
+from vaecli.schema import Column, Kind, Layout
+from vaecli.train import Check, HeldOut, Run, Schedule, clip_each_member, device_of, objective, train
+
+E, N, D = 3, 240, 4
+MODEL = ModelConfig(n_latent=2, n_hidden=8)
+QUICK = TrainConfig(device="cpu", max_steps=50, batch_rows=64)
+LIKELIHOOD = Likelihood.of(
+    Layout.of([*(Column(f"x{j}", Kind.NUMERIC) for j in range(3)), Column("s", Kind.BOOLEAN)]),
+    np.array([0, 7, 0, 0]),
+    N,
+    -3.0,
+)
+
+
+def correlated(n: int = N, seed: int = 0) -> Rows:
+    rng = np.random.default_rng(seed)
+    load = rng.normal(size=(n, 1))
+    numbers = load * [1.0, -0.9, 0.7] + 0.3 * rng.normal(size=(n, 3))
+    state = np.zeros((n, 4), np.uint8)
+    state[::34, 1] = 1
+    numbers[::34, 1] = 0
+    return Rows(np.hstack([numbers, load > 0]).astype(np.float32), state, np.arange(n) % E)
+
+
+ROWS = RowsInMemory(correlated())
+
+
+def start(rows: Rows = ROWS.rows) -> Parameters:
+    return start_parameters(rows, LIKELIHOOD, n_members=E, n_latent=2, n_hidden=8, seed=0)
+
+
+def trained(config: TrainConfig = QUICK, rows: TrainingRows = ROWS, **given: Any) -> module.Trained:
+    return train(rows, LIKELIHOOD, start(), MODEL, config, **given)
+
+
+def quick(**changed: Any) -> TrainConfig:
+    return dataclasses.replace(QUICK, **changed)
+
+
+def assert_same(a: Parameters, b: Parameters) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def tensors(parameters: Parameters) -> dict[str, torch.Tensor]:
+    return {name: torch.tensor(value, requires_grad=True) for name, value in parameters.items()}
+
+
+def gradients(rows: Rows, beta: float = 1.0) -> dict[str, np.ndarray]:
+    """Of the training objective at the start, with fixed noise."""
+    parameters = tensors(start())
+    x, state, fold = (torch.from_numpy(part) for part in rows)
+    noise = torch.randn((1, E, len(rows.fold), 2), generator=torch.Generator().manual_seed(0))
+    objective(elbo(forward(parameters, LIKELIHOOD, x, state, noise)), fold, beta).backward()
+    return {name: value.grad.numpy() for name, value in parameters.items() if value.grad is not None}
+
+
+# ------------------------------------------------------------------------------------------ the objective
+
+
+def test_the_kl_term_is_alive() -> None:
+    """With beta above 0 the KL's gradient reaches every encoder parameter that makes q(z|x), and no decoder one."""
+    with_kl, without = gradients(ROWS.rows, beta=1.0), gradients(ROWS.rows, beta=0.0)
+    for name in with_kl:
+        difference = np.abs(with_kl[name] - without[name]).max()
+        if name.startswith("encoder"):
+            assert difference > 1e-6, name
+        else:
+            assert difference == 0, name
+
+
+def test_the_kl_gradient_is_that_of_the_closed_form() -> None:
+    """What beta adds to the gradient is d/dθ of the mean KL over the rows a member may see, over the columns."""
+    parameters = tensors(start())
+    x, state, fold = (torch.from_numpy(part) for part in ROWS.rows)
+    noise = torch.zeros((1, E, N, 2))
+    passed = forward(parameters, LIKELIHOOD, x, state, noise)
+    may_see = fold[None] != torch.arange(E)[:, None]
+    (kl_to_prior(passed.mean, passed.log_variance) * may_see).sum().div(N * (E - 1) / E * 4).backward()
+    with_kl, without = gradients(ROWS.rows, beta=1.0), gradients(ROWS.rows, beta=0.0)
+    for name in ("encoder.mean.b", "encoder.log_variance.b", "encoder.skip.w"):
+        expected = parameters[name].grad
+        assert expected is not None
+        np.testing.assert_allclose(with_kl[name] - without[name], expected.numpy(), rtol=1e-3, atol=1e-5)
+
+
+def test_the_objective_is_minus_the_elbo() -> None:
+    """At beta 1 and for rows of no fold: minus the mean ELBO a column, summed over members."""
+    rows = ROWS.rows._replace(fold=np.full(N, -1))
+    x, state, fold = (torch.from_numpy(part) for part in rows)
+    bound = elbo(forward(tensors(start()), LIKELIHOOD, x, state, torch.zeros((1, E, 1, 2))))
+    assert objective(bound, fold, 1.0).item() == pytest.approx(-bound.value.mean(1).sum().item() / 4, rel=1e-6)
+
+
+@pytest.mark.parametrize("k", range(E))
+def test_rows_of_its_own_fold_do_not_move_a_member(k: int) -> None:
+    """Wild changes of the rows of fold k leave the gradients of member k as they were, and move the others'."""
+    values = ROWS.rows.values.copy()
+    values[ROWS.rows.fold == k] = 1e3 * np.random.default_rng(k).normal(size=values[ROWS.rows.fold == k].shape)
+    before, after = gradients(ROWS.rows), gradients(ROWS.rows._replace(values=values))
+    for name in before:
+        np.testing.assert_array_equal(after[name][k], before[name][k], err_msg=name)
+    moved = (before["decoder.out.b"] != after["decoder.out.b"]).any((1, 2))
+    assert moved.tolist() == [j != k for j in range(E)]
+
+
+def test_a_batch_of_one_fold_only_teaches_nothing_to_its_member() -> None:
+    """A batch whose rows all are of fold k gives member k a gradient of zero, not NaN."""
+    found = gradients(ROWS.rows._replace(fold=np.full(N, 1)))
+    for value in found.values():
+        assert (value[1] == 0).all()
+        assert np.isfinite(value).all()
+
+
+def test_each_member_is_clipped_alone() -> None:
+    """A gradient longer than 1 is scaled to 1, a shorter one left alone, member by member."""
+    a, b = torch.zeros((3, 2), requires_grad=True), torch.zeros((3, 1, 2), requires_grad=True)
+    a.grad = torch.tensor([[3.0, 0.0], [0.1, 0.2], [0.0, 0.0]])
+    b.grad = torch.tensor([[[4.0, 0.0]], [[0.0, 0.1]], [[0.0, 0.0]]])
+    clip_each_member([a, b])
+    np.testing.assert_allclose(a.grad, [[0.6, 0.0], [0.1, 0.2], [0.0, 0.0]])
+    np.testing.assert_allclose(b.grad, [[[0.8, 0.0]], [[0.0, 0.1]], [[0.0, 0.0]]])
+
+
+# ------------------------------------------------------------------------------------------ the whole loop
+
+
+def test_training_learns_and_the_latent_code_is_used() -> None:
+    """On correlated rows the held-out ELBO rises above independent columns, and the code carries information."""
+    rows = ROWS.rows
+    found = trained(quick(max_steps=150))
+    output = independent_output(rows, LIKELIHOOD).astype(np.float32)
+    baseline = LIKELIHOOD.column_log_prob(output, rows.values, rows.state).sum(-1).mean()
+    assert found.best.elbo > found.history[0].elbo
+    assert found.best.elbo > baseline + 0.5
+    assert found.best.kl > 0.5
+
+
+def test_the_best_check_is_what_is_returned() -> None:
+    """The parameters are those of the best check after the warm-up, measured again to the last digit."""
+    found = trained()
+    may_win = [check for check in found.history if check.step >= 10]
+    assert found.best == max(may_win, key=lambda check: check.elbo)
+    held_out = HeldOut.of(ROWS, E, 2, QUICK.seed, torch.device("cpu"))
+    again = held_out.check({name: torch.tensor(v) for name, v in found.parameters.items()}, LIKELIHOOD, found.best.step)
+    assert again.elbo == pytest.approx(found.best.elbo, rel=1e-6)
+
+
+def test_held_out_rows_are_judged_by_their_own_member() -> None:
+    """A check compares each row only with the member that was not trained on it."""
+    parameters = start()
+    held_out = HeldOut.of(ROWS, E, 2, 0, torch.device("cpu"))
+    check = held_out.check({name: torch.tensor(value) for name, value in parameters.items()}, LIKELIHOOD, 5)
+    rows = ROWS.some(N, 0)
+    bound = elbo(forward(parameters, LIKELIHOOD, rows.values, rows.state, held_out.noise.numpy()))
+    own = bound.value[rows.fold, np.arange(N)], bound.kl[rows.fold, np.arange(N)]
+    assert (check.step, check.elbo, check.kl) == (
+        5,
+        pytest.approx(own[0].mean(), rel=1e-5),
+        pytest.approx(own[1].mean(), rel=1e-5),
+    )
+
+
+def test_the_same_seed_gives_the_same_parameters() -> None:
+    """Training is deterministic, and another seed gives another model."""
+    first = trained()
+    assert_same(first.parameters, trained().parameters)
+    other = trained(quick(seed=1))
+    assert (first.parameters["decoder.out.w"] != other.parameters["decoder.out.w"]).any()
+
+
+def test_member_k_never_learns_from_fold_k() -> None:
+    """After many steps member k is still to the last bit what it is when the rows of fold k are others."""
+    values = ROWS.rows.values.copy()
+    values[ROWS.rows.fold == 1] = np.random.default_rng(0).normal(size=values[ROWS.rows.fold == 1].shape)
+    kept: list[dict[str, np.ndarray]] = []
+    for rows in (ROWS, RowsInMemory(ROWS.rows._replace(values=values))):
+        run = Run.begin(start(), QUICK, torch.device("cpu"))
+        for i in range(20):
+            for batch in rows.shuffled(64, (0, i)):
+                run.descend(LIKELIHOOD, batch, 1.0, 3e-3)
+        kept.append({name: value.detach().numpy() for name, value in run.parameters.items()})
+    for name in kept[0]:
+        np.testing.assert_array_equal(kept[0][name][1], kept[1][name][1], err_msg=name)
+        assert (kept[0][name][0] != kept[1][name][0]).any() or name == "encoder.skip.w", name
+
+
+def test_the_kl_weight_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beta grows linearly to its value over the share of steps asked for, and stays there."""
+    seen: list[float] = []
+
+    def listening(bound: Any, fold: Any, beta: float) -> Any:
+        seen.append(beta)
+        return objective(bound, fold, beta)
+
+    monkeypatch.setattr(module, "objective", listening)
+    train(ROWS, LIKELIHOOD, start(), dataclasses.replace(MODEL, beta=0.5), quick(warmup_share=0.4, patience=99))
+    np.testing.assert_allclose(seen, 0.5 * np.minimum(1, np.arange(1, 51) / 20))
+
+
+def test_nothing_wins_before_the_kl_has_its_full_weight() -> None:
+    """A model that has not paid for its code yet is never the best, unless training ends there."""
+    assert trained(quick(warmup_share=0.9, patience=1)).best.step >= 45
+    assert trained(quick(warmup_share=1.0, patience=1)).best.step == 50
+
+
+def test_patience_ends_it() -> None:
+    """After that many checks without an improvement training stops; a learning rate of next to nothing improves nothing."""
+    found = trained(quick(learning_rate=1e-30, weight_decay=0.0, warmup_share=0.0, patience=4))
+    assert found.best.step == 2
+    assert found.n_steps == 2 + 4 * 2
+    assert len({check.elbo for check in found.history}) == 1
+
+
+def test_a_time_budget_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the budget spent training stops at a check that may win, however many steps were planned."""
+    ticking = iter(np.arange(0.0, 1e6))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(ticking))))
+    found = trained(quick(max_steps=5000, time_budget_seconds=12.0))
+    assert 5 <= found.n_steps <= 12
+    assert found.best.step == found.n_steps
+
+
+def test_progress_is_announced() -> None:
+    """Events name the step, the total, and the latest held-out ELBO and KL."""
+    events: list[Event] = []
+    found = trained(on_event=events.append)
+    assert [event.done for event in events] == [10, 20, 30, 40, 50]
+    assert {event.total for event in events} == {50}
+    assert dict(events[-1].values) == {"elbo": found.history[-1].elbo, "kl": found.history[-1].kl}
+
+
+# ------------------------------------------------------------------------------------------ divergence
+
+
+def test_training_that_starts_with_nan_is_refused() -> None:
+    """Parameters that are no numbers are an error that names the learning rate, never a model."""
+    broken = start()
+    broken["decoder.out.b"][1, 0, 0] = np.nan
+    with pytest.raises(UsageError, match="diverged") as caught:
+        train(ROWS, LIKELIHOOD, broken, MODEL, QUICK)
+    assert "learning_rate" in caught.value.hint
+
+
+def test_training_that_diverges_late_keeps_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound that turns NaN after a good check ends training with the parameters of the good one."""
+    check = HeldOut.check
+
+    def spoilt(self: HeldOut, parameters: Any, likelihood: Likelihood, step: int) -> Check:
+        return check(self, parameters, likelihood, step) if step <= 20 else Check(step, math.nan, math.nan)
+
+    monkeypatch.setattr(HeldOut, "check", spoilt)
+    found = trained()
+    assert (found.best.step, found.n_steps) == (20, 22)
+    assert all(np.isfinite(value).all() for value in found.parameters.values())
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_no_number_is_never_the_best(bad: float) -> None:
+    """A check without a finite bound is remembered but wins nothing, first or later."""
+    run = Run.begin(start(), QUICK, torch.device("cpu"))
+    run.judge(Check(1, bad, 0.0), may_win=True)
+    assert run.best is None
+    assert run.has_diverged
+    run.judge(Check(2, -5.0, 0.0), may_win=True)
+    run.judge(Check(3, bad, 0.0), may_win=True)
+    assert run.best == Check(2, -5.0, 0.0)
+
+
+# ------------------------------------------------------------------------------------------ going on
+
+
+def interrupted(config: TrainConfig, rows: TrainingRows, path: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
+    """The checkpoint, through its file, of a training that is stopped after step `at`."""
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+
+    class Stop(Exception):
+        pass
+
+    def keep(progress: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        if progress["step"] == at:
+            Checkpoint("this", progress, arrays).save(path)
+            raise Stop
+
+    with pytest.raises(Stop):
+        trained(config, rows, on_checkpoint=keep)
+    found = load_checkpoint(path, "this")
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("at", [1, 4, 23, 49])
+def test_resuming_is_as_if_nothing_had_happened(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Interrupted in any epoch, before or after a best check, training ends with the same bits."""
+    whole = trained()
+    checkpoint = interrupted(QUICK, ROWS, tmp_path / "checkpoint", at, monkeypatch)
+    resumed = trained(resume=checkpoint)
+    assert_same(whole.parameters, resumed.parameters)
+    assert (whole.history, whole.best, whole.n_steps) == (resumed.history, resumed.best, resumed.n_steps)
+
+
+def test_resuming_from_rows_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same when the rows are streamed."""
+    rows = RowsOnDisk(D, D, 0)
+    rows.add(*ROWS.rows)
+    checkpoint = interrupted(QUICK, rows, tmp_path / "checkpoint", 11, monkeypatch)
+    assert_same(trained(rows=rows).parameters, trained(rows=rows, resume=checkpoint).parameters)
+
+
+def test_a_resumed_run_keeps_counting_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time budget is for all parts of a training together."""
+    checkpoint = interrupted(QUICK, ROWS, tmp_path / "checkpoint", 30, monkeypatch)
+    spent = dataclasses.replace(checkpoint, progress=checkpoint.progress | {"seconds": 100.0})
+    assert trained(quick(time_budget_seconds=50.0), resume=spent).n_steps == 31
+
+
+# ------------------------------------------------------------------------------------------ schedule and device
+
+
+@given(
+    n_rows=st.integers(1, 10**8),
+    max_steps=st.integers(1, 10**5),
+    batch_rows=st.integers(2, 10**5),
+    max_epochs=st.integers(1, 1000),
+)
+def test_every_row_is_seen_at_least_once(n_rows: int, max_steps: int, batch_rows: int, max_epochs: int) -> None:
+    """However many rows there are, the steps make one epoch or more, and never more epochs than allowed."""
+    schedule = Schedule.of(n_rows, TrainConfig(max_steps=max_steps, batch_rows=batch_rows, max_epochs=max_epochs))
+    assert schedule.n_steps * schedule.batch_rows >= n_rows
+    assert schedule.n_steps <= max_epochs * math.ceil(n_rows / schedule.batch_rows)
+    assert schedule.batch_rows >= batch_rows
+    assert schedule.batch_rows <= max(batch_rows, module.LARGEST_BATCH_ROWS)
+
+
+def test_more_steps_than_asked_only_for_a_whole_epoch() -> None:
+    """`max_steps` holds unless one epoch needs more, and batches grow before steps do."""
+    assert Schedule.of(1000, TrainConfig(max_steps=800, batch_rows=256)) == Schedule(256, 800)
+    assert Schedule.of(800 * 1000, TrainConfig(max_steps=800, batch_rows=256)) == Schedule(1000, 800)
+    assert Schedule.of(10**7, TrainConfig(max_steps=800, batch_rows=256)) == Schedule(4096, 2442)
+    assert Schedule.of(100, TrainConfig(max_steps=800, batch_rows=256, max_epochs=3)) == Schedule(256, 3)
+
+
+def test_a_step_sees_every_row_of_a_large_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With few steps and many rows, each row is in exactly one batch of the epoch."""
+    monkeypatch.setattr(module, "LARGEST_BATCH_ROWS", 32)
+    rows, seen = RowsInMemory(correlated(700)), []
+    descend = Run.descend
+
+    def listening(self: Run, likelihood: Likelihood, batch: Rows, *others: float) -> None:
+        seen.append(batch.values)
+        descend(self, likelihood, batch, *others)
+
+    monkeypatch.setattr(Run, "descend", listening)
+    train(rows, LIKELIHOOD, start(), MODEL, quick(max_steps=5, batch_rows=8, patience=99))
+    found = np.concatenate(seen)
+    assert found.shape == rows.rows.values.shape
+    np.testing.assert_array_equal(found[np.lexsort(found.T)], rows.rows.values[np.lexsort(rows.rows.values.T)])
+
+
+def test_a_device_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`cuda` without CUDA is an error with a hint; `auto` and `cpu` then mean the CPU."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(EnvironmentProblem, match="CUDA") as caught:
+        device_of("cuda")
+    assert "--device cpu" in caught.value.hint
+    assert device_of("auto") == device_of("cpu") == torch.device("cpu")
+
+
+def test_torch_keeps_its_threads() -> None:
+    """Training borrows threads and gives them back, also when it fails."""
+    before = torch.get_num_threads()
+    trained(quick(max_steps=2))
+    assert torch.get_num_threads() == before
+    with pytest.raises(ZeroDivisionError):
+        trained(quick(max_steps=20), on_event=lambda event: 1 / 0)
+    assert torch.get_num_threads() == before
