@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import save
 
+from vaecli import train
 from vaecli.checkpoint import Checkpoint, load_checkpoint
+from vaecli.config import fit_config
 from vaecli.errors import BundleError
+from vaecli.results import Event
+from vaecli.workflows.fit import fit
 
 CHECKPOINT = Checkpoint(
     "abc",
@@ -96,3 +101,54 @@ def test_a_foreign_file_is_refused(path: Path, content: bytes) -> None:
 def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
     """A folder of that name is an error, not a crash."""
     refusal(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------ of a whole fit
+
+SETTINGS = {"train.max_steps": 20, "model.n_hidden": 4, "model.n_latent": 2, "model.n_exemplars": 10}
+
+
+class Interrupted(Exception):
+    """Ctrl-C, for tests."""
+
+
+def interrupt_while_training(event: Event) -> None:
+    if event.stage == "training":
+        raise Interrupted
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a fit of table.csv that was stopped half-way."""
+    monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    rng = np.random.default_rng(0)
+    pd.DataFrame({"on": rng.choice(["yes", "no"], 60), "mode": rng.choice(["a", "b"], 60)}).to_csv(
+        tmp_path / "table.csv", index=False
+    )
+    with pytest.raises(Interrupted):
+        fit(
+            [str(tmp_path / "table.csv")],
+            tmp_path / "model.vae",
+            fit_config(SETTINGS),
+            on_event=interrupt_while_training,
+        )
+    assert (tmp_path / "model.vae.checkpoint").exists()
+    return tmp_path
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_bundle(interrupted: Path) -> None:
+    """With --resume the bundle is, byte for byte, that of a fit which nothing interrupted; the checkpoint is gone."""
+    table, config = [str(interrupted / "table.csv")], fit_config(SETTINGS)
+    fit(table, interrupted / "whole.vae", config)
+    fit(table, interrupted / "model.vae", fit_config(SETTINGS | {"resume": True}))
+    assert (interrupted / "model.vae").read_bytes() == (interrupted / "whole.vae").read_bytes()
+    assert not (interrupted / "model.vae.checkpoint").exists()
+
+
+def test_a_table_with_the_same_counts_is_another_table(interrupted: Path) -> None:
+    """Cells that only changed places give the same schema and statistics, and still another fit."""
+    table = pd.read_csv(interrupted / "table.csv")
+    table["mode"] = table["mode"].to_numpy()[::-1]
+    table.to_csv(interrupted / "table.csv", index=False)
+    with pytest.raises(BundleError, match="another table"):
+        fit([str(interrupted / "table.csv")], interrupted / "model.vae", fit_config(SETTINGS | {"resume": True}))

@@ -158,7 +158,9 @@ def test_p_values_are_those_of_the_calibration(model: vaecli.Model, fresh_table:
     decided = model.detector.score(cells)
     calibration = model.detector.calibrations[model.detector.score_kind]
     np.testing.assert_array_equal(decided.p_value, calibration.p_value(decided.scored.score))
-    np.testing.assert_array_equal(decided.scored.score, model.detector.score(cells, model.detector.score_kind).scored.score)
+    np.testing.assert_array_equal(
+        decided.scored.score, model.detector.score(cells, model.detector.score_kind).scored.score
+    )
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
@@ -228,7 +230,9 @@ def test_batch_size_changes_no_bit(model: vaecli.Model, fresh_table: pd.DataFram
     table = pd.concat([fresh_table] * 3, ignore_index=True)
     whole = model.score(table, score_kind=kind)
     for batch_rows in (1, 100, 256, 700, 10**6):
-        pd.testing.assert_frame_equal(model.score(table, score_kind=kind, batch_rows=batch_rows), whole, check_exact=True)
+        pd.testing.assert_frame_equal(
+            model.score(table, score_kind=kind, batch_rows=batch_rows), whole, check_exact=True
+        )
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)

@@ -83,9 +83,7 @@ def test_an_epoch_has_every_row_once(kind: str, n: int, batch_rows: int, seed: i
 def test_the_seed_decides_the_order(kind: str) -> None:
     """One seed gives one order, the next epoch another, and no order is the file's."""
     rows = KINDS[kind](150)
-    first, again, other = (
-        together(list(rows.shuffled(32, seed))).values[:, 0] for seed in ((3, 0), (3, 0), (3, 1))
-    )
+    first, again, other = (together(list(rows.shuffled(32, seed))).values[:, 0] for seed in ((3, 0), (3, 0), (3, 1)))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
     assert (first != np.arange(150)).any()

@@ -73,7 +73,7 @@ def test_the_variance_has_a_smooth_floor(raw: float, floor: float) -> None:
 
 
 def test_logits_are_bounded() -> None:
-    """Absurd logits stay finite in float32: no category costs more than 2 · 30 nats and the logarithm of their number."""
+    """Absurd logits stay finite in float32: no category costs more than 2 · 30 nats and the log of their number."""
     logits = np.array([[1e6, -1e6, 0.0]], np.float32)
     for one_hot in np.eye(3, dtype=np.float32):
         cost = -categorical_log_prob(one_hot[None], logits, np.ones((3, 1), np.float32))

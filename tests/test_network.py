@@ -17,6 +17,7 @@ from vaecli.network import (
     elbo,
     encoder_inputs,
     forward,
+    importance_bound,
     posterior,
     shapes,
 )
@@ -120,8 +121,20 @@ def test_the_latent_variance_is_bounded() -> None:
 def test_extreme_rows_have_finite_bounds(scale: float) -> None:
     """Features as large as preprocessing lets through (some 3,500) give finite bounds."""
     features, state = rows()
-    bound = elbo(forward(parameters(), GAPPY, features * np.float32(3500 / np.abs(features).max() * scale), state, NOISE))
+    bound = elbo(
+        forward(parameters(), GAPPY, features * np.float32(3500 / np.abs(features).max() * scale), state, NOISE)
+    )
     assert np.isfinite(bound.value).all()
+
+
+def test_the_importance_bound_keeps_its_digits() -> None:
+    """At scores of tens of thousands of nats float32 still gives the bound to 1e-5: its shares add up to exactly one."""
+    features, state = rows()
+    far = {name: value.astype(np.float64) for name, value in parameters().items()}
+    exact = importance_bound(forward(far, GAPPY, 50.0 * features, state, NOISE.astype(np.float64))).value
+    found = importance_bound(forward(parameters(), GAPPY, np.float32(50) * features, state, NOISE)).value
+    assert np.abs(exact).max() > 1e4
+    np.testing.assert_allclose(found, exact, rtol=1e-5)
 
 
 def test_numpy_and_torch_run_the_same_lines() -> None:
@@ -155,7 +168,12 @@ def test_wrong_shapes_are_refused(name: str) -> None:
     """A parameter that is missing, too many, or of another shape is refused by name."""
     good = parameters()
     without = {key: value for key, value in good.items() if key != name}
-    for bad in (without, without | {name: good[name][:-1]}, without | {name: good[name][..., None]}, without | {f"{name}x": good[name]}):
+    for bad in (
+        without,
+        without | {name: good[name][:-1]},
+        without | {name: good[name][..., None]},
+        without | {f"{name}x": good[name]},
+    ):
         with pytest.raises(ValueError, match="network"):
             check_shapes(bad, GAPPY, D, n_members=E, n_latent=K)
 

@@ -103,7 +103,9 @@ def test_a_column_without_a_value_in_the_sample_is_harmless() -> None:
 def test_tables_without_numbers_need_no_fit() -> None:
     """Only categories and booleans: no arrays to speak of, and features all the same."""
     cells = table()
-    fitted = Preprocessor.fit(Cells(cells.values[:, [0, 2]], cells.state[:, [0, 2]], cells.row), (COLUMNS[0], COLUMNS[2]))
+    fitted = Preprocessor.fit(
+        Cells(cells.values[:, [0, 2]], cells.state[:, [0, 2]], cells.row), (COLUMNS[0], COLUMNS[2])
+    )
     assert fitted.transform(Cells(cells.values[:, [0, 2]], cells.state[:, [0, 2]], cells.row)).values.shape == (100, 4)
     Preprocessor.from_arrays(fitted.layout, fitted.to_arrays())
 
@@ -124,7 +126,9 @@ def test_normal_quantiles_are_scipys(p: float) -> None:
 
 def test_normal_quantiles_of_many_sizes() -> None:
     """The same over sixteen decades in both tails."""
-    p = np.concatenate([10.0 ** -np.linspace(0.5, 300, 3000), np.linspace(0, 1, 1001), 1 - 10.0 ** -np.linspace(1, 16, 99)])
+    p = np.concatenate(
+        [10.0 ** -np.linspace(0.5, 300, 3000), np.linspace(0, 1, 1001), 1 - 10.0 ** -np.linspace(1, 16, 99)]
+    )
     np.testing.assert_allclose(normal_quantile(p), special.ndtri(p), rtol=2e-14)
 
 
@@ -140,7 +144,12 @@ def test_damaged_arrays_are_refused(preprocessor: Preprocessor, name: str) -> No
     good = preprocessor.to_arrays()
     with pytest.raises(KeyError):
         Preprocessor.from_arrays(preprocessor.layout, {key: good[key] for key in good if key != name})
-    for bad in (good[name][:1], good[name][..., None], np.array(1.0), good[name][:, :1] if name == "quantiles" else good[name] * np.nan):
+    for bad in (
+        good[name][:1],
+        good[name][..., None],
+        np.array(1.0),
+        good[name][:, :1] if name == "quantiles" else good[name] * np.nan,
+    ):
         with pytest.raises(ValueError, match=f"preprocess/{name}"):
             Preprocessor.from_arrays(preprocessor.layout, good | {name: bad})
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import vaecli
+from vaecli.errors import InputError
 from vaecli.splits import BLOCKS_PER_FOLD, assign_blocks, assign_folds, assign_groups
 
 rows = st.integers(1, 3000)
@@ -63,3 +67,19 @@ def test_groups_of_equal_size_are_dealt_by_the_seed() -> None:
     """Which of many equal groups share a fold depends on the seed."""
     group = np.repeat(np.arange(20), 3)
     assert (assign_groups(group, 5, 0) != assign_groups(group, 5, 1)).any()
+
+
+@pytest.mark.parametrize(("n_other", "said"), [(0, "one value only"), (1, "all but 1 row"), (7, "all but 7 rows")])
+def test_a_group_that_is_nearly_everything_is_refused(n_other: int, said: str) -> None:
+    """Where holding out the largest group leaves too few rows to learn from, the fit says so instead of guessing."""
+    table = pd.DataFrame({"load": np.arange(200.0) % 17, "plant": ["A"] * (200 - n_other) + ["B"] * n_other})
+    with pytest.raises(InputError, match=f"'plant' has .*{said}"):
+        vaecli.fit(table, group="plant")
+
+
+def test_two_groups_are_enough() -> None:
+    """With two groups there are two members, each held out from one of them."""
+    table = pd.DataFrame({"load": np.random.default_rng(0).normal(size=60), "plant": ["A"] * 45 + ["B"] * 15})
+    model = vaecli.fit(table, group="plant", **{"train.max_steps": 5, "model.n_hidden": 4})
+    assert model.summary is not None
+    assert model.summary.n_members == 2

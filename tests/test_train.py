@@ -231,7 +231,7 @@ def test_nothing_wins_before_the_kl_has_its_full_weight() -> None:
 
 
 def test_patience_ends_it() -> None:
-    """After that many checks without an improvement training stops; a learning rate of next to nothing improves nothing."""
+    """After that many checks without an improvement training stops, as with a learning rate of next to nothing."""
     found = trained(quick(learning_rate=1e-30, weight_decay=0.0, warmup_share=0.0, patience=4))
     assert found.best.step == 2
     assert found.n_steps == 2 + 4 * 2
@@ -245,6 +245,23 @@ def test_a_time_budget_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     found = trained(quick(max_steps=5000, time_budget_seconds=12.0))
     assert 5 <= found.n_steps <= 12
     assert found.best.step == found.n_steps
+
+
+def test_a_time_budget_warms_up_in_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The KL has its full weight for most of a training that time cuts short, not only of one that runs its steps."""
+    ticking = iter(np.arange(0.0, 1e6))
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(ticking))))
+    seen: list[float] = []
+
+    def listening(bound: Any, fold: Any, beta: float) -> Any:
+        seen.append(beta)
+        return objective(bound, fold, beta)
+
+    monkeypatch.setattr(module, "objective", listening)
+    trained(quick(max_steps=5000, time_budget_seconds=20.0))
+    assert seen == sorted(seen)
+    assert 0 < seen[0] < 1
+    assert seen.count(1.0) > len(seen) / 2
 
 
 def test_progress_is_announced() -> None:
@@ -296,7 +313,9 @@ def test_no_number_is_never_the_best(bad: float) -> None:
 # ------------------------------------------------------------------------------------------ going on
 
 
-def interrupted(config: TrainConfig, rows: TrainingRows, path: Path, at: int, monkeypatch: pytest.MonkeyPatch) -> Checkpoint:
+def interrupted(
+    config: TrainConfig, rows: TrainingRows, path: Path, at: int, monkeypatch: pytest.MonkeyPatch
+) -> Checkpoint:
     """The checkpoint, through its file, of a training that is stopped after step `at`."""
     monkeypatch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 

@@ -63,12 +63,14 @@ class Model:
                 sink,
                 decision,
                 kind=kind,
-                anomalies_only=config.anomalies_only,
+                anomalies_only=config.anomalies_only and not _is_pandas(table),
                 batch_rows=config.batch_rows,
                 on_event=ignore,
             )
-        scored = sink.table()
-        return _like(table, scored)
+        if not _is_pandas(table):
+            return sink.table()
+        frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in ADDED])
+        return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
 
     def save(self, path: str | Path) -> None:
         """Write the bundle whole or not at all. Raises UsageError or EnvironmentProblem."""
@@ -144,10 +146,13 @@ def _source(table: Any) -> Source:
     return frame_source(table)
 
 
-def _like(table: Any, scored: Any) -> Any:
-    """The Arrow result as the kind of frame that was given."""
-    if type(table).__module__.partition(".")[0] != "pandas":
-        return scored
-    frame = scored.to_pandas()
-    frame.index = table.index[: len(frame)] if len(frame) == len(table) else frame.index
+def _is_pandas(table: Any) -> bool:
+    return type(table).__module__.partition(".")[0] == "pandas"
+
+
+def _with_columns(frame: Any, scored: Any, names: Sequence[str]) -> Any:
+    """A copy of the DataFrame, its index and types as they are, with the columns `names` of the Arrow table behind."""
+    frame = frame.copy()
+    for name in names:
+        frame[name] = scored.column(name).to_numpy()
     return frame

@@ -20,12 +20,11 @@ def namespace(array: Array) -> Any:
     return np if isinstance(array, np.ndarray | np.generic) else sys.modules["torch"]
 
 
-def log_sum_exp(values: Array, axis: int) -> Array:
-    """log Σ exp along one axis, safe from overflow."""
+def log_sum_exp(values: Array) -> Array:
+    """log Σ exp over the last axis, safe from overflow."""
     xp = namespace(values)
-    largest = xp.amax(values, axis)
-    shifted = values - (largest[None] if axis == 0 else largest[..., None])
-    return largest + xp.log(xp.exp(shifted).sum(axis))
+    largest = xp.amax(values, -1)
+    return largest + xp.log(xp.exp(values - largest[..., None]).sum(-1))
 
 
 def softplus(values: Array) -> Array:

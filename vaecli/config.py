@@ -58,7 +58,7 @@ class TrainConfig:
     batch_rows: int = 256
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
-    warmup_share: float = 0.2  # of the steps, over which the KL weight grows to `beta`
+    warmup_share: float = 0.2  # of the steps, or of the time budget, over which the KL weight grows to `beta`
     patience: int = 8  # checks of the held-out ELBO without improvement before stopping
     time_budget_seconds: float | None = None
     memory_bytes: int = 256 * 2**20  # features kept in memory; beyond it they are streamed from disk
@@ -239,7 +239,8 @@ def _checked(name: str, value: Any, said: str, problems: list[str]) -> Any:
     hints = get_type_hints(_OWNERS[stage])
     if key not in hints:
         known = ", ".join(item.name for item in fields(_OWNERS[stage]))
-        problems.append(f"{said.removesuffix(' =')}: unknown setting; {stage} has {known}")
+        where = name if said.startswith("--") else said.removesuffix(" =")  # from Python: no flag is unknown to Typer
+        problems.append(f"{where}: unknown setting; {stage} has {known}")
         return None
     if key in _CHOICES:
         return _one_of(_CHOICES[key], value, said, problems)

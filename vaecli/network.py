@@ -161,8 +161,10 @@ def importance_bound(passed: Forward) -> Elbo:
     log_prior = -0.5 * (z**2 + LOG_2PI).sum(-1)
     log_posterior = -0.5 * (passed.noise**2 + passed.log_variance + LOG_2PI).sum(-1)
     log_weight = passed.log_prob.sum(-1) + log_prior - log_posterior
-    log_share = log_weight - log_sum_exp(log_weight, 0)[None]
-    share = xp.exp(log_share)
+    relative = log_weight - xp.amax(log_weight, 0)[None]
+    total = xp.exp(relative).sum(0)
+    # divided, not exp(log_share): a score of 5,000 nats multiplies what the shares lack of adding up to 1
+    log_share, share = relative - xp.log(total), xp.exp(relative) / total
     rest = (share * (log_posterior + log_share - log_prior)).sum(0) + math.log(passed.noise.shape[0])
     return Elbo((share[..., None] * passed.log_prob).sum(0), rest)
 
@@ -197,6 +199,6 @@ def kl_to_exemplars(mean: Array, log_variance: Array, exemplars: Exemplars, row:
     twice_kl = moments @ exemplars.weight + exemplars.offset - log_variance.sum(-1)[..., None]
     negative_kl = -0.5 * twice_kl
     if row is None or exemplars.row is None:
-        return math.log(exemplars.offset.shape[-1]) - log_sum_exp(negative_kl, -1)
+        return math.log(exemplars.offset.shape[-1]) - log_sum_exp(negative_kl)
     own = exemplars.row == row[:, None]
-    return xp.log((~own).sum(-1)) - log_sum_exp(xp.where(own, -1e30, negative_kl), -1)
+    return xp.log((~own).sum(-1)) - log_sum_exp(xp.where(own, -1e30, negative_kl))

@@ -101,7 +101,6 @@ def train(
     schedule = Schedule.of(rows.n_rows, config)
     run = Run.begin(start, config, device) if resume is None else Run.again(resume, config, device)
     held_out = HeldOut.of(rows, run.n_members, model.n_latent, config.seed, device)
-    warmup = max(1, round(config.warmup_share * schedule.n_steps))
     every = max(1, schedule.n_steps // N_CHECKS)
     clock = Clock(config.time_budget_seconds, run.seconds)
 
@@ -109,11 +108,12 @@ def train(
         for batch in _batches(rows, schedule, config.seed, run.step):
             run.step += 1
             progress = max(run.step / schedule.n_steps, clock.share())
-            beta = model.beta * min(1.0, run.step / warmup)
-            run.descend(likelihood, batch, beta, config.learning_rate * _learning_rate(run.step, progress))
+            warmth = min(1.0, progress / config.warmup_share) if config.warmup_share else 1.0
+            learning_rate = config.learning_rate * _learning_rate(run.step, progress)
+            run.descend(likelihood, batch, model.beta * warmth, learning_rate)
             ended = progress >= 1
             if run.step % every == 0 or ended:
-                run.judge(held_out.check(run.parameters, likelihood, run.step), may_win=run.step >= warmup or ended)
+                run.judge(held_out.check(run.parameters, likelihood, run.step), may_win=warmth == 1 or ended)
                 ended = ended or run.checks_since_best >= config.patience or run.has_diverged
             if run.step % STEPS_BETWEEN_EVENTS == 0 or ended:
                 on_event(Event("training", run.step, schedule.n_steps, "steps", run.figures()))

@@ -85,9 +85,7 @@ def test_mixed_tables_do_too(table: tuple[list[Numbers], int], seed: int) -> Non
     """With booleans, categories and dates between the numbers, in any order, features are scikit-learn's."""
     kinds, n = table
     rng = np.random.default_rng(seed)
-    blocks = [
-        (Column(f"x{j}", Kind.NUMERIC if j % 2 else Kind.DATETIME), kind.draw(n)) for j, kind in enumerate(kinds)
-    ]
+    blocks = [(Column(f"x{j}", Kind.NUMERIC if j % 2 else Kind.DATETIME), kind.draw(n)) for j, kind in enumerate(kinds)]
     blocks.append((Column("b", Kind.BOOLEAN, categories=("no", "yes")), rng.integers(2, size=n).astype(float)))
     blocks.append((Column("c", Kind.CATEGORICAL, categories=("u", "v")), rng.integers(2, size=n).astype(float)))
     blocks.append(

@@ -128,7 +128,9 @@ def test_the_parts_add_up_to_the_score(table: Table, kind: str) -> None:
 @given(tables, score_kinds)
 def test_numpy_and_torch_agree(table: Table, kind: str) -> None:
     """The torch road gives the same parts to 1e-5."""
-    assert_close(score_batch(table.ensemble.on("cpu"), table.batch, kind), score_batch(table.ensemble, table.batch, kind))
+    assert_close(
+        score_batch(table.ensemble.on("cpu"), table.batch, kind), score_batch(table.ensemble, table.batch, kind)
+    )
 
 
 @settings(max_examples=30, deadline=None)
@@ -154,9 +156,7 @@ def test_neighbours_and_order_do_not_matter(table: Table, kind: str, seed: int) 
     rng = np.random.default_rng(seed)
     order = rng.permutation(table.n_rows)[: 1 + rng.integers(table.n_rows)]
     whole = score_batch(ensemble, batch, kind)
-    expected = ScoredBatch(
-        whole.row[order], whole.score[order], whole.column_score[order], whole.latent_score[order]
-    )
+    expected = ScoredBatch(whole.row[order], whole.score[order], whole.column_score[order], whole.latent_score[order])
     assert_close(score_batch(ensemble, taken(batch, order), kind), expected)
 
 

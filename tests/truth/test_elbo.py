@@ -57,9 +57,7 @@ def vae() -> LinearGaussian:
     rng = np.random.default_rng(0)
     loadings = np.linalg.qr(rng.normal(size=(D, K)))[0] * np.array([2.0, 0.8])
     mean = rng.normal(size=D)
-    likelihood = Likelihood.of(
-        Layout.of([Column(f"x{j}", Kind.NUMERIC) for j in range(D)]), np.zeros(D), 100, FLOOR
-    )
+    likelihood = Likelihood.of(Layout.of([Column(f"x{j}", Kind.NUMERIC) for j in range(D)]), np.zeros(D), 100, FLOOR)
     total = (loadings**2).sum(0) + SIGMA2
     encode = loadings / total
     parameters = {name: np.zeros((1, *shape)) for name, shape in shapes(D, likelihood, K, 1).items()}
@@ -142,9 +140,7 @@ def test_importance_bound_is_the_log_mean_weight(vae: LinearGaussian) -> None:
     sigma = np.exp(0.5 * passed.log_variance)
     z = passed.mean + sigma * noise
     log_weight = (
-        passed.log_prob.sum(-1)
-        + stats.norm.logpdf(z).sum(-1)
-        - stats.norm.logpdf(z, passed.mean, sigma).sum(-1)
+        passed.log_prob.sum(-1) + stats.norm.logpdf(z).sum(-1) - stats.norm.logpdf(z, passed.mean, sigma).sum(-1)
     )
     expected = np.log(np.exp(log_weight - log_weight.max(0)).mean(0)) + log_weight.max(0)
     np.testing.assert_allclose(importance_bound(passed).value, expected, rtol=1e-9)

@@ -25,7 +25,9 @@ def distribution(mean: np.ndarray, log_variance: np.ndarray) -> Independent:
     return Independent(Normal(torch.as_tensor(mean), torch.as_tensor(log_variance).mul(0.5).exp()), 1)
 
 
-def kl_to_mixture(mean: np.ndarray, log_variance: np.ndarray, means: np.ndarray, log_variances: np.ndarray) -> tuple[float, float]:
+def kl_to_mixture(
+    mean: np.ndarray, log_variance: np.ndarray, means: np.ndarray, log_variances: np.ndarray
+) -> tuple[float, float]:
     """KL(N ‖ mixture of N_i) of one posterior (k,), by 200,000 draws, and four standard errors of it."""
     z = mean + np.exp(0.5 * log_variance) * np.random.default_rng(7).normal(size=(200_000, K))
     log_q = stats.norm.logpdf(z, mean, np.exp(0.5 * log_variance)).sum(-1)
@@ -136,7 +138,9 @@ def test_a_rows_own_exemplar_can_be_left_out() -> None:
     rows = np.array([9, 1])
     found = kl_to_exemplars(means[:, [2, 0]], log_variances[:, [2, 0]], own, rows)
     others = [0, 1, 3, 4]
-    without = kl_to_exemplars(means[:, [2]], log_variances[:, [2]], Exemplars.of(means[:, others], log_variances[:, others]))
+    without = kl_to_exemplars(
+        means[:, [2]], log_variances[:, [2]], Exemplars.of(means[:, others], log_variances[:, others])
+    )
     np.testing.assert_allclose(found[0, 0], without[0, 0], rtol=1e-5)
     all_of_them = kl_to_exemplars(means[:, [0]], log_variances[:, [0]], Exemplars.of(means, log_variances))
     np.testing.assert_allclose(found[0, 1], all_of_them[0, 0], rtol=1e-5)

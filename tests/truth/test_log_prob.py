@@ -63,9 +63,7 @@ def test_every_kind_is_its_distribution(kit: Any) -> None:
     features, mode, site = table()
     output = decoded(likelihood().n_parameters)
     found = np.asarray(likelihood().column_log_prob(kit(output), kit(features), None))
-    load, when = (
-        stats.norm.logpdf(features[:, i], output[..., i], sigma(output[..., 2 + i])) for i in (0, 1)
-    )
+    load, when = (stats.norm.logpdf(features[:, i], output[..., i], sigma(output[..., 2 + i])) for i in (0, 1))
     on = stats.bernoulli.logpmf(features[:, 2], special.expit(output[..., 4]))
     modes = special.log_softmax(output[..., 5:8], -1)[:, np.arange(N), mode]
     sites = special.log_softmax(output[..., 8:10], -1)[:, np.arange(N), site]
@@ -168,4 +166,6 @@ def test_categories_are_a_multinomial_draw(logits: list[float]) -> None:
     assert np.exp(found).sum() == pytest.approx(1)
     np.testing.assert_allclose(found, special.log_softmax(logits), rtol=1e-9, atol=1e-9)
     likely = share > 1e-10  # below it scipy's multinomial rounds
-    np.testing.assert_allclose(found[likely], stats.multinomial.logpmf(np.eye(k), 1, share)[likely], rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(
+        found[likely], stats.multinomial.logpmf(np.eye(k), 1, share)[likely], rtol=1e-5, atol=1e-9
+    )

@@ -153,7 +153,7 @@ def _places_of(text: str, once: bool) -> tuple[Place, ...]:
 def _streamed(name: str, stream: BinaryIO, once: bool) -> Place:
     """Parquet needs to seek and a fit reads more than once: both get a copy."""
     try:
-        head = stream.read(PEEK_BYTES)
+        head = _read(stream, PEEK_BYTES)
         if once and not head.startswith(b"PAR1"):
             return Passing(name, head, stream)
         # the wrapper, and with it the file, lives as long as the place
@@ -230,6 +230,17 @@ def _parquet_below(directory: str) -> tuple[Place, ...]:
     return tuple(LocalFile(path) for path in sorted(found))
 
 
+def _read(stream: BinaryIO, n_bytes: int) -> bytes:
+    """What `stream.read(n_bytes)` reads, piece by piece: between the pieces of one long read of a pipe a signal
+    goes unnoticed, and the wait for the next piece may have no end."""
+    read_piece = getattr(stream, "read1", stream.read)
+    pieces: list[bytes] = []
+    while n_bytes > 0 and (piece := read_piece(n_bytes)):
+        pieces.append(piece)
+        n_bytes -= len(piece)
+    return b"".join(pieces)
+
+
 class _Joined(io.RawIOBase):
     """Bytes already read, followed by the stream they came from."""
 
@@ -244,7 +255,7 @@ class _Joined(io.RawIOBase):
     def read(self, n_bytes: int = -1) -> bytes:
         if n_bytes < 0:
             return self._head.read() + self._rest.read()
-        return self._head.read(n_bytes) or self._rest.read(n_bytes)
+        return self._head.read(n_bytes) or _read(self._rest, n_bytes)
 
     def close(self) -> None:
         super().close()

@@ -32,6 +32,7 @@ from vaecli.workflows.normal_rows import NormalRows, read_normal_rows
 
 START_ROWS = 50_000  # rows from which the first guess (PCA) and the baseline are computed
 CALIBRATION_BLOCK_ROWS = 8_192
+IDENTITY_ROWS = 1_000  # rows that tell a checkpoint's table from another of the same shape
 FEW_ROWS = 300  # below it, calibration is coarse enough to say so
 
 
@@ -191,6 +192,8 @@ def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
     digest = hashlib.sha256(json.dumps([asdict(settings), schema.to_json()], sort_keys=True).encode())
     for array in (normal.preprocessor.mean, normal.preprocessor.scale, normal.preprocessor.quantiles, normal.n_missing):
         digest.update(array.tobytes())
+    for part in normal.rows.some(IDENTITY_ROWS, config.train.seed):
+        digest.update(part.tobytes())
     return digest.hexdigest()
 
 

@@ -20,6 +20,7 @@ from vaecli.schema import Layout, Schema
 from vaecli.tables import Batch, Source, label_mask, numbers_of, time_values, to_cells
 
 FEWEST_ROWS = 8
+SMALLEST_SHARE = 0.01  # of the rows, that a member must learn from when the largest group is held out
 PREPROCESSING_ROWS = 200_000  # scales and quantiles are learned from a uniform sample of this many rows
 
 
@@ -126,13 +127,16 @@ def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tu
     n_folds, seed = min(config.calibration.n_folds, survey.n_rows // 4), config.train.seed
     if survey.group is not None:
         n_groups = int(survey.group.max()) + 1
-        if n_groups < 2:
+        fold = splits.assign_groups(survey.group, n_folds, seed)
+        n_others = survey.n_rows - int(np.bincount(fold).max())
+        if n_others < max(FEWEST_ROWS, survey.n_rows * SMALLEST_SHARE):
             name = schema.group.name if schema.group else ""
+            why = "has one value only" if n_groups < 2 else f"has one value in all but {_count(n_others, 'row')}"
             raise InputError(
-                f"{table}: group column {name!r} has one value only: no group can be held out",
-                "leave out --group, or give the rows of more groups",
+                f"{table}: group column {name!r} {why}: it cannot be held out, as too few rows are left to learn from",
+                "leave out --group, or give more rows of other groups",
             )
-        return splits.assign_groups(survey.group, n_folds, seed), min(n_folds, n_groups)
+        return fold, min(n_folds, n_groups)
     if survey.order is not None:
         rank = np.empty(survey.n_rows, np.int64)
         rank[np.argsort(survey.order, kind="stable")] = splits.assign_blocks(survey.n_rows, n_folds)

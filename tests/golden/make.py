@@ -1,0 +1,83 @@
+"""Write a golden bundle of today's format: `make golden`. Existing ones are never touched.
+
+bundle_v<format>/ holds model.vae, fitted on a tiny table with every kind of column; rows.csv, which it scores; and
+scored.csv, the scores and p-values by every kind of score as they were on the day of making.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import vaecli
+from vaecli.bundle import FORMAT
+from vaecli.config import SCORE_KINDS
+
+HERE = Path(__file__).parent
+SETTINGS = {
+    "columns.max_categories": 4,
+    "model.n_hidden": 8,
+    "model.n_latent": 2,
+    "model.n_exemplars": 30,
+    "train.max_steps": 100,
+}
+
+
+def main(folder: Path = HERE / f"bundle_v{FORMAT}") -> None:
+    """Fit, score and keep; exits with a message where the folder exists."""
+    if folder.exists():
+        sys.exit(f"{folder} exists; golden bundles are never made anew")
+    model = vaecli.fit(table(160, seed=0), seed=0, **SETTINGS)
+    folder.mkdir()
+    model.save(folder / "model.vae")
+    odd_ones(table(40, seed=1)).to_csv(folder / "rows.csv", index=False)
+    scored = pd.DataFrame(
+        {
+            f"{kind}.{name}": values
+            for kind in SCORE_KINDS
+            for name, values in vaecli.score(str(folder / "rows.csv"), folder / "model.vae", score_kind=kind)
+            .select(["anomaly_score", "p_value"])
+            .to_pydict()
+            .items()
+        }
+    )
+    scored.to_csv(folder / "scored.csv", index=False)
+
+
+def table(n: int, seed: int) -> pd.DataFrame:
+    """Numbers with and without gaps, whole ones, switches, few and many categories, dates."""
+    rng = np.random.default_rng(seed)
+    load = rng.normal(size=n)
+    columns = {
+        "pressure": 5 + load + 0.2 * rng.normal(size=n),
+        "flow": np.where(rng.random(n) < 0.15, np.nan, 100 + 20 * load + 5 * rng.normal(size=n)),
+        "cycles": rng.poisson(40, n),
+        "pump_on": np.where(load > -0.5, "yes", "no"),
+        "mode": rng.choice(["eco", "normal", "Störung"], n, p=[0.3, 0.6, 0.1]),
+        "site": rng.choice([f"site {i}" for i in range(9)], n, p=np.arange(9, 0, -1) / 45),
+        "seen": pd.Timestamp("2024-03-01T08:00:00Z") + pd.to_timedelta(rng.integers(90 * 86_400, size=n), unit="s"),
+    }
+    return pd.DataFrame(columns)
+
+
+def odd_ones(rows: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with one of every oddity among them."""
+    rows = rows.astype({"pressure": object, "cycles": object})
+    rows.loc[0, "pressure"] = 50.0
+    rows.loc[1, "pressure"] = "inf"
+    rows.loc[2, "pressure"] = -1e12
+    rows.loc[3, "cycles"] = None
+    rows.loc[4, "flow"] = np.nan
+    rows.loc[5, "mode"] = "never seen"
+    rows.loc[6, "site"] = "site 99"
+    rows.loc[7, "pump_on"] = None
+    rows.loc[8, "seen"] = pd.Timestamp("1970-01-01T00:00:00Z")
+    rows.loc[9, ["pressure", "pump_on"]] = [8.0, "no"]
+    return rows
+
+
+if __name__ == "__main__":
+    main()

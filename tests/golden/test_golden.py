@@ -1,0 +1,110 @@
+"""Bundles that earlier versions wrote load and score as they did, forever."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vaecli
+from vaecli.bundle import FORMAT
+from vaecli.calibration import alpha_of
+from vaecli.schema import Kind
+
+HERE = Path(__file__).parent
+BUNDLES = sorted(path.name for path in HERE.glob("bundle_v*"))
+LARGEST_BYTES = 300_000
+
+
+@pytest.fixture(params=BUNDLES)
+def folder(request: pytest.FixtureRequest) -> Path:
+    """One golden folder."""
+    return HERE / str(request.param)
+
+
+def kinds_in(folder: Path) -> list[str]:
+    """The kinds of score that scored.csv knows."""
+    return [name.removesuffix(".p_value") for name in pd.read_csv(folder / "scored.csv") if name.endswith(".p_value")]
+
+
+def test_scores_are_what_they_were(folder: Path) -> None:
+    """Every kind scores every row as on the day of making, to 1e-5, from the same CSV."""
+    model, expected = (
+        vaecli.load(folder / "model.vae"),
+        pd.read_csv(folder / "scored.csv", float_precision="round_trip"),
+    )
+    assert len(kinds_in(folder)) >= 4
+    for kind in kinds_in(folder):
+        found = model.score(str(folder / "rows.csv"), score_kind=kind)
+        np.testing.assert_allclose(found["anomaly_score"], expected[f"{kind}.anomaly_score"], rtol=1e-5, atol=1e-5)
+        # far out in the tail an error of 1e-5 in a score is a larger one in its p-value
+        np.testing.assert_allclose(found["p_value"], expected[f"{kind}.p_value"], rtol=1e-3)
+
+
+def test_p_values_are_what_they_were(folder: Path) -> None:
+    """The calibration gives the kept scores the kept p-values, to 1e-5, and the same thresholds flag the same rows."""
+    model, expected = (
+        vaecli.load(folder / "model.vae"),
+        pd.read_csv(folder / "scored.csv", float_precision="round_trip"),
+    )
+    for kind in kinds_in(folder):
+        calibration = model.detector.calibrations[kind]
+        score, p_value = (expected[f"{kind}.{name}"].to_numpy() for name in ("anomaly_score", "p_value"))
+        np.testing.assert_allclose(calibration.p_value(score), p_value, rtol=1e-5)
+        for level in (0.9, 0.99):
+            np.testing.assert_array_equal(score >= calibration.threshold(level), p_value <= alpha_of(level))
+
+
+def test_every_kind_of_column_is_there(folder: Path) -> None:
+    """The golden table has numbers with gaps, switches, categories with and without "other", and dates."""
+    features = vaecli.load(folder / "model.vae").schema.features
+    assert {Kind.NUMERIC, Kind.BOOLEAN, Kind.CATEGORICAL, Kind.DATETIME} <= {column.kind for column in features}
+    assert {column.has_other for column in features if column.kind is Kind.CATEGORICAL} == {True, False}
+    assert {column.n_missing > 0 for column in features if column.kind is Kind.NUMERIC} == {True, False}
+
+
+def test_the_golden_rows_are_odd_and_ordinary(folder: Path) -> None:
+    """Both flagged and unflagged rows are kept, so that a bundle that flags everything or nothing would show."""
+    expected = pd.read_csv(folder / "scored.csv")
+    for kind in kinds_in(folder):
+        assert 3 <= (expected[f"{kind}.p_value"] <= 0.01).sum() <= 15
+
+
+def test_golden_bundles_stay_small(folder: Path) -> None:
+    """A repository carries them forever."""
+    assert sum(path.stat().st_size for path in folder.iterdir()) < LARGEST_BYTES
+
+
+@pytest.fixture(scope="module")
+def make() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_golden", HERE / "make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def test_todays_format_has_a_golden_bundle() -> None:
+    """A new format comes with its golden bundle."""
+    assert f"bundle_v{FORMAT}" in BUNDLES
+
+
+def test_an_existing_one_is_never_made_anew(make: ModuleType) -> None:
+    """`make golden` refuses to touch a folder that exists."""
+    before = {path.name: path.read_bytes() for path in (HERE / f"bundle_v{FORMAT}").iterdir()}
+    with pytest.raises(SystemExit, match="never made anew"):
+        make.main()
+    assert {path.name: path.read_bytes() for path in (HERE / f"bundle_v{FORMAT}").iterdir()} == before
+
+
+def test_making_one_gives_the_files_that_the_tests_read(make: ModuleType, tmp_path: Path) -> None:
+    """The script works today, not only on the day of the last format."""
+    make.main(tmp_path / "bundle_v0")
+    assert sorted(path.name for path in (tmp_path / "bundle_v0").iterdir()) == ["model.vae", "rows.csv", "scored.csv"]
+    test_scores_are_what_they_were(tmp_path / "bundle_v0")
+    test_the_golden_rows_are_odd_and_ordinary(tmp_path / "bundle_v0")

@@ -1,0 +1,257 @@
+"""vaecli from Python: fit, load and score on frames, arrays and files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import vaecli
+from vaecli.errors import BundleError, InputError, UsageError
+from vaecli.results import Event
+
+ADDED = ["anomaly_score", "p_value", "is_anomaly"]
+TINY = {"train.max_steps": 10, "model.n_hidden": 8, "model.n_latent": 2, "model.n_exemplars": 20}
+
+
+@pytest.fixture(scope="module")
+def scored(model: vaecli.Model, fresh_table: pd.DataFrame) -> pd.DataFrame:
+    """The fresh rows, scored as a pandas frame."""
+    return model.score(fresh_table)
+
+
+# -- tables of every kind -------------------------------------------------------------------------
+
+
+def test_a_dataframe_gives_a_dataframe(scored: pd.DataFrame, fresh_table: pd.DataFrame):
+    """The user's columns unchanged, three columns behind them, higher scores odder."""
+    pd.testing.assert_frame_equal(scored[list(fresh_table.columns)], fresh_table)
+    assert list(scored.columns) == [*fresh_table.columns, *ADDED]
+    assert (scored["is_anomaly"] == (scored["p_value"] <= 0.01)).all()
+    assert scored.sort_values("anomaly_score")["p_value"].is_monotonic_decreasing
+
+
+def test_the_index_is_kept(model: vaecli.Model, fresh_table: pd.DataFrame, scored: pd.DataFrame):
+    """Results can be joined to what they came from, also when only the flagged rows come back."""
+    named = fresh_table.set_index(pd.Index([f"row {i}" for i in range(500)], name="name"))
+    pd.testing.assert_index_equal(model.score(named).index, named.index)
+    flagged = model.score(named, anomalies_only=True, threshold=0.9)
+    expected = named.index[(scored["p_value"] <= 1 - 0.9).to_numpy()]
+    pd.testing.assert_index_equal(flagged.index, expected)
+
+
+def test_types_are_kept(model: vaecli.Model, fresh_table: pd.DataFrame):
+    """The columns come back with the types they had, those of pandas' own included."""
+    typed = fresh_table.astype({"mode": "category", "temperature": "Float32"}).assign(
+        n=pd.array([1, None] * 250, "Int8")
+    )
+    pd.testing.assert_frame_equal(model.score(typed)[list(typed.columns)], typed)
+
+
+def test_a_frame_is_not_changed(model: vaecli.Model, fresh_table: pd.DataFrame):
+    """Scoring leaves the caller's frame as it was."""
+    before = fresh_table.copy(deep=True)
+    model.score(fresh_table)
+    pd.testing.assert_frame_equal(fresh_table, before)
+
+
+def test_arrow_gives_arrow(model: vaecli.Model, fresh_table: pd.DataFrame, scored: pd.DataFrame):
+    """An Arrow table comes back as one, with its types."""
+    table = pa.Table.from_pandas(fresh_table, preserve_index=False)
+    result = model.score(table)
+    assert isinstance(result, pa.Table)
+    assert result.select(table.column_names).equals(table)
+    np.testing.assert_array_equal(result["anomaly_score"].to_numpy(), scored["anomaly_score"])
+
+
+def test_paths_give_arrow(model: vaecli.Model, fresh_table: pd.DataFrame, scored: pd.DataFrame, tmp_path: Path):
+    """A path, as text or as Path, or several."""
+    fresh_table.to_csv(tmp_path / "all.csv", index=False)
+    fresh_table[:200].to_csv(tmp_path / "a.csv", index=False)
+    fresh_table[200:].to_csv(tmp_path / "b.csv", index=False)
+    for table in (tmp_path / "all.csv", str(tmp_path / "all.csv"), [tmp_path / "a.csv", str(tmp_path / "b.csv")]):
+        result = model.score(table)
+        np.testing.assert_allclose(result["anomaly_score"].to_numpy(), scored["anomaly_score"], rtol=1e-5, atol=1e-5)
+
+
+def test_arrays_are_tables_of_numbers():
+    """A NumPy array (n, c) is fitted and scored; NaN is a missing cell; its columns are x0, x1, …"""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(200, 3))
+    model = vaecli.fit(rows, **TINY)
+    assert [column.name for column in model.schema.features] == ["x0", "x1", "x2"]
+    new = rng.normal(size=(50, 3))
+    new[7, 1] = 60.0
+    new[8, 1] = np.nan
+    scores = model.score(new)["anomaly_score"].to_numpy()
+    assert scores.argmax() in (7, 8)
+    assert np.isfinite(scores).all()
+
+
+def test_the_same_rows_score_the_same_from_the_command_line(
+    model: vaecli.Model, bundle: Path, scored: pd.DataFrame, fresh_table: pd.DataFrame, tmp_path: Path
+):
+    """Python and the command line are one program."""
+    fresh_table.to_csv(tmp_path / "new.csv", index=False)
+    program = [sys.executable, "-m", "vaecli", "score", "new.csv", "-m", str(bundle), "--quiet"]
+    subprocess.run(program, check=True, cwd=tmp_path)
+    by_shell = pd.read_csv(tmp_path / "new.scored.csv")
+    np.testing.assert_allclose(by_shell["anomaly_score"], scored["anomaly_score"], rtol=1e-5, atol=1e-5)
+
+
+# -- fitting --------------------------------------------------------------------------------------
+
+
+def test_settings_have_their_short_names(normal_table: pd.DataFrame):
+    """`seed`, `exclude`, `id`, `threshold`, … mean what the flags mean; dotted names reach the rest."""
+    model = vaecli.fit(
+        normal_table,
+        exclude="mode",
+        id=["pump_on"],
+        threshold=0.9,
+        seed=3,
+        score_kind="elbo",
+        max_epochs=1,
+        time_budget="5m",
+        device="cpu",
+        **TINY,
+    )
+    assert [column.name for column in model.schema.features] == ["pressure", "flow", "temperature"]
+    assert (model.threshold, model.detector.score_kind) == (0.9, "elbo")
+    train = model.settings["train"]
+    assert (train["seed"], train["max_epochs"], train["time_budget_seconds"], train["device"]) == (3, 1, 300, "cpu")
+    assert model.settings["model"]["n_hidden"] == 8
+
+
+def test_the_environment_is_the_shells_affair(normal_table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch):
+    """VAECLI_* variables do not reach into a Python program."""
+    monkeypatch.setenv("VAECLI_SEED", "7")
+    monkeypatch.setenv("VAECLI_THRESHOLD", "0.5")
+    model = vaecli.fit(normal_table, **TINY)
+    assert (model.settings["train"]["seed"], model.threshold) == (0, 0.99)
+
+
+def test_the_same_seed_gives_the_same_model(normal_table: pd.DataFrame, fresh_table: pd.DataFrame):
+    """Fitting is a function of table, settings and seed."""
+    one, same, other = (vaecli.fit(normal_table, seed=seed, **TINY).score(fresh_table) for seed in (1, 1, 2))
+    pd.testing.assert_frame_equal(one, same)
+    assert not one["anomaly_score"].equals(other["anomaly_score"])
+
+
+def test_a_fit_tells_how_it_goes(normal_table: pd.DataFrame):
+    """`on_event` hears of every stage, with the ELBO while training."""
+    events: list[Event] = []
+    vaecli.fit(normal_table, on_event=events.append, **TINY)
+    assert {event.stage for event in events} >= {"reading", "training", "calibrating"}
+    training = [event for event in events if event.stage == "training"]
+    assert training[-1].done == training[-1].total == 10
+    assert {name for name, _ in training[-1].values} == {"elbo", "kl"}
+
+
+def test_a_fit_reports(model: vaecli.Model):
+    """`summary` is the report of the command line."""
+    assert model.summary is not None
+    assert (model.summary.n_rows, model.summary.n_members, model.summary.bundle) == (600, 5, "")
+    assert model.summary.validation_elbo > model.summary.baseline_log_prob
+
+
+# -- saving ---------------------------------------------------------------------------------------
+
+
+def test_a_saved_model_is_the_same_model(model: vaecli.Model, scored: pd.DataFrame, fresh_table, tmp_path: Path):
+    """Save, load, score: bit for bit what the fitted model says; and saved again, the same bytes."""
+    for path in (tmp_path / "a.vae", str(tmp_path / "b.vae")):
+        model.save(path)
+        loaded = vaecli.load(path)
+        pd.testing.assert_frame_equal(loaded.score(fresh_table), scored)
+        assert (loaded.schema, loaded.threshold, loaded.summary) == (model.schema, model.threshold, None)
+        assert loaded.report["n_rows"] == 600
+    loaded.save(tmp_path / "again.vae")
+    assert (tmp_path / "again.vae").read_bytes() == (tmp_path / "a.vae").read_bytes()
+
+
+def test_score_in_one_call(bundle: Path, fresh_table: pd.DataFrame, scored: pd.DataFrame):
+    """`vaecli.score(table, bundle)` is `load(bundle).score(table)`."""
+    pd.testing.assert_frame_equal(vaecli.score(fresh_table, bundle), scored)
+
+
+def test_a_model_cannot_be_changed(model: vaecli.Model):
+    """A model is a value."""
+    with pytest.raises(FrozenInstanceError):
+        model.report = {}  # type: ignore[misc]
+
+
+# -- deciding -------------------------------------------------------------------------------------
+
+
+def test_decisions_are_settings(model: vaecli.Model, fresh_table: pd.DataFrame, scored: pd.DataFrame):
+    """threshold, min_score, score_kind, prefix and batch_rows mean what the flags mean."""
+    loose = model.score(fresh_table, threshold=0.5)
+    assert (loose["is_anomaly"] == (scored["p_value"] <= 0.5)).all()
+    limit = float(scored["anomaly_score"].quantile(0.9))
+    assert (model.score(fresh_table, min_score=limit)["is_anomaly"] == (scored["anomaly_score"] >= limit)).all()
+    assert not model.score(fresh_table, score_kind="elbo")["anomaly_score"].equals(scored["anomaly_score"])
+    assert list(model.score(fresh_table, prefix="v_").columns[-3:]) == [f"v_{name}" for name in ADDED]
+    pd.testing.assert_frame_equal(model.score(fresh_table, batch_rows=1), scored)
+
+
+# -- mistakes -------------------------------------------------------------------------------------
+
+
+def test_mistakes_raise_what_can_be_caught(model: vaecli.Model, fresh_table: pd.DataFrame, tmp_path: Path):
+    """Every foreseen problem is a VaecliError with a message and a hint; nothing exits or prints."""
+    for problem, expected, call in [
+        (UsageError, "unknown settings: epochs", lambda: vaecli.fit(fresh_table, epochs=3)),
+        (UsageError, "train.epochs: unknown setting", lambda: vaecli.fit(fresh_table, **{"train.epochs": 3})),
+        (UsageError, "--threshold 99 is not strictly", lambda: vaecli.fit(fresh_table, threshold=99)),
+        (UsageError, "did you mean 'flow'", lambda: vaecli.fit(fresh_table, exclude=["flw"])),
+        (UsageError, "unknown settings: fail_on", lambda: model.score(fresh_table, fail_on="any")),
+        (UsageError, "--threshold and --min-score", lambda: model.score(fresh_table, threshold=0.9, min_score=1)),
+        (InputError, "frame: a column is missing", lambda: model.score(fresh_table.drop(columns="flow"))),
+        (InputError, "'flow' holds", lambda: model.score(fresh_table.assign(flow=pd.Timestamp("2026-01-01")))),
+        (InputError, "frame: a dict is not a table", lambda: model.score({})),
+        (InputError, "frame: the array has 1 dimensions", lambda: vaecli.fit(np.zeros(9))),
+        (InputError, "no such file", lambda: vaecli.fit(tmp_path / "no.csv")),
+        (InputError, "frame: there are no rows", lambda: vaecli.fit(fresh_table.head(0))),
+        (BundleError, "there is no such bundle", lambda: vaecli.load(tmp_path / "no.vae")),
+        (UsageError, "no such directory", lambda: model.save(tmp_path / "no" / "m.vae")),
+    ]:
+        with pytest.raises(problem) as raised:
+            call()
+        assert expected in raised.value.message
+        assert raised.value.hint
+        assert isinstance(raised.value, vaecli.VaecliError)
+
+
+# -- the public face ------------------------------------------------------------------------------
+
+
+def test_the_public_face_is_lazy():
+    """`dir(vaecli)` lists the public names without loading what is behind them."""
+    probe = (
+        "import sys, vaecli\n"
+        "names = dir(vaecli)\n"
+        "assert names == ['Model', 'Schema', 'VaecliError', '__version__', 'fit', 'load', 'score'], names\n"
+        "heavy = {'torch', 'numpy', 'pyarrow', 'pandas', 'sklearn'}\n"
+        "assert not heavy & set(sys.modules)\n"
+        "vaecli.load\n"
+        "assert 'numpy' in sys.modules and 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+def test_scoring_in_python_loads_no_torch(bundle: Path, fresh_table: pd.DataFrame, tmp_path: Path):
+    """`vaecli.load(...).score(path)` needs neither torch nor scikit-learn."""
+    fresh_table.to_csv(tmp_path / "new.csv", index=False)
+    probe = (
+        "import sys, vaecli\n"
+        f"assert vaecli.load({str(bundle)!r}).score({str(tmp_path / 'new.csv')!r}).num_rows == 500\n"
+        "assert not {'torch', 'sklearn', 'scipy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", probe], check=True)
