@@ -128,7 +128,7 @@ def test_extreme_rows_have_finite_bounds(scale: float) -> None:
 
 
 def test_the_importance_bound_keeps_its_digits() -> None:
-    """At scores of tens of thousands of nats float32 still gives the bound to 1e-5: its shares add up to exactly one."""
+    """At scores of tens of thousands of nats float32 still gives the bound to 1e-5: its shares add up to one."""
     features, state = rows()
     far = {name: value.astype(np.float64) for name, value in parameters().items()}
     exact = importance_bound(forward(far, GAPPY, 50.0 * features, state, NOISE.astype(np.float64))).value

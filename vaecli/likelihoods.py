@@ -7,6 +7,7 @@
 | numeric, datetime   | N(μ_j(z), σ²_j(z)) of the standardised value, floored  | `gaussian`      |
 | boolean             | Bernoulli(σ(a_j(z)))                                   | `bernoulli`     |
 | categorical         | softmax(a_j(z)) over the K_j categories                | `categorical`   |
+| … one of r folded   | the probability of "other", divided by r               | `folded`        |
 | missing, any kind   | Bernoulli over "is the cell there", for every cell     | `presence`      |
 | novel, any kind     | a constant: 2 log(m + 1) nats after m training rows    | `novelty_nats`  |
 
@@ -15,6 +16,8 @@ its own: where training rows had gaps, the decoder gives their probability for e
 had none, the rule of succession does (Laplace 1814): 1 / (m + 2). So unexpected missingness costs
 log(m + 2) nats. A value that training never saw is two events: something new turned up
 (probability at most 1 / (m + 1)), and of at least m + 1 values it could have been, it was this one.
+Where r rare values were folded into "other", a value that is none of the kept ones has an r-th of the
+probability of "other": together they may be likely, each of them is not.
 """
 
 from __future__ import annotations
@@ -66,6 +69,7 @@ class Likelihood:
     n_numeric: int
     n_boolean: int
     membership: np.ndarray  # (categories of all columns, categorical columns) 0/1
+    folded: np.ndarray  # likewise: nats that tell which of the rare values an "other" is
     order: np.ndarray  # (c,) where each schema column stands among numeric, boolean, categorical
     n_missing: np.ndarray  # (c,) empty cells a column had in training
     n_rows: int  # m training rows
@@ -81,12 +85,19 @@ class Likelihood:
             [j for j, _ in layout.of_kind(*kinds)]
             for kinds in ((Kind.NUMERIC, Kind.DATETIME), (Kind.BOOLEAN,), (Kind.CATEGORICAL,))
         ]
-        categories = [slot.stop - slot.start for _, slot in layout.of_kind(Kind.CATEGORICAL)]
+        slots = [slot for _, slot in layout.of_kind(Kind.CATEGORICAL)]
+        categories = [slot.stop - slot.start for slot in slots]
+        membership = np.repeat(np.eye(len(categories), dtype=np.float32), categories, axis=0)
+        folded = np.zeros_like(membership)
+        folded[np.cumsum(categories, dtype=np.int64) - 1, np.arange(len(slots))] = [
+            math.log(max(slot.n_folded, 1)) for slot in slots
+        ]
         gaps = np.asarray(n_missing) > 0
         return cls(
             n_numeric=len(blocks[0]),
             n_boolean=len(blocks[1]),
-            membership=np.repeat(np.eye(len(categories), dtype=np.float32), categories, axis=0),
+            membership=membership,
+            folded=folded,
             order=np.argsort(np.array([j for block in blocks for j in block], np.int64), kind="stable"),
             n_missing=np.asarray(n_missing, np.int64),
             n_rows=n_rows,
@@ -117,7 +128,8 @@ class Likelihood:
         if b:
             kinds.append(bernoulli_log_prob(booleans, yes))
         if k:
-            kinds.append(categorical_log_prob(one_hot, category, like(self.membership, output)))
+            log_prob = categorical_log_prob(one_hot, category, like(self.membership, output))
+            kinds.append(log_prob - one_hot @ like(self.folded, output))
         log_prob = kinds[0] if len(kinds) == 1 else xp.concatenate(kinds, -1)[..., like(self.order, output)]
         if state is None:
             return log_prob

@@ -41,8 +41,9 @@ class Column:
 
     `categories` holds the kept values of a categorical column, most frequent first, and for a
     boolean column its false and true spellings, in this order. `has_other` says that rarer values
-    were folded into one more category. `whole` says that every number was an integer. `minimum`
-    and `maximum` are in the column's own units (seconds since the epoch, UTC, for a datetime).
+    were folded into one more category, `n_folded` how many different ones. `whole` says that every
+    number was an integer. `minimum` and `maximum` are in the column's own units (seconds since the epoch, UTC,
+    for a datetime).
     `datetime_format` is the strptime pattern of a datetime kept as text, None for ISO 8601.
     """
 
@@ -51,6 +52,7 @@ class Column:
     role: Role = Role.FEATURE
     categories: tuple[str, ...] = ()
     has_other: bool = False
+    n_folded: int = 0
     whole: bool = False
     minimum: float | None = None
     maximum: float | None = None
@@ -99,7 +101,9 @@ class Schema:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of what scoring depends on: names, kinds and categories of the features."""
-        essence = [(column.name, column.kind, column.categories, column.has_other) for column in self.features]
+        essence = [
+            (column.name, column.kind, column.categories, column.has_other, column.n_folded) for column in self.features
+        ]
         return hashlib.sha256(json.dumps(essence, ensure_ascii=False).encode()).hexdigest()
 
     def with_column(self, changed: Column) -> Schema:
@@ -138,6 +142,7 @@ class Slot:
     kind: Kind
     start: int
     stop: int
+    n_folded: int = 0  # rare values that share the last feature
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,7 @@ class Layout:
             for column in columns:
                 if column.kind in kinds:
                     width = column.n_categories if column.kind is Kind.CATEGORICAL else 1
-                    where[column.name] = Slot(column.name, column.kind, start, start + width)
+                    where[column.name] = Slot(column.name, column.kind, start, start + width, column.n_folded)
                     start += width
         return cls(tuple(where[column.name] for column in columns))
 

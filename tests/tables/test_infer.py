@@ -217,8 +217,9 @@ def test_rare_categories_are_folded():
     """Beyond `max_categories` the most frequent are kept, and never one that was seen once."""
     values = ["a"] * 50 + ["b"] * 30 + ["d", "c"] * 10 + [f"once{i}" for i in range(20)]
     column = column_of(values, max_categories=3)
-    assert (column.categories, column.has_other) == (("a", "b", "c"), True)
+    assert (column.categories, column.has_other, column.n_folded) == (("a", "b", "c"), True, 21)
     assert column_of(values, max_categories=10).categories == ("a", "b", "c", "d")
+    assert column_of(["a", "b"] * 50).n_folded == 0
 
 
 def test_declared_categories_stay_categories():
@@ -243,6 +244,7 @@ def test_a_million_distinct_categories_stay_bounded():
     assert city.role is Role.FEATURE
     assert set(city.categories[:20]) == {f"often{i}" for i in range(20)}
     assert city.has_other
+    assert 200_000 < city.n_folded < 280_000  # 240,000 but for the estimate
     assert len(city.categories) <= 128
     assert (key.role, key.reason) == (Role.KEY, "every value is different, so it names the row")
 

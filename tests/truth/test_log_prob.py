@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,18 @@ def test_every_kind_is_its_distribution(kit: Any) -> None:
     modes = special.log_softmax(output[..., 5:8], -1)[:, np.arange(N), mode]
     sites = special.log_softmax(output[..., 8:10], -1)[:, np.arange(N), site]
     np.testing.assert_allclose(found, np.stack([modes, load, on, when, sites], -1), rtol=1e-10, atol=1e-12)
+
+
+def test_a_folded_value_has_its_share_of_other(kit: Any) -> None:
+    """One of r rare values has an r-th of the probability of "other"; the kept ones are as they were."""
+    features, _, site = table()
+    folded = tuple(replace(column, n_folded=40 * column.has_other) for column in COLUMNS)
+    output = kit(decoded(likelihood().n_parameters))
+    plain = np.asarray(likelihood().column_log_prob(output, kit(features), None))
+    shared = Likelihood.of(Layout.of(folded), np.zeros(5), M, FLOOR).column_log_prob(output, kit(features), None)
+    expected = np.zeros_like(plain)
+    expected[..., 4] = np.where(site == 1, np.log(40), 0.0)
+    np.testing.assert_allclose(plain - np.asarray(shared), expected, atol=1e-6)
 
 
 def test_float32_stays_float32_and_close(kit: Any) -> None:

@@ -84,6 +84,12 @@ class Distinct:
         n, n_distinct = self.sampled
         return n_distinct / n if n else 1.0
 
+    @property
+    def n_distinct_about(self) -> int:
+        """Number of different values, estimated from the share of hashes held."""
+        self._settle()
+        return round(self._hashes.size * float(_TOP) / float(self.bound))
+
     def repeats(self) -> bool:
         """Whether some value was seen twice."""
         self._settle()
@@ -162,6 +168,11 @@ class ValueCounts:
         """Number of different texts, None when it is not known exactly."""
         self._settle()
         return len(self._texts) if self.is_exact else None
+
+    def n_distinct_about(self) -> int:
+        """Number of different texts; estimated from a sample when it is not known exactly."""
+        self._settle()
+        return len(self._texts) if self._distinct is None else self._distinct.n_distinct_about
 
     def distinct_share(self) -> float:
         """Different texts per occurrence, 1 when none came twice; estimated from a sample when not exact."""

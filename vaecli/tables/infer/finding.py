@@ -243,12 +243,15 @@ def _categories(name: str, evidence: TextEvidence, max_categories: int, mixed: M
         kept = [text for text, _ in ranked]
     else:
         kept = [text for text, count in ranked if count > 1][:max_categories]
+    # of values that all came once the user may still want some
+    categories = tuple(kept or [text for text, _ in ranked][:max_categories])
+    has_other = len(categories) != n_distinct
     column = Column(
         name,
         Kind.CATEGORICAL,
-        # of values that all came once the user may still want some
-        categories=tuple(kept or [text for text, _ in ranked][:max_categories]),
-        has_other=len(kept) != n_distinct,
+        categories=categories,
+        has_other=has_other,
+        n_folded=max(evidence.counts.n_distinct_about() - len(categories), 1) if has_other else 0,
         n_missing=evidence.n_missing,
     )
     if n_distinct == 1:
