@@ -18,8 +18,10 @@ from vaecli.errors import BundleError, EnvironmentProblem, GateMet, InputError, 
 from_where = pytest.mark.parametrize("verb", ["fit", "score", "inspect"])
 
 # a program whose `score` says that it has begun, and then waits with a temporary file beside its output
+# a test run in the background of a script hands SIGINT down as ignored
 WAITING = """
-import pathlib, sys, time, types
+import pathlib, signal, sys, time, types
+signal.signal(signal.SIGINT, signal.default_int_handler)
 def score(inputs, bundle, output, config, *, on_event):
     half = pathlib.Path(inputs[0] + ".tmp")
     half.touch()

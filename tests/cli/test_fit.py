@@ -311,8 +311,10 @@ def test_the_same_table_in_any_format_gives_the_same_bundle(fit, table, tmp_path
 # -- interruptions --------------------------------------------------------------------------------
 
 # a fit that leaves a checkpoint after every step, and stands still after the tenth
+# a test run in the background of a script hands SIGINT down as ignored
 STALLING = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import vaecli.train
 from vaecli.checkpoint import Checkpoint
 from vaecli.cli.app import main

@@ -118,6 +118,4 @@ def _warnings(detector: Detector, kind: str, level: float | None, tally: Tally) 
             f"{tally.anomalies / tally.rows:.1%} of the rows are flagged where {1 - level:.2%} of normal rows "
             "would be: if they are not anomalies, the process has changed since the fit"
         )
-    if tally.novel_cells:
-        warnings.append(f"{tally.novel_cells:,} cells hold a value never seen at fit; each counts as a strong surprise")
     return tuple(warnings)
