@@ -26,6 +26,34 @@ def column_of(model: vaecli.Model, name: str) -> int:
     return [column.name for column in model.schema.features].index(name)
 
 
+# ------------------------------------------------------------------------------------ surprises
+
+
+@pytest.mark.parametrize("kind", SCORE_KINDS)
+@pytest.mark.parametrize("name", ["mode", "pressure", "pump_on"])
+def test_what_training_never_saw_is_flagged(
+    model: vaecli.Model, fresh_table: pd.DataFrame, name: str, kind: str
+) -> None:
+    """A value never seen and a gap where there was none are flagged in every kind, whatever the rest of the row."""
+    cells, j = cells_of(model, fresh_table), column_of(model, name)
+    for code in (NOVEL, MISSING):
+        values, state = cells.values.copy(), cells.state.copy()
+        values[:, j], state[:, j] = np.nan, code
+        decided = model.detector.score(Cells(values, state, cells.row), kind)
+        assert (decided.p_value <= 0.01).all()
+        assert (decided.scored.column_score.argmax(1) == j).mean() > 0.95
+        parts = decided.scored.column_score.sum(1) + decided.scored.latent_score
+        np.testing.assert_allclose(decided.scored.score, parts, rtol=1e-9)
+
+
+def test_an_expected_gap_is_not_lifted(model: vaecli.Model, fresh_table: pd.DataFrame) -> None:
+    """Where training rows had gaps, a gap is an observation like any other."""
+    cells, j = cells_of(model, fresh_table), column_of(model, "temperature")
+    values, state = cells.values.copy(), cells.state.copy()
+    values[:, j], state[:, j] = np.nan, MISSING
+    assert (model.detector.score(Cells(values, state, cells.row)).p_value <= 0.01).mean() < 0.1
+
+
 # ------------------------------------------------------------------------------------------ parts
 
 
@@ -189,7 +217,7 @@ def test_unexpected_gaps_are_odd_and_expected_ones_are_not(
         cells = cells_of(model, fresh_table.assign(**{name: np.nan}))
         assert (cells.state[:, column_of(model, name)] == MISSING).all()
         found[name] = model.detector.score(cells, kind).scored.column_score[:, column_of(model, name)].mean()
-    assert found["flow"] == pytest.approx(np.log(602), abs=0.01)
+    assert found["flow"] == pytest.approx(np.log(602) + model.detector.calibrations[kind].lift, abs=0.01)
     assert 1 < found["temperature"] < 4
 
 

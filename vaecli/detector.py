@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from vaecli.calibration import Calibration
-from vaecli.cells import NOVEL, Cells
+from vaecli.cells import MISSING, NOVEL, Cells
 from vaecli.likelihoods import Likelihood
 from vaecli.network import Exemplars, check_shapes
 from vaecli.preprocess import Preprocessor
@@ -41,7 +41,13 @@ class Detector:
         """Score rows by `kind` (default: the detector's own)."""
         kind = kind or self.score_kind
         scored = score_batch(self.ensemble, self.preprocessor.transform(cells), kind)
+        scored = with_surprises(scored, self._is_unexpected(cells), self.calibrations[kind])
         return Decided(scored, self.calibrations[kind].p_value(scored.score), int((cells.state == NOVEL).sum()))
+
+    def _is_unexpected(self, cells: Cells) -> np.ndarray:
+        """(n, c) cells of which training met none of their like: a value never seen, a gap where none was."""
+        never_missing = self.ensemble.likelihood.surprise > 0
+        return (cells.state == NOVEL) | ((cells.state == MISSING) & never_missing)
 
     def on(self, device: str) -> Detector:
         """The same detector computing on a torch device."""
@@ -103,6 +109,18 @@ class Detector:
             raise ValueError(f"threshold {threshold} is not strictly between 0 and 1")
         ensemble = Ensemble(likelihood, parameters, noise, exemplars)
         return cls(schema, preprocessor, ensemble, calibrations, settings["score_kind"], threshold)
+
+
+def with_surprises(scored: ScoredBatch, unexpected: np.ndarray, calibration: Calibration) -> ScoredBatch:
+    """The scores with the lift of `calibration` added for each unexpected cell (n, c), to its own column.
+
+    What none of m training rows had is at least as odd as one row in a thousand, or the oddest of fewer: a cost in nats
+    alone would drown where the scores of normal rows vary by more than it.
+    """
+    if not unexpected.any():
+        return scored
+    lifted = scored.column_score + calibration.lift * unexpected
+    return replace(scored, score=lifted.sum(1) + scored.latent_score, column_score=lifted)
 
 
 def _exemplars(arrays: Mapping[str, np.ndarray], n_members: int, n_latent: int) -> Exemplars:

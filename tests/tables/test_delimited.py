@@ -315,3 +315,12 @@ def test_a_line_without_end_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 1_000)
     assert "line 2: a quote opens here" in refusal(written(tmp_path, 'a,b\n1,"' + "x\n" * 50_000 + '"\n')).message
     assert "line 2: a line of more than" in refusal(written(tmp_path, "a,b\n1," + "x" * 50_000 + "\n")).message
+
+
+def test_the_parser_gets_memory_of_its_own():
+    """No thread of pyarrow ever holds memory of Python's: letting go of it while the interpreter ends is an abort."""
+    data = b"1,2\n3,4\n"
+    block = records.Block(data, len(data), np.array([0, 4]), np.array([3, 7]), quoted=False, first_line=2)
+    copy = block.buffer()
+    assert copy.to_pybytes() == data
+    assert copy.address != np.frombuffer(data, np.uint8).ctypes.data

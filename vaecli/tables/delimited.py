@@ -108,10 +108,11 @@ def parse(
     types = {column: pa.float64() if column in numbers else pa.string() for column in columns}
     if not len(block):
         return pa.schema(list(types.items())).empty_table()
+    content = block.buffer()
     try:
         table = pa_csv.read_csv(
-            pa.BufferReader(block.buffer()),
-            read_options=pa_csv.ReadOptions(column_names=header.names, block_size=_parse_bytes(block)),
+            pa.BufferReader(content),
+            read_options=pa_csv.ReadOptions(column_names=header.names, block_size=_parse_bytes(block, content.size)),
             parse_options=pa_csv.ParseOptions(
                 delimiter=header.delimiter,
                 quote_char='"' if block.quoted else False,
@@ -192,9 +193,9 @@ def _header_of(place: Place, delimiter: str | None) -> Header:
         raise unreadable(place.name, problem) from problem
 
 
-def _parse_bytes(block: Block) -> int:
+def _parse_bytes(block: Block, n_bytes: int) -> int:
     """A record has to fit into one of pyarrow's own blocks."""
-    return _PARSE_BYTES if block.longest() < _PARSE_BYTES // 2 else block.buffer().size + 1
+    return _PARSE_BYTES if block.longest() < _PARSE_BYTES // 2 else n_bytes + 1
 
 
 def _where(name: str, block: Block, start: int, i: int) -> str:

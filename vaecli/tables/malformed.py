@@ -55,11 +55,10 @@ def parsed_with_care(
 
 
 def _as_text(block: Block, header: Header, on_invalid_row: object) -> pa.Table:
+    content = block.buffer()
     return pa_csv.read_csv(
-        pa.BufferReader(block.buffer()),
-        read_options=pa_csv.ReadOptions(
-            column_names=header.names, block_size=block.buffer().size + 1, use_threads=False
-        ),
+        pa.BufferReader(content),
+        read_options=pa_csv.ReadOptions(column_names=header.names, block_size=content.size + 1, use_threads=False),
         parse_options=pa_csv.ParseOptions(
             delimiter=header.delimiter,
             newlines_in_values=block.quoted,

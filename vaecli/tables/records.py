@@ -50,11 +50,16 @@ class Block:
         return self.first_line + self.data.count(b"\n", 0, position)
 
     def buffer(self) -> pa.Buffer:
-        """The bytes of all records, as pyarrow's parser should get them."""
+        """A copy of the bytes of all records, as pyarrow's parser should get them."""
         # it takes a byte order mark off whatever it is given, and this one belongs to a cell
-        if self.data.startswith(_BYTE_ORDER_MARK):
-            return pa.py_buffer(_BYTE_ORDER_MARK + self.data[: self.size])
-        return pa.py_buffer(self.data).slice(0, self.size)
+        mark = _BYTE_ORDER_MARK if self.data.startswith(_BYTE_ORDER_MARK) else b""
+        # in pyarrow's own memory: its threads may let go of it when the interpreter is already ending, and for memory
+        # of Python's that aborts the process (three runs in a hundred on a busy machine)
+        copy = pa.allocate_buffer(len(mark) + self.size)
+        with memoryview(copy).cast("B") as content:
+            content[: len(mark)] = mark
+            content[len(mark) :] = memoryview(self.data)[: self.size]
+        return copy
 
     def longest(self) -> int:
         """Bytes of the longest record."""
