@@ -255,3 +255,10 @@ def test_scoring_in_python_loads_no_torch(bundle: Path, fresh_table: pd.DataFram
         "assert not {'torch', 'sklearn', 'scipy'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", probe], check=True)
+
+
+def test_a_date_among_the_features_is_warned_of(normal_table: pd.DataFrame):
+    """A date that is no clock is modelled, and the fit says what that means for later dates."""
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.random.default_rng(0).permutation(len(normal_table)), "D")
+    model = vaecli.fit(normal_table.assign(built=days), **{"train.max_steps": 20, "model.n_hidden": 8})
+    assert any("modelled as a date: built" in warning for warning in model.summary.warnings)

@@ -335,6 +335,7 @@ def test_a_clock_orders_the_rows():
     schema = schema_of({"a": times, "b": [t.isoformat() for t in times], "c": shuffled})
     assert [column.role for column in schema.columns] == [Role.TIME, Role.IGNORED, Role.FEATURE]
     assert schema.columns[0].reason == "it orders the rows; future rows would all look new"
+    assert schema_of({"newest_first": times[::-1], "c": shuffled}).columns[0].role is Role.TIME
     asked = schema_of({"a": times, "b": [t.isoformat() for t in times], "c": shuffled}, time="b")
     assert [column.role for column in asked.columns] == [Role.IGNORED, Role.TIME, Role.FEATURE]
 

@@ -23,7 +23,7 @@ from vaecli.initial import independent_output, start_parameters
 from vaecli.likelihoods import Likelihood
 from vaecli.preprocess import FeatureBatch
 from vaecli.results import Event, FitSummary, OnEvent, ignore
-from vaecli.schema import Layout, Schema
+from vaecli.schema import Kind, Layout, Schema
 from vaecli.scoring import Ensemble, draw_noise, member_scores
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite
 from vaecli.train import Trained, device_of, train
@@ -178,6 +178,11 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
         warnings.append(
             f"calibrated on a uniform sample of {calibration.n_rows:,} of {normal.rows.n_rows:,} rows; "
             "all rows were trained on"
+        )
+    if dates := [column.name for column in detector.schema.features if column.kind is Kind.DATETIME]:
+        warnings.append(
+            f"modelled as a date: {', '.join(dates)}; rows with later dates will look new: if it is a clock, "
+            "name it with --time, or leave it out with --exclude"
         )
     if normal.n_infinite:
         warnings.append(

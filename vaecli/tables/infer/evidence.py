@@ -116,9 +116,9 @@ class Numbers:
         return self._distinct.sampled[1]
 
     @property
-    def never_decreases(self) -> bool:
-        """Whether each number is at least the one before it."""
-        return self.smallest_step >= 0
+    def is_sorted(self) -> bool:
+        """Whether each number is at least the one before it, or each at most: an export may begin with the newest."""
+        return self.smallest_step >= 0 or self.largest_step <= 0
 
     @property
     def strictly_monotone(self) -> bool:

@@ -78,7 +78,7 @@ def _datetime(name: str, numbers: Numbers, n_missing: int, pattern: str | None) 
     column = _ranged(name, Kind.DATETIME, numbers, n_missing, pattern)
     if reason := _constant(numbers, n_missing):
         return Finding(column, impossible=reason)
-    if numbers.n >= MIN_ROWS and numbers.never_decreases:
+    if numbers.n >= MIN_ROWS and numbers.is_sorted:
         reason = "it orders the rows; future rows would all look new"
         return Finding(column, advice=(Role.TIME, reason))
     return Finding(column)
