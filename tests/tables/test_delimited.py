@@ -119,7 +119,7 @@ def test_compressed_equals_plain(tmp_path, suffix):
 def packed_by(suffix: str, content: bytes) -> bytes:
     if suffix == "zst":
         return pa.compress(content, codec="zstd", asbytes=True)
-    return gzip.compress(content) if suffix == "gz" else bz2.compress(content)
+    return gzip.compress(content, mtime=0) if suffix == "gz" else bz2.compress(content)
 
 
 # ---------------------------------------------------------------- values
