@@ -697,7 +697,11 @@ SCORE = [
     ),
     fails("glob-of-nothing", "score 2026-*.csv -o out.csv", 4, "2026-*.csv: the pattern matches no file"),
     fails(
-        "truncated-gzip", "score bad.csv.gz", 4, "bad.csv.gz: cannot be read", bad_csv_gz=gzip.compress(csv(5000), mtime=0)[:-9]
+        "truncated-gzip",
+        "score bad.csv.gz",
+        4,
+        "bad.csv.gz: cannot be read",
+        bad_csv_gz=gzip.compress(csv(5000), mtime=0)[:-9],
     ),
     fails(
         "truncated-parquet",

@@ -10,6 +10,7 @@ from vaecli.tables.infer.evidence import Evidence, Failure, Numbers, TextEvidenc
 from vaecli.tables.values import BOOLEAN_PAIRS, DATE_FORMATS, Family, parse_one_number
 
 MOST = 0.9  # of the cells: a column of this many numbers is meant to hold numbers
+ORDERS_THE_ROWS = "it orders the rows; future rows would all look new"
 MIN_ROWS = 20  # fewer rows may all be different, or in order, by chance
 MIN_COUNTED_ROWS = 50
 FREE_TEXT_CHARACTERS = 60
@@ -79,8 +80,7 @@ def _datetime(name: str, numbers: Numbers, n_missing: int, pattern: str | None) 
     if reason := _constant(numbers, n_missing):
         return Finding(column, impossible=reason)
     if numbers.n >= MIN_ROWS and numbers.is_sorted:
-        reason = "it orders the rows; future rows would all look new"
-        return Finding(column, advice=(Role.TIME, reason))
+        return Finding(column, advice=(Role.TIME, ORDERS_THE_ROWS))
     return Finding(column)
 
 
@@ -91,6 +91,8 @@ def _numeric(name: str, numbers: Numbers, n_missing: int) -> Finding:
     if _counts_rows(numbers):
         role = Role.TIME if _is_named_like_a_clock(name) else Role.KEY
         return Finding(column, advice=(role, "it counts the rows"))
+    if numbers.n >= MIN_ROWS and numbers.is_sorted and _is_named_like_a_clock(name):
+        return Finding(column, advice=(Role.TIME, ORDERS_THE_ROWS))
     if _names_rows(name, numbers):
         return Finding(column, advice=(Role.KEY, "its numbers never repeat, so it names the row"))
     return Finding(column)
