@@ -13,7 +13,6 @@ from vaecli.config import (
     FitConfig,
     Gate,
     ScoreConfig,
-    checked,
     fit_config,
     score_config,
     seconds,
@@ -193,10 +192,10 @@ def test_score_reads_the_environment():
 
 @pytest.mark.parametrize("wrong", [{"min_score": float("nan")}, {"threshold": 1.0}, {"batch_rows": 0}, {"device": "x"}])
 def test_settings_made_in_python_are_checked_too(wrong: dict):
-    """`checked` refuses what the command line refuses, and gives back what is right."""
+    """Values of Python's own types are refused as on the command line, and taken when they are right."""
     with pytest.raises(UsageError):
-        checked(ScoreConfig(**wrong))
-    assert checked(ScoreConfig(threshold=0.5)) == ScoreConfig(threshold=0.5)
+        score_config(wrong, environment={})
+    assert score_config({"threshold": 0.5}, environment={}) == ScoreConfig(threshold=0.5)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def _fit_config(settings: dict[str, Any]) -> FitConfig:
 
 
 def _score_config(settings: dict[str, Any]) -> ScoreConfig:
-    known = asdict(ScoreConfig()).keys() - {"fail_on", "output_format"}
+    known = asdict(ScoreConfig()).keys() - {"fail_on"}
     unknown = sorted(settings.keys() - known)
     if unknown:
         raise UsageError(f"unknown settings: {', '.join(unknown)}", f"score takes {', '.join(sorted(known))}")

@@ -98,7 +98,6 @@ class ScoreConfig:
     prefix: str = ""
     batch_rows: int = 16_384
     device: str = "auto"
-    output_format: str | None = None
 
 
 _PRESET_MODEL: dict[str, dict[str, Any]] = {
@@ -183,11 +182,6 @@ def score_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.e
     if problems:
         raise _refusal(problems, "score")
     return ScoreConfig(**_stage(settings, "score"))
-
-
-def checked(config: ScoreConfig) -> ScoreConfig:
-    """The same settings; raises UsageError naming every value out of range."""
-    return score_config({item.name: getattr(config, item.name) for item in fields(config)}, environment={})
 
 
 def _refusal(problems: list[str], verb: str) -> UsageError:

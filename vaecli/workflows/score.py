@@ -42,7 +42,6 @@ def score(
         source,
         ADDED,
         prefix=config.prefix,
-        output_format=config.output_format,
         numbers=numbers_of(detector.schema),
     )
     with sink:
