@@ -10,7 +10,14 @@ import pytest
 
 import vaecli
 
-QUICK = {"train.max_steps": 120, "model.n_hidden": 16, "model.n_latent": 3, "model.n_exemplars": 50}
+QUICK = {
+    "train.max_steps": 120,
+    "heteroscedastic.n_hidden": 16,
+    "heteroscedastic.n_latent": 3,
+    "homoscedastic.n_hidden": 16,
+    "homoscedastic.n_latent": 3,
+    "model.n_exemplars": 50,
+}
 
 
 def sensor_table(n_rows: int, seed: int) -> pd.DataFrame:

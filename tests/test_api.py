@@ -17,7 +17,14 @@ from vaecli.errors import BundleError, InputError, UsageError
 from vaecli.results import Event
 
 ADDED = ["anomaly_score", "p_value", "is_anomaly"]
-TINY = {"train.max_steps": 10, "model.n_hidden": 8, "model.n_latent": 2, "model.n_exemplars": 20}
+TINY = {
+    "train.max_steps": 10,
+    "heteroscedastic.n_hidden": 8,
+    "homoscedastic.n_hidden": 8,
+    "heteroscedastic.n_latent": 2,
+    "homoscedastic.n_latent": 2,
+    "model.n_exemplars": 20,
+}
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +133,7 @@ def test_settings_have_their_short_names(normal_table: pd.DataFrame):
     assert (model.threshold, model.detector.score_kind) == (0.9, "elbo")
     train = model.settings["train"]
     assert (train["seed"], train["max_epochs"], train["time_budget_seconds"], train["device"]) == (3, 1, 300, "cpu")
-    assert model.settings["model"]["n_hidden"] == 8
+    assert model.settings["heteroscedastic"]["n_hidden"] == 8
 
 
 def test_the_environment_is_the_shells_affair(normal_table: pd.DataFrame, monkeypatch: pytest.MonkeyPatch):
@@ -157,7 +164,7 @@ def test_a_fit_tells_how_it_goes(normal_table: pd.DataFrame):
 def test_a_fit_reports(model: vaecli.Model):
     """`summary` is the report of the command line."""
     assert model.summary is not None
-    assert (model.summary.n_rows, model.summary.n_members, model.summary.bundle) == (600, 5, "")
+    assert (model.summary.n_rows, model.summary.n_members, model.summary.bundle) == (600, 8, "")
     assert model.summary.validation_elbo > model.summary.baseline_log_prob
 
 
@@ -260,5 +267,8 @@ def test_scoring_in_python_loads_no_torch(bundle: Path, fresh_table: pd.DataFram
 def test_a_date_among_the_features_is_warned_of(normal_table: pd.DataFrame):
     """A date that is no clock is modelled, and the fit says what that means for later dates."""
     days = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.random.default_rng(0).permutation(len(normal_table)), "D")
-    model = vaecli.fit(normal_table.assign(built=days), **{"train.max_steps": 20, "model.n_hidden": 8})
+    model = vaecli.fit(
+        normal_table.assign(built=days),
+        **{"train.max_steps": 20, "heteroscedastic.n_hidden": 8, "homoscedastic.n_hidden": 8},
+    )
     assert any("modelled as a date: built" in warning for warning in model.summary.warnings)

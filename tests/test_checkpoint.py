@@ -19,9 +19,9 @@ from vaecli.workflows.fit import fit
 
 CHECKPOINT = Checkpoint(
     "abc",
-    {"step": 7, "seconds": 1.25, "history": [{"step": 5, "elbo": -1 / 3, "kl": 0.1}], "best": None},
+    {"step": 7, "seconds": 1.25, "families": [{"history": [{"step": 5, "elbo": -1 / 3, "kl": 0.1}], "best": None}]},
     {
-        "now/w": np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32),
+        "0/now/w": np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32),
         "generator": np.arange(50, dtype=np.uint8),
         "transposed": np.arange(6.0).reshape(2, 3).T,
     },
@@ -105,7 +105,14 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
 
 # ------------------------------------------------------------------------------------------ of a whole fit
 
-SETTINGS = {"train.max_steps": 20, "model.n_hidden": 4, "model.n_latent": 2, "model.n_exemplars": 10}
+SETTINGS = {
+    "train.max_steps": 20,
+    "heteroscedastic.n_hidden": 4,
+    "heteroscedastic.n_latent": 2,
+    "homoscedastic.n_hidden": 4,
+    "homoscedastic.n_latent": 2,
+    "model.n_exemplars": 10,
+}
 
 
 class Interrupted(Exception):

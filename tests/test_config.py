@@ -56,9 +56,10 @@ def test_an_empty_variable_and_a_flag_not_given_say_nothing():
 def test_a_preset_moves_the_defaults_and_no_more(tmp_path: Path):
     """What a file says explicitly goes before what a preset says."""
     file = tmp_path / "a.toml"
-    file.write_text("[model]\nn_hidden = 7\n")
+    file.write_text("[heteroscedastic]\nn_hidden = 7\n")
     config = fit_config({"preset": "fast"}, file, {})
-    assert config.model.n_hidden == 7
+    assert config.heteroscedastic.n_hidden == 7
+    assert config.homoscedastic.n_hidden < FitConfig().homoscedastic.n_hidden
     assert config.train.max_steps < FitConfig().train.max_steps
 
 

@@ -8,9 +8,16 @@ from scipy import optimize, stats
 
 from vaecli.cells import MISSING
 from vaecli.features import Rows
-from vaecli.initial import Ppca, independent_output, raw_log_variance, start_parameters
+from vaecli.initial import (
+    VARIANCE_WEIGHTS,
+    Ppca,
+    independent_output,
+    raw_log_variance,
+    start_parameters,
+    variance_outputs,
+)
 from vaecli.likelihoods import Likelihood
-from vaecli.network import elbo, forward, shapes
+from vaecli.network import decode, elbo, forward, shapes
 from vaecli.schema import Column, Kind, Layout
 
 COLUMNS = (
@@ -39,14 +46,28 @@ def table(seed: int = 0, gaps: float = 0.0) -> tuple[Rows, Likelihood]:
     return Rows(values, state, np.arange(N) % 4), Likelihood.of(Layout.of(COLUMNS), n_missing, N, FLOOR)
 
 
-def start(rows: Rows, likelihood: Likelihood) -> dict[str, np.ndarray]:
-    return start_parameters(rows, likelihood, n_members=4, n_latent=2, n_hidden=8, seed=3)
+def viewing(rows: Rows, likelihood: Likelihood) -> Likelihood:
+    """The same, with the switch as a number."""
+    values = np.array([[-0.7, 1.4]])
+    return Likelihood.of(Layout.of(COLUMNS), likelihood.n_missing, len(rows.fold), FLOOR, values)
 
 
+def start(
+    rows: Rows, likelihood: Likelihood, held_out: tuple[int, ...] = (0, 1, 2, 3), one_variance: bool = False
+) -> dict[str, np.ndarray]:
+    return start_parameters(
+        rows, likelihood, held_out=held_out, n_latent=2, n_hidden=8, one_variance=one_variance, seed=3
+    )
+
+
+@pytest.mark.parametrize("as_numbers", [False, True])
 @pytest.mark.parametrize("gaps", [0.0, 0.4])
-def test_the_baseline_is_the_best_of_independent_columns(gaps: float) -> None:
+def test_the_baseline_is_the_best_of_independent_columns(gaps: float, as_numbers: bool) -> None:
     """No other constant output makes the rows more probable: gaps count neither as values nor against them."""
     rows, likelihood = table(gaps=gaps)
+    if as_numbers:
+        likelihood = viewing(rows, likelihood)
+        rows = rows._replace(values=likelihood.view(rows.values))
     best = independent_output(rows, likelihood)
 
     def mean_log_prob(output: np.ndarray) -> float:
@@ -67,6 +88,48 @@ def test_the_start_is_ppca_of_the_other_folds() -> None:
         np.testing.assert_allclose(member["encoder.log_variance.b"][k, 0], np.log(pca.latent_variance), atol=1e-5)
         centre = rows.values[rows.fold != k].mean(0) @ pca.encode
         np.testing.assert_allclose(member["encoder.mean.b"][k, 0], -centre, atol=1e-5)
+
+
+def test_members_hold_out_the_folds_they_are_told() -> None:
+    """Member k knows the rows outside fold `held_out[k]`, whatever its number; two may hold out the same."""
+    rows, likelihood = table()
+    member = start(rows, likelihood, held_out=(3, 1, 3))
+    for k, fold in enumerate((3, 1, 3)):
+        pca = Ppca.fit(rows.values[rows.fold != fold], 2, np.random.default_rng(0))
+        np.testing.assert_allclose(member["encoder.skip.w"][k], pca.encode, atol=1e-5)
+    assert (member["encoder.0.w"][0] != member["encoder.0.w"][2]).any()
+
+
+def test_with_one_variance_it_is_the_same_for_every_row() -> None:
+    """The weights to the log-variances are zero, nothing else is: the decoder gives each column one, as a bias."""
+    rows, likelihood = table()
+    free, one = start(rows, likelihood), start(rows, likelihood, one_variance=True)
+    for name in free:
+        outputs = variance_outputs(likelihood) if name in VARIANCE_WEIGHTS else slice(0, 0)
+        assert (one[name][..., outputs] == 0).all()
+        others = np.delete(np.arange(free[name].shape[-1]), outputs)
+        np.testing.assert_array_equal(one[name][..., others], free[name][..., others])
+    z = 3 * np.random.default_rng(0).normal(size=(4, 30, 2)).astype(np.float32)
+    raw = decode(one, z)[..., variance_outputs(likelihood)]
+    np.testing.assert_array_equal(
+        raw, np.broadcast_to(one["decoder.out.b"][..., variance_outputs(likelihood)], raw.shape)
+    )
+    assert (decode(free, z)[..., variance_outputs(likelihood)].std(1) > 0).all()
+
+
+def test_booleans_as_numbers_start_as_numbers() -> None:
+    """Where the likelihood views booleans as numbers, PPCA sees them so, and their loadings lead to their mean."""
+    rows, likelihood = table()
+    wide = viewing(rows, likelihood)
+    seen = rows.values.copy()
+    seen[:, 3] = np.where(rows.values[:, 3] == 1, 1.4, -0.7)
+    member = start(rows, wide)
+    for k in range(4):
+        pca = Ppca.fit(seen[rows.fold != k], 2, np.random.default_rng(0))
+        np.testing.assert_allclose(member["encoder.skip.w"][k], pca.encode, atol=1e-5)
+        np.testing.assert_allclose(member["decoder.skip.w"][k, :, :4], pca.loadings[:4].T, atol=1e-5)
+        mean = seen[rows.fold != k][:, 3].mean()
+        assert member["decoder.out.b"][k, 0, 3] == pytest.approx(mean, abs=1e-5)
 
 
 def test_the_start_already_beats_independent_columns() -> None:

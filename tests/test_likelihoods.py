@@ -9,8 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from vaecli.cells import MISSING
+from vaecli.cells import MISSING, NOVEL
 from vaecli.likelihoods import MAX_LOGIT, Likelihood, categorical_log_prob
 from vaecli.schema import Column, Kind, Layout
 
@@ -89,3 +90,76 @@ def test_a_missing_cell_teaches_nothing_about_its_value() -> None:
     assert output.grad is not None
     assert (output.grad[:, :3] == 0).all()
     assert (output.grad[:, 3:] != 0).all()
+
+
+# ------------------------------------------------------------------------------------------ booleans as numbers
+
+COLUMNS = (MODE, SWITCH, NUMBER, Column("e", Kind.BOOLEAN, categories=("off", "on")))
+VALUES = np.array([[-0.5, 2.0], [-3.0, 0.25]])  # False and True of each boolean
+
+
+def viewing(n_missing: int = 0) -> Likelihood:
+    return Likelihood.of(Layout.of(COLUMNS), np.full(4, n_missing), 100, -3.0, VALUES)
+
+
+def features(n: int = 40) -> np.ndarray:
+    """(n, 6) in the blocks of the layout: a | b, e | c of three."""
+    rng = np.random.default_rng(0)
+    return np.hstack([rng.normal(size=(n, 1)), rng.integers(2, size=(n, 2)), np.eye(3)[rng.integers(3, size=n)]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_view_takes_booleans_as_numbers(dtype: type) -> None:
+    """False and True become their two values, all other features stay; NumPy and torch, in their own precision."""
+    some = features().astype(dtype)
+    expected = some.copy()
+    for j in (1, 2):
+        expected[:, j] = np.where(some[:, j] == 1, VALUES[j - 1, 1], VALUES[j - 1, 0])
+    found = viewing().view(some)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found.dtype == dtype
+    in_torch = viewing().view(torch.as_tensor(some))
+    np.testing.assert_array_equal(in_torch.numpy(), found)
+
+
+def test_without_values_the_view_is_none() -> None:
+    """A likelihood with Bernoulli booleans takes the features as they are."""
+    np.testing.assert_array_equal(of(*COLUMNS).view(features()), features())
+
+
+def test_a_boolean_as_a_number_is_a_gaussian_in_its_column() -> None:
+    """Its term is the Gaussian of the viewed value, in schema order; the other columns' terms are as ever."""
+    some, plain = viewing(), of(*COLUMNS)
+    assert (some.n_numeric, some.n_boolean, some.n_parameters) == (3, 0, 2 * 3 + 3)
+    seen = some.view(features())
+    rng = np.random.default_rng(1)
+    mean, log_variance, category = rng.normal(size=(40, 3)), rng.normal(size=(40, 3)), rng.normal(size=(40, 3))
+    found = some.column_log_prob(np.hstack([mean, log_variance, category]), seen, None)
+    for i, j in ((0, 2), (1, 1), (2, 3)):  # a, b and e: their place among the numbers and in the schema
+        sigma = np.exp(0.5 * (-3 + np.logaddexp(0, log_variance[:, i] + 3)))
+        np.testing.assert_allclose(found[:, j], stats.norm.logpdf(seen[:, i], mean[:, i], sigma), rtol=1e-9)
+    output = np.hstack([mean[:, :1], log_variance[:, :1], np.zeros((40, 2)), category])
+    others = plain.column_log_prob(output, features(), None)
+    np.testing.assert_allclose(found[:, [0, 2]], others[:, [0, 2]], rtol=1e-9)
+
+
+def test_a_missing_boolean_says_nothing_as_a_number() -> None:
+    """Whatever stands in its place, a missing or novel boolean costs what its state does, and has no gradient."""
+    for n_missing in (0, 5):
+        some = viewing(n_missing)
+        state = np.zeros((40, 4), np.uint8)
+        state[:20, 1], state[20:, 3] = MISSING, NOVEL
+        zero, one = features(), features()
+        zero[:20, 1], one[:20, 1], zero[20:, 2], one[20:, 2] = 0, 1, 0, 1
+        output = torch.tensor(np.random.default_rng(0).normal(size=(40, some.n_parameters)), requires_grad=True)
+        found = [
+            some.column_log_prob(output, some.view(torch.as_tensor(x)), torch.as_tensor(state)) for x in (zero, one)
+        ]
+        np.testing.assert_array_equal(found[0].detach().numpy(), found[1].detach().numpy())
+        if not n_missing:
+            np.testing.assert_allclose(found[0].detach().numpy()[:20, 1], -math.log(102), rtol=1e-6)
+        found[0].sum().backward()
+        assert output.grad is not None
+        assert (output.grad[:20, [1, 4]] == 0).all()  # mean and log-variance of b
+        assert (output.grad[20:, [2, 5]] == 0).all()  # of e
+        assert (output.grad[20:, [1, 4]] != 0).all()

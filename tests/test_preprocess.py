@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special
+from scipy import special, stats
 
 from vaecli.cells import MISSING, NOVEL, PRESENT, Cells
-from vaecli.preprocess import CLIP, Preprocessor, normal_quantile, soft_clip
+from vaecli.preprocess import (
+    CLIP,
+    FEW_DISTINCT,
+    HALF_RANK,
+    MOSTLY_RANK,
+    Preprocessor,
+    normal_quantile,
+    rank_share,
+    soft_clip,
+)
 from vaecli.schema import Column, Kind
 
 COLUMNS = (
@@ -80,6 +91,113 @@ def test_the_inverse_is_in_own_units(preprocessor: Preprocessor) -> None:
     np.testing.assert_allclose(back[:, 3], table().values[:, 3], atol=1)
 
 
+# ------------------------------------------------------------------------------------------ bending towards ranks
+
+AT = (np.arange(4000) + 0.5) / 4000  # evenly spaced ranks: each law below without chance
+SHAPES = {
+    "normal": (stats.norm.ppf(AT), 0.0),
+    "logistic": (stats.logistic.ppf(AT), 0.0),
+    "triangular": (stats.triang.ppf(AT, 0.3), 0.0),
+    "uniform": (AT, MOSTLY_RANK),
+    "two humps": (np.concatenate([stats.norm.ppf(AT[::2]) - 4, stats.norm.ppf(AT[::2]) + 4]), MOSTLY_RANK),
+    "gamma": (stats.gamma.ppf(AT, 1.4), MOSTLY_RANK),
+    "heavy": (stats.gennorm.ppf(AT, 0.85), MOSTLY_RANK),
+    "lognormal": (stats.lognorm.ppf(AT, 1), HALF_RANK),
+    "Student": (stats.t.ppf(AT, 2), HALF_RANK),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_share_is_by_the_shape_of_the_column(name: str) -> None:
+    """Near-normal columns are not bent, flat and moderately heavy ones mostly, very heavy ones half."""
+    values, share = SHAPES[name]
+    assert rank_share(values[:, None]).tolist() == [share]
+
+
+@pytest.mark.parametrize("heavier", [False, True])
+def test_the_share_is_by_the_excess_kurtosis(heavier: bool) -> None:
+    """The bounds are scipy's excess kurtosis of the values at −1.1, 3 and 6."""
+    for bound, below, above in ((-1.1, MOSTLY_RANK, 0.0), (3.0, 0.0, MOSTLY_RANK), (6.0, MOSTLY_RANK, HALF_RANK)):
+        # generalised normal laws, from the flattest to the heaviest, on both sides of the bound
+        found = [stats.gennorm.ppf(AT, beta) for beta in np.geomspace(0.4, 30, 300)]
+        kurtosis = np.array([stats.kurtosis(values) for values in found])
+        side = kurtosis > bound if heavier else kurtosis < bound
+        nearest = found[int(np.argmin(np.where(side, np.abs(kurtosis - bound), np.inf)))]
+        assert rank_share(nearest[:, None]).tolist() == [above if heavier else below]
+
+
+def test_a_column_of_few_values_is_not_ranked() -> None:
+    """With fewer than 17 distinct readings ranks are mostly ties, and the column stays as it is."""
+    for n_distinct, share in ((1, 0.0), (2, 0.0), (FEW_DISTINCT - 1, 0.0), (FEW_DISTINCT, MOSTLY_RANK)):
+        assert rank_share((np.arange(3400.0) % n_distinct)[:, None]).tolist() == [share]
+
+
+@given(
+    st.sampled_from(sorted(SHAPES)),
+    st.sampled_from([1e-140, 1e-9, 1.0, 1e6, 1e140]),
+    st.sampled_from([0.0, 1.0, -3.0]),
+    st.floats(0, 0.5),
+)
+def test_units_offsets_and_gaps_do_not_bend(name: str, unit: float, offset: float, share_missing: float) -> None:
+    """A column is bent alike in any unit, whatever its zero, its sign and its empty cells, and whatever its company."""
+    values, share = SHAPES[name]
+    column = -unit * (values + offset)
+    gappy = np.append(column, np.full(int(share_missing * column.size), np.nan))
+    company = np.where(np.isnan(gappy), np.nan, 3.0)
+    assert rank_share(np.stack([company, gappy], 1)).tolist() == [0.0, share]
+
+
+def test_a_column_without_values_is_not_bent() -> None:
+    """Empty columns and columns of no spread have a share, not a warning."""
+    assert rank_share(np.array([[np.nan, 1.0], [np.nan, 1.0]])).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_bent_column_is_between_size_and_rank(name: str) -> None:
+    """Before it is centred and scaled again, b = (1 − w)·v + w·Φ⁻¹(rank), but for the coarseness of 256 quantiles."""
+    values, share = SHAPES[name]
+    cells = Cells(values[:, None], np.zeros((4000, 1), np.uint8), np.arange(4000))
+    fitted = Preprocessor.fit(cells, (COLUMNS[1],))
+    assert fitted.share.tolist() == [share]
+    standard = (values - values.mean()) / values.std()
+    rank = np.clip(stats.norm.ppf((stats.rankdata(values) - 1) / 3999), -3.5, 3.5)
+    bent = (1 - share) * standard + share * rank
+    expected = soft_clip((bent - bent.mean()) / bent.std())
+    within = slice(40, -40)  # beyond lie the first and the last of the quantiles
+    np.testing.assert_allclose(fitted.transform(cells).values[within, 0], expected[within], atol=0.05)
+
+
+# ------------------------------------------------------------------------------------------ booleans as numbers
+
+
+def booleans(*values: float) -> np.ndarray:
+    cells = np.array(values)[:, None]
+    state = np.where(np.isnan(cells), MISSING, PRESENT).astype(np.uint8)
+    return Preprocessor.fit(Cells(cells, state, np.arange(len(cells))), (COLUMNS[2],)).boolean_values[0]
+
+
+def test_booleans_have_the_values_of_standardised_numbers() -> None:
+    """What False and True would be as numbers: mean 0 and variance 1 over training rows; gaps do not count."""
+    found = booleans(1, 1, 1, 0, np.nan, 1, 0, np.nan)
+    seen = found[[1, 1, 1, 0, 1, 0]]
+    assert seen.mean() == pytest.approx(0, abs=1e-12)
+    assert seen.var() == pytest.approx(1)
+    assert found[0] < found[1]
+
+
+@pytest.mark.parametrize("only", [0.0, 1.0, np.nan])
+def test_a_boolean_that_never_changed_has_values_too(only: float) -> None:
+    """Where training saw one of them or neither, the other is far off, but finite and softly clipped."""
+    found = booleans(*[only] * 100_000)
+    assert np.isfinite(found).all()
+    assert found[0] < 0 < found[1]
+    if not np.isnan(only):
+        assert CLIP < np.abs(found).max() < 100
+
+
+# ------------------------------------------------------------------------------------------ extremes
+
+
 def test_huge_readings_keep_their_order(preprocessor: Preprocessor) -> None:
     """A reading of 10⁹ does not drown the others, yet 10¹⁰ is larger, and nothing overflows up to the largest float."""
     size = [preprocessor.transform(one(load=(10.0**e, PRESENT))).values[0, 0] for e in (2, 9, 10, 100, 149)]
@@ -138,14 +256,14 @@ def test_arrays_come_back(preprocessor: Preprocessor) -> None:
     np.testing.assert_array_equal(again.transform(table()).values, preprocessor.transform(table()).values)
 
 
-@pytest.mark.parametrize("name", ["mean", "scale", "quantiles", "center", "spread"])
+@pytest.mark.parametrize("name", ["mean", "scale", "share", "quantiles", "center", "spread", "boolean_values"])
 def test_damaged_arrays_are_refused(preprocessor: Preprocessor, name: str) -> None:
     """Arrays that are missing, of another shape or not finite are refused."""
     good = preprocessor.to_arrays()
     with pytest.raises(KeyError):
         Preprocessor.from_arrays(preprocessor.layout, {key: good[key] for key in good if key != name})
     for bad in (
-        good[name][:1],
+        good[name][:0],
         good[name][..., None],
         np.array(1.0),
         good[name][:, :1] if name == "quantiles" else good[name] * np.nan,
@@ -161,10 +279,12 @@ def test_damaged_arrays_are_refused(preprocessor: Preprocessor, name: str) -> No
         ("spread", lambda a: 0 * a),
         ("quantiles", lambda a: a[:, ::-1]),
         ("mean", lambda a: a + np.inf),
+        ("share", lambda a: a + 1),
+        ("share", lambda a: a - 0.1),
     ],
 )
-def test_impossible_numbers_are_refused(preprocessor: Preprocessor, name: str, change: object) -> None:
-    """Negative scales and descending quantiles cannot have been written."""
+def test_impossible_numbers_are_refused(preprocessor: Preprocessor, name: str, change: Any) -> None:
+    """Negative scales, descending quantiles and shares outside [0, 1) cannot have been written."""
     good = preprocessor.to_arrays()
     with pytest.raises(ValueError, match=f"preprocess/{name}"):
         Preprocessor.from_arrays(preprocessor.layout, good | {name: change(good[name])})

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from vaecli import scoring
 from vaecli.cells import MISSING, NOVEL
@@ -14,32 +15,57 @@ from vaecli.exemplars import choose_exemplars
 from vaecli.features import Rows
 from vaecli.initial import start_parameters
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Exemplars, elbo, encoder_inputs, forward, posterior
+from vaecli.network import Codes, elbo, encoder_inputs, forward, nearest_code, posterior
 from vaecli.preprocess import FeatureBatch
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring import TILE_ROWS, Ensemble, draw_noise, member_scores, score_batch
+from vaecli.scoring import TILE_ROWS, Ensemble, Family, draw_noise, member_scores, score_batch, score_owners
+from vaecli.surprise import Surprise
 
-E, K, N = 3, 2, 90
-LIKELIHOOD = Likelihood.of(Layout.of([Column(f"x{j}", Kind.NUMERIC) for j in range(4)]), np.zeros(4), N, -3.0)
+N, D = 90, 4
+FOLDS = ((0, 1, 2), (2, 0))  # that the members of each family hold out
+LATENTS = (("nothing", "code", "code and KL"), ("code",))
+E = sum(map(len, FOLDS))
+LATENT = (2, 3)
+LIKELIHOOD = Likelihood.of(Layout.of([Column(f"x{j}", Kind.NUMERIC) for j in range(D)]), np.zeros(D), N, -3.0)
 
 
 def table(n: int = N, seed: int = 0) -> Rows:
     rng = np.random.default_rng(seed)
-    values = rng.normal(size=(n, 2)) @ np.random.default_rng(9).normal(size=(2, 4)) + 0.3 * rng.normal(size=(n, 4))
-    return Rows(values.astype(np.float32), np.zeros((n, 4), np.uint8), np.arange(n) % E)
+    values = rng.normal(size=(n, 2)) @ np.random.default_rng(9).normal(size=(2, D)) + 0.3 * rng.normal(size=(n, D))
+    return Rows(values.astype(np.float32), np.zeros((n, D), np.uint8), np.arange(n) % 3)
 
 
 def batch(rows: Rows) -> FeatureBatch:
     return FeatureBatch(rows.values, rows.state, np.arange(len(rows.fold)))
 
 
-PARAMETERS = start_parameters(table(), LIKELIHOOD, n_members=E, n_latent=K, n_hidden=6, seed=0)
-EXEMPLARS = choose_exemplars(LIKELIHOOD, PARAMETERS, table(), n_exemplars=20, seed=0)
+def family(i: int) -> Family:
+    """One of two families: other folds, shapes, and one of them with one variance a column."""
+    parameters = start_parameters(
+        table(), LIKELIHOOD, held_out=FOLDS[i], n_latent=LATENT[i], n_hidden=6, one_variance=i == 1, seed=i
+    )
+    codes = choose_exemplars(LIKELIHOOD, parameters, FOLDS[i], table(), n_exemplars=20, seed=0)
+    return Family(LIKELIHOOD, parameters, draw_noise(4, len(FOLDS[i]), LATENT[i], 0), codes, FOLDS[i], LATENTS[i])
+
+
+NUMBERED = (family(0), family(1))  # their codes know which training rows they are
+FORGETFUL = tuple(replace(some, codes=replace(some.codes, row=None)) for some in NUMBERED)
+
+
+def surprise_of(kind: str) -> Surprise:
+    """The scale of all members, from the rows that each has not seen."""
+    rows = table(600, seed=5)
+    scores, columns = member_scores(FORGETFUL, batch(rows), kind)
+    held_out = rows.fold[:, None] == np.concatenate(FOLDS)
+    return Surprise.of(scores, *score_owners(FORGETFUL, kind), held_out, columns.mean(1))
+
+
+ENSEMBLE = Ensemble(FORGETFUL, {kind: surprise_of(kind) for kind in SCORE_KINDS})
 
 
 @pytest.fixture
 def ensemble() -> Ensemble:
-    return Ensemble(LIKELIHOOD, PARAMETERS, draw_noise(4, E, K, 0), replace(EXEMPLARS, row=None))
+    return ENSEMBLE
 
 
 # ------------------------------------------------------------------------------------------ noise
@@ -66,66 +92,172 @@ def test_noise_is_standard_normal_and_seeded() -> None:
 # ------------------------------------------------------------------------------------------ exemplars
 
 
-def test_exemplars_are_posteriors_of_rows_the_member_learned() -> None:
-    """Member k's exemplars are rows of other folds, distinct, and exactly the posteriors it gives them."""
-    assert EXEMPLARS.row is not None
-    assert EXEMPLARS.row.shape == (E, 1, 20)
-    for k in range(E):
-        row = EXEMPLARS.row[k, 0]
+@pytest.mark.parametrize("some", NUMBERED)
+def test_exemplars_are_codes_of_rows_the_member_learned(some: Family) -> None:
+    """A member's exemplars are rows outside the fold it holds out, distinct, and exactly the codes it gives them."""
+    assert some.codes.row is not None
+    assert some.codes.row.shape == (len(some.held_out), 1, 20)
+    for k, fold in enumerate(some.held_out):
+        row = some.codes.row[k, 0]
         assert np.unique(row).size == 20
-        assert (table().fold[row] != k).all()
+        assert (table().fold[row] != fold).all()
         inputs = encoder_inputs(table().values[row], None, LIKELIHOOD.gappy)
-        mean, log_variance = posterior(PARAMETERS, inputs)
-        expected = Exemplars.of(mean[[k]], log_variance[[k]])
-        np.testing.assert_allclose(EXEMPLARS.weight[k], expected.weight[0], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(EXEMPLARS.offset[k], expected.offset[0], rtol=1e-4, atol=1e-4)
+        mean, log_variance = posterior(some.parameters, inputs)
+        expected = Codes.of(mean[[k]], log_variance[[k]])
+        for name in ("center", "scale", "weight", "offset"):
+            found = getattr(some.codes, name)[k]
+            np.testing.assert_allclose(found, getattr(expected, name)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_exemplars_are_seen_as_the_likelihood_sees_them() -> None:
+    """Where booleans are taken as numbers, the exemplars' codes are those of the rows so viewed."""
+    columns = [Column("x", Kind.NUMERIC), Column("b", Kind.BOOLEAN), Column("s", Kind.BOOLEAN)]
+    viewing = Likelihood.of(Layout.of(columns), np.zeros(3), N, -3.0, np.array([[-0.5, 2.0], [-3.0, 0.3]]))
+    rng = np.random.default_rng(0)
+    values = np.hstack([rng.normal(size=(N, 1)), rng.integers(2, size=(N, 2))]).astype(np.float32)
+    rows = Rows(values, np.zeros((N, 3), np.uint8), np.arange(N) % 3)
+    parameters = start_parameters(rows, viewing, held_out=(0,), n_latent=2, n_hidden=6, one_variance=True, seed=0)
+    codes = choose_exemplars(viewing, parameters, (0,), rows, n_exemplars=25, seed=0)
+    passed = forward(parameters, viewing, values, None, np.zeros((1, 1, 1, 2), np.float32))
+    assert codes.row is not None
+    at_home = nearest_code(passed.mean[:, codes.row[0, 0]], codes)
+    np.testing.assert_allclose(at_home, 0, atol=1e-3)
 
 
 def test_no_more_exemplars_than_the_smallest_member_has() -> None:
     """Where rows are few, every member gets as many as the one that learned from the fewest."""
     rows = table()._replace(fold=np.repeat([0, 1, 2], [60, 20, 10]))
-    found = choose_exemplars(LIKELIHOOD, PARAMETERS, rows, n_exemplars=1000, seed=0)
-    assert found.offset.shape == (E, 1, 30)
+    found = choose_exemplars(LIKELIHOOD, NUMBERED[0].parameters, FOLDS[0], rows, n_exemplars=1000, seed=0)
+    assert found.offset.shape == (3, 1, 30)
+    second = choose_exemplars(LIKELIHOOD, NUMBERED[1].parameters, (1, 2), rows, n_exemplars=1000, seed=0)
+    assert second.offset.shape == (2, 1, 70)
 
 
-def test_a_training_row_is_not_compared_with_itself(ensemble: Ensemble) -> None:
-    """While exemplars know their rows, a row that is one scores as odd as if it were none."""
-    known = Ensemble(LIKELIHOOD, PARAMETERS, ensemble.noise, EXEMPLARS)
-    aware, blind = (member_scores(some, batch(table()), "exemplar") for some in (known, ensemble))
-    assert EXEMPLARS.row is not None
-    is_own = np.stack([np.isin(np.arange(N), EXEMPLARS.row[k, 0]) for k in range(E)], 1)
+def test_a_training_row_is_not_compared_with_itself() -> None:
+    """While codes know their rows, a row that is one scores as odd as if it were none."""
+    aware, blind = (member_scores(some, batch(table()), "latent")[0] for some in (NUMBERED, FORGETFUL))
+    codes = [some.codes.row for some in NUMBERED if some.codes.row is not None]
+    is_own = np.stack([np.isin(np.arange(N), numbers[0]) for rows in codes for numbers in rows], 1)
+    assert is_own.any(0).all()
     assert (aware[is_own] > blind[is_own]).all()
+    np.testing.assert_allclose(blind[is_own], 0, atol=1e-3)
     np.testing.assert_allclose(aware[~is_own], blind[~is_own], rtol=1e-5)
 
 
 # ------------------------------------------------------------------------------------------ scores
 
 
-def test_the_kinds_are_what_they_say(ensemble: Ensemble) -> None:
-    """`reconstruction` is −E[log p(x|z)], `elbo` adds the KL; both are means over members."""
-    rows = table(40, seed=1)
-    bound = elbo(forward(PARAMETERS, LIKELIHOOD, rows.values, None, ensemble.noise))
-    reconstruction, whole = (score_batch(ensemble, batch(rows), kind) for kind in ("reconstruction", "elbo"))
-    np.testing.assert_allclose(reconstruction.score, -bound.column_log_prob.mean(0).sum(-1), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(whole.score, -bound.value.mean(0), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(whole.latent_score, bound.kl.mean(0), rtol=1e-4)
-    assert (reconstruction.latent_score == 0).all()
-    np.testing.assert_array_equal(whole.column_score, reconstruction.column_score)
+def test_scores_are_numbered_family_after_family_and_sort_after_sort() -> None:
+    """Of `combined` members give as many scores as their family has latent parts, of any other kind one each."""
+    for kind in SCORE_KINDS:
+        member, sort = score_owners(FORGETFUL, kind)
+        if kind == "combined":
+            assert member.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 3, 4]
+            assert sort.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
+        else:
+            assert member.tolist() == [0, 1, 2, 3, 4]
+            assert sort.tolist() == [0, 0, 0, 1, 1]
+
+
+def expected_scores(some: Family, rows: Rows, kind: str) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Column parts (e, n, c) and the latent part (e, n) of each sort of score, as the module's table has them."""
+    bound = elbo(forward(some.parameters, LIKELIHOOD, rows.values, None, some.noise))
+    at_mean = forward(some.parameters, LIKELIHOOD, rows.values, None, 0 * some.noise[:1])
+    nearest = nearest_code(at_mean.mean, some.codes)
+    match kind:
+        case "reconstruction":
+            return -bound.column_log_prob, [0 * bound.kl]
+        case "elbo":
+            return -bound.column_log_prob, [bound.kl]
+        case "latent":
+            return 0 * at_mean.log_prob[0], [nearest]
+        case _:
+            latents = {"nothing": 0 * nearest, "code": nearest, "code and KL": nearest + bound.kl}
+            return -at_mean.log_prob[0], [latents[name] for name in some.latents]
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
-def test_higher_is_odder(ensemble: Ensemble, kind: str) -> None:
-    """A reading moved far off makes its row odder, and further off odder still."""
+def test_the_kinds_are_what_they_say(kind: str) -> None:
+    """The members' scores and column parts are those of the module's table."""
+    rows = table(40, seed=1)
+    scores, columns = member_scores(FORGETFUL, batch(rows), kind)
+    expected = [expected_scores(some, rows, kind) for some in FORGETFUL]
+    nats = [column.sum(-1) + latent for column, latents in expected for latent in latents]
+    assert columns.shape == (E, 40, D)
+    np.testing.assert_allclose(columns, np.concatenate([column for column, _ in expected]), rtol=1e-4, atol=1e-4)
+    assert scores.shape == (40, len(score_owners(FORGETFUL, kind)[0]))
+    np.testing.assert_allclose(scores.T, np.concatenate(nats), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", SCORE_KINDS)
+def test_the_score_is_the_mean_of_the_members_surprises(ensemble: Ensemble, kind: str) -> None:
+    """Each member's nats go through its own scales, then members are averaged, and so are their column parts."""
+    rows, surprise = batch(table(300, seed=1)), ensemble.surprises[kind]
+    nats, columns = member_scores(ensemble.families, rows, kind)
+    found = score_batch(ensemble, rows, kind)
+    np.testing.assert_allclose(found.score, surprise.of_members(nats.T).mean(0), rtol=1e-9)
+    np.testing.assert_allclose(found.column_score, surprise.of_columns(columns), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.column_score.sum(1) + found.latent_score, found.score, rtol=1e-12, atol=1e-12)
+
+
+def test_a_score_without_columns_is_all_latent(ensemble: Ensemble) -> None:
+    """`latent` compares codes only: no column is to blame, the latent part is the score."""
+    found = score_batch(ensemble, batch(table(50, seed=1)), "latent")
+    np.testing.assert_array_equal(found.column_score, 0)
+    np.testing.assert_array_equal(found.latent_score, found.score)
+
+
+@pytest.mark.parametrize("kind", ["combined", "latent"])
+def test_scores_at_the_mean_code_need_no_noise(ensemble: Ensemble, kind: str) -> None:
+    """`combined` and `latent` are no Monte Carlo estimates: other draws, however many, change no bit."""
+    rows = batch(table(50, seed=1))
+    others = tuple(
+        replace(some, noise=draw_noise(2, len(some.held_out), some.noise.shape[-1], 7)) for some in ensemble.families
+    )
+    found = score_batch(Ensemble(others, ensemble.surprises), rows, kind)
+    np.testing.assert_array_equal(found.score, score_batch(ensemble, rows, kind).score)
+
+
+def test_an_ensemble_counts_its_members(ensemble: Ensemble) -> None:
+    """Members are numbered family after family, with the folds they hold out."""
+    assert ensemble.n_members == E
+    np.testing.assert_array_equal(ensemble.held_out, [0, 1, 2, 2, 0])
+
+
+def test_on_a_device_everything_is_a_tensor(ensemble: Ensemble) -> None:
+    """Parameters, noise and codes of every family move; nothing of the original does."""
+    moved = ensemble.on("cpu")
+    for some in moved.families:
+        arrays = [*some.parameters.values(), some.noise, some.codes.weight, some.codes.offset]
+        assert all(isinstance(array, torch.Tensor) for array in [*arrays, some.codes.center, some.codes.scale])
+    assert all(isinstance(some.noise, np.ndarray) for some in ensemble.families)
+
+
+def shifted(ensemble: Ensemble, kind: str) -> np.ndarray:
+    """Scores (4, 30) of ordinary rows, and with one reading moved ever further off."""
     rows = table(30, seed=1)
     scores = []
     for shift in (0, 8, 16, 64):
         values = rows.values.copy()
         values[:, 2] += shift
         scores.append(score_batch(ensemble, batch(rows._replace(values=values)), kind).score)
-    assert (np.diff(scores, axis=0) > 0).all()
+    return np.array(scores)
 
 
-@pytest.mark.parametrize("kind", SCORE_KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in SCORE_KINDS if kind != "latent"])
+def test_higher_is_odder(ensemble: Ensemble, kind: str) -> None:
+    """A reading moved far off makes its row odder, and further off odder still."""
+    assert (np.diff(shifted(ensemble, kind), axis=0) > 0).all()
+
+
+def test_higher_is_odder_in_the_latent_space(ensemble: Ensemble) -> None:
+    """A reading moved far off takes its row's code away from all exemplars; on the way there on average."""
+    scores = shifted(ensemble, "latent")
+    assert (scores[-1] > scores[0]).all()
+    assert (np.diff(scores.mean(1)) > 0).all()
+
+
+@pytest.mark.parametrize("kind", [kind for kind in SCORE_KINDS if kind != "latent"])  # which has no columns
 @pytest.mark.parametrize("state", [MISSING, NOVEL])
 def test_unexpected_cells_make_a_row_odder(ensemble: Ensemble, kind: str, state: int) -> None:
     """A missing or novel cell where training had neither makes an ordinary row odder, and its column is to blame."""
@@ -143,14 +275,16 @@ def test_no_rows_have_no_scores(ensemble: Ensemble, kind: str) -> None:
     """A batch without rows gives empty arrays of the right shapes."""
     found = score_batch(ensemble, batch(table(0)), kind)
     assert found.score.shape == found.latent_score.shape == (0,)
-    assert found.column_score.shape == (0, 4)
-    assert member_scores(ensemble, batch(table(0)), kind).shape == (0, E)
+    assert found.column_score.shape == (0, D)
+    scores, columns = member_scores(ensemble.families, batch(table(0)), kind)
+    assert scores.shape == (0, len(score_owners(ensemble.families, kind)[0]))
+    assert columns.shape == (E, 0, D)
 
 
 def test_an_unknown_kind_is_refused(ensemble: Ensemble) -> None:
     """A kind of score that does not exist is named."""
     with pytest.raises(ValueError, match="'guess'"):
-        score_batch(ensemble, batch(table()), "guess")
+        member_scores(ensemble.families, batch(table()), "guess")
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)

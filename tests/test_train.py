@@ -16,25 +16,22 @@ from hypothesis import strategies as st
 
 from vaecli import train as module
 from vaecli.checkpoint import Checkpoint, load_checkpoint
-from vaecli.config import ModelConfig, TrainConfig
+from vaecli.config import TrainConfig
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.features import Rows, RowsInMemory, RowsOnDisk, TrainingRows
-from vaecli.initial import independent_output, start_parameters
+from vaecli.initial import VARIANCE_WEIGHTS, independent_output, start_parameters, variance_outputs
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Parameters, elbo, forward, kl_to_prior
+from vaecli.network import Parameters, decode, elbo, forward, kl_to_prior
 from vaecli.results import Event
 from vaecli.schema import Column, Kind, Layout
-from vaecli.train import Check, HeldOut, Run, Schedule, clip_each_member, device_of, objective, train
+from vaecli.train import Check, Family, HeldOut, Plan, Run, Schedule, clip_each_member, device_of, objective, train
 
 E, N, D = 3, 240, 4
-MODEL = ModelConfig(n_latent=2, n_hidden=8)
 QUICK = TrainConfig(device="cpu", max_steps=50, batch_rows=64)
-LIKELIHOOD = Likelihood.of(
-    Layout.of([*(Column(f"x{j}", Kind.NUMERIC) for j in range(3)), Column("s", Kind.BOOLEAN)]),
-    np.array([0, 7, 0, 0]),
-    N,
-    -3.0,
-)
+LAYOUT = Layout.of([*(Column(f"x{j}", Kind.NUMERIC) for j in range(3)), Column("s", Kind.BOOLEAN)])
+LIKELIHOOD = Likelihood.of(LAYOUT, np.array([0, 7, 0, 0]), N, -3.0)
+VIEWING = Likelihood.of(LAYOUT, np.array([0, 7, 0, 0]), N, -3.0, np.array([[-1.0, 1.0]]))
+CPU = torch.device("cpu")
 
 
 def correlated(n: int = N, seed: int = 0) -> Rows:
@@ -50,12 +47,31 @@ def correlated(n: int = N, seed: int = 0) -> Rows:
 ROWS = RowsInMemory(correlated())
 
 
-def start(rows: Rows = ROWS.rows) -> Parameters:
-    return start_parameters(rows, LIKELIHOOD, n_members=E, n_latent=2, n_hidden=8, seed=0)
+def plan(
+    rows: Rows = ROWS.rows,
+    *,
+    held_out: tuple[int, ...] = tuple(range(E)),
+    beta: float = 1.0,
+    one_variance: bool = False,
+) -> Plan:
+    """One variance a column goes with booleans as numbers, as in a fit, and with a larger latent space."""
+    likelihood, n_latent = (VIEWING, 3) if one_variance else (LIKELIHOOD, 2)
+    start = start_parameters(
+        rows, likelihood, held_out=held_out, n_latent=n_latent, n_hidden=8, one_variance=one_variance, seed=0
+    )
+    return Plan(likelihood, start, held_out, beta, one_variance)
 
 
-def trained(config: TrainConfig = QUICK, rows: TrainingRows = ROWS, **given: Any) -> module.Trained:
-    return train(rows, LIKELIHOOD, start(), MODEL, config, **given)
+PLAN = plan()
+BOTH = (
+    plan(held_out=(0, 2)),
+    plan(held_out=(1, 2), beta=0.1, one_variance=True),
+)  # fold 2 is held out from two members
+
+
+def trained(config: TrainConfig = QUICK, rows: TrainingRows = ROWS, *plans: Plan, **given: Any) -> module.Trained:
+    """One family, or those given."""
+    return train(rows, plans or (PLAN,), config, **given)
 
 
 def quick(**changed: Any) -> TrainConfig:
@@ -74,10 +90,11 @@ def tensors(parameters: Parameters) -> dict[str, torch.Tensor]:
 
 def gradients(rows: Rows, beta: float = 1.0) -> dict[str, np.ndarray]:
     """Of the training objective at the start, with fixed noise."""
-    parameters = tensors(start())
+    parameters = tensors(PLAN.start)
     x, state, fold = (torch.from_numpy(part) for part in rows)
     noise = torch.randn((1, E, len(rows.fold), 2), generator=torch.Generator().manual_seed(0))
-    objective(elbo(forward(parameters, LIKELIHOOD, x, state, noise)), fold, beta).backward()
+    bound = elbo(forward(parameters, LIKELIHOOD, x, state, noise))
+    objective(bound, fold, torch.arange(E), beta).backward()
     return {name: value.grad.numpy() for name, value in parameters.items() if value.grad is not None}
 
 
@@ -97,7 +114,7 @@ def test_the_kl_term_is_alive() -> None:
 
 def test_the_kl_gradient_is_that_of_the_closed_form() -> None:
     """What beta adds to the gradient is d/dθ of the mean KL over the rows a member may see, over the columns."""
-    parameters = tensors(start())
+    parameters = tensors(PLAN.start)
     x, state, fold = (torch.from_numpy(part) for part in ROWS.rows)
     noise = torch.zeros((1, E, N, 2))
     passed = forward(parameters, LIKELIHOOD, x, state, noise)
@@ -114,8 +131,9 @@ def test_the_objective_is_minus_the_elbo() -> None:
     """At beta 1 and for rows of no fold: minus the mean ELBO a column, summed over members."""
     rows = ROWS.rows._replace(fold=np.full(N, -1))
     x, state, fold = (torch.from_numpy(part) for part in rows)
-    bound = elbo(forward(tensors(start()), LIKELIHOOD, x, state, torch.zeros((1, E, 1, 2))))
-    assert objective(bound, fold, 1.0).item() == pytest.approx(-bound.value.mean(1).sum().item() / 4, rel=1e-6)
+    bound = elbo(forward(tensors(PLAN.start), LIKELIHOOD, x, state, torch.zeros((1, E, 1, 2))))
+    found = objective(bound, fold, torch.arange(E), 1.0).item()
+    assert found == pytest.approx(-bound.value.mean(1).sum().item() / 4, rel=1e-6)
 
 
 @pytest.mark.parametrize("k", range(E))
@@ -128,6 +146,16 @@ def test_rows_of_its_own_fold_do_not_move_a_member(k: int) -> None:
         np.testing.assert_array_equal(after[name][k], before[name][k], err_msg=name)
     moved = (before["decoder.out.b"] != after["decoder.out.b"]).any((1, 2))
     assert moved.tolist() == [j != k for j in range(E)]
+
+
+def test_a_member_is_kept_from_the_fold_it_holds_out_whatever_its_number() -> None:
+    """Members may hold out any fold, two of them the same: the objective is that of the rows each may see."""
+    x, state, fold = (torch.from_numpy(part) for part in ROWS.rows)
+    bound = elbo(forward(tensors(PLAN.start), LIKELIHOOD, x, state, torch.zeros((1, E, 1, 2))))
+    held_out = (2, 0, 2)
+    per_row = 0.5 * bound.kl - bound.column_log_prob.sum(-1)
+    expected = sum(per_row[k][fold != held_out[k]].mean().item() for k in range(E)) / 4
+    assert objective(bound, fold, torch.tensor(held_out), 0.5).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_batch_of_one_fold_only_teaches_nothing_to_its_member() -> None:
@@ -157,85 +185,142 @@ def test_training_learns_and_the_latent_code_is_used() -> None:
     found = trained(quick(max_steps=150))
     output = independent_output(rows, LIKELIHOOD).astype(np.float32)
     baseline = LIKELIHOOD.column_log_prob(output, rows.values, rows.state).sum(-1).mean()
-    assert found.best.elbo > found.history[0].elbo
-    assert found.best.elbo > baseline + 0.5
-    assert found.best.kl > 0.5
+    assert found.best[0].elbo > found.history[0][0].elbo
+    assert found.best[0].elbo > baseline + 0.5
+    assert found.best[0].kl > 0.5
+
+
+def check_of(plan: Plan, parameters: Parameters, held_out: HeldOut, i: int, step: int) -> Check:
+    """One look at held-out rows, of the i-th family."""
+    return held_out.check(Family.begin(plan, parameters, CPU), held_out.noise[i], step)
 
 
 def test_the_best_check_is_what_is_returned() -> None:
-    """The parameters are those of the best check after the warm-up, measured again to the last digit."""
-    found = trained()
-    may_win = [check for check in found.history if check.step >= 10]
-    assert found.best == max(may_win, key=lambda check: check.elbo)
-    held_out = HeldOut.of(ROWS, E, 2, QUICK.seed, torch.device("cpu"))
-    again = held_out.check({name: torch.tensor(v) for name, v in found.parameters.items()}, LIKELIHOOD, found.best.step)
-    assert again.elbo == pytest.approx(found.best.elbo, rel=1e-6)
+    """Each family's parameters are those of its own best check after the warm-up, measured again to the last digit."""
+    found = trained(QUICK, ROWS, *BOTH)
+    held_out = HeldOut.of(ROWS, BOTH, QUICK.seed, CPU)
+    for i, some in enumerate(BOTH):
+        may_win = [check for check in found.history[i] if check.step >= 10]
+        assert found.best[i] == max(may_win, key=lambda check: check.elbo)
+        again = check_of(some, found.parameters[i], held_out, i, found.best[i].step)
+        assert again.elbo == pytest.approx(found.best[i].elbo, rel=1e-6)
 
 
-def test_held_out_rows_are_judged_by_their_own_member() -> None:
-    """A check compares each row only with the member that was not trained on it."""
-    parameters = start()
-    held_out = HeldOut.of(ROWS, E, 2, 0, torch.device("cpu"))
-    check = held_out.check({name: torch.tensor(value) for name, value in parameters.items()}, LIKELIHOOD, 5)
+@pytest.mark.parametrize("i", [0, 1])
+def test_held_out_rows_are_judged_by_members_that_hold_them_out(i: int) -> None:
+    """A check is the mean over rows and the members not trained on them, the KL weighted as in training."""
+    some, held_out = BOTH[i], HeldOut.of(ROWS, BOTH, 0, CPU)
+    check = check_of(some, some.start, held_out, i, 5)
     rows = ROWS.some(N, 0)
-    bound = elbo(forward(parameters, LIKELIHOOD, rows.values, rows.state, held_out.noise.numpy()))
-    own = bound.value[rows.fold, np.arange(N)], bound.kl[rows.fold, np.arange(N)]
+    bound = elbo(forward(some.start, some.likelihood, rows.values, rows.state, held_out.noise[i].numpy()))
+    value = bound.column_log_prob.sum(-1) - some.beta * bound.kl
+    own = [(k, rows.fold == fold) for k, fold in enumerate(some.held_out)]
     assert (check.step, check.elbo, check.kl) == (
         5,
-        pytest.approx(own[0].mean(), rel=1e-5),
-        pytest.approx(own[1].mean(), rel=1e-5),
+        pytest.approx(np.concatenate([value[k][of] for k, of in own]).mean(), rel=1e-5),
+        pytest.approx(np.concatenate([bound.kl[k][of] for k, of in own]).mean(), rel=1e-5),
     )
 
 
 def test_the_same_seed_gives_the_same_parameters() -> None:
     """Training is deterministic, and another seed gives another model."""
-    first = trained()
-    assert_same(first.parameters, trained().parameters)
-    other = trained(quick(seed=1))
-    assert (first.parameters["decoder.out.w"] != other.parameters["decoder.out.w"]).any()
+    first, again, other = trained(QUICK, ROWS, *BOTH), trained(QUICK, ROWS, *BOTH), trained(quick(seed=1), ROWS, *BOTH)
+    for i in range(2):
+        assert_same(first.parameters[i], again.parameters[i])
+        assert (first.parameters[i]["decoder.out.w"] != other.parameters[i]["decoder.out.w"]).any()
 
 
-def test_member_k_never_learns_from_fold_k() -> None:
-    """After many steps member k is still to the last bit what it is when the rows of fold k are others."""
+def test_a_family_of_one_variance_keeps_it() -> None:
+    """Weights that would make a variance depend on the row stay exactly zero, in this family alone; biases learn."""
+    found = trained(QUICK, ROWS, *BOTH)
+    for name in VARIANCE_WEIGHTS:
+        assert (found.parameters[1][name][..., variance_outputs(VIEWING)] == 0).all()
+        assert (found.parameters[0][name][..., variance_outputs(LIKELIHOOD)] != 0).all()
+        means = found.parameters[1][name][..., : VIEWING.n_numeric]
+        assert (means != 0).any()
+    bias = "decoder.out.b"
+    learned = found.parameters[1][bias] != BOTH[1].start[bias]
+    assert learned[..., variance_outputs(VIEWING)].all()
+
+
+def test_of_one_variance_every_row_has_the_same() -> None:
+    """After training p(x|z) of a number has one spread a column and member, whatever the code."""
+    found = trained(QUICK, ROWS, *BOTH).parameters[1]
+    z = 3 * np.random.default_rng(0).normal(size=(2, 50, 3)).astype(np.float32)
+    raw = decode(found, z)[..., variance_outputs(VIEWING)]
+    np.testing.assert_array_equal(raw, np.broadcast_to(raw[:, :1], raw.shape))
+
+
+def test_members_never_learn_from_the_fold_they_hold_out() -> None:
+    """After many steps a member of either family is to the last bit what it is when the fold it holds out is others."""
     values = ROWS.rows.values.copy()
-    values[ROWS.rows.fold == 1] = np.random.default_rng(0).normal(size=values[ROWS.rows.fold == 1].shape)
+    values[ROWS.rows.fold == 2] = np.random.default_rng(0).normal(size=values[ROWS.rows.fold == 2].shape)
     kept: list[dict[str, np.ndarray]] = []
     for rows in (ROWS, RowsInMemory(ROWS.rows._replace(values=values))):
-        run = Run.begin(start(), QUICK, torch.device("cpu"))
+        run = Run.begin(BOTH, QUICK, CPU)
         for i in range(20):
             for batch in rows.shuffled(64, (0, i)):
-                run.descend(LIKELIHOOD, batch, 1.0, 3e-3)
-        kept.append({name: value.detach().numpy() for name, value in run.parameters.items()})
-    for name in kept[0]:
-        np.testing.assert_array_equal(kept[0][name][1], kept[1][name][1], err_msg=name)
-        assert (kept[0][name][0] != kept[1][name][0]).any() or name == "encoder.skip.w", name
+                run.descend(batch, 1.0, 3e-3)
+        for family in run.families:
+            kept.append({name: value.detach().numpy() for name, value in family.parameters.items()})
+    for i, some in enumerate(BOTH):
+        before, after = kept[i], kept[2 + i]
+        k = some.held_out.index(2)
+        for name in before:
+            np.testing.assert_array_equal(before[name][k], after[name][k], err_msg=name)
+        assert (before["encoder.mean.w"][1 - k] != after["encoder.mean.w"][1 - k]).any()
+
+
+def test_the_start_is_not_written_to() -> None:
+    """A plan is the same after training as before."""
+    before = {name: value.copy() for name, value in PLAN.start.items()}
+    trained()
+    assert_same(PLAN.start, before)
+
+
+def weights_of_the_kl(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What every call of the objective weighs the KL by, as it is called."""
+    seen: list[float] = []
+
+    def listening(bound: Any, fold: Any, held_out: Any, beta: float) -> Any:
+        seen.append(beta)
+        return objective(bound, fold, held_out, beta)
+
+    monkeypatch.setattr(module, "objective", listening)
+    return seen
 
 
 def test_the_kl_weight_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beta grows linearly to its value over the share of steps asked for, and stays there."""
-    seen: list[float] = []
-
-    def listening(bound: Any, fold: Any, beta: float) -> Any:
-        seen.append(beta)
-        return objective(bound, fold, beta)
-
-    monkeypatch.setattr(module, "objective", listening)
-    train(ROWS, LIKELIHOOD, start(), dataclasses.replace(MODEL, beta=0.5), quick(warmup_share=0.4, patience=99))
-    np.testing.assert_allclose(seen, 0.5 * np.minimum(1, np.arange(1, 51) / 20))
+    """Each family's beta grows linearly to its value over the share of steps asked for, and stays there."""
+    seen = weights_of_the_kl(monkeypatch)
+    trained(quick(warmup_share=0.4, patience=99), ROWS, plan(beta=0.5), plan(beta=0.1, one_variance=True))
+    warmth = np.minimum(1, np.arange(1, 51) / 20)
+    np.testing.assert_allclose(seen[::2], 0.5 * warmth)
+    np.testing.assert_allclose(seen[1::2], 0.1 * warmth)
 
 
 def test_nothing_wins_before_the_kl_has_its_full_weight() -> None:
     """A model that has not paid for its code yet is never the best, unless training ends there."""
-    assert trained(quick(warmup_share=0.9, patience=1)).best.step >= 45
-    assert trained(quick(warmup_share=1.0, patience=1)).best.step == 50
+    assert trained(quick(warmup_share=0.9, patience=1)).best[0].step >= 45
+    assert trained(quick(warmup_share=1.0, patience=1)).best[0].step == 50
 
 
 def test_patience_ends_it() -> None:
     """After that many checks without an improvement training stops, as with a learning rate of next to nothing."""
     found = trained(quick(learning_rate=1e-30, weight_decay=0.0, warmup_share=0.0, patience=4))
-    assert found.best.step == 2
+    assert found.best[0].step == 2
     assert found.n_steps == 2 + 4 * 2
-    assert len({check.elbo for check in found.history}) == 1
+    assert len({check.elbo for check in found.history[0]}) == 1
+
+
+def test_patience_waits_for_every_family() -> None:
+    """While any family still improves, training goes on: the other just keeps its best."""
+    run = Run.begin(BOTH, QUICK, CPU)
+    for step, (first, second) in enumerate([(-5.0, -9.0), (-6.0, -8.0), (-7.0, -7.0), (-8.0, -7.5)], 1):
+        run.families[0].judge(Check(step, first, 0.0), may_win=True)
+        run.families[1].judge(Check(step, second, 0.0), may_win=True)
+    assert [family.best.step for family in run.families if family.best] == [1, 3]
+    assert run.checks_since_best == 1
 
 
 def test_a_time_budget_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,20 +329,14 @@ def test_a_time_budget_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(ticking))))
     found = trained(quick(max_steps=5000, time_budget_seconds=12.0))
     assert 5 <= found.n_steps <= 12
-    assert found.best.step == found.n_steps
+    assert found.best[0].step == found.n_steps
 
 
 def test_a_time_budget_warms_up_in_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The KL has its full weight for most of a training that time cuts short, not only of one that runs its steps."""
     ticking = iter(np.arange(0.0, 1e6))
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(ticking))))
-    seen: list[float] = []
-
-    def listening(bound: Any, fold: Any, beta: float) -> Any:
-        seen.append(beta)
-        return objective(bound, fold, beta)
-
-    monkeypatch.setattr(module, "objective", listening)
+    seen = weights_of_the_kl(monkeypatch)
     trained(quick(max_steps=5000, time_budget_seconds=20.0))
     assert seen == sorted(seen)
     assert 0 < seen[0] < 1
@@ -265,56 +344,62 @@ def test_a_time_budget_warms_up_in_its_own_time(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_progress_is_announced() -> None:
-    """Events name the step, the total, and the latest held-out ELBO and KL."""
+    """Events name the step, the total, and the latest held-out ELBO and KL of the first family."""
     events: list[Event] = []
-    found = trained(on_event=events.append)
+    found = trained(QUICK, ROWS, *BOTH, on_event=events.append)
     assert [event.done for event in events] == [10, 20, 30, 40, 50]
     assert {event.total for event in events} == {50}
-    assert dict(events[-1].values) == {"elbo": found.history[-1].elbo, "kl": found.history[-1].kl}
+    assert dict(events[-1].values) == {"elbo": found.history[0][-1].elbo, "kl": found.history[0][-1].kl}
 
 
 # ------------------------------------------------------------------------------------------ divergence
 
 
-def test_training_that_starts_with_nan_is_refused() -> None:
-    """Parameters that are no numbers are an error that names the learning rate, never a model."""
-    broken = start()
+@pytest.mark.parametrize("i", [0, 1])
+def test_training_that_starts_with_nan_is_refused(i: int) -> None:
+    """Parameters that are no numbers, of any family, are an error that names the learning rate, never a model."""
+    broken = {name: value.copy() for name, value in BOTH[i].start.items()}
     broken["decoder.out.b"][1, 0, 0] = np.nan
+    plans = [dataclasses.replace(some, start=broken) if j == i else some for j, some in enumerate(BOTH)]
     with pytest.raises(UsageError, match="diverged") as caught:
-        train(ROWS, LIKELIHOOD, broken, MODEL, QUICK)
+        trained(QUICK, ROWS, *plans)
     assert "learning_rate" in caught.value.hint
 
 
-def test_training_that_diverges_late_keeps_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bound that turns NaN after a good check ends training with the parameters of the good one."""
+@pytest.mark.parametrize("i", [0, 1])
+def test_training_that_diverges_late_keeps_the_best(i: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound of any family that turns NaN after good checks ends training with the parameters of the good ones."""
     check = HeldOut.check
 
-    def spoilt(self: HeldOut, parameters: Any, likelihood: Likelihood, step: int) -> Check:
-        return check(self, parameters, likelihood, step) if step <= 20 else Check(step, math.nan, math.nan)
+    def spoilt(self: HeldOut, family: Family, noise: Any, step: int) -> Check:
+        is_spoilt = step > 20 and family.plan is BOTH[i]
+        return Check(step, math.nan, math.nan) if is_spoilt else check(self, family, noise, step)
 
     monkeypatch.setattr(HeldOut, "check", spoilt)
-    found = trained()
-    assert (found.best.step, found.n_steps) == (20, 22)
-    assert all(np.isfinite(value).all() for value in found.parameters.values())
+    found = trained(QUICK, ROWS, *BOTH)
+    assert found.n_steps == 22
+    assert found.best[i].step <= 20
+    assert all(np.isfinite(value).all() for family in found.parameters for value in family.values())
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_no_number_is_never_the_best(bad: float) -> None:
     """A check without a finite bound is remembered but wins nothing, first or later."""
-    run = Run.begin(start(), QUICK, torch.device("cpu"))
-    run.judge(Check(1, bad, 0.0), may_win=True)
-    assert run.best is None
+    run = Run.begin((PLAN,), QUICK, CPU)
+    family = run.families[0]
+    family.judge(Check(1, bad, 0.0), may_win=True)
+    assert family.best is None
     assert run.has_diverged
-    run.judge(Check(2, -5.0, 0.0), may_win=True)
-    run.judge(Check(3, bad, 0.0), may_win=True)
-    assert run.best == Check(2, -5.0, 0.0)
+    family.judge(Check(2, -5.0, 0.0), may_win=True)
+    family.judge(Check(3, bad, 0.0), may_win=True)
+    assert family.best == Check(2, -5.0, 0.0)
 
 
 # ------------------------------------------------------------------------------------------ going on
 
 
 def interrupted(
-    config: TrainConfig, rows: TrainingRows, path: Path, at: int, monkeypatch: pytest.MonkeyPatch
+    config: TrainConfig, rows: TrainingRows, path: Path, at: int, monkeypatch: pytest.MonkeyPatch, *plans: Plan
 ) -> Checkpoint:
     """The checkpoint, through its file, of a training that is stopped after step `at`."""
     monkeypatch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
@@ -328,7 +413,7 @@ def interrupted(
             raise Stop
 
     with pytest.raises(Stop):
-        trained(config, rows, on_checkpoint=keep)
+        trained(config, rows, *plans, on_checkpoint=keep)
     found = load_checkpoint(path, "this")
     assert found is not None
     return found
@@ -336,11 +421,12 @@ def interrupted(
 
 @pytest.mark.parametrize("at", [1, 4, 23, 49])
 def test_resuming_is_as_if_nothing_had_happened(at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Interrupted in any epoch, before or after a best check, training ends with the same bits."""
-    whole = trained()
-    checkpoint = interrupted(QUICK, ROWS, tmp_path / "checkpoint", at, monkeypatch)
-    resumed = trained(resume=checkpoint)
-    assert_same(whole.parameters, resumed.parameters)
+    """Interrupted in any epoch, before or after a best check, both families end with the same bits."""
+    whole = trained(QUICK, ROWS, *BOTH)
+    checkpoint = interrupted(QUICK, ROWS, tmp_path / "checkpoint", at, monkeypatch, *BOTH)
+    resumed = trained(QUICK, ROWS, *BOTH, resume=checkpoint)
+    for i in range(2):
+        assert_same(whole.parameters[i], resumed.parameters[i])
     assert (whole.history, whole.best, whole.n_steps) == (resumed.history, resumed.best, resumed.n_steps)
 
 
@@ -349,7 +435,7 @@ def test_resuming_from_rows_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     rows = RowsOnDisk(D, D, 0)
     rows.add(*ROWS.rows)
     checkpoint = interrupted(QUICK, rows, tmp_path / "checkpoint", 11, monkeypatch)
-    assert_same(trained(rows=rows).parameters, trained(rows=rows, resume=checkpoint).parameters)
+    assert_same(trained(rows=rows).parameters[0], trained(rows=rows, resume=checkpoint).parameters[0])
 
 
 def test_a_resumed_run_keeps_counting_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,12 +477,12 @@ def test_a_step_sees_every_row_of_a_large_table(monkeypatch: pytest.MonkeyPatch)
     rows, seen = RowsInMemory(correlated(700)), []
     descend = Run.descend
 
-    def listening(self: Run, likelihood: Likelihood, batch: Rows, *others: float) -> None:
+    def listening(self: Run, batch: Rows, *others: float) -> None:
         seen.append(batch.values)
-        descend(self, likelihood, batch, *others)
+        descend(self, batch, *others)
 
     monkeypatch.setattr(Run, "descend", listening)
-    train(rows, LIKELIHOOD, start(), MODEL, quick(max_steps=5, batch_rows=8, patience=99))
+    trained(quick(max_steps=5, batch_rows=8, patience=99), rows)
     found = np.concatenate(seen)
     assert found.shape == rows.rows.values.shape
     np.testing.assert_array_equal(found[np.lexsort(found.T)], rows.rows.values[np.lexsort(rows.rows.values.T)])

@@ -83,7 +83,7 @@ def fit(table: Any, *, on_event: OnEvent = ignore, **settings: Any) -> Model:
     """Learn what the rows of `table` look like when they are normal, and calibrate.
 
     `table` as in `Model.score`. `settings` are those of `vaecli fit`, by their short names (`seed`, `preset`,
-    `label`, `exclude`, …) or dotted (`**{"model.n_latent": 4}`). Raises UsageError, InputError or
+    `label`, `exclude`, …) or dotted (`**{"model.n_noise": 4}`). Raises UsageError, InputError or
     EnvironmentProblem.
     """
     from vaecli.workflows.fit import fit_source, report_of, settings_of

@@ -1,7 +1,7 @@
 """One definition of the maths for NumPy and torch: the functions of `network` and `likelihoods` take either.
 
 They use only what the two share under one name and with positional axes (`matmul`, `exp`, `log`,
-`log1p`, `where`, `clip`, `amax`, `concatenate`, `.sum(axis)`, `.mean(axis)`), so training and scoring run
+`log1p`, `where`, `clip`, `amin`, `concatenate`, `.sum(axis)`, `.mean(axis)`), so training and scoring run
 the same lines. torch is never imported here: an array that is no NumPy array brought torch along.
 """
 
@@ -18,13 +18,6 @@ Array = Any  # np.ndarray or torch.Tensor; shapes are in the docstrings
 def namespace(array: Array) -> Any:
     """The module whose functions work on `array`: numpy or torch."""
     return np if isinstance(array, np.ndarray | np.generic) else sys.modules["torch"]
-
-
-def log_sum_exp(values: Array) -> Array:
-    """log Σ exp over the last axis, safe from overflow."""
-    xp = namespace(values)
-    largest = xp.amax(values, -1)
-    return largest + xp.log(xp.exp(values - largest[..., None]).sum(-1))
 
 
 def softplus(values: Array) -> Array:

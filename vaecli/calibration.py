@@ -295,19 +295,18 @@ def fit_pareto(excess: np.ndarray) -> tuple[float, float]:
 MIN_OWN_MAP = 200  # held-out rows of a member, below which its quantiles are too noisy to stand alone
 
 
-def ensemble_scores(member_scores: np.ndarray, fold: np.ndarray) -> np.ndarray:
+def ensemble_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     """What the ensemble would have scored each training row, had no member been trained on it: (n,).
 
-    `member_scores` (n, e) is the score of each row by each member; `fold` (n,) in 0 … e-1 names the one member that
-    was not trained on the row. A new row is scored by the mean of e members that have not seen it; of a training
-    row only one such score exists. The others are too low, as scores of rows one has learned are, and are raised
+    `member_scores` (n, e) is the score of each row by each member, on one scale; `held_out` (n, e) says where the
+    member was not trained on the row. A new row is scored by the mean of e members that have not seen it; of a training
+    row only one or two such scores exist. The others are too low, as scores of rows one has learned are, and are raised
     to what rows unseen score: member by member the quantiles of its in-sample scores are mapped to those of its
     held-out ones, pooled over members where a fold is small. So marginals come from held-out rows and the dependence
     between members from learned ones. A model, not a theorem: docs/calibration.md. Rows with a NaN stay NaN.
     """
     scores = np.array(member_scores, dtype=np.float64)
     raised = scores.copy()
-    held_out = np.asarray(fold)[:, None] == np.arange(scores.shape[1])
     usable = np.isfinite(scores).all(axis=1, keepdims=True)
     for member, n_held_out in enumerate((held_out & usable).sum(axis=0)):
         of = slice(member, member + 1) if n_held_out >= MIN_OWN_MAP else slice(None)

@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -18,7 +18,7 @@ from typing import Any, get_type_hints
 from vaecli.errors import UsageError, listed
 
 PRESETS = ("fast", "default", "best")
-SCORE_KINDS = ("exemplar", "elbo", "importance", "reconstruction")
+SCORE_KINDS = ("combined", "elbo", "reconstruction", "latent")
 DEVICES = ("auto", "cpu", "cuda")
 
 
@@ -37,14 +37,25 @@ class ColumnsConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """The networks: an MLP encoder, a latent space, a mirrored decoder; one ensemble member a fold."""
+    """The ensemble: members of two families, each held out from one fold of the rows."""
 
-    n_latent: int = 8
-    n_hidden: int = 96
-    n_noise: int = 4  # Monte Carlo draws stored for scoring
-    n_exemplars: int = 2000  # training rows a member whose posteriors are the exemplar prior
-    beta: float = 1.0  # weight of the KL term in training; 1 is the ELBO
-    min_log_variance: float = -3.0
+    n_noise: int = 4  # Monte Carlo draws stored for the scores that are expectations
+    n_exemplars: int = 3000  # training rows a member whose codes are the exemplar prior
+    min_log_variance: float = -6.0
+    crossed_below: int = 2000  # training rows below which both families hold out every fold; else they take turns
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyConfig:
+    """One kind of network: an MLP encoder beside a linear path, a latent space, a mirrored decoder."""
+
+    n_latent: int
+    n_hidden: int
+    beta: float  # weight of the KL term in training; 1 is the ELBO
+
+
+HETEROSCEDASTIC = FamilyConfig(n_latent=16, n_hidden=128, beta=1.0)
+HOMOSCEDASTIC = FamilyConfig(n_latent=32, n_hidden=64, beta=0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +64,8 @@ class TrainConfig:
 
     seed: int = 0
     device: str = "auto"
-    max_epochs: int = 1000
-    max_steps: int = 800
+    max_epochs: int = 300
+    max_steps: int = 1000
     batch_rows: int = 256
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
@@ -69,7 +80,7 @@ class CalibrationConfig:
     """How scores become decisions."""
 
     threshold: float = 0.99
-    n_folds: int = 5
+    n_folds: int = 4
     max_rows: int = 250_000  # rows whose held-out scores calibrate; a seeded sample beyond it
 
 
@@ -79,10 +90,12 @@ class FitConfig:
 
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    heteroscedastic: FamilyConfig = HETEROSCEDASTIC  # a variance for every cell: local structure
+    homoscedastic: FamilyConfig = HOMOSCEDASTIC  # one variance a column, little KL: distance to what is known
     train: TrainConfig = field(default_factory=TrainConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     preset: str = "default"
-    score_kind: str = "exemplar"
+    score_kind: str = "combined"
     resume: bool = False
 
 
@@ -100,20 +113,30 @@ class ScoreConfig:
     device: str = "auto"
 
 
-_PRESET_MODEL: dict[str, dict[str, Any]] = {
-    "fast": {"n_hidden": 48, "n_noise": 2, "n_exemplars": 250},
+_PRESETS: dict[str, dict[str, Any]] = {
+    "fast": {
+        "model.n_exemplars": 1000,
+        "model.n_noise": 2,
+        "model.crossed_below": 0,
+        "heteroscedastic.n_hidden": 64,
+        "homoscedastic.n_hidden": 32,
+        "train.max_steps": 300,
+        "calibration.n_folds": 2,
+    },
     "default": {},
-    "best": {"n_hidden": 128, "n_latent": 16, "n_noise": 16, "n_exemplars": 4000},
-}
-_PRESET_TRAIN: dict[str, dict[str, Any]] = {
-    "fast": {"max_steps": 600},
-    "default": {},
-    "best": {"max_steps": 4000},
+    "best": {
+        "model.n_exemplars": 6000,
+        "model.n_noise": 8,
+        "model.crossed_below": 10**9,
+        "calibration.n_folds": 5,
+    },
 }
 
 _STAGES = {
     "columns": ColumnsConfig,
     "model": ModelConfig,
+    "heteroscedastic": FamilyConfig,
+    "homoscedastic": FamilyConfig,
     "train": TrainConfig,
     "calibration": CalibrationConfig,
 }
@@ -154,11 +177,13 @@ def fit_config(
     if problems:
         raise _refusal(problems, "fit")
 
-    preset = settings.get("preset", "default")
+    settings = {**_PRESETS[settings.get("preset", "default")], **settings}
     return FitConfig(
         columns=ColumnsConfig(**_stage(settings, "columns")),
-        model=ModelConfig(**{**_PRESET_MODEL[preset], **_stage(settings, "model")}),
-        train=TrainConfig(**{**_PRESET_TRAIN[preset], **_stage(settings, "train")}),
+        model=ModelConfig(**_stage(settings, "model")),
+        heteroscedastic=replace(HETEROSCEDASTIC, **_stage(settings, "heteroscedastic")),
+        homoscedastic=replace(HOMOSCEDASTIC, **_stage(settings, "homoscedastic")),
+        train=TrainConfig(**_stage(settings, "train")),
         calibration=CalibrationConfig(**_stage(settings, "calibration")),
         **{name: value for name, value in settings.items() if "." not in name},
     )
@@ -320,12 +345,16 @@ _CHOICES = {"preset": PRESETS, "score_kind": SCORE_KINDS, "device": DEVICES}
 _Range = tuple[float, float, bool]
 _RANGES: dict[str, _Range] = {
     "columns.max_categories": (2, 10_000, False),
-    "model.n_latent": (1, 512, False),
-    "model.n_hidden": (1, 4096, False),
     "model.n_exemplars": (1, 100_000, False),
     "model.n_noise": (1, 1024, False),
-    "model.beta": (0, 100, False),
     "model.min_log_variance": (-20, 0, False),
+    "model.crossed_below": (0, 10**9, False),
+    "heteroscedastic.n_latent": (1, 512, False),
+    "heteroscedastic.n_hidden": (1, 4096, False),
+    "heteroscedastic.beta": (0, 100, False),
+    "homoscedastic.n_latent": (1, 512, False),
+    "homoscedastic.n_hidden": (1, 4096, False),
+    "homoscedastic.beta": (0, 100, False),
     "train.seed": (0, 2**63 - 1, False),
     "train.max_epochs": (1, 10**6, False),
     "train.max_steps": (1, 10**7, False),

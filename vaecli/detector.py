@@ -11,10 +11,11 @@ import numpy as np
 from vaecli.calibration import Calibration
 from vaecli.cells import MISSING, NOVEL, Cells
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Exemplars, check_shapes
+from vaecli.network import Codes, check_shapes
 from vaecli.preprocess import Preprocessor
 from vaecli.schema import Layout, Schema
-from vaecli.scoring import Ensemble, ScoredBatch, score_batch
+from vaecli.scoring import Ensemble, Family, ScoredBatch, score_batch, score_owners
+from vaecli.surprise import Surprise
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class Detector:
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:
         """(n, c) cells of which training met none of their like: a value never seen, a gap where none was."""
-        never_missing = self.ensemble.likelihood.surprise > 0
+        never_missing = self.ensemble.families[0].likelihood.surprise > 0
         return (cells.state == NOVEL) | ((cells.state == MISSING) & never_missing)
 
     def on(self, device: str) -> Detector:
@@ -62,7 +63,7 @@ class Detector:
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """(settings as JSON values, arrays); `from_parts` is the inverse."""
-        likelihood = self.ensemble.likelihood
+        likelihood = self.ensemble.families[0].likelihood
         settings = {
             "score_kind": self.score_kind,
             "score_kinds": sorted(self.calibrations),
@@ -73,13 +74,12 @@ class Detector:
             **{f"preprocess/{name}": value for name, value in self.preprocessor.to_arrays().items()},
             "likelihood/n_missing": likelihood.n_missing,
             "likelihood/n_rows": np.array([likelihood.n_rows], np.int64),
-            "noise": self.ensemble.noise,
-            "exemplars/weight": self.ensemble.exemplars.weight,
-            "exemplars/offset": self.ensemble.exemplars.offset,
         }
-        arrays |= {f"network/{name}": value for name, value in self.ensemble.parameters.items()}
+        for name, family in zip(FAMILIES, self.ensemble.families, strict=True):
+            arrays |= _within_family(name, family)
         for kind, calibration in self.calibrations.items():
             arrays |= calibration.to_arrays(f"calibration/{kind}")
+            arrays |= self.ensemble.surprises[kind].to_arrays(f"surprise/{kind}")
         return settings, arrays
 
     @classmethod
@@ -92,23 +92,42 @@ class Detector:
         min_log_variance = float(settings["min_log_variance"])
         if n_rows < 1 or (n_missing < 0).any() or (n_missing > n_rows).any() or not abs(min_log_variance) < 100:
             raise ValueError("likelihood/n_missing, likelihood/n_rows or min_log_variance cannot be")
-        likelihood = Likelihood.of(layout, n_missing, n_rows, min_log_variance)
-        parameters = {name: _float32(value, f"network/{name}") for name, value in _within(arrays, "network/").items()}
-        noise = _float32(arrays["noise"], "noise")
-        if noise.ndim != 4 or noise.shape[2] != 1 or not noise.size:
-            raise ValueError(f"noise has shape {noise.shape}, not (samples, members, 1, latent)")
-        check_shapes(parameters, likelihood, layout.n_features, n_members=noise.shape[1], n_latent=noise.shape[3])
-        exemplars = _exemplars(arrays, n_members=noise.shape[1], n_latent=noise.shape[3])
-        calibrations = {
-            str(kind): Calibration.from_arrays(arrays, f"calibration/{kind}") for kind in settings["score_kinds"]
-        }
+        likelihoods = likelihoods_of(layout, preprocessor, n_missing, n_rows, min_log_variance)
+        families = tuple(
+            _family(name, likelihood, layout.n_features, arrays)
+            for name, likelihood in zip(FAMILIES, likelihoods, strict=True)
+        )
+        surprises, calibrations = {}, {}
+        for kind in map(str, settings["score_kinds"]):
+            member, _ = score_owners(families, kind)
+            surprises[kind] = Surprise.from_arrays(arrays, f"surprise/{kind}", member, layout.n_columns)
+            calibrations[kind] = Calibration.from_arrays(arrays, f"calibration/{kind}")
         if settings["score_kind"] not in calibrations:
             raise ValueError(f"no calibration for the default score kind {settings['score_kind']!r}")
         threshold = float(settings["threshold"])
         if not 0 < threshold < 1:
             raise ValueError(f"threshold {threshold} is not strictly between 0 and 1")
-        ensemble = Ensemble(likelihood, parameters, noise, exemplars)
+        ensemble = Ensemble(families, surprises)
         return cls(schema, preprocessor, ensemble, calibrations, settings["score_kind"], threshold)
+
+
+# what the scores that make up `combined` add to −log p(x|z=μ). The second family is trained with a small β: its
+# ELBO is not what it learned, and did not help (docs/adr/0008-two-families-one-scale.md)
+FAMILIES = {"heteroscedastic": ("nothing", "code", "code and KL"), "homoscedastic": ("code",)}
+
+
+def likelihoods_of(
+    layout: Layout, preprocessor: Preprocessor, n_missing: np.ndarray, n_rows: int, min_log_variance: float
+) -> tuple[Likelihood, Likelihood]:
+    """One a family, in the order of FAMILIES: the second takes booleans as numbers.
+
+    A Bernoulli sees which combinations of yes and no are odd, a Gaussian how far apart they are; tables differ in
+    which of the two tells more.
+    """
+    return (
+        Likelihood.of(layout, n_missing, n_rows, min_log_variance),
+        Likelihood.of(layout, n_missing, n_rows, min_log_variance, preprocessor.boolean_values),
+    )
 
 
 def with_surprises(scored: ScoredBatch, unexpected: np.ndarray, calibration: Calibration) -> ScoredBatch:
@@ -123,13 +142,38 @@ def with_surprises(scored: ScoredBatch, unexpected: np.ndarray, calibration: Cal
     return replace(scored, score=lifted.sum(1) + scored.latent_score, column_score=lifted)
 
 
-def _exemplars(arrays: Mapping[str, np.ndarray], n_members: int, n_latent: int) -> Exemplars:
-    offset = _float32(arrays["exemplars/offset"], "exemplars/offset")
-    if offset.ndim != 3 or offset.shape[:2] != (n_members, 1) or not offset.size:
-        raise ValueError(f"exemplars/offset has shape {offset.shape}, not ({n_members}, 1, exemplars)")
-    shape = (n_members, 2 * n_latent, offset.shape[2])
-    weight = _float32(arrays["exemplars/weight"], "exemplars/weight")
-    return Exemplars(_of_shape(weight, shape, "exemplars/weight"), offset)
+def _within_family(name: str, family: Family) -> dict[str, np.ndarray]:
+    codes = {part: getattr(family.codes, part) for part in _CODES}
+    return {
+        f"{name}/held_out": np.array(family.held_out, np.int64),
+        f"{name}/noise": family.noise,
+        **{f"{name}/codes/{part}": value for part, value in codes.items()},
+        **{f"{name}/network/{part}": value for part, value in family.parameters.items()},
+    }
+
+
+def _family(name: str, likelihood: Likelihood, n_features: int, arrays: Mapping[str, np.ndarray]) -> Family:
+    held_out, noise = arrays[f"{name}/held_out"], _float32(arrays[f"{name}/noise"], f"{name}/noise")
+    if held_out.dtype != np.int64 or held_out.ndim != 1 or not held_out.size:
+        raise ValueError(f"{name}/held_out is no list of folds")
+    e = held_out.size
+    if noise.ndim != 4 or noise.shape[1:3] != (e, 1) or not noise.size:
+        raise ValueError(f"{name}/noise has shape {noise.shape}, not (samples, {e}, 1, latent)")
+    k = noise.shape[3]
+    network = _within(arrays, f"{name}/network/")
+    parameters = {part: _float32(value, f"{name}/network/{part}") for part, value in network.items()}
+    check_shapes(parameters, likelihood, n_features, n_members=e, n_latent=k)
+    weight = arrays[f"{name}/codes/weight"]
+    n_codes = weight.shape[-1] if weight.ndim == 3 and weight.shape[-1] else 1
+    shapes = {"center": (e, 1, k), "scale": (e, 1, k), "weight": (e, k, n_codes), "offset": (e, 1, n_codes)}
+    codes = {}
+    for part, shape in shapes.items():
+        label = f"{name}/codes/{part}"
+        codes[part] = _of_shape(_float32(arrays[label], label), shape, label)
+    return Family(likelihood, parameters, noise, Codes(**codes), tuple(held_out.tolist()), FAMILIES[name])
+
+
+_CODES = ("center", "scale", "weight", "offset")
 
 
 def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

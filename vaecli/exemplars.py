@@ -6,26 +6,26 @@ import numpy as np
 
 from vaecli.features import Rows
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Exemplars, Parameters, encoder_inputs, posterior
+from vaecli.network import Codes, Parameters, encoder_inputs, posterior
 
 
 def choose_exemplars(
-    likelihood: Likelihood, parameters: Parameters, rows: Rows, n_exemplars: int, seed: int
-) -> Exemplars:
-    """The posteriors of rows that each member was trained on, drawn uniformly, with their numbers in `rows`.
+    likelihood: Likelihood, parameters: Parameters, held_out: tuple[int, ...], rows: Rows, n_exemplars: int, seed: int
+) -> Codes:
+    """The codes of rows that each member was trained on, drawn uniformly, with their numbers in `rows`.
 
-    N is `n_exemplars`, or what the smallest member has. No row of fold k is an exemplar of member k.
+    N is `n_exemplars`, or what the smallest member has. No row of fold `held_out[k]` is an exemplar of member k.
     """
     rng = np.random.default_rng([seed, 0xE8E3])
-    n_members = next(iter(parameters.values())).shape[0]
-    n_exemplars = min(n_exemplars, int((rows.fold.size - np.bincount(rows.fold, minlength=n_members)).min()))
+    n_exemplars = min(n_exemplars, *(int((rows.fold != fold).sum()) for fold in held_out))
     means, log_variances, numbers = [], [], []
-    for k in range(n_members):
-        number = np.sort(rng.choice(np.flatnonzero(rows.fold != k), n_exemplars, replace=False))
+    for k, fold in enumerate(held_out):
+        number = np.sort(rng.choice(np.flatnonzero(rows.fold != fold), n_exemplars, replace=False))
         chosen = rows.take(number)
         member = {name: value[k : k + 1] for name, value in parameters.items()}
-        mean, log_variance = posterior(member, encoder_inputs(chosen.values, chosen.state, likelihood.gappy))
+        inputs = encoder_inputs(likelihood.view(chosen.values), chosen.state, likelihood.gappy)
+        mean, log_variance = posterior(member, inputs)
         means.append(mean[0])
         log_variances.append(log_variance[0])
         numbers.append(number)
-    return Exemplars.of(np.stack(means), np.stack(log_variances), np.stack(numbers))
+    return Codes.of(np.stack(means), np.stack(log_variances), np.stack(numbers))

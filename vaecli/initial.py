@@ -22,23 +22,48 @@ SMALLEST_SHARE = 1e-4  # of a category, where logits start
 
 
 def start_parameters(
-    rows: Rows, likelihood: Likelihood, *, n_members: int, n_latent: int, n_hidden: int, seed: int
+    rows: Rows,
+    likelihood: Likelihood,
+    *,
+    held_out: tuple[int, ...],
+    n_latent: int,
+    n_hidden: int,
+    one_variance: bool,
+    seed: int,
 ) -> Parameters:
-    """float32 parameters with a leading axis of members; member k is told nothing of the rows of fold k."""
+    """float32 parameters with a leading axis of members; member k is told nothing of the rows of fold `held_out[k]`.
+
+    With `one_variance` a log-variance is the decoder's bias alone: the weights that lead to it are zero.
+    """
     rng = np.random.default_rng([seed, 0x1217])
-    members = [_member(rows.take(rows.fold != k), likelihood, n_latent, n_hidden, rng) for k in range(n_members)]
-    return {name: np.stack([member[name] for member in members]).astype(np.float32) for name in members[0]}
+    seen = rows._replace(values=likelihood.view(rows.values))
+    members = [_member(seen.take(rows.fold != fold), likelihood, n_latent, n_hidden, rng) for fold in held_out]
+    start = {name: np.stack([member[name] for member in members]).astype(np.float32) for name in members[0]}
+    if one_variance:
+        for name in VARIANCE_WEIGHTS:
+            start[name][..., variance_outputs(likelihood)] = 0
+    return start
+
+
+VARIANCE_WEIGHTS = ("decoder.out.w", "decoder.skip.w")  # what makes a variance depend on the row
+
+
+def variance_outputs(likelihood: Likelihood) -> slice:
+    """Which of the decoder's p outputs are log-variances."""
+    return slice(likelihood.n_numeric, 2 * likelihood.n_numeric)
 
 
 def independent_output(rows: Rows, likelihood: Likelihood) -> np.ndarray:
     """(1, p) the decoder output that knows no latent: each column's own mean, variance and shares where it has values.
 
-    The bias that a decoder starts from, and the baseline a fitted model has to beat.
+    The bias that a decoder starts from, and the baseline a fitted model has to beat. `rows.values` are as
+    `likelihood.view` gives them.
     """
     m, b = likelihood.n_numeric, likelihood.n_boolean
     x = rows.values.astype(np.float64)
-    column_of = np.argsort(likelihood.order)[: m + b]  # of each number and boolean
-    n_present = np.maximum((rows.state[:, column_of] == PRESENT).sum(0), 1)  # other cells are 0 in every sum
+    present = rows.state[:, np.argsort(likelihood.order)[: m + b]] == PRESENT  # of each number and boolean
+    x[:, : m + b] *= present
+    n_present = np.maximum(present.sum(0), 1)
     mean = x[:, : m + b].sum(0) / n_present
     variance = np.maximum((x[:, :m] ** 2).sum(0) / n_present[:m] - mean[:m] ** 2, SMALLEST_VARIANCE)
     share = np.clip(np.concatenate([mean[m:], x[:, m + b :].mean(0)]), SMALLEST_SHARE, 1 - SMALLEST_SHARE)

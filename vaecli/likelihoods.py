@@ -5,7 +5,7 @@
 | kind                | p(x_j | z)                                             | code            |
 |---------------------|--------------------------------------------------------|-----------------|
 | numeric, datetime   | N(μ_j(z), σ²_j(z)) of the standardised value, floored  | `gaussian`      |
-| boolean             | Bernoulli(σ(a_j(z)))                                   | `bernoulli`     |
+| boolean             | Bernoulli(σ(a_j(z))), or a number's, see `Likelihood.of` | `bernoulli`   |
 | categorical         | softmax(a_j(z)) over the K_j categories                | `categorical`   |
 | … one of r folded   | the probability of "other", divided by r               | `folded`        |
 | missing, any kind   | Bernoulli over "is the cell there", for every cell     | `presence`      |
@@ -77,10 +77,22 @@ class Likelihood:
     surprise: np.ndarray  # (c,) nats of a missing cell where training had none, else 0
     novelty_nats: float
     min_log_variance: float
+    view_offset: np.ndarray  # (d,) what `view` adds to a feature
+    view_slope: np.ndarray  # (d,) after multiplying it by this
 
     @classmethod
-    def of(cls, layout: Layout, n_missing: np.ndarray, n_rows: int, min_log_variance: float) -> Likelihood:
-        """For m = `n_rows` training rows with `n_missing` (c,) empty cells a column."""
+    def of(
+        cls,
+        layout: Layout,
+        n_missing: np.ndarray,
+        n_rows: int,
+        min_log_variance: float,
+        boolean_values: np.ndarray | None = None,
+    ) -> Likelihood:
+        """For m = `n_rows` training rows with `n_missing` (c,) empty cells a column.
+
+        With `boolean_values` (b, 2), booleans are taken as numbers of these values, and so as Gaussian.
+        """
         blocks = [
             [j for j, _ in layout.of_kind(*kinds)]
             for kinds in ((Kind.NUMERIC, Kind.DATETIME), (Kind.BOOLEAN,), (Kind.CATEGORICAL,))
@@ -93,9 +105,14 @@ class Likelihood:
             math.log(max(slot.n_folded, 1)) for slot in slots
         ]
         gaps = np.asarray(n_missing) > 0
+        m, b = len(blocks[0]), len(blocks[1])
+        offset, slope = np.zeros(layout.n_features, np.float32), np.ones(layout.n_features, np.float32)
+        if boolean_values is not None:
+            offset[m : m + b], slope[m : m + b] = boolean_values[:, 0], boolean_values[:, 1] - boolean_values[:, 0]
+            m, b = m + b, 0
         return cls(
-            n_numeric=len(blocks[0]),
-            n_boolean=len(blocks[1]),
+            n_numeric=m,
+            n_boolean=b,
             membership=membership,
             folded=folded,
             order=np.argsort(np.array([j for block in blocks for j in block], np.int64), kind="stable"),
@@ -105,6 +122,8 @@ class Likelihood:
             surprise=np.where(gaps, 0.0, math.log(n_rows + 2)).astype(np.float32),
             novelty_nats=2 * math.log(n_rows + 1),
             min_log_variance=min_log_variance,
+            view_offset=offset,
+            view_slope=slope,
         )
 
     @property
@@ -112,11 +131,15 @@ class Likelihood:
         """p, the width of the decoder's output."""
         return 2 * self.n_numeric + self.n_boolean + self.membership.shape[0] + self.gappy.size
 
+    def view(self, features: Array) -> Array:
+        """The features (n, d) as this likelihood and its networks take them: booleans perhaps as numbers."""
+        return like(self.view_offset, features) + features * like(self.view_slope, features)
+
     def column_log_prob(self, output: Array, features: Array, state: Array | None) -> Array:
         """log p(x_j | z) of every cell, in nats: (…, n, c), columns in schema order.
 
-        `output` (…, n, p) from the decoder, `features` (n, d), `state` (n, c) as in `Cells`, or None
-        when every cell is present and no column had gaps in training.
+        `output` (…, n, p) from the decoder, `features` (n, d) as `view` gives them, `state` (n, c) as in `Cells`, or
+        None when every cell is present and no column had gaps in training.
         """
         xp = namespace(output)
         m, b, k = self.n_numeric, self.n_boolean, self.membership.shape[0]

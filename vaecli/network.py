@@ -13,14 +13,13 @@ inputs, h hidden units, k latent dimensions, p decoder outputs, s Monte Carlo sa
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.arrays import Array, like, log_sum_exp, namespace
+from vaecli.arrays import Array, like, namespace
 from vaecli.cells import MISSING
-from vaecli.likelihoods import LOG_2PI, Likelihood
+from vaecli.likelihoods import Likelihood
 
 Parameters = dict[str, Array]
 
@@ -131,8 +130,11 @@ class Forward:
 def forward(
     parameters: Parameters, likelihood: Likelihood, features: Array, state: Array | None, noise: Array
 ) -> Forward:
-    """Encode n rows, draw z by reparameterisation with the given `noise`, decode, and evaluate p(x|z)."""
-    xp = namespace(features)
+    """Encode n rows, draw z by reparameterisation with the given `noise`, decode, and evaluate p(x|z).
+
+    Noise of zeros means z = μ.
+    """
+    xp, features = namespace(features), likelihood.view(features)
     mean, log_variance = posterior(parameters, encoder_inputs(features, state, likelihood.gappy))
     z = mean + xp.exp(0.5 * log_variance) * noise
     log_prob = likelihood.column_log_prob(decode(parameters, z), features, state)
@@ -144,61 +146,43 @@ def elbo(passed: Forward) -> Elbo:
     return Elbo(passed.log_prob.mean(0), kl_to_prior(passed.mean, passed.log_variance))
 
 
-def exemplar_elbo(passed: Forward, exemplars: Exemplars, row: Array | None = None) -> Elbo:
-    """The bound under the exemplar prior p(z) = (1/N) Σ_i q(z|x_i) over training rows, instead of N(0, I)."""
-    return Elbo(passed.log_prob.mean(0), kl_to_exemplars(passed.mean, passed.log_variance, exemplars, row))
-
-
-def importance_bound(passed: Forward) -> Elbo:
-    """The importance-weighted bound on log p(x) (Burda et al. 2016, equation 8), at least as tight as the ELBO.
-
-    log (1/s) Σ_s w_s with w_s = p(x|z_s) p(z_s) / q(z_s|x). With w̄_s = w_s / Σ w, the bound is log w_s − log(s·w̄_s) for
-    every s; weighting these equal numbers by w̄_s and reading log w_s column by column gives parts that add
-    up to the bound exactly. What is not a column's stands where the ELBO has its KL.
-    """
-    xp = namespace(passed.mean)
-    z = passed.mean + xp.exp(0.5 * passed.log_variance) * passed.noise
-    log_prior = -0.5 * (z**2 + LOG_2PI).sum(-1)
-    log_posterior = -0.5 * (passed.noise**2 + passed.log_variance + LOG_2PI).sum(-1)
-    log_weight = passed.log_prob.sum(-1) + log_prior - log_posterior
-    relative = log_weight - xp.amax(log_weight, 0)[None]
-    total = xp.exp(relative).sum(0)
-    # divided, not exp(log_share): a score of 5,000 nats multiplies what the shares lack of adding up to 1
-    log_share, share = relative - xp.log(total), xp.exp(relative) / total
-    rest = (share * (log_posterior + log_share - log_prior)).sum(0) + math.log(passed.noise.shape[0])
-    return Elbo((share[..., None] * passed.log_prob).sum(0), rest)
-
-
 @dataclass(frozen=True, slots=True)
-class Exemplars:
-    """Posteriors of N training rows a member, arranged so that all KL terms are one matrix product."""
+class Codes:
+    """Codes of N training rows a member, in units in which the members' codes are uncertain by about 1.
 
-    weight: Array  # (e, 2k, N): precisions over −2·mean·precision
-    offset: Array  # (e, 1, N): Σ mean²·precision + Σ log-variance − k
+    A code z is taken as (z − center)·scale, with scale² the mean precision of q(z|x) over training rows.
+    """
+
+    center: Array  # (e, 1, k)
+    scale: Array  # (e, 1, k)
+    weight: Array  # (e, k, N) the codes
+    offset: Array  # (e, 1, N) half their squared norms
     row: Array | None = None  # (e, 1, N) training rows they are; only while these rows are scored themselves
 
     @classmethod
-    def of(cls, mean: np.ndarray, log_variance: np.ndarray, row: np.ndarray | None = None) -> Exemplars:
+    def of(cls, mean: np.ndarray, log_variance: np.ndarray, row: np.ndarray | None = None) -> Codes:
         """From the means and log-variances (e, N, k) of q(z|x_i), and the numbers (e, N) of these rows."""
-        precision = np.exp(-log_variance)
-        weight = np.concatenate([precision, -2 * mean * precision], -1).transpose(0, 2, 1)
-        offset = (mean**2 * precision + log_variance - 1.0).sum(-1)[:, None, :]
+        center = mean.mean(1, keepdims=True)
+        scale = np.sqrt(np.exp(-log_variance.astype(np.float64)).mean(1, keepdims=True)).astype(np.float32)
+        weight = ((mean - center) * scale).transpose(0, 2, 1)
+        offset = 0.5 * (weight**2).sum(1, keepdims=True)
         place = None if row is None else row[:, None, :]
-        return cls(np.ascontiguousarray(weight, np.float32), offset.astype(np.float32), place)
+        return cls(center, scale, np.ascontiguousarray(weight, np.float32), offset.astype(np.float32), place)
 
 
-def kl_to_exemplars(mean: Array, log_variance: Array, exemplars: Exemplars, row: Array | None = None) -> Array:
-    """An upper bound on KL(q(z|x) ‖ (1/N) Σ_i q(z|x_i)) in nats, (e, n).
+def nearest_code(mean: Array, codes: Codes, row: Array | None = None) -> Array:
+    """½ min_i (μ − μ_i)ᵀ Λ̄ (μ − μ_i) over training rows i, Λ̄ the mean posterior precision: nats, (e, n).
 
-    −log (1/N) Σ_i exp(−KL(q(z|x) ‖ q(z|x_i))), the variational bound of Hershey & Olsen 2007: with it the ELBO stays
-    a lower bound. Aggregated posterior: Tomczak & Welling 2018; exemplars: Norouzi et al. 2020. With `row` (n,), the
-    numbers of training rows, a row's own exemplar is left out of its mean: nothing is odd compared with itself.
+    Up to a constant −log p(μ) under the nearest component of the exemplar prior (1/N) Σ_i N(μ_i, Λ̄⁻¹): the aggregated
+    posterior (Tomczak & Welling 2018) of N exemplars (Norouzi et al. 2020) with a shared covariance. With `row` (n,),
+    the numbers of training rows, a row's own exemplar is left out: nothing is odd compared with itself.
     """
     xp = namespace(mean)
-    moments = xp.concatenate([xp.exp(log_variance) + mean**2, mean], -1)
-    twice_kl = moments @ exemplars.weight + exemplars.offset - log_variance.sum(-1)[..., None]
-    negative_kl = -0.5 * twice_kl
-    if row is None or exemplars.row is None:
-        return math.log(exemplars.offset.shape[-1]) - log_sum_exp(negative_kl)
-    own = exemplars.row == row[:, None]
-    return xp.log((~own).sum(-1)) - log_sum_exp(xp.where(own, -1e30, negative_kl))
+    z = (mean - codes.center) * codes.scale
+    distance = codes.offset - z @ codes.weight
+    if row is not None and codes.row is not None:
+        distance = xp.where(codes.row == row[:, None], like(_FAR, mean), distance)
+    return xp.clip(0.5 * (z**2).sum(-1) + xp.amin(distance, -1), 0.0, None)
+
+
+_FAR = np.full((), 1e30, np.float32)

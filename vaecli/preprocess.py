@@ -2,15 +2,16 @@
 
 | kind              | scikit-learn, at fit                                                    | features of a column |
 |-------------------|-------------------------------------------------------------------------|----------------------|
-| numeric, datetime | within ±1e150 → StandardScaler → mean of (itself, QuantileTransformer   | 1: the bent, scaled  |
-|                   | to normal, within ±3.5) → StandardScaler → soft clip → SimpleImputer(0) | value                |
+| numeric, datetime | within ±1e150 → StandardScaler → bent towards its QuantileTransformer   | 1: the bent, scaled  |
+|                   | rank where that helps → StandardScaler → soft clip → SimpleImputer(0)   | value                |
 | boolean           | SimpleImputer(constant 0)                                               | 1: 0 or 1            |
 | categorical       | OneHotEncoder(categories=0…K−1, handle_unknown="ignore")                | K: one-hot           |
 
-Half of a number's feature says how large it is, half how it ranks: a column of byte counts, where one
-reading in a thousand is a million times the median, keeps both its tail and its bulk. The map is strictly
-increasing and linear beyond the training range. The soft clip keeps a reading of 10⁹ from drowning
-all others, yet keeps larger readings larger: sign(v)·(10 + 10·log1p((|v| − 10)/10)) beyond |v| = 10.
+A column shaped like a bell enters as it is. One that is not is bent by the share `rank_share` gives it: b = (1 − w)·v +
+w·r(v), where r is the normal score of v's rank within the training range and goes on beyond it with slope 1.
+So a column of byte counts, where one reading in a thousand is a million times the median, keeps both its tail and
+its bulk. The map is strictly increasing. The soft clip keeps a reading of 10⁹ from drowning all others, yet keeps
+larger readings larger: sign(v)·(10 + 10·log1p((|v| − 10)/10)) beyond |v| = 10.
 
 A missing or novel cell becomes 0 everywhere: the mean of a number, no category at all. That it is
 missing or novel travels beside the features, in `FeatureBatch.state`.
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,7 +36,10 @@ LARGEST = 1e150  # of a number, as its square must be one too
 NORMAL_LIMIT = 3.5
 N_QUANTILES = 256
 RANK_MARGIN = 1e-7  # scikit-learn's BOUNDS_THRESHOLD: readings this near the extremes count as the extremes
-N_BISECTIONS = 60
+N_BISECTIONS = 64
+FEW_DISTINCT = 17  # readings below which ranks are mostly ties
+FLAT, HEAVY, VERY_HEAVY = -1.1, 3.0, 6.0  # excess kurtosis: about uniform; an exponential's half; an exponential's
+MOSTLY_RANK, HALF_RANK = 0.95, 0.5
 NUMBERS = (Kind.NUMERIC, Kind.DATETIME)
 
 
@@ -83,52 +87,82 @@ def rank_to_normal(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
     return np.clip(normal_quantile(rank), -NORMAL_LIMIT, NORMAL_LIMIT)
 
 
+def rank_share(values: np.ndarray) -> np.ndarray:
+    """w (m,), how far each column of `values` (n, m), NaN where missing, is bent towards its ranks.
+
+    By excess kurtosis. Flat and moderately heavy columns are mostly ranked, so that their edges stand out; very heavy
+    ones half, as the size of an outlier is the plainest sign there is; near-normal and few-valued ones not at all.
+    """
+    shares = np.zeros(values.shape[1])
+    for j in range(values.shape[1]):
+        present = _limited(values[~np.isnan(values[:, j]), j])
+        if np.unique(present).size < FEW_DISTINCT:
+            continue
+        centred = present - present.mean()
+        centred /= max(float(np.abs(centred).max()), np.finfo(float).tiny)  # its fourth power must be a number
+        kurtosis = float(np.mean(centred**4) / max(float(np.mean(centred**2)) ** 2, np.finfo(float).tiny)) - 3
+        if kurtosis >= VERY_HEAVY:
+            shares[j] = HALF_RANK
+        elif kurtosis > HEAVY or kurtosis < FLAT:
+            shares[j] = MOSTLY_RANK
+    return shares
+
+
 @dataclass(frozen=True, slots=True)
 class Preprocessor:
     """Fitted preprocessing of m numeric columns (dates included), float64; other kinds need no numbers.
 
-    A number x becomes soft_clip(((v + rank_to_normal(v)) / 2 − center) / spread) with v = (x − mean) / scale.
+    A number x becomes soft_clip((((1 − w)·v + w·r(v)) − center) / spread) with v = (x − mean) / scale.
     """
 
     layout: Layout
     mean: np.ndarray  # (m,)
     scale: np.ndarray  # (m,)
+    share: np.ndarray  # (m,) w
     quantiles: np.ndarray  # (m, q) of the standardised values, ascending
     center: np.ndarray  # (m,)
     spread: np.ndarray  # (m,)
+    boolean_values: np.ndarray  # (b, 2) what False and True would be as standardised numbers
 
     @classmethod
     def fit(cls, cells: Cells, columns: tuple[Column, ...]) -> Preprocessor:
         """Learn from `cells`, whose columns are `columns`."""
         layout = Layout.of(columns)
-        if not layout.of_kind(*NUMBERS):
+        booleans = _boolean_values(cells.values[:, [j for j, _ in layout.of_kind(Kind.BOOLEAN)]])
+        numbers = [j for j, _ in layout.of_kind(*NUMBERS)]
+        if not numbers:
             nothing = np.zeros(0)
-            return cls(layout, nothing, nothing, np.zeros((0, 2)), nothing, nothing)
+            return cls(layout, nothing, nothing, nothing, np.zeros((0, 2)), nothing, nothing, booleans)
         values = cells.values
         if (empty := np.isnan(values).all(0)).any():  # a sample may have missed all values of a column
             values = np.where(empty & (np.arange(len(cells)) == 0)[:, None], 0.0, values)
-        steps = pipeline(layout, len(cells)).fit(values).named_transformers_["numeric"].named_steps
+        share = rank_share(values[:, numbers])
+        steps = pipeline(layout, values, share).fit(values).named_transformers_["numeric"].named_steps
         ranks = dict(steps["views"].transformer_list)["rank"].named_steps["normal"]
         quantiles = np.ascontiguousarray(ranks.quantiles_.T)
         standard, again = steps["scale"], steps["rescale"]
-        return cls(layout, standard.mean_, standard.scale_, quantiles, again.mean_, again.scale_)
+        return cls(layout, standard.mean_, standard.scale_, share, quantiles, again.mean_, again.scale_, booleans)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The fitted numbers by name; `from_arrays` is the inverse."""
-        return {name: getattr(self, name) for name in ("mean", "scale", "quantiles", "center", "spread")}
+        return {name: getattr(self, name) for name in _FITTED}
 
     @classmethod
     def from_arrays(cls, layout: Layout, arrays: Mapping[str, np.ndarray]) -> Preprocessor:
         """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for this layout."""
-        m, fitted = len(layout.of_kind(*NUMBERS)), {}
-        for name in ("mean", "scale", "quantiles", "center", "spread"):
+        m, b, fitted = len(layout.of_kind(*NUMBERS)), len(layout.of_kind(Kind.BOOLEAN)), {}
+        for name in _FITTED:
             array = arrays[name]
-            shape = (m, max(2, array.shape[-1])) if name == "quantiles" and array.ndim else (m,)
+            shape: tuple[int, ...] = (b, 2) if name == "boolean_values" else (m,)
+            if name == "quantiles" and array.ndim:
+                shape = (m, max(2, array.shape[-1]))
             if array.shape != shape or not np.isfinite(array).all():
                 raise ValueError(f"preprocess/{name} has shape {array.shape}, not {shape}, or is not finite")
             fitted[name] = array
         if not ((fitted["scale"] > 0).all() and (fitted["spread"] > 0).all()):
             raise ValueError("preprocess/scale and preprocess/spread are not positive")
+        if not ((fitted["share"] >= 0).all() and (fitted["share"] < 1).all()):
+            raise ValueError("preprocess/share is not in [0, 1)")
         if (np.diff(fitted["quantiles"], axis=1) < 0).any():
             raise ValueError("preprocess/quantiles is not ascending")
         return cls(layout, **fitted)
@@ -163,13 +197,20 @@ class Preprocessor:
             return _limited((_limited(numbers) - self.mean[i]) / self.scale[i])
 
     def _bend(self, i: int, standardised: np.ndarray) -> np.ndarray:
-        both = 0.5 * (standardised + rank_to_normal(standardised, self.quantiles[i]))
-        return (both - self.center[i]) / self.spread[i]
+        quantiles, share = self.quantiles[i], self.share[i]
+        if not share:
+            return (standardised - self.center[i]) / self.spread[i]
+        rank = rank_to_normal(standardised, quantiles)
+        bent = bend(standardised, rank, share, quantiles[0], quantiles[-1])
+        return (bent - self.center[i]) / self.spread[i]
 
     def _unbend(self, i: int, bent: np.ndarray) -> np.ndarray:
-        """By bisection: `_bend` is strictly increasing, and its rank half stays within ±3.5."""
-        middle = 2 * (bent * self.spread[i] + self.center[i])
-        low, high = middle - NORMAL_LIMIT, middle + NORMAL_LIMIT
+        """By bisection: `_bend` is strictly increasing and never further from its argument than the range is wide."""
+        middle = bent * self.spread[i] + self.center[i]
+        if not self.share[i]:
+            return middle
+        reach = NORMAL_LIMIT + float(np.abs(self.quantiles[i]).max())
+        low, high = middle - reach, middle + reach
         for _ in range(N_BISECTIONS):
             middle = 0.5 * (low + high)
             too_low = self._bend(i, middle) < bent
@@ -177,16 +218,33 @@ class Preprocessor:
         return high
 
 
-def pipeline(layout: Layout, n_rows: int) -> ColumnTransformer:
-    """The scikit-learn transformer that defines the preprocessing; its input is `Cells.values`."""
+_FITTED = ("mean", "scale", "share", "quantiles", "center", "spread", "boolean_values")
+
+
+def _boolean_values(values: np.ndarray) -> np.ndarray:
+    """(b, 2) from booleans (n, b), NaN where missing: 0 and 1 standardised, and softly clipped as numbers are."""
+    n_present = np.maximum((~np.isnan(values)).sum(0), 1)
+    share = np.clip(np.nan_to_num(values).sum(0) / n_present, 0.5 / n_present, 1 - 0.5 / n_present)
+    spread = np.sqrt(share * (1 - share))
+    return soft_clip(np.stack([-share / spread, (1 - share) / spread], axis=-1))
+
+
+def pipeline(layout: Layout, values: np.ndarray, share: np.ndarray) -> ColumnTransformer:
+    """The scikit-learn transformer that defines the preprocessing of `values` (n, c), as in `Cells`.
+
+    `share` (m,) says how far each number is bent.
+    """
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import FeatureUnion, Pipeline
     from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, QuantileTransformer, StandardScaler
 
     normal = QuantileTransformer(
-        n_quantiles=max(2, min(N_QUANTILES, n_rows)), output_distribution="normal", subsample=None
+        n_quantiles=max(2, min(N_QUANTILES, len(values))), output_distribution="normal", subsample=None
     )
+    numbers = [j for j, _ in layout.of_kind(*NUMBERS)]
+    standardised = StandardScaler().fit_transform(_limited(values[:, numbers])) if numbers else values[:, numbers]
+    low, high = (np.nanmin(standardised, 0), np.nanmax(standardised, 0)) if numbers else (0.0, 0.0)
     limit = FunctionTransformer(np.clip, kw_args={"a_min": -NORMAL_LIMIT, "a_max": NORMAL_LIMIT})
     numeric = Pipeline(
         [
@@ -196,7 +254,7 @@ def pipeline(layout: Layout, n_rows: int) -> ColumnTransformer:
                 "views",
                 FeatureUnion([("size", "passthrough"), ("rank", Pipeline([("normal", normal), ("limit", limit)]))]),
             ),
-            ("average", FunctionTransformer(mean_of_views)),
+            ("bend", FunctionTransformer(_bent_views, kw_args={"share": share, "low": low, "high": high})),
             ("rescale", StandardScaler()),
             ("clip", FunctionTransformer(soft_clip)),
             ("fill", SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True)),
@@ -211,7 +269,7 @@ def pipeline(layout: Layout, n_rows: int) -> ColumnTransformer:
     )
     return ColumnTransformer(
         [
-            ("numeric", numeric, [j for j, _ in layout.of_kind(*NUMBERS)]),
+            ("numeric", numeric, numbers),
             ("boolean", boolean, [j for j, _ in layout.of_kind(Kind.BOOLEAN)]),
             ("categorical", one_hot, [j for j, _ in categorical]),
         ]
@@ -222,10 +280,16 @@ def _limited(numbers: np.ndarray) -> np.ndarray:
     return np.clip(numbers, -LARGEST, LARGEST)
 
 
-def mean_of_views(both: np.ndarray) -> np.ndarray:
-    """(n, 2m) two views side by side → (n, m) their mean."""
+def bend(standardised: np.ndarray, rank: np.ndarray, share: Any, low: Any, high: Any) -> np.ndarray:
+    """(1 − w)·v + w·r(v): towards the normal score of the rank, which beyond [low, high] goes on with slope 1."""
+    beyond = standardised - np.clip(standardised, low, high)
+    return (1 - share) * standardised + share * (rank + beyond)
+
+
+def _bent_views(both: np.ndarray, share: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(n, 2m) sizes and ranks side by side → (n, m)."""
     m = both.shape[1] // 2
-    return 0.5 * (both[:, :m] + both[:, m:])
+    return bend(both[:, :m], both[:, m:], share, low, high)
 
 
 def normal_quantile(probability: np.ndarray) -> np.ndarray:

@@ -1,16 +1,16 @@
 """The torch loop: the ELBO with a KL warm-up, by AdamW, until the held-out bound stops rising.
 
-All e members are trained at once. Member k learns from every batch except the rows of fold k, by a 0/1
-weight, so each is held out from a different e-th of the rows. One joint stopping point is chosen, by the mean
-held-out ELBO over all members: one chosen per member, on the very fold that later calibrates it, would make the
-calibration rows look more normal than fresh ones.
+All members of all families are trained in one loop on the same batches. Each learns from every row except those of
+the fold it holds out, by a 0/1 weight. One stopping point a family is chosen, by the mean held-out bound over its
+members: one chosen per member, on the very fold that later calibrates it, would make the calibration rows look more
+normal than fresh ones.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,11 +19,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vaecli.adamw import AdamW
 from vaecli.checkpoint import Checkpoint
-from vaecli.config import ModelConfig, TrainConfig
+from vaecli.config import TrainConfig
 from vaecli.cores import n_cores
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.features import Rows, TrainingRows
+from vaecli.initial import VARIANCE_WEIGHTS, variance_outputs
 from vaecli.likelihoods import Likelihood
 from vaecli.network import Elbo, Parameters, elbo, forward
 from vaecli.results import Event, OnEvent, ignore
@@ -50,12 +52,23 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """The members as they were at the best check, in NumPy, and the way there."""
+class Plan:
+    """One family of members to train: networks of one shape, with one likelihood and one weight of the KL term."""
 
-    parameters: Parameters
-    history: tuple[Check, ...]
-    best: Check
+    likelihood: Likelihood
+    start: Parameters  # (e, …)
+    held_out: tuple[int, ...]  # the fold that each member must not see
+    beta: float
+    one_variance: bool  # a log-variance is a bias of the decoder: the weights that lead to it stay zero
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """The members of each family as they were at its best check, in NumPy, and the way there."""
+
+    parameters: tuple[Parameters, ...]
+    history: tuple[tuple[Check, ...], ...]
+    best: tuple[Check, ...]
     n_steps: int
 
 
@@ -83,24 +96,22 @@ def device_of(name: str) -> torch.device:
 
 def train(
     rows: TrainingRows,
-    likelihood: Likelihood,
-    start: Parameters,
-    model: ModelConfig,
+    plans: Sequence[Plan],
     config: TrainConfig,
     *,
     on_event: OnEvent = ignore,
     on_checkpoint: OnCheckpoint | None = None,
     resume: Checkpoint | None = None,
 ) -> Trained:
-    """Fit the ensemble from the parameters `start` (leading axis e).
+    """Fit the members of all families from the parameters they start with.
 
     Deterministic for one seed, machine and number of threads, also when resumed, unless a time budget ends it.
     Raises UsageError when training diverges before any parameters could win.
     """
     device = device_of(config.device)
     schedule = Schedule.of(rows.n_rows, config)
-    run = Run.begin(start, config, device) if resume is None else Run.again(resume, config, device)
-    held_out = HeldOut.of(rows, run.n_members, model.n_latent, config.seed, device)
+    run = Run.begin(plans, config, device) if resume is None else Run.again(resume, plans, config, device)
+    held_out = HeldOut.of(rows, plans, config.seed, device)
     every = max(1, schedule.n_steps // N_CHECKS)
     clock = Clock(config.time_budget_seconds, run.seconds)
 
@@ -109,11 +120,10 @@ def train(
             run.step += 1
             progress = max(run.step / schedule.n_steps, clock.share())
             warmth = min(1.0, progress / config.warmup_share) if config.warmup_share else 1.0
-            learning_rate = config.learning_rate * _learning_rate(run.step, progress)
-            run.descend(likelihood, batch, model.beta * warmth, learning_rate)
+            run.descend(batch, warmth, config.learning_rate * _learning_rate(run.step, progress))
             ended = progress >= 1
             if run.step % every == 0 or ended:
-                run.judge(held_out.check(run.parameters, likelihood, run.step), may_win=warmth == 1 or ended)
+                run.judge(held_out, may_win=warmth == 1 or ended)
                 ended = ended or run.checks_since_best >= config.patience or run.has_diverged
             if run.step % STEPS_BETWEEN_EVENTS == 0 or ended:
                 on_event(Event("training", run.step, schedule.n_steps, "steps", run.figures()))
@@ -122,110 +132,48 @@ def train(
                 on_checkpoint(*run.to_parts())
             if ended:
                 break
-    if run.best is None:  # the last step is always a check that may win, if its bound is a number
+    winners = [family.best for family in run.families]
+    if None in winners:  # the last step is always a check that may win, if its bound is a number
         raise UsageError(
             f"training diverged: the ELBO of held-out rows is no number at step {run.step:,} of {schedule.n_steps:,}",
             f"lower train.learning_rate (now {config.learning_rate:g}) in --config FILE.toml",
         )
-    parameters = {name: value.detach().cpu().numpy() for name, value in run.best_parameters.items()}
-    return Trained(parameters, tuple(run.history), run.best, run.step)
+    return Trained(
+        tuple(_in_numpy(family.best_parameters) for family in run.families),
+        tuple(tuple(family.history) for family in run.families),
+        tuple(check for check in winners if check is not None),
+        run.step,
+    )
 
 
-def objective(bound: Elbo, fold: Tensor, beta: float) -> Tensor:
+def objective(bound: Elbo, fold: Tensor, held_out: Tensor, beta: float) -> Tensor:
     """Minus the ELBO with its KL weighted by `beta`: mean over columns and over the rows each member may see.
 
-    `bound` has shapes (e, n, c) and (e, n), `fold` (n,). Summed over members, which share no parameter.
+    `bound` has shapes (e, n, c) and (e, n), `fold` (n,), `held_out` (e,). Summed over members: they share no parameter.
     """
-    n_members, n_columns = bound.kl.shape[0], bound.column_log_prob.shape[-1]
-    may_see = (fold[None, :] != torch.arange(n_members, device=fold.device)[:, None]).to(bound.kl.dtype)
+    may_see = (fold[None, :] != held_out[:, None]).to(bound.kl.dtype)
     per_row = beta * bound.kl - bound.column_log_prob.sum(-1)
     per_member = (per_row * may_see).sum(1) / may_see.sum(1).clamp(min=1)
-    return per_member.sum() / n_columns
+    return per_member.sum() / bound.column_log_prob.shape[-1]
 
 
 @dataclass(slots=True)
-class Run:
-    """The moving parts of one training: what a checkpoint must hold to go on as if nothing had happened."""
+class Family:
+    """The members of one plan while they train."""
 
+    plan: Plan
     parameters: dict[str, Tensor]
-    optimizer: torch.optim.AdamW
-    generator: torch.Generator
-    step: int = 0
-    seconds: float = 0.0
+    held_out: Tensor
     history: list[Check] = field(default_factory=list)
     best: Check | None = None
     best_parameters: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, start: Parameters, config: TrainConfig, device: torch.device) -> Run:
-        """At step 0, with the optimiser's memory empty."""
+    def begin(cls, plan: Plan, values: Parameters, device: torch.device) -> Family:
+        """With `values` as parameters."""
         # sorted, as a checkpoint hands them back: the order in which gradients are summed shows in the last bit
-        parameters = {name: torch.tensor(start[name], device=device, requires_grad=True) for name in sorted(start)}
-        optimizer = torch.optim.AdamW(
-            parameters.values(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
-        )
-        return cls(parameters, optimizer, torch.Generator(device).manual_seed(config.seed))
-
-    @classmethod
-    def again(cls, checkpoint: Checkpoint, config: TrainConfig, device: torch.device) -> Run:
-        """Where the checkpoint left off."""
-        parts = {kind: _part(checkpoint.arrays, kind, device) for kind in ("now", "best", "exp_avg", "exp_avg_sq")}
-        run = cls.begin({name: value.cpu().numpy() for name, value in parts["now"].items()}, config, device)
-        for name, parameter in run.parameters.items():
-            run.optimizer.state[parameter] = {
-                "step": torch.tensor(float(checkpoint.progress["step"])),
-                "exp_avg": parts["exp_avg"][name],
-                "exp_avg_sq": parts["exp_avg_sq"][name],
-            }
-        run.generator.set_state(torch.from_numpy(checkpoint.arrays["generator"].copy()))
-        run.step, run.seconds = int(checkpoint.progress["step"]), float(checkpoint.progress["seconds"])
-        run.history = [Check(**check) for check in checkpoint.progress["history"]]
-        best = checkpoint.progress["best"]
-        run.best, run.best_parameters = (Check(**best) if best else None), parts["best"]
-        return run
-
-    def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """(progress as JSON values, arrays) for a checkpoint; `again` is the inverse."""
-        progress = {
-            "step": self.step,
-            "seconds": self.seconds,
-            "history": [asdict(check) for check in self.history],
-            "best": asdict(self.best) if self.best else None,
-        }
-        memory = {name: self.optimizer.state[parameter] for name, parameter in self.parameters.items()}
-        tensors = {f"now/{name}": value for name, value in self.parameters.items()}
-        tensors |= {f"best/{name}": value for name, value in self.best_parameters.items()}
-        tensors |= {f"{kind}/{name}": memory[name][kind] for name in memory for kind in ("exp_avg", "exp_avg_sq")}
-        arrays = {name: value.detach().cpu().numpy() for name, value in tensors.items()}
-        return progress, arrays | {"generator": self.generator.get_state().numpy()}
-
-    @property
-    def n_members(self) -> int:
-        """e."""
-        return next(iter(self.parameters.values())).shape[0]
-
-    @property
-    def checks_since_best(self) -> int:
-        """Looks at the held-out rows without an improvement; 0 while none may win yet."""
-        return 0 if self.best is None else sum(check.step > self.best.step for check in self.history)
-
-    @property
-    def has_diverged(self) -> bool:
-        """Whether the latest check is no number; parameters that are not numbers never recover."""
-        return bool(self.history) and not math.isfinite(self.history[-1].elbo)
-
-    def descend(self, likelihood: Likelihood, batch: Rows, beta: float, learning_rate: float) -> None:
-        """One step of AdamW."""
-        device = self.generator.device
-        x, state, fold = (torch.from_numpy(part).to(device) for part in batch)
-        n_latent = self.parameters["encoder.mean.b"].shape[-1]
-        noise = torch.randn((1, self.n_members, x.shape[0], n_latent), generator=self.generator, device=device)
-        loss = objective(elbo(forward(self.parameters, likelihood, x, state, noise)), fold, beta)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        clip_each_member(self.parameters.values())
-        self.optimizer.param_groups[0]["lr"] = learning_rate
-        self.optimizer.step()
+        parameters = {name: torch.tensor(values[name], device=device, requires_grad=True) for name in sorted(values)}
+        return cls(plan, parameters, torch.tensor(plan.held_out, device=device))
 
     def judge(self, check: Check, may_win: bool) -> None:
         """Remember the check, and the parameters when it is the best so far; never a bound that is not a number."""
@@ -234,9 +182,112 @@ class Run:
             self.best = check
             self.best_parameters = {name: value.detach().clone() for name, value in self.parameters.items()}
 
+    def keep_one_variance(self) -> None:
+        """Take out of the gradient what would make a variance depend on the row, if the plan says so."""
+        if self.plan.one_variance:
+            for name in VARIANCE_WEIGHTS:
+                gradient = self.parameters[name].grad
+                assert gradient is not None
+                gradient[..., variance_outputs(self.plan.likelihood)] = 0
+
+
+@dataclass(slots=True)
+class Run:
+    """The moving parts of one training: what a checkpoint must hold to go on as if nothing had happened."""
+
+    families: tuple[Family, ...]
+    optimizer: AdamW
+    generator: torch.Generator
+    step: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def begin(
+        cls,
+        plans: Sequence[Plan],
+        config: TrainConfig,
+        device: torch.device,
+        values: Sequence[Parameters] | None = None,
+    ) -> Run:
+        """At step 0, with the optimiser's memory empty, from `values` or where the plans start."""
+        values = [plan.start for plan in plans] if values is None else values
+        families = tuple(Family.begin(plan, start, device) for plan, start in zip(plans, values, strict=True))
+        parameters = [parameter for family in families for parameter in family.parameters.values()]
+        optimizer = AdamW(parameters, config.weight_decay)
+        return cls(families, optimizer, torch.Generator(device).manual_seed(config.seed))
+
+    @classmethod
+    def again(cls, checkpoint: Checkpoint, plans: Sequence[Plan], config: TrainConfig, device: torch.device) -> Run:
+        """Where the checkpoint left off."""
+
+        def part(i: int, kind: str) -> dict[str, Tensor]:
+            return _part(checkpoint.arrays, f"{i}/{kind}", device)
+
+        values = [_in_numpy(part(i, "now")) for i in range(len(plans))]
+        run = cls.begin(plans, config, device, values)
+        memory = run.optimizer
+        memory.n_steps = int(checkpoint.progress["step"])
+        for i, family in enumerate(run.families):
+            before = sum(len(other.parameters) for other in run.families[:i])
+            mean, square = part(i, "mean"), part(i, "square")
+            for j, name in enumerate(family.parameters, start=before):
+                memory.mean[j], memory.square[j] = mean[name], square[name]
+            told = checkpoint.progress["families"][i]
+            family.history = [Check(**check) for check in told["history"]]
+            family.best, family.best_parameters = (Check(**told["best"]) if told["best"] else None), part(i, "best")
+        run.generator.set_state(torch.from_numpy(checkpoint.arrays["generator"].copy()))
+        run.step, run.seconds = int(checkpoint.progress["step"]), float(checkpoint.progress["seconds"])
+        return run
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """(progress as JSON values, arrays) for a checkpoint; `again` is the inverse."""
+        families, arrays = [], {"generator": self.generator.get_state().numpy()}
+        for i, family in enumerate(self.families):
+            best = asdict(family.best) if family.best else None
+            families.append({"history": [asdict(check) for check in family.history], "best": best})
+            tensors = {f"now/{name}": value for name, value in family.parameters.items()}
+            tensors |= {f"best/{name}": value for name, value in family.best_parameters.items()}
+            before = sum(len(other.parameters) for other in self.families[:i])
+            for j, name in enumerate(family.parameters, start=before):
+                tensors |= {f"mean/{name}": self.optimizer.mean[j], f"square/{name}": self.optimizer.square[j]}
+            arrays |= {f"{i}/{name}": value for name, value in _in_numpy(tensors).items()}
+        return {"step": self.step, "seconds": self.seconds, "families": families}, arrays
+
+    @property
+    def checks_since_best(self) -> int:
+        """Looks at the held-out rows since any family was at its best; 0 while none may win yet."""
+        return min(
+            0 if family.best is None else sum(check.step > family.best.step for check in family.history)
+            for family in self.families
+        )
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether a latest check is no number; parameters that are not numbers never recover."""
+        return any(family.history and not math.isfinite(family.history[-1].elbo) for family in self.families)
+
+    def descend(self, batch: Rows, warmth: float, learning_rate: float) -> None:
+        """One step of AdamW for all members."""
+        device = self.generator.device
+        x, state, fold = (torch.from_numpy(part).to(device) for part in batch)
+        self.optimizer.forget_gradients()
+        for family in self.families:
+            noise = torch.randn(_noise_shape(family.plan, x.shape[0]), generator=self.generator, device=device)
+            bound = elbo(forward(family.parameters, family.plan.likelihood, x, state, noise))
+            objective(bound, fold, family.held_out, family.plan.beta * warmth).backward()
+            family.keep_one_variance()
+            clip_each_member(family.parameters.values())
+        self.optimizer.step(learning_rate)
+
+    def judge(self, held_out: HeldOut, may_win: bool) -> None:
+        """Compare every family with its own past."""
+        for family, noise in zip(self.families, held_out.noise, strict=True):
+            family.judge(held_out.check(family, noise, self.step), may_win)
+
     def figures(self) -> tuple[tuple[str, float], ...]:
-        """The latest held-out figures, for the progress bar."""
-        return (("elbo", self.history[-1].elbo), ("kl", self.history[-1].kl)) if self.history else ()
+        """The latest held-out figures of the first family, for the progress bar."""
+        history = self.families[0].history
+        return (("elbo", history[-1].elbo), ("kl", history[-1].kl)) if history else ()
 
 
 def clip_each_member(parameters: Any) -> None:
@@ -255,23 +306,32 @@ class HeldOut:
     x: Tensor
     state: Tensor
     fold: Tensor
-    noise: Tensor
+    noise: tuple[Tensor, ...]  # one fixed draw a family
 
     @classmethod
-    def of(cls, rows: TrainingRows, n_members: int, n_latent: int, seed: int, device: torch.device) -> HeldOut:
-        """At most 4,096 rows, and one fixed draw of noise for each."""
+    def of(cls, rows: TrainingRows, plans: Sequence[Plan], seed: int, device: torch.device) -> HeldOut:
+        """At most 4,096 rows."""
         sample = rows.some(N_HELD_OUT_ROWS, seed)
         generator = torch.Generator().manual_seed(seed + 1)
-        noise = torch.randn((1, n_members, sample.fold.size, n_latent), generator=generator)
+        noise = [torch.randn(_noise_shape(plan, sample.fold.size), generator=generator) for plan in plans]
         x, state, fold = (torch.from_numpy(part).to(device) for part in sample)
-        return cls(x, state, fold, noise.to(device))
+        return cls(x, state, fold, tuple(part.to(device) for part in noise))
 
     @torch.no_grad()
-    def check(self, parameters: Parameters, likelihood: Likelihood, step: int) -> Check:
-        """Mean held-out ELBO and KL at this step."""
-        bound = elbo(forward(parameters, likelihood, self.x, self.state, self.noise))
-        own = self.fold[None, :]
-        return Check(step, bound.value.gather(0, own).mean().item(), bound.kl.gather(0, own).mean().item())
+    def check(self, family: Family, noise: Tensor, step: int) -> Check:
+        """Mean held-out bound, its KL weighted as in training, and KL at this step."""
+        bound = elbo(forward(family.parameters, family.plan.likelihood, self.x, self.state, noise))
+        own = self.fold[None, :] == family.held_out[:, None]
+        value = bound.column_log_prob.sum(-1) - family.plan.beta * bound.kl
+        return Check(step, value[own].mean().item(), bound.kl[own].mean().item())
+
+
+def _noise_shape(plan: Plan, n_rows: int) -> tuple[int, int, int, int]:
+    return 1, len(plan.held_out), n_rows, plan.start["encoder.mean.b"].shape[-1]
+
+
+def _in_numpy(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.detach().cpu().numpy() for name, value in tensors.items()}
 
 
 class Clock:

@@ -569,8 +569,8 @@ FIT = [
         2,
         "c.toml: unknown setting 'colour'",
         "c.toml: train.epochs: unknown setting; train has",
-        "c.toml: model.n_latent = 0 is not between 1 and 512",
-        c_toml=b"colour = 1\n[train]\nepochs = 3\n[model]\nn_latent = 0\n",
+        "c.toml: heteroscedastic.n_latent = 0 is not between 1 and 512",
+        c_toml=b"colour = 1\n[train]\nepochs = 3\n[heteroscedastic]\nn_latent = 0\n",
     ),
     fails("missing-config", "fit normal.csv --config no.toml -o out.vae", 2, "no.toml", "--config takes a TOML file"),
     fails("output-is-the-input", "fit normal.csv -o normal.csv", 2, "normal.csv: is the input itself", "-o"),
@@ -924,7 +924,16 @@ def dated_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     table = columns(60, flow=lambda i: i % 7, day=lambda i: f"2026-05-{i * 7 % 28 + 1:02}")
     path = tmp_path_factory.mktemp("dated") / "dated.csv"
     path.write_bytes(table)
-    vaecli.fit(path, **{"train.max_steps": 10, "model.n_hidden": 4, "model.n_latent": 1}).save(path.with_suffix(".vae"))
+    vaecli.fit(
+        path,
+        **{
+            "train.max_steps": 10,
+            "heteroscedastic.n_hidden": 4,
+            "homoscedastic.n_hidden": 4,
+            "heteroscedastic.n_latent": 1,
+            "homoscedastic.n_latent": 1,
+        },
+    ).save(path.with_suffix(".vae"))
     return path.with_suffix(".vae")
 
 

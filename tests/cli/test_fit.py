@@ -88,7 +88,7 @@ def test_the_summary_for_people(run, quick: Path, table):
     assert "5 of 7 modelled: 3 numeric, 1 boolean, 1 categorical" in said
     assert "serial: every value is different, so it names the row" in said
     assert "site: every row has the same value" in said
-    assert "3 networks, 30 steps; ELBO" in said
+    assert "6 networks, 30 steps; ELBO" in said
     assert "independent columns" in said
     assert "0.99 flags rows more unusual than 99 % of normal rows: about 1 in 100 normal rows" in said
     assert "vaecli score NEW_TABLE -m model.vae" in said
@@ -99,7 +99,7 @@ def test_json_tells_the_same_to_programs(fit, table):
     """--json: one strict JSON object with a version and every figure of the page."""
     summary = fit("normal.csv", "--threshold", "0.9")
     assert (summary["schema_version"], summary["verb"], summary["n_rows"]) == (1, "fit", 600)
-    assert (summary["n_members"], summary["n_steps"], summary["threshold"]) == (3, 30, 0.9)
+    assert (summary["n_members"], summary["n_steps"], summary["threshold"]) == (6, 30, 0.9)
     assert summary["min_score"] > 0
     assert columns_with(summary, "feature") == FEATURES
 
@@ -245,7 +245,7 @@ def test_preset_sets_the_sizes(run, table):
         assert run(*line.split()).code == 0
     fast, best = (vaecli.load(f"{preset}.vae").settings for preset in ("fast", "best"))
     assert fast["model"]["n_noise"] < best["model"]["n_noise"]
-    assert fast["model"]["n_hidden"] < best["model"]["n_hidden"]
+    assert fast["heteroscedastic"]["n_hidden"] < best["heteroscedastic"]["n_hidden"]
     assert fast["train"]["max_steps"] == best["train"]["max_steps"] == 5
 
 

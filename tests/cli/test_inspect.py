@@ -27,10 +27,10 @@ def test_json_is_the_whole_truth(run, bundle: Path):
     """--json: one strict object with a version; its digests are those of the parts in the file."""
     done = run("inspect", str(bundle), "--json")
     told = json.loads(done.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert (told["schema_version"], told["verb"], told["format"]) == (1, "inspect", 1)
+    assert (told["schema_version"], told["verb"], told["format"]) == (1, "inspect", 2)
     assert told["size_bytes"] == bundle.stat().st_size
     assert [column["name"] for column in told["columns"]] == FEATURES
-    assert told["config"]["model"]["n_hidden"] == 16
+    assert told["config"]["heteroscedastic"]["n_hidden"] == 16
     assert (told["calibration"]["threshold"], told["calibration"]["n_rows"]) == (0.99, 600)
     assert told["fit"]["n_rows"] == 600
     with zipfile.ZipFile(bundle) as archive:

@@ -26,7 +26,7 @@ def test_fit_with_nothing_but_a_table(run, workflows):
 def test_every_option_of_fit_arrives(run, workflows, tmp_path: Path):
     """Each flag sets its own setting."""
     file = tmp_path / "s.toml"
-    file.write_text("[model]\nn_latent = 3\n")
+    file.write_text("[homoscedastic]\nn_latent = 3\n")
     line = (
         "fit a.csv -o b.vae --columns a,b --columns c --exclude d --label e --id f,g --time h --group i "
         "--threshold 0.95 --score-kind reconstruction --preset fast --seed 7 --max-epochs 9 --time-budget 2m "
@@ -41,7 +41,7 @@ def test_every_option_of_fit_arrives(run, workflows, tmp_path: Path):
     assert (config.calibration.threshold, config.score_kind, config.preset) == (0.95, "reconstruction", "fast")
     train = config.train
     assert (train.seed, train.max_epochs, train.time_budget_seconds, train.device) == (7, 9, 120, "cpu")
-    assert (config.resume, config.model.n_latent) == (True, 3)
+    assert (config.resume, config.homoscedastic.n_latent) == (True, 3)
 
 
 def test_score_with_nothing_but_a_table(run, workflows):

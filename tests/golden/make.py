@@ -19,8 +19,10 @@ from vaecli.config import SCORE_KINDS
 HERE = Path(__file__).parent
 SETTINGS = {
     "columns.max_categories": 4,
-    "model.n_hidden": 8,
-    "model.n_latent": 2,
+    "heteroscedastic.n_hidden": 8,
+    "homoscedastic.n_hidden": 8,
+    "heteroscedastic.n_latent": 2,
+    "homoscedastic.n_latent": 2,
     "model.n_exemplars": 30,
     "train.max_steps": 100,
 }

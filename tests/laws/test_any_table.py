@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 import vaecli
 from vaecli.config import SCORE_KINDS
 
-SETTINGS: dict[str, Any] = {"train.max_steps": 4, "model.n_hidden": 4, "model.n_latent": 2, "model.n_exemplars": 20}
+SETTINGS: dict[str, Any] = {
+    "train.max_steps": 4,
+    "heteroscedastic.n_hidden": 4,
+    "homoscedastic.n_hidden": 4,
+    "heteroscedastic.n_latent": 2,
+    "homoscedastic.n_latent": 2,
+    "model.n_exemplars": 20,
+}
 FLAVOURS = ("normal", "ties", "tiny", "huge", "steps", "switch", "words", "dates", "constant", "mostly gaps")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vaecli.cells import MISSING, PRESENT, Cells
-from vaecli.preprocess import FeatureBatch, Preprocessor, pipeline, soft_clip, undo_soft_clip
+from vaecli.preprocess import FeatureBatch, Preprocessor, pipeline, rank_share, soft_clip, undo_soft_clip
 from vaecli.schema import Column, Kind, Layout
+
+SHAPES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "normal": lambda rng, n: rng.normal(size=n),
+    "flat": lambda rng, n: rng.uniform(-2, 2, n),
+    "heavy": lambda rng, n: rng.gamma(1.4, size=n),
+    "very heavy": lambda rng, n: rng.standard_t(1.5, n),
+}
 
 
 @dataclass(frozen=True)
@@ -22,12 +30,12 @@ class Numbers:
     unit: float
     offset: float  # in units
     n_distinct: int | None  # None: no ties
-    heavy: bool
+    shape: str  # each has another share of rank
     share_missing: float
 
     def draw(self, n: int, salt: int = 0) -> np.ndarray:
         rng = np.random.default_rng([self.seed, salt])
-        x = rng.standard_t(1.5, n) if self.heavy else rng.normal(size=n)
+        x = SHAPES[self.shape](rng, n)
         if self.n_distinct is not None:
             x = np.random.default_rng(self.seed).normal(size=self.n_distinct)[rng.integers(self.n_distinct, size=n)]
         x = (x + self.offset) * self.unit
@@ -41,7 +49,7 @@ numbers = st.builds(
     unit=st.sampled_from([1e-30, 1e-9, 1e-3, 1.0, 60.0, 1e6, 1e30]),
     offset=st.sampled_from([0.0, 1.0, -5.0, 1e4]),
     n_distinct=st.none() | st.integers(1, 5),
-    heavy=st.booleans(),
+    shape=st.sampled_from(sorted(SHAPES)),
     share_missing=st.sampled_from([0.0, 0.3, 0.9]),
 )
 tables = st.tuples(st.lists(numbers, min_size=1, max_size=3), st.integers(2, 400))
@@ -74,7 +82,7 @@ def test_numpy_does_what_scikit_learn_does(table: tuple[list[Numbers], int]) -> 
     train = drawn(kinds, n)
     columns = numeric(len(kinds))
     preprocessor = Preprocessor.fit(cells_of(train), columns)
-    reference = pipeline(Layout.of(columns), n).fit(train)
+    reference = pipeline(Layout.of(columns), train, rank_share(train)).fit(train)
     for values in (train, drawn(kinds, 30, salt=1), train * 3 - train.mean()):
         assert_close(preprocessor.transform(cells_of(values)).values, reference.transform(values).astype(np.float32))
 
@@ -97,25 +105,32 @@ def test_mixed_tables_do_too(table: tuple[list[Numbers], int], seed: int) -> Non
     values[0] = np.nan_to_num(values[0])
     columns = tuple(blocks[j][0] for j in order)
     found = Preprocessor.fit(cells_of(values), columns).transform(cells_of(values)).values
-    assert_close(found, pipeline(Layout.of(columns), n).fit(values).transform(values).astype(np.float32))
+    layout = Layout.of(columns)
+    share = rank_share(values[:, [j for j, _ in layout.of_kind(Kind.NUMERIC, Kind.DATETIME)]])
+    assert_close(found, pipeline(layout, values, share).fit(values).transform(values).astype(np.float32))
 
 
 @settings(max_examples=40, deadline=None)
 @given(tables)
 def test_the_inverse_gives_the_cells_back(table: tuple[list[Numbers], int]) -> None:
-    """Features back to cells are the numbers they came from, as closely as float32 features can say them."""
+    """Features back to cells are the numbers they came from, as closely as float32 features can say them.
+
+    Whatever share of a column is rank, and far beyond its training range too.
+    """
     kinds, n = table
     train = drawn(kinds, n)
     preprocessor = Preprocessor.fit(cells_of(train), numeric(len(kinds)))
-    batch = preprocessor.transform(cells_of(train))
-    back = preprocessor.inverse(batch.values)
-    # half an ulp of float32 in the feature, through a slope of at least ½ / spread, and through the logarithm
-    size = np.abs(batch.values)
-    feature_step = np.spacing(size) * np.exp(np.maximum(size - 10, 0) / 10)
-    step = 2 * preprocessor.spread * preprocessor.scale * feature_step
-    resolution = np.spacing(np.abs(train)) * 4 + (np.abs(preprocessor.mean) + preprocessor.scale) * 1e-15
-    known = ~np.isnan(train)
-    assert (np.abs(back - train)[known] <= (2 * step + resolution)[known]).all()
+    beyond = preprocessor.mean + np.array([-1e6, -300, -20, 20, 300, 1e6])[:, None] * preprocessor.scale
+    for values in (train, beyond):
+        batch = preprocessor.transform(cells_of(values))
+        back = preprocessor.inverse(batch.values)
+        # half an ulp of float32 in the feature, through a slope of at least (1 − w) / spread, and the logarithm
+        size = np.abs(batch.values)
+        feature_step = np.spacing(size) * np.exp(np.maximum(size - 10, 0) / 10)
+        step = preprocessor.spread * preprocessor.scale * feature_step / (1 - preprocessor.share)
+        resolution = np.spacing(np.abs(values)) * 4 + (np.abs(preprocessor.mean) + preprocessor.scale) * 1e-15
+        known = ~np.isnan(values)
+        assert (np.abs(back - values)[known] <= (2 * step + resolution)[known]).all()
 
 
 @settings(max_examples=40, deadline=None)

@@ -13,7 +13,14 @@ from scipy import stats
 import vaecli
 from vaecli import features
 
-SETTINGS: dict[str, Any] = {"train.max_steps": 120, "model.n_hidden": 16, "model.n_latent": 3, "model.n_exemplars": 50}
+SETTINGS: dict[str, Any] = {
+    "train.max_steps": 120,
+    "heteroscedastic.n_hidden": 16,
+    "homoscedastic.n_hidden": 16,
+    "heteroscedastic.n_latent": 3,
+    "homoscedastic.n_latent": 3,
+    "model.n_exemplars": 50,
+}
 
 
 @pytest.fixture(scope="module")

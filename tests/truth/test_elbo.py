@@ -1,4 +1,4 @@
-"""The ELBO and the importance-weighted bound against the evidence, on a VAE whose evidence is known.
+"""The ELBO against the evidence, and the joint density of a row and its code, on a VAE whose evidence is known.
 
 x = W z + μ + σ ε with orthogonal columns of W: the evidence is N(μ, W Wᵀ + σ² I) and the exact posterior is diagonal,
 N(Λ⁻¹ Wᵀ (x − μ), σ² Λ⁻¹) with Λ = Wᵀ W + σ² I (Tipping & Bishop 1999).
@@ -14,17 +14,7 @@ from scipy import stats
 
 from vaecli.initial import raw_log_variance
 from vaecli.likelihoods import Likelihood
-from vaecli.network import (
-    Elbo,
-    Exemplars,
-    Parameters,
-    elbo,
-    exemplar_elbo,
-    forward,
-    importance_bound,
-    kl_to_prior,
-    shapes,
-)
+from vaecli.network import Codes, Elbo, Parameters, elbo, forward, kl_to_prior, nearest_code, shapes
 from vaecli.schema import Column, Kind, Layout
 
 D, K, N, SIGMA2, FLOOR = 5, 2, 40, 0.3, -12.0
@@ -76,11 +66,6 @@ def vae() -> LinearGaussian:
 SIGMA_POINTS = (np.sqrt(K) * np.concatenate([np.eye(K), -np.eye(K)]))[:, None, None, :]
 
 
-def draws(n: int, seed: int = 1) -> np.ndarray:
-    """(s, 1, rows, k): independent for every row."""
-    return np.random.default_rng(seed).normal(size=(n, 1, N, K))
-
-
 def test_elbo_is_the_evidence_when_the_posterior_is_exact(vae: LinearGaussian) -> None:
     """With q(z|x) = p(z|x) the bound is tight for every row."""
     found = vae.passed(vae.parameters, SIGMA_POINTS).value[0]
@@ -107,59 +92,20 @@ def test_the_columns_add_up_to_the_expected_log_likelihood(vae: LinearGaussian) 
     np.testing.assert_allclose(found, expected, rtol=1e-9)
 
 
-def test_exact_posterior_makes_every_importance_weight_the_evidence(vae: LinearGaussian) -> None:
-    """With the exact posterior one draw is enough: p(x, z) / q(z|x) is p(x) for any z."""
-    for noise in (draws(1), draws(5)):
-        bound = importance_bound(forward(vae.parameters, vae.likelihood, vae.x, None, noise))
-        np.testing.assert_allclose(bound.value[0], vae.evidence, rtol=1e-9)
-
-
-def test_importance_bound_tightens_with_draws(vae: LinearGaussian) -> None:
-    """Averaged over noise, the bound lies between ELBO and evidence and rises with the number of draws."""
-    parameters = vae.with_posterior(shift=0.3, widening=2.0)
-    lower = vae.passed(parameters, SIGMA_POINTS).value[0].mean()
-    by_draws = []
-    for n_draws, repeats in ((1, 800), (4, 400), (16, 200), (64, 100)):
-        values = [
-            importance_bound(forward(parameters, vae.likelihood, vae.x, None, draws(n_draws, seed))).value.mean()
-            for seed in range(repeats)
-        ]
-        by_draws.append(np.mean(values))
-    assert by_draws[0] == pytest.approx(lower, abs=0.03)  # one draw is the ELBO
-    assert by_draws == sorted(by_draws)
-    assert lower + 0.1 < by_draws[1]
-    assert by_draws[-1] < vae.evidence.mean() + 0.005
-    assert by_draws[-1] == pytest.approx(vae.evidence.mean(), abs=0.05)
-
-
-def test_importance_bound_is_the_log_mean_weight(vae: LinearGaussian) -> None:
-    """The parts by column and the rest add up to log (1/s) Σ w_s, computed the plain way."""
-    parameters = vae.with_posterior(shift=0.4, widening=2.0)
-    noise = draws(7)
-    passed = forward(parameters, vae.likelihood, vae.x, None, noise)
-    sigma = np.exp(0.5 * passed.log_variance)
-    z = passed.mean + sigma * noise
-    log_weight = (
-        passed.log_prob.sum(-1) + stats.norm.logpdf(z).sum(-1) - stats.norm.logpdf(z, passed.mean, sigma).sum(-1)
-    )
-    expected = np.log(np.exp(log_weight - log_weight.max(0)).mean(0)) + log_weight.max(0)
-    np.testing.assert_allclose(importance_bound(passed).value, expected, rtol=1e-9)
-
-
-def test_the_exemplar_bound_is_below_its_own_evidence(vae: LinearGaussian) -> None:
-    """Under the prior that is the mean of the rows' posteriors, the bound is below log ∫ p(x|z) p(z) dz."""
-    mean, log_variance = vae.posterior_mean, np.log(vae.posterior_variance)
-    exemplars = Exemplars.of(mean[None], np.broadcast_to(log_variance, (1, N, K)))
-    passed = forward(vae.parameters, vae.likelihood, vae.x, None, SIGMA_POINTS)
-    bound = exemplar_elbo(passed, exemplars).value[0]
-    # the evidence under a Gaussian mixture prior is a Gaussian mixture
-    loadings = vae.parameters["decoder.skip.w"][0, :, :D].T
-    covariance = loadings * vae.posterior_variance @ loadings.T + SIGMA2 * np.eye(D)
-    centres = vae.parameters["decoder.out.b"][0, 0, :D] + mean @ loadings.T
-    each = np.stack([stats.multivariate_normal(centre, covariance).pdf(vae.x) for centre in centres])
-    evidence = np.log(each.mean(0))
-    assert (bound <= evidence + 1e-5).all()
-    assert (bound > evidence - 3).all()
+def test_row_and_code_have_the_joint_density_under_the_nearest_exemplar(vae: LinearGaussian) -> None:
+    """−log p(x|z=μ) + ½ d² is −log p(x, z=μ) under the prior N(μ_i, Λ̄⁻¹) of the nearest exemplar, up to a constant."""
+    n_exemplars = 25
+    log_variance = np.broadcast_to(np.log(vae.posterior_variance), (1, n_exemplars, K))
+    codes = Codes.of(vae.posterior_mean[None, :n_exemplars], log_variance)
+    passed = forward(vae.parameters, vae.likelihood, vae.x, None, np.zeros((1, 1, 1, K)))
+    found = -elbo(passed).column_log_prob.sum(-1)[0] + nearest_code(passed.mean, codes)[0]
+    loadings, bias = vae.parameters["decoder.skip.w"][0, :, :D].T, vae.parameters["decoder.out.b"][0, 0, :D]
+    given_code = stats.norm.logpdf(vae.x, bias + vae.posterior_mean @ loadings.T, np.sqrt(SIGMA2)).sum(-1)
+    component = stats.norm.logpdf(
+        vae.posterior_mean[:, None], vae.posterior_mean[:n_exemplars], np.sqrt(vae.posterior_variance)
+    ).sum(-1)
+    constant = -0.5 * np.log(2 * np.pi * vae.posterior_variance).sum()
+    np.testing.assert_allclose(found, -(given_code + component.max(1) - constant), rtol=1e-5, atol=1e-4)
 
 
 def test_value_is_columns_minus_kl(vae: LinearGaussian) -> None:

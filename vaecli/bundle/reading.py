@@ -27,6 +27,7 @@ from vaecli.bundle.manifest import (
     MAX_ARRAYS_BYTES,
     MAX_DIRECTORY_BYTES,
     MAX_MANIFEST_BYTES,
+    OLDEST,
     Manifest,
     manifest_digest,
     sha256,
@@ -177,8 +178,14 @@ def _finite(digits: str) -> float:
 
 def _require_known_format(path: Path, values: Mapping[str, Any]) -> None:
     number = values.get("format")
-    if type(number) is int and 1 <= number <= FORMAT:
+    if type(number) is int and OLDEST <= number <= FORMAT:
         return
+    if type(number) is int and 1 <= number < OLDEST:
+        raise BundleError(
+            f"{path}: written by vaecli {_shown(values.get('version'))}, format {number}; "
+            f"this one reads from {OLDEST} on",
+            "fit again: its networks and scores could not be translated",
+        )
     if type(number) is int and number > FORMAT:
         raise BundleError(
             f"{path}: written by vaecli {_shown(values.get('version'))}, format {_shown(number)}; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,19 @@ from vaecli.bundle import save_detector
 from vaecli.calibration import Calibration, ensemble_scores, rows_needed
 from vaecli.checkpoint import Checkpoint, load_checkpoint
 from vaecli.config import SCORE_KINDS, FitConfig
-from vaecli.detector import Detector
+from vaecli.detector import FAMILIES, Detector, likelihoods_of
 from vaecli.exemplars import choose_exemplars
 from vaecli.features import Rows, TrainingRows
 from vaecli.initial import independent_output, start_parameters
 from vaecli.likelihoods import Likelihood
+from vaecli.network import Parameters
 from vaecli.preprocess import FeatureBatch
 from vaecli.results import Event, FitSummary, OnEvent, ignore
 from vaecli.schema import Kind, Layout, Schema
-from vaecli.scoring import Ensemble, draw_noise, member_scores
+from vaecli.scoring import Ensemble, Family, draw_noise, member_scores, score_owners
+from vaecli.surprise import Surprise
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite
-from vaecli.train import Trained, device_of, train
+from vaecli.train import Plan, Trained, device_of, train
 from vaecli.workflows.described import described
 from vaecli.workflows.normal_rows import NormalRows, read_normal_rows
 
@@ -65,25 +68,55 @@ def fit_source(
     schema = infer_schema(source, config.columns, on_event)
     normal = read_normal_rows(source, schema, config, on_event)
 
-    layout = Layout.of(schema.features)
-    likelihood = Likelihood.of(layout, normal.n_missing, normal.rows.n_rows, config.model.min_log_variance)
-    trained = _trained(normal, likelihood, schema, config, output, on_event)
-    noise = draw_noise(config.model.n_noise, normal.n_folds, config.model.n_latent, config.train.seed)
+    layout, n_rows = Layout.of(schema.features), normal.rows.n_rows
+    likelihoods = likelihoods_of(layout, normal.preprocessor, normal.n_missing, n_rows, config.model.min_log_variance)
+    plans = _plans(normal, likelihoods, config)
+    trained = _trained(normal, plans, schema, config, output, on_event)
     sample = normal.rows.some(config.calibration.max_rows, config.train.seed)
-    exemplars = choose_exemplars(likelihood, trained.parameters, sample, config.model.n_exemplars, config.train.seed)
-    ensemble = Ensemble(likelihood, trained.parameters, noise, exemplars)
-    calibrations = _calibrated(ensemble, sample, on_event)
-    ensemble = replace(ensemble, exemplars=replace(exemplars, row=None))  # a new table has other rows
-    detector = Detector(
-        schema, normal.preprocessor, ensemble, calibrations, config.score_kind, config.calibration.threshold
+    families = tuple(
+        _family(plan, parameters, latents, sample, config)
+        for plan, parameters, latents in zip(plans, trained.parameters, FAMILIES.values(), strict=True)
     )
-    baseline = _baseline(normal.rows, likelihood, config.train.seed)
+    surprises, calibrations = _calibrated(families, sample, on_event)
+    forgetful = tuple(  # a new table has other rows
+        replace(family, codes=replace(family.codes, row=None)) for family in families
+    )
+    detector = Detector(
+        schema,
+        normal.preprocessor,
+        Ensemble(forgetful, surprises),
+        calibrations,
+        config.score_kind,
+        config.calibration.threshold,
+    )
+    baseline = _baseline(normal.rows, likelihoods[0], config.train.seed)
     return detector, _summary(detector, normal, trained, baseline, output, time.monotonic() - started)
+
+
+def _plans(normal: NormalRows, likelihoods: Sequence[Likelihood], config: FitConfig) -> tuple[Plan, ...]:
+    """The two families: each holds out every fold when rows are few, else they take turns."""
+    sample = normal.rows.some(START_ROWS, config.train.seed)
+    folds = tuple(range(normal.n_folds))
+    crossed = normal.rows.n_rows < config.model.crossed_below
+    plans = []
+    for i, family in enumerate((config.heteroscedastic, config.homoscedastic)):
+        held_out = folds if crossed else folds[i::2]
+        start = start_parameters(
+            sample,
+            likelihoods[i],
+            held_out=held_out,
+            n_latent=min(family.n_latent, likelihoods[i].view_slope.size),
+            n_hidden=family.n_hidden,
+            one_variance=i == 1,
+            seed=config.train.seed + i,
+        )
+        plans.append(Plan(likelihoods[i], start, held_out, family.beta, one_variance=i == 1))
+    return tuple(plans)
 
 
 def _trained(
     normal: NormalRows,
-    likelihood: Likelihood,
+    plans: tuple[Plan, ...],
     schema: Schema,
     config: FitConfig,
     output: Path | None,
@@ -98,16 +131,7 @@ def _trained(
 
     return train(
         normal.rows,
-        likelihood,
-        start_parameters(
-            normal.rows.some(START_ROWS, config.train.seed),
-            likelihood,
-            n_members=normal.n_folds,
-            n_latent=config.model.n_latent,
-            n_hidden=config.model.n_hidden,
-            seed=config.train.seed,
-        ),
-        config.model,
+        plans,
         config.train,
         on_event=on_event,
         on_checkpoint=keep if output is not None else None,
@@ -115,25 +139,42 @@ def _trained(
     )
 
 
-def _calibrated(ensemble: Ensemble, rows: Rows, on_event: OnEvent) -> dict[str, Calibration]:
-    """Every score kind calibrated on rows whose scoring members did not see them."""
+def _family(plan: Plan, parameters: Parameters, latents: tuple[str, ...], sample: Rows, config: FitConfig) -> Family:
+    """What scores rows once the plan's members are trained."""
+    n_latent, seed = parameters["encoder.mean.b"].shape[-1], config.train.seed
+    noise = draw_noise(config.model.n_noise, len(plan.held_out), n_latent, seed)
+    codes = choose_exemplars(plan.likelihood, parameters, plan.held_out, sample, config.model.n_exemplars, seed)
+    return Family(plan.likelihood, parameters, noise, codes, plan.held_out, latents)
+
+
+def _calibrated(
+    families: tuple[Family, ...], rows: Rows, on_event: OnEvent
+) -> tuple[dict[str, Surprise], dict[str, Calibration]]:
+    """Every score kind on a common scale, and calibrated, by rows whose scoring members did not see them."""
     n_rows, n_kinds = rows.fold.size, len(SCORE_KINDS)
-    calibrations = {}
+    held_out = rows.fold[:, None] == np.concatenate([family.held_out for family in families])
+    surprises, calibrations = {}, {}
     for i, kind in enumerate(SCORE_KINDS):
-        parts = []
+        parts, typical = [], np.zeros((held_out.shape[1], rows.state.shape[1]))
         for start in range(0, n_rows, CALIBRATION_BLOCK_ROWS):
-            block = rows.take(np.arange(start, min(start + CALIBRATION_BLOCK_ROWS, n_rows)))
-            batch = FeatureBatch(block.values, block.state, np.arange(start, start + block.fold.size))
-            parts.append(member_scores(ensemble, batch, kind))
-            on_event(Event("calibrating", i * n_rows + start + block.fold.size, n_kinds * n_rows, "scores"))
-        calibrations[kind] = Calibration.of(ensemble_scores(np.concatenate(parts), rows.fold))
-    return calibrations
+            number = np.arange(start, min(start + CALIBRATION_BLOCK_ROWS, n_rows))
+            block = rows.take(number)
+            scores, columns = member_scores(families, FeatureBatch(block.values, block.state, number), kind)
+            parts.append(scores)
+            typical += np.einsum("ne,enc->ec", held_out[number].astype(np.float64), columns)
+            on_event(Event("calibrating", i * n_rows + start + number.size, n_kinds * n_rows, "scores"))
+        typical /= np.maximum(held_out.sum(0), 1)[:, None]
+        member, sort = score_owners(families, kind)
+        scores = np.concatenate(parts)
+        surprises[kind] = Surprise.of(scores, member, sort, held_out, typical)
+        calibrations[kind] = Calibration.of(ensemble_scores(surprises[kind].of_members(scores.T).T, held_out))
+    return surprises, calibrations
 
 
 def _baseline(rows: TrainingRows, likelihood: Likelihood, seed: int) -> float:
     """Mean log-likelihood of rows under independent columns, in nats: what a latent space has to beat."""
     sample = rows.some(START_ROWS, seed)
-    output = independent_output(sample, likelihood).astype(np.float32)
+    output = independent_output(sample, likelihood).astype(np.float32)  # the family whose view is no other
     return float(likelihood.column_log_prob(output, sample.values, sample.state).sum(-1).mean(dtype=np.float64))
 
 
@@ -146,10 +187,10 @@ def _summary(
         n_rows=normal.rows.n_rows,
         n_labelled_out=normal.n_labelled_out,
         columns=described(detector.schema),
-        n_members=normal.n_folds,
+        n_members=detector.ensemble.n_members,
         n_steps=trained.n_steps,
-        validation_elbo=trained.best.elbo,
-        validation_kl=trained.best.kl,
+        validation_elbo=trained.best[0].elbo,
+        validation_kl=trained.best[0].kl,
         baseline_log_prob=baseline,
         threshold=detector.threshold,
         score_kind=detector.score_kind,

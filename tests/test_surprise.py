@@ -1,0 +1,284 @@
+"""Members' scores on one scale: closed forms, laws, and how few rows are pooled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vaecli.surprise import LEVELS, MIN_OWN_ROWS, SMALLEST_SPREAD, TAIL_BEGINS, Surprise
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def exponential(n: int, scale: float = 1.0) -> np.ndarray:
+    """(n,) evenly spaced quantiles of Exp(scale), in an order of no meaning."""
+    at = (np.arange(n) + 0.5) / n
+    return np.random.default_rng(n).permutation(-scale * np.log1p(-at))
+
+
+def of(*scores: np.ndarray, alike: list[int] | None = None, typical: np.ndarray | None = None) -> Surprise:
+    """From one array of held-out scores a member, each of other rows."""
+    n, e = sum(map(len, scores)), len(scores)
+    nats, held_out = np.full((n, e), -1e6), np.zeros((n, e), bool)
+    start = 0
+    for k, some in enumerate(scores):
+        nats[start : start + len(some), k], held_out[start : start + len(some), k] = some, True
+        start += len(some)
+    sort = np.arange(e) if alike is None else np.array(alike)
+    return Surprise.of(nats, np.arange(e), sort, held_out, np.zeros((e, 1)) if typical is None else typical)
+
+
+def with_two_scores(n: int = 900) -> tuple[np.ndarray, Surprise]:
+    """Scores (n, 5), and the scale of three members; the first and the last give two. All rows are held out."""
+    rng = np.random.default_rng(0)
+    nats = rng.gamma(2, [1.0, 5.0, 50.0, 0.3, 8.0], size=(n, 5))
+    member, typical = np.array([0, 2, 0, 1, 2]), rng.normal(size=(3, 4))
+    return nats, Surprise.of(nats, member, np.arange(5), np.ones((n, 3), bool), typical)
+
+
+# ------------------------------------------------------------------------------------------ what it says
+
+
+def test_exponential_scores_are_their_own_surprise() -> None:
+    """Where P(S >= s) = exp(−s), −log P(S >= s) is s: to a thousandth within the knots, and beyond without an end."""
+    surprise = of(exponential(100_000))
+    s = np.concatenate([np.linspace(0, 2, 50), [5.0, 10.0, 100.0, 1e4]])
+    np.testing.assert_allclose(surprise.of_members(s[None])[0], s, rtol=1e-3, atol=1e-3)
+
+
+@given(seeds, st.floats(1.0, 1e4), st.floats(-1e4, 1e4))
+@settings(max_examples=40, deadline=None)
+def test_units_and_offsets_of_a_score_do_not_matter(seed: int, unit: float, offset: float) -> None:
+    """A member whose nats are many or few, from wherever they count, is as surprised as its plain twin."""
+    rng = np.random.default_rng(seed)
+    held_out, new = 3 * rng.gamma(2, size=500), 20 * rng.random(30)
+    twins = of(held_out, unit * held_out + offset)
+    plain, other = twins.of_members(np.stack([new, unit * new + offset]))
+    np.testing.assert_allclose(other, plain, rtol=1e-6, atol=1e-6)
+
+
+@given(seeds)
+@settings(max_examples=40, deadline=None)
+def test_it_is_the_tail_probability_of_held_out_rows(seed: int) -> None:
+    """Up to the 80 % quantile, exp(−surprise) is the share of held-out rows that score at least as much."""
+    held_out = np.random.default_rng(seed).normal(size=4000)
+    new = np.quantile(held_out, np.linspace(0.01, TAIL_BEGINS, 40))
+    share = (held_out >= new[:, None]).mean(1)
+    np.testing.assert_allclose(np.exp(-of(held_out).of_members(new[None])[0]), share, atol=0.01)
+
+
+def test_the_most_normal_scores_surprise_nobody() -> None:
+    """At and below the lowest held-out score the surprise is 0, its least."""
+    surprise = of(exponential(1000) + 7)
+    np.testing.assert_array_equal(surprise.of_members(np.array([[-1e30, -np.inf, 0.0, 7.0]])), 0.0)
+
+
+def test_beyond_the_last_knot_a_mean_excess_is_a_nat() -> None:
+    """There it is log 5, and one nat more for every mean excess of held-out scores over the 80 % quantile."""
+    held_out = np.random.default_rng(0).normal(size=3000) ** 3
+    last = np.quantile(held_out, TAIL_BEGINS)
+    excess = (held_out[held_out > last] - last).mean()
+    found = of(held_out).of_members(last + excess * np.array([[0.0, 1.0, 2.0, 7.5]]))[0]
+    np.testing.assert_allclose(found, np.log(5) + np.array([0.0, 1.0, 2.0, 7.5]), rtol=1e-9)
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0]), min_size=1, max_size=400),
+    st.lists(st.floats(allow_nan=False, min_value=-1e30, max_value=1e30), min_size=2, max_size=60),
+)
+def test_it_never_decreases(held_out: list[float], new: list[float]) -> None:
+    """A higher score is at least as surprising, ties and gaps among held-out scores or not, but for rounding."""
+    found = of(np.array(held_out)).of_members(np.sort(np.array(new + held_out))[None])[0]
+    assert (found >= 0).all()
+    assert (np.diff(found) >= -1e-12).all()
+
+
+def test_it_strictly_increases_beyond_the_last_knot() -> None:
+    """However odd a row, an odder one is more surprising."""
+    found = of(exponential(1000)).of_members(np.array([[2.0, 2.1, 50.0, 51.0, 1e6, 1e6 + 1]]))
+    assert (np.diff(found[0]) > 0).all()
+
+
+def test_no_score_is_no_surprise() -> None:
+    """NaN for NaN, infinity for infinity, and each member only for its own."""
+    new = np.array([[np.nan, 1.0, np.inf], [1.0, np.nan, -np.inf]])
+    found = of(exponential(300), exponential(300)).of_members(new)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(new))
+    assert found[0, 2] == np.inf
+    assert found[1, 2] == 0
+
+
+@pytest.mark.parametrize("held_out", [[3.0], [3.0] * 500])
+def test_scores_without_a_spread_have_a_scale(held_out: list[float]) -> None:
+    """One row or equal ones: their score, which all normal rows reach, is no surprise; nothing is divided by zero."""
+    found = of(np.array(held_out)).of_members(np.array([[2.0, 3.0, 3.0 + SMALLEST_SPREAD]]))[0]
+    np.testing.assert_allclose(found, [0.0, 0.0, 1.0], atol=1e-9)
+
+
+def test_tied_scores_are_as_probable_as_all_of_them() -> None:
+    """Where many rows share a score, P(S >= s) counts them all, as in a table of a few categories."""
+    surprise = of(np.repeat([1.0, 2.0, 3.0], [500, 300, 200]))
+    np.testing.assert_allclose(np.exp(-surprise.of_members(np.array([[1.0, 2.0]])))[0], [1.0, 0.5], atol=0.02)
+
+
+@given(
+    st.lists(st.sampled_from([0.0, 1.0, 1.0 + 1e-6, 2.0, 50.0]) | st.floats(-100, 100), min_size=1, max_size=300),
+    st.floats(1e-7, 1.0),
+)
+@settings(max_examples=60, deadline=None)
+def test_a_rounding_error_is_no_surprise(held_out: list[float], error: float) -> None:
+    """Nowhere, ties among held-out scores or not, does a score that is off by so much move it by more than 100-fold."""
+    surprise, new = of(np.array(held_out)), np.array(held_out)
+    moved = surprise.of_members((new + error)[None]) - surprise.of_members((new - error)[None])
+    assert (np.abs(moved) <= 2 * error / SMALLEST_SPREAD * (1 + 1e-6) + 1e-9).all()
+
+
+# ------------------------------------------------------------------------------------------ whose rows
+
+
+def test_only_held_out_rows_count() -> None:
+    """However low a member scores the rows it has learned, its scale is that of the rows it has not."""
+    rng = np.random.default_rng(0)
+    scores, held_out = rng.gamma(3, size=(900, 3)), np.arange(900)[:, None] % 3 == np.arange(3)
+    changed = np.where(held_out, scores, -1e3)
+    one = np.arange(3), np.zeros(3), held_out, np.zeros((3, 1))
+    found, expected = Surprise.of(changed, *one), Surprise.of(scores, *one)
+    np.testing.assert_array_equal(found.knots, expected.knots)
+    np.testing.assert_array_equal(found.spread, expected.spread)
+
+
+def test_few_rows_are_pooled_with_scores_of_their_sort() -> None:
+    """Below 200 held-out rows a score has the scale of all scores of its sort together; from 200 on its own."""
+    few, many = MIN_OWN_ROWS - 1, MIN_OWN_ROWS
+    scores = [exponential(few, 1.0), exponential(few, 2.0), exponential(few, 30.0), exponential(many, 40.0)]
+    found = of(*scores, alike=[0, 0, 1, 1])
+    first, second = np.concatenate(scores[:2]), np.concatenate(scores[2:])
+    for k, expected in enumerate([first, first, second, scores[3]]):
+        np.testing.assert_allclose(found.knots[k], np.quantile(expected, LEVELS), atol=SMALLEST_SPREAD)
+        excess = expected[expected > found.knots[k, -1]] - found.knots[k, -1]
+        assert found.spread[k] == pytest.approx(excess.mean())
+
+
+def test_rows_without_a_score_are_left_out() -> None:
+    """NaN and infinite held-out scores change nothing."""
+    scores = exponential(500)
+    broken = np.concatenate([scores, [np.nan, np.inf, -np.inf]])
+    np.testing.assert_array_equal(of(broken).knots, of(scores).knots)
+    np.testing.assert_array_equal(of(broken).spread, of(scores).spread)
+
+
+@pytest.mark.parametrize("scores", [[], [np.nan] * 3])
+def test_no_scores_at_all_are_refused(scores: list[float]) -> None:
+    """Without one held-out score there is no scale."""
+    with pytest.raises(ValueError, match="no calibration row has a score"):
+        of(np.array(scores))
+
+
+# ------------------------------------------------------------------------------------------ its parts
+
+
+@given(seeds)
+def test_where_the_scale_is_linear_columns_are_exact(seed: int) -> None:
+    """Beyond the last knots a difference in one column's nats is the same difference of surprise, and of its part."""
+    rng = np.random.default_rng(seed)
+    column = 1000 + 50 * rng.random((2, 6, 3))
+    other = column.copy()
+    other[..., 1] += 10 * rng.random((2, 6))
+    twice = Surprise.of(  # the second member gives two scores
+        np.stack([exponential(400), exponential(400, 25.0), exponential(400, 3.0)], 1),
+        np.array([0, 1, 1]),
+        np.arange(3),
+        np.ones((400, 2), bool),
+        rng.normal(size=(2, 3)),
+    )
+    nats, others = (np.stack([some[0], some[1], some[1] + 7]).sum(-1) for some in (column, other))
+    risen = twice.of_members(others).mean(0) - twice.of_members(nats).mean(0)
+    difference = twice.of_columns(other) - twice.of_columns(column)
+    assert difference.shape == (6, 3)
+    np.testing.assert_allclose(difference[:, 1], risen, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(difference[:, [0, 2]], 0, atol=1e-9)
+
+
+def test_a_typical_column_adds_nothing() -> None:
+    """A column that costs what it usually costs is no part of the surprise."""
+    _, surprise = with_two_scores()
+    found = surprise.of_columns(np.repeat(surprise.typical[:, None], 7, 1))
+    np.testing.assert_allclose(found, np.zeros((7, 4)), atol=1e-12)
+
+
+def test_a_members_surprise_is_the_mean_over_its_scores() -> None:
+    """However many scores a member gives, it counts once: each score on its own scale, then the mean."""
+    nats, surprise = with_two_scores()
+    each = of(*nats.T).of_members(nats.T)
+    found = surprise.of_members(nats.T)
+    np.testing.assert_allclose(found, [(each[0] + each[2]) / 2, each[3], (each[1] + each[4]) / 2], rtol=1e-12)
+
+
+def test_a_member_without_one_of_its_scores_has_no_surprise() -> None:
+    """NaN where any of a member's scores is; the other members are as they were."""
+    nats, surprise = with_two_scores()
+    broken = nats.T.copy()
+    broken[2, 5] = np.nan
+    found, whole = surprise.of_members(broken), surprise.of_members(nats.T)
+    assert np.isnan(found[0, 5])
+    found[0, 5] = whole[0, 5]
+    np.testing.assert_array_equal(found, whole)
+
+
+# ------------------------------------------------------------------------------------------ in the bundle
+
+
+MEMBER = np.array([0, 2, 0, 1, 2])
+
+
+def test_the_bundle_gives_back_the_same_scale() -> None:
+    """`from_arrays` undoes `to_arrays`, to the last bit."""
+    nats, surprise = with_two_scores()
+    arrays = surprise.to_arrays("surprise/elbo")
+    assert all(name.startswith("surprise/elbo.") for name in arrays)
+    again = Surprise.from_arrays(arrays, "surprise/elbo", MEMBER, 4)
+    np.testing.assert_array_equal(again.of_members(nats.T), surprise.of_members(nats.T))
+    columns = np.random.default_rng(0).normal(size=(3, 5, 4))
+    np.testing.assert_array_equal(again.of_columns(columns), surprise.of_columns(columns))
+
+
+@pytest.mark.parametrize("name", ["member", "knots", "spread", "typical"])
+def test_damaged_arrays_are_refused(name: str) -> None:
+    """An array that is missing, of another shape or type, or no number is refused by name."""
+    arrays = with_two_scores()[1].to_arrays("x")
+    with pytest.raises(KeyError, match=name):
+        Surprise.from_arrays({key: value for key, value in arrays.items() if key != f"x.{name}"}, "x", MEMBER, 4)
+    good = arrays[f"x.{name}"]
+    bad = [good[:1], good[..., None], good.ravel()[:0], np.array(1.0), good.astype(np.float32), good * np.nan]
+    for damaged in bad:
+        with pytest.raises(ValueError, match=rf"x\.{name}"):
+            Surprise.from_arrays(arrays | {f"x.{name}": damaged}, "x", MEMBER, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("knots", lambda a: a[:, ::-1]),
+        ("spread", lambda a: 0 * a),
+        ("spread", lambda a: -a),
+        ("member", lambda a: a[::-1].copy()),
+    ],
+)
+def test_impossible_numbers_are_refused(name: str, change: Any) -> None:
+    """Descending knots, spreads below the smallest and scores of other members cannot have been written."""
+    arrays = with_two_scores()[1].to_arrays("x")
+    with pytest.raises(ValueError, match=r"not ascending, or a spread is below|not the members"):
+        Surprise.from_arrays(arrays | {f"x.{name}": change(arrays[f"x.{name}"])}, "x", MEMBER, 4)
+
+
+@pytest.mark.parametrize(
+    ("member", "n_columns"), [(MEMBER[:4], 4), (np.append(MEMBER, 1), 4), (np.array([0, 1, 0, 1, 1]), 4), (MEMBER, 3)]
+)
+def test_the_scale_of_another_ensemble_is_refused(member: np.ndarray, n_columns: int) -> None:
+    """Other numbers of members, scores or columns do not fit."""
+    with pytest.raises(ValueError, match="finite numbers"):
+        Surprise.from_arrays(with_two_scores()[1].to_arrays("x"), "x", member, n_columns)
