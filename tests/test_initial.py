@@ -67,7 +67,7 @@ def test_the_baseline_is_the_best_of_independent_columns(gaps: float, as_numbers
     rows, likelihood = table(gaps=gaps)
     if as_numbers:
         likelihood = viewing(rows, likelihood)
-        rows = rows._replace(values=likelihood.view(rows.values))
+        rows = rows._replace(values=likelihood.view(rows.values, rows.state))
     best = independent_output(rows, likelihood)
 
     def mean_log_prob(output: np.ndarray) -> float:

@@ -218,6 +218,8 @@ def _refusal(problems: list[str], verb: str) -> UsageError:
 
 def _flag(name: str) -> str:
     """`train.max_epochs` as it is typed: `--max-epochs`."""
+    if name.partition(".")[0] in ("heteroscedastic", "homoscedastic"):
+        return name  # no flag says which family is meant
     key = name.rpartition(".")[2].removesuffix("_seconds")
     return "--" + key.replace("_", "-")
 

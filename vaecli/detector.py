@@ -111,8 +111,9 @@ class Detector:
         return cls(schema, preprocessor, ensemble, calibrations, settings["score_kind"], threshold)
 
 
-# What the scores that make up `combined` add to −log p(x|z=μ); named twice, counted twice. The second family is trained
-# with a small β: its KL is not what it learned, and did not help (docs/adr/0008-two-families-one-scale.md).
+# What the scores that make up `combined` add to −log p(x|z=μ); named twice, counted twice. Part of the bundle format.
+# The second family is trained with a small β: its KL is not what it learned, and did not help
+# (docs/adr/0008-two-families-one-scale.md).
 FAMILIES = {
     "heteroscedastic": ("nothing", "code", "code", "code and KL", "code and KL"),
     "homoscedastic": ("code",),

@@ -23,7 +23,7 @@ def choose_exemplars(
         number = np.sort(rng.choice(np.flatnonzero(rows.fold != fold), n_exemplars, replace=False))
         chosen = rows.take(number)
         member = {name: value[k : k + 1] for name, value in parameters.items()}
-        inputs = encoder_inputs(likelihood.view(chosen.values), chosen.state, likelihood.gappy)
+        inputs = encoder_inputs(likelihood.view(chosen.values, chosen.state), chosen.state, likelihood.gappy)
         mean, log_variance = posterior(member, inputs)
         means.append(mean[0])
         log_variances.append(log_variance[0])

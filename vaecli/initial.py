@@ -36,7 +36,7 @@ def start_parameters(
     With `one_variance` a log-variance is the decoder's bias alone: the weights that lead to it are zero.
     """
     rng = np.random.default_rng([seed, 0x1217])
-    seen = rows._replace(values=likelihood.view(rows.values))
+    seen = rows._replace(values=likelihood.view(rows.values, rows.state))
     members = [_member(seen.take(rows.fold != fold), likelihood, n_latent, n_hidden, rng) for fold in held_out]
     start = {name: np.stack([member[name] for member in members]).astype(np.float32) for name in members[0]}
     if one_variance:

@@ -79,6 +79,8 @@ class Likelihood:
     min_log_variance: float
     view_offset: np.ndarray  # (d,) what `view` adds to a feature
     view_slope: np.ndarray  # (d,) after multiplying it by this
+    as_number: np.ndarray  # the schema columns that are booleans taken as numbers
+    as_number_feature: np.ndarray  # and the features that they are
 
     @classmethod
     def of(
@@ -107,6 +109,8 @@ class Likelihood:
         gaps = np.asarray(n_missing) > 0
         m, b = len(blocks[0]), len(blocks[1])
         offset, slope = np.zeros(layout.n_features, np.float32), np.ones(layout.n_features, np.float32)
+        as_number = np.array(blocks[1] if boolean_values is not None else [], np.int64)
+        as_number_feature = m + np.arange(as_number.size)
         if boolean_values is not None:
             offset[m : m + b], slope[m : m + b] = boolean_values[:, 0], boolean_values[:, 1] - boolean_values[:, 0]
             m, b = m + b, 0
@@ -124,6 +128,8 @@ class Likelihood:
             min_log_variance=min_log_variance,
             view_offset=offset,
             view_slope=slope,
+            as_number=as_number,
+            as_number_feature=as_number_feature,
         )
 
     @property
@@ -131,9 +137,17 @@ class Likelihood:
         """p, the width of the decoder's output."""
         return 2 * self.n_numeric + self.n_boolean + self.membership.shape[0] + self.gappy.size
 
-    def view(self, features: Array) -> Array:
-        """The features (n, d) as this likelihood and its networks take them: booleans perhaps as numbers."""
-        return like(self.view_offset, features) + features * like(self.view_slope, features)
+    def view(self, features: Array, state: Array | None) -> Array:
+        """The features (n, d) as this likelihood and its networks take them: booleans perhaps as numbers.
+
+        A boolean that is not there becomes 0, the mean, as a number does. `state` as in `column_log_prob`.
+        """
+        seen = like(self.view_offset, features) + features * like(self.view_slope, features)
+        if state is None or not self.as_number.size:
+            return seen
+        there = (state[..., like(self.as_number, features)] == PRESENT) * like(_ONE, features)
+        place = like(np.eye(self.view_slope.size, dtype=np.float32)[self.as_number_feature], features)
+        return seen * (like(_ONE, features) - (like(_ONE, features) - there) @ place)
 
     def column_log_prob(self, output: Array, features: Array, state: Array | None) -> Array:
         """log p(x_j | z) of every cell, in nats: (…, n, c), columns in schema order.

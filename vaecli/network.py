@@ -134,7 +134,7 @@ def forward(
 
     Noise of zeros means z = μ.
     """
-    xp, features = namespace(features), likelihood.view(features)
+    xp, features = namespace(features), likelihood.view(features, state)
     mean, log_variance = posterior(parameters, encoder_inputs(features, state, likelihood.gappy))
     z = mean + xp.exp(0.5 * log_variance) * noise
     log_prob = likelihood.column_log_prob(decode(parameters, z), features, state)

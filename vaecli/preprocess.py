@@ -13,8 +13,9 @@ So a column of byte counts, where one reading in a thousand is a million times t
 its bulk. The map is strictly increasing. The soft clip keeps a reading of 10⁹ from drowning all others, yet keeps
 larger readings larger: sign(v)·(10 + 10·log1p((|v| − 10)/10)) beyond |v| = 10.
 
-A missing or novel cell becomes 0 everywhere: the mean of a number, no category at all. That it is
-missing or novel travels beside the features, in `FeatureBatch.state`.
+A missing or novel cell becomes 0 everywhere: the mean of a number, no category at all, and False, unless booleans
+are taken as numbers (`Likelihood.view`). That it is missing or novel travels beside the features, in
+`FeatureBatch.state`.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ column: score = Σ_j column_score_j + latent_score.
 | `elbo`           | −ELBO = −E_q[log p(x|z)] + KL(q(z|x) ‖ p(z)), Kingma & Welling 2014           | the KL      |
 | `latent`         | ½ d², the distance of the code to the nearest exemplar's, see `nearest_code`  | all         |
 | `combined`       | −log p(x|z=μ) + ½ d², the joint density of row and code under an exemplar     | ½ d²        |
-|                  | prior; by members trained on the ELBO itself (β = 1) two more: without the    | 0           |
-|                  | ½ d², and with the KL beside it                                               | ½ d² + KL   |
+|                  | prior; of the first family also without the ½ d², at half the weight,         | 0           |
+|                  | and with the KL beside it                                                     | ½ d² + KL   |
 
 A member's scores become surprises: how improbable such a score is of a normal row, on one scale for all (see
 `surprise`). The score of the ensemble is the mean over its members of the mean over their scores.
@@ -129,7 +129,8 @@ def score_batch(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> ScoredBat
         scores.append(surprise.of_members(score).mean(0))
         columns.append(surprise.of_columns(column))
     total, column_score = np.concatenate(scores)[: len(batch)], np.concatenate(columns)[: len(batch)]
-    return ScoredBatch(batch.row, total, column_score, total - column_score.sum(1))
+    latent = total - column_score.sum(1)
+    return ScoredBatch(batch.row, column_score.sum(1) + latent, column_score, latent)  # exactly the sum of its parts
 
 
 def member_scores(families: tuple[Family, ...], batch: FeatureBatch, kind: str) -> tuple[np.ndarray, np.ndarray]:

@@ -119,10 +119,13 @@ def taken(batch: FeatureBatch, which: np.ndarray) -> FeatureBatch:
 
 
 def assert_close(found: ScoredBatch, expected: ScoredBatch) -> None:
-    """Nats to 1e-5 of all that was added up, as a score may be near 0; a surprise changes by up to 10 a nat."""
+    """To float32: columns to 1e-5 of all that was added up, as a score may be near 0.
+
+    The distance of a code is a difference of larger numbers, and a surprise changes by up to 10 a nat: 1e-3.
+    """
     size = 1 + np.abs(expected.column_score).sum(1) + np.abs(expected.latent_score)
-    assert (np.abs(found.score - expected.score) <= 1e-4 * size).all()
-    assert (np.abs(found.latent_score - expected.latent_score) <= 1e-4 * size).all()
+    assert (np.abs(found.score - expected.score) <= 1e-3 * size).all()
+    assert (np.abs(found.latent_score - expected.latent_score) <= 1e-3 * size).all()
     assert (np.abs(found.column_score - expected.column_score).max(1) <= 1e-5 * size).all()
 
 

@@ -36,7 +36,7 @@ def write_bundle(path: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray
     if len(packed) > MAX_ARRAYS_BYTES:
         raise BundleError(
             f"{path}: the fitted networks take {len(packed):,} bytes; a bundle holds up to {MAX_ARRAYS_BYTES:,}",
-            "fit fewer columns, or a smaller network: model.n_hidden, columns.max_categories",
+            "fit fewer columns, or smaller networks: columns.max_categories, model.n_exemplars",
         )
     filled = replace(manifest, digests={ARRAYS: sha256(packed), MANIFEST: manifest_digest(manifest.to_json())})
     text = json.dumps(filled.to_json(), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()

@@ -18,6 +18,7 @@ from vaecli.calibration import Calibration, ensemble_scores, rows_needed
 from vaecli.checkpoint import Checkpoint, load_checkpoint
 from vaecli.config import SCORE_KINDS, FitConfig
 from vaecli.detector import FAMILIES, Detector, likelihoods_of
+from vaecli.errors import UsageError
 from vaecli.exemplars import choose_exemplars
 from vaecli.features import Rows, TrainingRows
 from vaecli.initial import independent_output, start_parameters
@@ -73,6 +74,7 @@ def fit_source(
     plans = _plans(normal, likelihoods, config)
     trained = _trained(normal, plans, schema, config, output, on_event)
     sample = normal.rows.some(config.calibration.max_rows, config.train.seed)
+    _require_every_fold(sample.fold, normal.n_folds)
     families = tuple(
         _family(plan, parameters, latents, sample, config)
         for plan, parameters, latents in zip(plans, trained.parameters, FAMILIES.values(), strict=True)
@@ -91,6 +93,15 @@ def fit_source(
     )
     baseline = _baseline(normal.rows, likelihoods[0], config.train.seed)
     return detector, _summary(detector, normal, trained, baseline, output, time.monotonic() - started)
+
+
+def _require_every_fold(fold: np.ndarray, n_folds: int) -> None:
+    n_rows = np.bincount(fold, minlength=n_folds)
+    if n_rows.min() == 0 or n_rows.max() == fold.size:
+        raise UsageError(
+            f"among the {fold.size:,} rows that calibrate, one of the {n_folds} folds has none or all",
+            "raise calibration.max_rows, or give larger groups",
+        )
 
 
 def _plans(normal: NormalRows, likelihoods: Sequence[Likelihood], config: FitConfig) -> tuple[Plan, ...]:
@@ -163,12 +174,20 @@ def _calibrated(
             parts.append(scores)
             typical += np.einsum("ne,enc->ec", held_out[number].astype(np.float64), columns)
             on_event(Event("calibrating", i * n_rows + start + number.size, n_kinds * n_rows, "scores"))
-        typical /= np.maximum(held_out.sum(0), 1)[:, None]
         member, sort = score_owners(families, kind)
         scores = np.concatenate(parts)
-        surprises[kind] = Surprise.of(scores, member, sort, held_out, typical)
+        surprises[kind] = Surprise.of(scores, member, sort, held_out, _per_row(typical, held_out, families))
         calibrations[kind] = Calibration.of(ensemble_scores(surprises[kind].of_members(scores.T).T, held_out))
     return surprises, calibrations
+
+
+def _per_row(total: np.ndarray, held_out: np.ndarray, families: tuple[Family, ...]) -> np.ndarray:
+    """Sums over held-out rows (e, c) as means over the rows held out from any member of the family: (e, c)."""
+    means = []
+    for part in np.split(np.arange(held_out.shape[1]), np.cumsum([len(family.held_out) for family in families])[:-1]):
+        mean = total[part].sum(0) / max(int(held_out[:, part].sum()), 1)
+        means += [mean] * part.size
+    return np.stack(means)
 
 
 def _baseline(rows: TrainingRows, likelihood: Likelihood, seed: int) -> float:
