@@ -88,7 +88,8 @@ def test_both_networks_see_the_likelihoods_view() -> None:
     features[:, 1] = [0, 1, 1, 0, 0, 1, 0]
     passed = forward(wide, viewing, features, state, NOISE)
     seen = features.copy()
-    seen[:, 1] = np.where(features[:, 1] == 1, 2.0, -0.5)
+    there = state[:, viewing.as_number[0]] == 0
+    seen[:, 1] = np.where(there, np.where(features[:, 1] == 1, 2.0, -0.5), 0.0)
     mean, log_variance = posterior(wide, encoder_inputs(seen, state, viewing.gappy))
     np.testing.assert_allclose(passed.mean, mean, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(passed.log_variance, log_variance, rtol=1e-5, atol=1e-5)

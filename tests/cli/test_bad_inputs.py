@@ -184,16 +184,16 @@ def keep(arrays: dict[str, np.ndarray]) -> None:
 
 
 def drop_noise(arrays: dict[str, np.ndarray]) -> None:
-    del arrays["noise"]
+    del arrays["homoscedastic/noise"]
 
 
 def cut_weights(arrays: dict[str, np.ndarray]) -> None:
-    name = next(name for name in arrays if name.startswith("network/") and arrays[name].ndim == 3)
+    name = next(name for name in arrays if "/network/" in name and arrays[name].ndim == 3)
     arrays[name] = arrays[name][:, :-1]
 
 
 def poison_weights(arrays: dict[str, np.ndarray]) -> None:
-    name = next(name for name in arrays if name.startswith("network/"))
+    name = next(name for name in arrays if "/network/" in name)
     arrays[name] = np.full_like(arrays[name], np.nan)
 
 
