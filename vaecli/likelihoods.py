@@ -142,8 +142,10 @@ class Likelihood:
 
         A boolean that is not there becomes 0, the mean, as a number does. `state` as in `column_log_prob`.
         """
+        if not self.as_number.size:
+            return features
         seen = like(self.view_offset, features) + features * like(self.view_slope, features)
-        if state is None or not self.as_number.size:
+        if state is None:
             return seen
         there = (state[..., like(self.as_number, features)] == PRESENT) * like(_ONE, features)
         place = like(np.eye(self.view_slope.size, dtype=np.float32)[self.as_number_feature], features)
