@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 
-from vaecli import scoring
 from vaecli.cells import MISSING, NOVEL
+from vaecli.codes import Codes, nearest_code
 from vaecli.config import SCORE_KINDS
 from vaecli.exemplars import choose_exemplars
 from vaecli.features import Rows
 from vaecli.initial import start_parameters
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Codes, elbo, encoder_inputs, forward, nearest_code, posterior
+from vaecli.network import elbo, encoder_inputs, forward, posterior
 from vaecli.preprocess import FeatureBatch
 from vaecli.schema import Column, Kind, Layout
 from vaecli.scoring import TILE_ROWS, Ensemble, Family, draw_noise, member_scores, score_batch, score_owners
@@ -104,9 +105,8 @@ def test_exemplars_are_codes_of_rows_the_member_learned(some: Family) -> None:
         inputs = encoder_inputs(table().values[row], None, LIKELIHOOD.gappy)
         mean, log_variance = posterior(some.parameters, inputs)
         expected = Codes.of(mean[[k]], log_variance[[k]])
-        for name in ("center", "scale", "weight", "offset"):
-            found = getattr(some.codes, name)[k]
-            np.testing.assert_allclose(found, getattr(expected, name)[0], rtol=1e-4, atol=1e-4)
+        for name, value in expected.to_arrays().items():
+            np.testing.assert_allclose(some.codes.to_arrays()[name][k], value[0], rtol=1e-4, atol=1e-4)
 
 
 def test_exemplars_are_seen_as_the_likelihood_sees_them() -> None:
@@ -128,9 +128,9 @@ def test_no_more_exemplars_than_the_smallest_member_has() -> None:
     """Where rows are few, every member gets as many as the one that learned from the fewest."""
     rows = table()._replace(fold=np.repeat([0, 1, 2], [60, 20, 10]))
     found = choose_exemplars(LIKELIHOOD, NUMBERED[0].parameters, FOLDS[0], rows, n_exemplars=1000, seed=0)
-    assert found.offset.shape == (3, 1, 30)
+    assert found.place.shape == (3, 30, LATENT[0])
     second = choose_exemplars(LIKELIHOOD, NUMBERED[1].parameters, (1, 2), rows, n_exemplars=1000, seed=0)
-    assert second.offset.shape == (2, 1, 70)
+    assert second.place.shape == (2, 70, LATENT[1])
 
 
 def test_a_training_row_is_not_compared_with_itself() -> None:
@@ -228,7 +228,7 @@ def test_on_a_device_everything_is_a_tensor(ensemble: Ensemble) -> None:
     """Parameters, noise and codes of every family move; nothing of the original does."""
     moved = ensemble.on("cpu")
     for some in moved.families:
-        arrays = [*some.parameters.values(), some.noise, some.codes.weight, some.codes.offset]
+        arrays = [*some.parameters.values(), some.noise, some.codes.place, some.codes.product]
         assert all(isinstance(array, torch.Tensor) for array in [*arrays, some.codes.center, some.codes.scale])
     assert all(isinstance(some.noise, np.ndarray) for some in ensemble.families)
 
@@ -288,15 +288,18 @@ def test_an_unknown_kind_is_refused(ensemble: Ensemble) -> None:
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
-def test_threads_change_no_bit(ensemble: Ensemble, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many cores share the tiles, the scores are the same to the last bit."""
-    rows = batch(table(3 * TILE_ROWS + 50, seed=2))
-    found = []
-    for cores in (1, 2, 4):
-        monkeypatch.setattr(scoring, "n_cores", lambda cores=cores: cores)
-        found.append(score_batch(ensemble, rows, kind).score)
-    np.testing.assert_array_equal(found[0], found[1])
-    np.testing.assert_array_equal(found[0], found[2])
+def test_where_batches_are_cut_changes_no_bit(ensemble: Ensemble, kind: str) -> None:
+    """A row stands in its tile where its number says: batches cut anywhere give the same scores to the last bit."""
+    rows = batch(table(2 * TILE_ROWS + 50, seed=2))
+    whole = score_batch(ensemble, rows, kind)
+    for cuts in ([1], [TILE_ROWS], [100, 101, TILE_ROWS + 7], [TILE_ROWS - 1, 2 * TILE_ROWS + 1]):
+        bounds = [0, *cuts, len(rows)]
+        parts = [
+            score_batch(ensemble, FeatureBatch(rows.values[i:j], rows.state[i:j], rows.row[i:j]), kind)
+            for i, j in pairwise(bounds)
+        ]
+        np.testing.assert_array_equal(np.concatenate([part.score for part in parts]), whole.score)
+        np.testing.assert_array_equal(np.concatenate([part.column_score for part in parts]), whole.column_score)
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vaecli.config import FitConfig, ScoreConfig, fit_config, score_config
+from vaecli.cores import n_cores
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import FitSummary, OnEvent, ignore
@@ -46,7 +47,7 @@ class Model:
         `table` is a path (or several), a pandas DataFrame, an Arrow table or a NumPy array (n, c); the result is
         a DataFrame for a DataFrame, else an Arrow table. Higher scores are odder; `is_anomaly` is `p_value`
         at most 1 − threshold. `settings` are those of `vaecli score`: threshold, min_score, score_kind,
-        anomalies_only, prefix, batch_rows, device. Raises UsageError or InputError.
+        anomalies_only, prefix, batch_rows, workers, device. Raises UsageError or InputError.
         """
         from vaecli.engines.local import score_table
         from vaecli.workflows.score import ADDED, decide, on_device
@@ -65,6 +66,7 @@ class Model:
                 kind=kind,
                 anomalies_only=config.anomalies_only and not _is_pandas(table),
                 batch_rows=config.batch_rows,
+                workers=config.workers or n_cores(),
                 on_event=ignore,
             )
         if not _is_pandas(table):

@@ -1,8 +1,8 @@
 """One definition of the maths for NumPy and torch: the functions of `network` and `likelihoods` take either.
 
-They use only what the two share under one name and with positional axes (`matmul`, `exp`, `log`,
-`log1p`, `where`, `clip`, `amin`, `concatenate`, `.sum(axis)`, `.mean(axis)`), so training and scoring run
-the same lines. torch is never imported here: an array that is no NumPy array brought torch along.
+They use only what the two share under one name and with positional axes (`matmul`, `exp`, `log`, `log1p`, `where`,
+`clip`, `minimum`, `concatenate`, `.argmin(axis)`, `.sum(axis)`, `.mean(axis)`), so training and scoring run the same
+lines. torch is never imported here: an array that is no NumPy array brought torch along.
 """
 
 from __future__ import annotations
@@ -24,6 +24,13 @@ def softplus(values: Array) -> Array:
     """log(1 + exp(v)), safe from overflow."""
     xp = namespace(values)
     return xp.clip(values, 0.0, None) + xp.log1p(xp.exp(-xp.abs(values)))
+
+
+def empty_like(reference: Array, shape: tuple[int, ...]) -> Array:
+    """Memory of this shape for numbers like those of `reference`, with anything in it."""
+    if isinstance(reference, np.ndarray):
+        return np.empty(shape, reference.dtype)
+    return reference.new_empty(shape)
 
 
 def like(constant: np.ndarray, reference: Array) -> Array:

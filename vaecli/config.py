@@ -110,6 +110,7 @@ class ScoreConfig:
     anomalies_only: bool = False
     prefix: str = ""
     batch_rows: int = 16_384
+    workers: int | None = None  # threads that score; None: as many as there are cores
     device: str = "auto"
 
 
@@ -155,6 +156,7 @@ _SCORE_VARIABLES = {
     "VAECLI_SCORE_KIND": "score.score_kind",
     "VAECLI_DEVICE": "score.device",
     "VAECLI_THRESHOLD": "score.threshold",
+    "VAECLI_WORKERS": "score.workers",
 }
 
 
@@ -335,6 +337,7 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     "duration": ("a duration such as 90s, 10m or 1.5h", seconds),
     bool: ("true or false", _truth),
     int: ("a whole number", _whole),
+    int | None: ("a whole number", _whole),
     float: ("a number", _number),
     float | None: ("a number", _number),
     str: ("text", _text),
@@ -373,6 +376,7 @@ _RANGES: dict[str, _Range] = {
     "score.threshold": (0, 1, True),
     "score.min_score": (float("-inf"), float("inf"), False),
     "score.batch_rows": (1, 10**8, False),
+    "score.workers": (1, 1024, False),
 }
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from vaecli.calibration import Calibration
 from vaecli.cells import MISSING, NOVEL, Cells
+from vaecli.codes import Codes
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Codes, check_shapes
+from vaecli.network import check_shapes
 from vaecli.preprocess import Preprocessor
 from vaecli.schema import Layout, Schema
 from vaecli.scoring import Ensemble, Family, ScoredBatch, score_batch, score_owners
@@ -147,11 +148,10 @@ def with_surprises(scored: ScoredBatch, unexpected: np.ndarray, calibration: Cal
 
 
 def _within_family(name: str, family: Family) -> dict[str, np.ndarray]:
-    codes = {part: getattr(family.codes, part) for part in _CODES}
     return {
         f"{name}/held_out": np.array(family.held_out, np.int64),
         f"{name}/noise": family.noise,
-        **{f"{name}/codes/{part}": value for part, value in codes.items()},
+        **{f"{name}/codes/{part}": value for part, value in family.codes.to_arrays().items()},
         **{f"{name}/network/{part}": value for part, value in family.parameters.items()},
     }
 
@@ -174,10 +174,7 @@ def _family(name: str, likelihood: Likelihood, n_features: int, arrays: Mapping[
     for part, shape in shapes.items():
         label = f"{name}/codes/{part}"
         codes[part] = _of_shape(_float32(arrays[label], label), shape, label)
-    return Family(likelihood, parameters, noise, Codes(**codes), tuple(held_out.tolist()), FAMILIES[name])
-
-
-_CODES = ("center", "scale", "weight", "offset")
+    return Family(likelihood, parameters, noise, Codes.stored(**codes), tuple(held_out.tolist()), FAMILIES[name])
 
 
 def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

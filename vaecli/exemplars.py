@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from vaecli.codes import Codes
 from vaecli.features import Rows
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Codes, Parameters, encoder_inputs, posterior
+from vaecli.network import Parameters, encode
 
 
 def choose_exemplars(
@@ -23,8 +24,7 @@ def choose_exemplars(
         number = np.sort(rng.choice(np.flatnonzero(rows.fold != fold), n_exemplars, replace=False))
         chosen = rows.take(number)
         member = {name: value[k : k + 1] for name, value in parameters.items()}
-        inputs = encoder_inputs(likelihood.view(chosen.values, chosen.state), chosen.state, likelihood.gappy)
-        mean, log_variance = posterior(member, inputs)
+        mean, log_variance = encode(member, likelihood, chosen.values, chosen.state)
         means.append(mean[0])
         log_variances.append(log_variance[0])
         numbers.append(number)

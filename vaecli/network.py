@@ -85,6 +85,12 @@ def encoder_inputs(features: Array, state: Array | None, gappy: np.ndarray) -> A
     return namespace(features).concatenate([features, missing * like(np.ones((), np.float32), features)], -1)
 
 
+def encode(parameters: Parameters, likelihood: Likelihood, features: Array, state: Array | None) -> tuple[Array, Array]:
+    """Mean and log-variance of q(z|x), each (e, n, k), for features (n, d) as preprocessing gives them."""
+    seen = likelihood.view(features, state)
+    return posterior(parameters, encoder_inputs(seen, state, likelihood.gappy))
+
+
 def posterior(parameters: Parameters, inputs: Array) -> tuple[Array, Array]:
     """Mean and log-variance of q(z|x), each (e, n, k), for inputs (n, i) or (e, n, i)."""
     xp = namespace(inputs)
@@ -134,55 +140,13 @@ def forward(
 
     Noise of zeros means z = μ.
     """
-    xp, features = namespace(features), likelihood.view(features, state)
-    mean, log_variance = posterior(parameters, encoder_inputs(features, state, likelihood.gappy))
+    xp = namespace(features)
+    mean, log_variance = encode(parameters, likelihood, features, state)
     z = mean + xp.exp(0.5 * log_variance) * noise
-    log_prob = likelihood.column_log_prob(decode(parameters, z), features, state)
+    log_prob = likelihood.column_log_prob(decode(parameters, z), likelihood.view(features, state), state)
     return Forward(mean, log_variance, noise, log_prob)
 
 
 def elbo(passed: Forward) -> Elbo:
     """The bound for each row; the KL term is exact, the expectation of log p(x|z) a mean over the s draws."""
     return Elbo(passed.log_prob.mean(0), kl_to_prior(passed.mean, passed.log_variance))
-
-
-@dataclass(frozen=True, slots=True)
-class Codes:
-    """Codes of N training rows a member, in units in which the members' codes are uncertain by about 1.
-
-    A code z is taken as (z − center)·scale, with scale² the mean precision of q(z|x) over training rows.
-    """
-
-    center: Array  # (e, 1, k)
-    scale: Array  # (e, 1, k)
-    weight: Array  # (e, k, N) the codes
-    offset: Array  # (e, 1, N) half their squared norms
-    row: Array | None = None  # (e, 1, N) training rows they are; only while these rows are scored themselves
-
-    @classmethod
-    def of(cls, mean: np.ndarray, log_variance: np.ndarray, row: np.ndarray | None = None) -> Codes:
-        """From the means and log-variances (e, N, k) of q(z|x_i), and the numbers (e, N) of these rows."""
-        center = mean.mean(1, keepdims=True)
-        scale = np.sqrt(np.exp(-log_variance.astype(np.float64)).mean(1, keepdims=True)).astype(np.float32)
-        weight = ((mean - center) * scale).transpose(0, 2, 1)
-        offset = 0.5 * (weight**2).sum(1, keepdims=True)
-        place = None if row is None else row[:, None, :]
-        return cls(center, scale, np.ascontiguousarray(weight, np.float32), offset.astype(np.float32), place)
-
-
-def nearest_code(mean: Array, codes: Codes, row: Array | None = None) -> Array:
-    """½ min_i (μ − μ_i)ᵀ Λ̄ (μ − μ_i) over training rows i, Λ̄ the mean posterior precision: nats, (e, n).
-
-    Up to a constant −log p(μ) under the nearest component of the exemplar prior (1/N) Σ_i N(μ_i, Λ̄⁻¹): the aggregated
-    posterior (Tomczak & Welling 2018) of N exemplars (Norouzi et al. 2020) with a shared covariance. With `row` (n,),
-    the numbers of training rows, a row's own exemplar is left out: nothing is odd compared with itself.
-    """
-    xp = namespace(mean)
-    z = (mean - codes.center) * codes.scale
-    distance = codes.offset - z @ codes.weight
-    if row is not None and codes.row is not None:
-        distance = xp.where(codes.row == row[:, None], like(_FAR, mean), distance)
-    return xp.clip(0.5 * (z**2).sum(-1) + xp.amin(distance, -1), 0.0, None)
-
-
-_FAR = np.full((), 1e30, np.float32)

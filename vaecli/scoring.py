@@ -19,24 +19,24 @@ A member's scores become surprises: how improbable such a score is of a normal r
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.arrays import Array
-from vaecli.cores import n_cores
+from vaecli.codes import Codes, nearest_code
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Codes, Parameters, elbo, forward, nearest_code
+from vaecli.network import Parameters, elbo, encode, forward
 from vaecli.preprocess import FeatureBatch
 from vaecli.surprise import Surprise
 
-# Rows are computed in tiles of this fixed size, the last one padded, each by one thread: a matrix product rounds
-# differently for another number of rows or threads. What is left is a row's place in its tile, about 1e-6 nats.
-TILE_ROWS = 256
+# On the CPU rows are computed in tiles of this fixed size, each by one thread, and a row stands in its tile where its
+# number in the whole input says: a matrix product rounds differently for another number of rows or threads, or another
+# place among them (about 1e-6 nats). So batches may be cut anywhere and computed by anyone, to the same bits.
+TILE_ROWS = 512
+DEVICE_TILE_ROWS = 16_384  # on a GPU, which small products leave idle
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,10 @@ class Family:
         def moved(array: Array) -> Array:
             return torch.as_tensor(array, device=device)
 
-        codes = Codes(*(moved(getattr(self.codes, name)) for name in ("center", "scale", "weight", "offset")))
         parameters = {name: moved(value) for name, value in self.parameters.items()}
-        return Family(self.likelihood, parameters, moved(self.noise), codes, self.held_out, self.latents)
+        return Family(
+            self.likelihood, parameters, moved(self.noise), self.codes.on(device), self.held_out, self.latents
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +123,12 @@ def draw_noise(n_noise: int, n_members: int, n_latent: int, seed: int) -> np.nda
 
 
 def score_batch(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> ScoredBatch:
-    """Score every row of the batch by one of the kinds above."""
+    """Score every row of the batch by one of the kinds above. Its rows are numbered one after the other."""
     surprise = ensemble.surprises[kind]
-    scores, columns = [], []
-    for score, column in _tiles(ensemble.families, batch, kind):
-        scores.append(surprise.of_members(score).mean(0))
-        columns.append(surprise.of_columns(column))
-    total, column_score = np.concatenate(scores)[: len(batch)], np.concatenate(columns)[: len(batch)]
+    total, column_score = np.empty(len(batch)), np.empty((len(batch), batch.state.shape[1]))
+    for rows, within, scores, columns in _tiles(ensemble.families, batch, kind):
+        total[rows] = surprise.of_members(scores).mean(0)[within]
+        column_score[rows] = surprise.of_columns(columns)[within]
     latent = total - column_score.sum(1)
     return ScoredBatch(batch.row, column_score.sum(1) + latent, column_score, latent)  # exactly the sum of its parts
 
@@ -139,29 +139,33 @@ def member_scores(families: tuple[Family, ...], batch: FeatureBatch, kind: str) 
     While the codes know which training rows they are, `batch.row` must number rows likewise: a row's own code
     is left out.
     """
-    parts = list(_tiles(families, batch, kind))
-    scores = np.concatenate([score for score, _ in parts], axis=1)[:, : len(batch)]
-    return scores.T, np.concatenate([column for _, column in parts], axis=1)[:, : len(batch)]
+    member, _ = score_owners(families, kind)
+    total = np.empty((len(batch), member.size))
+    column_score = np.empty((int(member.max()) + 1, len(batch), batch.state.shape[1]))
+    for rows, within, scores, columns in _tiles(families, batch, kind):
+        total[rows], column_score[:, rows] = scores.T[within], columns[:, within]
+    return total, column_score
 
 
-def _tiles(families: tuple[Family, ...], batch: FeatureBatch, kind: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Scores (w, TILE_ROWS) and column parts (e, TILE_ROWS, c) of each tile in order, float64."""
-    starts = range(0, max(len(batch), 1), TILE_ROWS)  # no rows make one empty tile, so that the shapes are right
-    compute = partial(_tile, families, batch, kind)
-    n_threads = min(len(starts), n_cores())
+def _tiles(
+    families: tuple[Family, ...], batch: FeatureBatch, kind: str
+) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
+    """For each tile its rows in the batch and where they stand in the tile; scores (w, t), column parts (e, t, c)."""
+    on_cpu = isinstance(families[0].noise, np.ndarray)
+    size = TILE_ROWS if on_cpu else min(DEVICE_TILE_ROWS, max(len(batch), 1))
+    first = -(int(batch.row[0]) % size) if on_cpu and len(batch) else 0
     with threadpool_limits(1, "blas"):
-        if n_threads < 2 or not isinstance(families[0].noise, np.ndarray):
-            yield from map(compute, starts)
-            return
-        with ThreadPoolExecutor(n_threads) as pool:
-            yield from pool.map(compute, starts)
+        for start in range(first, len(batch), size):
+            rows = slice(max(start, 0), min(start + size, len(batch)))
+            within = slice(rows.start - start, rows.stop - start)
+            yield rows, within, *_tile(families, batch, kind, rows, within, size)
 
 
-def _tile(families: tuple[Family, ...], batch: FeatureBatch, kind: str, start: int) -> tuple[np.ndarray, np.ndarray]:
-    features = _padded(batch.values[start : start + TILE_ROWS])
-    state = _padded(batch.state[start : start + TILE_ROWS])
-    row = batch.row[start : start + TILE_ROWS]
-    row = np.concatenate([row, np.full(TILE_ROWS - row.size, -1)])
+def _tile(
+    families: tuple[Family, ...], batch: FeatureBatch, kind: str, rows: slice, within: slice, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    features, state = (_placed(part[rows], within, size, 0) for part in (batch.values, batch.state))
+    row = _placed(batch.row[rows], within, size, -1)
     is_plain = not families[0].likelihood.gappy.size and not state.any()
     scores, columns = [], []
     for family in families:
@@ -175,12 +179,13 @@ def _tile(families: tuple[Family, ...], batch: FeatureBatch, kind: str, start: i
 def _parts(family: Family, features: Any, state: Any, row: Any, kind: str) -> tuple[Array, list[Array]]:
     """Column parts (e, n, c), and for each score of a member what is added to their sum (e, n)."""
     if not isinstance(family.noise, np.ndarray):
-        import torch
-
-        features = torch.as_tensor(features, device=family.noise.device)
-        state = None if state is None else torch.as_tensor(state, device=family.noise.device)
-    at_mean = kind in ("combined", "latent")
-    noise = 0 * family.noise[:1] if at_mean else family.noise
+        features = _moved(features, family.noise)
+        state = None if state is None else _moved(state, family.noise)
+    if kind == "latent":
+        mean, _ = encode(family.parameters, family.likelihood, features, state)
+        nothing = np.zeros((*mean.shape[:2], family.likelihood.order.size), np.float32)
+        return nothing, [nearest_code(mean, family.codes, row)]
+    noise = 0 * family.noise[:1] if kind == "combined" else family.noise
     passed = forward(family.parameters, family.likelihood, features, state, noise)
     bound = elbo(passed)
     match kind:
@@ -188,8 +193,6 @@ def _parts(family: Family, features: Any, state: Any, row: Any, kind: str) -> tu
             code = nearest_code(passed.mean, family.codes, row)
             added = {"nothing": 0 * code, "code": code, "code and KL": code + bound.kl}
             return -bound.column_log_prob, [added[name] for name in family.latents]
-        case "latent":
-            return 0 * bound.column_log_prob, [nearest_code(passed.mean, family.codes, row)]
         case "reconstruction":
             return -bound.column_log_prob, [0 * bound.kl]
         case "elbo":
@@ -198,12 +201,21 @@ def _parts(family: Family, features: Any, state: Any, row: Any, kind: str) -> tu
             raise ValueError(f"unknown score kind {kind!r}")
 
 
-def _padded(array: np.ndarray) -> np.ndarray:
-    if array.shape[0] == TILE_ROWS:
-        return array
-    tile = np.zeros((TILE_ROWS, array.shape[1]), array.dtype)
-    tile[: array.shape[0]] = array
+def _placed(rows: np.ndarray, within: slice, size: int, padding: int) -> np.ndarray:
+    """The rows at their place in a tile of `size`."""
+    if len(rows) == size:
+        return rows
+    tile = np.full((size, *rows.shape[1:]), padding, rows.dtype)
+    tile[within] = rows
     return tile
+
+
+def _moved(array: np.ndarray, reference: Array) -> Array:
+    """The array beside `reference`; to a GPU through pinned memory, which is copied while others compute."""
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.pin_memory().to(reference.device, non_blocking=True) if reference.is_cuda else tensor
 
 
 def _numpy(array: Array) -> np.ndarray:

@@ -99,7 +99,17 @@ def workflows(monkeypatch: pytest.MonkeyPatch) -> Pretence:
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of the person who runs the tests."""
-    for name in ("MODEL", "PRESET", "SCORE_KIND", "SEED", "DEVICE", "MAX_EPOCHS", "TIME_BUDGET", "THRESHOLD"):
+    for name in (
+        "MODEL",
+        "PRESET",
+        "SCORE_KIND",
+        "SEED",
+        "DEVICE",
+        "MAX_EPOCHS",
+        "TIME_BUDGET",
+        "THRESHOLD",
+        "WORKERS",
+    ):
         monkeypatch.delenv(f"VAECLI_{name}", raising=False)
     for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)

@@ -28,7 +28,7 @@ def score(source: tables.Source, target: str, keep=None, **options) -> None:
     """Write `source` to `target` with a score of row number / 10, the last one null."""
     with tables.open_sink(target, source, ADDED, **options) as sink:
         for batch in source.batches([], keep=True, batch_rows=2):
-            sink.write(batch, values(batch), None if keep is None else keep(batch))
+            sink.append(sink.render(batch, values(batch), None if keep is None else keep(batch)))
 
 
 def values(batch: tables.Batch) -> dict[str, np.ndarray]:
@@ -83,7 +83,7 @@ def test_added_values_read_back(tmp_path, texts, floats):
     source = csv_input(tmp_path, b"a\n" + b"1\n" * len(texts))
     with tables.open_sink(str(tmp_path / "out.csv"), source, [("s", pa.float64()), ("t", pa.string())]) as sink:
         for batch in source.batches(keep=True):
-            sink.write(batch, {"s": np.full(batch.n_rows, floats), "t": pa.array(texts)})
+            sink.append(sink.render(batch, {"s": np.full(batch.n_rows, floats), "t": pa.array(texts)}))
     read = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_bytes().decode(), newline="")))
     assert [row["t"] for row in read] == texts
     for row in read:
@@ -230,7 +230,7 @@ def test_collecting(tmp_path):
     for source in (parquet_input(tmp_path), tables.frame_source(pa.table({"a": [1, 2, 3]}))):
         with tables.collect_sink(source, ADDED, prefix="v_") as sink:
             for batch in source.batches([], keep=True, batch_rows=2):
-                sink.write(batch, values(batch))
+                sink.append(sink.render(batch, values(batch)))
         assert sink.table()["a"].to_pylist() == [1, 2, 3]
         assert sink.table()["v_anomaly_score"].to_pylist() == [0.0, 0.1, None]
 
@@ -264,7 +264,7 @@ def test_nothing_is_replaced_before_the_end(tmp_path):
     source = csv_input(tmp_path)
     with tables.open_sink(str(tmp_path / "out.csv"), source, ADDED) as sink:
         for batch in source.batches([], keep=True):
-            sink.write(batch, values(batch))
+            sink.append(sink.render(batch, values(batch)))
         assert (tmp_path / "out.csv").read_bytes() == b"earlier"
     assert (tmp_path / "out.csv").read_bytes().startswith(b"a,d,")
     assert stat.S_IMODE((tmp_path / "out.csv").stat().st_mode) == 0o640
@@ -365,7 +365,7 @@ def test_batches_read_without_their_rows_are_a_mistake_of_the_program(tmp_path):
                 tables.open_sink(str(tmp_path / target), source, ADDED) as sink,
                 pytest.raises(ValueError, match="keep=True"),
             ):
-                sink.write(batch, values(batch))
+                sink.append(sink.render(batch, values(batch)))
 
 
 # ---------------------------------------------------------------- where to

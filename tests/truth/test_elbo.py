@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from vaecli.codes import Codes, nearest_code
 from vaecli.initial import raw_log_variance
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Codes, Elbo, Parameters, elbo, forward, kl_to_prior, nearest_code, shapes
+from vaecli.network import Elbo, Parameters, elbo, forward, kl_to_prior, shapes
 from vaecli.schema import Column, Kind, Layout
 
 D, K, N, SIGMA2, FLOOR = 5, 2, 40, 0.3, -12.0

@@ -204,7 +204,17 @@ Prefix = Annotated[
 ]
 BatchRows = Annotated[
     str | None,
-    typer.Option(metavar="N", help="Rows held in memory at a time; never changes a score.", rich_help_panel=_RUNNING),
+    typer.Option(
+        metavar="N", help="Rows a worker holds in memory at a time; never changes a score.", rich_help_panel=_RUNNING
+    ),
+]
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N",
+        help="Threads that score side by side (default: one a processor core); never changes a score.",
+        rich_help_panel=_RUNNING,
+    ),
 ]
 
 

@@ -20,6 +20,7 @@ def score(
     anomalies_only: options.AnomaliesOnly = False,
     prefix: options.Prefix = None,
     batch_rows: options.BatchRows = None,
+    workers: options.Workers = None,
     device: options.Device = None,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
@@ -51,6 +52,7 @@ def score(
             "anomalies_only": anomalies_only,
             "prefix": prefix,
             "batch_rows": batch_rows,
+            "workers": workers,
             "device": device,
         }
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from vaecli.cores import in_order
 from vaecli.detector import Decided, Detector
 from vaecli.results import Event, FlaggedRow, OnEvent
-from vaecli.scoring import TILE_ROWS
-from vaecli.tables import Batch, Source, numbers_of, to_cells
+from vaecli.tables import Batch, Piece, Rendered, Source, numbers_of, to_cells
 
 N_WORST = 10
 N_TOP_COLUMNS = 3
@@ -20,8 +20,11 @@ N_TOP_COLUMNS = 3
 class Output(Protocol):
     """Where scored rows go."""
 
-    def write(self, batch: Batch, added: dict[str, np.ndarray], keep: np.ndarray | None = None) -> None:
-        """Append the rows of `batch` that `keep` names, with the added columns."""
+    def render(self, batch: Batch, added: dict[str, np.ndarray], keep: np.ndarray | None = None) -> Rendered:
+        """The rows of `batch` that `keep` names, with the added columns, as `append` wants them; in any thread."""
+
+    def append(self, rendered: Rendered) -> None:
+        """Write them behind those before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,37 +42,47 @@ class Decision:
         return flagged
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Tally:
-    """What a run has seen so far."""
+    """What was seen in some rows."""
 
     rows: int = 0
     anomalies: int = 0
     unscored: int = 0
     novel_cells: int = 0
-    _worst: list[tuple[float, int, float, str]] = field(default_factory=list)
+    worst: tuple[FlaggedRow, ...] = ()  # the highest-scoring flagged rows, worst first, of equal ones the earlier
 
-    @property
-    def worst(self) -> tuple[FlaggedRow, ...]:
-        """The highest-scoring flagged rows, worst first."""
-        ranked = sorted(self._worst, key=lambda entry: (-entry[0], -entry[1]))
-        return tuple(FlaggedRow(-row + 1, score, p_value, blame) for score, row, p_value, blame in ranked)
+    @classmethod
+    def of(cls, decided: Decided, flagged: np.ndarray, names: list[str]) -> Tally:
+        """Of one batch."""
+        scored, where = decided.scored, np.flatnonzero(flagged)
+        worst = where[np.argsort(-scored.score[where], kind="stable")[:N_WORST]]
+        return cls(
+            rows=scored.score.size,
+            anomalies=where.size,
+            unscored=int(np.isnan(scored.score).sum()),
+            novel_cells=decided.n_novel,
+            worst=tuple(
+                FlaggedRow(
+                    int(scored.row[i]) + 1,
+                    float(scored.score[i]),
+                    float(decided.p_value[i]),
+                    top_columns(scored.column_score[i], names),
+                )
+                for i in worst
+            ),
+        )
 
-    def add(self, decided: Decided, flagged: np.ndarray, names: list[str]) -> None:
-        """Count one batch."""
-        score = decided.scored.score
-        self.rows += score.size
-        self.anomalies += int(flagged.sum())
-        self.unscored += int(np.isnan(score).sum())
-        self.novel_cells += decided.n_novel
-        where = np.flatnonzero(flagged)
-        for i in where[np.argsort(-score[where], kind="stable")[:N_WORST]]:
-            # of equal scores the earlier row is kept: its negated number is larger
-            entry = (float(score[i]), -int(decided.scored.row[i]), float(decided.p_value[i]))
-            if len(self._worst) == N_WORST and entry < self._worst[0][:3]:
-                break
-            blamed = (*entry, top_columns(decided.scored.column_score[i], names))
-            (heapq.heappushpop if len(self._worst) == N_WORST else heapq.heappush)(self._worst, blamed)
+    def __add__(self, later: Tally) -> Tally:
+        """Of both, `later` being about later rows."""
+        both = sorted((*self.worst, *later.worst), key=lambda row: -row.score)
+        return Tally(
+            self.rows + later.rows,
+            self.anomalies + later.anomalies,
+            self.unscored + later.unscored,
+            self.novel_cells + later.novel_cells,
+            tuple(both[:N_WORST]),
+        )
 
 
 def top_columns(column_score: np.ndarray, names: list[str], most: int = N_TOP_COLUMNS) -> str:
@@ -87,21 +100,32 @@ def score_table(
     kind: str,
     anomalies_only: bool,
     batch_rows: int,
+    workers: int,
     on_event: OnEvent,
 ) -> Tally:
-    """Score every row of `source` into `output`.
+    """Score every row of `source` into `output`: one thread reads and writes, `workers` do all that lies between.
 
-    `batch_rows` is rounded up to whole tiles, so that the same file gives the same bytes whatever it is.
+    The same table gives the same bytes whatever `batch_rows` and `workers` are.
     """
-    tally = Tally()
-    batch_rows = -(-batch_rows // TILE_ROWS) * TILE_ROWS
     names = [column.name for column in detector.schema.features]
-    batches = source.batches(names, numbers=numbers_of(detector.schema), keep=True, batch_rows=batch_rows)
-    for batch in batches:
+    numbers = numbers_of(detector.schema)
+
+    def scored(piece: Piece) -> list[tuple[Rendered, Tally]]:
+        return [one(batch) for batch in piece().slices(batch_rows)]
+
+    def one(batch: Batch) -> tuple[Rendered, Tally]:
         decided = detector.score(to_cells(batch, detector.schema), kind)
         flagged = decide.flags(decided)
         added = {"anomaly_score": decided.scored.score, "p_value": decided.p_value, "is_anomaly": flagged}
-        output.write(batch, added, flagged if anomalies_only else None)
-        tally.add(decided, flagged, names)
-        on_event(Event("scoring", tally.rows, source.n_rows))
+        rendered = output.render(batch, added, flagged if anomalies_only else None)
+        return rendered, Tally.of(decided, flagged, names)
+
+    tally = Tally()
+    pieces = source.pieces(names, numbers=numbers, keep=True, batch_rows=batch_rows)
+    with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
+        for part in in_order(scored, pieces, workers):
+            for rendered, seen in part:
+                output.append(rendered)
+                tally += seen
+            on_event(Event("scoring", tally.rows, source.n_rows))
     return tally

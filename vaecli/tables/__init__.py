@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from vaecli.tables.batch import Batch, Source
+from vaecli.tables.batch import Batch, Piece, Source
 from vaecli.tables.cells import label_mask, numbers_of, time_values, to_cells
 from vaecli.tables.frames import frame_source
 from vaecli.tables.infer import infer_schema
 from vaecli.tables.match import match_schema
 from vaecli.tables.missing import MISSING_TOKENS
+from vaecli.tables.rows import Rendered
 from vaecli.tables.sinks import CollectSink, Sink, collect_sink, default_output, open_sink
 from vaecli.tables.sources import open_source
 from vaecli.tables.targets import refuse_to_overwrite
@@ -16,6 +17,8 @@ __all__ = [
     "MISSING_TOKENS",
     "Batch",
     "CollectSink",
+    "Piece",
+    "Rendered",
     "Sink",
     "Source",
     "collect_sink",

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import InputError, listed
-from vaecli.tables.batch import Batch
+from vaecli.tables.batch import Batch, Piece, ready
 from vaecli.tables.typed import asked_columns, refuse_repeated_names
 
 _HINT = "give a pandas or polars DataFrame, an Arrow table, or a 2-D NumPy array"
@@ -50,6 +50,17 @@ class FrameSource:
         """None: a frame is in memory."""
         return ()
 
+    def pieces(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        numbers: Collection[str] = (),  # noqa: ARG002 - the Protocol's; columns have types already
+        keep: bool = False,
+        batch_rows: int = 16_384,
+    ) -> Iterator[Piece]:
+        """Slices of the frame; see `Source.pieces`."""
+        return map(ready, self.batches(columns, keep=keep, batch_rows=batch_rows))
+
     def batches(
         self,
         columns: Sequence[str] | None = None,
@@ -60,14 +71,8 @@ class FrameSource:
     ) -> Iterator[Batch]:
         """Slices of the frame with its own types, `numbers` included; see `Source.batches`."""
         chosen = self.table.select(asked_columns(self.names, columns, self.name))
-        for start in range(0, self.n_rows, batch_rows):
-            n_rows = min(batch_rows, self.n_rows - start)  # pyarrow believes any length of a table without columns
-            yield Batch(
-                chosen.slice(start, n_rows),
-                start,
-                partial(_where, self.name, start),
-                whole=self.table.slice(start, n_rows) if keep else None,
-            )
+        rows = Batch(chosen, 0, partial(_where, self.name), whole=self.table if keep else None)
+        return rows.slices(batch_rows)
 
 
 def frame_source(frame: Any) -> FrameSource:
@@ -137,5 +142,5 @@ def _by_column(names: Sequence[str], columns: Sequence[Any]) -> pa.Table:
     return pa.table(arrays, names=list(names))
 
 
-def _where(name: str, first: int, i: int) -> str:
-    return f"{name}, row {first + i + 1}"
+def _where(name: str, i: int) -> str:
+    return f"{name}, row {i + 1}"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, listed
-from vaecli.tables.batch import Batch
+from vaecli.tables.batch import Batch, Piece, ready
 from vaecli.tables.places import Place, RemoteFile, unreadable
 from vaecli.tables.typed import as_table, asked_columns, refuse_repeated_names
 
@@ -51,6 +51,17 @@ class ParquetSource:
     def files(self) -> tuple[str, ...]:
         """Paths and URLs that are read, so that nobody overwrites them."""
         return tuple(place.url if isinstance(place, RemoteFile) else place.name for place in self.places)
+
+    def pieces(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        numbers: Collection[str] = (),
+        keep: bool = False,
+        batch_rows: int = 16_384,
+    ) -> Iterator[Piece]:
+        """Batches that are decoded already: within a row group that has an order; see `Source.pieces`."""
+        return map(ready, self.batches(columns, numbers=numbers, keep=keep, batch_rows=batch_rows))
 
     def batches(
         self,

@@ -21,6 +21,7 @@ from vaecli.tables.batch import Batch, Source
 from vaecli.tables.delimited import DelimitedSource
 from vaecli.tables.parquet import ParquetSource
 from vaecli.tables.rows import (
+    Rendered,
     RowWriter,
     TypedRows,
     delimited_rows,
@@ -48,16 +49,23 @@ class Sink:
     rows: RowWriter
     added: tuple[tuple[str, pa.DataType], ...]
 
-    def write(self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None) -> None:
-        """Append the rows of `batch`, only those where `keep` (n,) bool is true.
+    def render(
+        self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
+    ) -> Rendered:
+        """The rows of `batch` as `append` wants them, only those where `keep` (n,) bool is true; in any thread.
 
         `batch` was read with `keep=True`; `added` holds (n,) values for every added column under its name without
-        the prefix; NaN in a NumPy array is written as null. Raises EnvironmentProblem when the disk is full;
-        BrokenPipeError when the reader of standard output went away.
+        the prefix; NaN in a NumPy array is written as null.
         """
-        arrays = [_as_array(added[name], kind) for name, kind in self.added]
+        return self.rows.render(batch, [_as_array(added[name], kind) for name, kind in self.added], keep)
+
+    def append(self, rendered: Rendered) -> None:
+        """Write rendered rows behind those before.
+
+        Raises EnvironmentProblem when the disk is full; BrokenPipeError when the reader of standard output went away.
+        """
         with translated(self.target.name):
-            self.rows.write(batch, arrays, keep)
+            self.rows.append(rendered)
 
     def __enter__(self) -> Self:
         return self
@@ -98,9 +106,15 @@ class CollectSink:
     added: tuple[tuple[str, pa.DataType], ...]
     parts: list[pa.Table] = field(default_factory=list)
 
-    def write(self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None) -> None:
-        """Append rows; see `Sink.write`."""
-        self.parts.append(self.rows.table(batch, [_as_array(added[name], kind) for name, kind in self.added], keep))
+    def render(
+        self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
+    ) -> Rendered:
+        """Rows as a table; see `Sink.render`."""
+        return self.rows.table(batch, [_as_array(added[name], kind) for name, kind in self.added], keep)
+
+    def append(self, rendered: Rendered) -> None:
+        """Keep them; see `Sink.append`."""
+        self.parts.append(rendered)
 
     def table(self) -> pa.Table:
         """Everything written so far."""

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vaecli.atomic import require_writable
 from vaecli.bundle import save_detector
 from vaecli.calibration import Calibration, ensemble_scores, rows_needed
 from vaecli.checkpoint import Checkpoint, load_checkpoint
 from vaecli.config import SCORE_KINDS, FitConfig
+from vaecli.cores import in_order, n_cores
 from vaecli.detector import FAMILIES, Detector, likelihoods_of
 from vaecli.errors import UsageError
 from vaecli.exemplars import choose_exemplars
@@ -166,14 +168,20 @@ def _calibrated(
     held_out = rows.fold[:, None] == np.concatenate([family.held_out for family in families])
     surprises, calibrations = {}, {}
     for i, kind in enumerate(SCORE_KINDS):
-        parts, typical = [], np.zeros((held_out.shape[1], rows.state.shape[1]))
-        for start in range(0, n_rows, CALIBRATION_BLOCK_ROWS):
+
+        def compute(start: int, kind: str = kind) -> tuple[np.ndarray, np.ndarray]:
             number = np.arange(start, min(start + CALIBRATION_BLOCK_ROWS, n_rows))
             block = rows.take(number)
             scores, columns = member_scores(families, FeatureBatch(block.values, block.state, number), kind)
-            parts.append(scores)
-            typical += np.einsum("ne,enc->ec", held_out[number].astype(np.float64), columns)
-            on_event(Event("calibrating", i * n_rows + start + number.size, n_kinds * n_rows, "scores"))
+            return scores, np.einsum("ne,enc->ec", held_out[number].astype(np.float64), columns)
+
+        parts, typical = [], np.zeros((held_out.shape[1], rows.state.shape[1]))
+        with threadpool_limits(1, "blas"):
+            for scores, column_sums in in_order(compute, range(0, n_rows, CALIBRATION_BLOCK_ROWS), n_cores()):
+                parts.append(scores)
+                typical += column_sums
+                n_done = min(len(parts) * CALIBRATION_BLOCK_ROWS, n_rows)
+                on_event(Event("calibrating", i * n_rows + n_done, n_kinds * n_rows, "scores"))
         member, sort = score_owners(families, kind)
         scores = np.concatenate(parts)
         surprises[kind] = Surprise.of(scores, member, sort, held_out, _per_row(typical, held_out, families))

@@ -10,6 +10,7 @@ import pyarrow as pa
 from vaecli.bundle import load_detector
 from vaecli.calibration import alpha_of, rows_needed
 from vaecli.config import ScoreConfig
+from vaecli.cores import n_cores
 from vaecli.detector import Detector
 from vaecli.engines.local import Decision, Tally, score_table
 from vaecli.errors import EnvironmentProblem, UsageError
@@ -53,6 +54,7 @@ def score(
             kind=kind,
             anomalies_only=config.anomalies_only,
             batch_rows=config.batch_rows,
+            workers=config.workers or n_cores(),
             on_event=on_event,
         )
     level = None if decision.alpha is None else (config.threshold or detector.threshold)

@@ -21,7 +21,7 @@ _BLOCK_CELLS = 2**22
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Stretch:
     """Rows `start` to `start + n_rows` of a batch."""
 
     batch: Batch
@@ -35,10 +35,10 @@ class Block:
 
     table: pa.Table
     first_row: int
-    pieces: tuple[Piece, ...]
+    pieces: tuple[Stretch, ...]
 
     @classmethod
-    def of(cls, pieces: Sequence[Piece]) -> Block:
+    def of(cls, pieces: Sequence[Stretch]) -> Block:
         """One block of all pieces, in order."""
         tables = [piece.batch.table.slice(piece.start, piece.n_rows) for piece in pieces]
         return cls(pa.concat_tables(tables), pieces[0].batch.first_row + pieces[0].start, tuple(pieces))
@@ -71,7 +71,7 @@ def blocks(source: Source, columns: Sequence[str]) -> Iterator[Block]:
     Files whose types differ are not joined.
     """
     n_block = min(max(_BLOCK_CELLS // len(columns), 1024), 32_768)
-    pieces: list[Piece] = []
+    pieces: list[Stretch] = []
     n_held = 0
     for batch in source.batches(columns, batch_rows=n_block):
         if pieces and not batch.table.schema.equals(pieces[-1].batch.table.schema):
@@ -80,7 +80,7 @@ def blocks(source: Source, columns: Sequence[str]) -> Iterator[Block]:
         start = 0
         while start < batch.table.num_rows:
             n_taken = min(batch.table.num_rows - start, n_block - n_held)
-            pieces.append(Piece(batch, start, n_taken))
+            pieces.append(Stretch(batch, start, n_taken))
             start, n_held = start + n_taken, n_held + n_taken
             if n_held == n_block:
                 yield Block.of(pieces)

@@ -1,0 +1,102 @@
+"""How far a row's code is from those of training rows: the exemplar prior of each member.
+
+    ½ min_i (μ − μ_i)ᵀ Λ̄ (μ − μ_i)          over N training rows i, Λ̄ the mean posterior precision, in nats
+
+Up to a constant −log p(μ) under the nearest component of (1/N) Σ_i N(μ_i, Λ̄⁻¹): the aggregated posterior (Tomczak
+& Welling 2018) of N exemplars (Norouzi et al. 2020) with a shared covariance.
+
+Which code is nearest is read off a matrix product, ½|z − c|² − ½|z|² = ½|c|² − z·c. How far it is, is not: where codes
+lie far from the centre the product cancels most digits. The distance to the code so found is computed by difference.
+
+Pure functions of arrays, NumPy or torch (see `arrays`). Shapes: n rows, k latent dimensions, N codes, e members.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from vaecli.arrays import Array, empty_like, like, namespace
+
+# Codes compared at once. Measured with 256 rows: distances of 3,000 codes in one block are found in 2.9 µs a row, in
+# blocks of 256 in 4.4; without a buffer to write into, in 12: fresh memory costs more than the product.
+BLOCK_CODES = 1536
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """Codes of N training rows a member, in units in which the members' codes are uncertain by about 1.
+
+    A code z is taken as (z − center)·scale, with scale² the mean precision of q(z|x) over training rows.
+    """
+
+    center: Array  # (e, 1, k)
+    scale: Array  # (e, 1, k)
+    place: Array  # (e, N, k) the codes
+    product: Array  # (e, k + 1, N) minus the codes, and below them half their squared norms
+    row: Array | None = None  # (e, 1, N) training rows they are; only while these rows are scored themselves
+
+    @classmethod
+    def of(cls, mean: np.ndarray, log_variance: np.ndarray, row: np.ndarray | None = None) -> Codes:
+        """From the means and log-variances (e, N, k) of q(z|x_i), and the numbers (e, N) of these rows."""
+        center = mean.mean(1, keepdims=True)
+        scale = np.sqrt(np.exp(-log_variance.astype(np.float64)).mean(1, keepdims=True)).astype(np.float32)
+        weight = np.ascontiguousarray(((mean - center) * scale).transpose(0, 2, 1), np.float32)
+        offset = 0.5 * (weight**2).sum(1, keepdims=True)
+        return cls.stored(center, scale, weight, offset, None if row is None else row[:, None, :])
+
+    @classmethod
+    def stored(
+        cls,
+        center: np.ndarray,
+        scale: np.ndarray,
+        weight: np.ndarray,
+        offset: np.ndarray,
+        row: np.ndarray | None = None,
+    ) -> Codes:
+        """From the codes (e, k, N) in their units, and half their squared norms (e, 1, N)."""
+        place = np.ascontiguousarray(weight.transpose(0, 2, 1))
+        return cls(center, scale, place, np.concatenate([-weight, offset], axis=1), row)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """What a bundle keeps; `stored` is the inverse."""
+        weight, offset = -self.product[:, :-1], self.product[:, -1:]
+        return {"center": self.center, "scale": self.scale, "weight": weight, "offset": offset}
+
+    def on(self, device: str) -> Codes:
+        """The same codes as torch tensors on a torch device."""
+        import torch
+
+        parts = (self.center, self.scale, self.place, self.product)
+        return Codes(*(torch.as_tensor(part, device=device) for part in parts))
+
+
+def nearest_code(mean: Array, codes: Codes, row: Array | None = None) -> Array:
+    """½ min_i (μ − μ_i)ᵀ Λ̄ (μ − μ_i) in nats, (e, n), for posterior means `mean` (e, n, k).
+
+    With `row` (n,), the numbers of training rows, a row's own exemplar is left out: nothing is odd compared with
+    itself.
+    """
+    xp = namespace(mean)
+    z = (mean - codes.center) * codes.scale
+    with_one = xp.concatenate([z, 0 * z[..., :1] + 1], -1)
+    n_codes = codes.place.shape[1]
+    width = -(-n_codes // -(-n_codes // BLOCK_CODES))
+    buffer = empty_like(z, (z.shape[1], width))
+    found = []
+    for k in range(z.shape[0]):  # one member after the other, while the buffer is in the processor's cache
+        distances = []
+        for start in range(0, n_codes, width):
+            block = slice(start, min(start + width, n_codes))
+            difference = xp.matmul(with_one[k], codes.product[k, :, block], out=buffer[:, : block.stop - start])
+            if row is not None and codes.row is not None:
+                difference = xp.where(codes.row[k, :, block] == row[:, None], like(_FAR, z), difference)
+            nearest = codes.place[k, start + difference.argmin(-1)]
+            distances.append(0.5 * ((z[k] - nearest) ** 2).sum(-1))
+        found.append(reduce(xp.minimum, distances))
+    return xp.stack(found)
+
+
+_FAR = np.full((), 1e30, np.float32)
