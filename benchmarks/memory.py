@@ -19,13 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import record
+import tables
 
-N_COLUMNS = 30
-N_FACTORS = 5
 GROUP_ROWS = 100_000
 LIMITS_MB = {"fit": 1_500, "score": 500}
 SAMPLE_SECONDS = 0.2
@@ -35,9 +32,9 @@ def main() -> None:
     """Make the table, run both verbs, write the results."""
     options = _options()
     options.work.mkdir(parents=True, exist_ok=True)
-    table = options.work / f"factors_{options.rows}x{N_COLUMNS}.parquet"
+    table = options.work / f"factors_{options.rows}x{tables.N_COLUMNS}.parquet"
     if not table.exists():
-        write_table(table, options.rows)
+        tables.write_parquet(table, options.rows, GROUP_ROWS)
     bundle, scored = options.work / "memory.vae", options.work / "memory.scored.parquet"
     commands = {
         "fit": ["fit", table, "-o", bundle, "--quiet"],
@@ -48,7 +45,7 @@ def main() -> None:
     results = {
         "machine": record.machine(),
         "rows": options.rows,
-        "columns": N_COLUMNS,
+        "columns": tables.N_COLUMNS,
         "table_bytes": table.stat().st_size,
         "limits_mb": LIMITS_MB,
         "measured": measured,
@@ -69,20 +66,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=record.RESULTS / "memory.json")
     parser.add_argument("--keep", action="store_true", help="leave the table, the bundle and the scores in --work")
     return parser.parse_args()
-
-
-def write_table(path: Path, n_rows: int) -> None:
-    """Correlated normal factors plus noise, float64, in row groups of 100,000; never more than one in memory."""
-    rng = np.random.default_rng(0)
-    loadings = rng.normal(size=(N_FACTORS, N_COLUMNS))
-    names = [f"x{j + 1}" for j in range(N_COLUMNS)]
-    beside = path.with_suffix(".part")
-    with pq.ParquetWriter(beside, pa.schema([(name, pa.float64()) for name in names])) as writer:
-        for start in range(0, n_rows, GROUP_ROWS):
-            n = min(GROUP_ROWS, n_rows - start)
-            rows = rng.normal(size=(n, N_FACTORS)) @ loadings + 0.5 * rng.normal(size=(n, N_COLUMNS))
-            writer.write_table(pa.table(dict(zip(names, rows.T, strict=True))))
-    beside.replace(path)
 
 
 def watched(verb: str, arguments: Sequence[object], n_rows: int) -> dict[str, Any]:

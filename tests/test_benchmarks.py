@@ -119,3 +119,140 @@ def test_memory_is_that_of_the_whole_process_tree(bench):
     finally:
         parent.communicate(b"\n")
     assert memory.resident_bytes(parent.pid) == 0
+
+
+@pytest.fixture
+def throughput(bench):
+    return bench("throughput")
+
+
+def test_a_table_is_the_same_in_both_formats(bench, tmp_path):
+    """CSV and Parquet of one seed hold the same rows to the last digit, Parquet in the groups asked for."""
+    tables, csv, parquet = bench("tables"), pytest.importorskip("pyarrow.csv"), pytest.importorskip("pyarrow.parquet")
+    tables.write_csv(tmp_path / "t.csv", 700, seed=2)
+    tables.write_parquet(tmp_path / "t.parquet", 700, group_rows=300, seed=2)
+    tables.write_parquet(tmp_path / "other.parquet", 700, group_rows=300, seed=1)
+    file = parquet.ParquetFile(tmp_path / "t.parquet")
+    assert csv.read_csv(tmp_path / "t.csv").equals(file.read())
+    assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [300, 300, 100]
+    assert not parquet.read_table(tmp_path / "other.parquet").equals(file.read())
+
+
+def test_row_groups_may_be_larger_than_a_step(bench, monkeypatch, tmp_path):
+    """A row group is as large as asked, however few rows are made at a time."""
+    tables, parquet = bench("tables"), pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr(tables, "STEP_ROWS", 100)
+    tables.write_parquet(tmp_path / "t.parquet", 500, group_rows=200)
+    found = parquet.ParquetFile(tmp_path / "t.parquet").metadata
+    assert [found.row_group(i).num_rows for i in range(found.num_row_groups)] == [200, 200, 100]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_the_floor_copies_every_row(bench, tmp_path, suffix):
+    """The floor writes all rows and columns as they were and three columns more."""
+    tables, arrow = bench("tables"), pytest.importorskip(f"pyarrow.{suffix}")
+    table, copied = tmp_path / f"t.{suffix}", tmp_path / f"copied.{suffix}"
+    if suffix == "csv":
+        tables.write_csv(table, 500)
+        read = arrow.read_csv
+    else:
+        tables.write_parquet(table, 500, 300)
+        read = arrow.read_table
+    subprocess.run([sys.executable, BENCHMARKS / "scripts/copy_floor.py", table, copied], check=True)
+    found = read(copied)
+    assert found.select(tables.NAMES).equals(read(table))
+    assert [str(kind) for kind in found.schema.types[tables.N_COLUMNS :]] == ["double", "double", "bool"]
+
+
+@pytest.mark.slow
+def test_a_kept_pyod_detector_scores_as_when_it_was_fitted(bench, tmp_path):
+    """Loading a detector skips the fit and nothing else: the scored table is the same to the byte."""
+    pytest.importorskip("pyod")
+    tables = bench("tables")
+    tables.write_parquet(tmp_path / "train.parquet", 200, 200)
+    tables.write_csv(tmp_path / "new.csv", 100, seed=2)
+    kept, outputs = tmp_path / "iforest.joblib", [tmp_path / "fitted.csv", tmp_path / "loaded.csv"]
+    script = [sys.executable, BENCHMARKS / "scripts/pyod_score.py", "IForest"]
+    subprocess.run([*script, tmp_path / "train.parquet", tmp_path / "new.csv", outputs[0], "--keep", kept], check=True)
+    subprocess.run([*script, kept, tmp_path / "new.csv", outputs[1]], check=True)
+    assert outputs[0].read_bytes() == outputs[1].read_bytes()
+    header, *rows = outputs[0].read_text(encoding="utf-8").splitlines()
+    assert header.split(",") == [*tables.NAMES, "score", "label"]
+    assert len(rows) == 100
+
+
+def test_a_ratio_is_taken_round_by_round(throughput):
+    """A slow round slows both sides: the ratio is the median of the rounds, not of medians that never met."""
+    found = throughput.summarised({"a": 100, "b": 0}, {"a": [1.0, 9.0, 2.0], "b": [1.0, 3.0, 4.0]}, [("a", "b")])
+    assert found["ratios"] == {"a / b": [1.0, 3.0, 0.5]}
+    assert found["median_ratio"] == {"a / b": 1.0}
+    assert found["median_seconds"] == {"a": 2.0, "b": 3.0}
+    assert found["rows_per_second"] == {"a": 50}
+
+
+def test_commands_run_in_turn(throughput, tmp_path):
+    """The rounds are A B A B, and each output is removed before the next command."""
+    log, output = tmp_path / "log", tmp_path / "out.csv"
+    code = "import os, sys; name, log, out = sys.argv[1:]; there = os.path.exists(out)\nopen(log, 'a').write(name + str(there) + ' '); open(out, 'w').write('x\\n1\\n')"  # noqa: E501
+    runs = {name: throughput.Run(("-c", code, name, log, output), 1, output) for name in "AB"}
+    found = throughput.timed(runs, 2, [("A", "B")])
+    assert log.read_text(encoding="utf-8").split() == ["AFalse", "BFalse", "AFalse", "BFalse"]
+    assert [len(found["seconds"][name]) for name in "AB"] == [2, 2]
+    assert not output.exists()
+
+
+def test_an_output_with_missing_rows_is_no_measurement(throughput, tmp_path):
+    """A command that writes fewer rows than it read ends the benchmark."""
+    output = tmp_path / "out.csv"
+    run = throughput.Run(("-c", "import sys; open(sys.argv[1], 'w').write('x\\n1\\n')", output), 2, output)
+    with pytest.raises(SystemExit, match="1 rows of 2"):
+        throughput.timed({"short": run}, 1, ())
+
+
+@pytest.mark.parametrize(
+    ("only", "questions"),
+    [
+        ("large", ["large_csv", "large_parquet"]),
+        ("memory_csv,start", ["start", "memory_csv"]),
+        ("workers,small", ["small", "workers_default", "workers_best"]),
+    ],
+)
+def test_some_questions_can_be_chosen(throughput, only, questions):
+    """A question is chosen by its name or its first words; the order stays the usual one."""
+    assert throughput.chosen(only) == questions
+
+
+def test_all_questions_are_asked_without_a_choice(throughput):
+    """Nothing chosen is all of them, and a name that begins none is refused."""
+    assert throughput.chosen("") == list(throughput.QUESTIONS)
+    with pytest.raises(ValueError, match="unknown questions lar"):
+        throughput.chosen("lar")
+
+
+@pytest.mark.parametrize(("bound", "met"), [("≤", [True, True, False]), ("≥", [False, True, True])])
+def test_a_target_is_met_at_its_limit(throughput, bound, met):
+    """At most and at least include the limit."""
+    target = throughput.Target("figure", "start", "median_seconds", "help", bound, 2.0, "s")
+    assert [target.is_met(value) for value in (1.0, 2.0, 3.0)] == met
+
+
+def test_every_target_belongs_to_a_question(throughput):
+    """No target waits for a question that is never asked."""
+    assert {target.question for target in throughput.TARGETS} <= set(throughput.QUESTIONS)
+
+
+def test_the_report_shows_what_was_measured_so_far(bench, throughput):
+    """Measured figures stand beside their targets; of the others only the target is shown."""
+    n_rows, seconds = {"python": 0, "help": 0, "vaecli": 1_000}, {"python": [0.1], "help": [0.3], "vaecli": [2.0]}
+    row = {"question": "start", "commit": "abc"} | throughput.summarised(n_rows, seconds, ())
+    lines = throughput.report([row], bench("record").machine()).splitlines()
+    assert "| `vaecli --help` | 0.30 s | ≤ 0.4 s | yes |" in lines
+    assert "| 1,000 rows of CSV | 2.00 s | ≤ 1.2 s | no |" in lines
+    assert "| one worker / two, default | – | ≥ 1.7 × | – |" in lines
+    assert "| start-up | vaecli | 1,000 | 1 | 2.00 | 2.00 | 2.00 | 500 |" in lines
+
+
+def test_a_quick_run_is_compared_with_no_target(bench, throughput):
+    """Figures of tiny tables never stand beside the targets for large ones."""
+    row = {"question": "start", "commit": "abc"} | throughput.summarised({"help": 0}, {"help": [0.3]}, ())
+    assert "≤" not in throughput.report([row], bench("record").machine(), quick=True)

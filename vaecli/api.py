@@ -47,19 +47,19 @@ class Model:
         `table` is a path (or several), a pandas DataFrame, an Arrow table or a NumPy array (n, c); the result is
         a DataFrame for a DataFrame, else an Arrow table. Higher scores are odder; `is_anomaly` is `p_value`
         at most 1 − threshold. `settings` are those of `vaecli score`: threshold, min_score, score_kind,
-        anomalies_only, prefix, batch_rows, workers, device. Raises UsageError or InputError.
+        anomalies_only, explain, prefix, batch_rows, workers, device. Raises UsageError or InputError.
         """
         from vaecli.engines.local import score_table
-        from vaecli.workflows.score import ADDED, decide, on_device
+        from vaecli.workflows.score import added_columns, decide, device_of
 
         config = _score_config(settings)
         source = _source(table)
         match_schema(source, self.schema)
-        detector = on_device(self.detector, config.device)
-        kind, decision = decide(detector, config)
-        with collect_sink(source, ADDED, prefix=config.prefix, numbers=numbers_of(self.schema)) as sink:
+        kind, decision = decide(self.detector, config)
+        added = added_columns(config.explain)
+        with collect_sink(source, added, prefix=config.prefix, numbers=numbers_of(self.schema)) as sink:
             score_table(
-                detector,
+                self.detector,
                 source,
                 sink,
                 decision,
@@ -67,11 +67,12 @@ class Model:
                 anomalies_only=config.anomalies_only and not _is_pandas(table),
                 batch_rows=config.batch_rows,
                 workers=config.workers or n_cores(),
-                on_event=ignore,
+                explain=config.explain,
+                device=device_of(config.device),
             )
         if not _is_pandas(table):
             return sink.table()
-        frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in ADDED])
+        frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
         return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
 
     def save(self, path: str | Path) -> None:
@@ -88,9 +89,13 @@ def fit(table: Any, *, on_event: OnEvent = ignore, **settings: Any) -> Model:
     `label`, `exclude`, …) or dotted (`**{"model.n_noise": 4}`). Raises UsageError, InputError or
     EnvironmentProblem.
     """
-    from vaecli.workflows.fit import fit_source, report_of, settings_of
+    from vaecli.workflows import require_fitting_packages
 
     config = _fit_config(settings)
+    require_fitting_packages()
+
+    from vaecli.workflows.fit import fit_source, report_of, settings_of
+
     detector, summary = fit_source(_source(table), config, on_event=on_event)
     return Model(detector, settings_of(config), report_of(summary), summary)
 

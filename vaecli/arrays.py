@@ -26,6 +26,11 @@ def softplus(values: Array) -> Array:
     return xp.clip(values, 0.0, None) + xp.log1p(xp.exp(-xp.abs(values)))
 
 
+def sigmoid(values: Array) -> Array:
+    """1 / (1 + exp(−v)), safe from overflow."""
+    return namespace(values).exp(-softplus(-values))
+
+
 def empty_like(reference: Array, shape: tuple[int, ...]) -> Array:
     """Memory of this shape for numbers like those of `reference`, with anything in it."""
     if isinstance(reference, np.ndarray):

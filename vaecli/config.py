@@ -110,8 +110,19 @@ class ScoreConfig:
     anomalies_only: bool = False
     prefix: str = ""
     batch_rows: int = 16_384
+    explain: int = 0  # columns named for each flagged row; 0: no column `top_columns`
     workers: int | None = None  # threads that score; None: as many as there are cores
     device: str = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainConfig:
+    """Everything `vaecli explain` can be told."""
+
+    score: ScoreConfig = field(default_factory=ScoreConfig)
+    top: int = 3  # reasons a row
+    rows: tuple[int, ...] = ()  # rows to explain, from 1, flagged or not; none: the flagged ones
+    most: int = 20  # rows in the summary, the oddest; a file gets all
 
 
 _PRESETS: dict[str, dict[str, Any]] = {
@@ -142,7 +153,7 @@ _STAGES = {
     "calibration": CalibrationConfig,
 }
 _TOP_LEVEL = {"preset", "score_kind"}
-_OWNERS: dict[str, Any] = {**_STAGES, "": FitConfig, "score": ScoreConfig}
+_OWNERS: dict[str, Any] = {**_STAGES, "": FitConfig, "score": ScoreConfig, "explain": ExplainConfig}
 _FIT_VARIABLES = {
     "VAECLI_PRESET": "preset",
     "VAECLI_SCORE_KIND": "score_kind",
@@ -209,6 +220,23 @@ def score_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.e
     if problems:
         raise _refusal(problems, "score")
     return ScoreConfig(**_stage(settings, "score"))
+
+
+def explain_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> ExplainConfig:
+    """Resolve the settings of one explanation: those of `score_config`, and `top`, `rows`, `most`.
+
+    None means "not given". Raises UsageError naming every value out of range.
+    """
+    problems: list[str] = []
+    own = {name: value for name, value in flags.items() if name in _EXPLAIN and value not in (None, ())}
+    settings = {name: _checked(f"explain.{name}", value, _EXPLAIN[name], problems) for name, value in own.items()}
+    if problems:
+        raise _refusal(problems, "explain")
+    shared = {name: value for name, value in flags.items() if name not in _EXPLAIN}
+    return ExplainConfig(score_config(shared, environment), **settings)
+
+
+_EXPLAIN = {"top": "--top", "rows": "--row", "most": "--most"}
 
 
 def _refusal(problems: list[str], verb: str) -> UsageError:
@@ -333,6 +361,13 @@ def seconds(duration: str | float) -> float:
 
 
 # what messages call a type, and how a value becomes one; a flag or a variable gives text, a file its own types
+def _row_numbers(value: Any) -> tuple[int, ...]:
+    numbers = tuple(_whole(part) for given in value for part in str(given).split(","))
+    if min(numbers) < 1:
+        raise ValueError("rows count from 1")
+    return numbers
+
+
 _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     "duration": ("a duration such as 90s, 10m or 1.5h", seconds),
     bool: ("true or false", _truth),
@@ -343,6 +378,7 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     str: ("text", _text),
     str | None: ("text", _text),
     tuple[str, ...]: ("a list of column names", _names),
+    tuple[int, ...]: ("row numbers, counted from 1", _row_numbers),
 }
 _CHOICES = {"preset": PRESETS, "score_kind": SCORE_KINDS, "device": DEVICES}
 
@@ -377,6 +413,9 @@ _RANGES: dict[str, _Range] = {
     "score.min_score": (float("-inf"), float("inf"), False),
     "score.batch_rows": (1, 10**8, False),
     "score.workers": (1, 1024, False),
+    "score.explain": (0, 1000, False),
+    "explain.top": (1, 1000, False),
+    "explain.most": (1, 1000, False),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,12 +12,15 @@ import numpy as np
 from vaecli.calibration import Calibration
 from vaecli.cells import MISSING, NOVEL, Cells
 from vaecli.codes import Codes
+from vaecli.explaining import blame, instead
 from vaecli.likelihoods import Likelihood
 from vaecli.network import check_shapes
-from vaecli.preprocess import Preprocessor
-from vaecli.schema import Layout, Schema
+from vaecli.preprocess import NUMBERS, FeatureBatch, Preprocessor
+from vaecli.schema import Kind, Layout, Schema
 from vaecli.scoring import Ensemble, Family, ScoredBatch, score_batch, score_owners
 from vaecli.surprise import Surprise
+
+ONE_SIGMA = 0.1586552539314571  # Φ(−1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,30 @@ class Decided:
     scored: ScoredBatch
     p_value: np.ndarray  # (n,) share of normal rows at least this odd, NaN where the score is
     n_novel: int  # cells with a value never seen at fit
+
+    def take(self, which: np.ndarray) -> Decided:
+        """The chosen rows, in that order."""
+        scored = self.scored
+        chosen = ScoredBatch(
+            scored.row[which], scored.score[which], scored.column_score[which], scored.latent_score[which]
+        )
+        return Decided(chosen, self.p_value[which], self.n_novel)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why n rows scored as they did: parts that add up to their scores, and what was expected instead.
+
+    Expectations are cells as in `Cells`: the median of a number or date, the most probable category; `low` and `high`
+    bound the middle 68 % of a number, as one standard deviation does. What was not computed is NaN.
+    """
+
+    part: np.ndarray  # (n, c) nats, at least 0
+    rest: np.ndarray  # (n,) nats that no column explains alone
+    expected: np.ndarray  # (n, c)
+    low: np.ndarray  # (n, c) of numbers and dates, else NaN
+    high: np.ndarray  # (n, c)
+    probability: np.ndarray  # (n, c) of the expected boolean or category; for a missing cell, of being filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +73,37 @@ class Detector:
         scored = score_batch(self.ensemble, self.preprocessor.transform(cells), kind)
         scored = with_surprises(scored, self._is_unexpected(cells), self.calibrations[kind])
         return Decided(scored, self.calibrations[kind].p_value(scored.score), int((cells.state == NOVEL).sum()))
+
+    def explain(self, cells: Cells, decided: Decided, kind: str | None = None, most: int = 3) -> Explained:
+        """Why these rows scored as `decided` says, with expectations for the `most` columns to blame. On the CPU."""
+        kind = kind or self.score_kind
+        layout, batch, scored = self.preprocessor.layout, self.preprocessor.transform(cells), decided.scored
+        lift = self.calibrations[kind].lift * self._is_unexpected(cells)
+        part, rest = blame(self.ensemble, layout, batch, kind, scored, lift)
+        expected, low, high, probability = np.full((4, *part.shape), np.nan)
+        likelihood = self.ensemble.families[0].likelihood
+        for i in range(len(cells)):
+            for j in np.argsort(-part[i], kind="stable")[:most]:
+                if part[i, j] > 0:
+                    expected[i, j], low[i, j], high[i, j], probability[i, j] = self._expected(batch, i, int(j))
+        filled = (likelihood.n_rows - likelihood.n_missing + 1) / (likelihood.n_rows + 2)
+        probability = np.where(cells.state == MISSING, filled, probability)
+        return Explained(part, rest, expected, low, high, probability)
+
+    def _expected(self, batch: FeatureBatch, i: int, j: int) -> tuple[float, float, float, float]:
+        """(expected, low, high, probability) of one cell given the rest of its row, as in `Explained`."""
+        layout, slot = self.preprocessor.layout, self.preprocessor.layout.slots[j]
+        if slot.kind in (Kind.BOOLEAN, Kind.CATEGORICAL):
+            n = max(slot.stop - slot.start, 2)
+            values = np.eye(n, dtype=np.float32) if slot.kind is Kind.CATEGORICAL else np.arange(2.0)[:, None]
+            share = instead(self.ensemble, layout, batch, i, j, values, np.ones(n))
+            return float(share.argmax()), math.nan, math.nan, float(share.max())
+        place = [number for number, _ in layout.of_kind(*NUMBERS)].index(j)
+        grid = self.preprocessor.grid(place)
+        share = instead(self.ensemble, layout, batch, i, j, grid[:, None], np.gradient(grid) if grid.size > 1 else grid)
+        quantiles = np.interp((0.5, ONE_SIGMA, 1 - ONE_SIGMA), np.cumsum(share) - 0.5 * share, grid)
+        middle, low, high = self.preprocessor.numbers(place, quantiles)
+        return float(middle), float(low), float(high), math.nan
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:
         """(n, c) cells of which training met none of their like: a value never seen, a gap where none was."""

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.arrays import Array, like, namespace, softplus
+from vaecli.arrays import Array, like, namespace, sigmoid, softplus
 from vaecli.cells import MISSING, NOVEL, PRESENT
 from vaecli.schema import Kind, Layout
 
@@ -183,6 +183,18 @@ class Likelihood:
             place = like(np.eye(self.order.size, dtype=np.float32)[self.gappy], output)
             log_prob = log_prob + bernoulli_log_prob(there, presence) @ place
         return log_prob
+
+    def mean(self, output: Array) -> Array:
+        """E[x|z] for `output` (…, n, p), in the form in which `view` gives features: (…, n, d).
+
+        Of a number its mean, of a boolean and of each category its probability.
+        """
+        xp = namespace(output)
+        m, b, k = self.n_numeric, self.n_boolean, self.membership.shape[0]
+        mean, _, yes, category, _ = _split(output, (m, m, b, k, self.gappy.size))
+        weight = xp.exp(xp.clip(category, -MAX_LOGIT, MAX_LOGIT))
+        share = weight / ((weight @ like(self.membership, output)) @ like(self.membership.T, output)) if k else weight
+        return xp.concatenate([mean, sigmoid(yes), share], -1)
 
     def log_variance(self, raw: Array) -> Array:
         """The decoder's log-variance, kept smoothly above its floor: a floorless variance overfits to zero."""

@@ -78,17 +78,12 @@ def check_shapes(
 
 
 def encoder_inputs(features: Array, state: Array | None, gappy: np.ndarray) -> Array:
-    """The features, and for each column that had gaps in training whether the cell is missing: (n, i)."""
+    """The features, and for each column that had gaps in training whether the cell is missing: (…, n, i)."""
     if not gappy.size or state is None:
         return features
-    missing = (state == MISSING)[..., like(gappy, features)]
-    return namespace(features).concatenate([features, missing * like(np.ones((), np.float32), features)], -1)
-
-
-def encode(parameters: Parameters, likelihood: Likelihood, features: Array, state: Array | None) -> tuple[Array, Array]:
-    """Mean and log-variance of q(z|x), each (e, n, k), for features (n, d) as preprocessing gives them."""
-    seen = likelihood.view(features, state)
-    return posterior(parameters, encoder_inputs(seen, state, likelihood.gappy))
+    xp = namespace(features)
+    missing = (state == MISSING)[..., like(gappy, features)] * like(np.ones((), np.float32), features)
+    return xp.concatenate([features, xp.broadcast_to(missing, (*features.shape[:-1], gappy.size))], -1)
 
 
 def posterior(parameters: Parameters, inputs: Array) -> tuple[Array, Array]:
@@ -133,18 +128,30 @@ class Forward:
     log_prob: Array  # (s, e, n, c) log p(x_j|z_s)
 
 
+def encode(parameters: Parameters, likelihood: Likelihood, features: Array, state: Array | None) -> tuple[Array, Array]:
+    """Mean and log-variance of q(z|x), each (e, n, k), for features (n, d) as preprocessing gives them."""
+    seen = likelihood.view(features, state)
+    return posterior(parameters, encoder_inputs(seen, state, likelihood.gappy))
+
+
 def forward(
     parameters: Parameters, likelihood: Likelihood, features: Array, state: Array | None, noise: Array
 ) -> Forward:
     """Encode n rows, draw z by reparameterisation with the given `noise`, decode, and evaluate p(x|z).
 
-    Noise of zeros means z = μ.
+    `features` (n, d) as preprocessing gives them. Noise of zeros means z = μ.
     """
-    xp = namespace(features)
-    mean, log_variance = encode(parameters, likelihood, features, state)
+    return forward_seen(parameters, likelihood, likelihood.view(features, state), state, noise)
+
+
+def forward_seen(
+    parameters: Parameters, likelihood: Likelihood, seen: Array, state: Array | None, noise: Array
+) -> Forward:
+    """`forward` for features that the likelihood has viewed already, (n, d) or, other ones a member, (e, n, d)."""
+    xp = namespace(seen)
+    mean, log_variance = posterior(parameters, encoder_inputs(seen, state, likelihood.gappy))
     z = mean + xp.exp(0.5 * log_variance) * noise
-    log_prob = likelihood.column_log_prob(decode(parameters, z), likelihood.view(features, state), state)
-    return Forward(mean, log_variance, noise, log_prob)
+    return Forward(mean, log_variance, noise, likelihood.column_log_prob(decode(parameters, z), seen, state))
 
 
 def elbo(passed: Forward) -> Elbo:

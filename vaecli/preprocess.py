@@ -38,6 +38,7 @@ NORMAL_LIMIT = 3.5
 N_QUANTILES = 256
 RANK_MARGIN = 1e-7  # scikit-learn's BOUNDS_THRESHOLD: readings this near the extremes count as the extremes
 N_BISECTIONS = 64
+N_GRID = 64  # values of a number that are compared when its cell is explained
 FEW_DISTINCT = 17  # readings below which ranks are mostly ties
 FLAT, HEAVY, VERY_HEAVY = -1.1, 3.0, 6.0  # excess kurtosis: about uniform; an exponential's half; an exponential's
 MOSTLY_RANK, HALF_RANK = 0.95, 0.5
@@ -186,12 +187,23 @@ class Preprocessor:
         values = np.asarray(values, np.float64)
         cells = np.empty((values.shape[0], self.layout.n_columns))
         for i, (j, slot) in enumerate(self.layout.of_kind(*NUMBERS)):
-            cells[:, j] = self._unbend(i, undo_soft_clip(values[:, slot.start])) * self.scale[i] + self.mean[i]
+            cells[:, j] = self.numbers(i, values[:, slot.start])
         for j, slot in self.layout.of_kind(Kind.BOOLEAN):
             cells[:, j] = values[:, slot.start] >= 0.5
         for j, slot in self.layout.of_kind(Kind.CATEGORICAL):
             cells[:, j] = values[:, slot.start : slot.stop].argmax(1)
         return cells
+
+    def numbers(self, i: int, features: np.ndarray) -> np.ndarray:
+        """Features of the i-th number or date back in its own units."""
+        found: np.ndarray = self._unbend(i, undo_soft_clip(features)) * self.scale[i] + self.mean[i]
+        return found
+
+    def grid(self, i: int) -> np.ndarray:
+        """Features (g,), ascending and distinct, over the training range of the i-th number: quantiles, even steps."""
+        ranked = self.quantiles[i][np.linspace(0, self.quantiles.shape[1] - 1, N_GRID // 2).round().astype(int)]
+        features = soft_clip(self._bend(i, ranked))
+        return np.unique(np.concatenate([features, np.linspace(features[0], features[-1], N_GRID // 2)]))
 
     def _standardised(self, i: int, numbers: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # a small unit may take a large number beyond the floats

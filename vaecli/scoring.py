@@ -28,7 +28,7 @@ from threadpoolctl import threadpool_limits
 from vaecli.arrays import Array
 from vaecli.codes import Codes, nearest_code
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Parameters, elbo, encode, forward
+from vaecli.network import Parameters, elbo, encoder_inputs, forward_seen, posterior
 from vaecli.preprocess import FeatureBatch
 from vaecli.surprise import Surprise
 
@@ -84,7 +84,10 @@ class Ensemble:
         return len(self.held_out)
 
     def on(self, device: str) -> Ensemble:
-        """The same ensemble computing on a torch device."""
+        """The same ensemble computing on a torch device, in full float32 whatever the environment asks for."""
+        import torch
+
+        torch.set_float32_matmul_precision("highest")
         return Ensemble(tuple(family.on(device) for family in self.families), self.surprises)
 
 
@@ -177,16 +180,26 @@ def _tile(
 
 
 def _parts(family: Family, features: Any, state: Any, row: Any, kind: str) -> tuple[Array, list[Array]]:
-    """Column parts (e, n, c), and for each score of a member what is added to their sum (e, n)."""
     if not isinstance(family.noise, np.ndarray):
         features = _moved(features, family.noise)
         state = None if state is None else _moved(state, family.noise)
+    return member_parts(family, family.likelihood.view(features, state), state, row, kind)
+
+
+def member_parts(
+    family: Family, seen: Array, state: Array | None, row: Array | None, kind: str
+) -> tuple[Array, list[Array]]:
+    """Column parts (e, n, c), and for each score of a member what is added to their sum (e, n), in nats.
+
+    `seen` are features as the family's likelihood views them: (n, d), or other ones for each member, (e, n, d).
+    """
+    parameters, likelihood = family.parameters, family.likelihood
     if kind == "latent":
-        mean, _ = encode(family.parameters, family.likelihood, features, state)
-        nothing = np.zeros((*mean.shape[:2], family.likelihood.order.size), np.float32)
+        mean, _ = posterior(parameters, encoder_inputs(seen, state, likelihood.gappy))
+        nothing = np.zeros((*mean.shape[:2], likelihood.order.size), np.float32)
         return nothing, [nearest_code(mean, family.codes, row)]
     noise = 0 * family.noise[:1] if kind == "combined" else family.noise
-    passed = forward(family.parameters, family.likelihood, features, state, noise)
+    passed = forward_seen(parameters, likelihood, seen, state, noise)
     bound = elbo(passed)
     match kind:
         case "combined":

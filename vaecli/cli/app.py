@@ -15,6 +15,7 @@ import typer
 
 import vaecli
 from vaecli import render
+from vaecli.cli.explain import explain
 from vaecli.cli.fit import fit
 from vaecli.cli.inspect import inspect
 from vaecli.cli.score import score
@@ -23,7 +24,7 @@ from vaecli.errors import EnvironmentProblem, UsageError, VaecliError
 # 128 and the number of the signal, as shells count
 INTERRUPTED, READER_GONE, TERMINATED = 130, 141, 143
 
-_VERBS: dict[str, Callable[..., None]] = {"fit": fit, "score": score, "inspect": inspect}
+_VERBS: dict[str, Callable[..., None]] = {"fit": fit, "score": score, "explain": explain, "inspect": inspect}
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -77,6 +78,7 @@ Learn once from rows that are mostly normal; score any later table with the same
 Examples:
   vaecli fit normal.csv
   vaecli score new.csv --threshold 0.99
+  vaecli explain new.csv
   vaecli inspect model.vae --schema
 """
 

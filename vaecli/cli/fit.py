@@ -62,6 +62,10 @@ def fit(
     }
     config = fit_config(settings, config_file)
 
+    from vaecli.workflows import require_fitting_packages
+
+    require_fitting_packages()
+
     from vaecli.workflows.fit import fit as run
 
     with render.progress(quiet=quiet, verbose=verbose) as on_event:

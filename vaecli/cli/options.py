@@ -208,6 +208,14 @@ BatchRows = Annotated[
         metavar="N", help="Rows a worker holds in memory at a time; never changes a score.", rich_help_panel=_RUNNING
     ),
 ]
+Explain = Annotated[
+    str | None,
+    typer.Option(
+        metavar="K",
+        help="Add top_columns to flagged rows: the K columns to blame, name:nats; 0 adds none.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
 Workers = Annotated[
     str | None,
     typer.Option(

@@ -18,6 +18,7 @@ def score(
     score_kind: options.ScoreKind = None,
     fail_on: options.FailOn = None,
     anomalies_only: options.AnomaliesOnly = False,
+    explain: options.Explain = None,
     prefix: options.Prefix = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
@@ -34,6 +35,7 @@ def score(
     Examples:
       vaecli score new.csv
       vaecli score new.parquet -m pump.vae --threshold 0.999 -o flagged.parquet --anomalies-only
+      vaecli score new.csv --explain 3
       vaecli score - -o - < new.csv
       vaecli score today.csv --quiet --fail-on 2%
     """
@@ -50,6 +52,7 @@ def score(
             "score_kind": score_kind,
             "fail_on": fail_on,
             "anomalies_only": anomalies_only,
+            "explain": explain,
             "prefix": prefix,
             "batch_rows": batch_rows,
             "workers": workers,

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from vaecli.cells import Cells
 from vaecli.cores import in_order
 from vaecli.detector import Decided, Detector
-from vaecli.results import Event, FlaggedRow, OnEvent
+from vaecli.engines.reasons import Suspects, explained, top_columns
+from vaecli.results import Event, FlaggedRow, OnEvent, ignore
 from vaecli.tables import Batch, Piece, Rendered, Source, numbers_of, to_cells
 
 N_WORST = 10
+WORKERS_ON_DEVICE = 2  # one computes while the other reads; each holds a tile in the device's memory
 N_TOP_COLUMNS = 3
 
 
@@ -50,32 +54,26 @@ class Tally:
     anomalies: int = 0
     unscored: int = 0
     novel_cells: int = 0
-    worst: tuple[FlaggedRow, ...] = ()  # the highest-scoring flagged rows, worst first, of equal ones the earlier
+    worst: tuple[Suspects, ...] = ()  # the highest-scoring flagged rows, worst first, of equal ones the earlier
 
     @classmethod
-    def of(cls, decided: Decided, flagged: np.ndarray, names: list[str]) -> Tally:
+    def of(cls, detector: Detector, batch: Batch, cells: Cells, decided: Decided, flagged: np.ndarray) -> Tally:
         """Of one batch."""
-        scored, where = decided.scored, np.flatnonzero(flagged)
-        worst = where[np.argsort(-scored.score[where], kind="stable")[:N_WORST]]
+        score, where = decided.scored.score, np.flatnonzero(flagged)
+        worst = where[np.argsort(-score[where], kind="stable")[:N_WORST]]
         return cls(
-            rows=scored.score.size,
+            rows=score.size,
             anomalies=where.size,
-            unscored=int(np.isnan(scored.score).sum()),
+            unscored=int(np.isnan(score).sum()),
             novel_cells=decided.n_novel,
             worst=tuple(
-                FlaggedRow(
-                    int(scored.row[i]) + 1,
-                    float(scored.score[i]),
-                    float(decided.p_value[i]),
-                    top_columns(scored.column_score[i], names),
-                )
-                for i in worst
+                Suspects.of(detector, batch, cells, decided, flagged, worst[i : i + 1]) for i in range(worst.size)
             ),
         )
 
     def __add__(self, later: Tally) -> Tally:
         """Of both, `later` being about later rows."""
-        both = sorted((*self.worst, *later.worst), key=lambda row: -row.score)
+        both = sorted((*self.worst, *later.worst), key=lambda suspect: -suspect.decided.scored.score[0])
         return Tally(
             self.rows + later.rows,
             self.anomalies + later.anomalies,
@@ -84,11 +82,9 @@ class Tally:
             tuple(both[:N_WORST]),
         )
 
-
-def top_columns(column_score: np.ndarray, names: list[str], most: int = N_TOP_COLUMNS) -> str:
-    """The columns that contribute most to a row's score, largest first: `name:nats` separated by `;`."""
-    order = np.argsort(-column_score, kind="stable")[:most]
-    return ";".join(f"{names[j]}:{column_score[j]:.1f}" for j in order if column_score[j] > 0)
+    def worst_rows(self, detector: Detector, kind: str) -> tuple[FlaggedRow, ...]:
+        """The highest-scoring flagged rows, with reasons."""
+        return tuple(row for suspect in self.worst for row in explained(detector, suspect, kind, N_TOP_COLUMNS))
 
 
 def score_table(
@@ -101,24 +97,38 @@ def score_table(
     anomalies_only: bool,
     batch_rows: int,
     workers: int,
-    on_event: OnEvent,
+    explain: int = 0,
+    device: str | None = None,
+    on_event: OnEvent = ignore,
 ) -> Tally:
     """Score every row of `source` into `output`: one thread reads and writes, `workers` do all that lies between.
 
-    The same table gives the same bytes whatever `batch_rows` and `workers` are.
+    Without `device` the same table gives the same bytes whatever `batch_rows` and `workers` are. With `explain`, flagged rows get the
+    column `top_columns`, that many of them. `device` is a torch device that computes the scores, None NumPy.
     """
     names = [column.name for column in detector.schema.features]
     numbers = numbers_of(detector.schema)
+
+    scorer = detector if device is None else detector.on(device)
+    workers = workers if device is None else min(workers, WORKERS_ON_DEVICE)
 
     def scored(piece: Piece) -> list[tuple[Rendered, Tally]]:
         return [one(batch) for batch in piece().slices(batch_rows)]
 
     def one(batch: Batch) -> tuple[Rendered, Tally]:
-        decided = detector.score(to_cells(batch, detector.schema), kind)
+        cells = to_cells(batch, detector.schema)
+        decided = scorer.score(cells, kind)
         flagged = decide.flags(decided)
-        added = {"anomaly_score": decided.scored.score, "p_value": decided.p_value, "is_anomaly": flagged}
+        added: dict[str, Any] = {
+            "anomaly_score": decided.scored.score,
+            "p_value": decided.p_value,
+            "is_anomaly": flagged,
+        }
+        if explain:
+            suspects = Suspects.of(detector, batch, cells, decided, flagged, np.flatnonzero(flagged))
+            added["top_columns"] = _top_columns(batch, explained(detector, suspects, kind, explain))
         rendered = output.render(batch, added, flagged if anomalies_only else None)
-        return rendered, Tally.of(decided, flagged, names)
+        return rendered, Tally.of(detector, batch, cells, decided, flagged)
 
     tally = Tally()
     pieces = source.pieces(names, numbers=numbers, keep=True, batch_rows=batch_rows)
@@ -129,3 +139,11 @@ def score_table(
                 tally += seen
             on_event(Event("scoring", tally.rows, source.n_rows))
     return tally
+
+
+def _top_columns(batch: Batch, rows: Sequence[FlaggedRow]) -> np.ndarray:
+    """(n,) text of the explained rows, None for the others."""
+    texts = np.full(batch.n_rows, None, object)
+    for row in rows:
+        texts[row.row - 1 - batch.first_row] = top_columns(row)
+    return texts

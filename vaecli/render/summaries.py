@@ -13,20 +13,22 @@ from rich.text import Text
 
 from vaecli.render.figures import counted, duration, how_often, number, per_cent, size
 from vaecli.render.screen import printable
-from vaecli.results import ColumnSummary, FitSummary, InspectSummary, ScoreSummary
+from vaecli.results import ColumnSummary, ExplainSummary, FitSummary, FlaggedRow, InspectSummary, ScoreSummary
 
 _SHOWN_COLUMNS = 20
 _SHOWN_CATEGORIES = 8
 _SHOWN_DIGEST = 16
 
 
-def page(summary: FitSummary | ScoreSummary | InspectSummary) -> RenderableType:
+def page(summary: FitSummary | ScoreSummary | ExplainSummary | InspectSummary) -> RenderableType:
     """The page of a summary."""
     match summary:
         case FitSummary():
             return fit_page(summary)
         case ScoreSummary():
             return score_page(summary)
+        case ExplainSummary():
+            return explain_page(summary)
         case InspectSummary():
             return inspect_page(summary)
 
@@ -61,7 +63,23 @@ def score_page(summary: ScoreSummary) -> RenderableType:
     ]
     parts: list[RenderableType] = [_headline("Scored"), _facts(facts)]
     if summary.worst:
-        parts += [_headline("\nMost unusual rows"), _worst_rows(summary)]
+        parts += [_headline("\nMost unusual rows"), _reasons(summary.worst)]
+    return Group(*parts, *_warnings(summary.warnings))
+
+
+def explain_page(summary: ExplainSummary) -> RenderableType:
+    """The rows and their reasons."""
+    facts = [
+        ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
+        ("flagged", f"{summary.anomalies:,}"),
+        ("explained", f"{summary.explained:,}"),
+        *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
+    ]
+    parts: list[RenderableType] = [_headline("Explained"), _facts(facts)]
+    if summary.shown:
+        parts += [Text(), _reasons(summary.shown)]
+        if (more := summary.explained - len(summary.shown)) > 0:
+            parts.append(Text(f"… and {counted(more, 'row')} more: --most N shows more, -o FILE writes all"))
     return Group(*parts, *_warnings(summary.warnings))
 
 
@@ -219,11 +237,16 @@ def _novel(summary: ScoreSummary) -> str:
     return f"{cells} with a value that training never saw; each one counts as a strong surprise"
 
 
-def _worst_rows(summary: ScoreSummary) -> Table:
-    table = _table(("row", "score", "p_value", "columns to blame (nats)"), numeric=("row", "score", "p_value"))
-    for flagged in summary.worst:
-        blame = flagged.top_columns.replace(";", "; ")
-        table.add_row(*_cells(f"{flagged.row:,}", number(flagged.score), f"{flagged.p_value:.2g}", blame))
+def _reasons(rows: Sequence[FlaggedRow]) -> Table:
+    """One line a reason; a row's number and score stand beside its first."""
+    table = _table(("row", "score", "p_value", "nats", "reason"), numeric=("row", "score", "p_value", "nats"))
+    for row in rows:
+        facts = (f"{row.row:,}", number(row.score), f"{row.p_value:.2g}")
+        told = [(number(reason.nats), reason.sentence) for reason in row.reasons if reason.nats > 0.05 * row.score]
+        if row.rest > 0.5 * row.score or not told:
+            told.append((number(row.rest), "the columns together: no single one explains this part"))
+        for place, (nats, sentence) in enumerate(told):
+            table.add_row(*_cells(*(facts if place == 0 else ("", "", "")), nats, sentence))
     return table
 
 

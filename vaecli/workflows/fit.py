@@ -261,7 +261,8 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
 
 def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
     """What a checkpoint belongs to: the same rows, the same settings."""
-    settings = replace(config, resume=False, train=replace(config.train, time_budget_seconds=None))
+    device = str(device_of(config.train.device))  # what a generator of random numbers remembers differs between them
+    settings = replace(config, resume=False, train=replace(config.train, time_budget_seconds=None, device=device))
     digest = hashlib.sha256(json.dumps([asdict(settings), schema.to_json()], sort_keys=True).encode())
     for array in (normal.preprocessor.mean, normal.preprocessor.scale, normal.preprocessor.quantiles, normal.n_missing):
         digest.update(array.tobytes())

@@ -32,7 +32,7 @@ def score(
     """
     started = time.monotonic()
     detector, _ = load_detector(bundle)
-    detector = on_device(detector, config.device)
+    device = device_of(config.device)
     kind, decision = decide(detector, config)
     target = output if output is not None else default_output(inputs)
     refuse_to_overwrite(target, [str(bundle)], "the bundle")
@@ -41,7 +41,7 @@ def score(
     sink = open_sink(
         target,
         source,
-        ADDED,
+        added_columns(config.explain),
         prefix=config.prefix,
         numbers=numbers_of(detector.schema),
     )
@@ -55,6 +55,8 @@ def score(
             anomalies_only=config.anomalies_only,
             batch_rows=config.batch_rows,
             workers=config.workers or n_cores(),
+            explain=config.explain,
+            device=device,
             on_event=on_event,
         )
     level = None if decision.alpha is None else (config.threshold or detector.threshold)
@@ -69,7 +71,7 @@ def score(
         threshold=level,
         min_score=decision.min_score,
         uses_tail_model=level is not None and not detector.calibrations[kind].resolves(level),
-        worst=tally.worst,
+        worst=tally.worst_rows(detector, kind),
         warnings=_warnings(detector, kind, level, tally),
         seconds=time.monotonic() - started,
     )
@@ -89,20 +91,25 @@ def decide(detector: Detector, config: ScoreConfig) -> tuple[str, Decision]:
     return kind, Decision(alpha_of(level), detector.calibrations[kind].threshold(level))
 
 
-def on_device(detector: Detector, device: str) -> Detector:
-    """The detector on the device asked for. torch is imported only where there is a GPU to use."""
+def added_columns(explain: int) -> tuple[tuple[str, pa.DataType], ...]:
+    """Name and type of each column behind the user's."""
+    return (*ADDED, ("top_columns", pa.string())) if explain else ADDED
+
+
+def device_of(device: str) -> str | None:
+    """The torch device that was asked for, None for NumPy. torch is imported only where there is a GPU to use."""
     if device == "cpu" or (device == "auto" and not GPU_DEVICE.exists()):
-        return detector
+        return None
     try:
         import torch
     except ImportError:
         if device == "auto":
-            return detector
+            return None
         raise EnvironmentProblem("--device cuda needs torch", "pip install torch, or use --device cpu") from None
     if torch.cuda.is_available():
-        return detector.on("cuda")
+        return "cuda"
     if device == "auto":
-        return detector
+        return None
     raise EnvironmentProblem("no CUDA device is available", "use --device cpu, or install a CUDA build of torch")
 
 

@@ -1,0 +1,87 @@
+"""`vaecli explain`: which columns made a row odd, and what was expected instead."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vaecli import render
+from vaecli.cli import options
+from vaecli.config import explain_config
+from vaecli.errors import UsageError
+
+Rows = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--row",
+        metavar="N",
+        help="Explain this row, flagged or not; the first is 1. Repeat it, or separate numbers by commas.",
+    ),
+]
+Top = Annotated[str | None, typer.Option(metavar="K", help="Reasons for each row, strongest first (default: 3).")]
+Most = Annotated[
+    str | None, typer.Option(metavar="N", help="Rows to show, the oddest first (default: 20); a file gets all.")
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write every reason as a line of CSV, TSV or Parquet; - is standard output.",
+    ),
+]
+
+
+def explain(
+    inputs: options.Inputs,
+    model: options.Model = options.DEFAULT_BUNDLE,
+    output: Output = None,
+    rows: Rows = None,
+    top: Top = None,
+    most: Most = None,
+    threshold: options.Threshold = None,
+    min_score: options.MinScore = None,
+    score_kind: options.ScoreKind = None,
+    batch_rows: options.BatchRows = None,
+    workers: options.Workers = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Say why rows are flagged: the columns to blame, what their cells hold, and what was expected.
+
+    A column's nats are what the score loses when its cell is replaced by what the other columns lead one to expect.
+
+    \b
+    Examples:
+      vaecli explain new.csv
+      vaecli explain new.csv --row 17 --top 5
+      vaecli explain new.parquet -o reasons.csv
+      vaecli explain new.csv --json | jq .shown[0]
+    """
+    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_inputs(inputs)
+    if output == "-" and as_json:
+        raise UsageError("--json and the reasons cannot share standard output", "write the reasons with -o FILE")
+    config = explain_config(
+        {
+            "rows": tuple(rows or ()),
+            "top": top,
+            "most": most,
+            "threshold": threshold,
+            "min_score": min_score,
+            "score_kind": score_kind,
+            "batch_rows": batch_rows,
+            "workers": workers,
+        }
+    )
+
+    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.workflows.explain import explain as run
+
+    settle_without_pandas()
+    with render.progress(quiet=quiet, verbose=verbose) as on_event:
+        summary = run(inputs, model, output, config, on_event=on_event)
+    render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")

@@ -1,0 +1,91 @@
+"""Explains the rows of a table that stand out: batch → cells → scores → reasons, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from vaecli.cores import in_order
+from vaecli.detector import Detector
+from vaecli.engines.local import Decision
+from vaecli.engines.reasons import Suspects, explained
+from vaecli.errors import UsageError
+from vaecli.results import Event, FlaggedRow, OnEvent
+from vaecli.tables import Piece, Source, numbers_of, to_cells
+
+N_KEPT = 1000  # of the explained rows, the oddest, for the summary
+
+
+@dataclass(frozen=True, slots=True)
+class Explanations:
+    """What was explained in some rows."""
+
+    rows: int = 0
+    anomalies: int = 0
+    explained: int = 0
+    found: tuple[FlaggedRow, ...] = ()  # in the order of rows, as long as there are few
+
+    def __add__(self, later: Explanations) -> Explanations:
+        """Of both, `later` being about later rows; of too many the oddest are kept."""
+        found = (*self.found, *later.found)
+        if len(found) > 2 * N_KEPT:
+            found = tuple(sorted(sorted(found, key=_oddness)[:N_KEPT], key=lambda row: row.row))
+        return Explanations(
+            self.rows + later.rows, self.anomalies + later.anomalies, self.explained + later.explained, found
+        )
+
+    def oddest(self, most: int) -> tuple[FlaggedRow, ...]:
+        """The highest scores first, of equal ones the earlier row."""
+        return tuple(sorted(self.found, key=_oddness)[:most])
+
+
+def _oddness(row: FlaggedRow) -> tuple[float, int]:
+    return -row.score, row.row
+
+
+def explain_table(
+    detector: Detector,
+    source: Source,
+    decide: Decision,
+    *,
+    kind: str,
+    top: int,
+    rows: tuple[int, ...],
+    batch_rows: int,
+    workers: int,
+    on_event: OnEvent,
+) -> Iterator[Explanations]:
+    """The flagged rows of `source`, or those numbered `rows` (from 1), with their `top` reasons, piece by piece.
+
+    Raises UsageError at the end when `rows` names one that the table does not have.
+    """
+    names = [column.name for column in detector.schema.features]
+    wanted = np.array(sorted(set(rows)), np.int64) - 1
+
+    def one(piece: Piece) -> Explanations:
+        total = Explanations()
+        for batch in piece().slices(batch_rows):
+            cells = to_cells(batch, detector.schema)
+            decided = detector.score(cells, kind)
+            flagged = decide.flags(decided)
+            which = np.flatnonzero(np.isin(cells.row, wanted) if wanted.size else flagged)
+            suspects = Suspects.of(detector, batch, cells, decided, flagged, which)
+            total += Explanations(
+                len(cells), int(flagged.sum()), which.size, tuple(explained(detector, suspects, kind, top))
+            )
+        return total
+
+    n_rows = 0
+    pieces = source.pieces(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows)
+    with threadpool_limits(1, "blas"):
+        for part in in_order(one, pieces, workers):
+            n_rows += part.rows
+            yield part
+            on_event(Event("explaining", n_rows, source.n_rows))
+    if beyond := [row for row in rows if row > n_rows]:
+        raise UsageError(
+            f"--row {', '.join(map(str, beyond))}: {source.name} has {n_rows:,} rows", "the first row is number 1"
+        )

@@ -1,0 +1,47 @@
+"""What the other columns lead one to expect of a cell: one value, or how probable each of several is.
+
+`fill`: a cell is taken as unknown and set to the mean of its column; then, a few times over, the row is encoded,
+decoded at z = μ, and the unknown cells become what the decoder expects (the imputation of Rezende, Mohamed & Wierstra
+2014, appendix F, by means instead of draws). Known cells stay. The decoder's variance is not the uncertainty of a cell
+so filled: the code was found with the filled cell as if it had been seen.
+
+`conditional`: p(x_j = v | the rest) ∝ p(x with x_j = v), the evidence of the whole row, for which its bound stands in.
+
+NumPy only. Shapes: n rows, d features, c columns, e members, g values.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vaecli.network import decode, elbo, encoder_inputs, forward, posterior
+from vaecli.scoring import Family
+
+# Measured: of readings swapped between rows, one round names the right column in 48 %, 96 % and 62 % of flagged rows
+# (AI4I 2020, shuttle, NSL-KDD), four rounds in 53, 100 and 62 %, ten in no more.
+N_ROUNDS = 4
+
+
+def fill(family: Family, seen: np.ndarray, state: np.ndarray | None, unknown: np.ndarray) -> np.ndarray:
+    """Rows (e, n, d), one reading a member, with the features marked `unknown` (n, d) of `seen` (n, d) filled in.
+
+    Features are as the family's likelihood views them; `state` (n, c) has the unknown cells as present.
+    """
+    parameters, likelihood = family.parameters, family.likelihood
+    filled = np.broadcast_to(np.where(unknown, np.float32(0), seen), (len(family.held_out), *seen.shape))
+    for _ in range(N_ROUNDS):
+        mean, _ = posterior(parameters, encoder_inputs(filled, state, likelihood.gappy))
+        filled = np.where(unknown, likelihood.mean(decode(parameters, mean)), filled)
+    return filled
+
+
+def conditional(family: Family, features: np.ndarray, state: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """How probable each of g readings of one row is, (g,), adding up to 1.
+
+    `features` (g, d) and `state` (g, c) are the row with one cell set to each of its possible values; `weight` (g,) is
+    the width of the interval that a value stands for, 1 for a category. The mean over members.
+    """
+    bound = elbo(forward(family.parameters, family.likelihood, features, state, family.noise)).value.astype(np.float64)
+    odds = weight * np.exp(bound - bound.max(1, keepdims=True))
+    share: np.ndarray = (odds / odds.sum(1, keepdims=True)).mean(0)
+    return share
