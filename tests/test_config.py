@@ -9,15 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaecli.config import (
-    FitConfig,
-    Gate,
-    ScoreConfig,
-    fit_config,
-    score_config,
-    seconds,
-)
+from vaecli.config import FitConfig, ScoreConfig, fit_config, score_config, seconds
 from vaecli.errors import UsageError
+from vaecli.gate import Gate
 
 
 @pytest.fixture

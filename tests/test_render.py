@@ -21,7 +21,16 @@ from vaecli.errors import InputError
 from vaecli.render.bars import figures
 from vaecli.render.figures import counted, duration, how_often, number, per_cent, size
 from vaecli.render.screen import printable
-from vaecli.results import ColumnSummary, Event, FitSummary, FlaggedRow, InspectSummary, ScoreSummary
+from vaecli.results import (
+    ColumnSummary,
+    Event,
+    ExplainSummary,
+    FitSummary,
+    FlaggedRow,
+    InspectSummary,
+    Reason,
+    ScoreSummary,
+)
 
 ROOT = Path(render.__file__).parents[2]
 COLUMNS = (
@@ -50,6 +59,18 @@ FIT = FitSummary(
     warnings=("speed: 99 % missing",),
     seconds=41.2,
 )
+ODD_ROW = FlaggedRow(
+    row=14_017,
+    score=81.25,
+    p_value=2.3e-5,
+    is_anomaly=True,
+    reasons=(
+        Reason("temp", 40.0, 91.2, 64.0, 61.9, 66.1),
+        Reason("site", 9.5, "q", "a", probability=0.93, is_novel=True),
+        Reason("speed", 0.5, None, 3.0, 2.0, 4.0, 0.998),
+    ),
+    rest=31.25,
+)
 SCORE = ScoreSummary(
     output="new.scored.csv",
     bundle="model.vae",
@@ -61,7 +82,19 @@ SCORE = ScoreSummary(
     threshold=0.99,
     min_score=12.0,
     uses_tail_model=False,
-    worst=(FlaggedRow(14_017, 81.25, 2.3e-5, "temp:40.0;site:9.5"),),
+    worst=(ODD_ROW,),
+    warnings=(),
+    seconds=0.4,
+)
+EXPLAIN = ExplainSummary(
+    output=None,
+    bundle="model.vae",
+    rows=14_500,
+    anomalies=912,
+    explained=912,
+    score_kind="elbo",
+    threshold=0.99,
+    shown=(ODD_ROW, replace(ODD_ROW, row=3, score=1.5, p_value=0.4, is_anomaly=False, reasons=(), rest=1.5)),
     warnings=(),
     seconds=0.4,
 )
@@ -126,7 +159,7 @@ def _read(leader: int) -> bytes:
 
 
 def page_program(summary) -> str:
-    names = "ColumnSummary, FitSummary, FlaggedRow, InspectSummary, ScoreSummary"
+    names = "ColumnSummary, ExplainSummary, FitSummary, FlaggedRow, InspectSummary, Reason, ScoreSummary"
     return f"from vaecli import render\nfrom vaecli.results import {names}\nrender.show({summary!r})"
 
 
@@ -187,7 +220,8 @@ def test_a_score_says_what_a_person_needs(shown):
         "12 cells with a value that training never saw",
         "0.99: more unusual than 99 % of normal rows; about 1 in 100 normal rows",
         "new.scored.csv",
-        "14,017  81.25  2.3e-05  temp:40.0; site:9.5",
+        "14,017  81.25  2.3e-05    40  temp = 91.2, expected 64.0 ± 2.1\n",
+        "                         9.5  site = q, never seen, expected a (93 %)\n",
     ):
         assert expected in text
 
@@ -226,6 +260,47 @@ def test_a_summary_beside_data_goes_to_standard_error(capsys: pytest.CaptureFixt
     assert "912 (6.29 %)" in captured.err
 
 
+# ---------------------------------------------------------------- explain
+
+
+def test_reasons_have_a_line_each(shown):
+    """A row's number, score and p-value stand beside its first reason; what hardly counts is left to --json."""
+    head, first, second, last = shown(EXPLAIN).partition("row  ")[2].splitlines()[:4]
+    assert head.split() == ["score", "p_value", "nats", "reason"]
+    assert first.split("  ")[-1] == "temp = 91.2, expected 64.0 ± 2.1"
+    assert second.split() == "9.5 site = q, never seen, expected a (93 %)".split()
+    assert last.split()[:4] == ["3", "1.5", "0.4", "1.5"]
+    assert "speed" not in shown(EXPLAIN)  # half a nat of eighty
+
+
+@pytest.mark.parametrize(("rest", "is_told"), [(30.0, False), (50.0, True)])
+def test_what_no_column_explains_is_told_where_it_is_most_of_it(shown, rest: float, is_told: bool):
+    """An odd combination is called one, where it outweighs the columns."""
+    text = shown(replace(EXPLAIN, shown=(replace(ODD_ROW, rest=rest),)))
+    assert ("the columns together: no single one explains this part" in text) == is_told
+
+
+def test_an_explanation_says_what_a_person_needs(shown):
+    """Rows, flagged rows, explained rows, and how to see the others."""
+    text = re.sub(r" +", " ", shown(EXPLAIN))
+    for expected in (
+        "rows 14,500 in 0.4 s",
+        "flagged 912",
+        "explained 912",
+        "… and 910 rows more: --most N shows more, -o FILE writes all",
+    ):
+        assert expected in text
+    assert "output" not in text
+    assert " output reasons.csv\n" in re.sub(r" +", " ", shown(replace(EXPLAIN, output="reasons.csv")))
+    assert "more: " not in shown(replace(EXPLAIN, explained=2))
+
+
+def test_nothing_to_explain_is_told(shown):
+    """No flagged row, no list of reasons."""
+    text = shown(replace(EXPLAIN, anomalies=0, explained=0, shown=()))
+    assert re.sub(r" +", " ", text).splitlines()[1:] == [" rows 14,500 in 0.4 s", " flagged 0", " explained 0"]
+
+
 # ---------------------------------------------------------------- inspect
 
 
@@ -252,7 +327,7 @@ def test_the_schema_has_a_line_a_column(capsys: pytest.CaptureFixture[str]):
 # ---------------------------------------------------------------- for programs
 
 
-@pytest.mark.parametrize("summary", [FIT, SCORE, INSPECT], ids=["fit", "score", "inspect"])
+@pytest.mark.parametrize("summary", [FIT, SCORE, EXPLAIN, INSPECT], ids=["fit", "score", "explain", "inspect"])
 def test_json_is_one_line(shown, summary):
     """--json is one object on one line, with its version and verb, and every field of the summary."""
     text = shown(summary, as_json=True)
@@ -290,7 +365,12 @@ def test_json_is_always_strict(config: dict):
 def test_a_file_gets_plain_lines(shown):
     """No escapes, no boxes, no blanks at line ends, and nothing is cut or folded."""
     long = "x" * 300
-    for summary in (replace(FIT, bundle=long), replace(SCORE, output=long), replace(INSPECT, bundle=long)):
+    for summary in (
+        replace(FIT, bundle=long),
+        replace(SCORE, output=long),
+        replace(EXPLAIN, shown=(replace(ODD_ROW, reasons=(Reason(long, 80.0, 1.0, 2.0),)),)),
+        replace(INSPECT, bundle=long),
+    ):
         text = shown(summary)
         assert long in text
         assert "\x1b" not in text
@@ -301,7 +381,7 @@ def test_a_file_gets_plain_lines(shown):
 def test_a_given_width_is_kept(shown, monkeypatch: pytest.MonkeyPatch):
     """COLUMNS folds the page, in a file as on a terminal."""
     monkeypatch.setenv("COLUMNS", "60")
-    for summary in (FIT, SCORE, INSPECT):
+    for summary in (FIT, SCORE, EXPLAIN, INSPECT):
         assert max(len(line) for line in shown(summary).splitlines()) <= 60
 
 
@@ -347,7 +427,9 @@ def test_names_are_shown_as_they_are(shown, name: str):
     columns = (ColumnSummary(name, "numeric", "ignored", name),)
     for text in (
         shown(replace(FIT, columns=columns, bundle=name, warnings=(name,))),
-        shown(replace(SCORE, worst=(FlaggedRow(1, 1.0, 0.1, f"{name}:1.0"),), output=name)),
+        shown(replace(SCORE, worst=(FlaggedRow(1, 1.0, 0.1, True, (Reason(name, 1.0, name, name),)),), output=name)),
+        shown(replace(EXPLAIN, shown=(FlaggedRow(1, 1.0, 0.1, True, (Reason("x", 1.0, name, "y"),)),))),
+        shown(replace(EXPLAIN, shown=(FlaggedRow(1, 1.0, 0.1, True, (Reason("x", 1.0, "y", name),)),))),
         shown(replace(INSPECT, columns=columns, config={name: name})),
     ):
         assert printable(name) in text

@@ -11,11 +11,11 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from vaecli.errors import UsageError, listed
+from vaecli.gate import Gate
 
 PRESETS = ("fast", "default", "best")
 SCORE_KINDS = ("combined", "elbo", "reconstruction", "latent")
@@ -125,6 +125,18 @@ class ExplainConfig:
     most: int = 20  # rows in the summary, the oddest; a file gets all
 
 
+@dataclass(frozen=True, slots=True)
+class EvaluateConfig:
+    """Everything `vaecli evaluate` can be told."""
+
+    score: ScoreConfig = field(default_factory=ScoreConfig)
+    label: str | None = None  # None: the column that marked anomalies at fit
+    group: str | None = None
+    baselines: str | None = None  # a table of normal rows; None: no simple methods to compare with
+    bootstrap: int = 1000  # draws behind each interval; 0: no intervals
+    seed: int = 0
+
+
 _PRESETS: dict[str, dict[str, Any]] = {
     "fast": {
         "model.n_exemplars": 1000,
@@ -153,7 +165,13 @@ _STAGES = {
     "calibration": CalibrationConfig,
 }
 _TOP_LEVEL = {"preset", "score_kind"}
-_OWNERS: dict[str, Any] = {**_STAGES, "": FitConfig, "score": ScoreConfig, "explain": ExplainConfig}
+_OWNERS: dict[str, Any] = {
+    **_STAGES,
+    "": FitConfig,
+    "score": ScoreConfig,
+    "explain": ExplainConfig,
+    "evaluate": EvaluateConfig,
+}
 _FIT_VARIABLES = {
     "VAECLI_PRESET": "preset",
     "VAECLI_SCORE_KIND": "score_kind",
@@ -237,6 +255,23 @@ def explain_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os
 
 
 _EXPLAIN = {"top": "--top", "rows": "--row", "most": "--most"}
+
+
+def evaluate_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> EvaluateConfig:
+    """Resolve the settings of one evaluation: those of `score_config`, and its own.
+
+    None means "not given". Raises UsageError naming every value out of range.
+    """
+    problems: list[str] = []
+    own = {name: value for name, value in flags.items() if name in _EVALUATE and value is not None}
+    settings = {name: _checked(f"evaluate.{name}", value, f"--{name}", problems) for name, value in own.items()}
+    if problems:
+        raise _refusal(problems, "evaluate")
+    shared = {name: value for name, value in flags.items() if name not in _EVALUATE}
+    return EvaluateConfig(score_config(shared, environment), **settings)
+
+
+_EVALUATE = ("label", "group", "baselines", "bootstrap", "seed")
 
 
 def _refusal(problems: list[str], verb: str) -> UsageError:
@@ -416,6 +451,8 @@ _RANGES: dict[str, _Range] = {
     "score.explain": (0, 1000, False),
     "explain.top": (1, 1000, False),
     "explain.most": (1, 1000, False),
+    "evaluate.bootstrap": (0, 100_000, False),
+    "evaluate.seed": (0, 2**63 - 1, False),
 }
 
 
@@ -456,25 +493,3 @@ def _contradictions(settings: Mapping[str, Any]) -> list[str]:
     excluded = settings.get("columns.exclude") or ()
     both = [column for column in settings.get("columns.columns") or () if column in excluded]
     return problems + [f"column {column!r} is named by --columns and --exclude" for column in both]
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """When `--fail-on` is met: more than `limit` flagged rows, or more than that share of the rows."""
-
-    limit: Fraction  # exact: 0.29 * 100 is 28.999…, and 29 flagged rows of 100 are not more than 29 %
-    is_share: bool
-
-    @classmethod
-    def parse(cls, text: str) -> Gate:
-        """`any`, a count `N`, or a share `P%`. Raises UsageError."""
-        if text == "any":
-            return cls(Fraction(0), is_share=False)
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text)
-        if not match or (not match[2] and "." in match[1]) or (match[2] and float(match[1]) > 100):
-            raise UsageError(f"--fail-on {text!r} is not any, a count or a share", "for example: any, 10 or 2.5%")
-        return cls(Fraction(match[1]) / (100 if match[2] else 1), is_share=bool(match[2]))
-
-    def is_met(self, n_flagged: int, n_rows: int) -> bool:
-        """Whether more than the limit was flagged."""
-        return n_flagged > (self.limit * n_rows if self.is_share else self.limit)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vaecli.calibration import Calibration
 from vaecli.cells import MISSING, NOVEL, Cells
@@ -79,13 +80,14 @@ class Detector:
         kind = kind or self.score_kind
         layout, batch, scored = self.preprocessor.layout, self.preprocessor.transform(cells), decided.scored
         lift = self.calibrations[kind].lift * self._is_unexpected(cells)
-        part, rest = blame(self.ensemble, layout, batch, kind, scored, lift)
-        expected, low, high, probability = np.full((4, *part.shape), np.nan)
+        expected, low, high, probability = np.full((4, *scored.column_score.shape), np.nan)
+        with threadpool_limits(1, "blas"):
+            part, rest = blame(self.ensemble, layout, batch, kind, scored, lift)
+            for i in range(len(cells)):
+                for j in np.argsort(-part[i], kind="stable")[:most]:
+                    if part[i, j] > 0:
+                        expected[i, j], low[i, j], high[i, j], probability[i, j] = self._expected(batch, i, int(j))
         likelihood = self.ensemble.families[0].likelihood
-        for i in range(len(cells)):
-            for j in np.argsort(-part[i], kind="stable")[:most]:
-                if part[i, j] > 0:
-                    expected[i, j], low[i, j], high[i, j], probability[i, j] = self._expected(batch, i, int(j))
         filled = (likelihood.n_rows - likelihood.n_missing + 1) / (likelihood.n_rows + 2)
         probability = np.where(cells.state == MISSING, filled, probability)
         return Explained(part, rest, expected, low, high, probability)
@@ -99,10 +101,9 @@ class Detector:
             share = instead(self.ensemble, layout, batch, i, j, values, np.ones(n))
             return float(share.argmax()), math.nan, math.nan, float(share.max())
         place = [number for number, _ in layout.of_kind(*NUMBERS)].index(j)
-        grid = self.preprocessor.grid(place)
+        grid, numbers = self.preprocessor.grid(place)
         share = instead(self.ensemble, layout, batch, i, j, grid[:, None], np.gradient(grid) if grid.size > 1 else grid)
-        quantiles = np.interp((0.5, ONE_SIGMA, 1 - ONE_SIGMA), np.cumsum(share) - 0.5 * share, grid)
-        middle, low, high = self.preprocessor.numbers(place, quantiles)
+        middle, low, high = np.interp((0.5, ONE_SIGMA, 1 - ONE_SIGMA), np.cumsum(share) - 0.5 * share, numbers)
         return float(middle), float(low), float(high), math.nan
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:

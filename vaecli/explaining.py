@@ -14,7 +14,6 @@ NumPy only. Shapes: n rows, c columns, d features, e members.
 from __future__ import annotations
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from vaecli.cells import PRESENT
 from vaecli.expected import conditional, fill
@@ -33,11 +32,10 @@ def blame(
     `lift` (n, c) is what cells unlike all of training added to the scores (see `detector.with_surprises`).
     """
     part, rest = np.zeros(scored.column_score.shape), np.zeros(len(batch))
-    with threadpool_limits(1, "blas"):
-        for i in range(len(batch)):
-            tried = candidates(scored.column_score[i], batch.state[i] != PRESENT)
-            without = _scores_without(ensemble, layout, batch, i, tried, kind) + lift[i].sum() - lift[i, tried]
-            part[i, tried], rest[i] = shares(scored.score[i] - without, float(scored.score[i]))
+    for i in range(len(batch)):
+        tried = candidates(scored.column_score[i], batch.state[i] != PRESENT)
+        without = _scores_without(ensemble, layout, batch, i, tried, kind) + lift[i].sum() - lift[i, tried]
+        part[i, tried], rest[i] = shares(scored.score[i] - without, float(scored.score[i]))
     return part, rest
 
 
@@ -50,9 +48,10 @@ def candidates(column_score: np.ndarray, unexpected: np.ndarray) -> np.ndarray:
 def shares(fall: np.ndarray, score: float) -> tuple[np.ndarray, float]:
     """(parts, rest) of a score from how far it falls for each column; they add up to it, none is below 0."""
     gain = np.clip(np.nan_to_num(fall), 0.0, None)
-    total = float(gain.sum())
-    part = gain * min(1.0, max(score, 0.0) / total) if total > 0 else gain
-    return part, score - float(part.sum())
+    total, most = float(gain.sum()), max(score, 0.0)
+    if total <= most:
+        return gain, score - total
+    return gain * (most / total), min(score, 0.0)  # nothing is left over, not even a rounding difference
 
 
 def _scores_without(
@@ -93,5 +92,4 @@ def instead(
     features[:, slot.start : slot.stop] = values
     state = np.repeat(batch.state[i : i + 1], len(values), axis=0)
     state[:, j] = PRESENT
-    with threadpool_limits(1, "blas"):
-        return conditional(ensemble.families[0], features, state, weight)
+    return conditional(ensemble.families[0], features, state, weight)

@@ -199,11 +199,17 @@ class Preprocessor:
         found: np.ndarray = self._unbend(i, undo_soft_clip(features)) * self.scale[i] + self.mean[i]
         return found
 
-    def grid(self, i: int) -> np.ndarray:
-        """Features (g,), ascending and distinct, over the training range of the i-th number: quantiles, even steps."""
-        ranked = self.quantiles[i][np.linspace(0, self.quantiles.shape[1] - 1, N_GRID // 2).round().astype(int)]
-        features = soft_clip(self._bend(i, ranked))
-        return np.unique(np.concatenate([features, np.linspace(features[0], features[-1], N_GRID // 2)]))
+    def grid(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """Features (g,) over the training range of the i-th number, ascending, distinct, and the numbers they are.
+
+        Half of them stand at quantiles, half about evenly: what is frequent is met exactly, what is between not missed.
+        """
+        known = self.quantiles[i][np.linspace(0, self.quantiles.shape[1] - 1, N_GRID // 2).round().astype(int)]
+        place = soft_clip(self._bend(i, known))
+        even = np.interp(np.linspace(place[0], place[-1], N_GRID // 2), place, known)
+        standardised = np.union1d(known, even)
+        features, first = np.unique(soft_clip(self._bend(i, standardised)), return_index=True)
+        return features, standardised[first] * self.scale[i] + self.mean[i]
 
     def _standardised(self, i: int, numbers: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # a small unit may take a large number beyond the floats

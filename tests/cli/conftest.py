@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 
 from vaecli.cli.app import main
-from vaecli.results import ColumnSummary, FitSummary, FlaggedRow, InspectSummary, ScoreSummary
+from vaecli.results import (
+    ColumnSummary,
+    ExplainSummary,
+    FitSummary,
+    FlaggedRow,
+    InspectSummary,
+    Reason,
+    ScoreSummary,
+)
 
 COLUMNS = (
     ColumnSummary("temp", "numeric", "feature", minimum=-1.5, maximum=99.0),
@@ -37,6 +45,14 @@ FIT = FitSummary(
     warnings=(),
     seconds=4.2,
 )
+ODD_ROW = FlaggedRow(
+    row=17,
+    score=81.0,
+    p_value=0.001,
+    is_anomaly=True,
+    reasons=(Reason("temp", 40.0, 91.2, 64.0, 61.9, 66.1), Reason("site", 9.5, "north", "south", probability=0.93)),
+    rest=31.5,
+)
 SCORE = ScoreSummary(
     output="new.scored.csv",
     bundle="model.vae",
@@ -48,7 +64,19 @@ SCORE = ScoreSummary(
     threshold=0.99,
     min_score=12.0,
     uses_tail_model=False,
-    worst=(FlaggedRow(17, 81.0, 0.001, "temp:40.0;site:9.5"),),
+    worst=(ODD_ROW,),
+    warnings=(),
+    seconds=0.4,
+)
+EXPLAIN = ExplainSummary(
+    output=None,
+    bundle="model.vae",
+    rows=1000,
+    anomalies=20,
+    explained=20,
+    score_kind="elbo",
+    threshold=0.99,
+    shown=(ODD_ROW,),
     warnings=(),
     seconds=0.4,
 )
@@ -71,7 +99,9 @@ INSPECT = InspectSummary(
 class Pretence:
     """What the pretended workflows answer, and how they were called."""
 
-    answers: dict[str, Any] = field(default_factory=lambda: {"fit": FIT, "score": SCORE, "inspect": INSPECT})
+    answers: dict[str, Any] = field(
+        default_factory=lambda: {"fit": FIT, "score": SCORE, "explain": EXPLAIN, "inspect": INSPECT}
+    )
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
 
     def verb(self, name: str) -> Callable[..., Any]:

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import vaecli
 from vaecli.config import SCORE_KINDS
 
 ADDED = ["anomaly_score", "p_value", "is_anomaly"]
@@ -353,19 +354,109 @@ def test_prefix_renames_what_is_added(run, score, fresh):
     assert again["v2_anomaly_score"].equals(first["anomaly_score"])
 
 
+# -- columns to blame -----------------------------------------------------------------------------
+
+
+def blamed(text: str) -> list[tuple[str, float]]:
+    """`pressure:12.3;flow:4.5` as pairs."""
+    return [(name, float(nats)) for name, nats in (part.split(":") for part in text.split(";"))]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
+def test_explain_adds_the_columns_to_blame(score, fresh, name: str):
+    """--explain 2: `top_columns` behind the rest, for flagged rows the two largest, largest first; else empty."""
+    plain = score("fresh.csv", "-o", name)
+    scored = score("fresh.csv", "-o", name, "--explain", "2")
+    assert list(scored.columns) == [*fresh.columns, *ADDED, "top_columns"]
+    pd.testing.assert_frame_equal(scored.drop(columns="top_columns"), plain)
+    assert (scored["top_columns"].notna() == scored["is_anomaly"]).all()
+    for row in scored[scored["is_anomaly"]].itertuples():
+        pairs = blamed(row.top_columns)
+        assert 1 <= len(pairs) <= 2
+        assert {column for column, _ in pairs} <= set(fresh.columns)
+        assert [nats for _, nats in pairs] == sorted((nats for _, nats in pairs), reverse=True)
+        assert sum(nats for _, nats in pairs) <= row.anomaly_score + 0.1
+    assert blamed(scored["top_columns"][99])[0][0] == "temperature"
+    assert {column for column, _ in blamed(scored["top_columns"][16])} == {"pressure", "flow"}
+    assert max(len(blamed(text)) for text in score("fresh.csv", "--explain", "1")["top_columns"].dropna()) == 1
+
+
+def test_the_columns_to_blame_are_text(run, fresh):
+    """In Parquet `top_columns` is a string, also where no row is flagged, and null for rows that are not."""
+    for words in ([], ["--min-score", "1e9"]):
+        assert run("score", "fresh.csv", "-o", "out.parquet", "--explain", "2", *words).code == 0
+        column = pq.read_table("out.parquet").column("top_columns")
+        assert column.type == pa.string()
+        assert column.null_count == (column.null_count if not words else 500) > 400
+
+
+def test_the_columns_to_blame_are_those_of_explain(run, score, fresh):
+    """`score --explain` and `explain` blame the same columns."""
+    scored = score("fresh.csv", "--explain", "3")
+    shown = strict_json(run("explain", "fresh.csv", "--most", "1000", "--json").out)["shown"]
+    said = {row["row"] - 1: ";".join(f"{one['column']}:{one['nats']:.1f}" for one in row["reasons"]) for row in shown}
+    assert said == scored["top_columns"].dropna().to_dict()
+
+
+def test_the_columns_to_blame_with_other_options(score, fresh):
+    """--prefix names the column, --anomalies-only leaves it as it was, --workers and --batch-rows change nothing."""
+    whole = score("fresh.csv", "--explain", "2")
+    named = score("fresh.csv", "--explain", "2", "--prefix", "vae_")
+    assert list(named.columns[-4:]) == [f"vae_{name}" for name in (*ADDED, "top_columns")]
+    assert named["vae_top_columns"].equals(whole["top_columns"])
+    only = score("fresh.csv", "--explain", "2", "--anomalies-only")
+    pd.testing.assert_frame_equal(only, whole[whole["is_anomaly"]].reset_index(drop=True))
+    for words in (["--workers", "4", "--batch-rows", "7"], ["--workers", "1", "--batch-rows", "100"]):
+        pd.testing.assert_frame_equal(score("fresh.csv", "--explain", "2", *words), whole)
+
+
+def test_a_taken_name_is_refused(run, score, fresh):
+    """A table that has a column `top_columns` is refused with --explain, and only then."""
+    fresh.assign(top_columns="mine").to_csv("taken.csv", index=False)
+    assert list(score("taken.csv").columns)[-4:] == ["top_columns", *ADDED]
+    done = run("score", "taken.csv", "--explain", "2")
+    assert done.code == 2
+    assert "'top_columns'" in done.err
+    assert "--prefix" in done.err
+
+
+@pytest.mark.parametrize("wrong", ["-1", "1001", "two", "1.5"])
+def test_a_number_of_columns_that_cannot_be(run, fresh, wrong: str):
+    """--explain takes a number of columns, 0 for none."""
+    done = run("score", "fresh.csv", "--explain", wrong)
+    assert done.code == 2
+    assert re.match(rf"error: --explain '?{wrong}'? is not ", done.err)
+    assert not Path("fresh.scored.csv").exists()
+
+
+def test_python_explains_too(score, fresh, bundle: Path):
+    """`model.score(frame, explain=2)` has the column of --explain 2, None where a row is not flagged."""
+    model = vaecli.load(bundle)
+    found = model.score(fresh, explain=2)
+    assert list(found.columns) == [*fresh.columns, *ADDED, "top_columns"]
+    by_shell = score("fresh.csv", "-o", "out.parquet", "--explain", "2")["top_columns"]
+    assert list(found["top_columns"]) == [None if pd.isna(text) else text for text in by_shell]
+    only = model.score(fresh, explain=2, anomalies_only=True)
+    pd.testing.assert_frame_equal(only, found[found["is_anomaly"]])
+    assert "top_columns" not in model.score(fresh)
+
+
 # -- what is said ---------------------------------------------------------------------------------
 
 
 def test_the_summary_names_rows_and_columns_to_blame(run, fresh):
-    """The worst rows come first, counted from 1, with the columns that made them odd."""
+    """The worst rows come first, counted from 1, with the columns that made them odd, a line a reason."""
     done = run("score", "fresh.csv")
     said = re.sub(r" +", " ", done.out)
     assert "rows 500 in" in said
     assert "0.99: more unusual than 99 % of normal rows" in said
     assert "output fresh.scored.csv" in said
-    worst = [line.split() for line in done.out.partition("columns to blame")[2].splitlines()[1:]]
-    assert [line[0] for line in worst[:2]] == ["100", "17"]
-    assert {worst[1][3].partition(":")[0], worst[1][4].partition(":")[0]} == {"pressure", "flow"}
+    head, first, second, third = [line.split() for line in done.out.partition("Most unusual rows\n")[2].splitlines()][
+        :4
+    ]
+    assert head == ["row", "score", "p_value", "nats", "reason"]
+    assert (first[0], first[4:8]) == ("100", ["temperature", "=", "900.0,", "expected"])
+    assert (second[0], second[4:6], third[1:3]) == ("17", ["pressure", "="], ["flow", "="])
 
 
 def test_json_counts_what_was_written(run, fresh):

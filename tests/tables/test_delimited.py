@@ -89,6 +89,36 @@ def test_what_csv_writer_wrote_reads_back(tmp_path, table, batch_rows, block_byt
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=delimited_texts(), multiple_of=st.integers(1, 5), n_files=st.integers(1, 2))
+def test_pieces_end_at_multiples(tmp_path, table, multiple_of, n_files):
+    """Every piece of a file but its last ends where the number of rows so far is a multiple; no row is lost."""
+    rows, content, delimiter, _ = table
+    name = "t.tsv" if delimiter == "\t" else "t.csv"
+    paths = [written(tmp_path, content, f"{i}{name}") for i in range(n_files)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(delimited, "BLOCK_BYTES", 16)
+        pieces = [piece() for piece in tables.open_source(paths).pieces(keep=True, multiple_of=multiple_of)]
+    ends = np.cumsum([piece.n_rows for piece in pieces]).tolist()
+    assert [piece.first_row for piece in pieces] == [0, *ends][: len(pieces)]
+    assert ends[-1:] == [n_files * len(rows)][: len(ends)]
+    last_of_a_file = {len(rows) * (i + 1) for i in range(n_files)}
+    assert all(end % multiple_of == 0 or end in last_of_a_file for end in ends)
+    written_lines = [line for i in range(n_files) for line in tables.open_source([paths[i]]).batches(keep=True)]
+    expected = [one for batch in written_lines for one in batch.lines.to_pylist()]
+    assert [one for piece in pieces for one in piece.lines.to_pylist()] == expected
+
+
+def test_pieces_too_large_for_a_block_are_not_aligned(tmp_path, monkeypatch):
+    """Rows so long that a whole multiple would not fit are handed on as they come."""
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 100)
+    monkeypatch.setattr(records, "MAX_ALIGNED_BYTES", 300)
+    path = written(tmp_path, b"a\n" + (b"x" * 120 + b"\n") * 20)
+    pieces = [piece() for piece in tables.open_source([path]).pieces(multiple_of=1000)]
+    assert len(pieces) > 1
+    assert sum(piece.n_rows for piece in pieces) == 20
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(table=delimited_texts(), block_bytes=st.sampled_from([1, 16, 2**20]))
 def test_where_names_the_line_an_editor_shows(tmp_path, table, block_bytes):
     """`where` counts line feeds, those inside quotes too."""

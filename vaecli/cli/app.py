@@ -15,6 +15,7 @@ import typer
 
 import vaecli
 from vaecli import render
+from vaecli.cli.evaluate import evaluate
 from vaecli.cli.explain import explain
 from vaecli.cli.fit import fit
 from vaecli.cli.inspect import inspect
@@ -24,7 +25,13 @@ from vaecli.errors import EnvironmentProblem, UsageError, VaecliError
 # 128 and the number of the signal, as shells count
 INTERRUPTED, READER_GONE, TERMINATED = 130, 141, 143
 
-_VERBS: dict[str, Callable[..., None]] = {"fit": fit, "score": score, "explain": explain, "inspect": inspect}
+_VERBS: dict[str, Callable[..., None]] = {
+    "fit": fit,
+    "score": score,
+    "explain": explain,
+    "evaluate": evaluate,
+    "inspect": inspect,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:

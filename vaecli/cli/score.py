@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from vaecli import render
 from vaecli.cli import options
-from vaecli.config import Gate, score_config
+from vaecli.config import score_config
 from vaecli.errors import GateMet, UsageError
+from vaecli.gate import Gate
 from vaecli.results import ScoreSummary
 
 

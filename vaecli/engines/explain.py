@@ -14,9 +14,11 @@ from vaecli.engines.local import Decision
 from vaecli.engines.reasons import Suspects, explained
 from vaecli.errors import UsageError
 from vaecli.results import Event, FlaggedRow, OnEvent
+from vaecli.scoring import TILE_ROWS
 from vaecli.tables import Piece, Source, numbers_of, to_cells
 
 N_KEPT = 1000  # of the explained rows, the oddest, for the summary
+_MOST_ROWS = 2**62  # that a table can have: a row number that was typed may be beyond any integer of NumPy's
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def explain_table(
     Raises UsageError at the end when `rows` names one that the table does not have.
     """
     names = [column.name for column in detector.schema.features]
-    wanted = np.array(sorted(set(rows)), np.int64) - 1
+    wanted = np.array(sorted({min(row, _MOST_ROWS) for row in rows}), np.int64) - 1
 
     def one(piece: Piece) -> Explanations:
         total = Explanations()
@@ -79,7 +81,7 @@ def explain_table(
         return total
 
     n_rows = 0
-    pieces = source.pieces(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows)
+    pieces = source.pieces(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows, multiple_of=TILE_ROWS)
     with threadpool_limits(1, "blas"):
         for part in in_order(one, pieces, workers):
             n_rows += part.rows

@@ -14,7 +14,8 @@ from vaecli.cores import in_order
 from vaecli.detector import Decided, Detector
 from vaecli.engines.reasons import Suspects, explained, top_columns
 from vaecli.results import Event, FlaggedRow, OnEvent, ignore
-from vaecli.tables import Batch, Piece, Rendered, Source, numbers_of, to_cells
+from vaecli.scoring import TILE_ROWS
+from vaecli.tables import Batch, Piece, Rendered, Source, numbers_of, to_cells, whole
 
 N_WORST = 10
 WORKERS_ON_DEVICE = 2  # one computes while the other reads; each holds a tile in the device's memory
@@ -103,8 +104,8 @@ def score_table(
 ) -> Tally:
     """Score every row of `source` into `output`: one thread reads and writes, `workers` do all that lies between.
 
-    Without `device` the same table gives the same bytes whatever `batch_rows` and `workers` are. With `explain`, flagged rows get the
-    column `top_columns`, that many of them. `device` is a torch device that computes the scores, None NumPy.
+    Without `device` the same table gives the same bytes whatever `batch_rows` and `workers` are. With `explain`,
+    flagged rows get the column `top_columns`, that many of them. `device` is a torch device that computes the scores.
     """
     names = [column.name for column in detector.schema.features]
     numbers = numbers_of(detector.schema)
@@ -131,7 +132,9 @@ def score_table(
         return rendered, Tally.of(detector, batch, cells, decided, flagged)
 
     tally = Tally()
-    pieces = source.pieces(names, numbers=numbers, keep=True, batch_rows=batch_rows)
+    if source.n_rows:  # every worker gets a share of a small table
+        batch_rows = min(batch_rows, whole(-(-source.n_rows // workers), TILE_ROWS))
+    pieces = source.pieces(names, numbers=numbers, keep=True, batch_rows=batch_rows, multiple_of=TILE_ROWS)
     with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
         for part in in_order(scored, pieces, workers):
             for rendered, seen in part:

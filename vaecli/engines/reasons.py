@@ -83,10 +83,14 @@ def _reason(column: Column, suspects: Suspects, found: Explained, i: int, j: int
 
 
 def _value(column: Column, cell: float, own: object) -> float | int | str:
-    """Numbers as numbers, everything else as it is written in the table."""
-    if column.kind is Kind.NUMERIC and not np.isnan(cell):
+    """Numbers as numbers, words as the model spells them; what it does not know as it is written in the table."""
+    if np.isnan(cell):
+        return str(own)
+    if column.kind is Kind.NUMERIC:
         return int(cell) if column.whole and cell == round(cell) and abs(cell) < 2**53 else float(cell)
-    return _moment(cell) if column.kind is Kind.DATETIME and not np.isnan(cell) else str(own)
+    if column.kind is Kind.DATETIME:
+        return _moment(cell)
+    return column.categories[int(cell)] if cell < len(column.categories) else str(own)
 
 
 def _expected(column: Column, cell: float) -> float | str | None:

@@ -14,12 +14,20 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vaecli.errors import GateMet, VaecliError
-from vaecli.results import SCHEMA_VERSION, ExplainSummary, FitSummary, InspectSummary, OnEvent, ScoreSummary
+from vaecli.results import (
+    SCHEMA_VERSION,
+    EvaluateSummary,
+    ExplainSummary,
+    FitSummary,
+    InspectSummary,
+    OnEvent,
+    ScoreSummary,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Summary = FitSummary | ScoreSummary | ExplainSummary | InspectSummary
+Summary = FitSummary | ScoreSummary | ExplainSummary | EvaluateSummary | InspectSummary
 
 
 def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextManager[OnEvent]:

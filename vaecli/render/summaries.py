@@ -13,14 +13,26 @@ from rich.text import Text
 
 from vaecli.render.figures import counted, duration, how_often, number, per_cent, size
 from vaecli.render.screen import printable
-from vaecli.results import ColumnSummary, ExplainSummary, FitSummary, FlaggedRow, InspectSummary, ScoreSummary
+from vaecli.results import (
+    METRIC_NAMES,
+    ColumnSummary,
+    EvaluateSummary,
+    Evaluation,
+    ExplainSummary,
+    Figure,
+    FitSummary,
+    FlaggedRow,
+    InspectSummary,
+    ScoreSummary,
+)
 
 _SHOWN_COLUMNS = 20
 _SHOWN_CATEGORIES = 8
 _SHOWN_DIGEST = 16
+_SHOWN_GROUPS = 20
 
 
-def page(summary: FitSummary | ScoreSummary | ExplainSummary | InspectSummary) -> RenderableType:
+def page(summary: FitSummary | ScoreSummary | ExplainSummary | EvaluateSummary | InspectSummary) -> RenderableType:
     """The page of a summary."""
     match summary:
         case FitSummary():
@@ -29,6 +41,8 @@ def page(summary: FitSummary | ScoreSummary | ExplainSummary | InspectSummary) -
             return score_page(summary)
         case ExplainSummary():
             return explain_page(summary)
+        case EvaluateSummary():
+            return evaluate_page(summary)
         case InspectSummary():
             return inspect_page(summary)
 
@@ -80,6 +94,34 @@ def explain_page(summary: ExplainSummary) -> RenderableType:
         parts += [Text(), _reasons(summary.shown)]
         if (more := summary.explained - len(summary.shown)) > 0:
             parts.append(Text(f"… and {counted(more, 'row')} more: --most N shows more, -o FILE writes all"))
+    return Group(*parts, *_warnings(summary.warnings))
+
+
+def evaluate_page(summary: EvaluateSummary) -> RenderableType:
+    """The figures with their intervals, then the simple methods and the groups where they were asked for."""
+    share = summary.anomalies / summary.rows if summary.rows else 0.0
+    normal = summary.flagged - summary.caught
+    facts = [
+        ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
+        ("anomalies", f"{summary.anomalies:,} ({100 * share:.3g} %), as column {summary.label!r} says"),
+        ("flagged", f"{summary.flagged:,}: {summary.caught:,} anomalies, {counted(normal, 'false alarm')}"),
+        *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
+        ("threshold", _decision(summary)),
+        *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
+        *([("curves", summary.plot)] if summary.plot else []),
+    ]
+    heads = ("figure", "value") + (("95 % interval",) if summary.bootstrap else ())
+    table = _table(heads, numeric=("value",))
+    for figure in summary.overall.figures:
+        table.add_row(*_cells(METRIC_NAMES[figure.metric], _figure(figure), _ends(figure))[: len(heads)])
+    parts: list[RenderableType] = [_headline("Evaluated"), _facts(facts), Text(), table]
+    if summary.baselines:
+        parts += [_headline("\nBeside simple methods"), _methods(summary)]
+        parts += [Text(comparison.sentence) for comparison in summary.comparisons]
+    if ours := [one for one in summary.groups if one.method == summary.overall.method]:
+        parts += [_headline("\nBy group, the worst first"), _group_table(ours)]
+        if (more := len(ours) - _SHOWN_GROUPS) > 0:
+            parts.append(Text(f"… and {counted(more, 'group')} more: -o FILE writes all"))
     return Group(*parts, *_warnings(summary.warnings))
 
 
@@ -218,7 +260,41 @@ def _calibration(summary: FitSummary) -> str:
     )
 
 
-def _decision(summary: ScoreSummary) -> str:
+def _figure(figure: Figure) -> str:
+    return "undefined" if figure.value is None else f"{figure.value:.4f}"
+
+
+def _ends(figure: Figure) -> str:
+    return "" if figure.low is None or figure.high is None else f"{figure.low:.4f} to {figure.high:.4f}"
+
+
+def _methods(summary: EvaluateSummary) -> Table:
+    """What ranks alone, without a threshold, for vaecli and the others."""
+    ranked = [figure.metric for figure in summary.baselines[0].figures]
+    heads = ["method"]
+    for metric in ranked:
+        heads += [METRIC_NAMES[metric], *(["95 % interval"] if summary.bootstrap else [])]
+    table = _table(heads, numeric=[METRIC_NAMES[metric] for metric in ranked])
+    for one in (summary.overall, *summary.baselines):
+        told = [one.method]
+        for metric in ranked:
+            told += [_figure(one.figure(metric)), *([_ends(one.figure(metric))] if summary.bootstrap else [])]
+        table.add_row(*_cells(*told))
+    return table
+
+
+def _group_table(groups: Sequence[Evaluation]) -> Table:
+    """The figures of each group; their intervals are for files and --json."""
+    heads = ("group", "rows", "anomalies", *METRIC_NAMES.values())
+    table = _table(heads, numeric=heads[1:])
+    for one in groups[:_SHOWN_GROUPS]:
+        figures = [_figure(one.figure(metric)) for metric in METRIC_NAMES]
+        told = ["–" if figure == "undefined" else figure for figure in figures]
+        table.add_row(*_cells(one.group or "", f"{one.rows:,}", f"{one.anomalies:,}", *told))
+    return table
+
+
+def _decision(summary: ScoreSummary | EvaluateSummary) -> str:
     score = f"{summary.score_kind} score from {number(summary.min_score)} nats"
     if summary.threshold is None:
         return f"{score}, as --min-score says"

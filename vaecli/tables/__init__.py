@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vaecli.tables.batch import Batch, Piece, Source
+from vaecli.tables.batch import Batch, Piece, Source, whole
 from vaecli.tables.cells import label_mask, numbers_of, time_values, to_cells
 from vaecli.tables.frames import frame_source
 from vaecli.tables.infer import infer_schema
@@ -33,4 +33,5 @@ __all__ = [
     "refuse_to_overwrite",
     "time_values",
     "to_cells",
+    "whole",
 ]

@@ -79,11 +79,13 @@ class Source(Protocol):
         numbers: Collection[str] = (),
         keep: bool = False,
         batch_rows: int = 16_384,
+        multiple_of: int = 1,
     ) -> Iterator[Piece]:
         """The rows in order, in pieces of a few megabytes that are yet to be parsed.
 
         What has to happen in order happens here, what may be done side by side in a piece; both raise InputError. A
-        piece of typed formats has at most `batch_rows` rows, one of delimited text has those of a block of bytes.
+        piece of typed formats has about `batch_rows` rows, one of delimited text has those of a block of bytes. Where
+        it can be, their number is a multiple of `multiple_of`: what is computed in tiles leaves none half empty.
         """
 
     def batches(
@@ -110,6 +112,11 @@ def parsed(pieces: Iterable[Piece], batch_rows: int) -> Iterator[Batch]:
 
 def _call(piece: Piece) -> Batch:
     return piece()
+
+
+def whole(n_rows: int, multiple_of: int) -> int:
+    """The number rounded up to a multiple."""
+    return -(-n_rows // multiple_of) * multiple_of
 
 
 def ready(batch: Batch) -> Piece:

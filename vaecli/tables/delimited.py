@@ -57,12 +57,13 @@ class DelimitedSource:
         numbers: Collection[str] = (),
         keep: bool = False,
         batch_rows: int = 16_384,  # noqa: ARG002 - the Protocol's; a block has the rows that it has
+        multiple_of: int = 1,
     ) -> Iterator[Piece]:
         """Blocks of whole records; see `Source.pieces`."""
         asked = asked_columns(self.names, columns, self.name)
         first_row = 0
         for place, header in zip(self.places, self.headers, strict=True):
-            for block in _blocks_of(place, header):
+            for block in _blocks_of(place, header, multiple_of, first_row):
                 yield partial(_batch, block, header, asked, numbers, place.name, first_row, keep)
                 first_row += len(block)
 
@@ -174,7 +175,7 @@ def _batch(
     return Batch(table, first_row, partial(_where, name, block), block.lines() if keep else None)
 
 
-def _blocks_of(place: Place, header: Header) -> Iterator[Block]:
+def _blocks_of(place: Place, header: Header, multiple_of: int, first_row: int) -> Iterator[Block]:
     try:
         with place.peek() as stream:
             head = stream.read(8)
@@ -188,6 +189,8 @@ def _blocks_of(place: Place, header: Header) -> Iterator[Block]:
                 first_byte=header.size,
                 keep_blank=len(header.names) == 1,
                 block_bytes=BLOCK_BYTES,
+                multiple_of=multiple_of,
+                first_row=first_row,
             )
     except OSError as problem:
         raise unreadable(place.name, problem) from problem

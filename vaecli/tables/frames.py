@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import InputError, listed
-from vaecli.tables.batch import Batch, Piece, ready
+from vaecli.tables.batch import Batch, Piece, ready, whole
 from vaecli.tables.typed import asked_columns, refuse_repeated_names
 
 _HINT = "give a pandas or polars DataFrame, an Arrow table, or a 2-D NumPy array"
@@ -57,9 +57,10 @@ class FrameSource:
         numbers: Collection[str] = (),  # noqa: ARG002 - the Protocol's; columns have types already
         keep: bool = False,
         batch_rows: int = 16_384,
+        multiple_of: int = 1,
     ) -> Iterator[Piece]:
         """Slices of the frame; see `Source.pieces`."""
-        return map(ready, self.batches(columns, keep=keep, batch_rows=batch_rows))
+        return map(ready, self.batches(columns, keep=keep, batch_rows=whole(batch_rows, multiple_of)))
 
     def batches(
         self,

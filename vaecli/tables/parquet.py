@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, listed
-from vaecli.tables.batch import Batch, Piece, ready
+from vaecli.tables.batch import Batch, Piece, ready, whole
 from vaecli.tables.places import Place, RemoteFile, unreadable
 from vaecli.tables.typed import as_table, asked_columns, refuse_repeated_names
 
@@ -59,9 +59,10 @@ class ParquetSource:
         numbers: Collection[str] = (),
         keep: bool = False,
         batch_rows: int = 16_384,
+        multiple_of: int = 1,
     ) -> Iterator[Piece]:
         """Batches that are decoded already: within a row group that has an order; see `Source.pieces`."""
-        return map(ready, self.batches(columns, numbers=numbers, keep=keep, batch_rows=batch_rows))
+        return map(ready, self.batches(columns, numbers=numbers, keep=keep, batch_rows=whole(batch_rows, multiple_of)))
 
     def batches(
         self,

@@ -1,0 +1,189 @@
+"""Explanations against the truth: tables whose law is known, and rows with a known mistake in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vaecli
+from vaecli.cells import PRESENT, Cells
+from vaecli.config import SCORE_KINDS
+from vaecli.detector import Decided, Detector, Explained
+from vaecli.tables import frame_source, to_cells
+
+MEAN, SD, RHO = np.array([10.0, -5.0, 100.0]), np.array([2.0, 3.0, 10.0]), 0.9
+NAMES = ("left", "right", "alone")  # the first two move together, the third by itself
+LEFT, RIGHT, ALONE = range(3)
+N = 60
+QUICK = {
+    "train.max_steps": 150,
+    "heteroscedastic.n_hidden": 16,
+    "heteroscedastic.n_latent": 2,
+    "homoscedastic.n_hidden": 16,
+    "homoscedastic.n_latent": 2,
+    "model.n_exemplars": 200,
+}
+
+
+def gaussian_rows(n: int, seed: int) -> np.ndarray:
+    """Rows (n, 3) of a Gaussian whose first two columns have correlation 0.9."""
+    standard = np.random.default_rng(seed).normal(size=(n, 3))
+    standard[:, RIGHT] = RHO * standard[:, LEFT] + np.sqrt(1 - RHO**2) * standard[:, RIGHT]
+    return MEAN + SD * standard
+
+
+def conditional_mean(rows: np.ndarray, j: int) -> np.ndarray:
+    """E[x_j | the other two columns], (n,)."""
+    if j == ALONE:
+        return np.full(len(rows), MEAN[ALONE])
+    other = RIGHT if j == LEFT else LEFT
+    return MEAN[j] + RHO * SD[j] * (rows[:, other] - MEAN[other]) / SD[other]
+
+
+CONDITIONAL_SD = SD * np.array([np.sqrt(1 - RHO**2), np.sqrt(1 - RHO**2), 1.0])
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    """Fitted on 1,000 rows of that law, in a few seconds."""
+    return vaecli.fit(pd.DataFrame(gaussian_rows(1000, seed=0), columns=NAMES), **QUICK).detector
+
+
+def explained(detector: Detector, rows: np.ndarray, kind: str | None = None) -> tuple[Decided, Explained]:
+    cells = Cells(rows, np.full(rows.shape, PRESENT, np.uint8), np.arange(len(rows)))
+    decided = detector.score(cells, kind)
+    return decided, detector.explain(cells, decided, kind)
+
+
+@pytest.mark.parametrize("shift", [6.0, -6.0])
+@pytest.mark.parametrize("j", [LEFT, RIGHT, ALONE])
+def test_the_shifted_cell_is_blamed(detector: Detector, j: int, shift: float) -> None:
+    """One reading six standard deviations off is named first in nearly every row, and has most of the score."""
+    rows = gaussian_rows(N, seed=1)
+    rows[:, j] += shift * SD[j]
+    decided, found = explained(detector, rows)
+    assert (decided.p_value <= 0.01).mean() > 0.95
+    assert (found.part.argmax(1) == j).mean() > 0.95
+    assert np.median(found.part[:, j] / decided.scored.score) > 0.8
+
+
+@pytest.mark.parametrize("kind", SCORE_KINDS)
+def test_every_score_kind_blames_the_column_alone(detector: Detector, kind: str) -> None:
+    """Also a score without columns of its own, the latent one, says which column made it high."""
+    rows = gaussian_rows(N, seed=2)
+    rows[:, ALONE] += 9 * SD[ALONE]
+    _, found = explained(detector, rows, kind)
+    assert (found.part.argmax(1) == ALONE).mean() > 0.95
+
+
+def test_wrong_company_is_blamed_on_the_pair(detector: Detector) -> None:
+    """Two values, each ordinary by itself, that never go together: either of the two, and never the third column."""
+    rows = gaussian_rows(N, seed=3)
+    side = np.where(np.arange(N) % 2, 1.6, -1.6)
+    rows[:, LEFT], rows[:, RIGHT] = MEAN[LEFT] + side * SD[LEFT], MEAN[RIGHT] - side * SD[RIGHT]
+    decided, found = explained(detector, rows)
+    assert (decided.p_value <= 0.01).mean() > 0.95
+    assert np.isin(found.part.argmax(1), [LEFT, RIGHT]).all()
+    share = found.part / decided.scored.score[:, None]
+    assert (np.median(share[:, [LEFT, RIGHT]], axis=0) > 0.3).all()  # nothing says which of the two is wrong
+    assert np.median(share[:, ALONE]) < 0.1
+
+
+@pytest.mark.parametrize("j", [LEFT, RIGHT, ALONE])
+def test_what_is_expected_is_the_conditional_distribution(detector: Detector, j: int) -> None:
+    """Median and 68 % range of a wrong cell are those of the Gaussian given the other columns, not of its own value."""
+    rows = gaussian_rows(N, seed=4)
+    mean = conditional_mean(rows, j)
+    rows[:, j] += 8 * SD[j]
+    _, found = explained(detector, rows)
+    told = ~np.isnan(found.expected[:, j])
+    assert told.mean() > 0.95
+    spread = 0.5 * (found.high - found.low)[told, j]
+    assert (np.abs(found.expected[told, j] - mean[told]) < spread).all()
+    assert (spread > CONDITIONAL_SD[j] / 1.5).all()
+    assert (spread < CONDITIONAL_SD[j] * 1.5).all()
+
+
+def test_an_absurd_reading_is_expected_as_any_other(detector: Detector) -> None:
+    """The value that is explained says nothing about what was expected in its place."""
+    rows = gaussian_rows(20, seed=5)
+    near, far = rows.copy(), rows.copy()
+    near[:, ALONE], far[:, ALONE] = MEAN[ALONE] + 9 * SD[ALONE], 1e12
+    (_, one), (_, other) = explained(detector, near), explained(detector, far)
+    assert (other.part.argmax(1) == ALONE).all()
+    for found in ("expected", "low", "high"):
+        np.testing.assert_array_equal(getattr(one, found)[:, ALONE], getattr(other, found)[:, ALONE])
+
+
+def test_normal_rows_have_little_to_explain(detector: Detector) -> None:
+    """A row of the law itself scores low, and its parts are no larger than its score."""
+    decided, found = explained(detector, gaussian_rows(200, seed=6))
+    assert np.median(decided.scored.score) < 2
+    assert (found.part.sum(1) <= decided.scored.score * (1 + 1e-12)).all()
+
+
+def test_only_the_columns_to_blame_have_expectations(detector: Detector) -> None:
+    """`most` reasons were asked for, so that many expectations were computed, those of the largest parts."""
+    rows = gaussian_rows(N, seed=7) + 2 * SD
+    cells = Cells(rows, np.full(rows.shape, PRESENT, np.uint8), np.arange(N))
+    decided = detector.score(cells)
+    found = detector.explain(cells, decided, most=1)
+    told = ~np.isnan(found.expected)
+    assert (told.sum(1) <= 1).all()
+    assert told.any()
+    i, j = np.nonzero(told)
+    np.testing.assert_array_equal(found.part.argmax(1)[i], j)
+    np.testing.assert_array_equal(found.part, detector.explain(cells, decided, most=3).part)
+
+
+# -- other kinds of columns -----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def machine(model: vaecli.Model, fresh_table: pd.DataFrame) -> tuple[Detector, pd.DataFrame]:
+    """The small machine of all tests, and 60 fresh rows of it with the pump running under full load."""
+    running = fresh_table[(fresh_table["pressure"] > 5.5) & (fresh_table["pump_on"] == "yes")]
+    return model.detector, running[:N].copy()
+
+
+def of_frame(detector: Detector, frame: pd.DataFrame) -> tuple[Decided, Explained]:
+    (batch,) = frame_source(frame).batches()
+    cells = to_cells(batch, detector.schema)
+    decided = detector.score(cells)
+    return decided, detector.explain(cells, decided)
+
+
+def place(detector: Detector, name: str) -> int:
+    return [column.name for column in detector.schema.features].index(name)
+
+
+def test_a_switch_in_the_wrong_company_is_blamed(machine: tuple[Detector, pd.DataFrame]) -> None:
+    """A pump that is off under a load where it always runs: it should be on, says a probability near 1."""
+    detector, frame = machine
+    _, found = of_frame(detector, frame.assign(pump_on="no"))
+    j = place(detector, "pump_on")
+    assert (found.part.argmax(1) == j).mean() > 0.9
+    told = ~np.isnan(found.expected[:, j])
+    assert (found.expected[told, j] == 1).all()
+    assert (found.probability[told, j] > 0.9).all()
+
+
+def test_a_category_never_seen_is_expected_to_be_the_usual_one(machine: tuple[Detector, pd.DataFrame]) -> None:
+    """In place of an unknown mode the most frequent one, with about the probability it had in training: 0.6."""
+    detector, frame = machine
+    _, found = of_frame(detector, frame.assign(mode="turbo"))
+    j = place(detector, "mode")
+    assert (found.part.argmax(1) == j).all()
+    assert {detector.schema.features[j].categories[int(code)] for code in found.expected[:, j]} == {"normal"}
+    assert np.abs(found.probability[:, j] - 0.6).max() < 0.2
+
+
+def test_a_gap_is_told_how_often_there_is_none(machine: tuple[Detector, pd.DataFrame], normal_table) -> None:
+    """A missing cell has the share of filled ones in training, by the rule of succession; it is blamed where none was."""
+    detector, frame = machine
+    _, found = of_frame(detector, frame.assign(pressure=np.nan, temperature=np.nan))
+    n, n_gaps = len(normal_table), int(normal_table["temperature"].isna().sum())
+    np.testing.assert_allclose(found.probability[:, place(detector, "pressure")], (n + 1) / (n + 2))
+    np.testing.assert_allclose(found.probability[:, place(detector, "temperature")], (n - n_gaps + 1) / (n + 2))
+    assert (found.part.argmax(1) == place(detector, "pressure")).all()

@@ -1,0 +1,128 @@
+"""What a reason says: one sentence with the digits that matter."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaecli.results import ExplainSummary, FlaggedRow, Reason
+
+NUMBER = Reason("temp_3", 40.0, value=91.2, expected=64.0, low=61.9, high=66.1)
+WORD = Reason("mode", 9.5, value="eco", expected="boost", probability=0.934)
+GAP = Reason("flow", 12.0, value=None, expected=100.0, low=90.0, high=110.0, probability=0.9983)
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        (NUMBER, "temp_3 = 91.2, expected 64.0 ± 2.1"),
+        (WORD, "mode = eco, expected boost (93 %)"),
+        (GAP, "flow is missing, usually present (99.8 %)"),
+        (replace(WORD, value="turbo", is_novel=True), "mode = turbo, never seen, expected boost (93 %)"),
+        (replace(WORD, expected="eco"), "mode = eco, odd beside the other columns"),
+        (replace(WORD, probability=None), "mode = eco, expected boost"),
+        (replace(WORD, expected=None), "mode = eco"),
+        (replace(GAP, probability=None), "flow is missing"),
+        (
+            Reason("built", 3.0, "2030-01-01T00:00:00Z", "2026-01-12T05:07:24Z"),
+            "built = 2030-01-01T00:00:00Z, expected 2026-01-12T05:07:24Z",
+        ),
+    ],
+)
+def test_a_reason_is_a_sentence(reason: Reason, sentence: str) -> None:
+    """What the cell holds, and what was expected: a number and its spread, a word and how sure it was, or presence."""
+    assert reason.sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("expected", "low", "high", "said"),
+    [
+        (64.0, 61.9, 66.1, "64.0 ± 2.1"),
+        (64.0, 62.5, 66.1, "64.0 ± 1.8"),  # the mean of both sides, where they hardly differ
+        (64.0, 63.9, 70.0, "64.0 (63.9 to 70.0)"),
+        (64.0, 50.0, 64.0, "64.0 (50.0 to 64.0)"),
+        (5.0, 5.0, 5.0, "5 ± 0"),
+        (2000.0, 1400.0, 2600.0, "2000 ± 600"),
+        (1234567.8, 1234444.4, 1234691.2, "1234568 ± 123"),
+        (0.00123, 0.00121, 0.00125, "0.00123 ± 2e-05"),
+        (5e11, 4e11, 6e11, "5e+11 ± 1e+11"),
+        (-10.0, -10.5, -9.5, "-10.00 ± 0.5"),
+        (0.001, -2.0, 2.0, "0 ± 2"),  # zero but for rounding
+        (64.0, None, None, "64"),
+        (1234.5678, None, None, "1234.57"),
+        (64.0, 60.0, math.inf, "64 (60 to inf)"),
+    ],
+)
+def test_an_expectation_has_the_digits_that_its_spread_lets_matter(
+    expected: float, low: float | None, high: float | None, said: str
+) -> None:
+    """Symmetric ranges are written ±, others from … to …; no digit is finer than a tenth of the spread's first."""
+    sentence = replace(NUMBER, expected=expected, low=low, high=high).sentence
+    assert sentence.partition(", expected ")[2] == said
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (91.234, "91.2"),
+        (91, "91"),
+        (9_000_000, "9000000"),
+        (math.inf, "inf"),
+        (-math.inf, "-inf"),
+        (math.nan, "nan"),
+        ("inf", "inf"),
+        (1e300, "1e+300"),
+        (0.0, "0"),
+        (64.0, "64.0"),
+    ],
+)
+def test_a_reading_is_written_as_finely_as_the_expectation(value: float | int | str, written: str) -> None:
+    """An integer stays one, what is no number is named, and a decimal has the digits of what was expected."""
+    assert replace(NUMBER, value=value).sentence == f"temp_3 = {written}, expected 64.0 ± 2.1"
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"),
+    [
+        (0.5, "50 %"),
+        (0.934, "93 %"),
+        (0.99, "99 %"),
+        (0.995, "99.5 %"),
+        (0.999, "99.9 %"),
+        (0.99901, "over 99.9 %"),
+        (1.0, "over 99.9 %"),
+        (0.004, "0 %"),
+    ],
+)
+def test_no_probability_is_rounded_to_certainty(probability: float, said: str) -> None:
+    """Near 1 one decimal more, and never 100 %."""
+    assert replace(WORD, probability=probability).sentence == f"mode = eco, expected boost ({said})"
+    assert replace(GAP, probability=probability).sentence == f"flow is missing, usually present ({said})"
+
+
+@given(
+    value=st.floats() | st.integers() | st.text() | st.none(),
+    expected=st.floats() | st.text() | st.none(),
+    ends=st.tuples(st.floats(), st.floats()) | st.just((None, None)),
+    probability=st.floats(0, 1) | st.none(),
+)
+def test_every_reason_has_a_sentence(value, expected, ends, probability) -> None:
+    """Whatever is in a table and whatever a model expects, the sentence begins with the column and ends."""
+    sentence = Reason("temp_3", 1.0, value, expected, *ends, probability).sentence
+    assert sentence.startswith("temp_3 is missing" if value is None else "temp_3 = ")
+
+
+def test_json_has_the_sentence_of_every_reason() -> None:
+    """The summary of `explain` says its verb and version, and each reason in words."""
+    row = FlaggedRow(17, 61.5, 0.001, True, (NUMBER, WORD), 12.0)
+    summary = ExplainSummary("r.csv", "m.vae", 500, 6, 2, "combined", 0.99, (row, replace(row, reasons=())), (), 0.4)
+    values = json.loads(json.dumps(summary.to_json()))
+    assert (values["schema_version"], values["verb"]) == (1, "explain")
+    assert values["shown"][0]["rest"] == 12.0
+    assert [reason["sentence"] for reason in values["shown"][0]["reasons"]] == [NUMBER.sentence, WORD.sentence]
+    assert values["shown"][1]["reasons"] == []

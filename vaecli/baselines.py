@@ -1,0 +1,58 @@
+"""Simple detectors to measure against: fitted on the features of normal rows, higher scores are odder.
+
+They see what the networks see (`FeatureBatch.values`), so a difference is one of method and not of preparation. None of
+them is part of a bundle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+MOST_ROWS = 20_000  # to fit on; all distances to more would take minutes
+N_NEIGHBOURS = 5
+
+Scorer = Callable[[np.ndarray], np.ndarray]  # features (n, d) → scores (n,)
+
+
+def fitted(values: np.ndarray, seed: int) -> Mapping[str, Scorer]:
+    """Every baseline by its name, fitted on `values` (m, d). Needs scikit-learn."""
+    return {"isolation forest": isolation_forest(values, seed), "ECOD": ecod(values), "kNN": nearest(values)}
+
+
+def isolation_forest(values: np.ndarray, seed: int) -> Scorer:
+    """How few random cuts set a row apart (Liu, Ting & Zhou 2008): scikit-learn's, 100 trees."""
+    from sklearn.ensemble import IsolationForest
+
+    forest = IsolationForest(random_state=seed % 2**32).fit(values)
+    return lambda new: -forest.score_samples(new)
+
+
+def nearest(values: np.ndarray) -> Scorer:
+    """The mean distance to the five nearest of the rows fitted on (Ramaswamy, Rastogi & Shim 2000)."""
+    from sklearn.neighbors import NearestNeighbors
+
+    index = NearestNeighbors(n_neighbors=min(N_NEIGHBOURS, len(values))).fit(values)
+    return lambda new: index.kneighbors(new)[0].mean(1)
+
+
+def ecod(values: np.ndarray) -> Scorer:
+    """How far out in a tail each feature is: Σ_j max(−log F_j(x_j), −log G_j(x_j)), ECOD (Li et al. 2022).
+
+    F_j(x) is the share of rows with a feature of at most x, G_j(x) that of at least x, the row itself counted among
+    them. In the paper the maximum is over the sums Σ_j −log F_j, Σ_j −log G_j and Σ_j of the tail on the side of the
+    skewness; in PyOD, by the paper's authors, it is within each feature. This is PyOD's, which published comparisons
+    used.
+    """
+    columns, m = np.sort(values, axis=0), len(values)
+
+    def score(new: np.ndarray) -> np.ndarray:
+        total = np.zeros(len(new))
+        for j in range(columns.shape[1]):
+            at_most = np.searchsorted(columns[:, j], new[:, j], side="right")
+            at_least = m - np.searchsorted(columns[:, j], new[:, j], side="left")
+            total += np.log((m + 1) / (1 + np.minimum(at_most, at_least)))
+        return total
+
+    return score

@@ -1,0 +1,313 @@
+"""`evaluate`: how good a bundle is on a labelled table, and whether a simple method would do."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from vaecli import baselines, evaluation
+from vaecli.atomic import require_writable
+from vaecli.bundle import load_detector
+from vaecli.config import EvaluateConfig
+from vaecli.cores import n_cores
+from vaecli.detector import Detector
+from vaecli.engines.evaluate import OURS, Judged, judge_table, sample_features
+from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.evaluation import RANKED, Evaluated, Labelled
+from vaecli.results import Comparison, EvaluateSummary, Evaluation, Event, Figure, OnEvent, ignore
+from vaecli.schema import Role, Schema
+from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
+from vaecli.tables.infer import did_you_mean
+from vaecli.workflows.score import decide
+
+SCHEMA = pa.schema(
+    [
+        ("group", pa.string()),
+        ("method", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+    ]
+)
+FEW_ANOMALIES = 20  # below it, an interval rests on hardly any rows
+FEWEST_NORMAL_ROWS = 8
+
+
+def evaluate(
+    inputs: list[str],
+    bundle: Path,
+    output: str | None,
+    plot: str | None,
+    config: EvaluateConfig,
+    *,
+    on_event: OnEvent = ignore,
+) -> EvaluateSummary:
+    """Measure the detector in `bundle` on the labelled table behind `inputs`.
+
+    With `output` every figure goes there, a line a metric; with `plot` the curves become a picture. Raises UsageError,
+    InputError, BundleError or EnvironmentProblem.
+    """
+    started = time.monotonic()
+    detector, _ = load_detector(bundle)
+    kind, decision = decide(detector, config.score)
+    source = open_source(inputs, once=True)
+    match_schema(source, detector.schema)
+    label = _label(source, detector.schema, config)
+    _refuse_targets(output, plot, bundle, source)
+    simple = _baselines(detector, source, label, config, (output, plot), on_event)
+
+    with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
+        judged = judge_table(
+            detector,
+            source,
+            decision,
+            kind=kind,
+            label=label,
+            group=config.group,
+            baselines=simple,
+            batch_rows=config.score.batch_rows,
+            workers=config.score.workers or n_cores(),
+            on_event=on_event,
+        )
+        found, groups = _evaluated(judged, config, on_event)
+        overall, *others = _evaluations(found, judged.rows, None)
+        if sink is not None:
+            for batch in frame_source(figure_table((overall, *others, *groups))).batches(keep=True):
+                sink.append(sink.render(batch, {}))
+        drawn = None if plot is None else _drawn(plot, judged.rows)
+
+    rows = judged.rows
+    level = None if decision.alpha is None else (config.score.threshold or detector.threshold)
+    return EvaluateSummary(
+        output=output,
+        plot=drawn,
+        bundle=str(bundle),
+        label=label,
+        rows=rows.is_anomaly.size,
+        anomalies=int(rows.is_anomaly.sum()),
+        flagged=int(rows.flagged.sum()),
+        caught=int((rows.flagged & rows.is_anomaly).sum()),
+        unscored=judged.unscored,
+        score_kind=kind,
+        threshold=level,
+        min_score=decision.min_score,
+        uses_tail_model=level is not None and not detector.calibrations[kind].resolves(level),
+        bootstrap=config.bootstrap,
+        overall=overall,
+        baselines=tuple(others),
+        groups=groups,
+        comparisons=_comparisons(found),
+        warnings=_warnings(judged, config, plot),
+        seconds=time.monotonic() - started,
+    )
+
+
+def figure_table(evaluations: Sequence[Evaluation]) -> pa.Table:
+    """One line a figure; the group is null for all rows together."""
+    lines = [
+        {
+            "group": one.group,
+            "method": one.method,
+            "metric": figure.metric,
+            "value": figure.value,
+            "low": figure.low,
+            "high": figure.high,
+        }
+        for one in evaluations
+        for figure in one.figures
+    ]
+    return pa.Table.from_pylist(lines, schema=SCHEMA)
+
+
+# -- what was asked for -------------------------------------------------------------------------
+
+
+def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
+    """The label column: the one that was named, else the one of the fit. Raises UsageError where there is none."""
+    marked = schema.with_role(Role.LABEL)
+    label = config.label if config.label is not None else marked.name if marked is not None else None
+    if label is None:
+        raise UsageError("no column is named that marks the anomalies", "name it: --label NAME")
+    asked = {"--label": label, "--group": config.group}
+    unknown = {option: name for option, name in asked.items() if name is not None and name not in source.names}
+    if unknown:
+        told = ", ".join(f"{option} {name!r}{did_you_mean(name, source.names)}" for option, name in unknown.items())
+        raise UsageError(f"{source.name} has no such column: {told}", "see the first line of the table for its columns")
+    if label in {column.name for column in schema.features}:
+        raise UsageError(
+            f"--label {label!r} is a feature of the model: it has seen the answers",
+            f"fit without it, `vaecli fit … --label {label}`, or name the column that marks the anomalies",
+        )
+    if label == config.group:
+        raise UsageError(f"column {label!r} is named by --label and --group", "a column plays one part")
+    return label
+
+
+def _refuse_targets(output: str | None, plot: str | None, bundle: Path, source: Source) -> None:
+    """Raise now what writing would raise later, and what would overwrite an input."""
+    for target in (output, plot):
+        if target is not None:
+            refuse_to_overwrite(target, [str(bundle)], "the bundle")
+            refuse_to_overwrite(target, getattr(source, "files", ()), "the input")
+    if plot is None:
+        return
+    if output is not None:
+        refuse_to_overwrite(plot, [output], "the file of -o")
+    if not plot.lower().endswith((".png", ".svg")):
+        raise UsageError(f"--plot {plot}: neither a .png nor a .svg file", "name one, such as --plot curves.png")
+    if find_spec("matplotlib") is None:
+        raise EnvironmentProblem(
+            "--plot needs matplotlib, which is not installed here",
+            "pip install matplotlib, or `pip install vaecli[plot]`",
+        )
+    require_writable(plot)
+
+
+def _baselines(
+    detector: Detector,
+    source: Source,
+    label: str,
+    config: EvaluateConfig,
+    targets: tuple[str | None, ...],
+    on_event: OnEvent,
+) -> Mapping[str, baselines.Scorer]:
+    """The simple methods, fitted on the table of `--baselines`; none where there is no such table."""
+    if config.baselines is None:
+        return {}
+    if find_spec("sklearn") is None:
+        raise EnvironmentProblem(
+            "--baselines needs scikit-learn, which is not installed here", "pip install scikit-learn"
+        )
+    normal = open_source([config.baselines])
+    match_schema(normal, detector.schema)
+    for target in targets:
+        if target is not None:
+            refuse_to_overwrite(target, getattr(normal, "files", ()), "the table of --baselines")
+    judged = {os.path.realpath(file) for file in getattr(source, "files", ())}
+    if judged & {os.path.realpath(file) for file in getattr(normal, "files", ())}:
+        raise UsageError(
+            f"--baselines {config.baselines}: is the table to be evaluated, so its rows would be known",
+            "give the table that the bundle was fitted on, or other normal rows",
+        )
+    marks = label if label in normal.names else None
+    features = sample_features(detector, normal, marks, baselines.MOST_ROWS, config.seed, on_event)
+    if len(features) < FEWEST_NORMAL_ROWS:
+        raise UsageError(
+            f"--baselines {config.baselines}: {len(features):,} normal rows; at least {FEWEST_NORMAL_ROWS} are needed",
+            "give the table that the bundle was fitted on, or other normal rows",
+        )
+    return baselines.fitted(features, config.seed)
+
+
+# -- figures ------------------------------------------------------------------------------------
+
+
+def _evaluated(judged: Judged, config: EvaluateConfig, on_event: OnEvent) -> tuple[Evaluated, tuple[Evaluation, ...]]:
+    """(all rows together, every group by itself: the worst first)."""
+    parts = 1 + len(judged.groups)
+
+    def said(part: int, n_done: int) -> None:
+        on_event(Event("resampling", part * config.bootstrap + n_done, parts * config.bootstrap, "draws"))
+
+    found = evaluation.evaluate(judged.rows, config.bootstrap, config.seed, lambda n_done: said(0, n_done))
+    order = np.argsort(judged.group, kind="stable")
+    bounds = np.searchsorted(judged.group[order], np.arange(len(judged.groups) + 1))
+    by_group = []
+    for place, name in enumerate(judged.groups):
+        rows = judged.rows.where(order[bounds[place] : bounds[place + 1]])
+        one = evaluation.evaluate(rows, config.bootstrap, config.seed)
+        by_group.append(_evaluations(one, rows, name))
+        said(place + 1, config.bootstrap)
+    by_group.sort(key=lambda of_group: _badness(of_group[0]))
+    return found, tuple(one for of_group in by_group for one in of_group)
+
+
+def _evaluations(found: Evaluated, rows: Labelled, group: str | None) -> tuple[Evaluation, ...]:
+    """One a method, vaecli first."""
+    n_rows, n_anomalies = rows.is_anomaly.size, int(rows.is_anomaly.sum())
+    return tuple(
+        Evaluation(
+            method,
+            group,
+            n_rows,
+            n_anomalies,
+            tuple(
+                Figure(metric, _told(figure.value), _told(figure.low), _told(figure.high))
+                for metric, figure in figures.items()
+            ),
+        )
+        for method, figures in found.figures.items()
+    )
+
+
+def _told(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _badness(one: Evaluation) -> tuple[float, float, str]:
+    """Sorts groups: the lowest AUROC first; those without one last, and of them the most false alarms first."""
+    auroc, alarms = one.figure("auroc").value, one.figure("false_alarm_rate").value
+    return (math.inf if auroc is None else auroc, -(alarms or 0.0), one.group or "")
+
+
+def _comparisons(found: Evaluated) -> tuple[Comparison, ...]:
+    """vaecli against the best of the others, by each metric that ranks."""
+    others = [method for method in found.figures if method != OURS]
+    comparisons = []
+    for metric in RANKED:
+        ours = found.figures[OURS][metric].value
+        if not others or math.isnan(ours):
+            continue
+        best = max(others, key=lambda method: found.figures[method][metric].value)
+        gap = found.difference(metric, OURS, best)
+        theirs = found.figures[best][metric].value
+        comparisons.append(Comparison(metric, ours, best, theirs, _told(gap.low), _told(gap.high)))
+    return tuple(comparisons)
+
+
+def _drawn(plot: str, rows: Labelled) -> str | None:
+    """The picture's name, None where there are no curves to draw."""
+    if rows.is_anomaly.all() or not rows.is_anomaly.any():
+        return None
+    from vaecli.workflows.curves import draw_curves
+
+    draw_curves(plot, rows)
+    return plot
+
+
+def _warnings(judged: Judged, config: EvaluateConfig, plot: str | None) -> tuple[str, ...]:
+    is_anomaly = judged.rows.is_anomaly
+    n_anomalies = int(is_anomaly.sum())
+    no_plot = "" if plot is None else f"; no curves are drawn, and {plot} is not written"
+    warnings = []
+    if not n_anomalies:
+        warnings.append(
+            "no row is labelled an anomaly: AUROC, average precision and recall are undefined, and the false-alarm "
+            f"rate is the only figure that says something{no_plot}"
+        )
+    elif n_anomalies == is_anomaly.size:
+        warnings.append(
+            "every row is labelled an anomaly: AUROC, average precision and the false-alarm rate are undefined, and "
+            f"recall is the only figure that says something{no_plot}"
+        )
+    elif n_anomalies < FEW_ANOMALIES and config.bootstrap:
+        warnings.append(f"only {n_anomalies:,} rows are labelled anomalies: the intervals are rough")
+    if not judged.rows.flagged.any():
+        warnings.append("no row is flagged: precision is undefined")
+    if judged.unscored:
+        warnings.append(f"{judged.unscored:,} rows have no score: they count as not flagged, and rank last")
+    if config.bootstrap and max(n_anomalies, is_anomaly.size - n_anomalies) > evaluation.MOST_DRAWN:
+        warnings.append(
+            f"the intervals draw {evaluation.MOST_DRAWN:,} rows of a class that has more: they are a little wider than "
+            "they need be"
+        )
+    return tuple(warnings)
