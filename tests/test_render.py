@@ -268,7 +268,7 @@ def test_reasons_have_a_line_each(shown):
     head, first, second, last = shown(EXPLAIN).partition("row  ")[2].splitlines()[:4]
     assert head.split() == ["score", "p_value", "nats", "reason"]
     assert first.split("  ")[-1] == "temp = 91.2, expected 64.0 ± 2.1"
-    assert second.split() == "9.5 site = q, never seen, expected a (93 %)".split()
+    assert second.split(maxsplit=1) == ["9.5", "site = q, never seen, expected a (93 %)"]
     assert last.split()[:4] == ["3", "1.5", "0.4", "1.5"]
     assert "speed" not in shown(EXPLAIN)  # half a nat of eighty
 

@@ -1,6 +1,6 @@
 """`python -m vaecli`."""
 
-from vaecli.cli.app import main
+from vaecli.cli.app import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -103,7 +103,7 @@ def test_the_page_says_why(run, new):
 
 
 def test_each_mistake_is_named(explain, new):
-    """A value out of range, one in the wrong company, an unknown word, a new gap and a wrong switch: the first reason."""
+    """A value out of range, wrong company, an unknown word, a gap, a wrong switch: each is its row's first reason."""
     summary = explain("new.csv", "--threshold", "0.95", "--most", "1000")
     found = sentences(summary)
     first = {row: found[row][0] for row in (COMPANY, HOT, UNKNOWN, GAP, SWITCH)}

@@ -11,7 +11,7 @@ import pytest
 
 import vaecli
 
-VERBS = ["fit", "score", "inspect"]
+VERBS = ["fit", "score", "explain", "evaluate", "inspect"]
 
 
 def examples_of(help_text: str) -> list[str]:

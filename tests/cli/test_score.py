@@ -430,12 +430,12 @@ def test_a_number_of_columns_that_cannot_be(run, fresh, wrong: str):
 
 
 def test_python_explains_too(score, fresh, bundle: Path):
-    """`model.score(frame, explain=2)` has the column of --explain 2, None where a row is not flagged."""
+    """`model.score(frame, explain=2)` has the column of --explain 2, nothing in it where a row is not flagged."""
     model = vaecli.load(bundle)
     found = model.score(fresh, explain=2)
     assert list(found.columns) == [*fresh.columns, *ADDED, "top_columns"]
     by_shell = score("fresh.csv", "-o", "out.parquet", "--explain", "2")["top_columns"]
-    assert list(found["top_columns"]) == [None if pd.isna(text) else text for text in by_shell]
+    assert found["top_columns"].dropna().to_dict() == by_shell.dropna().to_dict()
     only = model.score(fresh, explain=2, anomalies_only=True)
     pd.testing.assert_frame_equal(only, found[found["is_anomaly"]])
     assert "top_columns" not in model.score(fresh)
@@ -451,12 +451,11 @@ def test_the_summary_names_rows_and_columns_to_blame(run, fresh):
     assert "rows 500 in" in said
     assert "0.99: more unusual than 99 % of normal rows" in said
     assert "output fresh.scored.csv" in said
-    head, first, second, third = [line.split() for line in done.out.partition("Most unusual rows\n")[2].splitlines()][
-        :4
-    ]
+    table = done.out.partition("Most unusual rows\n")[2]
+    head, first, second, third = (line.split() for line in table.splitlines()[:4])
     assert head == ["row", "score", "p_value", "nats", "reason"]
     assert (first[0], first[4:8]) == ("100", ["temperature", "=", "900.0,", "expected"])
-    assert (second[0], second[4:6], third[1:3]) == ("17", ["pressure", "="], ["flow", "="])
+    assert (second[0], {second[4], third[1]}) == ("17", {"pressure", "flow"})
 
 
 def test_json_counts_what_was_written(run, fresh):

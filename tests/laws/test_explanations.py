@@ -21,9 +21,8 @@ from vaecli.config import SCORE_KINDS
 from vaecli.detector import Decided, Explained, with_surprises
 from vaecli.expected import conditional, fill
 from vaecli.explaining import MOST_CANDIDATES, blame, candidates, instead, shares
-from vaecli.preprocess import FeatureBatch
 from vaecli.schema import Kind
-from vaecli.scoring import ScoredBatch, score_batch
+from vaecli.scoring import ScoredBatch, member_parts, score_batch
 from vaecli.tables import frame_source, to_cells
 
 finite = st.floats(-1e6, 1e6)
@@ -84,12 +83,37 @@ def test_the_one_unheard_of_cell_is_blamed(table: Table, kind: str, data: st.Dat
     assert (part[:, j] > 0.99 * scored.score).all()
 
 
+@settings(max_examples=25, deadline=None)
+@given(tables, score_kinds)
+def test_a_part_is_what_the_score_loses_by_a_cell_as_expected(table: Table, kind: str) -> None:
+    """Δ_j = s(x) − s(x with x_j as the others lead one to expect), that cell at its typical cost, and no longer odd."""
+    batch, ensemble, surprise = table.rows(2, 1, table.share_odd), table.ensemble, table.ensemble.surprises[kind]
+    scored = score_batch(ensemble, batch, kind)
+    nothing = np.zeros(batch.state.shape)
+    part, _ = blame(ensemble, table.layout, batch, kind, scored, nothing)
+    without = np.empty(part.shape)
+    for j, slot in enumerate(table.layout.slots):
+        state, unknown, scores, n_members = batch.state.copy(), np.zeros(batch.values.shape, bool), [], 0
+        state[:, j], unknown[:, slot.start : slot.stop] = PRESENT, True
+        for family in ensemble.families:
+            filled = fill(family, family.likelihood.view(batch.values, state), state, unknown)
+            nats, latents = member_parts(family, filled, state, None, kind)
+            columns, e = nats.astype(np.float64), len(family.held_out)
+            columns[:, :, j] = surprise.typical[n_members : n_members + e, [j]]
+            scores += [columns.sum(-1) + latent for latent in latents]
+            n_members += e
+        without[:, j] = surprise.of_members(np.concatenate(scores)).mean(0)
+    for i in range(len(batch)):
+        expected, _ = shares(scored.score[i] - without[i], float(scored.score[i]))
+        np.testing.assert_allclose(part[i], expected, rtol=1e-3, atol=1e-3 * (1 + scored.score[i]))
+
+
 @given(arrays(np.float64, st.integers(1, 8), elements=finite | st.just(np.nan)), st.floats(0, 1e6))
 @example(fall=np.array([0.0, 0.0]), score=3.0)
 @example(fall=np.array([5.0, 5.0]), score=0.0)
 @example(fall=np.array([2.0, 1.0]), score=8.0)
 def test_shares_are_what_was_gained_as_long_as_there_is_enough(fall: np.ndarray, score: float) -> None:
-    """Each column gets what the score loses by it; where that is more than there is, in proportion; never less than 0."""
+    """A column gets what the score loses by it; where all want more than there is, in proportion; never less than 0."""
     part, rest = shares(fall, score)
     gain = np.clip(np.nan_to_num(fall), 0, None)
     assert (part >= 0).all()
@@ -99,7 +123,7 @@ def test_shares_are_what_was_gained_as_long_as_there_is_enough(fall: np.ndarray,
     if gain.sum() <= score:
         np.testing.assert_array_equal(part, gain)
     else:
-        np.testing.assert_allclose(part * gain.sum(), gain * score, rtol=1e-9)
+        np.testing.assert_allclose(part * gain.sum(), gain * score, rtol=1e-9, atol=1e-290)
 
 
 @given(arrays(np.float64, st.integers(1, 200), elements=finite), st.randoms(use_true_random=False))

@@ -67,7 +67,7 @@ def score(
     settle_without_pandas()
 
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, target, config, on_event=on_event)
+        summary = run(inputs, model, target, config, with_worst=as_json or not quiet, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")
     if config.fail_on is not None:
         _raise_if_met(config.fail_on, summary)

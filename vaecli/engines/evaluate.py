@@ -17,6 +17,7 @@ from vaecli.errors import InputError, UsageError
 from vaecli.evaluation import Labelled
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Column, Kind, Role
+from vaecli.scoring import TILE_ROWS
 from vaecli.tables import Batch, Piece, Source, label_mask, numbers_of, to_cells
 from vaecli.tables.values import Family, as_text, family, one_array
 
@@ -72,7 +73,7 @@ def judge_table(
     parts: list[_Part] = []
     codes = _Codes(source.name, group)
     n_rows = 0
-    pieces = source.pieces(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows)
+    pieces = source.pieces(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows, multiple_of=TILE_ROWS)
     with threadpool_limits(1, "blas"):
         for found in in_order(one, pieces, workers):
             for part in found:

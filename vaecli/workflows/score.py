@@ -24,9 +24,17 @@ GPU_DEVICE = Path("/dev/nvidiactl")
 
 
 def score(
-    inputs: list[str], bundle: Path, output: str | None, config: ScoreConfig, *, on_event: OnEvent = ignore
+    inputs: list[str],
+    bundle: Path,
+    output: str | None,
+    config: ScoreConfig,
+    *,
+    with_worst: bool = True,
+    on_event: OnEvent = ignore,
 ) -> ScoreSummary:
     """Score the table behind `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
+
+    Without `with_worst` the summary does not name the oddest rows: to explain them takes a moment.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
@@ -71,7 +79,7 @@ def score(
         threshold=level,
         min_score=decision.min_score,
         uses_tail_model=level is not None and not detector.calibrations[kind].resolves(level),
-        worst=tally.worst_rows(detector, kind),
+        worst=tally.worst_rows(detector, kind) if with_worst else (),
         warnings=_warnings(detector, kind, level, tally),
         seconds=time.monotonic() - started,
     )
