@@ -31,6 +31,22 @@ def sigmoid(values: Array) -> Array:
     return namespace(values).exp(-softplus(-values))
 
 
+def affine(inputs: Array, weight: Array, bias: Array) -> Array:
+    """inputs @ weight + bias; in NumPy without memory for the sum, which costs as much as the sum itself."""
+    product = inputs @ weight
+    if isinstance(product, np.ndarray):
+        product += bias
+        return product
+    return product + bias
+
+
+def leaky(values: Array, slope: float) -> Array:
+    """max(v, slope · v) for a slope below 1; in NumPy it takes the place of `values`."""
+    if isinstance(values, np.ndarray):
+        return np.maximum(values, slope * values, out=values)
+    return namespace(values).maximum(values, slope * values)
+
+
 def empty_like(reference: Array, shape: tuple[int, ...]) -> Array:
     """Memory of this shape for numbers like those of `reference`, with anything in it."""
     if isinstance(reference, np.ndarray):

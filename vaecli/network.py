@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.arrays import Array, like, namespace
+from vaecli.arrays import Array, affine, leaky, like, namespace
 from vaecli.cells import MISSING
 from vaecli.likelihoods import Likelihood
 
@@ -102,14 +102,9 @@ def decode(parameters: Parameters, z: Array) -> Array:
 
 
 def _hidden(parameters: Parameters, part: str, inputs: Array) -> Array:
-    first = _leaky(inputs @ parameters[f"{part}.0.w"] + parameters[f"{part}.0.b"])
-    return _leaky(first @ parameters[f"{part}.1.w"] + parameters[f"{part}.1.b"])
-
-
-def _leaky(values: Array) -> Array:
-    """max(v, 0.1 v): the cheapest activation whose gradient never dies."""
-    xp = namespace(values)
-    return xp.maximum(values, LEAK * values)
+    """Activation max(v, 0.1 v): the cheapest one whose gradient never dies."""
+    first = leaky(affine(inputs, parameters[f"{part}.0.w"], parameters[f"{part}.0.b"]), LEAK)
+    return leaky(affine(first, parameters[f"{part}.1.w"], parameters[f"{part}.1.b"]), LEAK)
 
 
 def kl_to_prior(mean: Array, log_variance: Array) -> Array:
