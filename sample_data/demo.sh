@@ -44,6 +44,13 @@ run head -n 6 demo/shuttle.scored.csv
 say "   Was it right? Count the flagged rows against the labels. (The warning above is: one row in seven here is a fault.)"
 run python sample_data/compare.py demo/shuttle.scored.csv
 
+say "   Why is a row flagged? Each reason: what a cell holds, and what the rest of its row leads one to expect."
+run vaecli explain sample_data/shuttle/mixed.csv -m demo/shuttle.vae --row 11,21
+
+say "   And would a simple method do as well? Measured on the same rows, with intervals."
+run vaecli evaluate sample_data/shuttle/mixed.csv -m demo/shuttle.vae --label label \
+  --baselines sample_data/shuttle/normal.csv
+
 say "2. CARS OF 1985: categories, numbers and missing cells ('?') in a table of only 111 rows" \
   "   normal.csv holds spec sheets of petrol cars. The fuel itself is not in the table."
 run head -n 3 sample_data/cars/normal.csv

@@ -68,6 +68,7 @@ class Model:
                 batch_rows=config.batch_rows,
                 workers=config.workers or n_cores(),
                 explain=config.explain,
+                with_worst=False,
                 device=device_of(config.device),
             )
         if not _is_pandas(table):

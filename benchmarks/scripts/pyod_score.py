@@ -3,8 +3,11 @@
     python benchmarks/scripts/pyod_score.py IForest train.parquet new.csv scored.csv
     python benchmarks/scripts/pyod_score.py IForest train.parquet new.csv scored.csv --keep iforest.joblib
     python benchmarks/scripts/pyod_score.py IForest iforest.joblib new.csv scored.csv
+    python benchmarks/scripts/pyod_score.py IForest train.parquet new.csv scored.csv --readme
 
-The detector has PyOD's default settings. The second argument is a table to fit it on, or one that was kept. The new
+With `--readme` scores and labels are asked for as the example in PyOD's README does, by `decision_function` and
+`predict`, each of which computes all scores; without it they are computed once. The detector has PyOD's default
+settings. The second argument is a table to fit it on, or one that was kept. The new
 table is written as it is with the columns `score` and `label` (1 = anomaly) behind it.
 """
 
@@ -28,8 +31,7 @@ def main() -> None:
         keep(detector, options.keep)
     table = pd.read_csv(options.new)
     scores = detector.decision_function(table.to_numpy())
-    # `predict` would compute the same scores a second time
-    labels = (scores > detector.threshold_).astype(int)
+    labels = detector.predict(table.to_numpy()) if options.readme else (scores > detector.threshold_).astype(int)
     table.assign(score=scores, label=labels).to_csv(options.out, index=False)
 
 
@@ -40,6 +42,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("new", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--keep", type=Path, help="write the detector here")
+    parser.add_argument("--readme", action="store_true", help="labels by `predict`, as in PyOD's README")
     return parser.parse_args()
 
 

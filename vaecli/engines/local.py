@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vaecli.cells import Cells
 from vaecli.cores import in_order
 from vaecli.detector import Decided, Detector
 from vaecli.engines.reasons import Suspects, explained, top_columns
@@ -48,6 +47,20 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """A row that may be one of the worst."""
+
+    score: float
+    among: Suspects
+    place: int
+
+
+def worst_of(suspects: Suspects) -> tuple[Suspect, ...]:
+    """Each of them, in their order."""
+    return tuple(Suspect(float(score), suspects, i) for i, score in enumerate(suspects.decided.scored.score))
+
+
+@dataclass(frozen=True, slots=True)
 class Tally:
     """What was seen in some rows."""
 
@@ -55,26 +68,17 @@ class Tally:
     anomalies: int = 0
     unscored: int = 0
     novel_cells: int = 0
-    worst: tuple[Suspects, ...] = ()  # the highest-scoring flagged rows, worst first, of equal ones the earlier
+    worst: tuple[Suspect, ...] = ()  # the highest-scoring flagged rows, worst first, of equal ones the earlier
 
     @classmethod
-    def of(cls, detector: Detector, batch: Batch, cells: Cells, decided: Decided, flagged: np.ndarray) -> Tally:
+    def of(cls, decided: Decided, flagged: np.ndarray, worst: tuple[Suspect, ...] = ()) -> Tally:
         """Of one batch."""
-        score, where = decided.scored.score, np.flatnonzero(flagged)
-        worst = where[np.argsort(-score[where], kind="stable")[:N_WORST]]
-        return cls(
-            rows=score.size,
-            anomalies=where.size,
-            unscored=int(np.isnan(score).sum()),
-            novel_cells=decided.n_novel,
-            worst=tuple(
-                Suspects.of(detector, batch, cells, decided, flagged, worst[i : i + 1]) for i in range(worst.size)
-            ),
-        )
+        score = decided.scored.score
+        return cls(score.size, int(flagged.sum()), int(np.isnan(score).sum()), decided.n_novel, worst)
 
     def __add__(self, later: Tally) -> Tally:
         """Of both, `later` being about later rows."""
-        both = sorted((*self.worst, *later.worst), key=lambda suspect: -suspect.decided.scored.score[0])
+        both = sorted((*self.worst, *later.worst), key=lambda suspect: -suspect.score)
         return Tally(
             self.rows + later.rows,
             self.anomalies + later.anomalies,
@@ -85,7 +89,8 @@ class Tally:
 
     def worst_rows(self, detector: Detector, kind: str) -> tuple[FlaggedRow, ...]:
         """The highest-scoring flagged rows, with reasons."""
-        return tuple(row for suspect in self.worst for row in explained(detector, suspect, kind, N_TOP_COLUMNS))
+        rows = (explained(detector, suspect.among.only(suspect.place), kind, N_TOP_COLUMNS) for suspect in self.worst)
+        return tuple(row for [row] in rows)
 
 
 def score_table(
@@ -99,13 +104,15 @@ def score_table(
     batch_rows: int,
     workers: int,
     explain: int = 0,
+    with_worst: bool = True,
     device: str | None = None,
     on_event: OnEvent = ignore,
 ) -> Tally:
     """Score every row of `source` into `output`: one thread reads and writes, `workers` do all that lies between.
 
     Without `device` the same table gives the same bytes whatever `batch_rows` and `workers` are. With `explain`,
-    flagged rows get the column `top_columns`, that many of them. `device` is a torch device that computes the scores.
+    flagged rows get the column `top_columns`, that many of them. Without `with_worst` nobody asks for the
+    oddest rows. `device` is a torch device that computes the scores.
     """
     names = [column.name for column in detector.schema.features]
     numbers = numbers_of(detector.schema)
@@ -129,7 +136,10 @@ def score_table(
             suspects = Suspects.of(detector, batch, cells, decided, flagged, np.flatnonzero(flagged))
             added["top_columns"] = _top_columns(batch, explained(detector, suspects, kind, explain))
         rendered = output.render(batch, added, flagged if anomalies_only else None)
-        return rendered, Tally.of(detector, batch, cells, decided, flagged)
+        where = np.flatnonzero(flagged) if with_worst else np.empty(0, np.int64)
+        oddest = where[np.argsort(-decided.scored.score[where], kind="stable")[:N_WORST]]
+        worst = worst_of(Suspects.of(detector, batch, cells, decided, flagged, oddest)) if oddest.size else ()
+        return rendered, Tally.of(decided, flagged, worst)
 
     tally = Tally()
     if source.n_rows:  # every worker gets a share of a small table

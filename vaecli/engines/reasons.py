@@ -37,6 +37,12 @@ class Suspects:
     def __len__(self) -> int:
         return len(self.cells)
 
+    def only(self, i: int) -> Suspects:
+        """The i-th of them."""
+        which = np.array([i])
+        values = tuple((column[i],) for column in self.values)
+        return Suspects(self.cells[which], self.decided.take(which), self.flagged[which], values)
+
 
 def explained(detector: Detector, suspects: Suspects, kind: str, most: int) -> list[FlaggedRow]:
     """Each row with its `most` strongest reasons, strongest first."""

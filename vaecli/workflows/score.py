@@ -64,6 +64,7 @@ def score(
             batch_rows=config.batch_rows,
             workers=config.workers or n_cores(),
             explain=config.explain,
+            with_worst=with_worst,
             device=device,
             on_event=on_event,
         )
@@ -79,7 +80,7 @@ def score(
         threshold=level,
         min_score=decision.min_score,
         uses_tail_model=level is not None and not detector.calibrations[kind].resolves(level),
-        worst=tally.worst_rows(detector, kind) if with_worst else (),
+        worst=tally.worst_rows(detector, kind),
         warnings=_warnings(detector, kind, level, tally),
         seconds=time.monotonic() - started,
     )
