@@ -139,7 +139,7 @@ UNKNOWN = [[0], [3], [1, 4], [0, 1, 2], [0, 1, 2, 3, 4]]
 
 @pytest.mark.parametrize("which", UNKNOWN, ids=str)
 def test_each_round_goes_the_same_share_of_the_way(known: Known, which: list[int]) -> None:
-    """From the column's mean, four rounds of encoding and decoding lead towards E[x_j | the rest], as far as EM does."""
+    """From 0, four rounds of encoding and decoding lead towards E[x_j | the rest], as far as four steps of EM."""
     unknown = np.isin(np.arange(D), which)
     total = (known.loadings**2).sum(0) + SIGMA2
     rate = (known.loadings / total @ known.loadings.T)[np.ix_(unknown, unknown)]
@@ -160,7 +160,7 @@ def test_many_rounds_arrive_at_the_conditional_mean(known: Known, monkeypatch: p
 
 
 def test_what_is_known_stays_to_the_bit(known: Known) -> None:
-    """Known cells come back as they were, the rows that were given are not touched, and no unknown cell is looked at."""
+    """Known cells come back as they were, the given rows are not touched, and no unknown cell is looked at."""
     unknown = np.random.default_rng(2).random((N, D)) < 0.4
     before = known.rows.copy()
     filled = fill(known.family, known.rows, PRESENT_CELLS, unknown)

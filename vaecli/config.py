@@ -397,7 +397,8 @@ def seconds(duration: str | float) -> float:
 
 # what messages call a type, and how a value becomes one; a flag or a variable gives text, a file its own types
 def _row_numbers(value: Any) -> tuple[int, ...]:
-    numbers = tuple(_whole(part) for given in value for part in str(given).split(","))
+    listed_rows = value if isinstance(value, str) else ",".join(map(str, value))
+    numbers = tuple(_whole(part) for part in listed_rows.split(","))
     if min(numbers) < 1:
         raise ValueError("rows count from 1")
     return numbers

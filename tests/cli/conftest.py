@@ -14,11 +14,13 @@ import pytest
 from vaecli.cli.app import main
 from vaecli.results import (
     ColumnSummary,
+    EncodeSummary,
     ExplainSummary,
     FitSummary,
     FlaggedRow,
     InspectSummary,
     Reason,
+    ReconstructSummary,
     ScoreSummary,
 )
 
@@ -80,6 +82,26 @@ EXPLAIN = ExplainSummary(
     warnings=(),
     seconds=0.4,
 )
+ENCODE = EncodeSummary(
+    output="new.encoded.csv",
+    bundle="model.vae",
+    rows=1000,
+    columns=("z1", "z2"),
+    n_latent=2,
+    warnings=(),
+    seconds=0.4,
+)
+RECONSTRUCT = ReconstructSummary(
+    output="new.imputed.csv",
+    bundle="model.vae",
+    rows=1000,
+    impute=True,
+    missing_cells=7,
+    missing_by_column={"temp": 7},
+    novel_cells=0,
+    warnings=(),
+    seconds=0.4,
+)
 INSPECT = InspectSummary(
     bundle="model.vae",
     size_bytes=123_456,
@@ -100,7 +122,14 @@ class Pretence:
     """What the pretended workflows answer, and how they were called."""
 
     answers: dict[str, Any] = field(
-        default_factory=lambda: {"fit": FIT, "score": SCORE, "explain": EXPLAIN, "inspect": INSPECT}
+        default_factory=lambda: {
+            "fit": FIT,
+            "score": SCORE,
+            "explain": EXPLAIN,
+            "encode": ENCODE,
+            "reconstruct": RECONSTRUCT,
+            "inspect": INSPECT,
+        }
     )
     calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = field(default_factory=list)
 

@@ -67,7 +67,7 @@ def explain(
         raise UsageError("--json and the reasons cannot share standard output", "write the reasons with -o FILE")
     config = explain_config(
         {
-            "rows": tuple(rows or ()),
+            "rows": ",".join(rows) if rows else None,
             "top": top,
             "most": most,
             "threshold": threshold,
