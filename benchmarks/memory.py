@@ -71,8 +71,9 @@ def _options() -> argparse.Namespace:
 def watched(verb: str, arguments: Sequence[object], n_rows: int) -> dict[str, Any]:
     """Run one vaecli command; peak resident memory in MB (10^6 bytes) of it and all processes below it.
 
-    The larger of two measurements: what the kernel reports for the command when it ends, and the largest sum over the
-    process tree among samples taken every 0.2 s (children count, pages they share count twice).
+    The larger of two measurements, both sampled every 0.2 s: the kernel's own high-water mark of the command, and the
+    sum over the process tree (children count, pages they share count twice). Not what the kernel reports when a command
+    has ended: that includes the moment before it began, when the process was still a copy of this script.
     """
     command = [sys.executable, "-m", "vaecli", *map(str, arguments)]
     print("$ vaecli", *arguments, file=sys.stderr)
@@ -86,7 +87,7 @@ def watched(verb: str, arguments: Sequence[object], n_rows: int) -> dict[str, An
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"vaecli {verb} ended with exit code {process.returncode}")
-    kernel_mb = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+    kernel_mb = sampler.high_water_bytes / 1e6
     return {
         "peak_mb": round(max(kernel_mb, sampler.peak_bytes / 1e6), 1),
         "kernel_peak_mb": round(kernel_mb, 1),
@@ -98,17 +99,18 @@ def watched(verb: str, arguments: Sequence[object], n_rows: int) -> dict[str, An
 
 
 class Sampler(threading.Thread):
-    """Sums the resident memory of a process tree every 0.2 s and remembers the largest sum, in bytes."""
+    """Looks at a process every 0.2 s: the largest sum of resident memory over its tree, and its own high-water mark."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
-        self.pid, self.peak_bytes = pid, 0
+        self.pid, self.peak_bytes, self.high_water_bytes = pid, 0, 0
         self._stopped = threading.Event()
 
     def run(self) -> None:
         """Sample until stopped."""
         while not self._stopped.wait(SAMPLE_SECONDS):
             self.peak_bytes = max(self.peak_bytes, sum(map(resident_bytes, process_tree(self.pid))))
+            self.high_water_bytes = max(self.high_water_bytes, high_water_bytes(self.pid))
 
     def stop(self) -> None:
         """End the sampling."""
@@ -127,6 +129,15 @@ def process_tree(pid: int) -> list[int]:
             continue
         found += map(int, children)
     return found
+
+
+def high_water_bytes(pid: int) -> int:
+    """The most resident memory a process ever had, as the kernel knows while it runs; 0 when it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
 
 
 def resident_bytes(pid: int) -> int:

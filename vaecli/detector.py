@@ -17,6 +17,7 @@ from vaecli.explaining import blame, instead
 from vaecli.likelihoods import Likelihood
 from vaecli.network import check_shapes
 from vaecli.preprocess import NUMBERS, FeatureBatch, Preprocessor
+from vaecli.rebuild import as_cells, coordinates, imputation, reconstruction
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.scoring import Ensemble, Family, ScoredBatch, score_batch, score_owners
 from vaecli.surprise import Surprise
@@ -91,6 +92,30 @@ class Detector:
         filled = (likelihood.n_rows - likelihood.n_missing + 1) / (likelihood.n_rows + 2)
         probability = np.where(cells.state == MISSING, filled, probability)
         return Explained(part, rest, expected, low, high, probability)
+
+    @property
+    def n_latent(self) -> int:
+        """k of the codes that `encode` gives."""
+        return int(self.ensemble.families[0].noise.shape[-1])
+
+    def encode(self, cells: Cells, dims: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Coordinates of each row's code, and their standard deviations: (n, k), or with `dims` (n, dims) of a map."""
+        with threadpool_limits(1, "blas"):
+            return coordinates(self.ensemble.families[0], self.preprocessor.transform(cells), dims)
+
+    def reconstruct(self, cells: Cells, *, impute: bool = False) -> np.ndarray:
+        """The cells (n, c), as in `Cells`, that the model expects of each row given its code.
+
+        With `impute` only missing cells are expected ones, given the others, which stay: a novel one NaN.
+        """
+        batch, layout = self.preprocessor.transform(cells), self.preprocessor.layout
+        which = cells.state == MISSING if impute else np.ones(cells.state.shape, bool)
+        with threadpool_limits(1, "blas"):
+            if impute:
+                features = imputation(self.ensemble.families[0], layout, batch)
+            else:
+                features = reconstruction(self.ensemble, batch)
+        return np.where(which, as_cells(self.preprocessor, self.schema.features, features, which), cells.values)
 
     def _expected(self, batch: FeatureBatch, i: int, j: int) -> tuple[float, float, float, float]:
         """(expected, low, high, probability) of one cell given the rest of its row, as in `Explained`."""

@@ -22,14 +22,17 @@ from vaecli.scoring import Family
 N_ROUNDS = 4
 
 
-def fill(family: Family, seen: np.ndarray, state: np.ndarray | None, unknown: np.ndarray) -> np.ndarray:
+def fill(
+    family: Family, seen: np.ndarray, state: np.ndarray | None, unknown: np.ndarray, n_rounds: int | None = None
+) -> np.ndarray:
     """Rows (e, n, d), one reading a member, with the features marked `unknown` (n, d) of `seen` (n, d) filled in.
 
-    Features are as the family's likelihood views them; `state` (n, c) has the unknown cells as present.
+    Features are as the family's likelihood views them; `state` (n, c) has the unknown cells as present. `n_rounds` is
+    N_ROUNDS if not given.
     """
     parameters, likelihood = family.parameters, family.likelihood
     filled = np.broadcast_to(np.where(unknown, np.float32(0), seen), (len(family.held_out), *seen.shape))
-    for _ in range(N_ROUNDS):
+    for _ in range(n_rounds or N_ROUNDS):
         mean, _ = posterior(parameters, encoder_inputs(filled, state, likelihood.gappy))
         filled = np.where(unknown, likelihood.mean(decode(parameters, mean)), filled)
     return filled

@@ -297,6 +297,42 @@ class EvaluateSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class EncodeSummary:
+    """Where the coordinates of a table went."""
+
+    output: str
+    bundle: str
+    rows: int
+    columns: tuple[str, ...]  # that were written for every row
+    n_latent: int  # coordinates that the code has
+    warnings: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object with a `schema_version`."""
+        return {"schema_version": SCHEMA_VERSION, "verb": "encode", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
+class ReconstructSummary:
+    """Where the expected cells of a table went, and what was missing in it."""
+
+    output: str
+    bundle: str
+    rows: int
+    impute: bool  # only the missing cells were filled
+    missing_cells: int
+    missing_by_column: dict[str, int]  # of the columns that have any
+    novel_cells: int
+    warnings: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object with a `schema_version`."""
+        return {"schema_version": SCHEMA_VERSION, "verb": "reconstruct", **asdict(self)}
+
+
+@dataclass(frozen=True, slots=True)
 class InspectSummary:
     """What is in a bundle."""
 

@@ -156,12 +156,27 @@ def _tiles(
     """For each tile its rows in the batch and where they stand in the tile; scores (w, t), column parts (e, t, c)."""
     on_cpu = isinstance(families[0].noise, np.ndarray)
     size = TILE_ROWS if on_cpu else min(DEVICE_TILE_ROWS, max(len(batch), 1))
-    first = -(int(batch.row[0]) % size) if on_cpu and len(batch) else 0
     with threadpool_limits(1, "blas"):
-        for start in range(first, len(batch), size):
-            rows = slice(max(start, 0), min(start + size, len(batch)))
-            within = slice(rows.start - start, rows.stop - start)
+        for rows, within in _places(batch.row if on_cpu else np.arange(len(batch)), size):
             yield rows, within, *_tile(families, batch, kind, rows, within, size)
+
+
+def tiled(batch: FeatureBatch) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
+    """The tiles of the CPU: the rows of the batch in each, where they stand in it, features (t, d), states (t, c).
+
+    Rows of a tile that the batch does not have are zeros, so what is computed of a row does not depend on the batch.
+    """
+    for rows, within in _places(batch.row, TILE_ROWS):
+        features, state = (_placed(part[rows], within, TILE_ROWS, 0) for part in (batch.values, batch.state))
+        yield rows, within, features, state
+
+
+def _places(row: np.ndarray, size: int) -> Iterator[tuple[slice, slice]]:
+    """For each tile the rows in it, of those numbered `row` (n,) one after the other, and where they stand in it."""
+    first = -(int(row[0]) % size) if row.size else 0
+    for start in range(first, row.size, size):
+        rows = slice(max(start, 0), min(start + size, row.size))
+        yield rows, slice(rows.start - start, rows.stop - start)
 
 
 def _tile(

@@ -16,10 +16,12 @@ import typer
 
 import vaecli
 from vaecli import render
+from vaecli.cli.encode import encode
 from vaecli.cli.evaluate import evaluate
 from vaecli.cli.explain import explain
 from vaecli.cli.fit import fit
 from vaecli.cli.inspect import inspect
+from vaecli.cli.reconstruct import reconstruct
 from vaecli.cli.score import score
 from vaecli.errors import EnvironmentProblem, UsageError, VaecliError
 
@@ -31,6 +33,8 @@ _VERBS: dict[str, Callable[..., None]] = {
     "score": score,
     "explain": explain,
     "evaluate": evaluate,
+    "encode": encode,
+    "reconstruct": reconstruct,
     "inspect": inspect,
 }
 

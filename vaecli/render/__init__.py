@@ -16,18 +16,22 @@ from typing import TYPE_CHECKING, Any, TextIO
 from vaecli.errors import GateMet, VaecliError
 from vaecli.results import (
     SCHEMA_VERSION,
+    EncodeSummary,
     EvaluateSummary,
     ExplainSummary,
     FitSummary,
     InspectSummary,
     OnEvent,
+    ReconstructSummary,
     ScoreSummary,
 )
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Summary = FitSummary | ScoreSummary | ExplainSummary | EvaluateSummary | InspectSummary
+Summary = (
+    FitSummary | ScoreSummary | ExplainSummary | EvaluateSummary | EncodeSummary | ReconstructSummary | InspectSummary
+)
 
 
 def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextManager[OnEvent]:

@@ -16,6 +16,7 @@ from vaecli.render.screen import printable
 from vaecli.results import (
     METRIC_NAMES,
     ColumnSummary,
+    EncodeSummary,
     EvaluateSummary,
     Evaluation,
     ExplainSummary,
@@ -23,6 +24,7 @@ from vaecli.results import (
     FitSummary,
     FlaggedRow,
     InspectSummary,
+    ReconstructSummary,
     ScoreSummary,
 )
 
@@ -32,7 +34,15 @@ _SHOWN_DIGEST = 16
 _SHOWN_GROUPS = 20
 
 
-def page(summary: FitSummary | ScoreSummary | ExplainSummary | EvaluateSummary | InspectSummary) -> RenderableType:
+def page(
+    summary: FitSummary
+    | ScoreSummary
+    | ExplainSummary
+    | EvaluateSummary
+    | EncodeSummary
+    | ReconstructSummary
+    | InspectSummary,
+) -> RenderableType:
     """The page of a summary."""
     match summary:
         case FitSummary():
@@ -43,6 +53,10 @@ def page(summary: FitSummary | ScoreSummary | ExplainSummary | EvaluateSummary |
             return explain_page(summary)
         case EvaluateSummary():
             return evaluate_page(summary)
+        case EncodeSummary():
+            return encode_page(summary)
+        case ReconstructSummary():
+            return reconstruct_page(summary)
         case InspectSummary():
             return inspect_page(summary)
 
@@ -123,6 +137,31 @@ def evaluate_page(summary: EvaluateSummary) -> RenderableType:
         if (more := len(ours) - _SHOWN_GROUPS) > 0:
             parts.append(Text(f"… and {counted(more, 'group')} more: -o FILE writes all"))
     return Group(*parts, *_warnings(summary.warnings))
+
+
+def encode_page(summary: EncodeSummary) -> RenderableType:
+    """How many coordinates went where."""
+    shown = ", ".join(summary.columns[:_SHOWN_CATEGORIES])
+    more = len(summary.columns) - _SHOWN_CATEGORIES
+    facts = [
+        ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
+        ("columns", shown if more <= 0 else f"{shown}, … and {more:,} more"),
+        ("output", "standard output" if summary.output == "-" else summary.output),
+    ]
+    return Group(_headline("Encoded"), _facts(facts), *_warnings(summary.warnings))
+
+
+def reconstruct_page(summary: ReconstructSummary) -> RenderableType:
+    """How many cells were missing, in which columns, and where the expected ones went."""
+    facts = [
+        ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
+        ("filled" if summary.impute else "missing", _missing(summary)),
+        *([("new values", _left(summary))] if summary.novel_cells else []),
+        ("output", "standard output" if summary.output == "-" else summary.output),
+    ]
+    return Group(
+        _headline("Imputed" if summary.impute else "Reconstructed"), _facts(facts), *_warnings(summary.warnings)
+    )
 
 
 def inspect_page(summary: InspectSummary) -> RenderableType:
@@ -311,6 +350,23 @@ def _decision(summary: ScoreSummary | EvaluateSummary) -> str:
 def _novel(summary: ScoreSummary) -> str:
     cells = counted(summary.novel_cells, "cell")
     return f"{cells} with a value that training never saw; each one counts as a strong surprise"
+
+
+def _missing(summary: ReconstructSummary) -> str:
+    """`50 cells: temperature 50`, the column with the most first."""
+    if not summary.missing_cells:
+        return "no cell is missing"
+    by_column = sorted(summary.missing_by_column.items(), key=lambda item: -item[1])
+    shown = ", ".join(f"{name} {n:,}" for name, n in by_column[:_SHOWN_CATEGORIES])
+    more = len(by_column) - _SHOWN_CATEGORIES
+    told = shown if more <= 0 else f"{shown}, … and {more:,} more columns"
+    return f"{counted(summary.missing_cells, 'cell')}: {told}"
+
+
+def _left(summary: ReconstructSummary) -> str:
+    cells = counted(summary.novel_cells, "cell")
+    done = "left as they are" if summary.impute else "replaced like all others"
+    return f"{cells} with a value that training never saw, {done}"
 
 
 def _reasons(rows: Sequence[FlaggedRow]) -> Table:

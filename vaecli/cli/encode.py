@@ -1,0 +1,82 @@
+"""`vaecli encode`: the latent coordinates of every row."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vaecli import render
+from vaecli.cli import options
+from vaecli.errors import UsageError
+from vaecli.rebuild_config import encode_config
+
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="The table of coordinates; - writes CSV to standard output. If not given: INPUT.encoded, same extension.",
+    ),
+]
+Dims = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="Write N columns map1, map2, ... instead: where the code lies on a flat map."),
+]
+Spreads = Annotated[
+    bool, typer.Option("--spreads", help="Add how sure each coordinate is: its posterior standard deviation.")
+]
+Keep = Annotated[
+    bool, typer.Option("--keep", help="Write the coordinates behind your columns, not behind row numbers.")
+]
+
+
+def encode(
+    inputs: options.Inputs,
+    model: options.Model = options.DEFAULT_BUNDLE,
+    output: Output = None,
+    dims: Dims = None,
+    spreads: Spreads = False,
+    keep: Keep = False,
+    prefix: options.Prefix = None,
+    batch_rows: options.BatchRows = None,
+    workers: options.Workers = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write the code of every row: the few numbers that the model makes of its columns.
+
+    Each row becomes its number and z1, z2, ...: coordinates for plots, clustering and neighbour search.
+
+    \b
+    Examples:
+      vaecli encode new.csv
+      vaecli encode new.parquet --dims 2 -o map.csv
+      vaecli encode new.csv --keep --spreads
+    """
+    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_inputs(inputs)
+    # what comes in through a pipe goes out through one
+    target = "-" if output is None and inputs == ["-"] else output
+    if target == "-" and as_json:
+        raise UsageError("--json and the coordinates cannot share standard output", "write the table with -o FILE")
+    config = encode_config(
+        {
+            "dims": dims,
+            "spreads": spreads,
+            "keep": keep,
+            "prefix": prefix,
+            "batch_rows": batch_rows,
+            "workers": workers,
+        }
+    )
+
+    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.workflows.encode import encode as run
+
+    settle_without_pandas()
+    with render.progress(quiet=quiet, verbose=verbose) as on_event:
+        summary = run(inputs, model, target, config, on_event=on_event)
+    render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")

@@ -1,0 +1,61 @@
+"""Settings of `encode` and `reconstruct`: flags, and the environment where it says how to run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vaecli.config import ScoreConfig, score_config
+from vaecli.errors import UsageError
+
+MOST_DIMS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeConfig:
+    """Everything `vaecli encode` can be told; of `run` only the prefix, batches and workers."""
+
+    run: ScoreConfig = field(default_factory=ScoreConfig)
+    dims: int | None = None  # columns of a map; None: every coordinate of the code
+    spreads: bool = False  # standard deviations as well
+    keep: bool = False  # the user's columns in front
+
+
+@dataclass(frozen=True, slots=True)
+class ReconstructConfig:
+    """Everything `vaecli reconstruct` can be told; of `run` only batches and workers."""
+
+    run: ScoreConfig = field(default_factory=ScoreConfig)
+    impute: bool = False  # missing cells only
+
+
+def encode_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> EncodeConfig:
+    """Resolve the settings of one encoding; None means "not given". Raises UsageError for values out of range."""
+    return EncodeConfig(
+        _run(flags, environment), _dims(flags.get("dims")), bool(flags.get("spreads")), bool(flags.get("keep"))
+    )
+
+
+def reconstruct_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> ReconstructConfig:
+    """Resolve the settings of one reconstruction; None means "not given". Raises UsageError for values out of range."""
+    return ReconstructConfig(_run(flags, environment), bool(flags.get("impute")))
+
+
+def _run(flags: Mapping[str, Any], environment: Mapping[str, str]) -> ScoreConfig:
+    """What rows are computed by, not what a score or a flag is: a threshold in the environment is not looked at."""
+    workers = {name: value for name, value in environment.items() if name == "VAECLI_WORKERS"}
+    return score_config({name: flags.get(name) for name in ("prefix", "batch_rows", "workers")}, workers)
+
+
+def _dims(given: str | int | None) -> int | None:
+    if given is None:
+        return None
+    try:
+        dims = int(given)
+    except ValueError:
+        raise UsageError(f"--dims {given!r} is not a whole number", "see `vaecli encode --help`") from None
+    if not 1 <= dims <= MOST_DIMS:
+        raise UsageError(f"--dims {dims} is not between 1 and {MOST_DIMS}", "see `vaecli encode --help`")
+    return dims
