@@ -451,9 +451,9 @@ def test_figures_of_the_readme_are_the_measured_ones():
     assert rows == [[row[0], *(figures[plain(row[0]), "vaecli"][figure] for figure in head[1:])] for row in rows]
     seconds = {
         (question, command): median
-        for question, command, _, _, median, *_ in table(
-            section(ROOT / "benchmarks/results/throughput.md", "Seconds")
-        )[1:]
+        for question, command, _, _, median, *_ in table(section(ROOT / "benchmarks/results/throughput.md", "Seconds"))[
+            1:
+        ]
     }
     told = text[text.index("Whole commands on two cores") : text.index("The scored table is the same to the byte")]
     for question, command in (
