@@ -43,6 +43,10 @@ bench: install  ## quality, speed and memory beside peers; results are kept in b
 	$(BIN)/python benchmarks/mixed.py --data $(DATA)
 	$(BIN)/python benchmarks/false_alarms.py
 	$(BIN)/python benchmarks/memory.py --work build/memory
+	$(BIN)/python benchmarks/throughput.py --work build/throughput
+	$(BIN)/python benchmarks/fit.py --work build/fit
+	$(BIN)/python benchmarks/explain.py --data $(DATA) --work build/explain
+	$(BIN)/python benchmarks/impute.py --data $(DATA)
 	$(BIN)/python -m pytest -m slow
 
 golden: install  ## a bundle of today's format for tests/golden; old ones are never touched
