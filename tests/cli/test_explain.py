@@ -20,7 +20,7 @@ import pytest
 import vaecli
 from vaecli import scoring
 from vaecli.config import SCORE_KINDS, ExplainConfig, ScoreConfig
-from vaecli.engines import explain as engine
+from vaecli.engines import streaming
 from vaecli.tables import delimited
 
 PROGRAM = [sys.executable, "-m", "vaecli"]
@@ -452,7 +452,7 @@ def test_an_earlier_file_is_replaced(run, new):
 def test_workers_and_batches_change_no_byte(run, explain, new, extension: str, monkeypatch: pytest.MonkeyPatch):
     """How many threads explain a table, and how many rows at a time, shows in no byte of the file and the summary."""
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 5_000)  # so that a small file has many blocks
-    for module in (scoring, engine):
+    for module in (scoring, streaming):
         monkeypatch.setattr(module, "TILE_ROWS", 64)
     new.to_parquet("new.parquet", row_group_size=150)
     files, shown = set(), set()

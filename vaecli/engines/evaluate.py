@@ -7,18 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow.compute as pc
-from threadpoolctl import threadpool_limits
 
 from vaecli.baselines import Scorer
-from vaecli.cores import in_order
 from vaecli.detector import Detector
 from vaecli.engines.local import Decision
+from vaecli.engines.streaming import streamed
 from vaecli.errors import InputError, UsageError
 from vaecli.evaluation import Labelled
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Column, Kind, Role
-from vaecli.scoring import TILE_ROWS
-from vaecli.tables import Batch, Piece, Source, label_mask, numbers_of, to_cells
+from vaecli.tables import Batch, Source, label_mask, numbers_of, to_cells
 from vaecli.tables.values import Family, as_text, family, one_array
 
 OURS = "vaecli"
@@ -54,11 +52,7 @@ def judge_table(
     Raises InputError for labels that say nothing and for a table without rows, UsageError for too many groups.
     """
     marks = label_column(label)
-    names = [column.name for column in detector.schema.features]
-    names += [name for name in dict.fromkeys((label, group)) if name is not None and name not in names]
-
-    def one(piece: Piece) -> list[_Part]:
-        return [judged(batch) for batch in piece().slices(batch_rows)]
+    others = [label] if group is None else [label, group]
 
     def judged(batch: Batch) -> _Part:
         cells = to_cells(batch, detector.schema)
@@ -73,14 +67,12 @@ def judge_table(
     parts: list[_Part] = []
     codes = _Codes(source.name, group)
     n_rows = 0
-    pieces = source.pieces(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows, multiple_of=TILE_ROWS)
-    with threadpool_limits(1, "blas"):
-        for found in in_order(one, pieces, workers):
-            for part in found:
-                codes.add(part)
-                n_rows += part.is_anomaly.size
-            parts += found
-            on_event(Event("scoring", n_rows, source.n_rows))
+    for found in streamed(judged, source, detector.schema, others=others, batch_rows=batch_rows, workers=workers):
+        for part in found:
+            codes.add(part)
+            n_rows += part.is_anomaly.size
+        parts += found
+        on_event(Event("scoring", n_rows, source.n_rows))
     if not n_rows:
         raise InputError(f"{source.name}: there are no rows", "give a table with labelled rows")
     return _whole(parts, codes)

@@ -6,16 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from vaecli.cores import in_order
 from vaecli.detector import Detector
 from vaecli.engines.local import Decision
 from vaecli.engines.reasons import Suspects, explained
+from vaecli.engines.streaming import streamed
 from vaecli.errors import UsageError
 from vaecli.results import Event, FlaggedRow, OnEvent
-from vaecli.scoring import TILE_ROWS
-from vaecli.tables import Piece, Source, numbers_of, to_cells
+from vaecli.tables import Batch, Source, to_cells
 
 N_KEPT = 1000  # of the explained rows, the oddest, for the summary
 _MOST_ROWS = 2**62  # that a table can have: a row number that was typed may be beyond any integer of NumPy's
@@ -64,29 +62,23 @@ def explain_table(
 
     Raises UsageError at the end when `rows` names one that the table does not have.
     """
-    names = [column.name for column in detector.schema.features]
     wanted = np.array(sorted({min(row, _MOST_ROWS) for row in rows}), np.int64) - 1
 
-    def one(piece: Piece) -> Explanations:
-        total = Explanations()
-        for batch in piece().slices(batch_rows):
-            cells = to_cells(batch, detector.schema)
-            decided = detector.score(cells, kind)
-            flagged = decide.flags(decided)
-            which = np.flatnonzero(np.isin(cells.row, wanted) if wanted.size else flagged)
-            suspects = Suspects.of(detector, batch, cells, decided, flagged, which)
-            total += Explanations(
-                len(cells), int(flagged.sum()), which.size, tuple(explained(detector, suspects, kind, top))
-            )
-        return total
+    def one(batch: Batch) -> Explanations:
+        cells = to_cells(batch, detector.schema)
+        decided = detector.score(cells, kind)
+        flagged = decide.flags(decided)
+        which = np.flatnonzero(np.isin(cells.row, wanted) if wanted.size else flagged)
+        suspects = Suspects.of(detector, batch, cells, decided, flagged, which)
+        found = tuple(explained(detector, suspects, kind, top))
+        return Explanations(len(cells), int(flagged.sum()), which.size, found)
 
     n_rows = 0
-    pieces = source.pieces(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows, multiple_of=TILE_ROWS)
-    with threadpool_limits(1, "blas"):
-        for part in in_order(one, pieces, workers):
+    for parts in streamed(one, source, detector.schema, batch_rows=batch_rows, workers=workers):
+        for part in parts:
             n_rows += part.rows
             yield part
-            on_event(Event("explaining", n_rows, source.n_rows))
+        on_event(Event("explaining", n_rows, source.n_rows))
     if beyond := [row for row in rows if row > n_rows]:
         raise UsageError(
             f"--row {', '.join(map(str, beyond))}: {source.name} has {n_rows:,} rows", "the first row is number 1"

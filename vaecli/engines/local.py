@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from vaecli.cores import in_order
 from vaecli.detector import Decided, Detector
 from vaecli.engines.reasons import Suspects, explained, top_columns
+from vaecli.engines.streaming import streamed
 from vaecli.results import Event, FlaggedRow, OnEvent, ignore
-from vaecli.scoring import TILE_ROWS
-from vaecli.tables import Batch, Piece, Rendered, Source, numbers_of, to_cells, whole
+from vaecli.tables import Batch, Rendered, Source, to_cells
 
 N_WORST = 10
 WORKERS_ON_DEVICE = 2  # one computes while the other reads; each holds a tile in the device's memory
@@ -114,14 +112,8 @@ def score_table(
     flagged rows get the column `top_columns`, that many of them. Without `with_worst` nobody asks for the
     oddest rows. `device` is a torch device that computes the scores.
     """
-    names = [column.name for column in detector.schema.features]
-    numbers = numbers_of(detector.schema)
-
     scorer = detector if device is None else detector.on(device)
     workers = workers if device is None else min(workers, WORKERS_ON_DEVICE)
-
-    def scored(piece: Piece) -> list[tuple[Rendered, Tally]]:
-        return [one(batch) for batch in piece().slices(batch_rows)]
 
     def one(batch: Batch) -> tuple[Rendered, Tally]:
         cells = to_cells(batch, detector.schema)
@@ -142,15 +134,11 @@ def score_table(
         return rendered, Tally.of(decided, flagged, worst)
 
     tally = Tally()
-    if source.n_rows:  # every worker gets a share of a small table
-        batch_rows = min(batch_rows, whole(-(-source.n_rows // workers), TILE_ROWS))
-    pieces = source.pieces(names, numbers=numbers, keep=True, batch_rows=batch_rows, multiple_of=TILE_ROWS)
-    with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
-        for part in in_order(scored, pieces, workers):
-            for rendered, seen in part:
-                output.append(rendered)
-                tally += seen
-            on_event(Event("scoring", tally.rows, source.n_rows))
+    for part in streamed(one, source, detector.schema, keep=True, batch_rows=batch_rows, workers=workers):
+        for rendered, seen in part:
+            output.append(rendered)
+            tally += seen
+        on_event(Event("scoring", tally.rows, source.n_rows))
     return tally
 
 

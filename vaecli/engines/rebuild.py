@@ -7,15 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from vaecli.cells import MISSING, NOVEL
-from vaecli.cores import in_order
 from vaecli.detector import Detector
 from vaecli.engines.local import Output
+from vaecli.engines.streaming import streamed
 from vaecli.results import Event, OnEvent
-from vaecli.scoring import TILE_ROWS
-from vaecli.tables import Batch, Piece, Rendered, Source, numbers_of, to_cells, whole
+from vaecli.tables import Batch, Rendered, Source, to_cells
 from vaecli.tables.rewritten import rewritten
 
 ROW = pa.schema([("row", pa.int64())])
@@ -57,7 +55,7 @@ def encode_table(
         added = {name: coordinates[:, i] for i, name in enumerate(names)}
         return output.render(rows, added), Tally(len(cells), (cells.state == MISSING).sum(0), 0)
 
-    tally = _streamed(one, detector, source, output, "encoding", keep, batch_rows, workers, on_event)
+    tally = _written(one, detector, source, output, "encoding", keep, batch_rows, workers, on_event)
     return tally.rows
 
 
@@ -82,10 +80,10 @@ def reconstruct_table(
         return output.render(replaced, {}), Tally(len(cells), missing.sum(0), int((cells.state == NOVEL).sum()))
 
     stage = "imputing" if impute else "reconstructing"
-    return _streamed(one, detector, source, output, stage, True, batch_rows, workers, on_event)
+    return _written(one, detector, source, output, stage, True, batch_rows, workers, on_event)
 
 
-def _streamed(
+def _written(
     one: Callable[[Batch], tuple[Rendered, Tally]],
     detector: Detector,
     source: Source,
@@ -97,23 +95,12 @@ def _streamed(
     on_event: OnEvent,
 ) -> Tally:
     """One thread reads and writes, `workers` do all that lies between; bytes do not depend on their number."""
-
-    def several(piece: Piece) -> list[tuple[Rendered, Tally]]:
-        return [one(batch) for batch in piece().slices(batch_rows)]
-
-    names = [column.name for column in detector.schema.features]
-    tally = Tally(0, np.zeros(len(names), np.int64), 0)
-    if source.n_rows:  # every worker gets a share of a small table
-        batch_rows = min(batch_rows, whole(-(-source.n_rows // workers), TILE_ROWS))
-    pieces = source.pieces(
-        names, numbers=numbers_of(detector.schema), keep=keep, batch_rows=batch_rows, multiple_of=TILE_ROWS
-    )
-    with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
-        for part in in_order(several, pieces, workers):
-            for rendered, seen in part:
-                output.append(rendered)
-                tally += seen
-            on_event(Event(stage, tally.rows, source.n_rows))
+    tally = Tally(0, np.zeros(len(detector.schema.features), np.int64), 0)
+    for part in streamed(one, source, detector.schema, keep=keep, batch_rows=batch_rows, workers=workers):
+        for rendered, seen in part:
+            output.append(rendered)
+            tally += seen
+        on_event(Event(stage, tally.rows, source.n_rows))
     return tally
 
 
