@@ -300,7 +300,7 @@ def value_of(cell: str) -> Any:
     ids=["top", "score", *STAGES],
 )
 def test_every_setting_is_told_with_its_default(heading: str, kind: Callable[[], Any]):
-    """docs/how-to/settings.md has each setting of config.py, no other, and the true default."""
+    """docs/how-to/settings.md has each setting of config, no other, and the true default."""
     told = {name: value_of(cells[0]) for name, cells in settings_of(heading).items()}
     true = {name: None if value in ((), "") else value for name, value in defaults_of(kind).items()}
     assert told == true
@@ -336,7 +336,7 @@ def is_accepted(name: str, value: float) -> bool:
 
 
 def test_every_choice_is_told():
-    """The words that settings.md allows are those of config.py."""
+    """The words that settings.md allows are those of config."""
     choices = {"preset": config.PRESETS, "score_kind": config.SCORE_KINDS, "device": config.DEVICES}
     for heading in ("Top level", "`[train]`", "Scoring"):
         for setting, cells in settings_of(heading).items():

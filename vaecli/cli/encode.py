@@ -8,8 +8,8 @@ import typer
 
 from vaecli import render
 from vaecli.cli import options
+from vaecli.config import encode_config
 from vaecli.errors import UsageError
-from vaecli.rebuild_config import encode_config
 
 Output = Annotated[
     str | None,

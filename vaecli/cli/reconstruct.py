@@ -8,8 +8,8 @@ import typer
 
 from vaecli import render
 from vaecli.cli import options
+from vaecli.config import reconstruct_config
 from vaecli.errors import UsageError
-from vaecli.rebuild_config import reconstruct_config
 
 Output = Annotated[
     str | None,

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from vaecli.bundle import load_detector
+from vaecli.config import EncodeConfig
 from vaecli.cores import n_cores
 from vaecli.detector import Detector
 from vaecli.engines.rebuild import ROW, encode_table
 from vaecli.errors import UsageError
-from vaecli.rebuild_config import EncodeConfig
 from vaecli.results import EncodeSummary, OnEvent, ignore
 from vaecli.tables import (
     default_output,

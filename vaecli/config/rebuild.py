@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vaecli.config import ScoreConfig, score_config
+from vaecli.config.score import ScoreConfig, score_config
 from vaecli.errors import UsageError
 
 MOST_DIMS = 512

@@ -1,0 +1,58 @@
+"""Settings, one frozen dataclass a stage or verb, and where they come from.
+
+Defaults < project file (`--config FILE.toml`) < environment (`VAECLI_*`) < flags. Presets choose the
+defaults of the model and the training. All mistakes of one run are reported together.
+"""
+
+from __future__ import annotations
+
+from vaecli.config.checks import seconds
+from vaecli.config.fit import fit_config
+from vaecli.config.rebuild import EncodeConfig, ReconstructConfig, encode_config, reconstruct_config
+from vaecli.config.score import (
+    EvaluateConfig,
+    ExplainConfig,
+    ScoreConfig,
+    evaluate_config,
+    explain_config,
+    score_config,
+)
+from vaecli.config.stages import (
+    DEVICES,
+    HETEROSCEDASTIC,
+    HOMOSCEDASTIC,
+    PRESETS,
+    SCORE_KINDS,
+    CalibrationConfig,
+    ColumnsConfig,
+    FamilyConfig,
+    FitConfig,
+    ModelConfig,
+    TrainConfig,
+)
+
+__all__ = [
+    "DEVICES",
+    "HETEROSCEDASTIC",
+    "HOMOSCEDASTIC",
+    "PRESETS",
+    "SCORE_KINDS",
+    "CalibrationConfig",
+    "ColumnsConfig",
+    "EncodeConfig",
+    "EvaluateConfig",
+    "ExplainConfig",
+    "FamilyConfig",
+    "FitConfig",
+    "ModelConfig",
+    "ReconstructConfig",
+    "ScoreConfig",
+    "TrainConfig",
+    "encode_config",
+    "evaluate_config",
+    "explain_config",
+    "fit_config",
+    "reconstruct_config",
+    "score_config",
+    "seconds",
+]

@@ -1,0 +1,169 @@
+"""Turns what was given into what a setting's dataclass wants, or into a sentence that says why not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+from vaecli.config.stages import DEVICES, PRESETS, SCORE_KINDS
+from vaecli.errors import UsageError, listed
+from vaecli.gate import Gate
+
+# smallest allowed, largest allowed, whether the ends are excluded
+Range = tuple[float, float, bool]
+
+
+def refusal(problems: list[str], verb: str) -> UsageError:
+    """One error that lists every problem."""
+    hint = f"see `vaecli {verb} --help`"
+    if len(problems) == 1:
+        return UsageError(problems[0], hint)
+    return UsageError(f"{len(problems)} problems in the settings:\n{listed(problems)}", hint)
+
+
+def flag_of(name: str) -> str:
+    """`train.max_epochs` as it is typed: `--max-epochs`."""
+    if name.partition(".")[0] in ("heteroscedastic", "homoscedastic"):
+        return name  # no flag says which family is meant
+    key = name.rpartition(".")[2].removesuffix("_seconds")
+    return "--" + key.replace("_", "-")
+
+
+def stage_of(settings: Mapping[str, Any], stage: str) -> dict[str, Any]:
+    """The settings of one stage by their bare names."""
+    return {name.partition(".")[2]: value for name, value in settings.items() if name.startswith(f"{stage}.")}
+
+
+def from_environment(variables: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """(value, how a message calls it) of each setting that a variable gives; an empty variable gives none."""
+    return {name: (environment[said], said) for said, name in variables.items() if environment.get(said)}
+
+
+def checked(
+    owners: Mapping[str, Any], ranges: Mapping[str, Range], name: str, value: Any, said: str, problems: list[str]
+) -> Any:
+    """The value of `stage.key` as the dataclass field of its owner wants it; None after adding a problem.
+
+    `said` is how messages call it; `owners` are dataclasses by stage, `ranges` by full name.
+    """
+    stage, _, key = name.rpartition(".")
+    hints = get_type_hints(owners[stage])
+    if key not in hints:
+        known = ", ".join(item.name for item in fields(owners[stage]))
+        where = name if said.startswith("--") else said.removesuffix(" =")  # from Python: no flag is unknown to Typer
+        problems.append(f"{where}: unknown setting; {stage} has {known}")
+        return None
+    if key in _CHOICES:
+        return _one_of(_CHOICES[key], value, said, problems)
+    if key == "fail_on":
+        return _a_gate(value, said, problems)
+    expected, convert = _TYPES["duration" if key == "time_budget_seconds" else hints[key]]
+    try:
+        converted = convert(value)
+    except (ValueError, TypeError, OverflowError):
+        problems.append(f"{said} {value!r} is not {expected}")
+        return None
+    return _within(ranges.get(name), converted, said, problems)
+
+
+def _one_of(choices: tuple[str, ...], value: Any, said: str, problems: list[str]) -> str | None:
+    if value in choices:
+        return str(value)
+    problems.append(f"{said} {value!r} is not one of {', '.join(choices)}")
+    return None
+
+
+def _a_gate(value: Any, said: str, problems: list[str]) -> str | None:
+    try:
+        Gate.parse(str(value))
+    except UsageError:
+        problems.append(f"{said} {value!r} is not any, a count such as 10, or a share such as 2.5%")
+        return None
+    return str(value)
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        raise TypeError
+    return int(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool):
+        raise TypeError
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    return tuple(_text(item) for item in ([value] if isinstance(value, str) else value))
+
+
+def _row_numbers(value: Any) -> tuple[int, ...]:
+    listed_rows = value if isinstance(value, str) else ",".join(map(str, value))
+    numbers = tuple(_whole(part) for part in listed_rows.split(","))
+    if min(numbers) < 1:
+        raise ValueError("rows count from 1")
+    return numbers
+
+
+def seconds(duration: str | float) -> float:
+    """`90`, `90s`, `10m`, `1.5h` as seconds. Raises ValueError."""
+    if isinstance(duration, int | float):
+        return _number(duration)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|d)?\s*", duration)
+    if not match:
+        raise ValueError(f"{duration!r} is not a duration such as 90s, 10m or 1.5h")
+    return float(match[1]) * {None: 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
+
+
+# what messages call a type, and how a value becomes one; a flag or a variable gives text, a file its own types
+_TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
+    "duration": ("a duration such as 90s, 10m or 1.5h", seconds),
+    bool: ("true or false", _truth),
+    int: ("a whole number", _whole),
+    int | None: ("a whole number", _whole),
+    float: ("a number", _number),
+    float | None: ("a number", _number),
+    str: ("text", _text),
+    str | None: ("text", _text),
+    tuple[str, ...]: ("a list of column names", _names),
+    tuple[int, ...]: ("row numbers, counted from 1", _row_numbers),
+}
+
+_CHOICES = {"preset": PRESETS, "score_kind": SCORE_KINDS, "device": DEVICES}
+
+
+def _within(allowed: Range | None, value: Any, said: str, problems: list[str]) -> Any:
+    """The value, or None after adding a problem."""
+    if allowed is None or value is None:
+        return value
+    low, high, open_ends = allowed
+    # not-a-number is inside nothing, so it is refused here too
+    if low < value < high if open_ends else low <= value <= high:
+        return value
+    if open_ends and high == float("inf"):
+        problems.append(f"{said} {_plain(value)} is not above {_plain(low)}")
+        return None
+    # "--threshold 99" is meant as per cent
+    meant = f"; did you mean {value / 100:.12g}?" if open_ends and high == 1 and 50 <= value < 100 else ""
+    between = "strictly between" if open_ends else "between"
+    problems.append(f"{said} {_plain(value)} is not {between} {_plain(low)} and {_plain(high)}{meant}")
+    return None
+
+
+def _plain(number: float) -> str:
+    return str(number) if isinstance(number, int) else f"{number:.12g}"

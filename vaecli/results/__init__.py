@@ -1,0 +1,37 @@
+"""What the verbs return and announce: summaries at the end, events on the way."""
+
+from __future__ import annotations
+
+from vaecli.results.evaluation import METRIC_NAMES, Comparison, EvaluateSummary, Evaluation, Figure
+from vaecli.results.events import SCHEMA_VERSION, Event, OnEvent, ignore
+from vaecli.results.reasons import FlaggedRow, Reason
+from vaecli.results.verbs import (
+    ColumnSummary,
+    EncodeSummary,
+    ExplainSummary,
+    FitSummary,
+    InspectSummary,
+    ReconstructSummary,
+    ScoreSummary,
+)
+
+__all__ = [
+    "METRIC_NAMES",
+    "SCHEMA_VERSION",
+    "ColumnSummary",
+    "Comparison",
+    "EncodeSummary",
+    "EvaluateSummary",
+    "Evaluation",
+    "Event",
+    "ExplainSummary",
+    "Figure",
+    "FitSummary",
+    "FlaggedRow",
+    "InspectSummary",
+    "OnEvent",
+    "Reason",
+    "ReconstructSummary",
+    "ScoreSummary",
+    "ignore",
+]

@@ -1,0 +1,86 @@
+"""Why a row scored as it did, as a person reads it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One column's part in a row's score, and what its cell should have been given the rest of the row.
+
+    `value` is what the cell holds, None when it is missing. `expected` is a number, a moment (ISO 8601) or the most
+    probable category; `low` and `high` lie one standard deviation to either side of a number. `probability` is that of
+    the expected category, or for a missing cell how often such a cell is filled in training.
+    """
+
+    column: str
+    nats: float
+    value: float | int | str | None
+    expected: float | str | None
+    low: float | None = None
+    high: float | None = None
+    probability: float | None = None
+    is_novel: bool = False  # a value that training never saw
+
+    @property
+    def sentence(self) -> str:
+        """`temp_3 = 91.2, expected 64.0 ± 2.1`."""
+        if self.value is None:
+            usually = "" if self.probability is None else f", usually present ({_share(self.probability)})"
+            return f"{self.column} is missing{usually}"
+        found = f"{self.column} = {self._written(self.value)}"
+        if self.is_novel:
+            found += ", never seen"
+        if self.expected is None:
+            return found
+        if self.expected == str(self.value):
+            return f"{found}, odd beside the other columns"
+        if isinstance(self.expected, str):
+            sure = f" ({_share(self.probability)})" if self.probability is not None and self.low is None else ""
+            return f"{found}, expected {self.expected}{sure}"
+        return f"{found}, expected {self._range()}"
+
+    def _range(self) -> str:
+        assert self.expected is not None
+        if self.low is None or self.high is None:
+            return self._written(self.expected)
+        below, above = float(self.expected) - self.low, self.high - float(self.expected)
+        if max(below, above) > 1.5 * min(below, above):  # a column bent towards its ranks is not symmetric
+            return f"{self._written(self.expected)} ({self._written(self.low)} to {self._written(self.high)})"
+        spread = 0.5 * (below + above)
+        written = f"{spread:.0f}" if 99.5 <= spread < 1e9 else f"{spread:.2g}"  # 600, not 6e+02
+        return f"{self._written(self.expected)} ± {written}"
+
+    def _written(self, value: float | str) -> str:
+        """A number with the digits that its spread lets matter, four at least; an integer as it is."""
+        if isinstance(value, str | int):
+            return str(value)
+        spread = 0.0 if self.low is None or self.high is None else 0.5 * (self.high - self.low)
+        if not (math.isfinite(value) and math.isfinite(spread) and 1e-9 * abs(value) < spread):
+            return f"{value:.6g}"
+        decimals = max(0, 1 - math.floor(math.log10(spread)))
+        if abs(value) < 0.1 * spread:  # zero but for rounding
+            return "0"
+        return f"{value:.{decimals}f}" if decimals <= 3 and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def _share(probability: float) -> str:
+    """`93 %`, `99.8 %`, `over 99.9 %`."""
+    if probability > 0.999:
+        return "over 99.9 %"
+    return f"{100 * probability:.1f} %" if probability > 0.99 else f"{100 * probability:.0f} %"
+
+
+@dataclass(frozen=True, slots=True)
+class FlaggedRow:
+    """A row and why it scored as it did; `row` counts from 1. The reasons' nats and `rest` add up to `score`, if
+    all columns are among them; `rest` is what no single column explains."""
+
+    row: int
+    score: float
+    p_value: float
+    is_anomaly: bool
+    reasons: tuple[Reason, ...] = ()
+    rest: float = 0.0
