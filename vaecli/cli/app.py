@@ -23,6 +23,7 @@ from vaecli.cli.fit import fit
 from vaecli.cli.inspect import inspect
 from vaecli.cli.reconstruct import reconstruct
 from vaecli.cli.score import score
+from vaecli.cli.selftest import selftest
 from vaecli.errors import EnvironmentProblem, UsageError, VaecliError
 
 # 128 and the number of the signal, as shells count
@@ -33,6 +34,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "score": score,
     "explain": explain,
     "evaluate": evaluate,
+    "selftest": selftest,
     "encode": encode,
     "reconstruct": reconstruct,
     "inspect": inspect,

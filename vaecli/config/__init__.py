@@ -17,6 +17,7 @@ from vaecli.config.score import (
     explain_config,
     score_config,
 )
+from vaecli.config.selftest import FAULTS, SelftestConfig, selftest_config
 from vaecli.config.stages import (
     DEVICES,
     HETEROSCEDASTIC,
@@ -33,6 +34,7 @@ from vaecli.config.stages import (
 
 __all__ = [
     "DEVICES",
+    "FAULTS",
     "HETEROSCEDASTIC",
     "HOMOSCEDASTIC",
     "PRESETS",
@@ -47,6 +49,7 @@ __all__ = [
     "ModelConfig",
     "ReconstructConfig",
     "ScoreConfig",
+    "SelftestConfig",
     "TrainConfig",
     "encode_config",
     "evaluate_config",
@@ -55,4 +58,5 @@ __all__ = [
     "reconstruct_config",
     "score_config",
     "seconds",
+    "selftest_config",
 ]

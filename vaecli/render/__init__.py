@@ -24,13 +24,21 @@ from vaecli.results import (
     OnEvent,
     ReconstructSummary,
     ScoreSummary,
+    SelftestSummary,
 )
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Summary = (
-    FitSummary | ScoreSummary | ExplainSummary | EvaluateSummary | EncodeSummary | ReconstructSummary | InspectSummary
+    FitSummary
+    | ScoreSummary
+    | ExplainSummary
+    | EvaluateSummary
+    | SelftestSummary
+    | EncodeSummary
+    | ReconstructSummary
+    | InspectSummary
 )
 
 

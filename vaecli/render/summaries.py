@@ -26,6 +26,7 @@ from vaecli.results import (
     InspectSummary,
     ReconstructSummary,
     ScoreSummary,
+    SelftestSummary,
 )
 
 _SHOWN_COLUMNS = 20
@@ -39,6 +40,7 @@ def page(
     | ScoreSummary
     | ExplainSummary
     | EvaluateSummary
+    | SelftestSummary
     | EncodeSummary
     | ReconstructSummary
     | InspectSummary,
@@ -53,6 +55,10 @@ def page(
             return explain_page(summary)
         case EvaluateSummary():
             return evaluate_page(summary)
+        case SelftestSummary():
+            from vaecli.render.selftest import selftest_page  # which builds its page from the pieces below
+
+            return selftest_page(summary)
         case EncodeSummary():
             return encode_page(summary)
         case ReconstructSummary():
@@ -333,7 +339,7 @@ def _group_table(groups: Sequence[Evaluation]) -> Table:
     return table
 
 
-def _decision(summary: ScoreSummary | EvaluateSummary) -> str:
+def _decision(summary: ScoreSummary | EvaluateSummary | SelftestSummary) -> str:
     score = f"{summary.score_kind} score from {number(summary.min_score)} nats"
     if summary.threshold is None:
         return f"{score}, as --min-score says"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vaecli.results.evaluation import METRIC_NAMES, Comparison, EvaluateSummary, Evaluation, Figure
 from vaecli.results.events import SCHEMA_VERSION, Event, OnEvent, ignore
 from vaecli.results.reasons import FlaggedRow, Reason
+from vaecli.results.selftest import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, word_of
 from vaecli.results.verbs import (
     ColumnSummary,
     EncodeSummary,
@@ -18,6 +19,7 @@ from vaecli.results.verbs import (
 __all__ = [
     "METRIC_NAMES",
     "SCHEMA_VERSION",
+    "BlindSpot",
     "ColumnSummary",
     "Comparison",
     "EncodeSummary",
@@ -33,5 +35,10 @@ __all__ = [
     "Reason",
     "ReconstructSummary",
     "ScoreSummary",
+    "SelftestSummary",
+    "Sight",
+    "Untested",
+    "blind_spots_of",
     "ignore",
+    "word_of",
 ]

@@ -1,0 +1,91 @@
+"""`vaecli selftest`: which faults a bundle sees, without labels."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vaecli import render
+from vaecli.cli import options
+from vaecli.config import FAULTS, selftest_config
+from vaecli.errors import UsageError
+
+Rows = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="Rows drawn from the table; each gets every fault at every size (default: 2000)."),
+]
+Seed = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="The same seed and input give the same rows and faults (0 if not given)."),
+]
+Faults = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAMES", help=f"Try only these, separated by commas: {', '.join(FAULTS)}."),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Write each share, also column by column, as a line of CSV, TSV or Parquet; - is standard output.",
+    ),
+]
+Plot = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Draw a map of what is seen in which column: a .png or .svg file."),
+]
+
+
+def selftest(
+    inputs: options.Inputs,
+    model: options.Model = options.DEFAULT_BUNDLE,
+    rows: Rows = None,
+    faults: Faults = None,
+    seed: Seed = None,
+    output: Output = None,
+    plot: Plot = None,
+    threshold: options.Threshold = None,
+    min_score: options.MinScore = None,
+    score_kind: options.ScoreKind = None,
+    batch_rows: options.BatchRows = None,
+    workers: options.Workers = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Find out which faults a bundle sees at its threshold, and to which it is blind. No labels needed.
+
+    INPUT are normal rows, best of them ones that were not in the fit: faults are put into them, and flags counted.
+
+    \b
+    Examples:
+      vaecli selftest fresh.csv
+      vaecli selftest fresh.parquet --threshold 0.999 -o seen.csv
+      vaecli selftest fresh.csv --faults stuck,swap --rows 10000 --plot seen.png
+    """
+    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_inputs(inputs)
+    if output == "-" and as_json:
+        raise UsageError("--json and the shares cannot share standard output", "write the shares with -o FILE")
+    config = selftest_config(
+        {
+            "rows": rows,
+            "faults": options.names(faults),
+            "seed": seed,
+            "threshold": threshold,
+            "min_score": min_score,
+            "score_kind": score_kind,
+            "batch_rows": batch_rows,
+            "workers": workers,
+        }
+    )
+
+    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.workflows.selftest import selftest as run
+
+    settle_without_pandas()
+    with render.progress(quiet=quiet, verbose=verbose) as on_event:
+        summary = run(inputs, model, output, plot, config, on_event=on_event)
+    render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")

@@ -1,0 +1,99 @@
+"""The page of a self-test: what is seen, where nothing is, and what the figures do not say."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from vaecli.render.figures import counted, duration
+from vaecli.render.screen import printable
+from vaecli.render.summaries import _cells, _decision, _facts, _headline, _table, _warnings
+from vaecli.results import SelftestSummary, Sight
+from vaecli.results.selftest import FAULT_NAMES
+
+_SHOWN_SPOTS = 10
+_UNITS = {"spike": "{:g} sd", "shift": "{:g} sd", "scale": "× {:g}", "missing": "{:g} cells"}
+_HEADS = ("fault", "size", "seen", "in words", "hardest column", "ranges alone")
+_SCOPE = (
+    "Each row is judged by itself. What only time shows (a slow drift, a sensor that stands still) is seen "
+    "here only through the other columns of the row; a lasting fault of which one row in five is flagged "
+    "still shows, as many flags in a row."
+)
+
+
+def selftest_page(summary: SelftestSummary) -> RenderableType:
+    """A line for each fault and size, then the blind spots."""
+    table = _table(_HEADS, numeric=("size", "ranges alone"))
+    fault = ""
+    for sight in summary.faults:
+        name = "" if sight.fault == fault else FAULT_NAMES[fault := sight.fault]
+        ranges = "–" if sight.ranges_share is None else _per_cent(sight.ranges_share)
+        table.add_row(
+            *_cells(name, _size(sight.fault, sight.size), _seen(sight), sight.word, _hardest(summary, sight), ranges)
+        )
+    parts: list[RenderableType] = [_headline("Self-test"), _facts(_about(summary)), Text(), table]
+    parts += [Text(f"not applicable: {line}") for line in _untested(summary)]
+    parts += [_headline("\nBlind spots"), *_blind(summary), Text(), Text(_SCOPE)]
+    return Group(*parts, *_warnings(summary.warnings))
+
+
+def _about(summary: SelftestSummary) -> list[tuple[str, str]]:
+    left = summary.drawn - summary.flagged_before
+    marked = f"; {counted(summary.labelled_out, 'row')} labelled anomalous left out" if summary.labelled_out else ""
+    alarms = f"{summary.flagged_before:,} ({100 * summary.false_alarm_rate:.3g} %) are flagged as they are"
+    return [
+        ("rows", f"{summary.drawn:,} of {summary.rows:,}, drawn at random, in {duration(summary.seconds)}{marked}"),
+        ("false alarms", f"{alarms}; faults are put into the other {left:,}"),
+        ("threshold", _decision(summary)),
+        *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
+        *([("map", summary.plot)] if summary.plot else []),
+    ]
+
+
+def _seen(sight: Sight) -> str:
+    """`93 % (91 to 95)`."""
+    if sight.share is None or sight.low is None or sight.high is None:
+        return "–"
+    return f"{_per_cent(sight.share)} ({100 * sight.low:.0f} to {100 * sight.high:.0f})"
+
+
+def _hardest(summary: SelftestSummary, sight: Sight) -> str:
+    """`flow 12 %`; nothing where no column is harder than the others."""
+    hardest = summary.hardest(sight)
+    if hardest is None or hardest.share is None or hardest.share == sight.share:
+        return ""
+    return f"{hardest.column} {_per_cent(hardest.share)}"
+
+
+def _per_cent(share: float) -> str:
+    """Whole per cents; never 0 where something was seen, nor 100 where something was not."""
+    if 0 < share < 0.005:
+        return "<1 %"
+    return ">99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+
+
+def _size(fault: str, size: float | None) -> str:
+    """`4 sd`, `× 10`, `1 cell`; nothing for a fault without sizes."""
+    if size is None:
+        return ""
+    said = _UNITS[fault].format(size)
+    return said.removesuffix("s") if size == 1 and fault == "missing" else said
+
+
+def _untested(summary: SelftestSummary) -> list[str]:
+    """One line a fault, all its sizes together."""
+    lines: dict[str, None] = {}
+    for one in summary.untested:
+        size = f" ({_size(one.fault, one.size)})" if one.fault == "missing" else ""
+        lines[f"{FAULT_NAMES[one.fault]}{size}: {one.reason}"] = None
+    return list(lines)
+
+
+def _blind(summary: SelftestSummary) -> list[Text]:
+    """A sentence for each of the blindest columns."""
+    if not summary.blind_spots:
+        return [Text("none: in every column, of every kind of fault tried, half of the rows may be seen at some size")]
+    lines = [Text(printable(spot.sentence)) for spot in summary.blind_spots[:_SHOWN_SPOTS]]
+    if (more := len(summary.blind_spots) - _SHOWN_SPOTS) > 0:
+        lines.append(Text(f"… and {counted(more, 'column')} more: --json names all"))
+    return lines

@@ -1,0 +1,131 @@
+"""Which faults a bundle sees: shares with their intervals, blind spots, and all of it in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vaecli.results.events import SCHEMA_VERSION
+
+FAULT_NAMES = {
+    "spike": "spike",
+    "shift": "shift",
+    "scale": "wrong scale",
+    "swap": "swapped columns",
+    "stuck": "stuck",
+    "missing": "missing",
+    "unseen": "unseen category",
+    "wrong": "wrong category",
+    "borrowed": "another row's value",
+}
+WORDS = ((0.9, "seen"), (0.6, "mostly"), (0.3, "partly"), (0.0, "hardly"))  # the word of a share from which it counts
+NOT_SEEN, UNTRIED = "not seen", "not tried"
+BLIND_BELOW = 0.5  # of the rows with a fault: what is surely seen less often, at every size, is a blind spot
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How often one fault at one size is seen, in all columns together (`column` None) or in one.
+
+    `low` and `high` bound the share with 95 % confidence. None, and 0 rows, where no row could have the fault.
+    """
+
+    fault: str  # one of FAULT_NAMES
+    size: float | None  # in the unit of the fault; None where it has no sizes
+    column: str | None
+    rows: int  # with the fault, none of them flagged without it
+    flagged: int
+    share: float | None
+    low: float | None
+    high: float | None
+    ranges_share: float | None  # what limits on each column alone would flag, as often wrong as the bundle
+    word: str  # seen, mostly, partly, hardly, not seen, not tried
+
+
+@dataclass(frozen=True, slots=True)
+class Untested:
+    """A fault that the table cannot have, and why."""
+
+    fault: str
+    size: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BlindSpot:
+    """A column, and the faults that are surely seen in fewer than half of the rows, whatever their size."""
+
+    column: str
+    faults: tuple[str, ...]
+    n_tried: int  # kinds of fault that were tried in this column
+
+    @property
+    def sentence(self) -> str:
+        """`flow: most cases of stuck and another row's value would pass unnoticed`."""
+        if len(self.faults) == self.n_tried > 1:
+            return (
+                f"{self.column}: most faults of every kind would pass unnoticed; no row is flagged because of it alone"
+            )
+        *names, last = (FAULT_NAMES[fault] for fault in self.faults)
+        listed = f"{', '.join(names)} and {last}" if names else last
+        return f"{self.column}: most cases of {listed} would pass unnoticed"
+
+
+@dataclass(frozen=True, slots=True)
+class SelftestSummary:
+    """Which faults a bundle sees at its threshold, measured on normal rows into which they were put."""
+
+    output: str | None
+    plot: str | None
+    bundle: str
+    rows: int  # of the table
+    labelled_out: int
+    drawn: int
+    flagged_before: int  # of the drawn rows as they are: false alarms, which get no fault
+    false_alarm_rate: float
+    ranges_false_alarm_rate: float
+    score_kind: str
+    threshold: float | None  # None when --min-score decided
+    min_score: float
+    uses_tail_model: bool
+    seed: int
+    faults: tuple[Sight, ...]  # all columns together
+    columns: tuple[Sight, ...]  # column by column, in the same order
+    untested: tuple[Untested, ...]
+    blind_spots: tuple[BlindSpot, ...]  # the blindest column first
+    warnings: tuple[str, ...]
+    seconds: float
+
+    def hardest(self, sight: Sight) -> Sight | None:
+        """The column in which a fault is seen least often; None where only one column can have it."""
+        tried = [one for one in self.columns if (one.fault, one.size) == (sight.fault, sight.size) and one.rows]
+        return min(tried, key=lambda one: one.share or 0.0) if len(tried) > 1 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object with a `schema_version`; every blind spot with its sentence."""
+        values = {"schema_version": SCHEMA_VERSION, "verb": "selftest", **asdict(self)}
+        for spot, told in zip(values["blind_spots"], self.blind_spots, strict=True):
+            spot["sentence"] = told.sentence
+        return values
+
+
+def word_of(share: float, low: float, false_alarm_rate: float) -> str:
+    """`not seen` where it may be no more than false alarms, else what WORDS says of the share."""
+    if low <= false_alarm_rate:
+        return NOT_SEEN
+    return next(word for bound, word in WORDS if share >= bound)
+
+
+def blind_spots_of(sights: Sequence[Sight]) -> tuple[BlindSpot, ...]:
+    """From the figures column by column, the column with the most such faults first, of equal ones in file order."""
+    spots = []
+    for column in dict.fromkeys(sight.column for sight in sights):
+        best: dict[str, float] = {}
+        for sight in sights:
+            if sight.column == column and sight.high is not None:
+                best[sight.fault] = max(best.get(sight.fault, 0.0), sight.high)
+        blind = tuple(fault for fault, high in best.items() if high < BLIND_BELOW)
+        if blind:
+            spots.append(BlindSpot(str(column), blind, len(best)))
+    return tuple(sorted(spots, key=lambda spot: -len(spot.faults)))

@@ -1,0 +1,185 @@
+"""`selftest`: which faults a bundle sees at its threshold, without labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+import pyarrow as pa
+
+from vaecli.bundle import load_detector
+from vaecli.calibration import alpha_of
+from vaecli.config import SelftestConfig
+from vaecli.cores import n_cores
+from vaecli.engines.selftest import Case, Tested, draw_rows, put_to_the_test
+from vaecli.errors import InputError
+from vaecli.faults import wilson
+from vaecli.results import OnEvent, SelftestSummary, Sight, Untested, blind_spots_of, ignore, word_of
+from vaecli.results.selftest import UNTRIED
+from vaecli.schema import Role, Schema
+from vaecli.tables import frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
+from vaecli.workflows.heatmap import draw_heatmap, refuse_picture
+from vaecli.workflows.score import decide
+
+SCHEMA = pa.schema(
+    [
+        ("fault", pa.string()),
+        ("size", pa.float64()),
+        ("column", pa.string()),
+        ("rows", pa.int64()),
+        ("flagged", pa.int64()),
+        ("share", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("ranges_share", pa.float64()),
+        ("word", pa.string()),
+    ]
+)
+FEWEST_ROWS = 20  # unflagged, to put faults into
+MANY_ALARMS = 3.0  # times as many as the level promises
+FEWEST_KNOWN, FEW_KNOWN = 2, 0.2  # rows of the fit that are none to speak of: one, or a fifth of what all would be
+
+
+def selftest(
+    inputs: list[str],
+    bundle: Path,
+    output: str | None,
+    plot: str | None,
+    config: SelftestConfig,
+    *,
+    on_event: OnEvent = ignore,
+) -> SelftestSummary:
+    """Put faults into normal rows from the table behind `inputs`, and count which of them `bundle` flags.
+
+    With `output` every share goes there, a line a fault, size and column; with `plot` they become a heat map. Raises
+    UsageError, InputError, BundleError or EnvironmentProblem.
+    """
+    started = time.monotonic()
+    detector, _ = load_detector(bundle)
+    kind, decision = decide(detector, config.score)
+    source = open_source(inputs, once=True)
+    match_schema(source, detector.schema)
+    files = getattr(source, "files", ())
+    for target in (output, plot):
+        if target is not None:
+            refuse_to_overwrite(target, [str(bundle)], "the bundle")
+            refuse_to_overwrite(target, files, "the input")
+    if plot is not None:
+        refuse_picture(plot, output)
+    label = detector.schema.with_role(Role.LABEL)
+    workers = config.score.workers or n_cores()
+
+    with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
+        drawn = draw_rows(
+            detector,
+            source,
+            label if label is not None and label.name in source.names else None,
+            config.rows,
+            seed=config.seed,
+            batch_rows=config.score.batch_rows,
+            workers=workers,
+            on_event=on_event,
+        )
+        _require_rows(source.name, len(drawn.cells), "normal row")
+        tested = put_to_the_test(
+            detector,
+            decision,
+            drawn.cells,
+            config.faults,
+            kind=kind,
+            seed=config.seed,
+            workers=workers,
+            on_event=on_event,
+        )
+        _require_rows(source.name, int((~tested.flagged_before).sum()), "row that is not flagged as it is")
+        names = [column.name for column in detector.schema.features]
+        alarms = float(tested.flagged_before.mean())
+        overall = tuple(_sight(case, tested, alarms, None, "") for case in tested.cases if case.applies)
+        by_column = tuple(
+            _sight(case, tested, alarms, j, names[j])
+            for case in tested.cases
+            for j in case.fault.applies_to(detector.schema.features, case.size)
+        )
+        if sink is not None:
+            for batch in frame_source(sight_table((*overall, *by_column))).batches(keep=True):
+                sink.append(sink.render(batch, {}))
+        if plot is not None:
+            draw_heatmap(plot, by_column, names)
+
+    level = None if decision.alpha is None else (config.score.threshold or detector.threshold)
+    return SelftestSummary(
+        output=output,
+        plot=plot,
+        bundle=str(bundle),
+        rows=drawn.n_rows,
+        labelled_out=drawn.n_labelled_out,
+        drawn=len(drawn.cells),
+        flagged_before=int(tested.flagged_before.sum()),
+        false_alarm_rate=alarms,
+        ranges_false_alarm_rate=float(tested.ranges_before.mean()),
+        score_kind=kind,
+        threshold=level,
+        min_score=decision.min_score,
+        uses_tail_model=level is not None and not detector.calibrations[kind].resolves(level),
+        seed=config.seed,
+        faults=overall,
+        columns=by_column,
+        untested=tuple(
+            Untested(case.fault.name, case.size, case.fault.why_not(case.size))
+            for case in tested.cases
+            if not case.applies
+        ),
+        blind_spots=blind_spots_of(by_column),
+        warnings=_warnings(detector.schema, tested, level),
+        seconds=time.monotonic() - started,
+    )
+
+
+def sight_table(sights: Sequence[Sight]) -> pa.Table:
+    """One line a share; the column is null for all columns together."""
+    lines = [{name: getattr(sight, name) for name in SCHEMA.names} for sight in sights]
+    return pa.Table.from_pylist(lines, schema=SCHEMA)
+
+
+def _require_rows(table: str, n: int, what: str) -> None:
+    if n < FEWEST_ROWS:
+        raise InputError(
+            f"{table}: {n:,} {what.replace('row', 'rows' if n != 1 else 'row', 1)}; at least {FEWEST_ROWS} are needed",
+            "give normal rows, best of them ones that were not in the fit, and as many as there are",
+        )
+
+
+def _sight(case: Case, tested: Tested, alarms: float, j: int | None, name: str) -> Sight:
+    """What became of the rows in which column `j`, or any, had the fault."""
+    hit = case.changed if j is None else case.changed & (case.column == j)
+    n, n_flagged = int(hit.sum()), int(case.flagged[hit].sum())
+    column = None if j is None else name
+    if not n:
+        return Sight(case.fault.name, case.size, column, 0, 0, None, None, None, None, UNTRIED)
+    share, (low, high) = n_flagged / n, wilson(n_flagged, n)
+    # each is asked about the rows that it had let through
+    theirs = case.by_ranges[hit & tested.passed_ranges]
+    ranges_share = float(theirs.mean()) if theirs.size else None
+    word = word_of(share, low, alarms)
+    return Sight(case.fault.name, case.size, column, n, n_flagged, share, low, high, ranges_share, word)
+
+
+def _warnings(schema: Schema, tested: Tested, level: float | None) -> tuple[str, ...]:
+    """What makes the figures better, or worse, than they are."""
+    warnings = []
+    n, n_alarms = tested.flagged_before.size, int(tested.flagged_before.sum())
+    if_all_known = n * min(1.0, tested.n_remembered / schema.n_rows)
+    if tested.n_known >= FEWEST_KNOWN and tested.n_known > FEW_KNOWN * if_all_known:
+        warnings.append(
+            f"{tested.n_known:,} of {n:,} rows are exactly like one that the bundle remembers of its fit, where "
+            f"{if_all_known:,.0f} would be if all were rows of the fit: on new rows the figures may be worse"
+        )
+    alpha = None if level is None else alpha_of(level)
+    if alpha is not None and wilson(n_alarms, n)[0] > alpha and n_alarms > MANY_ALARMS * alpha * n:
+        warnings.append(
+            f"{n_alarms / n:.1%} of the rows are flagged as they are, where {alpha:.2%} of normal rows would be: these "
+            "rows are not like those of the fit, and the figures speak only of those that are"
+        )
+    return tuple(warnings)
