@@ -24,6 +24,8 @@ from vaecli.results import (
     Reason,
     ReconstructSummary,
     ScoreSummary,
+    SelftestSummary,
+    Sight,
 )
 
 COLUMNS = (
@@ -106,6 +108,28 @@ EVALUATE = EvaluateSummary(
     warnings=(),
     seconds=0.4,
 )
+SELFTEST = SelftestSummary(
+    output=None,
+    plot=None,
+    bundle="model.vae",
+    rows=1000,
+    labelled_out=0,
+    drawn=500,
+    flagged_before=5,
+    false_alarm_rate=0.01,
+    ranges_false_alarm_rate=0.01,
+    score_kind="elbo",
+    threshold=0.99,
+    min_score=12.0,
+    uses_tail_model=False,
+    seed=0,
+    faults=(Sight("stuck", None, None, 400, 100, 0.25, 0.21, 0.29, 0.0, "hardly"),),
+    columns=(Sight("stuck", None, "temp", 400, 100, 0.25, 0.21, 0.29, 0.0, "hardly"),),
+    untested=(),
+    blind_spots=(),
+    warnings=(),
+    seconds=0.4,
+)
 ENCODE = EncodeSummary(
     output="new.encoded.csv",
     bundle="model.vae",
@@ -151,6 +175,7 @@ class Pretence:
             "score": SCORE,
             "explain": EXPLAIN,
             "evaluate": EVALUATE,
+            "selftest": SELFTEST,
             "encode": ENCODE,
             "reconstruct": RECONSTRUCT,
             "inspect": INSPECT,

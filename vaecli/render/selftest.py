@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -33,6 +35,8 @@ def selftest_page(summary: SelftestSummary) -> RenderableType:
         )
     parts: list[RenderableType] = [_headline("Self-test"), _facts(_about(summary)), Text(), table]
     parts += [Text(f"not applicable: {line}") for line in _untested(summary)]
+    if summary.ranges_see_more:
+        parts.append(Text(f"Limits on each column by itself would see more of: {_listed(summary.ranges_see_more)}"))
     parts += [_headline("\nBlind spots"), *_blind(summary), Text(), Text(_SCOPE)]
     return Group(*parts, *_warnings(summary.warnings))
 
@@ -48,6 +52,11 @@ def _about(summary: SelftestSummary) -> list[tuple[str, str]]:
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
         *([("map", summary.plot)] if summary.plot else []),
     ]
+
+
+def _listed(sights: Sequence[Sight]) -> str:
+    """`spike 4 sd, wrong scale × 0`."""
+    return ", ".join(f"{FAULT_NAMES[one.fault]} {_size(one.fault, one.size)}".rstrip() for one in sights)
 
 
 def _seen(sight: Sight) -> str:

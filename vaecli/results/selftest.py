@@ -97,6 +97,11 @@ class SelftestSummary:
     warnings: tuple[str, ...]
     seconds: float
 
+    @property
+    def ranges_see_more(self) -> tuple[Sight, ...]:
+        """The faults that limits on each column alone would see more often, beyond chance."""
+        return tuple(one for one in self.faults if one.high is not None and (one.ranges_share or 0.0) > one.high)
+
     def hardest(self, sight: Sight) -> Sight | None:
         """The column in which a fault is seen least often; None where only one column can have it."""
         tried = [one for one in self.columns if (one.fault, one.size) == (sight.fault, sight.size) and one.rows]

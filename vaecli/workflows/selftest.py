@@ -13,7 +13,7 @@ from vaecli.bundle import load_detector
 from vaecli.calibration import alpha_of
 from vaecli.config import SelftestConfig
 from vaecli.cores import n_cores
-from vaecli.engines.selftest import Case, Tested, draw_rows, put_to_the_test
+from vaecli.engines.selftest import Case, Outcome, draw_rows, put_to_the_test
 from vaecli.errors import InputError
 from vaecli.faults import wilson
 from vaecli.results import OnEvent, SelftestSummary, Sight, Untested, blind_spots_of, ignore, word_of
@@ -82,7 +82,7 @@ def selftest(
             workers=workers,
             on_event=on_event,
         )
-        _require_rows(source.name, len(drawn.cells), "normal row")
+        _require_rows(source.name, len(drawn.cells), "normal rows")
         tested = put_to_the_test(
             detector,
             decision,
@@ -93,7 +93,7 @@ def selftest(
             workers=workers,
             on_event=on_event,
         )
-        _require_rows(source.name, int((~tested.flagged_before).sum()), "row that is not flagged as it is")
+        _require_rows(source.name, int((~tested.flagged_before).sum()), "rows that are not flagged as they are")
         names = [column.name for column in detector.schema.features]
         alarms = float(tested.flagged_before.mean())
         overall = tuple(_sight(case, tested, alarms, None, "") for case in tested.cases if case.applies)
@@ -146,12 +146,12 @@ def sight_table(sights: Sequence[Sight]) -> pa.Table:
 def _require_rows(table: str, n: int, what: str) -> None:
     if n < FEWEST_ROWS:
         raise InputError(
-            f"{table}: {n:,} {what.replace('row', 'rows' if n != 1 else 'row', 1)}; at least {FEWEST_ROWS} are needed",
+            f"{table}: too few {what}, {n:,}; at least {FEWEST_ROWS} are needed",
             "give normal rows, best of them ones that were not in the fit, and as many as there are",
         )
 
 
-def _sight(case: Case, tested: Tested, alarms: float, j: int | None, name: str) -> Sight:
+def _sight(case: Case, tested: Outcome, alarms: float, j: int | None, name: str) -> Sight:
     """What became of the rows in which column `j`, or any, had the fault."""
     hit = case.changed if j is None else case.changed & (case.column == j)
     n, n_flagged = int(hit.sum()), int(case.flagged[hit].sum())
@@ -166,7 +166,7 @@ def _sight(case: Case, tested: Tested, alarms: float, j: int | None, name: str) 
     return Sight(case.fault.name, case.size, column, n, n_flagged, share, low, high, ranges_share, word)
 
 
-def _warnings(schema: Schema, tested: Tested, level: float | None) -> tuple[str, ...]:
+def _warnings(schema: Schema, tested: Outcome, level: float | None) -> tuple[str, ...]:
     """What makes the figures better, or worse, than they are."""
     warnings = []
     n, n_alarms = tested.flagged_before.size, int(tested.flagged_before.sum())
