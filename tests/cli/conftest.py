@@ -118,6 +118,7 @@ SELFTEST = SelftestSummary(
     flagged_before=5,
     false_alarm_rate=0.01,
     ranges_false_alarm_rate=0.01,
+    known_rows=0,
     score_kind="elbo",
     threshold=0.99,
     min_score=12.0,

@@ -188,8 +188,10 @@ def test_the_stage_is_named(run, new):
 
 def test_rows_of_the_fit_are_noticed(tested, new, normal_csv: Path):
     """The table of the fit gives figures that flatter, and the summary says so; of fresh rows it does not."""
-    assert tested("new.csv")["warnings"] == []
-    (warning,) = tested(str(normal_csv))["warnings"]
+    fresh, known = tested("new.csv"), tested(str(normal_csv))
+    assert (fresh["warnings"], fresh["known_rows"]) == ([], 0)
+    assert known["known_rows"] > 20
+    (warning,) = known["warnings"]
     assert "exactly like one that the bundle remembers of its fit" in warning
 
 

@@ -64,9 +64,7 @@ class BlindSpot:
     def sentence(self) -> str:
         """`flow: most cases of stuck and another row's value would pass unnoticed`."""
         if len(self.faults) == self.n_tried > 1:
-            return (
-                f"{self.column}: most faults of every kind would pass unnoticed; no row is flagged because of it alone"
-            )
+            return f"{self.column}: most faults of every kind would pass unnoticed"
         *names, last = (FAULT_NAMES[fault] for fault in self.faults)
         listed = f"{', '.join(names)} and {last}" if names else last
         return f"{self.column}: most cases of {listed} would pass unnoticed"
@@ -84,7 +82,8 @@ class SelftestSummary:
     drawn: int
     flagged_before: int  # of the drawn rows as they are: false alarms, which get no fault
     false_alarm_rate: float
-    ranges_false_alarm_rate: float
+    ranges_false_alarm_rate: float  # of limits on each column alone
+    known_rows: int  # of the drawn ones: exactly like a row that the bundle remembers of its fit
     score_kind: str
     threshold: float | None  # None when --min-score decided
     min_score: float

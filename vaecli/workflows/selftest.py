@@ -119,6 +119,7 @@ def selftest(
         flagged_before=int(tested.flagged_before.sum()),
         false_alarm_rate=alarms,
         ranges_false_alarm_rate=float(tested.ranges_before.mean()),
+        known_rows=tested.n_known,
         score_kind=kind,
         threshold=level,
         min_score=decision.min_score,
@@ -167,14 +168,14 @@ def _sight(case: Case, tested: Outcome, alarms: float, j: int | None, name: str)
 
 
 def _warnings(schema: Schema, tested: Outcome, level: float | None) -> tuple[str, ...]:
-    """What makes the figures better, or worse, than they are."""
+    """Why the figures may not be those of new normal rows."""
     warnings = []
     n, n_alarms = tested.flagged_before.size, int(tested.flagged_before.sum())
     if_all_known = n * min(1.0, tested.n_remembered / schema.n_rows)
     if tested.n_known >= FEWEST_KNOWN and tested.n_known > FEW_KNOWN * if_all_known:
         warnings.append(
             f"{tested.n_known:,} of {n:,} rows are exactly like one that the bundle remembers of its fit, where "
-            f"{if_all_known:,.0f} would be if all were rows of the fit: on new rows the figures may be worse"
+            f"{if_all_known:,.0f} would be if all were rows of the fit: expect more false alarms among new rows"
         )
     alpha = None if level is None else alpha_of(level)
     if alpha is not None and wilson(n_alarms, n)[0] > alpha and n_alarms > MANY_ALARMS * alpha * n:
