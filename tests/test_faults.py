@@ -242,3 +242,20 @@ def test_intervals_are_those_of_wilson(n: int, share: float):
 def test_nothing_counted_has_no_interval():
     """NaN, not a division by zero."""
     assert np.isnan(wilson(0, 0)).all()
+
+
+def test_sizes_are_in_units_of_the_fit(model, normal_table):
+    """Means and standard deviations are those of the fit whatever rows are tested; typical values are of these rows."""
+    schema, preprocessor = model.schema, model.detector.preprocessor
+    names = [column.name for column in schema.features]
+    where, mode = names.index("flow"), names.index("mode")
+    values = np.full((30, len(names)), np.nan)
+    values[:, where] = np.arange(30.0) + 1000
+    values[:, mode] = np.arange(30) % 3 == 2
+    state = np.where(np.isnan(values), MISSING, PRESENT).astype(np.uint8)
+    found = Normal.of(Cells(values, state, np.arange(30)), schema.features, preprocessor)
+    assert found.mean[where] == pytest.approx(normal_table["flow"].mean())
+    assert found.spread[where] == pytest.approx(normal_table["flow"].std(ddof=0))
+    assert np.isnan([found.mean[mode], found.spread[mode]]).all()
+    assert (found.typical[where], found.typical[mode]) == (1014.0, 0.0)
+    assert np.isnan(found.typical[names.index("pressure")])

@@ -98,7 +98,7 @@ class SelftestSummary:
 
     @property
     def ranges_see_more(self) -> tuple[Sight, ...]:
-        """The faults that limits on each column alone would see more often, beyond chance."""
+        """The faults that limits on each column alone would see more often than the interval of the share allows."""
         return tuple(one for one in self.faults if one.high is not None and (one.ranges_share or 0.0) > one.high)
 
     def hardest(self, sight: Sight) -> Sight | None:
