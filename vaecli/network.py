@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.arrays import Array, affine, leaky, like, namespace
+from vaecli.arrays import Array, affine, leaky, like, namespace, plus
 from vaecli.cells import MISSING
 from vaecli.likelihoods import Likelihood
 
@@ -90,15 +90,25 @@ def posterior(parameters: Parameters, inputs: Array) -> tuple[Array, Array]:
     """Mean and log-variance of q(z|x), each (e, n, k), for inputs (n, i) or (e, n, i)."""
     xp = namespace(inputs)
     hidden = _hidden(parameters, "encoder", inputs)
-    mean = hidden @ parameters["encoder.mean.w"] + inputs @ parameters["encoder.skip.w"] + parameters["encoder.mean.b"]
-    log_variance = hidden @ parameters["encoder.log_variance.w"] + parameters["encoder.log_variance.b"]
-    return mean, xp.clip(log_variance, -MAX_LATENT_LOG_VARIANCE, MAX_LATENT_LOG_VARIANCE)
+    log_variance = affine(hidden, parameters["encoder.log_variance.w"], parameters["encoder.log_variance.b"])
+    log_variance = xp.clip(log_variance, -MAX_LATENT_LOG_VARIANCE, MAX_LATENT_LOG_VARIANCE)
+    return _mean(parameters, hidden, inputs), log_variance
+
+
+def posterior_mean(parameters: Parameters, inputs: Array) -> Array:
+    """The mean of q(z|x) alone, (e, n, k), the same to the bit as in `posterior`."""
+    return _mean(parameters, _hidden(parameters, "encoder", inputs), inputs)
+
+
+def _mean(parameters: Parameters, hidden: Array, inputs: Array) -> Array:
+    mean = affine(hidden, parameters["encoder.mean.w"], parameters["encoder.mean.b"])
+    return plus(mean, inputs @ parameters["encoder.skip.w"])
 
 
 def decode(parameters: Parameters, z: Array) -> Array:
     """The parameters of p(x|z), (…, e, n, p), for z (…, e, n, k)."""
-    hidden = _hidden(parameters, "decoder", z)
-    return hidden @ parameters["decoder.out.w"] + z @ parameters["decoder.skip.w"] + parameters["decoder.out.b"]
+    output = affine(_hidden(parameters, "decoder", z), parameters["decoder.out.w"], parameters["decoder.out.b"])
+    return plus(output, z @ parameters["decoder.skip.w"])
 
 
 def _hidden(parameters: Parameters, part: str, inputs: Array) -> Array:

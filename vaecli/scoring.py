@@ -28,14 +28,23 @@ from threadpoolctl import threadpool_limits
 from vaecli.arrays import Array
 from vaecli.codes import Codes, nearest_code
 from vaecli.likelihoods import Likelihood
-from vaecli.network import Parameters, elbo, encoder_inputs, forward_seen, posterior
+from vaecli.network import (
+    Parameters,
+    decode,
+    elbo,
+    encoder_inputs,
+    forward_seen,
+    kl_to_prior,
+    posterior,
+    posterior_mean,
+)
 from vaecli.preprocess import FeatureBatch
 from vaecli.surprise import Surprise
 
 # On the CPU rows are computed in tiles of this fixed size, each by one thread, and a row stands in its tile where its
 # number in the whole input says: a matrix product rounds differently for another number of rows or threads, or another
 # place among them (about 1e-6 nats). So batches may be cut anywhere and computed by anyone, to the same bits.
-TILE_ROWS = 512
+TILE_ROWS = 1024
 DEVICE_TILE_ROWS = 16_384  # on a GPU, which small products leave idle
 
 
@@ -209,24 +218,37 @@ def member_parts(
     `seen` are features as the family's likelihood views them: (n, d), or other ones for each member, (e, n, d).
     """
     parameters, likelihood = family.parameters, family.likelihood
-    if kind == "latent":
-        mean, _ = posterior(parameters, encoder_inputs(seen, state, likelihood.gappy))
-        nothing = np.zeros((*mean.shape[:2], likelihood.order.size), np.float32)
-        return nothing, [nearest_code(mean, family.codes, row)]
-    noise = 0 * family.noise[:1] if kind == "combined" else family.noise
-    passed = forward_seen(parameters, likelihood, seen, state, noise)
+    if kind in ("latent", "combined"):
+        return _parts_at_the_mean(family, seen, state, row, kind)
+    passed = forward_seen(parameters, likelihood, seen, state, family.noise)
     bound = elbo(passed)
     match kind:
-        case "combined":
-            code = nearest_code(passed.mean, family.codes, row)
-            added = {"nothing": 0 * code, "code": code, "code and KL": code + bound.kl}
-            return -bound.column_log_prob, [added[name] for name in family.latents]
         case "reconstruction":
             return -bound.column_log_prob, [0 * bound.kl]
         case "elbo":
             return -bound.column_log_prob, [bound.kl]
         case _:
             raise ValueError(f"unknown score kind {kind!r}")
+
+
+def _parts_at_the_mean(
+    family: Family, seen: Array, state: Array | None, row: Array | None, kind: str
+) -> tuple[Array, list[Array]]:
+    """`member_parts` of the kinds that look at the code z = μ(x) only."""
+    parameters, likelihood = family.parameters, family.likelihood
+    inputs = encoder_inputs(seen, state, likelihood.gappy)
+    kl = None
+    if kind == "combined" and "code and KL" in family.latents:
+        mean, log_variance = posterior(parameters, inputs)
+        kl = kl_to_prior(mean, log_variance)
+    else:
+        mean = posterior_mean(parameters, inputs)
+    code = nearest_code(mean, family.codes, row)
+    if kind == "latent":
+        return np.zeros((*mean.shape[:2], likelihood.order.size), np.float32), [code]
+    added = {"nothing": 0 * code, "code": code, "code and KL": code if kl is None else code + kl}
+    nats = -likelihood.column_log_prob(decode(parameters, mean), seen, state)
+    return nats, [added[name] for name in family.latents]
 
 
 def _placed(rows: np.ndarray, within: slice, size: int, padding: int) -> np.ndarray:

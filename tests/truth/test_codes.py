@@ -52,6 +52,17 @@ def test_it_is_the_nearest_mahalanobis_distance(seed: int, n_codes: int, spread:
     assert (np.abs(found - expected) <= rounding(mean, means, log_variances) + 1e-5 * expected).all()
 
 
+def test_blocks_of_rows_and_codes_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However rows and codes are cut into blocks, and whatever is left over, every row finds its nearest code."""
+    rng = np.random.default_rng(3)
+    (mean, _), (means, log_variances) = posteriors(rng, 50), posteriors(rng, 70)
+    codes = Codes.of(means, log_variances)
+    whole = nearest_code(mean, codes)
+    monkeypatch.setattr("vaecli.codes.BLOCK_ROWS", 16)
+    monkeypatch.setattr("vaecli.codes.BLOCK_CODES", 32)
+    np.testing.assert_allclose(nearest_code(mean, codes), whole, rtol=1e-6)
+
+
 @given(seeds)
 def test_a_training_code_is_at_no_distance(seed: int) -> None:
     """The code of an exemplar is at distance 0 of itself, never below."""
