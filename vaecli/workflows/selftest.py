@@ -18,8 +18,8 @@ from vaecli.errors import InputError
 from vaecli.faults import wilson
 from vaecli.results import OnEvent, SelftestSummary, Sight, Untested, blind_spots_of, ignore, word_of
 from vaecli.results.selftest import UNTRIED
-from vaecli.schema import Role, Schema
-from vaecli.tables import frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
+from vaecli.schema import Column, Role, Schema
+from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
 from vaecli.workflows.heatmap import draw_heatmap, refuse_picture
 from vaecli.workflows.score import decide
 
@@ -61,21 +61,14 @@ def selftest(
     kind, decision = decide(detector, config.score)
     source = open_source(inputs, once=True)
     match_schema(source, detector.schema)
-    files = getattr(source, "files", ())
-    for target in (output, plot):
-        if target is not None:
-            refuse_to_overwrite(target, [str(bundle)], "the bundle")
-            refuse_to_overwrite(target, files, "the input")
-    if plot is not None:
-        refuse_picture(plot, output)
-    label = detector.schema.with_role(Role.LABEL)
+    _refuse_targets(output, plot, bundle, source)
     workers = config.score.workers or n_cores()
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
         drawn = draw_rows(
             detector,
             source,
-            label if label is not None and label.name in source.names else None,
+            _label(source, detector.schema),
             config.rows,
             seed=config.seed,
             batch_rows=config.score.batch_rows,
@@ -94,19 +87,12 @@ def selftest(
             on_event=on_event,
         )
         _require_rows(source.name, int((~tested.flagged_before).sum()), "rows that are not flagged as they are")
-        names = [column.name for column in detector.schema.features]
-        alarms = float(tested.flagged_before.mean())
-        overall = tuple(_sight(case, tested, alarms, None, "") for case in tested.cases if case.applies)
-        by_column = tuple(
-            _sight(case, tested, alarms, j, names[j])
-            for case in tested.cases
-            for j in case.fault.applies_to(detector.schema.features, case.size)
-        )
+        overall, by_column = _sights(tested, detector.schema)
         if sink is not None:
             for batch in frame_source(sight_table((*overall, *by_column))).batches(keep=True):
                 sink.append(sink.render(batch, {}))
         if plot is not None:
-            draw_heatmap(plot, by_column, names)
+            draw_heatmap(plot, by_column, [column.name for column in detector.schema.features])
 
     level = None if decision.alpha is None else (config.score.threshold or detector.threshold)
     return SelftestSummary(
@@ -117,7 +103,7 @@ def selftest(
         labelled_out=drawn.n_labelled_out,
         drawn=len(drawn.cells),
         flagged_before=int(tested.flagged_before.sum()),
-        false_alarm_rate=alarms,
+        false_alarm_rate=float(tested.flagged_before.mean()),
         ranges_false_alarm_rate=float(tested.ranges_before.mean()),
         known_rows=tested.n_known,
         score_kind=kind,
@@ -144,6 +130,22 @@ def sight_table(sights: Sequence[Sight]) -> pa.Table:
     return pa.Table.from_pylist(lines, schema=SCHEMA)
 
 
+def _refuse_targets(output: str | None, plot: str | None, bundle: Path, source: Source) -> None:
+    """Raise now what writing would raise later, and what would overwrite an input."""
+    for target in (output, plot):
+        if target is not None:
+            refuse_to_overwrite(target, [str(bundle)], "the bundle")
+            refuse_to_overwrite(target, getattr(source, "files", ()), "the input")
+    if plot is not None:
+        refuse_picture(plot, output)
+
+
+def _label(source: Source, schema: Schema) -> Column | None:
+    """The column that marked anomalies at fit, where this table has it too."""
+    label = schema.with_role(Role.LABEL)
+    return label if label is not None and label.name in source.names else None
+
+
 def _require_rows(table: str, n: int, what: str) -> None:
     if n < FEWEST_ROWS:
         raise InputError(
@@ -152,18 +154,28 @@ def _require_rows(table: str, n: int, what: str) -> None:
         )
 
 
-def _sight(case: Case, tested: Outcome, alarms: float, j: int | None, name: str) -> Sight:
+def _sights(tested: Outcome, schema: Schema) -> tuple[tuple[Sight, ...], tuple[Sight, ...]]:
+    """(all columns together, column by column) of every case that the table can have."""
+    overall = [_sight(case, tested, None, None) for case in tested.cases if case.applies]
+    by_column = [
+        _sight(case, tested, int(j), schema.features[j].name)
+        for case in tested.cases
+        for j in case.fault.applies_to(schema.features, case.size)
+    ]
+    return tuple(overall), tuple(by_column)
+
+
+def _sight(case: Case, tested: Outcome, j: int | None, column: str | None) -> Sight:
     """What became of the rows in which column `j`, or any, had the fault."""
     hit = case.changed if j is None else case.changed & (case.column == j)
     n, n_flagged = int(hit.sum()), int(case.flagged[hit].sum())
-    column = None if j is None else name
     if not n:
         return Sight(case.fault.name, case.size, column, 0, 0, None, None, None, None, UNTRIED)
     share, (low, high) = n_flagged / n, wilson(n_flagged, n)
     # each is asked about the rows that it had let through
     theirs = case.by_ranges[hit & tested.passed_ranges]
     ranges_share = float(theirs.mean()) if theirs.size else None
-    word = word_of(share, low, alarms)
+    word = word_of(share, low, float(tested.flagged_before.mean()))
     return Sight(case.fault.name, case.size, column, n, n_flagged, share, low, high, ranges_share, word)
 
 
