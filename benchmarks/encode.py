@@ -1,12 +1,13 @@
 """Do codes and maps keep neighbourhoods? vaecli, PCA and UMAP on rows that none of them was fitted on.
 
-Protocol: half of the rows fit every method, without labels; of the other half at most 2,000 rows are encoded. `digits`
-is scikit-learn's table of 1,797 handwritten digits of 64 pixels, split at random by the seed. Of `shuttle` (sample_data)
-half of normal.csv, drawn with the seed, fits, and rows drawn from mixed.csv are encoded, as vaecli would be used.
+Protocol: half of the rows fit every method, without labels; of the other half at most 2,000 rows are encoded.
+`digits` is scikit-learn's table of 1,797 handwritten digits of 64 pixels, split at random by the seed. Of `shuttle`
+(sample_data) half of normal.csv, drawn with the seed, fits, and rows drawn from mixed.csv are encoded, as vaecli would
+be used.
 
 *Trustworthiness* (Venna & Kaski 2001): 1 when the nearest rows by a method's coordinates are near in the table, whose
 columns are standardised on the fitted rows; 5 and 10 neighbours. *Label agreement*: the share of rows whose 5 nearest
-others vote for the row's own label, the mean over labels, so that rare ones count as much. Neither sees the method's fit.
+others vote for the row's own label, the mean over labels, so that rare ones count as much.
 
 Methods: all k latent coordinates of vaecli (in units of their spread, as its maps use them), as many principal
 components of the standardised table; on two dimensions vaecli's two maps, PCA and UMAP of the standardised table, and
@@ -225,9 +226,9 @@ def report(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
     rows = list(rows)
     parts = [
         "# Codes and maps",
-        "Half of the rows fitted, the others encoded. Trustworthiness: are rows that are near by their coordinates near in "
-        f"the standardised table? 1 is best. Label agreement: do the {VOTERS} nearest rows have a row's label? Mean over "
-        "labels. No method sees a label. `PCA of features` is PCA of the table as vaecli's preprocessing bends it.",
+        "Half of the rows fitted, the others encoded. Trustworthiness: are rows near by their coordinates near "
+        f"in the standardised table? 1 is best. Label agreement: do the {VOTERS} nearest rows have a row's label? Mean "
+        "over labels. No method sees a label. `PCA of features` is PCA of the table as the preprocessing bends it.",
     ]
     for table in dict.fromkeys(row["table"] for row in rows):
         for seed in sorted({row["seed"] for row in rows if row["table"] == table}):
@@ -237,16 +238,7 @@ def report(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
                 f"## {table}, seed {seed}: {shape['n_test']:,} rows × {shape['n_columns']} columns",
                 record.markdown_table(
                     ["method", "dimensions", *MEASURES.values(), "seconds"],
-                    [
-                        [
-                            method,
-                            here[method]["dims"],
-                            *(here[method][name] for name in MEASURES),
-                            _seconds(here[method]),
-                        ]
-                        for method in METHODS
-                        if method in here
-                    ],
+                    [_cells_of(here[method]) for method in METHODS if method in here],
                 ),
             ]
     parts += [
@@ -275,8 +267,8 @@ def behind(rows: Iterable[Mapping[str, Any]], ours: str, theirs: str) -> str:
     return f"{ours} less {theirs}, mean over {len(both)} runs: {'; '.join(told)}."
 
 
-def _seconds(row: Mapping[str, Any]) -> str:
-    return f"{row['seconds']:.1f}"
+def _cells_of(row: Mapping[str, Any]) -> list[Any]:
+    return [row["method"], row["dims"], *(row[name] for name in MEASURES), f"{row['seconds']:.1f}"]
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ class Neighbourhoods:
 
 
 def exemplar_codes(codes: Codes) -> np.ndarray:
-    """(N, k) codes of the first member's exemplars in units of their uncertainty: all, or of very many every so-many-th."""
+    """(N, k) codes of the first member's exemplars in units of their uncertainty; of very many an even share."""
     place = codes.place[0].astype(np.float64)
     return place[:: -(-len(place) // MOST_EXEMPLARS)]
 
