@@ -24,7 +24,7 @@ from vaecli.cells import MISSING, PRESENT
 from vaecli.codes import Codes
 from vaecli.expected import fill
 from vaecli.likelihoods import Likelihood
-from vaecli.neighbourhoods import Neighbourhoods
+from vaecli.neighbourhoods import Neighbourhoods, exemplar_codes
 from vaecli.network import decode, encode
 from vaecli.preprocess import LARGEST, NUMBERS, FeatureBatch, Preprocessor, soft_clip
 from vaecli.schema import Column, Kind, Layout
@@ -70,10 +70,10 @@ def _codes(family: Family, batch: FeatureBatch) -> Iterator[tuple[slice, slice, 
         yield rows, within, mean, np.exp(log_variance)
 
 
-def principal_places(codes: Codes, scaled: np.ndarray, dims: int) -> np.ndarray:
-    """Where codes in units of their uncertainty (N, k) lie on the first member's map along principal axes."""
+def principal_places(codes: Codes, dims: int) -> np.ndarray:
+    """Where the `exemplar_codes` lie on the first member's map along principal axes: (N, dims)."""
     _, axes = principal_axes(codes, dims)
-    turned: np.ndarray = scaled @ (axes / codes.scale[0, 0][:, None])
+    turned: np.ndarray = exemplar_codes(codes) @ (axes / codes.scale[0, 0][:, None])
     return turned
 
 

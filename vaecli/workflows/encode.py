@@ -15,7 +15,7 @@ from vaecli.detector import Detector
 from vaecli.engines.points import Points
 from vaecli.engines.rebuild import ROW, Tally, encode_table
 from vaecli.errors import UsageError
-from vaecli.neighbourhoods import Neighbourhoods, exemplar_codes
+from vaecli.neighbourhoods import Neighbourhoods
 from vaecli.rebuild import principal_places
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
 from vaecli.tables import (
@@ -104,7 +104,7 @@ def _draw(plot: str, tally: Tally, detector: Detector, on: Neighbourhoods | None
     from vaecli.workflows.scatter import draw_map
 
     codes = detector.ensemble.families[0].codes
-    exemplars = principal_places(codes, exemplar_codes(codes), 2) if on is None else on.place
+    exemplars = principal_places(codes, 2) if on is None else on.place
     points = tally.points or Points(np.empty(0, np.int64), np.empty((0, 2)), np.empty(0, object))
     draw_map(plot, points, tally.rows, exemplars, config.colour_by, config.map.upper())
 

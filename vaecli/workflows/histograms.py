@@ -19,7 +19,7 @@ def draw_scores(path: str, seen: np.ndarray, bars: Bars, calibration: Calibratio
     figure, [axes] = new_figure()
     normal = bars.counts(calibration.scores, np.diff(calibration.ranks, prepend=0).astype(np.float64))
     n_rows = int(seen.sum())
-    expected = normal * n_rows / normal.sum()
+    expected = normal * ((n_rows or calibration.n_rows) / normal.sum())
     last = int(np.flatnonzero((seen > 0) | (normal > 0))[-1]) + 1
     shown = bars.edges[: last + 1]
     axes.stairs(
@@ -35,7 +35,7 @@ def draw_scores(path: str, seen: np.ndarray, bars: Bars, calibration: Calibratio
         axes.axvline(place, color="C3", linestyle="--", linewidth=1.2, label="threshold: flagged from here")
     # a thousand normal rows and three odd ones are to be seen in one picture
     axes.set_yscale("log")
-    axes.set(ylim=(0.5, None), xlim=(shown[0], shown[-1]), title="Scores", ylabel="rows")
+    axes.set(ylim=(0.5, 1.6 * max(expected.max(), seen.max(), 1.0)), xlim=(shown[0], shown[-1]), title="Scores", ylabel="rows")
     ticks = _ticks(bars, shown[0], shown[-1])
     axes.set_xticks(bars.scaled(ticks), [f"{tick:,.6g}" for tick in ticks])
     beyond = "; the last bar holds all beyond it" if last == N_BARS else ""

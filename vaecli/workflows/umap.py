@@ -46,7 +46,7 @@ def umap_of(detector: Detector, dims: int) -> Neighbourhoods:
         layout = UMAP(
             n_components=dims,
             n_neighbors=min(N_NEIGHBOURS, len(exemplars) - 1),
-            init=principal_places(codes, exemplars, dims).astype(np.float32),
+            init=principal_places(codes, dims).astype(np.float32),
             random_state=SEED,
             n_jobs=1,
         ).fit_transform(exemplars)
