@@ -35,7 +35,8 @@ def draw_scores(path: str, seen: np.ndarray, bars: Bars, calibration: Calibratio
         axes.axvline(place, color="C3", linestyle="--", linewidth=1.2, label="threshold: flagged from here")
     # a thousand normal rows and three odd ones are to be seen in one picture
     axes.set_yscale("log")
-    axes.set(ylim=(0.5, 1.6 * max(expected.max(), seen.max(), 1.0)), xlim=(shown[0], shown[-1]), title="Scores", ylabel="rows")
+    tallest = max(expected.max(), seen.max(), 1.0)
+    axes.set(ylim=(0.5, 1.6 * tallest), xlim=(shown[0], shown[-1]), title="Scores", ylabel="rows")
     ticks = _ticks(bars, shown[0], shown[-1])
     axes.set_xticks(bars.scaled(ticks), [f"{tick:,.6g}" for tick in ticks])
     beyond = "; the last bar holds all beyond it" if last == N_BARS else ""
