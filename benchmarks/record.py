@@ -15,7 +15,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
-PACKAGES = ("vaecli", "numpy", "pyarrow", "pandas", "scikit-learn", "torch", "pyod")
+PACKAGES = ("vaecli", "numpy", "pyarrow", "pandas", "scikit-learn", "torch", "pyod", "umap-learn")
 
 Key = tuple[Any, ...]
 

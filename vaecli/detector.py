@@ -15,9 +15,10 @@ from vaecli.cells import MISSING, NOVEL, Cells
 from vaecli.codes import Codes
 from vaecli.explaining import blame, instead
 from vaecli.likelihoods import Likelihood
+from vaecli.neighbourhoods import Neighbourhoods
 from vaecli.network import check_shapes
 from vaecli.preprocess import NUMBERS, FeatureBatch, Preprocessor
-from vaecli.rebuild import as_cells, coordinates, imputation, reconstruction
+from vaecli.rebuild import as_cells, coordinates, imputation, places, reconstruction
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.scoring import Ensemble, Family, ScoredBatch, score_batch, score_owners
 from vaecli.surprise import Surprise
@@ -102,6 +103,11 @@ class Detector:
         """Coordinates of each row's code, and their standard deviations: (n, k), or with `dims` (n, dims) of a map."""
         with threadpool_limits(1, "blas"):
             return coordinates(self.ensemble.families[0], self.preprocessor.transform(cells), dims)
+
+    def placed(self, cells: Cells, on: Neighbourhoods) -> np.ndarray:
+        """Where each row's code lies on a map of this detector's exemplars: (n, dims)."""
+        with threadpool_limits(1, "blas"):
+            return places(self.ensemble.families[0], self.preprocessor.transform(cells), on)
 
     def reconstruct(self, cells: Cells, *, impute: bool = False) -> np.ndarray:
         """The cells (n, c), as in `Cells`, that the model expects of each row given its code.

@@ -1,7 +1,8 @@
 """A row as its code, and a row as the model would have it.
 
     code            z = μ(x), of the first member: members have coordinates of their own, so a mean of codes is none
-    map             Vᵀ ((z − c) ∘ s): along the principal axes V of the exemplars' codes, in units of their uncertainty
+    map             Vᵀ ((z − c) ∘ s): along the principal axes V of the exemplars' codes, in units of their uncertainty,
+                    or among the nearest of exemplars that have places on a map of their own (`neighbourhoods`)
     reconstruction  E[x | z = μ(x)]                         the mean over members, each at its own code
     imputation      E[x_missing | the other cells]          the mean over the first family's members (`expected.fill`)
 
@@ -15,7 +16,7 @@ NumPy only. Shapes: n rows, d features, c columns, e members, k latent dimension
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from vaecli.cells import MISSING, PRESENT
 from vaecli.codes import Codes
 from vaecli.expected import fill
 from vaecli.likelihoods import Likelihood
+from vaecli.neighbourhoods import Neighbourhoods, exemplar_codes
 from vaecli.network import decode, encode
 from vaecli.preprocess import LARGEST, NUMBERS, FeatureBatch, Preprocessor, soft_clip
 from vaecli.schema import Column, Kind, Layout
@@ -39,20 +41,40 @@ FURTHEST = float(soft_clip(np.array(LARGEST)))  # a feature beyond it is no numb
 def coordinates(family: Family, batch: FeatureBatch, dims: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Means and standard deviations of q(z|x) by the family's first member, both (n, k) float64.
 
-    With `dims`, at most k, those of the map instead: (n, dims).
+    With `dims`, at most k, those of the map along principal axes instead: (n, dims).
     """
-    parameters = {name: value[:1] for name, value in family.parameters.items()}
     turned = None if dims is None else principal_axes(family.codes, dims)
     mean, spread = np.empty((2, len(batch), dims or family.noise.shape[-1]))
-    for rows, within, features, state in tiled(batch):
-        found = encode(parameters, family.likelihood, features, state)
-        place, log_variance = (part[0].astype(np.float64) for part in found)
-        variance = np.exp(log_variance)
+    for rows, within, place, variance in _codes(family, batch):
         if turned is not None:
             center, axes = turned
             place, variance = (place - center) @ axes, variance @ axes**2
         mean[rows], spread[rows] = place[within], np.sqrt(variance)[within]
     return mean, spread
+
+
+def places(family: Family, batch: FeatureBatch, on: Neighbourhoods) -> np.ndarray:
+    """Where each row lies among the exemplars of a map: (n, dims) float64."""
+    found = np.empty((len(batch), on.place.shape[1]))
+    for rows, within, mean, _ in _codes(family, batch):
+        found[rows] = on.places(mean)[within]
+    return found
+
+
+def _codes(family: Family, batch: FeatureBatch) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
+    """For each tile its rows and where they stand in it; means and variances (t, k) of q(z|x) by the first member."""
+    parameters = {name: value[:1] for name, value in family.parameters.items()}
+    for rows, within, features, state in tiled(batch):
+        found = encode(parameters, family.likelihood, features, state)
+        mean, log_variance = (part[0].astype(np.float64) for part in found)
+        yield rows, within, mean, np.exp(log_variance)
+
+
+def principal_places(codes: Codes, dims: int) -> np.ndarray:
+    """Where the `exemplar_codes` lie on the first member's map along principal axes: (N, dims)."""
+    _, axes = principal_axes(codes, dims)
+    turned: np.ndarray = exemplar_codes(codes) @ (axes / codes.scale[0, 0][:, None])
+    return turned
 
 
 def principal_axes(codes: Codes, dims: int) -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,17 @@ Dims = Annotated[
     str | None,
     typer.Option(metavar="N", help="Write N columns map1, map2, ... instead: where the code lies on a flat map."),
 ]
+Map = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="How: pca (default), or umap, which keeps small neighbourhoods better and needs umap-learn.",
+    ),
+]
+Plot = Annotated[
+    str | None, typer.Option(metavar="FILE", help="Draw the map of --dims 2 or more: a .png or .svg file.")
+]
+Color = Annotated[str | None, typer.Option(metavar="NAME", help="The column that colours the rows of the picture.")]
 Spreads = Annotated[
     bool, typer.Option("--spreads", help="Add how sure each coordinate is: its posterior standard deviation.")
 ]
@@ -37,6 +48,9 @@ def encode(
     model: options.Model = options.DEFAULT_BUNDLE,
     output: Output = None,
     dims: Dims = None,
+    map: Map = None,  # the option's name
+    plot: Plot = None,
+    color: Color = None,
     spreads: Spreads = False,
     keep: Keep = False,
     prefix: options.Prefix = None,
@@ -54,6 +68,7 @@ def encode(
     Examples:
       vaecli encode new.csv
       vaecli encode new.parquet --dims 2 -o map.csv
+      vaecli encode new.csv --dims 2 --map umap --plot map.png --color site
       vaecli encode new.csv --keep --spreads
     """
     options.check_manners(quiet=quiet, verbose=verbose)
@@ -65,6 +80,8 @@ def encode(
     config = encode_config(
         {
             "dims": dims,
+            "map": map,
+            "color": color,
             "spreads": spreads,
             "keep": keep,
             "prefix": prefix,
@@ -72,11 +89,15 @@ def encode(
             "workers": workers,
         }
     )
+    if plot is not None and (config.dims or 0) < 2:
+        raise UsageError("--plot draws a map of two dimensions", "add --dims 2")
+    if color is not None and plot is None:
+        raise UsageError("--color colours a picture, but none is asked for", "add --plot FILE")
 
     from vaecli.tables.arrow import settle_without_pandas
     from vaecli.workflows.encode import encode as run
 
     settle_without_pandas()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, target, config, on_event=on_event)
+        summary = run(inputs, model, target, config, plot=plot, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")

@@ -33,6 +33,11 @@ Output = Annotated[
     ),
 ]
 
+Plot = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Draw the columns to blame, and the oddest rows: a .png or .svg file."),
+]
+
 
 def explain(
     inputs: options.Inputs,
@@ -41,6 +46,7 @@ def explain(
     rows: Rows = None,
     top: Top = None,
     most: Most = None,
+    plot: Plot = None,
     threshold: options.Threshold = None,
     min_score: options.MinScore = None,
     score_kind: options.ScoreKind = None,
@@ -58,7 +64,7 @@ def explain(
     Examples:
       vaecli explain new.csv
       vaecli explain new.csv --row 17 --top 5
-      vaecli explain new.parquet -o reasons.csv
+      vaecli explain new.parquet -o reasons.csv --plot reasons.png
       vaecli explain new.csv --json | jq .shown[0]
     """
     options.check_manners(quiet=quiet, verbose=verbose)
@@ -83,5 +89,5 @@ def explain(
 
     settle_without_pandas()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, output, config, on_event=on_event)
+        summary = run(inputs, model, output, config, plot=plot, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
 from vaecli import render
 from vaecli.cli import options
 from vaecli.config import score_config
 from vaecli.errors import GateMet, UsageError
 from vaecli.gate import Gate
 from vaecli.results import ScoreSummary
+
+Plot = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Draw the scores beside those of calibration rows, with the threshold: a .png or .svg file.",
+    ),
+]
 
 
 def score(
@@ -20,6 +32,7 @@ def score(
     fail_on: options.FailOn = None,
     anomalies_only: options.AnomaliesOnly = False,
     explain: options.Explain = None,
+    plot: Plot = None,
     prefix: options.Prefix = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
@@ -36,7 +49,7 @@ def score(
     Examples:
       vaecli score new.csv
       vaecli score new.parquet -m pump.vae --threshold 0.999 -o flagged.parquet --anomalies-only
-      vaecli score new.csv --explain 3
+      vaecli score new.csv --explain 3 --plot scores.png
       vaecli score - -o - < new.csv
       vaecli score today.csv --quiet --fail-on 2%
     """
@@ -67,7 +80,7 @@ def score(
     settle_without_pandas()
 
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, target, config, with_worst=as_json or not quiet, on_event=on_event)
+        summary = run(inputs, model, target, config, plot=plot, with_worst=as_json or not quiet, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")
     if config.fail_on is not None:
         _raise_if_met(config.fail_on, summary)

@@ -11,6 +11,7 @@ from vaecli.config.score import ScoreConfig, score_config
 from vaecli.errors import UsageError
 
 MOST_DIMS = 512
+MAPS = ("pca", "umap")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class EncodeConfig:
     dims: int | None = None  # columns of a map; None: every coordinate of the code
     spreads: bool = False  # standard deviations as well
     keep: bool = False  # the user's columns in front
+    map: str = "pca"  # how rows find their place on it
+    colour_by: str | None = None  # the column that colours the picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,25 @@ class ReconstructConfig:
 
 def encode_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> EncodeConfig:
     """Resolve the settings of one encoding; None means "not given". Raises UsageError for values out of range."""
-    return EncodeConfig(
-        _run(flags, environment), _dims(flags.get("dims")), bool(flags.get("spreads")), bool(flags.get("keep"))
+    config = EncodeConfig(
+        _run(flags, environment),
+        _dims(flags.get("dims")),
+        bool(flags.get("spreads")),
+        bool(flags.get("keep")),
+        flags.get("map") or "pca",
+        flags.get("color"),
     )
+    _check_map(config, is_given=flags.get("map") is not None)
+    return config
+
+
+def _check_map(config: EncodeConfig, *, is_given: bool) -> None:
+    if config.map not in MAPS:
+        raise UsageError(f"--map {config.map!r} is not one of {', '.join(MAPS)}", "see `vaecli encode --help`")
+    if is_given and config.dims is None:
+        raise UsageError("--map says what kind of map, but none is asked for", "add --dims 2")
+    if config.map == "umap" and config.spreads:
+        raise UsageError("--spreads: a UMAP map has none", "use --map pca, or leave --spreads out")
 
 
 def reconstruct_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> ReconstructConfig:

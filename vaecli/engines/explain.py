@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,6 +28,15 @@ class Explanations:
     anomalies: int = 0
     explained: int = 0
     found: tuple[FlaggedRow, ...] = ()  # in the order of rows, as long as there are few
+    first: Mapping[str, int] = field(default_factory=Counter)  # rows of which a column is the strongest reason
+    later: Mapping[str, int] = field(default_factory=Counter)  # and those of which it is another one
+
+    @classmethod
+    def of(cls, n_rows: int, n_anomalies: int, found: tuple[FlaggedRow, ...]) -> Explanations:
+        """What was explained in one batch."""
+        first = Counter(row.reasons[0].column for row in found if row.reasons)
+        later = Counter(reason.column for row in found for reason in row.reasons[1:])
+        return cls(n_rows, n_anomalies, len(found), found, first, later)
 
     def __add__(self, later: Explanations) -> Explanations:
         """Of both, `later` being about later rows; of too many the oddest are kept."""
@@ -34,7 +44,12 @@ class Explanations:
         if len(found) > 2 * N_KEPT:
             found = tuple(sorted(sorted(found, key=_oddness)[:N_KEPT], key=lambda row: row.row))
         return Explanations(
-            self.rows + later.rows, self.anomalies + later.anomalies, self.explained + later.explained, found
+            self.rows + later.rows,
+            self.anomalies + later.anomalies,
+            self.explained + later.explained,
+            found,
+            Counter(self.first) + Counter(later.first),
+            Counter(self.later) + Counter(later.later),
         )
 
     def oddest(self, most: int) -> tuple[FlaggedRow, ...]:
@@ -71,7 +86,7 @@ def explain_table(
         which = np.flatnonzero(np.isin(cells.row, wanted) if wanted.size else flagged)
         suspects = Suspects.of(detector, batch, cells, decided, flagged, which)
         found = tuple(explained(detector, suspects, kind, top))
-        return Explanations(len(cells), int(flagged.sum()), which.size, found)
+        return Explanations.of(len(cells), int(flagged.sum()), found)
 
     n_rows = 0
     for parts in streamed(one, source, detector.schema, batch_rows=batch_rows, workers=workers):

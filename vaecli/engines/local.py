@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vaecli.detector import Decided, Detector
+from vaecli.engines.histogram import Bars
 from vaecli.engines.reasons import Suspects, explained, top_columns
 from vaecli.engines.streaming import streamed
 from vaecli.results import Event, FlaggedRow, OnEvent, ignore
@@ -67,12 +68,20 @@ class Tally:
     unscored: int = 0
     novel_cells: int = 0
     worst: tuple[Suspect, ...] = ()  # the highest-scoring flagged rows, worst first, of equal ones the earlier
+    counts: np.ndarray | None = None  # how many rows stand in each bar of a picture
 
     @classmethod
-    def of(cls, decided: Decided, flagged: np.ndarray, worst: tuple[Suspect, ...] = ()) -> Tally:
-        """Of one batch."""
+    def of(
+        cls,
+        decided: Decided,
+        flagged: np.ndarray,
+        worst: tuple[Suspect, ...] = (),
+        bars: Bars | None = None,
+    ) -> Tally:
+        """Of one batch; with `bars` also how many scores stand in each."""
         score = decided.scored.score
-        return cls(score.size, int(flagged.sum()), int(np.isnan(score).sum()), decided.n_novel, worst)
+        counts = None if bars is None else bars.counts(score)
+        return cls(score.size, int(flagged.sum()), int(np.isnan(score).sum()), decided.n_novel, worst, counts)
 
     def __add__(self, later: Tally) -> Tally:
         """Of both, `later` being about later rows."""
@@ -83,6 +92,11 @@ class Tally:
             self.unscored + later.unscored,
             self.novel_cells + later.novel_cells,
             tuple(both[:N_WORST]),
+            later.counts
+            if self.counts is None
+            else self.counts
+            if later.counts is None
+            else self.counts + later.counts,
         )
 
     def worst_rows(self, detector: Detector, kind: str) -> tuple[FlaggedRow, ...]:
@@ -103,6 +117,7 @@ def score_table(
     workers: int,
     explain: int = 0,
     with_worst: bool = True,
+    bars: Bars | None = None,
     device: str | None = None,
     on_event: OnEvent = ignore,
 ) -> Tally:
@@ -110,7 +125,8 @@ def score_table(
 
     Without `device` the same table gives the same bytes whatever `batch_rows` and `workers` are. With `explain`,
     flagged rows get the column `top_columns`, that many of them. Without `with_worst` nobody asks for the
-    oddest rows. `device` is a torch device that computes the scores.
+    oddest rows. With `bars` the tally counts the scores in each. `device` is a torch device that computes
+    the scores.
     """
     scorer = detector if device is None else detector.on(device)
     workers = workers if device is None else min(workers, WORKERS_ON_DEVICE)
@@ -131,7 +147,7 @@ def score_table(
         where = np.flatnonzero(flagged) if with_worst else np.empty(0, np.int64)
         oddest = where[np.argsort(-decided.scored.score[where], kind="stable")[:N_WORST]]
         worst = worst_of(Suspects.of(detector, batch, cells, decided, flagged, oddest)) if oddest.size else ()
-        return rendered, Tally.of(decided, flagged, worst)
+        return rendered, Tally.of(decided, flagged, worst, bars)
 
     tally = Tally()
     for part in streamed(one, source, detector.schema, keep=True, batch_rows=batch_rows, workers=workers):

@@ -11,7 +11,9 @@ import pyarrow as pa
 from vaecli.cells import MISSING, NOVEL
 from vaecli.detector import Detector
 from vaecli.engines.local import Output
+from vaecli.engines.points import Points, chosen
 from vaecli.engines.streaming import streamed
+from vaecli.neighbourhoods import Neighbourhoods
 from vaecli.results import Event, OnEvent
 from vaecli.tables import Batch, Rendered, Source, to_cells
 from vaecli.tables.rewritten import rewritten
@@ -26,9 +28,11 @@ class Tally:
     rows: int
     missing: np.ndarray  # (c,) cells a column
     novel: int
+    points: Points | None = None  # some of them on a map, for a picture
 
     def __add__(self, later: Tally) -> Tally:
-        return Tally(self.rows + later.rows, self.missing + later.missing, self.novel + later.novel)
+        both = self.points + later.points if self.points and later.points else self.points or later.points
+        return Tally(self.rows + later.rows, self.missing + later.missing, self.novel + later.novel, both)
 
 
 def encode_table(
@@ -38,25 +42,31 @@ def encode_table(
     names: Sequence[str],
     *,
     dims: int | None,
+    on: Neighbourhoods | None,
     keep: bool,
+    picture: bool,
+    colour_by: str | None,
     batch_rows: int,
     workers: int,
     on_event: OnEvent,
-) -> int:
-    """Write the coordinates of each row under `names`, means before standard deviations; returns how many rows.
+) -> Tally:
+    """Write the coordinates of each row under `names`, means before standard deviations.
 
-    Without `keep` the number of the row, from 1, stands before them, else the columns of the user.
+    With `dims` those of the map along principal axes, or with `on` of that one. Without `keep` the number of the row,
+    from 1, stands before them, else the columns of the user. For a `picture` of a map some points are kept, with what
+    the column `colour_by` holds.
     """
 
     def one(batch: Batch) -> tuple[Rendered, Tally]:
         cells = to_cells(batch, detector.schema)
-        coordinates = np.concatenate(detector.encode(cells, dims), axis=1)
+        coordinates = detector.placed(cells, on) if on else np.concatenate(detector.encode(cells, dims), axis=1)
         rows = batch if keep else _numbered(batch)
         added = {name: coordinates[:, i] for i, name in enumerate(names)}
-        return output.render(rows, added), Tally(len(cells), (cells.state == MISSING).sum(0), 0)
+        points = _points(batch, coordinates, colour_by) if picture else None
+        return output.render(rows, added), Tally(len(cells), (cells.state == MISSING).sum(0), 0, points)
 
-    tally = _written(one, detector, source, output, "encoding", keep, batch_rows, workers, on_event)
-    return tally.rows
+    others = () if colour_by is None else (colour_by,)
+    return _written(one, detector, source, output, "encoding", keep, batch_rows, workers, on_event, others)
 
 
 def reconstruct_table(
@@ -93,15 +103,28 @@ def _written(
     batch_rows: int,
     workers: int,
     on_event: OnEvent,
+    others: Sequence[str] = (),
 ) -> Tally:
     """One thread reads and writes, `workers` do all that lies between; bytes do not depend on their number."""
     tally = Tally(0, np.zeros(len(detector.schema.features), np.int64), 0)
-    for part in streamed(one, source, detector.schema, keep=keep, batch_rows=batch_rows, workers=workers):
+    for part in streamed(
+        one, source, detector.schema, others=others, keep=keep, batch_rows=batch_rows, workers=workers
+    ):
         for rendered, seen in part:
             output.append(rendered)
             tally += seen
         on_event(Event(stage, tally.rows, source.n_rows))
     return tally
+
+
+def _points(batch: Batch, coordinates: np.ndarray, colour_by: str | None) -> Points:
+    """Some rows of the batch on the map, their first two coordinates."""
+    n_rows = len(coordinates)
+    text = np.full(n_rows, None, object)
+    if colour_by is not None:
+        for i, value in enumerate(batch.table.column(colour_by).to_pylist()):
+            text[i] = None if value is None or value == "" else str(value)
+    return chosen(batch.first_row + np.arange(n_rows), coordinates[:, :2], text)
 
 
 def _numbered(batch: Batch) -> Batch:

@@ -94,6 +94,7 @@ def score_page(summary: ScoreSummary) -> RenderableType:
         *([("new values", _novel(summary))] if summary.novel_cells else []),
         ("threshold", _decision(summary)),
         ("output", "standard output" if summary.output == "-" else summary.output),
+        *([("picture", summary.plot)] if summary.plot else []),
     ]
     parts: list[RenderableType] = [_headline("Scored"), _facts(facts)]
     if summary.worst:
@@ -108,6 +109,7 @@ def explain_page(summary: ExplainSummary) -> RenderableType:
         ("flagged", f"{summary.anomalies:,}"),
         ("explained", f"{summary.explained:,}"),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
+        *([("picture", summary.plot)] if summary.plot else []),
     ]
     parts: list[RenderableType] = [_headline("Explained"), _facts(facts)]
     if summary.shown:
@@ -153,6 +155,7 @@ def encode_page(summary: EncodeSummary) -> RenderableType:
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
         ("columns", shown if more <= 0 else f"{shown}, … and {more:,} more"),
         ("output", "standard output" if summary.output == "-" else summary.output),
+        *([("picture", summary.plot)] if summary.plot else []),
     ]
     return Group(_headline("Encoded"), _facts(facts), *_warnings(summary.warnings))
 

@@ -65,6 +65,7 @@ class ScoreSummary:
     worst: tuple[FlaggedRow, ...]
     warnings: tuple[str, ...]
     seconds: float
+    plot: str | None = None  # the picture, where one was asked for
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""
@@ -85,6 +86,7 @@ class ExplainSummary:
     shown: tuple[FlaggedRow, ...]
     warnings: tuple[str, ...]
     seconds: float
+    plot: str | None = None  # the picture, where one was asked for
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`; every reason with its sentence."""
@@ -106,6 +108,7 @@ class EncodeSummary:
     n_latent: int  # coordinates that the code has
     warnings: tuple[str, ...]
     seconds: float
+    plot: str | None = None  # the picture, where one was asked for
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from vaecli.atomic import replacing
 from vaecli.evaluation import Labelled, curve
-
-_INCHES = (10, 4.6)
-_DOTS_PER_INCH = 120
+from vaecli.workflows.pictures import BEHIND, new_figure, write_figure
 
 
 def draw_curves(path: str, rows: Labelled) -> None:
     """Draw every method of `rows`, the first in front and with its threshold as a point. Both classes must be there.
 
-    matplotlib is loaded here. `path` ends in .png or .svg and appears whole or not at all.
+    matplotlib is loaded here.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=_INCHES, layout="constrained")
-    roc, precise = figure.subplots(1, 2)
+    figure, [roc, precise] = new_figure((1, 1))
     for place, (method, score) in enumerate(rows.scores.items()):
         alarms, recall, precision = curve(score, rows.is_anomaly)
         style = {"linewidth": 2.2 if place == 0 else 1.1, "zorder": 3 if place == 0 else 2, "color": f"C{place}"}
@@ -32,15 +25,11 @@ def draw_curves(path: str, rows: Labelled) -> None:
     roc.plot([false / (rows.is_anomaly.size - n_anomalies)], [true / n_anomalies], **point)
     if true + false:
         precise.plot([true / n_anomalies], [true / (true + false)], **point)
-    roc.plot([0, 1], [0, 1], color="0.7", linewidth=1, zorder=1)
-    precise.axhline(n_anomalies / rows.is_anomaly.size, color="0.7", linewidth=1, zorder=1)
+    roc.plot([0, 1], [0, 1], color=BEHIND, linewidth=1, zorder=1)
+    precise.axhline(n_anomalies / rows.is_anomaly.size, color=BEHIND, linewidth=1, zorder=1)
     roc.set(title="ROC", xlabel="false alarms: share of the normal rows", ylabel="recall: share of the anomalies")
     precise.set(title="Precision and recall", xlabel="recall: share of the anomalies", ylabel="precision")
     for axes in (roc, precise):
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     roc.legend(loc="lower right", frameon=False)
-    extension = path.lower().rpartition(".")[2]
-    # without a date and with identifiers of its own, so that the same curves give the same bytes
-    with rc_context({"svg.hashsalt": "vaecli"}), replacing(path) as stream:
-        metadata = {"Date": None} if extension == "svg" else None
-        figure.savefig(stream, format=extension, dpi=_DOTS_PER_INCH, metadata=metadata)
+    write_figure(path, figure)

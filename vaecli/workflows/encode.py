@@ -5,15 +5,19 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from vaecli.bundle import load_detector
 from vaecli.config import EncodeConfig
 from vaecli.cores import n_cores
 from vaecli.detector import Detector
-from vaecli.engines.rebuild import ROW, encode_table
+from vaecli.engines.points import Points
+from vaecli.engines.rebuild import ROW, Tally, encode_table
 from vaecli.errors import UsageError
-from vaecli.results import EncodeSummary, OnEvent, ignore
+from vaecli.neighbourhoods import Neighbourhoods
+from vaecli.rebuild import principal_places
+from vaecli.results import EncodeSummary, Event, OnEvent, ignore
 from vaecli.tables import (
     default_output,
     frame_source,
@@ -23,23 +27,43 @@ from vaecli.tables import (
     open_source,
     refuse_to_overwrite,
 )
+from vaecli.tables.infer import did_you_mean
+from vaecli.workflows.pictures import refuse_picture
+from vaecli.workflows.umap import require_umap, umap_of
 
 
 def encode(
-    inputs: list[str], bundle: Path, output: str | None, config: EncodeConfig, *, on_event: OnEvent = ignore
+    inputs: list[str],
+    bundle: Path,
+    output: str | None,
+    config: EncodeConfig,
+    *,
+    plot: str | None = None,
+    on_event: OnEvent = ignore,
 ) -> EncodeSummary:
-    """Write the codes of the table behind `inputs` to `output`, whole or not at all.
+    """Write the codes of the table behind `inputs` to `output`, whole or not at all; with `plot` a picture of the map.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
     detector, _ = load_detector(bundle)
     names = coordinate_names(detector, config)
+    if config.map == "umap":
+        require_umap()
     target = output if output is not None else default_output(inputs, "encoded")
     refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
     match_schema(source, detector.schema)
     refuse_to_overwrite(target, getattr(source, "files", ()), "the input")
+    if plot is not None:
+        refuse_picture(plot, target, bundle, getattr(source, "files", ()))
+    if config.colour_by is not None and config.colour_by not in source.names:
+        guess = did_you_mean(config.colour_by, source.names)
+        raise UsageError(f"{source.name} has no column {config.colour_by!r}{guess}", "name a column: --color NAME")
+    on = None
+    if config.map == "umap" and config.dims is not None:
+        on_event(Event("laying out the map", 0, None))
+        on = umap_of(detector, config.dims)
     sink = open_sink(
         target,
         source if config.keep else frame_source(ROW.empty_table()),
@@ -48,26 +72,41 @@ def encode(
         numbers=numbers_of(detector.schema),
     )
     with sink:
-        n_rows = encode_table(
+        tally = encode_table(
             detector,
             source,
             sink,
             names,
             dims=config.dims,
+            on=on,
             keep=config.keep,
+            picture=plot is not None,
+            colour_by=config.colour_by if plot is not None else None,
             batch_rows=config.run.batch_rows,
             workers=config.run.workers or n_cores(),
             on_event=on_event,
         )
+        if plot is not None:
+            _draw(plot, tally, detector, on, config)
     return EncodeSummary(
         output=target,
         bundle=str(bundle),
-        rows=n_rows,
+        rows=tally.rows,
         columns=tuple(config.run.prefix + name for name in names),
         n_latent=detector.n_latent,
         warnings=(),
         seconds=time.monotonic() - started,
+        plot=plot,
     )
+
+
+def _draw(plot: str, tally: Tally, detector: Detector, on: Neighbourhoods | None, config: EncodeConfig) -> None:
+    from vaecli.workflows.scatter import draw_map
+
+    codes = detector.ensemble.families[0].codes
+    exemplars = principal_places(codes, 2) if on is None else on.place
+    points = tally.points or Points(np.empty(0, np.int64), np.empty((0, 2)), np.empty(0, object))
+    draw_map(plot, points, tally.rows, exemplars, config.colour_by, config.map.upper())
 
 
 def coordinate_names(detector: Detector, config: EncodeConfig) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli import baselines, evaluation
-from vaecli.atomic import require_writable
 from vaecli.bundle import load_detector
 from vaecli.config import EvaluateConfig
 from vaecli.cores import n_cores
@@ -26,6 +25,7 @@ from vaecli.results import Comparison, EvaluateSummary, Evaluation, Event, Figur
 from vaecli.schema import Role, Schema
 from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
 from vaecli.tables.infer import did_you_mean
+from vaecli.workflows.pictures import refuse_picture
 from vaecli.workflows.score import decide
 
 SCHEMA = pa.schema(
@@ -154,22 +154,12 @@ def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
 
 def _refuse_targets(output: str | None, plot: str | None, bundle: Path, source: Source) -> None:
     """Raise now what writing would raise later, and what would overwrite an input."""
-    for target in (output, plot):
-        if target is not None:
-            refuse_to_overwrite(target, [str(bundle)], "the bundle")
-            refuse_to_overwrite(target, getattr(source, "files", ()), "the input")
-    if plot is None:
-        return
+    files = getattr(source, "files", ())
     if output is not None:
-        refuse_to_overwrite(plot, [output], "the file of -o")
-    if not plot.lower().endswith((".png", ".svg")):
-        raise UsageError(f"--plot {plot}: neither a .png nor a .svg file", "name one, such as --plot curves.png")
-    if find_spec("matplotlib") is None:
-        raise EnvironmentProblem(
-            "--plot needs matplotlib, which is not installed here",
-            "pip install matplotlib, or `pip install vaecli[plot]`",
-        )
-    require_writable(plot)
+        refuse_to_overwrite(output, [str(bundle)], "the bundle")
+        refuse_to_overwrite(output, files, "the input")
+    if plot is not None:
+        refuse_picture(plot, output, bundle, files)
 
 
 def _baselines(

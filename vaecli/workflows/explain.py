@@ -14,6 +14,7 @@ from vaecli.cores import n_cores
 from vaecli.engines.explain import Explanations, explain_table
 from vaecli.results import ExplainSummary, FlaggedRow, OnEvent, ignore
 from vaecli.tables import frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
+from vaecli.workflows.pictures import refuse_picture
 from vaecli.workflows.score import decide
 
 SCHEMA = pa.schema(
@@ -36,12 +37,18 @@ SCHEMA = pa.schema(
 
 
 def explain(
-    inputs: list[str], bundle: Path, output: str | None, config: ExplainConfig, *, on_event: OnEvent = ignore
+    inputs: list[str],
+    bundle: Path,
+    output: str | None,
+    config: ExplainConfig,
+    *,
+    plot: str | None = None,
+    on_event: OnEvent = ignore,
 ) -> ExplainSummary:
     """Explain the flagged rows of the table behind `inputs`, or those that `config.rows` names.
 
-    With `output` every explained row goes there, a line a reason; the summary shows the oddest. Raises UsageError,
-    InputError, BundleError or EnvironmentProblem.
+    With `output` every explained row goes there, a line a reason; the summary shows the oddest. With `plot`
+    the reasons become a picture. Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
     detector, _ = load_detector(bundle)
@@ -51,6 +58,8 @@ def explain(
     if output is not None:
         refuse_to_overwrite(output, [str(bundle)], "the bundle")
         refuse_to_overwrite(output, getattr(source, "files", ()), "the input")
+    if plot is not None:
+        refuse_picture(plot, output, bundle, getattr(source, "files", ()))
 
     found = Explanations()
     parts = explain_table(
@@ -66,6 +75,10 @@ def explain(
     )
     for part in parts if output is None else _written(parts, output):
         found += part
+    if plot is not None:
+        from vaecli.workflows.blames import draw_blames
+
+        draw_blames(plot, found.first, found.later, found.oddest(config.most))
     level = None if decision.alpha is None else (config.score.threshold or detector.threshold)
     shown = found.found if config.rows else found.oddest(config.most)
     return ExplainSummary(
@@ -79,6 +92,7 @@ def explain(
         shown=shown,
         warnings=(),
         seconds=time.monotonic() - started,
+        plot=plot,
     )
 
 

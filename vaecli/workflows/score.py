@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from vaecli.bundle import load_detector
@@ -12,10 +13,12 @@ from vaecli.calibration import alpha_of, rows_needed
 from vaecli.config import ScoreConfig
 from vaecli.cores import n_cores
 from vaecli.detector import Detector
+from vaecli.engines.histogram import N_BARS, Bars
 from vaecli.engines.local import Decision, Tally, score_table
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.tables import default_output, match_schema, numbers_of, open_sink, open_source, refuse_to_overwrite
+from vaecli.workflows.pictures import refuse_picture
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
 DRIFT_FACTOR = 5.0  # this many times the expected share of flags looks like another process, not like anomalies
@@ -29,12 +32,14 @@ def score(
     output: str | None,
     config: ScoreConfig,
     *,
+    plot: str | None = None,
     with_worst: bool = True,
     on_event: OnEvent = ignore,
 ) -> ScoreSummary:
     """Score the table behind `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
-    Without `with_worst` the summary does not name the oddest rows: to explain them takes a moment.
+    With `plot` the scores become a picture. Without `with_worst` the summary does not name the oddest rows: to explain
+    them takes a moment.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
@@ -46,6 +51,10 @@ def score(
     refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
     match_schema(source, detector.schema)
+    bars = None
+    if plot is not None:
+        refuse_picture(plot, target, bundle, getattr(source, "files", ()))
+        bars = Bars.of(detector.calibrations[kind], decision.min_score)
     sink = open_sink(
         target,
         source,
@@ -65,9 +74,12 @@ def score(
             workers=config.workers or n_cores(),
             explain=config.explain,
             with_worst=with_worst,
+            bars=bars,
             device=device,
             on_event=on_event,
         )
+        if plot is not None and bars is not None:
+            _draw(plot, detector, kind, tally, bars, decision)
     level = None if decision.alpha is None else (config.threshold or detector.threshold)
     return ScoreSummary(
         output=target,
@@ -83,7 +95,15 @@ def score(
         worst=tally.worst_rows(detector, kind),
         warnings=_warnings(detector, kind, level, tally),
         seconds=time.monotonic() - started,
+        plot=plot,
     )
+
+
+def _draw(plot: str, detector: Detector, kind: str, tally: Tally, bars: Bars, decision: Decision) -> None:
+    from vaecli.workflows.histograms import draw_scores
+
+    seen = np.zeros(N_BARS, np.int64) if tally.counts is None else tally.counts
+    draw_scores(plot, seen, bars, detector.calibrations[kind], decision.min_score, kind)
 
 
 def decide(detector: Detector, config: ScoreConfig) -> tuple[str, Decision]:

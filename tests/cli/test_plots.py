@@ -1,0 +1,204 @@
+"""`--plot` of score, explain and encode: pictures of the kind their names say, whole, and the same each time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vaecli import scoring
+from vaecli.engines import points
+from vaecli.neighbourhoods import neighbourhoods
+from vaecli.rebuild import principal_places
+from vaecli.tables import delimited
+
+VERBS = {
+    "score": ["score", "new.csv", "-o", "out.csv"],
+    "explain": ["explain", "new.csv", "-o", "out.csv"],
+    "encode": ["encode", "new.csv", "-o", "out.csv", "--dims", "2"],
+}
+
+
+@pytest.fixture
+def new(fresh_table: pd.DataFrame, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Fresh rows, some of them absurd, beside a bundle in the current directory."""
+    table = fresh_table.copy()
+    table.loc[::25, "pressure"] = 400.0
+    table["site"] = [f"$x_{i % 11}" for i in range(len(table))]
+    table["note"] = "same"
+    table.loc[:100, "note"] = None
+    (tmp_path / "model.vae").write_bytes(bundle.read_bytes())
+    table.to_csv(tmp_path / "new.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    return table
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(("name", "starts"), [("p.png", b"\x89PNG"), ("p.SVG", b"<?xml")])
+def test_a_picture_is_the_same_however_rows_are_cut(
+    run, new, verb: str, name: str, starts: bytes, monkeypatch: pytest.MonkeyPatch
+):
+    """One kind of bytes for any number of workers and batch rows; --json names the file, the page as well."""
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
+    monkeypatch.setattr(scoring, "TILE_ROWS", 128)
+    monkeypatch.setattr(points, "MOST_POINTS", 150)
+    found = set()
+    for workers, batch_rows in (("1", "16384"), ("4", "33")):
+        done = run(*VERBS[verb], "--plot", name, "--json", "--workers", workers, "--batch-rows", batch_rows)
+        assert (done.code, json.loads(done.out)["plot"]) == (0, name)
+        found.add(Path(name).read_bytes())
+    assert len(found) == 1
+    assert found.pop().startswith(starts)
+    assert ["picture", name] in [line.split() for line in run(*VERBS[verb], "--plot", name).out.splitlines()]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_table_does_not_change_for_being_drawn(run, new, verb: str):
+    """The output with a picture is that without."""
+    pytest.importorskip("matplotlib")
+    run(*VERBS[verb], "--quiet")
+    before = Path("out.csv").read_bytes()
+    run(*VERBS[verb], "--quiet", "--plot", "p.png")
+    assert Path("out.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize("column", ["pressure", "mode", "site", "note"])
+def test_color_tells_rows_apart(run, new, column: str):
+    """By a scale for numbers and by colours for words, few, many or missing: another picture than without."""
+    pytest.importorskip("matplotlib")
+    for words in ([], ["--color", column]):
+        done = run(*VERBS["encode"], "--plot", f"{len(words)}.svg", *words, "--quiet")
+        assert (done.code, done.err) == (0, "")
+    assert Path("0.svg").read_bytes() != Path("2.svg").read_bytes()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_table_without_rows_has_a_picture(run, new, verb: str):
+    """An empty table, where nothing is flagged either, is drawn as such."""
+    pytest.importorskip("matplotlib")
+    new[:0].to_csv("new.csv", index=False)
+    done = run(*VERBS[verb], "--plot", "p.png", "--quiet")
+    assert (done.code, done.err) == (0, "")
+    assert Path("p.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_without_matplotlib_there_is_no_picture(run, new, verb: str, monkeypatch: pytest.MonkeyPatch):
+    """--plot ends with code 7 and says what to install, before a row is computed."""
+    monkeypatch.setattr("vaecli.workflows.pictures.find_spec", lambda _name: None)
+    done = run(*VERBS[verb], "--plot", "p.png")
+    assert done.code == 7
+    assert "error: --plot needs matplotlib" in done.err
+    assert "hint: pip install matplotlib" in done.err
+    assert not Path("out.csv").exists()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("p.pdf", "neither a .png nor a .svg"),
+        ("no/p.png", "no such directory"),
+        ("new.csv", "is the input itself"),
+        ("model.vae", "is the bundle itself"),
+        ("out.csv", "is the file of -o itself"),
+    ],
+)
+def test_mistaken_names_are_refused(run, new, verb: str, name: str, said: str):
+    """An error and a hint before a row is computed, and nothing is written."""
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    done = run(*VERBS[verb], "--plot", name)
+    assert (done.code, done.err.count("\n")) == (2, 2)
+    assert said in done.err.splitlines()[0]
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--plot", "p.png"], 2, "--plot draws a map of two dimensions"),
+        (["--plot", "p.png", "--dims", "1"], 2, "--plot draws a map of two dimensions"),
+        (["--color", "mode", "--dims", "2"], 2, "--color colours a picture"),
+        (["--color", "mod", "--dims", "2", "--plot", "p.png"], 2, "has no column 'mod'"),
+        (["--map", "umap"], 2, "--map says what kind of map"),
+        (["--map", "tsne", "--dims", "2"], 2, "--map 'tsne' is not one of pca, umap"),
+        (["--map", "umap", "--dims", "2", "--spreads"], 2, "--spreads: a UMAP map has none"),
+    ],
+    ids=str,
+)
+def test_options_of_the_map_go_together(run, new, words: list[str], code: int, said: str):
+    """What contradicts itself is told in two lines."""
+    done = run("encode", "new.csv", *words)
+    assert (done.code, done.err.count("\n")) == (code, 2)
+    assert said in done.err.splitlines()[0]
+
+
+def test_without_umap_there_is_no_umap_map(run, new, monkeypatch: pytest.MonkeyPatch):
+    """--map umap without umap-learn ends with code 7 and says what to install; --map pca needs nothing."""
+    monkeypatch.setattr("vaecli.workflows.umap.find_spec", lambda _name: None)
+    done = run(*VERBS["encode"], "--map", "umap")
+    assert done.code == 7
+    assert "error: --map umap needs umap-learn" in done.err
+    assert "hint: pip install umap-learn" in done.err
+    assert not Path("out.csv").exists()
+    assert run(*VERBS["encode"], "--map", "pca", "--quiet").code == 0
+
+
+def test_rows_lie_among_exemplars_however_they_are_cut(run, new, monkeypatch: pytest.MonkeyPatch):
+    """On a map of exemplars the bytes do not depend on workers and batches, nor a place on the rows beside it."""
+
+    def laid_out(detector, dims):
+        codes = detector.ensemble.families[0].codes
+        return neighbourhoods(codes, principal_places(codes, dims))
+
+    monkeypatch.setattr("vaecli.workflows.encode.require_umap", lambda: None)
+    monkeypatch.setattr("vaecli.workflows.encode.umap_of", laid_out)
+    monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
+    monkeypatch.setattr(scoring, "TILE_ROWS", 128)
+    found = set()
+    for workers, batch_rows in (("1", "16384"), ("4", "33")):
+        running = ["--workers", workers, "--batch-rows", batch_rows, "--quiet"]
+        assert run(*VERBS["encode"], "--map", "umap", *running).code == 0
+        found.add(Path("out.csv").read_bytes())
+    assert len(found) == 1
+    whole = pd.read_csv("out.csv")[["map1", "map2"]]
+    new[100:150].to_csv("new.csv", index=False)
+    run(*VERBS["encode"], "--map", "umap", "--quiet")
+    np.testing.assert_allclose(pd.read_csv("out.csv")[["map1", "map2"]], whole[100:150], atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_umap_map_is_written(new):
+    """Through the command line with umap-learn itself, the same bytes by two processes."""
+    pytest.importorskip("umap", reason="the extra vaecli[umap] is not installed")
+    found = set()
+    for _ in range(2):
+        command = [sys.executable, "-m", "vaecli", *VERBS["encode"], "--map", "umap", "--quiet"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        found.add(Path("out.csv").read_bytes())
+    assert len(found) == 1
+    assert list(pd.read_csv("out.csv").columns) == ["row", "map1", "map2"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_pictures_load_no_more_than_matplotlib(new, verb: str):
+    """Without --plot not even that; a map of principal axes needs no umap-learn."""
+    probe = (
+        "import sys\nfrom vaecli.cli.app import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as left:\n    assert not left.code\n"
+        "loaded = {name.partition('.')[0] for name, module in sys.modules.items() if module is not None}\n"
+        "print(*loaded & {'torch', 'sklearn', 'scipy', 'pandas', 'umap', 'numba', 'matplotlib'})\n"
+    )
+    command = [sys.executable, "-c", probe, *VERBS[verb], "--quiet"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == ""
+    pytest.importorskip("matplotlib")
+    drawn = subprocess.run([*command, "--plot", "p.png"], capture_output=True, text=True, check=True)
+    assert drawn.stdout.strip() == "matplotlib"

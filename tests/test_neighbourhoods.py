@@ -1,0 +1,85 @@
+"""Rows among exemplars that have places on a map: laws of the placement, and that UMAP lays them out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaecli import neighbourhoods
+from vaecli.codes import Codes
+from vaecli.neighbourhoods import Neighbourhoods, exemplar_codes
+from vaecli.tables import frame_source, to_cells
+
+
+def some_map(seed: int, n_codes: int = 40) -> Neighbourhoods:
+    rng = np.random.default_rng(seed)
+    code, place = rng.normal(size=(n_codes, 3)), rng.normal(size=(n_codes, 2))
+    return Neighbourhoods(rng.normal(size=3), rng.uniform(0.5, 2, 3), code, place)
+
+
+def code_of(on: Neighbourhoods, scaled: np.ndarray) -> np.ndarray:
+    return scaled / on.scale + on.center
+
+
+@given(st.integers(0, 1000))
+def test_an_exemplar_lies_where_it_was_placed(seed: int):
+    """The code of an exemplar has the exemplar's own place."""
+    on = some_map(seed)
+    np.testing.assert_allclose(on.places(code_of(on, on.code)), on.place, atol=1e-6)
+
+
+@given(st.integers(0, 1000))
+def test_a_row_lies_among_its_nearest_exemplars(seed: int):
+    """Within the smallest box around their places, so never beyond those of the map."""
+    on = some_map(seed)
+    z = np.random.default_rng(seed + 1).normal(size=(20, 3)) * 3
+    found = on.places(code_of(on, z))
+    near = np.argsort(((z[:, None] - on.code) ** 2).sum(-1), axis=1)[:, : neighbourhoods.NEAREST]
+    assert (found >= on.place[near].min(1) - 1e-9).all()
+    assert (found <= on.place[near].max(1) + 1e-9).all()
+
+
+@given(st.integers(0, 1000))
+def test_places_do_not_jump(seed: int):
+    """Along a line through the codes places move in small steps, also where another exemplar becomes the nearest."""
+    on = some_map(seed)
+    rng = np.random.default_rng(seed + 2)
+    start, end = rng.normal(size=(2, 3))
+    steps = np.linspace(0, 1, 20_001)[:, None]
+    moved = np.abs(np.diff(on.places(code_of(on, start + steps * (end - start))), axis=0)).max()
+    assert moved < 0.05
+
+
+def test_rows_as_far_from_all_exemplars_lie_in_their_middle():
+    """Without a nearest one all of them count the same; so does a bundle with two exemplars only."""
+    on = Neighbourhoods(np.zeros(1), np.ones(1), np.array([[-1.0], [1.0]]), np.array([[0.0, 0.0], [2.0, 4.0]]))
+    np.testing.assert_allclose(on.places(np.zeros((1, 1))), [[1.0, 2.0]])
+
+
+def test_of_very_many_exemplars_an_even_share_is_laid_out(monkeypatch: pytest.MonkeyPatch):
+    """At most as many as can be laid out in time, in the order of the bundle."""
+    mean = np.random.default_rng(0).normal(size=(2, 25, 3)).astype(np.float32)
+    codes = Codes.of(mean, np.zeros_like(mean))
+    assert len(exemplar_codes(codes)) == 25
+    monkeypatch.setattr(neighbourhoods, "MOST_EXEMPLARS", 10)
+    np.testing.assert_array_equal(exemplar_codes(codes), codes.place[0][::3])
+
+
+@pytest.mark.slow
+def test_umap_keeps_neighbourhoods(model, fresh_table: pd.DataFrame):
+    """The same bundle gives the same map, new rows lie beside exemplars with alike codes, and clusters stay whole."""
+    pytest.importorskip("umap", reason="the extra vaecli[umap] is not installed")
+    from sklearn.manifold import trustworthiness
+
+    from vaecli.workflows.umap import umap_of
+
+    on = umap_of(model.detector, 2)
+    np.testing.assert_array_equal(on.place, umap_of(model.detector, 2).place)
+    (batch,) = frame_source(fresh_table).batches(batch_rows=len(fresh_table))
+    cells = to_cells(batch, model.detector.schema)
+    places, (code, _) = model.detector.placed(cells, on), model.detector.encode(cells)
+    assert places.shape == (len(fresh_table), 2)
+    assert trustworthiness(code * on.scale, places) > 0.85
