@@ -99,9 +99,7 @@ class Marginals:
         for i, (j, _) in enumerate(layout.of_kind(*NUMBERS)):
             quantiles = preprocessor.quantiles[i] * preprocessor.scale[i] + preprocessor.mean[i]
             decimals = 0 if columns[j].whole else DIGITS - int(np.floor(np.log10(preprocessor.scale[i])))
-            numbers.append(
-                Marginal(_rounded(quantiles, decimals), np.linspace(0.0, 1.0, quantiles.size), stairs=False)
-            )
+            numbers.append(Marginal(_rounded(quantiles, decimals), np.linspace(0.0, 1.0, quantiles.size), stairs=False))
         # what False is as a standardised number tells the share of True
         odds = preprocessor.boolean_values[:, 0] ** 2
         share = odds / (1 + odds)
@@ -141,11 +139,15 @@ class Marginals:
         for one in numbers if m else ():
             if not np.isfinite(one.values).all() or (np.diff(one.values) < 0).any() or not _are_shares(one.share):
                 raise ValueError("the marginals are not ascending, or not finite")
-        return cls(tuple(numbers) if m else (), booleans, tuple(np.split(categories, np.cumsum(widths)[:-1]))[: len(widths)])
+        return cls(
+            tuple(numbers) if m else (), booleans, tuple(np.split(categories, np.cumsum(widths)[:-1]))[: len(widths)]
+        )
 
 
 def _are_shares(share: np.ndarray) -> bool:
-    return bool(np.isfinite(share).all() and (np.diff(share) > 0).all() and (share >= 0).all() and (share <= 1 + 1e-9).all())
+    return bool(
+        np.isfinite(share).all() and (np.diff(share) > 0).all() and (share >= 0).all() and (share <= 1 + 1e-9).all()
+    )
 
 
 def _decimals(values: np.ndarray) -> int | None:

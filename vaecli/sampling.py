@@ -97,9 +97,7 @@ class Sampler:
     fit: Fit
 
     @classmethod
-    def of(
-        cls, family: Family, layout: Layout, columns: Sequence[Column], marginals: Marginals, seed: int
-    ) -> Sampler:
+    def of(cls, family: Family, layout: Layout, columns: Sequence[Column], marginals: Marginals, seed: int) -> Sampler:
         """Draws the pilot: about a second."""
         return cls(family, layout, tuple(columns), marginals, seed, _fit(family, layout, columns, marginals, seed))
 
@@ -137,9 +135,7 @@ class Sampler:
 
         return self._made(start, stop, _AROUND, codes)
 
-    def _made(
-        self, start: int, stop: int, key: int, codes: Callable[[np.ndarray, Chance], np.ndarray]
-    ) -> Cells:
+    def _made(self, start: int, stop: int, key: int, codes: Callable[[np.ndarray, Chance], np.ndarray]) -> Cells:
         size, parts = _tile_rows(self.family), []
         for tile in range(start // size, max(-(-stop // size), start // size + 1)):
             rows = np.arange(tile * size, (tile + 1) * size)
@@ -196,9 +192,7 @@ def _drawn(family: Family, z: np.ndarray, chance: Chance) -> Drawn:
     by_member = np.ascontiguousarray(z.reshape(-1, e, z.shape[1]).transpose(1, 0, 2))
     output = decode(family.parameters, by_member).transpose(1, 0, 2).reshape(z.shape[0], -1)
     m, b, n_categories = likelihood.n_numeric, likelihood.n_boolean, likelihood.membership.shape[0]
-    mean, log_variance, yes, category, presence = np.split(
-        output, np.cumsum([m, m, b, n_categories]), axis=1
-    )
+    mean, log_variance, yes, category, presence = np.split(output, np.cumsum([m, m, b, n_categories]), axis=1)
     return Drawn(
         mean + np.exp(0.5 * likelihood.log_variance(log_variance)) * chance.number,
         yes + chance.boolean,
@@ -229,9 +223,7 @@ def _shares(logits: np.ndarray) -> np.ndarray:
 def _fit(family: Family, layout: Layout, columns: Sequence[Column], marginals: Marginals, seed: int) -> Fit:
     pilot, likelihood = _pilot(family, seed), family.likelihood
     missing = likelihood.n_missing / likelihood.n_rows
-    presence_bar = np.array(
-        [_bar(pilot.presence[:, i], missing[j]) for i, j in enumerate(likelihood.gappy)]
-    )
+    presence_bar = np.array([_bar(pilot.presence[:, i], missing[j]) for i, j in enumerate(likelihood.gappy)])
     there = np.ones((len(pilot.number), layout.n_columns), bool)
     there[:, likelihood.gappy] = pilot.presence > presence_bar
     there[:, ~there.any(0)] = True  # a column of nothing but gaps
@@ -239,9 +231,7 @@ def _fit(family: Family, layout: Layout, columns: Sequence[Column], marginals: M
     ranks = np.linspace(0.0, 1.0, PILOT_KNOTS)
     knots = [np.quantile(pilot.number[there[:, j], i], ranks) for i, (j, _) in enumerate(layout.of_kind(*NUMBERS))]
     shares = marginals.booleans[:, 0] / np.maximum(marginals.booleans.sum(1), 1)
-    bars = [
-        _bar(pilot.boolean[there[:, j], i], shares[i]) for i, (j, _) in enumerate(layout.of_kind(Kind.BOOLEAN))
-    ]
+    bars = [_bar(pilot.boolean[there[:, j], i], shares[i]) for i, (j, _) in enumerate(layout.of_kind(Kind.BOOLEAN))]
     shift = np.zeros(pilot.category.shape[1])
     for i, (j, where) in enumerate(_categories(layout)):
         n_kept = len(columns[j].categories)

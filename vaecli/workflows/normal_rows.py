@@ -62,7 +62,9 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
             rows.add(features.values, features.state, fold[start : start + len(cells)])
             start += len(cells)
     marginals = Marginals.of(survey.cells, layout)
-    return NormalRows(rows, preprocessor, marginals, survey.n_missing, survey.n_infinite, n_folds, survey.n_labelled_out)
+    return NormalRows(
+        rows, preprocessor, marginals, survey.n_missing, survey.n_infinite, n_folds, survey.n_labelled_out
+    )
 
 
 @dataclass(frozen=True, slots=True)
