@@ -243,8 +243,8 @@ def nearest(train: pd.DataFrame, rows: pd.DataFrame, numbers: list[str]) -> np.n
                 mean, scale = train[name].astype(float).mean(), train[name].astype(float).std() or 1.0
                 blocks.append(((part[name].astype(float).fillna(mean) - mean) / scale).to_numpy()[:, None])
             else:
-                known = pd.unique(train[name].dropna())
-                blocks.append((part[name].to_numpy()[:, None] == known[None, :]) / np.sqrt(2))
+                known = np.array(sorted(set(train[name].dropna())), object)
+                blocks.append((part[name].to_numpy(object)[:, None] == known[None, :]) / np.sqrt(2))
         return np.hstack(blocks)
 
     found: np.ndarray = NearestNeighbors(n_neighbors=1).fit(placed(train)).kneighbors(placed(rows))[0][:, 0]
