@@ -80,6 +80,7 @@ def test_the_closest_row_is_in_standard_deviations_and_words(bench):
 def measured(name, method, accuracy, seed=0):
     row = {"method": method, "table": name, "seed": seed, "cap": 10_000, "n_rows": 100, "n_columns": 3}
     figures = ("boosting", "forest", "marginal_distance", "correlation_difference", "nearest_made", "nearest_real")
+    figures += ("copies_made", "copies_real")
     return row | dict.fromkeys(figures, accuracy)
 
 
