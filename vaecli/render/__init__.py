@@ -23,6 +23,7 @@ from vaecli.results import (
     InspectSummary,
     OnEvent,
     ReconstructSummary,
+    SampleSummary,
     ScoreSummary,
     SelftestSummary,
 )
@@ -38,6 +39,7 @@ Summary = (
     | SelftestSummary
     | EncodeSummary
     | ReconstructSummary
+    | SampleSummary
     | InspectSummary
 )
 

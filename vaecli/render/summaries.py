@@ -25,6 +25,7 @@ from vaecli.results import (
     FlaggedRow,
     InspectSummary,
     ReconstructSummary,
+    SampleSummary,
     ScoreSummary,
     SelftestSummary,
 )
@@ -43,6 +44,7 @@ def page(
     | SelftestSummary
     | EncodeSummary
     | ReconstructSummary
+    | SampleSummary
     | InspectSummary,
 ) -> RenderableType:
     """The page of a summary."""
@@ -63,6 +65,10 @@ def page(
             return encode_page(summary)
         case ReconstructSummary():
             return reconstruct_page(summary)
+        case SampleSummary():
+            from vaecli.render.sample import sample_page
+
+            return sample_page(summary)
         case InspectSummary():
             return inspect_page(summary)
 

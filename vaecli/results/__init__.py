@@ -5,6 +5,7 @@ from __future__ import annotations
 from vaecli.results.evaluation import METRIC_NAMES, Comparison, EvaluateSummary, Evaluation, Figure
 from vaecli.results.events import SCHEMA_VERSION, Event, OnEvent, ignore
 from vaecli.results.reasons import FlaggedRow, Reason
+from vaecli.results.sample import SampleSummary
 from vaecli.results.selftest import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, word_of
 from vaecli.results.verbs import (
     ColumnSummary,
@@ -34,6 +35,7 @@ __all__ = [
     "OnEvent",
     "Reason",
     "ReconstructSummary",
+    "SampleSummary",
     "ScoreSummary",
     "SelftestSummary",
     "Sight",
