@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from vaecli.config import FitConfig, ScoreConfig, fit_config, score_config
+from vaecli.config import FitConfig, ScoreConfig, fit_config, sample_config, score_config
 from vaecli.cores import n_cores
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import FitSummary, OnEvent, ignore
 from vaecli.schema import Schema
-from vaecli.tables import Source, collect_sink, frame_source, match_schema, numbers_of, open_source
+from vaecli.tables import Source, collect_sink, frame_source, made_schema, match_schema, numbers_of, open_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,27 @@ class Model:
             return sink.table()
         frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
         return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
+
+    def sample(self, n_rows: int = 1000, *, seed: int = 0, like: Any = None) -> Any:
+        """New rows as an Arrow table: those of `vaecli sample` with that seed, in the types of a Parquet file.
+
+        With `like`, a table as in `score`, `n_rows` around each of its rows. Raises UsageError or InputError.
+        """
+        from vaecli.engines.sample import sample_around, sample_table
+
+        config = sample_config({"rows": n_rows, "seed": seed}, environment={})
+        source = None if like is None else _source(like)
+        if source is not None:
+            match_schema(source, self.schema)
+        schema = made_schema(self.schema.features, as_text=False)
+        sampler = self.detector.sampler(config.seed)
+        running: dict[str, Any] = {"batch_rows": config.batch_rows, "workers": n_cores(), "on_event": ignore}
+        with collect_sink(frame_source(schema.empty_table()), ()) as sink:
+            if source is None:
+                sample_table(sampler, sink, schema, config.n_rows, **running)
+            else:
+                sample_around(self.detector, sampler, source, sink, schema, config.n_rows, **running)
+        return sink.table()
 
     def save(self, path: str | Path) -> None:
         """Write the bundle whole or not at all. Raises UsageError or EnvironmentProblem."""

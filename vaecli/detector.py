@@ -15,9 +15,11 @@ from vaecli.cells import MISSING, NOVEL, Cells
 from vaecli.codes import Codes
 from vaecli.explaining import blame, instead
 from vaecli.likelihoods import Likelihood
+from vaecli.marginals import Marginals
 from vaecli.network import check_shapes
 from vaecli.preprocess import NUMBERS, FeatureBatch, Preprocessor
 from vaecli.rebuild import as_cells, coordinates, imputation, reconstruction
+from vaecli.sampling import Sampler
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.scoring import Ensemble, Family, ScoredBatch, score_batch, score_owners
 from vaecli.surprise import Surprise
@@ -68,6 +70,7 @@ class Detector:
     calibrations: Mapping[str, Calibration]  # one a score kind
     score_kind: str  # the default kind
     threshold: float  # the default level
+    marginals: Marginals | None = None  # what new rows repeat; None in a bundle that was fitted before there were any
 
     def score(self, cells: Cells, kind: str | None = None) -> Decided:
         """Score rows by `kind` (default: the detector's own)."""
@@ -117,6 +120,13 @@ class Detector:
                 features = reconstruction(self.ensemble, batch)
         return np.where(which, as_cells(self.preprocessor, self.schema.features, features, which), cells.values)
 
+    def sampler(self, seed: int) -> Sampler:
+        """What makes new rows. The same seed makes the same ones."""
+        columns, preprocessor = self.schema.features, self.preprocessor
+        marginals = self.marginals or Marginals.guessed(preprocessor, columns)
+        with threadpool_limits(1, "blas"):
+            return Sampler.of(self.ensemble.families[0], preprocessor.layout, columns, marginals, seed)
+
     def _expected(self, batch: FeatureBatch, i: int, j: int) -> tuple[float, float, float, float]:
         """(expected, low, high, probability) of one cell given the rest of its row, as in `Explained`."""
         layout, slot = self.preprocessor.layout, self.preprocessor.layout.slots[j]
@@ -145,6 +155,7 @@ class Detector:
             self.calibrations,
             self.score_kind,
             self.threshold,
+            self.marginals,
         )
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -166,6 +177,8 @@ class Detector:
         for kind, calibration in self.calibrations.items():
             arrays |= calibration.to_arrays(f"calibration/{kind}")
             arrays |= self.ensemble.surprises[kind].to_arrays(f"surprise/{kind}")
+        if self.marginals is not None:
+            arrays |= {f"marginals/{name}": value for name, value in self.marginals.to_arrays().items()}
         return settings, arrays
 
     @classmethod
@@ -193,8 +206,9 @@ class Detector:
         threshold = float(settings["threshold"])
         if not 0 < threshold < 1:
             raise ValueError(f"threshold {threshold} is not strictly between 0 and 1")
-        ensemble = Ensemble(families, surprises)
-        return cls(schema, preprocessor, ensemble, calibrations, settings["score_kind"], threshold)
+        ensemble, kept = Ensemble(families, surprises), _within(arrays, "marginals/")
+        marginals = Marginals.from_arrays(layout, kept) if kept else None
+        return cls(schema, preprocessor, ensemble, calibrations, settings["score_kind"], threshold, marginals)
 
 
 # What the scores that make up `combined` add to −log p(x|z=μ); named twice, counted twice. Part of the bundle format.

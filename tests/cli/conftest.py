@@ -23,6 +23,7 @@ from vaecli.results import (
     InspectSummary,
     Reason,
     ReconstructSummary,
+    SampleSummary,
     ScoreSummary,
 )
 
@@ -126,6 +127,17 @@ RECONSTRUCT = ReconstructSummary(
     warnings=(),
     seconds=0.4,
 )
+SAMPLE = SampleSummary(
+    output="samples.csv",
+    bundle="model.vae",
+    rows=1000,
+    columns=("temp", "site"),
+    seed=0,
+    like=None,
+    rows_each=None,
+    warnings=(),
+    seconds=0.4,
+)
 INSPECT = InspectSummary(
     bundle="model.vae",
     size_bytes=123_456,
@@ -153,6 +165,7 @@ class Pretence:
             "evaluate": EVALUATE,
             "encode": ENCODE,
             "reconstruct": RECONSTRUCT,
+            "sample": SAMPLE,
             "inspect": INSPECT,
         }
     )

@@ -22,6 +22,7 @@ from vaecli.cli.explain import explain
 from vaecli.cli.fit import fit
 from vaecli.cli.inspect import inspect
 from vaecli.cli.reconstruct import reconstruct
+from vaecli.cli.sample import sample
 from vaecli.cli.score import score
 from vaecli.errors import EnvironmentProblem, UsageError, VaecliError
 
@@ -35,6 +36,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "encode": encode,
     "reconstruct": reconstruct,
+    "sample": sample,
     "inspect": inspect,
 }
 
@@ -144,9 +146,9 @@ def _answering(verb: Callable[..., None], *, as_json: bool) -> Callable[..., Non
     return answer
 
 
-def _streams(inputs: Sequence[str] = (), output: object = "", **_others: Any) -> bool:
+def _streams(inputs: Sequence[str] = (), output: object = "", like: str | None = None, **_others: Any) -> bool:
     """Whether a command writes rows to standard output, which nobody can take back."""
-    return output == "-" or (output is None and list(inputs) == ["-"])
+    return output == "-" or (output is None and "-" in (like, *inputs))
 
 
 class _Terminated(BaseException):

@@ -25,6 +25,7 @@ from vaecli.results import (
     FlaggedRow,
     InspectSummary,
     ReconstructSummary,
+    SampleSummary,
     ScoreSummary,
 )
 
@@ -41,6 +42,7 @@ def page(
     | EvaluateSummary
     | EncodeSummary
     | ReconstructSummary
+    | SampleSummary
     | InspectSummary,
 ) -> RenderableType:
     """The page of a summary."""
@@ -57,6 +59,10 @@ def page(
             return encode_page(summary)
         case ReconstructSummary():
             return reconstruct_page(summary)
+        case SampleSummary():
+            from vaecli.render.sample import sample_page
+
+            return sample_page(summary)
         case InspectSummary():
             return inspect_page(summary)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vaecli.results.evaluation import METRIC_NAMES, Comparison, EvaluateSummary, Evaluation, Figure
 from vaecli.results.events import SCHEMA_VERSION, Event, OnEvent, ignore
 from vaecli.results.reasons import FlaggedRow, Reason
+from vaecli.results.sample import SampleSummary
 from vaecli.results.verbs import (
     ColumnSummary,
     EncodeSummary,
@@ -32,6 +33,7 @@ __all__ = [
     "OnEvent",
     "Reason",
     "ReconstructSummary",
+    "SampleSummary",
     "ScoreSummary",
     "ignore",
 ]

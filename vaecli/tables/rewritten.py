@@ -21,7 +21,7 @@ from vaecli.tables.delimited import DelimitedSource
 from vaecli.tables.header import Header
 from vaecli.tables.values import Family, family, one_array
 
-__all__ = ["rewritten"]
+__all__ = ["is_of_days", "moments", "rewritten"]
 
 _DAY = 86_400
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -103,7 +103,7 @@ def _texts(column: Column, values: np.ndarray) -> list[str]:
     if column.kind is Kind.NUMERIC:
         return [_number(value, column.whole) for value in values.tolist()]
     if column.kind is Kind.DATETIME:
-        return _moments(column, values)
+        return moments(column, values)
     return [column.categories[int(value)] for value in values.tolist()]
 
 
@@ -111,15 +111,16 @@ def _number(value: float, whole: bool) -> str:
     return str(int(value)) if whole and abs(value) < _WHOLE_FLOATS else repr(value)
 
 
-def _moments(column: Column, seconds: np.ndarray) -> list[str]:
-    pattern = column.datetime_format or ("%Y-%m-%d" if _is_of_days(column) else "%Y-%m-%dT%H:%M:%S")
+def moments(column: Column, seconds: np.ndarray) -> list[str]:
+    """Seconds since the epoch as dates are written in the column, ISO 8601 where it has no format."""
+    pattern = column.datetime_format or ("%Y-%m-%d" if is_of_days(column) else "%Y-%m-%dT%H:%M:%S")
     steps = (("%f", 1e-6), ("%S", 1.0), ("%M", 60.0), ("%H", 3600.0), ("%I", 3600.0))
     step = next((step for directive, step in steps if directive in pattern), float(_DAY))
     found = np.clip(seconds if step < 1 else np.round(seconds / step) * step, _FIRST, _LAST)
     return [(_EPOCH + timedelta(seconds=value)).strftime(pattern) for value in found.tolist()]
 
 
-def _is_of_days(column: Column) -> bool:
+def is_of_days(column: Column) -> bool:
     """Whether no time of day belongs to the dates: the first and the last of them are at midnight."""
     ends = (column.minimum, column.maximum)
     return all(end is not None and end % _DAY == 0 for end in ends)

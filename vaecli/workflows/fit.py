@@ -92,6 +92,7 @@ def fit_source(
         calibrations,
         config.score_kind,
         config.calibration.threshold,
+        normal.marginals,
     )
     baseline = _baseline(normal.rows, likelihoods[0], config.train.seed)
     return detector, _summary(detector, normal, trained, baseline, output, time.monotonic() - started)

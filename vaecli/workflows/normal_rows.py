@@ -14,6 +14,7 @@ from vaecli.cells import MISSING, Cells
 from vaecli.config import FitConfig
 from vaecli.errors import InputError
 from vaecli.features import Rows, RowsInMemory, RowsOnDisk, TrainingRows
+from vaecli.marginals import Marginals
 from vaecli.preprocess import Preprocessor
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Layout, Schema
@@ -30,6 +31,7 @@ class NormalRows:
 
     rows: TrainingRows
     preprocessor: Preprocessor
+    marginals: Marginals
     n_missing: np.ndarray  # (c,) empty cells a feature column
     n_infinite: int
     n_folds: int
@@ -60,7 +62,10 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
             features = preprocessor.transform(cells)
             rows.add(features.values, features.state, fold[start : start + len(cells)])
             start += len(cells)
-    return NormalRows(rows, preprocessor, survey.n_missing, survey.n_infinite, n_folds, survey.n_labelled_out)
+    marginals = Marginals.of(survey.cells, layout)
+    return NormalRows(
+        rows, preprocessor, marginals, survey.n_missing, survey.n_infinite, n_folds, survey.n_labelled_out
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,86 @@
+"""`vaecli sample`: new rows from the model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vaecli import render
+from vaecli.cli import options
+from vaecli.config import sample_config
+from vaecli.errors import UsageError
+
+DEFAULT_OUTPUT = "samples.csv"
+
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="The table to write: CSV, TSV or Parquet by its extension; - writes CSV to standard output. "
+        f"If not given: {DEFAULT_OUTPUT}.",
+    ),
+]
+Rows = Annotated[
+    str | None,
+    typer.Option("--rows", "-n", metavar="N", help="New rows (1000 if not given); with --like, for each row (1)."),
+]
+Like = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Draw rows around each row of this table; - reads standard input."),
+]
+Seed = Annotated[
+    str | None,
+    typer.Option(metavar="N", help="The same seed gives the same rows (0 if not given). Environment: VAECLI_SEED."),
+]
+BatchRows = Annotated[
+    str | None, typer.Option(metavar="N", help="Rows a worker holds in memory at a time; never changes a row.")
+]
+Workers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N", help="Threads that draw side by side (default: one a processor core); never changes a row."
+    ),
+]
+
+
+def sample(
+    model: options.Model = options.DEFAULT_BUNDLE,
+    output: Output = None,
+    rows: Rows = None,
+    like: Like = None,
+    seed: Seed = None,
+    batch_rows: BatchRows = None,
+    workers: Workers = None,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Draw new rows that look like those of training, with its kinds, ranges, categories and gaps.
+
+    They are drawn around training rows and may resemble them: this does not make data anonymous.
+
+    \b
+    Examples:
+      vaecli sample
+      vaecli sample -n 1000000 -o new.parquet --seed 7
+      vaecli sample --like odd.csv -n 20 -o variants.csv
+    """
+    options.check_manners(quiet=quiet, verbose=verbose)
+    if like is not None:
+        options.check_inputs([like])
+    # what comes in through a pipe goes out through one
+    target = output if output is not None else "-" if like == "-" else DEFAULT_OUTPUT
+    if target == "-" and as_json:
+        raise UsageError("--json and the rows cannot share standard output", "write the table with -o FILE")
+    config = sample_config({"rows": rows, "like": like, "seed": seed, "batch_rows": batch_rows, "workers": workers})
+
+    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.workflows.sample import sample as run
+
+    settle_without_pandas()
+    with render.progress(quiet=quiet, verbose=verbose) as on_event:
+        summary = run(model, target, config, on_event=on_event)
+    render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")

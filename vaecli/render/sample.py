@@ -1,0 +1,21 @@
+"""The page of `sample`."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+
+from vaecli.render.figures import counted, duration
+from vaecli.render.summaries import _facts, _headline, _warnings
+from vaecli.results import SampleSummary
+
+
+def sample_page(summary: SampleSummary) -> RenderableType:
+    """How many rows, around what, where they went, and the seed that makes them again."""
+    facts = [
+        ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
+        *([("like", f"{summary.like}, {counted(summary.rows_each, 'row')} for each")] if summary.rows_each else []),
+        ("columns", f"{len(summary.columns):,}"),
+        ("seed", str(summary.seed)),
+        ("output", "standard output" if summary.output == "-" else summary.output),
+    ]
+    return Group(_headline("Sampled"), _facts(facts), *_warnings(summary.warnings))

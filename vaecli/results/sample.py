@@ -1,0 +1,27 @@
+"""What `sample` returns at its end."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vaecli.results.events import SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSummary:
+    """Where the new rows went, and how to get the same ones again."""
+
+    output: str
+    bundle: str
+    rows: int
+    columns: tuple[str, ...]
+    seed: int
+    like: str | None  # the table they were drawn around; None: from the prior
+    rows_each: int | None  # around each of its rows
+    warnings: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object with a `schema_version`."""
+        return {"schema_version": SCHEMA_VERSION, "verb": "sample", **asdict(self)}

@@ -1,0 +1,79 @@
+"""`sample`: new rows like those of training, or like given ones."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from vaecli.bundle import load_detector
+from vaecli.config import SampleConfig
+from vaecli.cores import n_cores
+from vaecli.detector import Detector
+from vaecli.engines.sample import sample_around, sample_table
+from vaecli.results import OnEvent, SampleSummary, ignore
+from vaecli.tables import (
+    Source,
+    format_of_name,
+    frame_source,
+    made_schema,
+    match_schema,
+    open_sink,
+    open_source,
+    refuse_to_overwrite,
+)
+
+
+def sample(bundle: Path, output: str, config: SampleConfig, *, on_event: OnEvent = ignore) -> SampleSummary:
+    """Write new rows to `output`, whole or not at all; `-` is standard output.
+
+    Raises UsageError, InputError, BundleError or EnvironmentProblem.
+    """
+    started = time.monotonic()
+    detector, _ = load_detector(bundle)
+    refuse_to_overwrite(output, [str(bundle)], "the bundle")
+    source = None if config.like is None else _given_rows(config.like, output, detector)
+    schema = made_schema(detector.schema.features, as_text=_is_text(output))
+    running: dict[str, Any] = {
+        "batch_rows": config.batch_rows,
+        "workers": config.workers or n_cores(),
+        "on_event": on_event,
+    }
+    with open_sink(output, frame_source(schema.empty_table()), ()) as sink:
+        sampler = detector.sampler(config.seed)
+        if source is None:
+            n_rows = sample_table(sampler, sink, schema, config.n_rows, **running)
+        else:
+            n_rows = sample_around(detector, sampler, source, sink, schema, config.n_rows, **running)
+    return SampleSummary(
+        output=output,
+        bundle=str(bundle),
+        rows=n_rows,
+        columns=tuple(schema.names),
+        seed=config.seed,
+        like=config.like,
+        rows_each=None if config.like is None else config.n_rows,
+        warnings=warnings_of(detector),
+        seconds=time.monotonic() - started,
+    )
+
+
+def warnings_of(detector: Detector) -> tuple[str, ...]:
+    """What the user of new rows should know about this bundle."""
+    if detector.marginals is not None:
+        return ()
+    return (
+        "the bundle is of a vaecli that did not keep how often each value occurred: new rows repeat the distribution "
+        "of a column only roughly; fit again for better ones",
+    )
+
+
+def _given_rows(like: str, output: str, detector: Detector) -> Source:
+    source = open_source([like], once=True)
+    match_schema(source, detector.schema)
+    refuse_to_overwrite(output, getattr(source, "files", ()), "the input")
+    return source
+
+
+def _is_text(output: str) -> bool:
+    return output == "-" or format_of_name(output) in ("csv", "tsv")
