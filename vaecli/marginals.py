@@ -152,9 +152,8 @@ def _are_shares(share: np.ndarray) -> bool:
 
 def _decimals(values: np.ndarray) -> int | None:
     """The fewest decimals with which all values are written, below 0 for multiples of 10, 100, …; None for many."""
-    scale = float(np.abs(values).max())
     for decimals in range(SMALLEST_DECIMALS, LARGEST_DECIMALS + 1):
-        if np.abs(np.round(values, decimals) - values).max() <= 4 * np.finfo(float).eps * scale:
+        if (np.round(values, decimals) == values).all():
             return decimals
     return None
 

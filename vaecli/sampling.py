@@ -27,9 +27,9 @@ import numpy as np
 
 from vaecli.cells import MISSING, PRESENT, Cells
 from vaecli.codes import Codes
-from vaecli.likelihoods import MAX_LOGIT, Likelihood
+from vaecli.likelihoods import MAX_LOGIT
 from vaecli.marginals import Marginals
-from vaecli.network import Parameters, decode, encode
+from vaecli.network import decode, encode
 from vaecli.preprocess import NUMBERS, FeatureBatch
 from vaecli.schema import Column, Kind, Layout
 from vaecli.scoring import Family, tiled

@@ -1,0 +1,173 @@
+"""`vaecli sample` as a user meets it: what is written, what decides it, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from vaecli.tables import rows
+
+MODES = {"eco", "normal", "boost"}
+
+
+@pytest.fixture
+def new(fresh_table: pd.DataFrame, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Forty fresh rows as new.csv and new.parquet beside a bundle, in the current directory."""
+    table = fresh_table[:40].assign(note="free text")
+    (tmp_path / "model.vae").write_bytes(bundle.read_bytes())
+    table.to_csv(tmp_path / "new.csv", index=False)
+    table.to_parquet(tmp_path / "new.parquet", index=False)
+    monkeypatch.chdir(tmp_path)
+    return table
+
+
+def sampled(run, *words: str) -> pd.DataFrame:
+    done = run("sample", *words, "-o", "out.parquet", "--quiet")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    return pq.read_table("out.parquet").to_pandas()
+
+
+def test_a_thousand_rows_in_the_users_columns(run, new):
+    """samples.csv with the modelled columns in their order, in their spellings; --json says what was written."""
+    done = run("sample", "--json")
+    assert (done.code, done.err) == (0, "")
+    summary = json.loads(done.out)
+    assert (summary["verb"], summary["output"], summary["rows"]) == ("sample", "samples.csv", 1000)
+    assert (summary["seed"], summary["like"], summary["warnings"]) == (0, None, [])
+    found = pd.read_csv("samples.csv")
+    assert list(found.columns) == summary["columns"] == list(new.columns[:-1])
+    assert len(found) == 1000
+    assert set(found["pump_on"]) == {"yes", "no"}
+    assert set(found["mode"]) == MODES
+    assert 0.05 < found["temperature"].isna().mean() < 0.15
+
+
+def test_the_page_says_what_was_written(run, new):
+    """Rows, columns, the seed and the output; with --like around what."""
+    lines = run("sample").out.splitlines()
+    assert lines[0] == "Sampled"
+    assert [line.split()[0] for line in lines[1:]] == ["rows", "columns", "seed", "output"]
+    assert "like     new.csv, 2 rows for each" in run("sample", "--like", "new.csv", "-n", "2").out
+
+
+def test_rows_and_seed_decide(run, new, monkeypatch: pytest.MonkeyPatch):
+    """-n counts, fewer rows are the first of more, the seed gives others; VAECLI_SEED stands behind --seed."""
+    many, few, other = sampled(run, "-n", "300"), sampled(run, "--rows", "20"), sampled(run, "-n", "300", "--seed", "7")
+    pd.testing.assert_frame_equal(few, many[:20])
+    assert (many["flow"] != other["flow"]).mean() > 0.95
+    monkeypatch.setenv("VAECLI_SEED", "7")
+    pd.testing.assert_frame_equal(sampled(run, "-n", "300"), other)
+    pd.testing.assert_frame_equal(sampled(run, "-n", "300", "--seed", "0"), many)
+
+
+def test_rows_around_given_ones_follow_them(run, new):
+    """--like: N rows for each row of the file, in its order, near it; one for each if not said."""
+    found = sampled(run, "--like", "new.csv", "-n", "25")
+    assert len(found) == 25 * len(new)
+    around = found["pressure"].to_numpy().reshape(len(new), 25).mean(1)
+    assert np.corrcoef(around, new["pressure"])[0, 1] > 0.9
+    assert len(sampled(run, "--like", "new.parquet")) == len(new)
+    pd.testing.assert_frame_equal(sampled(run, "--like", "new.parquet", "-n", "25"), found)
+
+
+def test_standard_output_is_for_rows(run, new):
+    """-o - writes CSV there and the page to standard error; what comes through a pipe goes out through one."""
+    assert run("sample", "--like", "new.csv", "-o", "file.csv").code == 0
+    command = [sys.executable, "-m", "vaecli", "sample", "--like", "-"]
+    done = subprocess.run(command, input=Path("new.csv").read_bytes(), capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (0, Path("file.csv").read_bytes())
+    assert done.stderr.startswith(b"Sampled")
+    command = [sys.executable, "-m", "vaecli", "sample", "-n", "3", "-o", "-"]
+    done = subprocess.run(command, capture_output=True, check=True)
+    assert len(done.stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize("words", [["-n", "3000"], ["--like", "new.csv", "-n", "30"]], ids=["prior", "like"])
+@pytest.mark.parametrize("extension", ["csv", "tsv", "parquet", "csv.gz"])
+def test_workers_and_batches_change_no_byte(
+    run, new, extension: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """The same output for 1, 2 and 4 workers, and however many rows they hold at a time."""
+    monkeypatch.setattr(rows, "_SECTION_ROWS", 64)
+    found = set()
+    for workers, batch_rows in ((1, 16_384), (2, 512), (4, 333)):
+        running = ["--workers", str(workers), "--batch-rows", str(batch_rows)]
+        done = run("sample", *words, *running, "-o", f"out.{extension}", "--quiet")
+        assert (done.code, done.err) == (0, "")
+        found.add(Path(f"out.{extension}").read_bytes())
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["-n", "0"], 2, "--rows 0 is not between 1 and"),
+        (["-n", "many"], 2, "--rows 'many' is not a whole number"),
+        (["--seed", "-1"], 2, "--seed -1"),
+        (["--batch-rows", "0"], 2, "--batch-rows 0"),
+        (["--workers", "none"], 2, "--workers 'none' is not a whole number"),
+        (["-o", "-", "--json"], 2, "--json and the rows cannot share standard output"),
+        (["-o", "model.vae"], 2, "model.vae"),
+        (["-o", "out.xlsx"], 2, "out.xlsx: .xlsx files are not written"),
+        (["--like", "new.csv", "-o", "new.csv"], 2, "new.csv: is the input itself"),
+        (["--like", "none.csv"], 4, "none.csv"),
+        (["--quiet", "--verbose"], 2, "--quiet and --verbose"),
+        (["-m", "other.vae"], 5, "other.vae"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_told_in_two_lines(run, new, words: list[str], code: int, said: str):
+    """An error and a hint, the exit code of its kind, and no file."""
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    done = run("sample", *words)
+    assert (done.code, done.err.count("\n")) == (code, 2)
+    assert said in done.err.splitlines()[0]
+    assert done.err.splitlines()[1].startswith("hint: ")
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_given_rows_have_to_be_of_the_table(run, new):
+    """A missing column and a broken cell are told as `score` tells them, and nothing is written."""
+    new.drop(columns="flow").to_csv("short.csv", index=False)
+    done = run("sample", "--like", "short.csv")
+    assert (done.code, "a column is missing: " not in done.out) == (4, True)
+    assert "'flow'" in done.err
+    new.astype({"flow": object}).assign(flow="broken").to_csv("broken.csv", index=False)
+    assert run("sample", "--like", "broken.csv").code == 4
+    assert not Path("samples.csv").exists()
+
+
+def test_an_old_bundle_warns(run, new):
+    """A bundle that does not know how often values occurred says so, and gives rows all the same."""
+    golden = Path(__file__).parent.parent / "golden/bundle_v2/model.vae"
+    done = run("sample", "-m", str(golden), "-n", "10")
+    assert done.code == 0
+    assert "warning: the bundle is of a vaecli that did not keep how often each value occurred" in done.out
+    assert len(pd.read_csv("samples.csv")) == 10
+
+
+def test_the_stage_is_named(run, new):
+    """--verbose says on standard error what is going on."""
+    assert "sampling" in run("sample", "--verbose").err
+
+
+@pytest.mark.parametrize("words", [["-n", "10"], ["--like", "new.csv"]], ids=" ".join)
+def test_it_loads_nothing_that_only_fitting_needs(new, words: list[str]):
+    """Rows are made without torch, scikit-learn, SciPy and pandas."""
+    probe = (
+        "import sys\nfrom vaecli.cli.app import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as left:\n    assert not left.code\n"
+        "loaded = {name.partition('.')[0] for name, module in sys.modules.items() if module is not None}\n"
+        "print(*loaded & {'torch', 'sklearn', 'scipy', 'pandas'})\n"
+    )
+    command = [sys.executable, "-c", probe, "sample", *words, "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
