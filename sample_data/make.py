@@ -1,7 +1,8 @@
 """Rebuild the sample tables, byte for byte, from the public packages they come from.
 
     pip download --no-deps river==0.26.1 Orange3==3.40.0 scikit-learn==1.9.1
-    python sample_data/make.py --river river-0.26.1-*.whl --orange3 orange3-3.40.0-*.whl --sklearn scikit_learn-1.9.1-*.whl
+    python sample_data/make.py --river river-0.26.1-*.whl --orange3 orange3-3.40.0-*.whl \\
+        --sklearn scikit_learn-1.9.1-*.whl
 
 Each argument is a wheel or a folder with the unpacked package; without it the installed package is
 used. Standard library only. The split is drawn with Python's own generator, whose shuffle is the same

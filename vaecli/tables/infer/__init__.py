@@ -39,7 +39,7 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
 
     findings = {name: find(name, evidence[name], config.max_categories) for name in read}
     columns = _with_roles(source.names, findings, asked, config)
-    columns = tuple(as_number(column) if _is_named(column, config.same_unit) else column for column in columns)
+    columns = tuple(_as_number(column) if _is_named(column, config.same_unit) else column for column in columns)
     _refuse_mixed(source, columns, findings)
     _refuse_unusable(source, columns, findings)
     _refuse_without_unit(source, columns, config.same_unit)
@@ -110,9 +110,10 @@ def _is_named(column: Column, same_unit: Sequence[str]) -> bool:
     return same_unit == ALL or column.name in same_unit
 
 
-def as_number(column: Column) -> Column:
-    """A boolean column of the numbers 0 and 1 as the number that it may be as well; every other column as it is."""
-    if column.kind is not Kind.BOOLEAN or not all(_is_a_number(text) for text in column.categories):
+def _as_number(column: Column) -> Column:
+    """A feature of the numbers 0 and 1 as a number like others; every other column as it is."""
+    is_boolean = column.role is Role.FEATURE and column.kind is Kind.BOOLEAN
+    if not is_boolean or not all(_is_a_number(text) for text in column.categories):
         return column
     return replace(column, kind=Kind.NUMERIC, categories=(), whole=True, minimum=0.0, maximum=1.0)
 
