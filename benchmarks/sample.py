@@ -7,9 +7,10 @@ as many rows are generated. A table keeps the columns that vaecli models, for al
 marginals (Kolmogorov-Smirnov; total variation for categories), the difference of Spearman correlations, and how far
 rows are from the nearest training row.
 
-`copula` is a Gaussian copula with the exact marginals of training: ranks, ties broken at random, to normal scores;
-their correlation; drawn and looked up among the sorted training values. A category counts by its code, a gap as a value
-above all others. `training rows` is the fitting half itself: what a perfect copy would get, and no generator.
+`copula` is a Gaussian copula with the exact marginals of training: normal scores of ranks (ties at their mean rank: a
+stronger opponent than ties broken at random), their correlation, drawn and looked up among the sorted training values.
+A category counts by its code; gaps come as often as in training, independently.
+`training rows` is the fitting half itself: what a perfect copy would get, and no generator.
 
     python benchmarks/sample.py --data DIR
     python benchmarks/sample.py --data DIR --tables shuttle --methods copula --redo
@@ -113,23 +114,21 @@ def copula(train: pd.DataFrame, model: Any, n_rows: int, seed: int) -> pd.DataFr
     """Rows of a Gaussian copula with the marginals of `train`."""
     from scipy.special import ndtr, ndtri
 
-    rng, n = np.random.default_rng([seed, 0xC0]), len(train)
-    ordered, scores = {}, []
-    for name in train.columns:
-        values = train[name]
-        code = values if pd.api.types.is_numeric_dtype(values) else pd.Categorical(values).codes
-        code = np.asarray(code, np.float64)
-        if not pd.api.types.is_numeric_dtype(values):
-            code = np.where(code < 0, np.nan, code)
-        order = np.lexsort((rng.random(n), code))  # NaN comes last
-        rank = np.empty(n)
-        rank[order] = np.arange(n)
-        scores.append(ndtri((rank + rng.random(n)) / n))
-        ordered[name] = values.iloc[order]
-    variance, axes = np.linalg.eigh(np.atleast_2d(np.corrcoef(scores)))
-    drawn = rng.standard_normal((n_rows, len(scores))) @ (axes * np.sqrt(np.maximum(variance, 0.0))).T
-    place = np.minimum((ndtr(drawn) * n).astype(np.int64), n - 1)
-    return pd.DataFrame({name: ordered[name].iloc[place[:, j]].to_numpy() for j, name in enumerate(train.columns)})
+    rng, ordered, scores = np.random.default_rng([seed, 0xC0]), {}, {}
+    for name, values in train.items():
+        codes = pd.Series(_as_codes(values, pd.api.types.is_numeric_dtype(values)))
+        scores[name] = ndtri(codes.rank() / (codes.count() + 1))  # a mean rank for ties, NaN for a gap
+        ordered[name] = values.iloc[np.argsort(codes, kind="stable")[: codes.count()]]
+    variance, axes = np.linalg.eigh(pd.DataFrame(scores).corr().fillna(0.0))  # of pairs of which none is a gap
+    root = axes * np.sqrt(np.maximum(variance, 0.0))
+    uniform = ndtr(rng.standard_normal((n_rows, len(scores))) @ (root / np.linalg.norm(root, axis=1, keepdims=True)).T)
+    made = {}
+    for j, (name, values) in enumerate(ordered.items()):
+        place = np.minimum((uniform[:, j] * len(values)).astype(np.int64), len(values) - 1)
+        gaps = rng.random(n_rows) < 1 - len(values) / len(train)
+        drawn = values.iloc[place].reset_index(drop=True)
+        made[name] = drawn.mask(gaps) if gaps.any() else drawn
+    return pd.DataFrame(made)
 
 
 def _training_rows(train: pd.DataFrame, model: Any, n_rows: int, seed: int) -> pd.DataFrame:  # noqa: ARG001
@@ -243,8 +242,8 @@ def nearest(train: pd.DataFrame, rows: pd.DataFrame, numbers: list[str]) -> np.n
                 mean, scale = train[name].astype(float).mean(), train[name].astype(float).std() or 1.0
                 blocks.append(((part[name].astype(float).fillna(mean) - mean) / scale).to_numpy()[:, None])
             else:
-                known = pd.unique(train[name].dropna())
-                blocks.append((part[name].to_numpy()[:, None] == known[None, :]) / np.sqrt(2))
+                known = np.array(sorted(set(train[name].dropna())), object)
+                blocks.append((part[name].to_numpy(object)[:, None] == known[None, :]) / np.sqrt(2))
         return np.hstack(blocks)
 
     found: np.ndarray = NearestNeighbors(n_neighbors=1).fit(placed(train)).kneighbors(placed(rows))[0][:, 0]
@@ -302,6 +301,7 @@ def report(rows: Iterable[Mapping[str, Any]], cap: int, facts: Mapping[str, Any]
             "Median, in standard deviations; `real rows` is that "
             "of rows that nobody trained on. Nearer than those: a generator that copies.",
         ),
+        ("copies_made", "Rows equal to a training row", "Share of rows."),
     )
     for figure, title, meaning in others:
         parts += [f"## {title}", meaning, _table(chosen, names, figure)]
@@ -320,10 +320,13 @@ def _table(rows: list[Mapping[str, Any]], names: list[tuple[str, int]], figure: 
     for name, seed in names:
         found = {row["method"]: row for row in rows if (row["table"], row["seed"]) == (name, seed)}
         line = [f"{name}, seed {seed}", *(found[one][figure] if one in found else None for one in methods)]
-        if figure == "nearest_made":
-            line.append(next(iter(found.values()))["nearest_real"])
+        if figure in _OF_REAL:
+            line.append(next(iter(found.values()))[_OF_REAL[figure]])
         lines.append(line)
-    return record.markdown_table(["table", *methods, *(["real rows"] if figure == "nearest_made" else [])], lines)
+    return record.markdown_table(["table", *methods, *(["real rows"] if figure in _OF_REAL else [])], lines)
+
+
+_OF_REAL = {"nearest_made": "nearest_real", "copies_made": "copies_real"}
 
 
 def target(rows: Iterable[Mapping[str, Any]], classifier: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import vaecli
@@ -272,3 +273,28 @@ def test_a_date_among_the_features_is_warned_of(normal_table: pd.DataFrame):
         **{"train.max_steps": 20, "heteroscedastic.n_hidden": 8, "homoscedastic.n_hidden": 8},
     )
     assert any("modelled as a date: built" in warning for warning in model.summary.warnings)
+
+
+# -- new rows -------------------------------------------------------------------------------------
+
+
+def test_new_rows_are_those_of_the_command_line(model: vaecli.Model, bundle: Path, tmp_path: Path):
+    """`Model.sample` gives the Arrow table that `vaecli sample` writes as Parquet, row for row."""
+    from vaecli.config import sample_config
+    from vaecli.workflows.sample import sample
+
+    sample(bundle, str(tmp_path / "new.parquet"), sample_config({"rows": 700, "seed": 3}, {}))
+    found = model.sample(700, seed=3)
+    assert found.equals(pq.read_table(tmp_path / "new.parquet"))
+    assert found.column_names == [column.name for column in model.schema.features]
+
+
+def test_new_rows_around_a_frame(model: vaecli.Model, fresh_table: pd.DataFrame):
+    """`like` takes what `score` takes, and gives `n_rows` for each of its rows."""
+    around = model.sample(50, like=fresh_table[:4]).to_pandas()
+    means = around["pressure"].to_numpy().reshape(4, 50).mean(1)
+    np.testing.assert_allclose(means, fresh_table["pressure"][:4], atol=0.6)
+    with pytest.raises(InputError, match="a column is missing"):
+        model.sample(like=fresh_table.drop(columns="flow"))
+    with pytest.raises(UsageError, match="0 is not between 1"):
+        model.sample(0)

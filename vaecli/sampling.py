@@ -9,7 +9,7 @@ uncertain, so the bells around exemplars fill what lies between them. Row g is m
 
 A decoder's normal distribution knows nothing of ties, of steps or of a smallest value. So v only ranks the row: what a
 column holds at that rank is what training rows held (`marginals`). How v is distributed, a pilot tells, rows drawn
-once a sampler from every exemplar in turn; it also shifts what is drawn for booleans, categories and gaps until their
+once a sampler that visit the exemplars evenly; it also shifts what is drawn for booleans, categories and gaps until their
 shares are those of training. All these are monotone, column by column: how columns hang together is the model's.
 
 Chance is drawn by tiles of whole rows, by seed and number of the tile: any stretch of rows may be made by anyone.
@@ -21,7 +21,7 @@ numbers and dates, b booleans, q categorical columns of K categories altogether,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +35,8 @@ from vaecli.schema import Column, Kind, Layout
 from vaecli.scoring import Family, tiled
 
 MEMBER_ROWS = 128  # of a tile, by each member
-PILOT_ROWS = 32_768  # at least; of 8,192, shares were off by 1 %
+PILOT_ROWS, FEWEST_PILOT_ROWS = 32_768, 4096
+PILOT_CELLS = 2**23  # of what the decoder says; a wide table has a smaller pilot, so that it fits into memory
 PILOT_KNOTS = 2049
 SHIFT_ROWS, SHIFT_ROUNDS, CLOSE_ENOUGH = 8192, 50, 5e-4
 NEVER = -1e4  # a logit
@@ -76,7 +77,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
+class Corrections:
     """What makes the columns of drawn rows those of training."""
 
     knots: np.ndarray  # (m, r) values of drawn numbers at evenly spaced ranks
@@ -94,12 +95,14 @@ class Sampler:
     columns: tuple[Column, ...]
     marginals: Marginals
     seed: int
-    fit: Fit
+    corrections: Corrections
 
     @classmethod
     def of(cls, family: Family, layout: Layout, columns: Sequence[Column], marginals: Marginals, seed: int) -> Sampler:
         """Draws the pilot: about a second."""
-        return cls(family, layout, tuple(columns), marginals, seed, _fit(family, layout, columns, marginals, seed))
+        return cls(
+            family, layout, tuple(columns), marginals, seed, _corrections(family, layout, columns, marginals, seed)
+        )
 
     def rows(self, start: int, stop: int) -> Cells:
         """Rows number `start` to `stop` of those that the prior gives."""
@@ -145,18 +148,18 @@ class Sampler:
         return self._cells(Drawn.concatenate(parts), np.arange(start, stop))
 
     def _cells(self, drawn: Drawn, rows: np.ndarray) -> Cells:
-        values, fit = np.empty((rows.size, self.layout.n_columns)), self.fit
+        values, found = np.empty((rows.size, self.layout.n_columns)), self.corrections
         ranks = np.linspace(0.0, 1.0, PILOT_KNOTS)
         for i, (j, _) in enumerate(self.layout.of_kind(*NUMBERS)):
-            rank = np.interp(drawn.number[:, i], fit.knots[i], ranks)
+            rank = np.interp(drawn.number[:, i], found.knots[i], ranks)
             values[:, j] = self.marginals.numbers[i].at(rank, self.columns[j])
         for i, (j, _) in enumerate(self.layout.of_kind(Kind.BOOLEAN)):
-            values[:, j] = drawn.boolean[:, i] > fit.boolean_bar[i]
+            values[:, j] = drawn.boolean[:, i] > found.boolean_bar[i]
         for i, (j, where) in enumerate(_categories(self.layout)):
-            share = _shares(drawn.category[:, where] + fit.shift[where]).cumsum(1)
+            share = _shares(drawn.category[:, where] + found.shift[where]).cumsum(1)
             values[:, j] = np.minimum((share < drawn.uniform[:, i, None]).sum(1), share.shape[1] - 1)
         absent = np.zeros(values.shape, bool)
-        absent[:, self.family.likelihood.gappy] = drawn.presence <= fit.presence_bar
+        absent[:, self.family.likelihood.gappy] = drawn.presence <= found.presence_bar
         values[absent] = np.nan
         return Cells(values, np.where(np.isnan(values), MISSING, PRESENT).astype(np.uint8), rows)
 
@@ -220,7 +223,9 @@ def _shares(logits: np.ndarray) -> np.ndarray:
 # -- the pilot ----------------------------------------------------------------------------------
 
 
-def _fit(family: Family, layout: Layout, columns: Sequence[Column], marginals: Marginals, seed: int) -> Fit:
+def _corrections(
+    family: Family, layout: Layout, columns: Sequence[Column], marginals: Marginals, seed: int
+) -> Corrections:
     pilot, likelihood = _pilot(family, seed), family.likelihood
     missing = likelihood.n_missing / likelihood.n_rows
     presence_bar = np.array([_bar(pilot.presence[:, i], missing[j]) for i, j in enumerate(likelihood.gappy)])
@@ -238,18 +243,17 @@ def _fit(family: Family, layout: Layout, columns: Sequence[Column], marginals: M
         logits = pilot.category[there[:, j], where]
         logits = logits[:: -(-len(logits) // SHIFT_ROWS)]
         shift[where] = _shift(logits, marginals.categories[i], n_kept)
-    return Fit(np.array(knots).reshape(-1, PILOT_KNOTS), np.array(bars), shift, presence_bar)
+    return Corrections(np.array(knots).reshape(-1, PILOT_KNOTS), np.array(bars), shift, presence_bar)
 
 
 def _pilot(family: Family, seed: int) -> Drawn:
-    """Every exemplar of every member the same number of times."""
-    size, n_exemplars = _tile_rows(family), family.codes.place.shape[1]
-    n_times = -(-PILOT_ROWS // (len(family.held_out) * n_exemplars))
-    parts = []
-    for tile in range(-(-n_times * n_exemplars // MEMBER_ROWS)):
-        chance = _chance(family, (seed, _PILOT, tile), size)
-        exemplar = (tile * MEMBER_ROWS + np.arange(size) // len(family.held_out)) % n_exemplars
-        chance = Chance(exemplar, chance.code, chance.number, chance.boolean, chance.category, chance.presence)
+    """Rows that visit the exemplars of every member evenly."""
+    size, n_exemplars, e = _tile_rows(family), family.codes.place.shape[1], len(family.held_out)
+    n_rows = min(PILOT_ROWS, max(PILOT_CELLS // family.likelihood.n_parameters, FEWEST_PILOT_ROWS))
+    n_tiles, parts = -(-n_rows // size), []
+    for tile in range(n_tiles):
+        place = (tile * MEMBER_ROWS + np.arange(size) // e) * n_exemplars // (n_tiles * MEMBER_ROWS)
+        chance = replace(_chance(family, (seed, _PILOT, tile), size), exemplar=place)
         parts.append(_drawn(family, _around_exemplars(family.codes, chance), chance))
     return Drawn.concatenate(parts)
 
