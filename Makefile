@@ -48,6 +48,7 @@ bench: install  ## quality, speed and memory beside peers; results are kept in b
 	$(BIN)/python benchmarks/explain.py --data $(DATA) --work build/explain
 	$(BIN)/python benchmarks/impute.py --data $(DATA)
 	$(BIN)/python benchmarks/sample.py --data $(DATA)
+	$(BIN)/python benchmarks/digits.py
 	$(BIN)/python -m pytest -m slow
 
 golden: install  ## a bundle of today's format for tests/golden; old ones are never touched
