@@ -117,6 +117,14 @@ def test_mistakes_are_told_in_two_lines(run, here: Path, words: list[str], said:
     assert {path.name for path in Path().iterdir()} == before
 
 
+def test_no_rows_are_no_picture(run, here: Path):
+    """A table without rows gives nothing to draw around: exit code 4, and no file."""
+    crosses(5, 1)[:0].to_csv("none.csv", index=False)
+    done = run("sample", "--like", "none.csv", "--image-shape", "2x3")
+    assert (done.code, done.err.splitlines()[0]) == (4, "error: none.csv: there are no rows")
+    assert not Path("samples.png").exists()
+
+
 def test_columns_that_are_no_pixels_are_named(run, bundle: Path):
     """A bundle with words among its features draws no picture, and says which they are."""
     done = run("sample", "-m", str(bundle), "--image-shape", "1x5", "-o", "rows.png")

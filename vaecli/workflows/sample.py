@@ -14,7 +14,7 @@ from vaecli.config import SampleConfig
 from vaecli.cores import n_cores
 from vaecli.detector import Detector
 from vaecli.engines.sample import sample_around, sample_table, stretches_around
-from vaecli.errors import UsageError
+from vaecli.errors import InputError, UsageError
 from vaecli.images import MOST_PICTURES, Pixels, grid, png
 from vaecli.results import OnEvent, SampleSummary, ignore
 from vaecli.tables import (
@@ -111,6 +111,8 @@ def _few_rows(detector: Detector, source: Source | None, config: SampleConfig) -
         parts.append(stretch().values)
         if sum(map(len, parts)) > MOST_PICTURES:
             raise too_many
+    if not parts:
+        raise InputError(f"{source.name}: there are no rows", "give a table with rows to draw around")
     return np.concatenate(parts)
 
 
