@@ -84,6 +84,7 @@ def part_names() -> list[str]:
     return [
         *(f"preprocess/{name}" for name in ("mean", "scale", "share", "quantiles", "center", "spread")),
         *("preprocess/boolean_values", "likelihood/n_missing", "likelihood/n_rows"),
+        *(f"marginals/{name}" for name in ("values", "share", "size", "stairs", "booleans", "categories")),
         *(f"{name}/{part}" for name in FAMILIES for part in [*family, *(f"network/{part}" for part in network)]),
         *(f"calibration/{kind}.{name}" for kind in SCORE_KINDS for name in ("scores", "ranks")),
         *(f"surprise/{kind}.{name}" for kind in SCORE_KINDS for name in ("member", "knots", "spread", "typical")),

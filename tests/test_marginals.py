@@ -105,7 +105,7 @@ def test_arrays_give_the_marginals_back() -> None:
         ("share", np.zeros(360)),
         ("size", np.array([3])),
         ("size", np.array([[360]])),
-        ("stairs", np.zeros(2, np.uint8)),
+        ("stairs", np.zeros(2, np.int64)),
         ("booleans", np.array([[-1, 3]])),
         ("categories", np.array([1, 2, 3])),
     ],

@@ -114,7 +114,7 @@ class Marginals:
             "values": np.concatenate([*(one.values for one in self.numbers), *none]),
             "share": np.concatenate([*(one.share for one in self.numbers), *none]),
             "size": np.array([one.values.size for one in self.numbers], np.int64),
-            "stairs": np.array([one.stairs for one in self.numbers], np.uint8),
+            "stairs": np.array([one.stairs for one in self.numbers], np.int64),
             "booleans": self.booleans,
             "categories": np.concatenate([*self.categories, np.zeros(0, np.int64)]),
         }

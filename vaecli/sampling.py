@@ -8,8 +8,8 @@ Members are those of the first family, whose KL term has its full weight: its po
 uncertain, so the bells around exemplars fill what lies between them. Row g is made by member g mod e.
 
 A decoder's normal distribution knows nothing of ties, of steps or of a smallest value. So v only ranks the row: what a
-column holds at that rank is what training rows held (`marginals`). How v is distributed, a pilot tells, rows drawn
-once a sampler that visit the exemplars evenly; it also shifts what is drawn for booleans, categories and gaps until their
+column holds at that rank is what training rows held (`marginals`). How v is distributed, a pilot tells: rows drawn once
+that visit the exemplars evenly. It also shifts what is drawn for booleans, categories and gaps until their
 shares are those of training. All these are monotone, column by column: how columns hang together is the model's.
 
 Chance is drawn by tiles of whole rows, by seed and number of the tile: any stretch of rows may be made by anyone.
@@ -157,7 +157,8 @@ class Sampler:
             values[:, j] = drawn.boolean[:, i] > found.boolean_bar[i]
         for i, (j, where) in enumerate(_categories(self.layout)):
             share = _shares(drawn.category[:, where] + found.shift[where]).cumsum(1)
-            values[:, j] = np.minimum((share < drawn.uniform[:, i, None]).sum(1), share.shape[1] - 1)
+            last = len(self.columns[j].categories) - 1  # the sum of all shares may be a little less than 1
+            values[:, j] = np.minimum((share < drawn.uniform[:, i, None]).sum(1), last)
         absent = np.zeros(values.shape, bool)
         absent[:, self.family.likelihood.gappy] = drawn.presence <= found.presence_bar
         values[absent] = np.nan
