@@ -183,8 +183,6 @@ def figures(train: pd.DataFrame, real: pd.DataFrame, made: pd.DataFrame, seed: i
         "correlation_difference": correlation_difference(real[numbers], made[numbers]),
         "nearest_real": float(np.median(nearest_real)),
         "nearest_made": float(np.median(nearest_made)),
-        "copies_real": float(np.mean(nearest_real == 0)),
-        "copies_made": float(np.mean(nearest_made == 0)),
     }
 
 
@@ -301,7 +299,6 @@ def report(rows: Iterable[Mapping[str, Any]], cap: int, facts: Mapping[str, Any]
             "Median, in standard deviations; `real rows` is that "
             "of rows that nobody trained on. Nearer than those: a generator that copies.",
         ),
-        ("copies_made", "Rows equal to a training row", "Share of rows."),
     )
     for figure, title, meaning in others:
         parts += [f"## {title}", meaning, _table(chosen, names, figure)]
@@ -320,13 +317,10 @@ def _table(rows: list[Mapping[str, Any]], names: list[tuple[str, int]], figure: 
     for name, seed in names:
         found = {row["method"]: row for row in rows if (row["table"], row["seed"]) == (name, seed)}
         line = [f"{name}, seed {seed}", *(found[one][figure] if one in found else None for one in methods)]
-        if figure in _OF_REAL:
-            line.append(next(iter(found.values()))[_OF_REAL[figure]])
+        if figure == "nearest_made":
+            line.append(next(iter(found.values()))["nearest_real"])
         lines.append(line)
-    return record.markdown_table(["table", *methods, *(["real rows"] if figure in _OF_REAL else [])], lines)
-
-
-_OF_REAL = {"nearest_made": "nearest_real", "copies_made": "copies_real"}
+    return record.markdown_table(["table", *methods, *(["real rows"] if figure == "nearest_made" else [])], lines)
 
 
 def target(rows: Iterable[Mapping[str, Any]], classifier: str) -> str:

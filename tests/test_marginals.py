@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import vaecli
 from vaecli.cells import MISSING, PRESENT, Cells
+from vaecli.detector import Detector
 from vaecli.marginals import MOST_KNOTS, Marginal, Marginals
 from vaecli.schema import Column, Kind, Layout
 
@@ -94,6 +95,19 @@ def test_arrays_give_the_marginals_back() -> None:
     np.testing.assert_array_equal(found.booleans, marginals.booleans)
     np.testing.assert_array_equal(found.categories[0], marginals.categories[0])
     assert found.booleans.sum() == found.categories[0].sum() == 400
+
+
+def test_a_table_without_numbers_has_marginals_too() -> None:
+    """Words alone: kept, given back, and drawn as often as they were."""
+    rng = np.random.default_rng(0)
+    site = rng.choice(["a", "b", "c"], 300, p=[0.5, 0.3, 0.2])
+    table = pd.DataFrame({"site": site, "shift": np.where(rng.random(300) < 0.8, site, "z")})
+    model = vaecli.fit(table, **{"train.max_steps": 20, "model.n_exemplars": 50})
+    settings, arrays = model.detector.to_parts()
+    again = Detector.from_parts(model.schema, settings, arrays)
+    np.testing.assert_array_equal(again.sampler(0).rows(0, 50).values, model.detector.sampler(0).rows(0, 50).values)
+    found = model.sample(2000).to_pandas()
+    assert (found["site"] == "a").mean() == pytest.approx((site == "a").mean(), abs=0.04)
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,6 @@ class Marginals:
     numbers: tuple[Marginal, ...]
     booleans: np.ndarray
     categories: tuple[np.ndarray, ...]
-    exact: bool = True
 
     @classmethod
     def of(cls, cells: Cells, layout: Layout) -> Marginals:
@@ -105,7 +104,7 @@ class Marginals:
         share = odds / (1 + odds)
         booleans = np.round(1e6 * np.stack([1 - share, share], axis=-1)).astype(np.int64)
         categories = [np.zeros(slot.stop - slot.start, np.int64) for _, slot in layout.of_kind(Kind.CATEGORICAL)]
-        return cls(tuple(numbers), booleans, tuple(categories), exact=False)
+        return cls(tuple(numbers), booleans, tuple(categories))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """What a bundle keeps; `from_arrays` is the inverse."""
@@ -131,17 +130,16 @@ class Marginals:
             raise ValueError("the marginals are not those of these columns")
         if not values.shape == share.shape == (int(size.sum()),) or (booleans < 0).any() or (categories < 0).any():
             raise ValueError("the marginals have values without shares, or counts below 0")
-        ends = np.cumsum(size)[:-1]
+        stops = np.cumsum(size)
         numbers = [
-            Marginal(one, to, bool(stair))
-            for one, to, stair in zip(np.split(values, ends), np.split(share, ends), stairs, strict=True)
+            Marginal(values[stop - n : stop], share[stop - n : stop], bool(stair))
+            for n, stop, stair in zip(size, stops, stairs, strict=True)
         ]
-        for one in numbers if m else ():
+        for one in numbers:
             if not np.isfinite(one.values).all() or (np.diff(one.values) < 0).any() or not _are_shares(one.share):
                 raise ValueError("the marginals are not ascending, or not finite")
-        return cls(
-            tuple(numbers) if m else (), booleans, tuple(np.split(categories, np.cumsum(widths)[:-1]))[: len(widths)]
-        )
+        counts = [categories[stop - n : stop] for n, stop in zip(widths, np.cumsum(widths), strict=True)]
+        return cls(tuple(numbers), booleans, tuple(counts))
 
 
 def _are_shares(share: np.ndarray) -> bool:
