@@ -50,6 +50,7 @@ bench: install  ## quality, speed and memory beside peers; results are kept in b
 	$(BIN)/python benchmarks/selftest.py --data $(DATA)
 	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/sample.py --data $(DATA)
+	$(BIN)/python benchmarks/digits.py
 	$(BIN)/python -m pytest -m slow
 
 golden: install  ## a bundle of today's format for tests/golden; old ones are never touched

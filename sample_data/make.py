@@ -1,7 +1,8 @@
 """Rebuild the sample tables, byte for byte, from the public packages they come from.
 
-    pip download --no-deps river==0.26.1 Orange3==3.40.0
-    python sample_data/make.py --river river-0.26.1-*.whl --orange3 orange3-3.40.0-*.whl
+    pip download --no-deps river==0.26.1 Orange3==3.40.0 scikit-learn==1.9.1
+    python sample_data/make.py --river river-0.26.1-*.whl --orange3 orange3-3.40.0-*.whl \\
+        --sklearn scikit_learn-1.9.1-*.whl
 
 Each argument is a wheel or a folder with the unpacked package; without it the installed package is
 used. Standard library only. The split is drawn with Python's own generator, whose shuffle is the same
@@ -24,6 +25,8 @@ SEED = 0
 
 SHUTTLE = "river/datasets/shuttle.csv.gz"
 CARS = "Orange/tests/datasets/imports-85.tab"
+DIGITS = "sklearn/datasets/data/digits.csv.gz"
+NEVER_SEEN = "5"  # the digit that is not among the rows to fit
 TELL_TALES = ("fuel-type", "fuel-system")  # the first is the label itself, the second gives it away
 
 Row = dict[str, str]
@@ -34,10 +37,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--river", type=Path, help="wheel or folder of river")
     parser.add_argument("--orange3", type=Path, help="wheel or folder of Orange3")
+    parser.add_argument("--sklearn", type=Path, help="wheel or folder of scikit-learn")
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write to (default: this one)")
     options = parser.parse_args()
     make_shuttle(packaged(SHUTTLE, options.river), options.out / "shuttle")
     make_cars(packaged(CARS, options.orange3), options.out / "cars")
+    make_digits(packaged(DIGITS, options.sklearn), options.out / "digits")
 
 
 def packaged(member: str, place: Path | None) -> bytes:
@@ -71,6 +76,15 @@ def make_cars(packed: bytes, folder: Path) -> None:
         kept = {name: value for name, value in cleaned.items() if name not in TELL_TALES}
         rows.append(kept | {"label": str(int(cleaned["fuel-type"] == "diesel"))})
     split(rows, share_to_fit=0.6, folder=folder)
+
+
+def make_digits(packed: bytes, folder: Path) -> None:
+    """Half of the pictures of nine digits to fit; the other half and every five, shuffled, to score."""
+    names = [f"pixel_{row}_{column}" for row in range(8) for column in range(8)]
+    rows = []
+    for *pixels, digit in csv.reader(io.StringIO(gzip.decompress(packed).decode("ascii"))):
+        rows.append(dict(zip(names, pixels, strict=True)) | {"label": str(int(digit == NEVER_SEEN))})
+    split(rows, share_to_fit=0.5, folder=folder)
 
 
 def split(rows: list[Row], share_to_fit: float, folder: Path) -> None:

@@ -47,6 +47,15 @@ def test_an_empty_variable_and_a_flag_not_given_say_nothing():
     assert fit_config({"train.seed": None, "columns.id": ()}, environment={"VAECLI_SEED": ""}) == FitConfig()
 
 
+def test_columns_of_one_unit_raise_the_floor_of_variances():
+    """With `same_unit` the floor is −3 unless it is given; without it nothing moves."""
+    told = fit_config({"columns.same_unit": ("a", "b")}, environment={})
+    assert (told.columns.same_unit, told.model.min_log_variance) == (("a", "b"), -3)
+    given = {"columns.same_unit": ("all",), "model.min_log_variance": -5}
+    assert fit_config(given, environment={}).model.min_log_variance == -5
+    assert fit_config({}, environment={}).model.min_log_variance == -6
+
+
 def test_a_preset_moves_the_defaults_and_no_more(tmp_path: Path):
     """What a file says explicitly goes before what a preset says."""
     file = tmp_path / "a.toml"

@@ -288,3 +288,49 @@ def test_impossible_numbers_are_refused(preprocessor: Preprocessor, name: str, c
     good = preprocessor.to_arrays()
     with pytest.raises(ValueError, match=f"preprocess/{name}"):
         Preprocessor.from_arrays(preprocessor.layout, good | {name: change(good[name])})
+
+
+def of_pixels(n: int = 400) -> tuple[Cells, tuple[Column, ...]]:
+    """A lively pixel, one that is nearly always blank, one of many values that a rank would bend, and a weight."""
+    rng = np.random.default_rng(1)
+    blank = np.where(np.arange(n) % 100 == 0, 3.0, 0.0)
+    values = np.stack([rng.integers(17, size=n), blank, rng.exponential(4, n), rng.exponential(9, n)], axis=1)
+    columns = tuple(Column(name, Kind.NUMERIC) for name in ("lively", "blank", "heavy", "weight"))
+    return Cells(values.astype(float), np.zeros(values.shape, np.uint8), np.arange(n)), columns
+
+
+def test_columns_of_one_unit_share_one_scale() -> None:
+    """A difference in such a column is the same feature in each, and none is bent: (x − its mean) / common scale."""
+    cells, columns = of_pixels()
+    fitted = Preprocessor.fit(cells, columns, {"lively", "blank", "heavy"})
+    common = np.sqrt(cells.values[:, :3].var(0).mean())
+    expected = (cells.values[:, :3] - cells.values[:, :3].mean(0)) / common
+    np.testing.assert_allclose(fitted.transform(cells).values[:, :3], expected, rtol=1e-5, atol=1e-6)
+    back = fitted.inverse(fitted.transform(cells).values)
+    np.testing.assert_allclose(back[:, :3], cells.values[:, :3], atol=1e-5)
+
+
+def test_other_columns_do_not_notice() -> None:
+    """A column that is not among them keeps its features to the bit, and so does every column when none is named."""
+    cells, columns = of_pixels()
+    alone = Preprocessor.fit(cells, columns).transform(cells).values
+    together = Preprocessor.fit(cells, columns, {"lively", "blank", "heavy"}).transform(cells).values
+    np.testing.assert_array_equal(together[:, 3], alone[:, 3])
+    np.testing.assert_array_equal(Preprocessor.fit(cells, columns, frozenset()).transform(cells).values, alone)
+
+
+def test_the_grid_of_a_column_of_one_unit_spans_its_training_range() -> None:
+    """What explanations compare lies between the smallest and the largest reading."""
+    cells, columns = of_pixels()
+    features, numbers = Preprocessor.fit(cells, columns, {"lively", "blank", "heavy"}).grid(0)
+    assert (numbers.min(), numbers.max()) == (pytest.approx(0), pytest.approx(16))
+    assert (np.diff(features) > 0).all()
+
+
+def test_one_unit_of_columns_that_hold_still_is_no_division_by_zero() -> None:
+    """Columns without any spread among the training rows keep a scale of 1."""
+    cells = Cells(np.full((10, 2), 5.0), np.zeros((10, 2), np.uint8), np.arange(10))
+    columns = (Column("a", Kind.NUMERIC), Column("b", Kind.NUMERIC))
+    fitted = Preprocessor.fit(cells, columns, {"a", "b"})
+    np.testing.assert_array_equal(fitted.scale, 1.0)
+    np.testing.assert_array_equal(fitted.transform(cells).values, 0.0)

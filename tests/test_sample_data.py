@@ -17,6 +17,7 @@ TABLES = {
     # folder: rows to fit, normal rows to score, anomalies, columns, missing cells
     "shuttle": (22_793, 22_793, 3_511, 9, 0),
     "cars": (111, 74, 20, 24, 59),
+    "digits": (808, 807, 182, 64, 0),
 }
 MAX_BYTES = 1_000_000
 
@@ -121,6 +122,21 @@ def test_make_rebuilds_the_shuttle_table_from_a_wheel(tmp_path):
     again, rest, dealt = contents(tmp_path / "shuttle")
     assert (len(again), dealt.count("0"), dealt.count("1")) == TABLES["shuttle"][:3]
     assert set(again) | set(rest) == set(fit) | set(mixed)
+
+
+def test_pixels_are_inked_dots_of_four_by_four():
+    """Every pixel is a whole number from 0 to 16, named by its row and column in the picture."""
+    header, fit = table(SAMPLES / "digits" / "normal.csv")
+    assert header == [f"pixel_{i}_{j}" for i in range(8) for j in range(8)]
+    assert {cell for row in fit for cell in row} == {str(ink) for ink in range(17)}
+
+
+def test_make_rebuilds_the_digits_byte_for_byte(tmp_path):
+    """The committed files are what `make.py` makes of the installed scikit-learn."""
+    make = load("make")
+    make.make_digits(make.packaged(make.DIGITS, None), tmp_path)
+    for name in ("normal.csv", "mixed.csv"):
+        assert (tmp_path / name).read_bytes() == (SAMPLES / "digits" / name).read_bytes()
 
 
 def test_compare_counts_flags_against_labels(tmp_path):

@@ -142,6 +142,7 @@ _SHORT_NAMES = {
     "id": "columns.id",
     "time": "columns.time",
     "group": "columns.group",
+    "same_unit": "columns.same_unit",
     "threshold": "calibration.threshold",
     "seed": "train.seed",
     "device": "train.device",

@@ -13,6 +13,10 @@ So a column of byte counts, where one reading in a thousand is a million times t
 its bulk. The map is strictly increasing. The soft clip keeps a reading of 10⁹ from drowning all others, yet keeps
 larger readings larger: sign(v)·(10 + 10·log1p((|v| − 10)/10)) beyond |v| = 10.
 
+Columns that measure the same thing in one unit (pixels, bins of a spectrum) may be told to share one scale: each keeps
+its own mean, all are divided by the root of their mean variance, and none is bent. Otherwise a pixel that is nearly
+always blank would count as much as one in the middle of the picture, and its rare grey as an outlier.
+
 A missing or novel cell becomes 0 everywhere: the mean of a number, no category at all, and False, unless booleans
 are taken as numbers (`Likelihood.view`). That it is missing or novel travels beside the features, in
 `FeatureBatch.state`.
@@ -20,8 +24,8 @@ are taken as numbers (`Likelihood.view`). That it is missing or novel travels be
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -127,8 +131,8 @@ class Preprocessor:
     boolean_values: np.ndarray  # (b, 2) what False and True would be as standardised numbers
 
     @classmethod
-    def fit(cls, cells: Cells, columns: tuple[Column, ...]) -> Preprocessor:
-        """Learn from `cells`, whose columns are `columns`."""
+    def fit(cls, cells: Cells, columns: tuple[Column, ...], same_unit: Collection[str] = ()) -> Preprocessor:
+        """Learn from `cells`, whose columns are `columns`; those named in `same_unit` share one scale, unbent."""
         layout = Layout.of(columns)
         booleans = _boolean_values(cells.values[:, [j for j, _ in layout.of_kind(Kind.BOOLEAN)]])
         numbers = [j for j, _ in layout.of_kind(*NUMBERS)]
@@ -139,11 +143,23 @@ class Preprocessor:
         if (empty := np.isnan(values).all(0)).any():  # a sample may have missed all values of a column
             values = np.where(empty & (np.arange(len(cells)) == 0)[:, None], 0.0, values)
         share = rank_share(values[:, numbers])
+        together = np.array([columns[j].name in same_unit for j in numbers])
+        share[together] = 0.0
         steps = pipeline(layout, values, share).fit(values).named_transformers_["numeric"].named_steps
         ranks = dict(steps["views"].transformer_list)["rank"].named_steps["normal"]
         quantiles = np.ascontiguousarray(ranks.quantiles_.T)
         standard, again = steps["scale"], steps["rescale"]
-        return cls(layout, standard.mean_, standard.scale_, share, quantiles, again.mean_, again.scale_, booleans)
+        fitted = cls(layout, standard.mean_, standard.scale_, share, quantiles, again.mean_, again.scale_, booleans)
+        return fitted._on_one_scale(together, standard.var_) if together.any() else fitted
+
+    def _on_one_scale(self, together: np.ndarray, variance: np.ndarray) -> Preprocessor:
+        """The same, with the numbers that `together` (m,) marks in units of the root of their mean `variance` (m,)."""
+        common = float(np.sqrt(variance[together].mean())) or 1.0
+        scale, center, spread = (
+            np.where(together, one, own) for one, own in ((common, self.scale), (0.0, self.center), (1.0, self.spread))
+        )
+        quantiles = self.quantiles * (self.scale / scale)[:, None]
+        return replace(self, scale=scale, quantiles=quantiles, center=center, spread=spread)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """The fitted numbers by name; `from_arrays` is the inverse."""

@@ -16,7 +16,7 @@ from vaecli.config import ColumnsConfig
 from vaecli.errors import InputError, UsageError
 from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables.batch import Batch
-from vaecli.tables.infer import infer_schema
+from vaecli.tables.infer import infer_schema, same_unit_columns
 from vaecli.tables.infer.counts import Distinct, ValueCounts, mixed, text_hashes
 from vaecli.tables.infer.reading import blocks
 
@@ -403,6 +403,39 @@ def test_contradictions_are_refused():
     """A column can play one part only."""
     with pytest.raises(UsageError, match="'site': --exclude and --group"):
         roles(exclude=("site", "site"), group="site")
+
+
+PIXELS = {"ink": [0, 1, 2] * 20, "dot": [0, 1, 0] * 20, "word": ["a", "b", "c"] * 20, "yes": ["yes", "no", "no"] * 20}
+
+
+def same_unit(*names, **config) -> tuple[set[str], dict[str, Kind]]:
+    asked = ColumnsConfig(same_unit=names, **config)
+    schema = infer_schema(Memory(pa.table(PIXELS)), asked)
+    return set(same_unit_columns(schema, asked)), {column.name: column.kind for column in schema.features}
+
+
+def test_columns_of_one_unit_are_numbers_even_of_zeros_and_ones():
+    """Named columns, or with `all` every number; 0 and 1 are a measurement then, words stay what they are."""
+    told, kinds = same_unit("ink", "dot")
+    assert told == {"ink", "dot"}
+    assert kinds == {"ink": Kind.NUMERIC, "dot": Kind.NUMERIC, "word": Kind.CATEGORICAL, "yes": Kind.BOOLEAN}
+    assert same_unit("all") == (told, kinds)
+    assert same_unit("ink")[1]["dot"] is Kind.BOOLEAN
+    assert same_unit() == (set(), kinds | {"dot": Kind.BOOLEAN})
+    assert same_unit("all", exclude=("dot",))[0] == {"ink"}
+
+
+def test_a_column_without_a_unit_is_refused():
+    """Names that the table does not have, and features that are no numbers, are told with what they are."""
+    with pytest.raises(UsageError, match=r"--same-unit 'inc' \(did you mean 'ink'"):
+        same_unit("inc")
+    with pytest.raises(UsageError) as caught:
+        same_unit("ink", "word", "yes")
+    assert caught.value.message.splitlines() == [
+        "pump.csv: columns without a unit:",
+        "  --same-unit 'word': it is categorical",
+        "  --same-unit 'yes': it is boolean",
+    ]
 
 
 def test_time_must_order():

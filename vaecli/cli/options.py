@@ -113,6 +113,14 @@ Group = Annotated[
         rich_help_panel=_COLUMNS,
     ),
 ]
+SameUnit = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAMES|all",
+        help="Columns measured in one unit (the pixels of a picture, the bins of a spectrum): they share one scale.",
+        rich_help_panel=_COLUMNS,
+    ),
+]
 Seed = Annotated[
     str | None,
     typer.Option(

@@ -12,6 +12,7 @@ from vaecli.config import sample_config
 from vaecli.errors import UsageError
 
 DEFAULT_OUTPUT = "samples.csv"
+DEFAULT_PICTURE = "samples.png"
 
 Output = Annotated[
     str | None,
@@ -30,6 +31,13 @@ Rows = Annotated[
 Like = Annotated[
     str | None,
     typer.Option(metavar="FILE", help="Draw rows around each row of this table; - reads standard input."),
+]
+ImageShape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxW",
+        help="Draw the rows as pictures of this many pixels, top left first: a grid of 100, as PNG; 8x8.",
+    ),
 ]
 Seed = Annotated[
     str | None,
@@ -51,6 +59,7 @@ def sample(
     output: Output = None,
     rows: Rows = None,
     like: Like = None,
+    image_shape: ImageShape = None,
     seed: Seed = None,
     batch_rows: BatchRows = None,
     workers: Workers = None,
@@ -67,15 +76,16 @@ def sample(
       vaecli sample
       vaecli sample -n 1000000 -o new.parquet --seed 7
       vaecli sample --like odd.csv -n 20 -o variants.csv
+      vaecli sample --image-shape 8x8 -o digits.png
     """
     options.check_manners(quiet=quiet, verbose=verbose)
     if like is not None:
         options.check_inputs([like])
-    # what comes in through a pipe goes out through one
-    target = output if output is not None else "-" if like == "-" else DEFAULT_OUTPUT
+    target = output if output is not None else _target(like, image_shape)
     if target == "-" and as_json:
         raise UsageError("--json and the rows cannot share standard output", "write the table with -o FILE")
-    config = sample_config({"rows": rows, "like": like, "seed": seed, "batch_rows": batch_rows, "workers": workers})
+    settings = {"rows": rows, "like": like, "image_shape": image_shape, "seed": seed}
+    config = sample_config({**settings, "batch_rows": batch_rows, "workers": workers})
 
     from vaecli.tables.arrow import settle_without_pandas
     from vaecli.workflows.sample import sample as run
@@ -84,3 +94,11 @@ def sample(
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(model, target, config, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")
+
+
+def _target(like: str | None, image_shape: str | None) -> str:
+    """Where rows go when nobody said."""
+    if image_shape is not None:
+        return DEFAULT_PICTURE
+    # what comes in through a pipe goes out through one
+    return "-" if like == "-" else DEFAULT_OUTPUT

@@ -120,6 +120,14 @@ def _row_numbers(value: Any) -> tuple[int, ...]:
     return numbers
 
 
+def _shape(value: Any) -> tuple[int, int]:
+    height, width = value.lower().split("x") if isinstance(value, str) else value
+    shape = _whole(height), _whole(width)
+    if min(shape) < 1:
+        raise ValueError("a picture has pixels")
+    return shape
+
+
 def seconds(duration: str | float) -> float:
     """`90`, `90s`, `10m`, `1.5h` as seconds. Raises ValueError."""
     if isinstance(duration, int | float):
@@ -141,6 +149,7 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     str: ("text", _text),
     str | None: ("text", _text),
     tuple[str, ...]: ("a list of column names", _names),
+    tuple[int, int] | None: ("a height and a width in pixels, such as 8x8", _shape),
     tuple[int, ...]: ("row numbers, counted from 1", _row_numbers),
 }
 

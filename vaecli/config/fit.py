@@ -14,6 +14,7 @@ from vaecli.config.stages import (
     HETEROSCEDASTIC,
     HOMOSCEDASTIC,
     PRESET_SETTINGS,
+    SAME_UNIT_SETTINGS,
     CalibrationConfig,
     ColumnsConfig,
     FamilyConfig,
@@ -90,7 +91,8 @@ def fit_config(
     if problems:
         raise refusal(problems, "fit")
 
-    settings = {**PRESET_SETTINGS[settings.get("preset", "default")], **settings}
+    of_unit = SAME_UNIT_SETTINGS if settings.get("columns.same_unit") else {}
+    settings = {**PRESET_SETTINGS[settings.get("preset", "default")], **of_unit, **settings}
     return FitConfig(
         columns=ColumnsConfig(**stage_of(settings, "columns")),
         model=ModelConfig(**stage_of(settings, "model")),

@@ -14,9 +14,10 @@ from vaecli.config.checks import Range, checked, flag_of, from_environment, refu
 class SampleConfig:
     """Everything `vaecli sample` can be told."""
 
-    rows: int | None = None  # None: 1,000; around given rows, 1 for each
+    rows: int | None = None  # None: 1,000, in a picture 100; around given rows, 1 for each
     seed: int = 0
     like: str | None = None  # a table of rows to draw around; None: from the prior
+    image_shape: tuple[int, int] | None = None  # (height, width) of each row as a picture; None: a table
     batch_rows: int = 16_384
     workers: int | None = None  # None: as many threads as there are cores
 
@@ -25,7 +26,9 @@ class SampleConfig:
         """Rows altogether, or with `like` around each given row."""
         if self.rows is not None:
             return self.rows
-        return 1000 if self.like is None else 1
+        if self.like is not None:
+            return 1
+        return 1000 if self.image_shape is None else 100
 
 
 _RANGES: dict[str, Range] = {

@@ -20,6 +20,7 @@ class ColumnsConfig:
     id: tuple[str, ...] = ()
     time: str | None = None
     group: str | None = None
+    same_unit: tuple[str, ...] = ()  # numbers measured in one unit, which share one scale; ("all",): every number
     max_categories: int = 128  # the rest become one "other" category
 
 
@@ -86,6 +87,10 @@ class FitConfig:
     score_kind: str = "combined"
     resume: bool = False
 
+
+# Where columns share one scale, one that hardly ever varies has a tiny variance, and its rare readings would rule every
+# score (docs/adr/0017-one-scale-for-one-unit.md).
+SAME_UNIT_SETTINGS: dict[str, Any] = {"model.min_log_variance": -3.0}
 
 PRESET_SETTINGS: dict[str, dict[str, Any]] = {
     "fast": {

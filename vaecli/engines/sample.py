@@ -49,18 +49,22 @@ def sample_around(
     on_event: OnEvent,
 ) -> int:
     """Write `n_each` rows around each row of `source`, in its order; returns how many."""
-
-    def stretches() -> Iterator[Stretch]:
-        names = [column.name for column in detector.schema.features]
-        for batch in source.batches(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows):
-            posterior = sampler.posterior(detector.preprocessor.transform(to_cells(batch, detector.schema)))
-            end = (batch.first_row + batch.n_rows) * n_each
-            for start in range(batch.first_row * n_each, end, batch_rows):
-                stop = min(start + batch_rows, end)
-                yield partial(sampler.rows_around, posterior, batch.first_row, n_each, start, stop)
-
     total = None if source.n_rows is None else source.n_rows * n_each
-    return _written(stretches(), sampler, output, schema, workers, total, on_event)
+    stretches = stretches_around(detector, sampler, source, n_each, batch_rows)
+    return _written(stretches, sampler, output, schema, workers, total, on_event)
+
+
+def stretches_around(
+    detector: Detector, sampler: Sampler, source: Source, n_each: int, batch_rows: int
+) -> Iterator[Stretch]:
+    """`n_each` rows around each row of `source`, in its order, at most `batch_rows` at a time."""
+    names = [column.name for column in detector.schema.features]
+    for batch in source.batches(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows):
+        posterior = sampler.posterior(detector.preprocessor.transform(to_cells(batch, detector.schema)))
+        end = (batch.first_row + batch.n_rows) * n_each
+        for start in range(batch.first_row * n_each, end, batch_rows):
+            stop = min(start + batch_rows, end)
+            yield partial(sampler.rows_around, posterior, batch.first_row, n_each, start, stop)
 
 
 def _written(

@@ -15,6 +15,7 @@ def sample_page(summary: SampleSummary) -> RenderableType:
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
         *([("like", f"{summary.like}, {counted(summary.rows_each, 'row')} for each")] if summary.rows_each else []),
         ("columns", f"{len(summary.columns):,}"),
+        *([("picture", "each row {} × {} pixels".format(*summary.image_shape))] if summary.image_shape else []),
         ("seed", str(summary.seed)),
         ("output", "standard output" if summary.output == "-" else summary.output),
     ]

@@ -21,6 +21,7 @@ class SampleSummary:
     rows_each: int | None  # around each of its rows
     warnings: tuple[str, ...]
     seconds: float
+    image_shape: tuple[int, int] | None = None  # (height, width) of each row in a picture; None: a table
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

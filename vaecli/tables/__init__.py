@@ -5,7 +5,7 @@ from __future__ import annotations
 from vaecli.tables.batch import Batch, Piece, Source, whole
 from vaecli.tables.cells import label_mask, numbers_of, time_values, to_cells
 from vaecli.tables.frames import frame_source
-from vaecli.tables.infer import infer_schema
+from vaecli.tables.infer import infer_schema, same_unit_columns
 from vaecli.tables.made import made_schema, made_table
 from vaecli.tables.match import match_schema
 from vaecli.tables.missing import MISSING_TOKENS
@@ -35,6 +35,7 @@ __all__ = [
     "open_sink",
     "open_source",
     "refuse_to_overwrite",
+    "same_unit_columns",
     "time_values",
     "to_cells",
     "whole",

@@ -18,7 +18,7 @@ from vaecli.marginals import Marginals
 from vaecli.preprocess import Preprocessor
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Layout, Schema
-from vaecli.tables import Batch, Source, label_mask, numbers_of, time_values, to_cells
+from vaecli.tables import Batch, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
 
 FEWEST_ROWS = 8
 SMALLEST_SHARE = 0.01  # of the rows, that a member must learn from when the largest group is held out
@@ -49,7 +49,8 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
     survey = _survey(source, schema, config, on_event, keep_rows=schema.n_rows if fits else PREPROCESSING_ROWS)
     fold, n_folds = _folds(survey, source.name, schema, config)
 
-    preprocessor = Preprocessor.fit(survey.cells, schema.features)
+    same_unit = same_unit_columns(schema, config.columns)
+    preprocessor = Preprocessor.fit(survey.cells, schema.features, same_unit)
     rows: TrainingRows
     if fits:
         features = preprocessor.transform(survey.cells)

@@ -6,11 +6,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from vaecli.atomic import require_writable, write_bytes
 from vaecli.bundle import load_detector
 from vaecli.config import SampleConfig
 from vaecli.cores import n_cores
 from vaecli.detector import Detector
-from vaecli.engines.sample import sample_around, sample_table
+from vaecli.engines.sample import sample_around, sample_table, stretches_around
+from vaecli.errors import InputError, UsageError
+from vaecli.images import MOST_PICTURES, Pixels, grid, png
 from vaecli.results import OnEvent, SampleSummary, ignore
 from vaecli.tables import (
     Source,
@@ -29,7 +34,11 @@ def sample(bundle: Path, output: str, config: SampleConfig, *, on_event: OnEvent
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
+    if config.image_shape is not None:
+        return draw(bundle, output, config, config.image_shape)
     started = time.monotonic()
+    if output.lower().endswith(".png"):
+        raise UsageError(f"{output}: a table is no picture", "say how many pixels a row is: --image-shape 8x8")
     detector, _ = load_detector(bundle)
     refuse_to_overwrite(output, [str(bundle)], "the bundle")
     source = None if config.like is None else _given_rows(config.like, output, detector)
@@ -56,6 +65,55 @@ def sample(bundle: Path, output: str, config: SampleConfig, *, on_event: OnEvent
         warnings=warnings_of(detector),
         seconds=time.monotonic() - started,
     )
+
+
+def draw(bundle: Path, output: str, config: SampleConfig, shape: tuple[int, int]) -> SampleSummary:
+    """Write new rows as one picture to `output`, a PNG file: the rows that `sample` would write to a table.
+
+    Raises UsageError, InputError, BundleError or EnvironmentProblem.
+    """
+    started = time.monotonic()
+    if not output.lower().endswith(".png"):
+        raise UsageError(f"{output}: pictures are written as PNG", "name a .png file: -o samples.png")
+    detector, _ = load_detector(bundle)
+    pixels = Pixels.of(detector.schema)
+    pixels.require(shape)
+    source = None if config.like is None else _given_rows(config.like, output, detector)
+    require_writable(output)
+    rows = _few_rows(detector, source, config)
+    write_bytes(output, png(grid(pixels.pictures(rows), shape, pixels.low, pixels.high)))
+    return SampleSummary(
+        output=output,
+        bundle=str(bundle),
+        rows=len(rows),
+        columns=pixels.names,
+        seed=config.seed,
+        like=config.like,
+        rows_each=None if config.like is None else config.n_rows,
+        warnings=warnings_of(detector),
+        seconds=time.monotonic() - started,
+        image_shape=shape,
+    )
+
+
+def _few_rows(detector: Detector, source: Source | None, config: SampleConfig) -> np.ndarray:
+    """The features (n, c) of so many new rows as one picture can show. Raises UsageError."""
+    too_many = UsageError(
+        f"a picture shows at most {MOST_PICTURES:,} rows", "draw fewer: --rows, or --like with a shorter table"
+    )
+    if source is None and config.n_rows > MOST_PICTURES:
+        raise too_many
+    sampler = detector.sampler(config.seed)
+    if source is None:
+        return sampler.rows(0, config.n_rows).values
+    parts: list[np.ndarray] = []
+    for stretch in stretches_around(detector, sampler, source, config.n_rows, MOST_PICTURES):
+        parts.append(stretch().values)
+        if sum(map(len, parts)) > MOST_PICTURES:
+            raise too_many
+    if not parts:
+        raise InputError(f"{source.name}: there are no rows", "give a table with rows to draw around")
+    return np.concatenate(parts)
 
 
 def warnings_of(detector: Detector) -> tuple[str, ...]:

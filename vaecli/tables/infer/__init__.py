@@ -17,9 +17,10 @@ from vaecli.tables.batch import Source
 from vaecli.tables.infer.finding import Finding, find
 from vaecli.tables.infer.reading import read_evidence
 
-__all__ = ["infer_schema"]
+__all__ = ["infer_schema", "same_unit_columns"]
 
 ASKED = "you asked"
+ALL = ("all",)  # of --same-unit
 
 
 def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = ignore) -> Schema:
@@ -38,11 +39,19 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
 
     findings = {name: find(name, evidence[name], config.max_categories) for name in read}
     columns = _with_roles(source.names, findings, asked, config)
+    columns = tuple(_as_number(column) if _is_named(column, config.same_unit) else column for column in columns)
     _refuse_mixed(source, columns, findings)
     _refuse_unusable(source, columns, findings)
+    _refuse_without_unit(source, columns, config.same_unit)
     schema = Schema(columns, n_rows)
     _refuse_nothing_to_learn(source, schema)
     return schema
+
+
+def same_unit_columns(schema: Schema, config: ColumnsConfig) -> frozenset[str]:
+    """The features that share one scale, because the user says that they measure the same thing in one unit."""
+    numbers = (column for column in schema.features if column.kind is Kind.NUMERIC)
+    return frozenset(column.name for column in numbers if _is_named(column, config.same_unit))
 
 
 # -- what the user asked for --------------------------------------------------------------------
@@ -59,6 +68,8 @@ def _asked_roles(source: Source, config: ColumnsConfig) -> dict[str, Role]:
         "--group": ((config.group,) if config.group is not None else (), Role.GROUP),
     }
     _refuse_unknown(source, {option: names for option, (names, _) in options.items()})
+    if config.same_unit != ALL:
+        _refuse_unknown(source, {"--same-unit": config.same_unit})
     _refuse_contradictions({option: names for option, (names, _) in options.items()})
     asked = {name: role for names, role in options.values() for name in names}
     if config.columns:
@@ -95,6 +106,22 @@ def _refuse_contradictions(options: Mapping[str, Sequence[str]]) -> None:
         raise UsageError(f"columns asked to play two parts:\n{listed(twice)}", "name each column in one option only")
 
 
+def _is_named(column: Column, same_unit: Sequence[str]) -> bool:
+    return same_unit == ALL or column.name in same_unit
+
+
+def _as_number(column: Column) -> Column:
+    """A feature of the numbers 0 and 1 as a number like others; every other column as it is."""
+    is_boolean = column.role is Role.FEATURE and column.kind is Kind.BOOLEAN
+    if not is_boolean or not all(_is_a_number(text) for text in column.categories):
+        return column
+    return replace(column, kind=Kind.NUMERIC, categories=(), whole=True, minimum=0.0, maximum=1.0)
+
+
+def _is_a_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()
+
+
 # -- roles --------------------------------------------------------------------------------------
 
 
@@ -129,6 +156,19 @@ def _with_role(name: str, finding: Finding | None, asked: Role | None, *, has_ti
     if role is Role.TIME and has_time:
         role = Role.IGNORED
     return replace(column, role=role, reason=reason)
+
+
+def _refuse_without_unit(source: Source, columns: Sequence[Column], same_unit: Sequence[str]) -> None:
+    """Raise UsageError for features named in --same-unit that are no numbers; `all` means those that are."""
+    if same_unit == ALL:
+        return
+    problems = [
+        f"--same-unit {column.name!r}: it is {column.kind}"
+        for column in columns
+        if column.name in same_unit and column.role is Role.FEATURE and column.kind is not Kind.NUMERIC
+    ]
+    if problems:
+        raise UsageError(f"{source.name}: columns without a unit:\n{listed(problems)}", "name numeric columns only")
 
 
 # -- what cannot be learned from ----------------------------------------------------------------
