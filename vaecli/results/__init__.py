@@ -6,6 +6,7 @@ from vaecli.results.evaluation import METRIC_NAMES, Comparison, EvaluateSummary,
 from vaecli.results.events import SCHEMA_VERSION, Event, OnEvent, ignore
 from vaecli.results.reasons import FlaggedRow, Reason
 from vaecli.results.verbs import (
+    CategoryCounts,
     ColumnSummary,
     EncodeSummary,
     ExplainSummary,
@@ -13,11 +14,13 @@ from vaecli.results.verbs import (
     InspectSummary,
     ReconstructSummary,
     ScoreSummary,
+    TrainingCheck,
 )
 
 __all__ = [
     "METRIC_NAMES",
     "SCHEMA_VERSION",
+    "CategoryCounts",
     "ColumnSummary",
     "Comparison",
     "EncodeSummary",
@@ -33,5 +36,6 @@ __all__ = [
     "Reason",
     "ReconstructSummary",
     "ScoreSummary",
+    "TrainingCheck",
     "ignore",
 ]
