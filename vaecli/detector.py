@@ -17,7 +17,7 @@ from vaecli.explaining import blame, instead
 from vaecli.likelihoods import Likelihood
 from vaecli.network import check_shapes
 from vaecli.preprocess import NUMBERS, FeatureBatch, Preprocessor
-from vaecli.rebuild import as_cells, coordinates, imputation, reconstruction
+from vaecli.rebuild import as_cells, coordinates, exemplars, imputation, reconstruction
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.scoring import Ensemble, Family, ScoredBatch, score_batch, score_owners
 from vaecli.surprise import Surprise
@@ -102,6 +102,10 @@ class Detector:
         """Coordinates of each row's code, and their standard deviations: (n, k), or with `dims` (n, dims) of a map."""
         with threadpool_limits(1, "blas"):
             return coordinates(self.ensemble.families[0], self.preprocessor.transform(cells), dims)
+
+    def exemplar_map(self, dims: int) -> np.ndarray:
+        """(N, dims) where the training rows that the bundle remembers lie on the map of `encode`."""
+        return exemplars(self.ensemble.families[0], dims)
 
     def reconstruct(self, cells: Cells, *, impute: bool = False) -> np.ndarray:
         """The cells (n, c), as in `Cells`, that the model expects of each row given its code.

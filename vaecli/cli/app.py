@@ -22,6 +22,7 @@ from vaecli.cli.explain import explain
 from vaecli.cli.fit import fit
 from vaecli.cli.inspect import inspect
 from vaecli.cli.reconstruct import reconstruct
+from vaecli.cli.report import report
 from vaecli.cli.score import score
 from vaecli.errors import EnvironmentProblem, UsageError, VaecliError
 
@@ -35,6 +36,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "encode": encode,
     "reconstruct": reconstruct,
+    "report": report,
     "inspect": inspect,
 }
 

@@ -23,6 +23,7 @@ from vaecli.results import (
     InspectSummary,
     OnEvent,
     ReconstructSummary,
+    ReportSummary,
     ScoreSummary,
 )
 
@@ -30,7 +31,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Summary = (
-    FitSummary | ScoreSummary | ExplainSummary | EvaluateSummary | EncodeSummary | ReconstructSummary | InspectSummary
+    FitSummary
+    | ScoreSummary
+    | ExplainSummary
+    | EvaluateSummary
+    | EncodeSummary
+    | ReconstructSummary
+    | ReportSummary
+    | InspectSummary
 )
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vaecli.render.figures import counted, duration, how_often, number, per_cent, size
+from vaecli.render.report import report_facts
 from vaecli.render.screen import printable
 from vaecli.results import (
     METRIC_NAMES,
@@ -25,6 +26,7 @@ from vaecli.results import (
     FlaggedRow,
     InspectSummary,
     ReconstructSummary,
+    ReportSummary,
     ScoreSummary,
 )
 
@@ -41,6 +43,7 @@ def page(
     | EvaluateSummary
     | EncodeSummary
     | ReconstructSummary
+    | ReportSummary
     | InspectSummary,
 ) -> RenderableType:
     """The page of a summary."""
@@ -57,6 +60,9 @@ def page(
             return encode_page(summary)
         case ReconstructSummary():
             return reconstruct_page(summary)
+        case ReportSummary():
+            facts = _facts(report_facts(summary))
+            return Group(_headline("Reported"), facts, *_warnings(summary.warnings))
         case InspectSummary():
             return inspect_page(summary)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from vaecli.results.evaluation import METRIC_NAMES, Comparison, EvaluateSummary, Evaluation, Figure
 from vaecli.results.events import SCHEMA_VERSION, Event, OnEvent, ignore
 from vaecli.results.reasons import FlaggedRow, Reason
+from vaecli.results.report import ReportSummary
 from vaecli.results.verbs import (
     CategoryCounts,
     ColumnSummary,
@@ -35,6 +36,7 @@ __all__ = [
     "OnEvent",
     "Reason",
     "ReconstructSummary",
+    "ReportSummary",
     "ScoreSummary",
     "TrainingCheck",
     "ignore",
