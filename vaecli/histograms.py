@@ -47,7 +47,7 @@ def score_edges(scores: np.ndarray, ranks: np.ndarray, threshold: float) -> np.n
 
 
 def score_counts(edges: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(b + 1,) how many scores lie in each bin [from, to), below the first in the first, beyond the last in one more."""
+    """(b + 1,) how many scores lie in each bin [from, to), below the first in the first, beyond all in one more."""
     place = np.searchsorted(edges, scores[~np.isnan(scores)], side="right") - 1
     return np.bincount(np.maximum(place, 0), minlength=edges.size)
 
@@ -68,6 +68,7 @@ class NumberBins:
 
     edges: np.ndarray  # (b + 1,)
     training: np.ndarray  # (b + 2,)
+    is_whole: bool  # edges lie half-way between whole numbers
 
     @classmethod
     def of(cls, quantiles: np.ndarray, whole: bool) -> NumberBins:
@@ -76,7 +77,8 @@ class NumberBins:
         inner_low, inner_high = np.interp((OUTER, 1 - OUTER), np.linspace(0, 1, quantiles.size), quantiles)
         if inner_low < inner_high and high - low > 3 * (inner_high - inner_low):
             low, high = float(inner_low), float(inner_high)
-        if whole and high - low < 2**52:
+        is_whole = whole and high - low < 2**52
+        if is_whole:
             width = max(1, math.ceil((high - low + 1) / N_COLUMN_BINS))
             n_bins = max(1, math.ceil((high - low + 1) / width))
             edges = math.floor(low) - 0.5 + width * np.arange(n_bins + 1.0)
@@ -84,7 +86,7 @@ class NumberBins:
             margin = max(1e-9 * (high - low), 1e-9 * abs(low), 1e-12)
             edges = np.linspace(low - margin, high + margin, N_COLUMN_BINS + 1)
         at_most = np.array([share_at_most(quantiles, edge) for edge in edges])
-        return cls(edges, np.diff(np.concatenate([[0.0], at_most, [1.0]])))
+        return cls(edges, np.diff(np.concatenate([[0.0], at_most, [1.0]])), is_whole)
 
     def counts(self, values: np.ndarray) -> np.ndarray:
         """(b + 2,) how many values lie in each bin (from, to], and outside."""

@@ -83,7 +83,8 @@ class Profiler:
 
     def _profile(self, j: int, counts: np.ndarray, n_rows: int) -> Profile:
         column, bins, training, missing = self.columns[j], self.bins[j], self.training[j], float(self.missing[j])
-        scored, missing_scored, novel = shares(counts[:-2]), *(counts[-2:] / max(n_rows, 1)).tolist()
+        scored = shares(counts[:-2])
+        missing_scored, novel = (counts[-2:] / max(n_rows, 1)).tolist()
         distance = by_chance = 0.0
         if training is not None and n_rows:
             before = np.array([*(training * (1 - missing)), missing, 0.0])
@@ -93,8 +94,10 @@ class Profiler:
             by_chance = 0.5 * math.sqrt(2 / math.pi) * float(spread.sum())
         facts = missing, missing_scored, novel, distance, by_chance
         if bins is not None:
-            edges, is_date = tuple(bins.edges.tolist()), column.kind is Kind.DATETIME
-            return NumberProfile(column.name, is_date, edges, _told(bins.training), _told(scored), *facts)
+            is_date = column.kind is Kind.DATETIME
+            is_whole = column.whole and not is_date and bins.is_whole
+            shown = _told(bins.edges), _told(bins.training), _told(scored)
+            return NumberProfile(column.name, is_date, is_whole, *shown, *facts)
         names = (*column.categories[: _n_categories(column)], *([OTHER] if column.has_other else []))
         known = training if training is not None else np.zeros(scored.size)
         order = np.argsort(-np.maximum(known, scored), kind="stable")[:N_CATEGORIES]

@@ -65,7 +65,7 @@ def stroke(points: Sequence[Point], kind: str) -> Html:
     """A line through points in 0…1, y downwards."""
     if not points:
         return Html("")
-    return element("path", d="M" + "L".join(f"{_units(x)} {_units(y)}" for x, y in points), class_=kind)
+    return element("path", d=Html("M" + "L".join(f"{_units(x)} {_units(y)}" for x, y in points)), class_=kind)
 
 
 def steps(edges: Sequence[float], heights: Sequence[float], kind: str) -> Html:
@@ -80,7 +80,7 @@ def dots(points: Sequence[Point], kind: str) -> Html:
     """Dots at points in 0…1, y downwards: lines of no length with round ends, which stay round in any aspect."""
     if not points:
         return Html("")
-    return element("path", d="".join(f"M{_units(x)} {_units(y)}h0" for x, y in points), class_=f"dots {kind}")
+    return element("path", d=Html("".join(f"M{_units(x)} {_units(y)}h0" for x, y in points)), class_=f"dots {kind}")
 
 
 def meter(share: float, kind: str) -> Html:

@@ -23,7 +23,7 @@ def columns(data: ReportData) -> list[Html]:
     return [
         element("p", f"What each column holds here and held in training, the columns that differ most first.{more}"),
         figure(
-            legend(("before", "training"), ("line blue", "this table"), ("odd", "values never seen, or outside")),
+            legend(("before", "training"), ("line blue", "this table"), ("odd", "outside the usual range of training")),
             element("div", *(_card(profile) for profile in data.profiles), class_="grid"),
             caption="“Moved” is the share of cells that would have to change for the column to look as in training; "
             "so much of it as a table of this size shows by chance is told beside it. A column may move although "
@@ -63,7 +63,8 @@ def _numbers(profile: NumberProfile) -> Html:
             marks.append(bar((i + 0.2) / units, (i + 0.8) / units, share / top, "odd", f"{end}: {per_cent(share)}"))
     places = [(i + 1) / units for i in range(n_bins + 1)]
     marks.append(steps(places, [share / top for share in profile.scored[1:-1]], "after"))
-    low, high = profile.edges[0], profile.edges[-1]
+    inwards = 0.5 if profile.is_whole else 0.0
+    low, high = profile.edges[0] + inwards, profile.edges[-1] - inwards
     ends = (_value(low, high - low, profile), _value(high, high - low, profile))
     return plot(
         marks,

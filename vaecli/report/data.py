@@ -110,6 +110,7 @@ class NumberProfile:
 
     column: str
     is_date: bool
+    is_whole: bool  # then edges lie half-way between whole numbers
     edges: tuple[float, ...]
     training: tuple[float, ...]
     scored: tuple[float, ...]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 
-MOST_CHARACTERS = 500
+MOST_CHARACTERS = 2_000
 _JOINERS = "\u200c\u200d"  # parts of words in Persian, of signs in emoji
 
 
@@ -33,7 +33,8 @@ def _visible(character: str) -> str:
 def element(tag: str, *children: str, **attributes: str | float) -> Html:
     """`<tag …>children</tag>`. Text is escaped; `class_` is `class`, and `_` in a name is `-`."""
     given = "".join(
-        f' {name.rstrip("_").replace("_", "-")}="{_inside(str(value))}"' for name, value in attributes.items()
+        f' {name.rstrip("_").replace("_", "-")}="{_inside(value if isinstance(value, str) else str(value))}"'
+        for name, value in attributes.items()
     )
     return Html(f"<{tag}{given}>{together(*children)}</{tag}>")
 

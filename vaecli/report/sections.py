@@ -76,7 +76,9 @@ def _row(row: FlaggedRow, n_normal: int) -> Html:
     told = [(reason.nats, sentence(reason)) for reason in row.reasons if reason.nats > 0.05 * row.score]
     if row.rest > 0.5 * row.score or not told:
         told.append((row.rest, escaped(ALL_TOGETHER)))
-    reasons = [element("li", text, " ", element("span", f"{number(nats)} nats", class_="nats")) for nats, text in told]
+    reasons = [
+        element("li", text, " ", element("span", f"{number(nats, 3)} nats", class_="nats")) for nats, text in told
+    ]
     return element(
         "tr",
         element("td", f"{row.row:,}", data_says="row"),
@@ -125,12 +127,13 @@ def _contributions(data: ReportData) -> list[Html]:
     all_of_them = found.n_rows >= data.facts.flagged
     which = "all flagged rows" if all_of_them else f"the {found.n_rows} oddest of {data.facts.flagged:,} flagged rows"
     return [
+        _said("Where to look first: what makes the flagged rows odd, column by column."),
         figure(
             element("div", *parts, class_="bars"),
             caption=f"Added up over {which}: how much of the score each column takes away when its cell is replaced by "
             "what the other columns lead one to expect, and in how many rows it is the first to blame. “The columns "
             "together” is what no single cell explains: odd combinations.",
-        )
+        ),
     ]
 
 
@@ -198,8 +201,8 @@ def _scores(data: ReportData) -> list[Html]:
         figure(
             legend(*entries),
             chart,
-            caption=f"Across: the {facts.score_kind} score in nats, odder to the right. Upwards: the share of rows, each "
-            "line ten times the one below. Bars that stand above the outline are scores that this table has more "
+            caption=f"Across: the {facts.score_kind} score in nats, odder to the right. Upwards: the share of rows, "
+            "each line ten times the one below. Bars that stand above the outline are scores that this table has more "
             f"often than normal rows do.{off}",
         ),
     ]
@@ -214,8 +217,9 @@ def _timeline(data: ReportData) -> list[Html]:
         why = "no row has a readable time" if found.column else "the table has no rows"
         return [_said(f"Nothing to show: {why}.")]
     low, high = found.stretches[0].start, found.stretches[-1].start + found.width
+    last = high if found.column is not None else float(data.facts.rows)
     if found.column is None:
-        high = min(high, data.facts.rows + 1)
+        high = last + 1
     span = high - low
     shares = [stretch.flagged / stretch.rows for stretch in found.stretches]
     top = _nice_top(max(max(shares), min(2 * chance, 1.0)))
@@ -228,11 +232,12 @@ def _timeline(data: ReportData) -> list[Html]:
         marks.append(bar(left + 0.08 * (right - left), right - 0.08 * (right - left), share / top, "odd", title))
     if chance <= top:
         marks.append(stroke([(0, 1 - chance / top), (1, 1 - chance / top)], "limit"))
-    ticks = [(i / 4, _when(low + span * i / 4, span, found.is_date)) for i in range(5)]
-    if len(found.stretches) == 1 and found.is_date:
-        ticks = ticks[:1]
+    n_ticks = 5 if span > 4 else 2
+    ticks = [(i / (n_ticks - 1), low + (last - low) * i / (n_ticks - 1)) for i in range(n_ticks)]
+    below = [(place, _when(value if found.is_date else round(value, 9), span, found.is_date)) for place, value in ticks]
     each = duration(found.width) if found.is_date else number(found.width)
-    each = each if found.is_date else f"{each} rows" if found.column is None else each
+    if found.column is None:
+        each = counted(int(found.width), "row")
     without = (
         f" {counted(found.n_without_time, 'row')} without a readable time are not shown."
         if found.n_without_time
@@ -242,7 +247,7 @@ def _timeline(data: ReportData) -> list[Html]:
     chart = plot(
         marks,
         says="Share of rows that are flagged, from the first to the last",
-        x=ticks,
+        x=below,
         y=[(value / top, per_cent(value)) for value in round_steps(0, top, 4)],
         unit="flagged rows",
         kind="low",
@@ -256,8 +261,8 @@ def _timeline(data: ReportData) -> list[Html]:
                 ("normal", "there are rows"),
             ),
             chart,
-            caption=f"{along} runs to the right; each bar is a stretch of {each}, its height the share of its rows that are "
-            f"flagged. Where the line at the foot is broken there are no rows.{without}",
+            caption=f"{along} runs to the right; each bar is a stretch of {each}, its height the share of its rows "
+            f"that are flagged. Where the line at the foot is broken there are no rows.{without}",
         ),
     ]
 
@@ -305,8 +310,8 @@ def _map(data: ReportData) -> list[Html]:
             legend(("training", "rows of training"), ("here dot", "rows of this table"), ("odd dot", "flagged rows")),
             chart,
             caption="The two directions along which training rows differ most. A group of flagged dots is one kind of "
-            "anomaly; flagged dots among the others are rows that are odd in a way the map has no room for. Shown are a "
-            f"sample of the rows and the oddest flagged ones.{outside}",
+            "anomaly; flagged dots among the others are rows that are odd in a way the map has no room for. Shown are "
+            f"a sample of the rows and the oddest flagged ones.{outside}",
         ),
     ]
 
@@ -371,7 +376,10 @@ def _training(data: ReportData) -> list[Html]:
 
 def _curve(history: Sequence[TrainingCheck], what: str, kept: TrainingCheck | None, baseline: float | None) -> Html:
     points = [(float(check.step), float(getattr(check, what))) for check in history]
-    low, high = min(value for _, value in points), max(value for _, value in points)
+    ascending = sorted(value for _, value in points)
+    low, high = ascending[0], ascending[-1]
+    quarter = ascending[len(ascending) // 4]
+    low = max(low, quarter - 1.5 * (high - quarter))  # the first steps may be far below all others
     near = baseline is not None and low - 2 * (high - low) <= baseline <= high + 2 * (high - low)
     if baseline is not None and near:
         low, high = min(low, baseline), max(high, baseline)
@@ -380,7 +388,7 @@ def _curve(history: Sequence[TrainingCheck], what: str, kept: TrainingCheck | No
     first, last = points[0][0], points[-1][0]
 
     def place(step: float, value: float) -> Point:
-        return (step - first) / max(last - first, 1.0), 1 - (value - low) / (high - low)
+        return (step - first) / max(last - first, 1.0), min(1 - (value - low) / (high - low), 1.0)
 
     marks = [stroke([place(*point) for point in points], "curve")]
     if baseline is not None and near:

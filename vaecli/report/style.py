@@ -37,7 +37,8 @@ border-radius:0 6px 6px 0;max-width:none;font-size:.9375rem}
 table{border-collapse:collapse;width:100%;font-size:.9375rem}
 th,td{text-align:left;vertical-align:top;padding:.5rem .9rem .5rem 0;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:500;font-size:.8125rem;white-space:nowrap}
-.worst td:first-child,.worst td:nth-child(2),.worst td:nth-child(3){white-space:nowrap;font-variant-numeric:tabular-nums}
+.worst td:first-child,.worst td:nth-child(2),.worst td:nth-child(3){white-space:nowrap;
+font-variant-numeric:tabular-nums}
 .worst ol{margin:0;padding:0;list-style:none}
 .worst li+li{margin-top:.15rem;color:var(--soft)}
 .nats{color:var(--soft);font-size:.8125rem;white-space:nowrap}
@@ -66,7 +67,8 @@ svg .outline{stroke:var(--ink);stroke-width:1.5;opacity:.75}
 svg .before{fill:var(--normal);opacity:.45}
 svg .after{stroke:var(--here);stroke-width:1.75}
 svg .curve{stroke:var(--here);stroke-width:2}
-svg .here{fill:var(--here);opacity:.85}svg .odd{fill:var(--odd)}svg .normal{fill:var(--normal)}svg .faint{fill:var(--line)}
+svg .here{fill:var(--here);opacity:.85}svg .odd{fill:var(--odd)}svg .normal{fill:var(--normal)}
+svg .faint{fill:var(--line)}
 svg .dots{fill:none;stroke-linecap:round;stroke-width:4.5}
 svg .dots.training{stroke:var(--normal);opacity:.3;stroke-width:7}
 svg .dots.here{stroke:var(--here);opacity:.55;fill:none}
@@ -86,7 +88,8 @@ font-size:.9375rem;margin:0;padding:0}
 .bars .name{font-weight:500}
 .bars .value{color:var(--soft);font-size:.8125rem;font-variant-numeric:tabular-nums;text-align:right}
 .meter{display:block;width:100%;height:.85rem}
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,18.5rem),1fr));gap:1.6rem 2rem;margin-top:1rem}
+.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,18.5rem),1fr));gap:1.6rem 2rem;
+margin-top:1rem}
 .card{min-width:0}
 .card p{font-size:.8125rem;color:var(--soft);margin:.1rem 0 .35rem;line-height:1.4}
 .twins{display:grid;grid-template-columns:minmax(0,7rem) minmax(0,1fr) auto;gap:.3rem .6rem;font-size:.8125rem;
@@ -102,14 +105,17 @@ footer{margin-top:3rem;color:var(--soft);font-size:.8125rem}
 .figures div:last-child:nth-child(odd){grid-column:1/-1}
 .plot{grid-template-columns:2.7rem minmax(0,1fr)}.plot .below .middle:nth-child(even){display:none}
 .plot.map{grid-template-rows:1.3rem 19rem 1.5rem}
-.bars{grid-template-columns:minmax(0,1fr) auto;gap:.1rem .9rem}.bars .meter{grid-column:1/-1;grid-row:auto;margin-bottom:.45rem}
+.bars{grid-template-columns:minmax(0,1fr) auto;gap:.1rem .9rem}.bars .meter{grid-column:1/-1;grid-row:auto;
+margin-bottom:.45rem}
 .bars .value{grid-column:2}
 .worst table,.worst tbody,.worst tr{display:block}.worst thead{display:none}
-.worst tr{border-bottom:1px solid var(--line);padding:.6rem 0;display:grid;grid-template-columns:auto auto 1fr;gap:.1rem 1rem}
+.worst tr{border-bottom:1px solid var(--line);padding:.6rem 0;display:grid;grid-template-columns:auto auto 1fr;
+gap:.1rem 1rem}
 .worst td{display:block;border:0;padding:0}.worst td:nth-child(4){grid-column:1/-1}
 .worst td[data-says]::before{content:attr(data-says);display:block;color:var(--soft);font-size:.75rem}
 .settings td:first-child{width:45%}}
-@media print{:root{--paper:#fff;--panel:#fff;--ink:#000;--soft:#444;--line:#ccc;--normal:#999;--here:#2f6db3;--odd:#c8461b;
+@media print{:root{--paper:#fff;--panel:#fff;--ink:#000;--soft:#444;--line:#ccc;--normal:#999;--here:#2f6db3;
+--odd:#c8461b;
 --oddpaper:#fff}
 body{font-size:11pt}main{max-width:none;padding:0}figure,.card,tr{break-inside:avoid}h2{break-after:avoid}
 .scroll{overflow:visible}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}

@@ -9,15 +9,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400
 
 
-def number(value: float) -> str:
-    """Four digits that matter: `1,235`, `12.3`, `1.2e+09`."""
+def number(value: float, digits: int = 4) -> str:
+    """So many digits that matter: `1,235`, `12.35`, `1.2e+09`."""
     if not math.isfinite(value):
         return "∞" if value > 0 else "−∞" if value < 0 else "–"
     if value == 0:
         return "0"
     if 1000 <= abs(value) < 1e7:
         return f"{value:,.0f}".replace("-", "−")
-    return f"{value:.4g}".replace("-", "−") if 1e-4 <= abs(value) < 1e7 else f"{value:.2g}".replace("-", "−")
+    return f"{value:.{digits}g}".replace("-", "−") if 1e-4 <= abs(value) < 1e7 else f"{value:.2g}".replace("-", "−")
 
 
 def per_cent(share: float) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vaecli.bundle import Manifest, load_detector
 from vaecli.config import ReportConfig
 from vaecli.cores import n_cores
@@ -73,7 +75,9 @@ def _facts(
 ) -> Facts:
     calibration = detector.calibrations[kind]
     tally = Tally(found.rows, found.flagged, found.unscored, found.novel_cells)
-    by_chance = decision.alpha if decision.alpha is not None else float(calibration.p_value(decision.min_score))
+    by_chance = (
+        decision.alpha if decision.alpha is not None else float(calibration.p_value(np.array(decision.min_score)))
+    )
     return Facts(
         table=table,
         bundle=str(bundle),
