@@ -35,8 +35,11 @@ def score_edges(scores: np.ndarray, ranks: np.ndarray, threshold: float) -> np.n
     scores, ranks = scores[finite], ranks[finite]
     middle, high = (float(scores[np.searchsorted(ranks, q * ranks[-1])]) for q in (0.5, 0.99))
     reach = max(high, threshold if math.isfinite(threshold) else high) - middle
-    reach = reach if 0 < reach < 1e300 else max(abs(middle), 1.0)
-    start, stop = max(float(scores[0]), middle - 2 * reach), middle + 1.5 * reach
+    least = 1e-6 * max(abs(middle), 1.0)  # normal scores that hardly differ still get bins that do
+    reach = reach if least < reach < 1e300 else max(abs(middle), 1.0)
+    start, stop = min(max(float(scores[0]), middle - 2 * reach), middle - 0.1 * reach), middle + 1.5 * reach
+    if start < threshold < start + 0.1 * reach:
+        start = threshold - 0.1 * reach
     if not start < threshold < stop:
         return np.linspace(start, stop, N_SCORE_BINS + 1)
     n_below = min(max(round(N_SCORE_BINS * (threshold - start) / (stop - start)), 1), N_SCORE_BINS - 1)

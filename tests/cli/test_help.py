@@ -11,7 +11,7 @@ import pytest
 
 import vaecli
 
-VERBS = ["fit", "score", "explain", "evaluate", "encode", "reconstruct", "inspect"]
+VERBS = ["fit", "score", "explain", "evaluate", "encode", "reconstruct", "report", "inspect"]
 
 
 def examples_of(help_text: str) -> list[str]:

@@ -112,29 +112,35 @@ def _contributions(data: ReportData) -> list[Html]:
     total = total if total > 0 else 1.0
     largest = max((column.nats for column in found.columns), default=0.0)
     scale = max(largest, found.rest, found.others, 1e-12)
-    rows = [
-        (own(column.column), column.nats, f"{per_cent(column.nats / total)}, first in {column.n_first:,}", "odd")
-        for column in found.columns
-    ]
+    rows = [(own(column.column), column.nats, f", first in {column.n_first:,}", "odd") for column in found.columns]
     if found.n_others and found.others > 0:
         rows.append((escaped(f"{counted(found.n_others, 'other column')}"), found.others, "", "normal"))
     rows.append((escaped("the columns together"), found.rest, "", "normal"))
-    parts: list[Html] = []
-    for name, nats, value, kind in rows:
-        parts.append(element("div", name, class_="name"))
-        parts.append(meter(nats / scale, kind))
-        parts.append(element("div", value or per_cent(nats / total), class_="value"))
+    bars = [
+        element(
+            "div",
+            element("div", name, class_="name"),
+            meter(nats / scale, kind),
+            element("div", _share(nats / total) + first, class_="value"),
+            class_="bar",
+        )
+        for name, nats, first, kind in rows
+    ]
     all_of_them = found.n_rows >= data.facts.flagged
     which = "all flagged rows" if all_of_them else f"the {found.n_rows} oddest of {data.facts.flagged:,} flagged rows"
     return [
         _said("Where to look first: what makes the flagged rows odd, column by column."),
         figure(
-            element("div", *parts, class_="bars"),
+            *bars,
             caption=f"Added up over {which}: how much of the score each column takes away when its cell is replaced by "
             "what the other columns lead one to expect, and in how many rows it is the first to blame. “The columns "
             "together” is what no single cell explains: odd combinations.",
         ),
     ]
+
+
+def _share(share: float) -> str:
+    return per_cent(share) if share >= 0.001 or share == 0 else "under 0.1 %"
 
 
 # -- scores -------------------------------------------------------------------------------------

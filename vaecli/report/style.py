@@ -47,7 +47,7 @@ figure{margin:1rem 0 0}
 figcaption{color:var(--soft);font-size:.875rem;margin-top:.6rem;max-width:46rem}
 .plot{display:grid;grid-template-columns:3.1rem minmax(0,1fr);grid-template-rows:1.3rem 15rem 1.5rem;font-size:.75rem;
 color:var(--soft);font-variant-numeric:tabular-nums;line-height:1}
-.plot .unit{grid-area:1/1/2/3}
+.plot .unit{grid-area:1/1/2/3;place-self:start}
 .plot .beside{grid-area:2/1/3/2;position:relative}
 .plot .beside span{position:absolute;right:.5rem;transform:translateY(50%);white-space:nowrap}
 .plot .box{grid-area:2/2/3/3;position:relative;border-bottom:1px solid var(--normal)}
@@ -83,10 +83,10 @@ svg .dots.kept{stroke:var(--odd);stroke-width:9}
 .key.line{height:0;background:none;border-top:2px solid var(--ink);width:1.1em;vertical-align:.25em;border-radius:0}
 .key.blue{border-top-color:var(--here)}
 .key.limit{height:0;background:none;border-top:2px dashed var(--ink);width:1.1em;vertical-align:.25em;border-radius:0}
-.bars{display:grid;grid-template-columns:minmax(6rem,14rem) minmax(0,1fr) auto;gap:.4rem .9rem;align-items:center;
-font-size:.9375rem;margin:0;padding:0}
-.bars .name{font-weight:500}
-.bars .value{color:var(--soft);font-size:.8125rem;font-variant-numeric:tabular-nums;text-align:right}
+.bar{display:grid;grid-template:"name meter value"/minmax(6rem,14rem) minmax(0,1fr) 9rem;gap:0 .9rem;
+align-items:center;font-size:.9375rem;padding:.2rem 0}
+.bar .name{grid-area:name}.bar .meter{grid-area:meter}
+.bar .value{grid-area:value;color:var(--soft);font-size:.8125rem;font-variant-numeric:tabular-nums;text-align:right}
 .meter{display:block;width:100%;height:.85rem}
 .grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,18.5rem),1fr));gap:1.6rem 2rem;
 margin-top:1rem}
@@ -105,9 +105,7 @@ footer{margin-top:3rem;color:var(--soft);font-size:.8125rem}
 .figures div:last-child:nth-child(odd){grid-column:1/-1}
 .plot{grid-template-columns:2.7rem minmax(0,1fr)}.plot .below .middle:nth-child(even){display:none}
 .plot.map{grid-template-rows:1.3rem 19rem 1.5rem}
-.bars{grid-template-columns:minmax(0,1fr) auto;gap:.1rem .9rem}.bars .meter{grid-column:1/-1;grid-row:auto;
-margin-bottom:.45rem}
-.bars .value{grid-column:2}
+.bar{grid-template:"name value" "meter meter"/minmax(0,1fr) auto}
 .worst table,.worst tbody,.worst tr{display:block}.worst thead{display:none}
 .worst tr{border-bottom:1px solid var(--line);padding:.6rem 0;display:grid;grid-template-columns:auto auto 1fr;
 gap:.1rem 1rem}
