@@ -31,7 +31,10 @@ def plot(
         aria_label=says,
     )
     beside = [element("span", text, style=f"bottom:{100 * place:.2f}%") for place, text in y]
-    below = [element("span", text, style=f"left:{100 * place:.2f}%", class_=_side(place)) for place, text in x]
+    below = [
+        element("span", text, style=f"left:{100 * place:.2f}%", class_=_side(place, spare=i % 2 == 1 and len(x) > 3))
+        for i, (place, text) in enumerate(x)
+    ]
     return element(
         "div",
         element("div", unit, class_="unit"),
@@ -42,9 +45,11 @@ def plot(
     )
 
 
-def _side(place: float) -> str:
-    """How a tick text stands to its place, so that none leaves the plot."""
-    return "first" if place < 0.04 else "last" if place > 0.96 else "middle"
+def _side(place: float, *, spare: bool) -> str:
+    """How a tick text stands to its place, so that none leaves the plot; a spare one is not there on a phone."""
+    if place < 0.04 or place > 0.96:
+        return "first" if place < 0.5 else "last"
+    return "spare" if spare else "middle"
 
 
 def bar(left: float, right: float, height: float, kind: str, title: str = "") -> Html:

@@ -240,7 +240,9 @@ def _timeline(data: ReportData) -> list[Html]:
         marks.append(stroke([(0, 1 - chance / top), (1, 1 - chance / top)], "limit"))
     n_ticks = 5 if span > 4 else 2
     ticks = [(i / (n_ticks - 1), low + (last - low) * i / (n_ticks - 1)) for i in range(n_ticks)]
-    below = [(place, _when(value if found.is_date else round(value, 9), span, found.is_date)) for place, value in ticks]
+    if found.column is None:
+        ticks = [(place, round(value)) for place, value in ticks]
+    below = [(place, _when(value, span, found.is_date)) for place, value in ticks]
     each = duration(found.width) if found.is_date else number(found.width)
     if found.column is None:
         each = counted(int(found.width), "row")

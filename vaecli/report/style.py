@@ -103,7 +103,7 @@ footer{margin-top:3rem;color:var(--soft);font-size:.8125rem}
 @media (max-width:40rem){main{padding:1.5rem 1rem 3rem}section{margin-top:2.2rem}
 .figures{grid-template-columns:1fr 1fr}.figures div{padding:.6rem .75rem}.figures dd{font-size:1.2rem}
 .figures div:last-child:nth-child(odd){grid-column:1/-1}
-.plot{grid-template-columns:2.7rem minmax(0,1fr)}.plot .below .middle:nth-child(even){display:none}
+.plot{grid-template-columns:2.7rem minmax(0,1fr)}.plot .below .spare{display:none}
 .plot.map{grid-template-rows:1.3rem 19rem 1.5rem}
 .bar{grid-template:"name value" "meter meter"/minmax(0,1fr) auto}
 .worst table,.worst tbody,.worst tr{display:block}.worst thead{display:none}
