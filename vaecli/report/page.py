@@ -16,6 +16,7 @@ from vaecli.report.words import counted, number, per_cent, times
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 MOST_WARNINGS = 8
 CERTAIN = 0.01  # chance that no row of a normal table is as odd as one is
+FEW = 0.1  # rows by chance, below which a ratio to them says nothing
 SURE = 2.33  # standard deviations beyond which a count is not chance, once in a hundred tables
 
 
@@ -47,7 +48,9 @@ def headline(data: ReportData) -> str:
     are = "is" if facts.flagged == 1 else "are"
     found = f"{facts.flagged:,} of {counted(facts.scored, 'row')} {are}"
     if is_beyond_chance(facts):
-        ratio = facts.flagged / max(by_chance(facts), 1e-12)
+        if by_chance(facts) < FEW:
+            return f"Worth a look: {found} unusual, where of normal rows hardly any would be."
+        ratio = facts.flagged / by_chance(facts)
         return f"Worth a look: {found} unusual, {times(ratio)} times as many as among normal rows."
     if data.worst and data.worst[0].p_value * facts.scored < CERTAIN:
         row = data.worst[0].row
