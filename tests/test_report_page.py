@@ -83,3 +83,10 @@ def test_a_model_of_the_tail_is_not_told_as_a_count():
 def test_the_same_data_is_the_same_page():
     """Nothing of the moment is on it."""
     assert page(DATA) == page(replace(DATA))
+
+
+def test_negative_scores_have_no_negative_bars():
+    """Scores of log densities may be below zero; then nothing is told as a share of them."""
+    text = page(replace(DATA, contributions=Contributions(1, (), 1, 0.0, -12.0)))
+    assert 'width="-' not in text
+    assert ">0 %<" in text

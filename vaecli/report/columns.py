@@ -24,7 +24,7 @@ def columns(data: ReportData) -> list[Html]:
         element("p", f"What each column holds here and held in training, the columns that differ most first.{more}"),
         figure(
             legend(("before", "training"), ("line blue", "this table"), ("odd", "outside the usual range of training")),
-            element("div", *(_card(profile) for profile in data.profiles), class_="grid"),
+            element("div", *(_card(profile) for profile in data.profiles), class_="cards"),
             caption="“Moved” is the share of cells that would have to change for the column to look as in training; "
             "so much of it as a table of this size shows by chance is told beside it. A column may move although "
             "no row is flagged: then all rows have changed a little.",

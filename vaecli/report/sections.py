@@ -108,14 +108,13 @@ def _contributions(data: ReportData) -> list[Html]:
     found = data.contributions
     if not found.n_rows:
         return [_said("No row is flagged, so there is nothing to blame a column for.")]
-    total = sum(column.nats for column in found.columns) + found.others + found.rest
-    total = total if total > 0 else 1.0
-    largest = max((column.nats for column in found.columns), default=0.0)
-    scale = max(largest, found.rest, found.others, 1e-12)
+    rest = max(found.rest, 0.0)  # scores may be negative: log densities are
+    total = sum(column.nats for column in found.columns) + found.others + rest or 1.0
+    scale = max(rest, found.others, 1e-12, *(column.nats for column in found.columns))
     rows = [(own(column.column), column.nats, f", first in {column.n_first:,}", "odd") for column in found.columns]
     if found.n_others and found.others > 0:
         rows.append((escaped(f"{counted(found.n_others, 'other column')}"), found.others, "", "normal"))
-    rows.append((escaped("the columns together"), found.rest, "", "normal"))
+    rows.append((escaped("the columns together"), rest, "", "normal"))
     bars = [
         element(
             "div",

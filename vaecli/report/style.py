@@ -6,9 +6,9 @@ from vaecli.report.markup import Html
 
 STYLE = Html(
     """
-:root{--paper:#fff;--panel:#f5f6f7;--ink:#1b1f24;--soft:#5b6470;--line:#dfe3e8;--normal:#9aa4b1;--here:#2f6db3;
+:root{--paper:#fff;--ink:#1b1f24;--soft:#5b6470;--line:#dfe3e8;--normal:#9aa4b1;--here:#2f6db3;
 --odd:#c8461b;--oddpaper:#fcefe9;--okay:#2e7d4f;color-scheme:light dark}
-@media (prefers-color-scheme:dark){:root{--paper:#14171b;--panel:#1d2126;--ink:#e8eaed;--soft:#a0a9b4;--line:#333a43;
+@media (prefers-color-scheme:dark){:root{--paper:#14171b;--ink:#e8eaed;--soft:#a0a9b4;--line:#333a43;
 --normal:#6d7885;--here:#74aeea;--odd:#ff8f5e;--oddpaper:#33211a;--okay:#6cc391}}
 *{box-sizing:border-box}
 html{-webkit-text-size-adjust:100%}
@@ -33,16 +33,16 @@ border:1px solid var(--line);border-radius:8px;overflow:hidden;margin:1.6rem 0 0
 .figures small{display:block;color:var(--soft);font-size:.8125rem;letter-spacing:0;line-height:1.35}
 .warning{border-left:3px solid var(--odd);background:var(--oddpaper);padding:.6rem .9rem;margin:1rem 0 0;
 border-radius:0 6px 6px 0;max-width:none;font-size:.9375rem}
-.scroll{overflow-x:auto;margin-top:.9rem}
 table{border-collapse:collapse;width:100%;font-size:.9375rem}
 th,td{text-align:left;vertical-align:top;padding:.5rem .9rem .5rem 0;border-bottom:1px solid var(--line)}
 th{color:var(--soft);font-weight:500;font-size:.8125rem;white-space:nowrap}
 .worst td:first-child,.worst td:nth-child(2),.worst td:nth-child(3){white-space:nowrap;
 font-variant-numeric:tabular-nums}
+.worst{margin-top:.9rem}
 .worst ol{margin:0;padding:0;list-style:none}
 .worst li+li{margin-top:.15rem;color:var(--soft)}
 .nats{color:var(--soft);font-size:.8125rem;white-space:nowrap}
-b.column,h3 bdi,.name{font-weight:600}
+.name{font-weight:600}
 figure{margin:1rem 0 0}
 figcaption{color:var(--soft);font-size:.875rem;margin-top:.6rem;max-width:46rem}
 .plot{display:grid;grid-template-columns:3.1rem minmax(0,1fr);grid-template-rows:1.3rem 15rem 1.5rem;font-size:.75rem;
@@ -68,7 +68,7 @@ svg .before{fill:var(--normal);opacity:.45}
 svg .after{stroke:var(--here);stroke-width:1.75}
 svg .curve{stroke:var(--here);stroke-width:2}
 svg .here{fill:var(--here);opacity:.85}svg .odd{fill:var(--odd)}svg .normal{fill:var(--normal)}
-svg .faint{fill:var(--line)}
+
 svg .dots{fill:none;stroke-linecap:round;stroke-width:4.5}
 svg .dots.training{stroke:var(--normal);opacity:.3;stroke-width:7}
 svg .dots.here{stroke:var(--here);opacity:.55;fill:none}
@@ -88,7 +88,7 @@ align-items:center;font-size:.9375rem;padding:.2rem 0}
 .bar .name{grid-area:name}.bar .meter{grid-area:meter}
 .bar .value{grid-area:value;color:var(--soft);font-size:.8125rem;font-variant-numeric:tabular-nums;text-align:right}
 .meter{display:block;width:100%;height:.85rem}
-.grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,18.5rem),1fr));gap:1.6rem 2rem;
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,18.5rem),1fr));gap:1.6rem 2rem;
 margin-top:1rem}
 .card{min-width:0}
 .card p{font-size:.8125rem;color:var(--soft);margin:.1rem 0 .35rem;line-height:1.4}
@@ -112,10 +112,10 @@ gap:.1rem 1rem}
 .worst td{display:block;border:0;padding:0}.worst td:nth-child(4){grid-column:1/-1}
 .worst td[data-says]::before{content:attr(data-says);display:block;color:var(--soft);font-size:.75rem}
 .settings td:first-child{width:45%}}
-@media print{:root{--paper:#fff;--panel:#fff;--ink:#000;--soft:#444;--line:#ccc;--normal:#999;--here:#2f6db3;
+@media print{:root{--paper:#fff;--ink:#000;--soft:#444;--line:#ccc;--normal:#999;--here:#2f6db3;
 --odd:#c8461b;
 --oddpaper:#fff}
 body{font-size:11pt}main{max-width:none;padding:0}figure,.card,tr{break-inside:avoid}h2{break-after:avoid}
-.scroll{overflow:visible}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
+*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 """
 )
