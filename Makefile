@@ -25,7 +25,7 @@ test: install
 	$(BIN)/python -m pytest -n $(PYTEST_JOBS)
 
 fast: install  ## the tests that answer while you think
-	$(BIN)/python -m pytest -n $(PYTEST_JOBS) -m 'not slow and not s3'
+	$(BIN)/python -m pytest -n $(PYTEST_JOBS) -m 'not slow and not s3 and not browser'
 
 check: install
 	$(BIN)/ruff check .

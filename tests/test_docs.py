@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 PAGES = sorted([README, ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
-VERBS = ("fit", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "inspect")
+VERBS = ("fit", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report", "inspect")
 
 
 def named(page: Path) -> str:

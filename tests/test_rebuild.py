@@ -113,6 +113,16 @@ def test_a_full_map_keeps_distances(detector: Detector, cells: Cells):
     np.testing.assert_allclose(np.linalg.norm(place[:-1] - place[1:], axis=1), apart, rtol=1e-6)
 
 
+def test_exemplars_lie_where_their_rows_do(detector: Detector, normal_table: pd.DataFrame):
+    """Every training row that the bundle remembers is on the map where `encode` puts that row."""
+    batch = next(iter(frame_source(normal_table).batches()))
+    places, _ = detector.encode(to_cells(batch, detector.schema), 2)
+    remembered = detector.exemplar_map(2)
+    assert remembered.shape == (50, 2)
+    nearest = np.abs(remembered[:, None] - places[None]).max(-1).min(1)
+    assert nearest.max() < 1e-3
+
+
 def test_the_sign_of_an_axis_is_fixed(detector: Detector):
     """Of each axis the largest entry is positive, so that no library's choice of signs mirrors a map."""
     codes = detector.ensemble.families[0].codes

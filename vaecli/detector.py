@@ -19,7 +19,7 @@ from vaecli.marginals import Marginals
 from vaecli.neighbourhoods import Neighbourhoods
 from vaecli.network import check_shapes
 from vaecli.preprocess import NUMBERS, FeatureBatch, Preprocessor
-from vaecli.rebuild import as_cells, coordinates, imputation, places, reconstruction
+from vaecli.rebuild import as_cells, coordinates, exemplars, imputation, places, reconstruction
 from vaecli.sampling import Sampler
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.scoring import Ensemble, Family, ScoredBatch, score_batch, score_owners
@@ -111,6 +111,10 @@ class Detector:
         """Where each row's code lies on a map of this detector's exemplars: (n, dims)."""
         with threadpool_limits(1, "blas"):
             return places(self.ensemble.families[0], self.preprocessor.transform(cells), on)
+
+    def exemplar_map(self, dims: int) -> np.ndarray:
+        """(N, dims) where the training rows that the bundle remembers lie on the map of `encode`."""
+        return exemplars(self.ensemble.families[0], dims)
 
     def reconstruct(self, cells: Cells, *, impute: bool = False) -> np.ndarray:
         """The cells (n, c), as in `Cells`, that the model expects of each row given its code.

@@ -90,6 +90,13 @@ def principal_axes(codes: Codes, dims: int) -> tuple[np.ndarray, np.ndarray]:
     return codes.center[0, 0].astype(np.float64), axes
 
 
+def exemplars(family: Family, dims: int) -> np.ndarray:
+    """(N, dims) the codes of the first member's exemplars on its map."""
+    _, axes = principal_axes(family.codes, dims)
+    places: np.ndarray = family.codes.place[0].astype(np.float64) / family.codes.scale[0, 0] @ axes
+    return places
+
+
 def reconstruction(ensemble: Ensemble, batch: FeatureBatch) -> np.ndarray:
     """E[x | z = μ(x)] as features (n, d) float64."""
     found = np.empty(batch.values.shape)

@@ -23,6 +23,7 @@ from vaecli.results import (
     InspectSummary,
     Reason,
     ReconstructSummary,
+    ReportSummary,
     SampleSummary,
     ScoreSummary,
     SelftestSummary,
@@ -163,6 +164,21 @@ SAMPLE = SampleSummary(
     warnings=(),
     seconds=0.4,
 )
+REPORT = ReportSummary(
+    output="new.report.html",
+    bundle="model.vae",
+    rows=1000,
+    anomalies=20,
+    unscored=0,
+    score_kind="elbo",
+    threshold=0.99,
+    min_score=12.0,
+    uses_tail_model=False,
+    headline="Worth a look: 20 of 1,000 rows are unusual.",
+    size_bytes=123_456,
+    warnings=(),
+    seconds=0.4,
+)
 INSPECT = InspectSummary(
     bundle="model.vae",
     size_bytes=123_456,
@@ -192,6 +208,7 @@ class Pretence:
             "encode": ENCODE,
             "reconstruct": RECONSTRUCT,
             "sample": SAMPLE,
+            "report": REPORT,
             "inspect": INSPECT,
         }
     )

@@ -11,7 +11,7 @@ import pytest
 
 import vaecli
 
-VERBS = ["fit", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "inspect"]
+VERBS = ["fit", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report", "inspect"]
 
 
 def examples_of(help_text: str) -> list[str]:

@@ -22,6 +22,7 @@ from vaecli.cli.explain import explain
 from vaecli.cli.fit import fit
 from vaecli.cli.inspect import inspect
 from vaecli.cli.reconstruct import reconstruct
+from vaecli.cli.report import report
 from vaecli.cli.sample import sample
 from vaecli.cli.score import score
 from vaecli.cli.selftest import selftest
@@ -39,6 +40,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "encode": encode,
     "reconstruct": reconstruct,
     "sample": sample,
+    "report": report,
     "inspect": inspect,
 }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from vaecli.config.checks import seconds
 from vaecli.config.fit import fit_config
 from vaecli.config.rebuild import EncodeConfig, ReconstructConfig, encode_config, reconstruct_config
+from vaecli.config.report import ReportConfig, report_config
 from vaecli.config.sample import SampleConfig, sample_config
 from vaecli.config.score import (
     EvaluateConfig,
@@ -49,6 +50,7 @@ __all__ = [
     "FitConfig",
     "ModelConfig",
     "ReconstructConfig",
+    "ReportConfig",
     "SampleConfig",
     "ScoreConfig",
     "SelftestConfig",
@@ -58,6 +60,7 @@ __all__ = [
     "explain_config",
     "fit_config",
     "reconstruct_config",
+    "report_config",
     "sample_config",
     "score_config",
     "seconds",

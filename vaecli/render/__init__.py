@@ -23,6 +23,7 @@ from vaecli.results import (
     InspectSummary,
     OnEvent,
     ReconstructSummary,
+    ReportSummary,
     SampleSummary,
     ScoreSummary,
     SelftestSummary,
@@ -40,6 +41,7 @@ Summary = (
     | EncodeSummary
     | ReconstructSummary
     | SampleSummary
+    | ReportSummary
     | InspectSummary
 )
 

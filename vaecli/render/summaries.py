@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vaecli.render.figures import counted, duration, how_often, number, per_cent, size
+from vaecli.render.report import report_facts
 from vaecli.render.screen import printable
 from vaecli.results import (
     METRIC_NAMES,
@@ -25,6 +26,7 @@ from vaecli.results import (
     FlaggedRow,
     InspectSummary,
     ReconstructSummary,
+    ReportSummary,
     SampleSummary,
     ScoreSummary,
     SelftestSummary,
@@ -45,6 +47,7 @@ def page(
     | EncodeSummary
     | ReconstructSummary
     | SampleSummary
+    | ReportSummary
     | InspectSummary,
 ) -> RenderableType:
     """The page of a summary."""
@@ -69,6 +72,9 @@ def page(
             from vaecli.render.sample import sample_page
 
             return sample_page(summary)
+        case ReportSummary():
+            facts = _facts(report_facts(summary))
+            return Group(_headline("Reported"), facts, *_warnings(summary.warnings))
         case InspectSummary():
             return inspect_page(summary)
 

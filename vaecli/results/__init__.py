@@ -5,9 +5,11 @@ from __future__ import annotations
 from vaecli.results.evaluation import METRIC_NAMES, Comparison, EvaluateSummary, Evaluation, Figure
 from vaecli.results.events import SCHEMA_VERSION, Event, OnEvent, ignore
 from vaecli.results.reasons import FlaggedRow, Reason
+from vaecli.results.report import ReportSummary
 from vaecli.results.sample import SampleSummary
 from vaecli.results.selftest import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, word_of
 from vaecli.results.verbs import (
+    CategoryCounts,
     ColumnSummary,
     EncodeSummary,
     ExplainSummary,
@@ -15,12 +17,14 @@ from vaecli.results.verbs import (
     InspectSummary,
     ReconstructSummary,
     ScoreSummary,
+    TrainingCheck,
 )
 
 __all__ = [
     "METRIC_NAMES",
     "SCHEMA_VERSION",
     "BlindSpot",
+    "CategoryCounts",
     "ColumnSummary",
     "Comparison",
     "EncodeSummary",
@@ -35,10 +39,12 @@ __all__ = [
     "OnEvent",
     "Reason",
     "ReconstructSummary",
+    "ReportSummary",
     "SampleSummary",
     "ScoreSummary",
     "SelftestSummary",
     "Sight",
+    "TrainingCheck",
     "Untested",
     "blind_spots_of",
     "ignore",

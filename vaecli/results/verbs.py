@@ -23,6 +23,26 @@ class ColumnSummary:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingCheck:
+    """One look at held-out rows while the first family of networks trained: nats a row, a mean."""
+
+    step: int
+    elbo: float
+    kl: float
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryCounts:
+    """How many training rows hold each category of a column, in the order of its `categories`, "other" last.
+
+    Of a boolean column, how many are false and how many true. Missing cells are in none of them.
+    """
+
+    column: str
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FitSummary:
     """What a fit learned. Nats are per row; a higher ELBO is a better model."""
 
@@ -42,6 +62,8 @@ class FitSummary:
     finest_level: float  # the highest threshold level that the calibration rows resolve without a tail model
     warnings: tuple[str, ...]
     seconds: float
+    history: tuple[TrainingCheck, ...] = ()  # checks whose bound is a number, first to last
+    category_counts: tuple[CategoryCounts, ...] = ()  # one a boolean or categorical feature
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -15,7 +15,7 @@ from vaecli.tables import values
 from vaecli.tables.batch import Batch
 from vaecli.tables.values import Family
 
-__all__ = ["label_mask", "numbers_of", "time_values", "to_cells"]
+__all__ = ["label_mask", "numbers_of", "readable_times", "time_values", "to_cells"]
 
 
 def numbers_of(schema: Schema) -> frozenset[str]:
@@ -74,6 +74,11 @@ def time_values(batch: Batch, column: Column) -> np.ndarray:
     if reading.failed.size:
         _refuse(batch, [(int(row), column) for row in reading.failed])
     return reading.values
+
+
+def readable_times(batch: Batch, column: Column) -> np.ndarray:
+    """The same, NaN also where a cell is neither."""
+    return _read(_array(batch, column), column).values
 
 
 # -- one column ---------------------------------------------------------------------------------

@@ -173,10 +173,11 @@ def collect_sink(
     return CollectSink(typed_rows(like, named, numbers), tuple(added))
 
 
-def default_output(inputs: Sequence[str], verb: str = "scored") -> str:
+def default_output(inputs: Sequence[str], verb: str = "scored", extension: str | None = None) -> str:
     """Where the output goes when nobody said: `pump.csv.gz` → `pump.scored.csv.gz`, beside the input.
 
-    A directory `data/` becomes `data.scored.parquet`, standard input (and a pipe) standard output. Raises
+    A directory `data/` becomes `data.scored.parquet`; with `extension` what is written is no table, and always has that
+    one. Standard input (and a pipe) standard output. Raises
     UsageError asking for `-o` where there is no one name to derive it from.
     """
     hint = "say where to write: -o FILE"
@@ -193,11 +194,11 @@ def default_output(inputs: Sequence[str], verb: str = "scored") -> str:
         raise UsageError(f"{one}: a pattern gives no name for the output", hint)
     if one.endswith("/") or (exists and os.path.isdir(path)):
         folder = os.path.abspath(path) if path.strip("./") == "" else one.rstrip("/")
-        return f"{folder}.{verb}.parquet"
+        return f"{folder}.{verb}{extension or '.parquet'}"
     if exists and not os.path.isfile(path):
         return "-"
     stem, extensions = _split(one)
-    return f"{stem}.{verb}{extensions}"
+    return f"{stem}.{verb}{extensions if extension is None else extension}"
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -114,6 +114,27 @@ def open_target(target: str) -> Target:
         if os.path.exists(path) and not os.path.isfile(path):
             return DirectTarget(target, open(path, "wb"))
         return open_atomic(path)
+
+
+@contextmanager
+def whole_output(target: str) -> Iterator[Callable[[bytes], None]]:
+    """A function that takes the content of `target`, which becomes the output when the block ends well.
+
+    Raises as `open_target`, before anything is computed.
+    """
+    opened = open_target(target)
+
+    def write(content: bytes) -> None:
+        with translated(opened.name):
+            opened.stream.write(content)
+
+    try:
+        yield write
+        with translated(opened.name):
+            opened.commit()
+    except BaseException:
+        opened.abort()
+        raise
 
 
 def _remote_target(url: str) -> RemoteTarget:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -27,7 +28,7 @@ from vaecli.initial import independent_output, start_parameters
 from vaecli.likelihoods import Likelihood
 from vaecli.network import Parameters
 from vaecli.preprocess import FeatureBatch
-from vaecli.results import Event, FitSummary, OnEvent, ignore
+from vaecli.results import CategoryCounts, Event, FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.scoring import Ensemble, Family, draw_noise, member_scores, score_owners
 from vaecli.surprise import Surprise
@@ -227,6 +228,16 @@ def _summary(
         finest_level=calibration.finest_level,
         warnings=_warnings(detector, normal, calibration),
         seconds=seconds,
+        history=tuple(
+            TrainingCheck(check.step, check.elbo, check.kl)
+            for check in trained.history[0]
+            if math.isfinite(check.elbo) and math.isfinite(check.kl)
+        ),
+        category_counts=tuple(
+            CategoryCounts(column.name, tuple(counts.tolist()))
+            for column, counts in zip(detector.schema.features, normal.category_counts, strict=True)
+            if counts.size
+        ),
     )
 
 

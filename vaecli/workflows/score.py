@@ -93,7 +93,7 @@ def score(
         min_score=decision.min_score,
         uses_tail_model=level is not None and not detector.calibrations[kind].resolves(level),
         worst=tally.worst_rows(detector, kind),
-        warnings=_warnings(detector, kind, level, tally),
+        warnings=warnings_of(detector, kind, level, tally),
         seconds=time.monotonic() - started,
         plot=plot,
     )
@@ -142,7 +142,8 @@ def device_of(device: str) -> str | None:
     raise EnvironmentProblem("no CUDA device is available", "use --device cpu, or install a CUDA build of torch")
 
 
-def _warnings(detector: Detector, kind: str, level: float | None, tally: Tally) -> tuple[str, ...]:
+def warnings_of(detector: Detector, kind: str, level: float | None, tally: Tally) -> tuple[str, ...]:
+    """What whoever reads the flags should know."""
     warnings = []
     calibration = detector.calibrations[kind]
     if level is not None and not calibration.resolves(level):

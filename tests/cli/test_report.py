@@ -1,0 +1,352 @@
+"""`vaecli report` on real tables: what the page says, that no cut shows, and that no table breaks it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vaecli
+from tests.conftest import QUICK, sensor_table
+from vaecli import scoring
+from vaecli.bundle import load_detector, save_detector
+from vaecli.tables import delimited, rows
+
+MOST_BYTES = 2_000_000
+HEADINGS = (
+    "Most unusual rows",
+    "Columns to blame",
+    "Scores against normal rows",
+    "Along the table",
+    "Map of the rows",
+    "Columns, training against this table",
+    "How the model learned",
+    "Settings",
+)
+
+
+@pytest.fixture
+def new(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """500 fresh rows, twelve of them odd, as new.csv beside a bundle, in the current directory."""
+    table = sensor_table(500, seed=1)
+    table.loc[100:111, "pressure"] += 30
+    (tmp_path / "model.vae").write_bytes(bundle.read_bytes())
+    table.to_csv(tmp_path / "new.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    return table
+
+
+class Reader(HTMLParser):
+    """What a browser would see: balanced elements, their attributes and the text."""
+
+    VOID = frozenset({"meta", "link"})
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.headings: list[str] = []
+        self.text = ""
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "h2":
+            self.headings.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" in self.open:
+            return
+        self.text += data
+        if self.open and self.open[-1] == "h2":
+            self.headings[-1] += data
+
+
+def reported(run, *words: str, headings: tuple[str, ...] = HEADINGS) -> Reader:
+    """The page about a table, which has to be whole, small and without anything active."""
+    done = run("report", *words, "-o", "page.html", "--quiet")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    content = Path("page.html").read_bytes()
+    assert len(content) < MOST_BYTES
+    page = Reader(content.decode())
+    assert not page.tags & {"script", "img", "iframe", "a", "object", "embed", "form", "base"}
+    assert not {name for name in page.attributes if name.startswith("on") or name in ("src", "xlink:href")}
+    assert tuple(page.headings) == headings
+    assert not re.search(r"\bnan\b|\binf\b|None", page.text.replace("= inf, never seen", ""))
+    return page
+
+
+def test_the_page_answers_first(run, new):
+    """Beside the input by default; the headline says that there is something, where to start and what to blame."""
+    done = run("report", "new.csv", "--json")
+    assert (done.code, done.err) == (0, "")
+    summary = json.loads(done.out)
+    scored = run("score", "new.csv", "--json")
+    assert (summary["verb"], summary["output"], summary["rows"]) == ("report", "new.report.html", 500)
+    assert summary["anomalies"] == json.loads(scored.out)["anomalies"]
+    assert summary["warnings"] == json.loads(scored.out)["warnings"]
+    content = Path("new.report.html").read_bytes()
+    assert summary["size_bytes"] == len(content)
+    page = Reader(content.decode())
+    assert summary["headline"].startswith("Worth a look: ")
+    assert summary["headline"] in page.text
+    worst = json.loads(scored.out)["worst"][0]
+    assert f"Start with row {worst['row']}: pressure = " in page.text
+    assert "have pressure as the first column to blame" in page.text
+    assert "none of 600" in page.text
+
+
+def test_the_summary_tells_where_the_page_is(run, new):
+    """What was found, how many rows, and the file."""
+    lines = run("report", "new.csv").out.splitlines()
+    assert lines[0] == "Reported"
+    assert [line.split()[0] for line in lines[1:5]] == ["found", "rows", "flagged", "page"]
+    assert lines[4].split(maxsplit=1)[1].startswith("new.report.html (")
+
+
+def test_the_policy_forbids_everything(run, new):
+    """Should a browser ever find something to load or to run, it may not."""
+    reported(run, "new.csv")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', Path("page.html").read_text())
+    assert policy
+    assert policy[1].startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+
+
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_workers_and_batches_change_no_byte(run, new, extension: str, monkeypatch: pytest.MonkeyPatch):
+    """The same page for 1, 2 and 4 workers, and however many rows they hold at a time."""
+    monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
+    monkeypatch.setattr(scoring, "TILE_ROWS", 128)
+    monkeypatch.setattr(rows, "_SECTION_ROWS", 64)
+    new.to_parquet("new.parquet", index=False)
+    found = set()
+    for workers, batch_rows in ((1, 16_384), (2, 100), (4, 33)):
+        words = ["--workers", str(workers), "--batch-rows", str(batch_rows)]
+        reported(run, f"new.{extension}", *words)
+        found.add(Path("page.html").read_bytes())
+    assert len(found) == 1
+
+
+def test_another_threshold_is_another_page(run, new):
+    """--threshold, --min-score and --score-kind decide as they do in score."""
+    default = reported(run, "new.csv").text
+    for words, said in (
+        (["--threshold", "0.9"], "more unusual than 90 %"),
+        (["--min-score", "3"], "at least 3 nats, as --min-score says"),
+        (["--score-kind", "elbo"], "the elbo score in nats"),
+    ):
+        text = reported(run, "new.csv", *words).text
+        assert said in text
+        assert said not in default
+    assert "a fitted tail decides" in reported(run, "new.csv", "--threshold", "0.9999").text
+
+
+def test_a_usual_table_is_said_to_be_usual(run, new, normal_csv: Path):
+    """The training rows themselves: no more are flagged than by chance."""
+    assert re.search(r"As usual: |Nothing stands out: ", reported(run, str(normal_csv)).text)
+
+
+def test_nothing_flagged_is_good_news(run, new):
+    """A table of which no row is flagged has a page that says so everywhere."""
+    text = reported(run, "new.csv", "--min-score", "1e9").text
+    assert "Nothing stands out: none of 500 rows is flagged." in text
+    assert "No row is flagged, so there is nothing to blame a column for." in text
+
+
+def test_a_table_without_rows_has_a_page(run, new):
+    """A header alone."""
+    new[:0].to_csv("empty.csv", index=False)
+    assert "Nothing to look at: the table has no rows." in reported(run, "empty.csv").text
+
+
+def test_gaps_infinities_and_news_are_shown(run, new):
+    """Empty rows, infinite values and categories never seen have their place."""
+    new.loc[100:111, "pressure"] -= 30
+    new.loc[:4, ["pressure", "flow", "temperature"]] = np.nan
+    new.loc[50, "pressure"] = np.inf
+    new.loc[51:60, "mode"] = "turbo"
+    new.to_csv("new.csv", index=False)
+    text = reported(run, "new.csv").text
+    assert "turbo, never seen" in text
+    assert "pressure = inf, never seen" in text
+    assert "empty 1.0 %, in training 0 %" in text
+    assert "never seen 2.0 %" in text
+    assert "pressure is missing" in text
+
+
+def test_one_row_is_enough(run, new):
+    """The smallest table has every section."""
+    new[100:101].to_csv("one.csv", index=False)
+    assert "1 of 1 row is" in reported(run, "one.csv").text
+
+
+def test_time_comes_from_the_time_column(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The column of --time, also where it is no feature; rows whose time cannot be read are counted."""
+    monkeypatch.chdir(tmp_path)
+    table = sensor_table(300, seed=0).assign(at=pd.date_range("2026-01-01", periods=300, freq="h").astype(str))
+    vaecli.fit(table, time="at", **QUICK).save("model.vae")
+    headings = tuple("Over time, by at" if name == "Along the table" else name for name in HEADINGS)
+    table.loc[:3, "at"] = ["never", "", "2026-13-01", "now"]
+    table.loc[200:220, "pressure"] += 30
+    table.to_csv("new.csv", index=False)
+    text = reported(run, "new.csv", headings=headings).text
+    assert "4 rows without a readable time are not shown" in text
+    assert "a stretch of 3 hours" in text
+    page = Path("page.html").read_text()
+    assert "<title>2026-01-09: " in page
+    table.drop(columns="at").to_csv("new.csv", index=False)
+    reported(run, "new.csv")
+
+
+def test_a_lone_date_tells_the_time(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Without --time, the only date among the columns that are modelled."""
+    monkeypatch.chdir(tmp_path)
+    table = sensor_table(300, seed=0).assign(
+        built=pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(300) % 90, "D")
+    )
+    vaecli.fit(table, **QUICK).save("model.vae")
+    table.to_parquet("new.parquet")
+    headings = tuple("Over time, by built" if name == "Along the table" else name for name in HEADINGS)
+    assert "a stretch of 1 day" in reported(run, "new.parquet", headings=headings).text
+
+
+def test_the_training_curve_survives_the_bundle(run, new):
+    """The curve of this fit, and none from a bundle that does not hold one, whose categories then have no past."""
+    text = reported(run, "new.csv").text
+    assert "Whether training went well" in text
+    assert re.search(r"nats a row (above|below) independent columns", text)
+    assert re.search(r"normal\d+ % → \d+ %", text)
+    detector, manifest = load_detector(Path("model.vae"))
+    summary = {name: value for name, value in manifest.summary.items() if name not in ("history", "category_counts")}
+    save_detector(Path("model.vae"), detector, manifest.config["fit"], summary)
+    text = reported(run, "new.csv").text
+    assert "holds no training curve" in text
+    assert "this bundle does not know its training shares" in text
+
+
+def test_wide_tables_and_long_texts_stay_small(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: Path):
+    """A thousand columns with long names, cells of a hundred thousand letters: below 2 MB, the rest counted."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(60, 1000)), columns=[f"{'sensor ' * 30}{i}" for i in range(1000)])
+    table["kind"] = rng.choice(["a", "b"], 60)
+    table.to_csv("wide.csv", index=False)
+    assert run("fit", "wide.csv", "--config", str(quick), "--quiet").code == 0
+    table["kind"] = "<" * 100_000
+    table.iloc[:30, :20] += 100
+    table.to_csv("wide.csv", index=False)
+    text = reported(run, "wide.csv").text
+    assert "… and 977 columns more" in text
+    assert "other columns" in text
+    assert "<" * 300 not in text
+
+
+@pytest.mark.parametrize("word", ["عربي", "日本語", "tab\tand\x07bell", "\u202eturned", "😀", "a&b<c>\"d'"])
+def test_any_word_is_shown_as_text(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: Path, word: str):
+    """Headers, categories and cells in any script; what would steer the page is shown as its escape."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({word: rng.normal(size=80), "kind": rng.choice([word, "other"], 80)})
+    table.to_parquet("words.parquet")
+    assert run("fit", "words.parquet", "--config", str(quick), "--quiet").code == 0
+    table.loc[0, word] = 1e6
+    table.loc[1, "kind"] = word * 2
+    table.to_parquet("words.parquet")
+    text = reported(run, "words.parquet").text
+    assert not {"\x07", "\u202e", "\t"} & set(text)
+    shown = word.replace("\t", " ").replace("\x07", "\\x07").replace("\u202e", "\\u202e")
+    assert f"{shown} = " in text
+
+
+def test_one_column_is_enough(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: Path):
+    """A table of a single number."""
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"x": np.random.default_rng(0).normal(size=80)}).to_csv("x.csv", index=False)
+    assert run("fit", "x.csv", "--config", str(quick), "--quiet").code == 0
+    reported(run, "x.csv")
+
+
+def test_what_comes_through_a_pipe_goes_out_through_one(run, new):
+    """The page on standard output, the summary on standard error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "vaecli", "report", "-"],
+        input=Path("new.csv").read_bytes(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert Reader(done.stdout.decode()).headings == list(HEADINGS)
+    assert done.stderr.startswith(b"Reported")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--threshold", "99"], 2, "--threshold 99"),
+        (["--batch-rows", "0"], 2, "--batch-rows 0"),
+        (["--workers", "none"], 2, "--workers 'none' is not a whole number"),
+        (["-o", "-", "--json"], 2, "--json and the page cannot share standard output"),
+        (["-o", "model.vae"], 2, "model.vae"),
+        (["-o", "new.csv"], 2, "new.csv"),
+        (["-o", "nowhere/page.html"], 2, "no such directory"),
+        (["--quiet", "--verbose"], 2, "--quiet and --verbose"),
+        (["-m", "other.vae"], 5, "other.vae"),
+    ],
+    ids=str,
+)
+def test_mistakes_are_told_in_two_lines(run, new, words: list[str], code: int, said: str):
+    """An error and a hint, the exit code of its kind, and no file."""
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    done = run("report", "new.csv", *words)
+    assert (done.code, done.err.count("\n")) == (code, 2)
+    assert said in done.err.splitlines()[0]
+    assert done.err.splitlines()[1].startswith("hint: ")
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_a_broken_cell_leaves_no_file(run, new):
+    """A cell that cannot be read is named by line, and nothing is written."""
+    lines = Path("new.csv").read_text().splitlines()
+    lines[300] = lines[300].replace(lines[300].split(",")[0], "broken", 1)
+    Path("new.csv").write_text("\n".join(lines) + "\n")
+    done = run("report", "new.csv")
+    assert done.code == 4
+    assert "new.csv, line 301" in done.err
+    assert {path.name for path in Path().iterdir()} == {"model.vae", "new.csv"}
+
+
+def test_the_stage_is_named(run, new):
+    """--verbose says on standard error what is going on."""
+    told = run("report", "new.csv", "--verbose").err
+    assert "scoring" in told
+    assert "explaining" in told
+
+
+def test_it_loads_nothing_that_only_fitting_needs(new):
+    """A page is made without torch, scikit-learn, SciPy and pandas."""
+    probe = (
+        "import sys\nfrom vaecli.cli.app import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as left:\n    assert not left.code\n"
+        "loaded = {name.partition('.')[0] for name, module in sys.modules.items() if module is not None}\n"
+        "print(*loaded & {'torch', 'sklearn', 'scipy', 'pandas'})\n"
+    )
+    command = [sys.executable, "-c", probe, "report", "new.csv", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -1,0 +1,87 @@
+"""What becomes markup and what stays text, and how numbers are written."""
+
+from __future__ import annotations
+
+import html
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vaecli.report.markup import Html, element, escaped, own, together
+from vaecli.report.words import counted, duration, moment, number, per_cent, round_steps
+
+
+@given(st.text(max_size=60))
+def test_any_text_stays_text(text: str):
+    """Nothing of it is markup, it can be written as UTF-8, and a reader gets it back unless it could steer the page."""
+    shown = escaped(text)
+    assert not set("<>\"'") & set(shown)
+    shown.encode()
+    assert not [character for character in shown if not (character.isprintable() or character in "\u200c\u200d")]
+    if text.isprintable():
+        assert html.unescape(shown) == text
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        element("p", "<b>"),
+        element("p", title='"><b>'),
+        together("<b>", "&"),
+        own("<b>"),
+        element("p", element("i", "<b>"), data_says="<b>"),
+    ],
+)
+def test_text_is_escaped_wherever_it_enters(made: Html):
+    """As a child, as an attribute, beside markup, in a word of the user's."""
+    assert "<b>" not in made
+
+
+def test_markup_is_escaped_once():
+    """What is markup already stays as it is."""
+    assert element("p", element("b", "&")) == "<p><b>&amp;</b></p>"
+
+
+def test_long_text_is_cut():
+    """At so many characters, and one sees that it was."""
+    assert escaped("x" * 99, 10) == "x" * 9 + "…"
+    assert escaped("x" * 10, 10) == "x" * 10
+
+
+def test_a_lone_surrogate_can_be_written():
+    """It is no character, and is shown as its escape."""
+    assert escaped("\ud800") == "\\ud800"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (number(12345.6), "12,346"),
+        (number(-0.5), "−0.5"),
+        (number(float("inf")), "∞"),
+        (number(float("nan")), "–"),
+        (number(1e12), "1e+12"),
+        (per_cent(0.141), "14 %"),
+        (per_cent(0.0123), "1.2 %"),
+        (per_cent(0.0003), "0.03 %"),
+        (per_cent(0), "0 %"),
+        (counted(1, "row"), "1 row"),
+        (duration(900), "15 minutes"),
+        (duration(604_800), "1 week"),
+        (moment(0, 1e7), "1970-01-01"),
+        (moment(3600, 7200), "01-01 01:00"),
+        (moment(1e300, 1), "1e+300 s"),
+    ],
+)
+def test_numbers_are_written_for_people(said: str, expected: str):
+    """Few digits, thousands apart, a true minus; what is no number or no date does not stop a page."""
+    assert said == expected
+
+
+@given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
+def test_ticks_are_few_and_inside(low: float, span: float):
+    """Round numbers within the axis, never more than seven."""
+    ticks = round_steps(low, low + span)
+    assert len(ticks) <= 7
+    assert all(low - 1e-6 * span <= tick <= low + span * (1 + 1e-6) for tick in ticks)

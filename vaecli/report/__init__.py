@@ -1,0 +1,39 @@
+"""A report: numbers and strings about one table → one HTML page that needs nothing else.
+
+This package imports results only, never a model: whatever it shows was gathered by an engine into `ReportData`.
+Inline SVG and CSS, no script, no font, no request.
+"""
+
+from __future__ import annotations
+
+from vaecli.report.data import (
+    CategoryProfile,
+    Contribution,
+    Contributions,
+    Facts,
+    LatentMap,
+    NumberProfile,
+    Point,
+    Profile,
+    ReportData,
+    ScoreHistogram,
+    Stretch,
+    Timeline,
+    Training,
+)
+
+__all__ = [
+    "CategoryProfile",
+    "Contribution",
+    "Contributions",
+    "Facts",
+    "LatentMap",
+    "NumberProfile",
+    "Point",
+    "Profile",
+    "ReportData",
+    "ScoreHistogram",
+    "Stretch",
+    "Timeline",
+    "Training",
+]

@@ -1,0 +1,31 @@
+"""What a report found, and where the page is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from vaecli.results.events import SCHEMA_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class ReportSummary:
+    """Where the page about a table went, and what it says first."""
+
+    output: str
+    bundle: str
+    rows: int
+    anomalies: int
+    unscored: int
+    score_kind: str
+    threshold: float | None  # None when --min-score decided
+    min_score: float
+    uses_tail_model: bool  # the level is finer than the calibration rows resolve
+    headline: str
+    size_bytes: int
+    warnings: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object with a `schema_version`."""
+        return {"schema_version": SCHEMA_VERSION, "verb": "report", **asdict(self)}

@@ -1,0 +1,151 @@
+"""`report`: one HTML page about a table, for people who were not there when it was scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vaecli.bundle import Manifest, load_detector
+from vaecli.config import ReportConfig
+from vaecli.cores import n_cores
+from vaecli.detector import Detector
+from vaecli.engines.local import Decision, Tally
+from vaecli.engines.report import Found, gather
+from vaecli.report import Facts, ReportData, Training
+from vaecli.report.page import headline, page
+from vaecli.results import OnEvent, ReportSummary, TrainingCheck, ignore
+from vaecli.tables import default_output, match_schema, open_source, refuse_to_overwrite, whole_output
+from vaecli.workflows.score import decide, warnings_of
+
+
+def report(
+    inputs: list[str], bundle: Path, output: str | None, config: ReportConfig, *, on_event: OnEvent = ignore
+) -> ReportSummary:
+    """Score the table behind `inputs`, and write a page about it to `output`, whole or not at all.
+
+    Raises UsageError, InputError, BundleError or EnvironmentProblem.
+    """
+    started = time.monotonic()
+    detector, manifest = load_detector(bundle)
+    kind, decision = decide(detector, config.score)
+    target = output if output is not None else default_output(inputs, "report", ".html")
+    refuse_to_overwrite(target, [str(bundle)], "the bundle")
+    source = open_source(inputs, once=True)
+    match_schema(source, detector.schema)
+    refuse_to_overwrite(target, getattr(source, "files", ()), "the input")
+    with whole_output(target) as write:
+        found = gather(
+            detector,
+            source,
+            decision,
+            kind=kind,
+            training_counts=_category_counts(manifest.summary),
+            batch_rows=config.score.batch_rows,
+            workers=config.score.workers or n_cores(),
+            on_event=on_event,
+        )
+        level = None if decision.alpha is None else (config.score.threshold or detector.threshold)
+        facts = _facts(detector, source.name, bundle, kind, level, decision, found)
+        data = _data(facts, found, manifest)
+        content = page(data).encode()
+        write(content)
+    return ReportSummary(
+        output=target,
+        bundle=str(bundle),
+        rows=facts.rows,
+        anomalies=facts.flagged,
+        unscored=facts.unscored,
+        score_kind=kind,
+        threshold=level,
+        min_score=decision.min_score,
+        uses_tail_model=facts.uses_tail_model,
+        headline=headline(data),
+        size_bytes=len(content),
+        warnings=facts.warnings,
+        seconds=time.monotonic() - started,
+    )
+
+
+def _facts(
+    detector: Detector, table: str, bundle: Path, kind: str, level: float | None, decision: Decision, found: Found
+) -> Facts:
+    calibration = detector.calibrations[kind]
+    tally = Tally(found.rows, found.flagged, found.unscored, found.novel_cells)
+    by_chance = (
+        decision.alpha if decision.alpha is not None else float(calibration.p_value(np.array(decision.min_score)))
+    )
+    return Facts(
+        table=table,
+        bundle=str(bundle),
+        rows=found.rows,
+        flagged=found.flagged,
+        unscored=found.unscored,
+        missing_cells=found.missing_cells,
+        novel_cells=found.novel_cells,
+        score_kind=kind,
+        threshold=level,
+        min_score=decision.min_score,
+        share_by_chance=by_chance,
+        uses_tail_model=level is not None and not calibration.resolves(level),
+        n_calibration_rows=calibration.n_rows,
+        warnings=warnings_of(detector, kind, level, tally),
+    )
+
+
+def _data(facts: Facts, found: Found, manifest: Manifest) -> ReportData:
+    return ReportData(
+        facts=facts,
+        worst=found.worst,
+        scores=found.scores,
+        timeline=found.timeline,
+        contributions=found.contributions,
+        map=found.map,
+        profiles=found.profiles,
+        n_other_columns=found.n_other_columns,
+        training=_training(manifest.summary),
+        settings=(
+            ("vaecli", manifest.version),
+            ("bundle", facts.bundle),
+            ("schema", manifest.schema_fingerprint[:16]),
+            *_flat(manifest.config["fit"]),
+        ),
+    )
+
+
+# A bundle is checked where it decides; here it only tells, and what it does not tell well is not shown.
+
+
+def _category_counts(summary: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    told = summary.get("category_counts", ())
+    try:
+        return {str(one["column"]): tuple(int(n) for n in one["counts"]) for one in told}
+    except (KeyError, TypeError, ValueError):
+        return {}
+
+
+def _training(summary: Mapping[str, Any]) -> Training:
+    try:
+        history = tuple(
+            TrainingCheck(int(one["step"]), float(one["elbo"]), float(one["kl"])) for one in summary.get("history", ())
+        )
+        best = float(summary["validation_elbo"])
+        kept = next((check for check in history if check.elbo == best), None)
+        return Training(history, float(summary["baseline_log_prob"]), kept)
+    except (KeyError, TypeError, ValueError):
+        return Training((), None, None)
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as `train.seed`; what is empty says nothing."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            if value:
+                yield f"{prefix}{name}", ", ".join(map(str, value))
+        elif value is not None and value != "":
+            yield f"{prefix}{name}", f"{value:.6g}" if isinstance(value, float) else str(value)
