@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +31,8 @@ class Profiler:
     starts: np.ndarray  # (c + 1,)
 
     @classmethod
-    def of(cls, detector: Detector, training_counts: Mapping[str, tuple[int, ...]]) -> Profiler:
-        """For the features of a detector; `training_counts` of categories by column, as far as they are known."""
+    def of(cls, detector: Detector) -> Profiler:
+        """For the features of a detector; how often its categories occurred is unknown where it keeps no marginals."""
         preprocessor, columns = detector.preprocessor, detector.schema.features
         likelihood = detector.ensemble.families[0].likelihood
         bins: list[NumberBins | None] = [None] * len(columns)
@@ -46,9 +45,13 @@ class Profiler:
         for j, column in enumerate(columns):
             known = bins[j]
             widths[j] = _n_categories(column) if known is None else known.training.size
-            counts = training_counts.get(column.name, ())
-            if known is None and len(counts) == widths[j]:
-                training[j] = shares(np.array(counts, np.float64))
+        if detector.marginals is not None:
+            for kind, counts in (
+                (Kind.BOOLEAN, detector.marginals.booleans),
+                (Kind.CATEGORICAL, detector.marginals.categories),
+            ):
+                for (j, _), one in zip(preprocessor.layout.of_kind(kind), counts, strict=True):
+                    training[j] = shares(one.astype(np.float64))
         starts = np.concatenate([[0], np.cumsum(widths + 2)])
         missing = likelihood.n_missing / likelihood.n_rows
         return cls(columns, tuple(bins), tuple(training), missing, likelihood.n_rows, starts)

@@ -7,7 +7,6 @@ workers never show. Rows that are kept are explained and encoded at the end, all
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -197,15 +196,14 @@ def gather(
     decide: Decision,
     *,
     kind: str,
-    training_counts: Mapping[str, tuple[int, ...]],
     batch_rows: int,
     workers: int,
     on_event: OnEvent,
 ) -> Found:
-    """One pass over `source`, then the rows that it kept. `training_counts` are those of categories, where known."""
+    """One pass over `source`, then the rows that it kept."""
     calibration = detector.calibrations[kind]
     edges = score_edges(calibration.scores, calibration.ranks, decide.min_score)
-    profiler, clock = Profiler.of(detector, training_counts), Clock.of(detector.schema, source)
+    profiler, clock = Profiler.of(detector), Clock.of(detector.schema, source)
     n_columns = len(detector.schema.features)
     n_explained = max(N_WORST, min(N_EXPLAINED, MOST_EXPLAINED_CELLS // n_columns))
     n_sample = max(N_WORST, min(N_SAMPLE, MOST_SAMPLE_CELLS // n_columns))

@@ -9,7 +9,6 @@ from vaecli.results.report import ReportSummary
 from vaecli.results.sample import SampleSummary
 from vaecli.results.selftest import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, word_of
 from vaecli.results.verbs import (
-    CategoryCounts,
     ColumnSummary,
     EncodeSummary,
     ExplainSummary,
@@ -24,7 +23,6 @@ __all__ = [
     "METRIC_NAMES",
     "SCHEMA_VERSION",
     "BlindSpot",
-    "CategoryCounts",
     "ColumnSummary",
     "Comparison",
     "EncodeSummary",

@@ -32,17 +32,6 @@ class TrainingCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class CategoryCounts:
-    """How many training rows hold each category of a column, in the order of its `categories`, "other" last.
-
-    Of a boolean column, how many are false and how many true. Missing cells are in none of them.
-    """
-
-    column: str
-    counts: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class FitSummary:
     """What a fit learned. Nats are per row; a higher ELBO is a better model."""
 
@@ -63,7 +52,6 @@ class FitSummary:
     warnings: tuple[str, ...]
     seconds: float
     history: tuple[TrainingCheck, ...] = ()  # checks whose bound is a number, first to last
-    category_counts: tuple[CategoryCounts, ...] = ()  # one a boolean or categorical feature
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -28,7 +28,7 @@ from vaecli.initial import independent_output, start_parameters
 from vaecli.likelihoods import Likelihood
 from vaecli.network import Parameters
 from vaecli.preprocess import FeatureBatch
-from vaecli.results import CategoryCounts, Event, FitSummary, OnEvent, TrainingCheck, ignore
+from vaecli.results import Event, FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.scoring import Ensemble, Family, draw_noise, member_scores, score_owners
 from vaecli.surprise import Surprise
@@ -232,11 +232,6 @@ def _summary(
             TrainingCheck(check.step, check.elbo, check.kl)
             for check in trained.history[0]
             if math.isfinite(check.elbo) and math.isfinite(check.kl)
-        ),
-        category_counts=tuple(
-            CategoryCounts(column.name, tuple(counts.tolist()))
-            for column, counts in zip(detector.schema.features, normal.category_counts, strict=True)
-            if counts.size
         ),
     )
 

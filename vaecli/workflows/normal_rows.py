@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli import splits
-from vaecli.cells import MISSING, PRESENT, Cells
+from vaecli.cells import MISSING, Cells
 from vaecli.config import FitConfig
 from vaecli.errors import InputError
 from vaecli.features import Rows, RowsInMemory, RowsOnDisk, TrainingRows
 from vaecli.marginals import Marginals
 from vaecli.preprocess import Preprocessor
 from vaecli.results import Event, OnEvent
-from vaecli.schema import Column, Kind, Layout, Schema
+from vaecli.schema import Layout, Schema
 from vaecli.tables import Batch, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
 
 FEWEST_ROWS = 8
@@ -33,7 +33,6 @@ class NormalRows:
     preprocessor: Preprocessor
     marginals: Marginals
     n_missing: np.ndarray  # (c,) empty cells a feature column
-    category_counts: tuple[np.ndarray, ...]  # (c) of (categories,) rows that hold each; empty for a number or date
     n_infinite: int
     n_folds: int
     n_labelled_out: int
@@ -69,7 +68,6 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
         preprocessor,
         marginals,
         survey.n_missing,
-        survey.category_counts,
         survey.n_infinite,
         n_folds,
         survey.n_labelled_out,
@@ -83,7 +81,6 @@ class _Survey:
     cells: Cells  # all normal rows, or a uniform sample of them
     n_rows: int
     n_missing: np.ndarray
-    category_counts: tuple[np.ndarray, ...]
     n_infinite: int
     n_labelled_out: int
     order: np.ndarray | None  # (n,) time of each normal row
@@ -93,7 +90,6 @@ class _Survey:
 def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent, keep_rows: int) -> _Survey:
     chosen = _uniform(schema.n_rows, keep_rows, config.train.seed)
     n_missing = np.zeros(len(schema.features), np.int64)
-    category_counts = tuple(np.zeros(_n_categories(column), np.int64) for column in schema.features)
     parts: list[Cells] = []
     orders: list[np.ndarray] = []
     groups = _Codes()
@@ -102,11 +98,6 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
         n_rows += len(cells)
         n_missing += (cells.state == MISSING).sum(0)
         n_infinite += int((cells.state > MISSING).sum())
-        for j, counts in enumerate(category_counts):
-            if counts.size:
-                counts += np.bincount(
-                    cells.values[cells.state[:, j] == PRESENT, j].astype(np.int64), minlength=counts.size
-                )
         parts.append(cells if chosen is None else cells[np.isin(cells.row, chosen, assume_unique=True)])
         if schema.time is not None:
             orders.append(time_values(batch, schema.time)[normal])
@@ -123,7 +114,6 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
         Cells.concatenate(parts),
         n_rows,
         n_missing,
-        category_counts,
         n_infinite,
         schema.n_rows - n_rows,
         np.concatenate(orders) if orders else None,
@@ -164,11 +154,6 @@ def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tu
         rank[np.argsort(survey.order, kind="stable")] = splits.assign_blocks(survey.n_rows, n_folds)
         return rank, n_folds
     return splits.assign_folds(survey.n_rows, n_folds, seed), n_folds
-
-
-def _n_categories(column: Column) -> int:
-    """Values that are counted: those of a category or a boolean, none of a number or a date."""
-    return {Kind.CATEGORICAL: column.n_categories, Kind.BOOLEAN: 2}.get(column.kind, 0)
 
 
 class _Codes:

@@ -43,7 +43,6 @@ def report(
             source,
             decision,
             kind=kind,
-            training_counts=_category_counts(manifest.summary),
             batch_rows=config.score.batch_rows,
             workers=config.score.workers or n_cores(),
             on_event=on_event,
@@ -117,14 +116,6 @@ def _data(facts: Facts, found: Found, manifest: Manifest) -> ReportData:
 
 
 # A bundle is checked where it decides; here it only tells, and what it does not tell well is not shown.
-
-
-def _category_counts(summary: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    told = summary.get("category_counts", ())
-    try:
-        return {str(one["column"]): tuple(int(n) for n in one["counts"]) for one in told}
-    except (KeyError, TypeError, ValueError):
-        return {}
 
 
 def _training(summary: Mapping[str, Any]) -> Training:
