@@ -426,6 +426,30 @@ def test_every_page_is_in_the_index():
         assert page.name == "README.md" or f"({page.relative_to(DOCS).as_posix()})" in text, page
 
 
+def test_figures_of_the_other_verbs_are_the_measured_ones():
+    """README's table of the other verbs repeats benchmarks/results to the digit."""
+    text = section(README, "How it compares")
+    told = [row[1:] for row in table(text[text.index("The other verbs") :])[1:]]
+    results = ROOT / "benchmarks/results"
+    _, *swaps = table(section(results / "explain.md", "Swap"))
+    first, three = zip(*(cell.removesuffix(" %").split(" / ") for cell in swaps[-1][4:]), strict=True)
+    gaps = {row[0].partition(",")[0]: row[1:] for row in reversed(table((results / "impute.md").read_text())[1:])}
+    new = {row[0].partition(",")[0]: row[1:] for row in reversed(table(section(results / "sample.md", "Boosting"))[1:])}
+    head, *digits = table(section(results / "digits.md", "Seed 0"))
+    mean = dict(zip(head, next(row for row in digits if row[0] == "**mean**"), strict=True))
+    expected = [
+        [f"{first[0]} %", f"squared error {first[2]} %, z-scores {first[3]} %"],
+        [f"{three[0]} %", f"squared error {three[2]} %, z-scores {three[3]} %"],
+        *(
+            [gaps[name][0], f"iterative imputer {gaps[name][3]}, kNN {gaps[name][2]}"]
+            for name in ("28_pendigits", "19_landsat")
+        ),
+        *([new[name][0], f"Gaussian copula {new[name][1]}"] for name in ("shuttle", "19_landsat", "nslkdd")),
+        [mean["vaecli, one unit"], f"kNN-5 {mean['kNN, k = 5']}, kNN-1 {mean['kNN, k = 1']}"],
+    ]
+    assert told == expected
+
+
 def measured() -> dict[tuple[str, str], dict[str, str]]:
     """(table, method) → figure by name, from benchmarks/results/mixed.md."""
     text = (ROOT / "benchmarks/results/mixed.md").read_text(encoding="utf-8")
