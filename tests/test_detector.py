@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 import vaecli
+from vaecli import scoring
 from vaecli.cells import MISSING, NOVEL, Cells
 from vaecli.config import SCORE_KINDS
 from vaecli.detector import FAMILIES, Detector
@@ -277,8 +278,11 @@ def test_no_rows_no_decisions(model: vaecli.Model, fresh_table: pd.DataFrame) ->
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
-def test_batch_size_changes_no_bit(model: vaecli.Model, fresh_table: pd.DataFrame, kind: str) -> None:
+def test_batch_size_changes_no_bit(
+    model: vaecli.Model, fresh_table: pd.DataFrame, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many rows are read at once, scores, p-values and flags are the same to the last bit."""
+    monkeypatch.setattr(scoring, "TILE_ROWS", 64)  # a row by itself costs a tile
     table = pd.concat([fresh_table] * 3, ignore_index=True)
     whole = model.score(table, score_kind=kind)
     for batch_rows in (1, 100, 256, 700, 10**6):

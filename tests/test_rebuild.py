@@ -135,7 +135,7 @@ def test_a_row_is_computed_alike_in_any_batch(
     detector: Detector, cells: Cells, n_rows: int, monkeypatch: pytest.MonkeyPatch
 ):
     """Codes, reconstructions and imputations are the same to the bit however the rows are cut."""
-    monkeypatch.setattr(scoring, "TILE_ROWS", 128)
+    monkeypatch.setattr(scoring, "TILE_ROWS", 64)
     parts = [cells[start : start + n_rows] for start in range(0, len(cells), n_rows)]
     for compute in (
         lambda some: np.concatenate(detector.encode(some), axis=1),

@@ -60,6 +60,12 @@ SUMMARY = SelftestSummary(
 )
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch):
+    """Whoever runs the tests may have a terminal of some width."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def shown(summary: SelftestSummary) -> str:
     stream = io.StringIO()
     write(page(summary), stream)

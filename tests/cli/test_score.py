@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import vaecli
+from vaecli import scoring
 from vaecli.config import SCORE_KINDS
 
 ADDED = ["anomaly_score", "p_value", "is_anomaly"]
@@ -261,8 +262,9 @@ def test_the_order_of_rows_does_not_matter(score, fresh):
 
 
 @pytest.mark.parametrize("n", ["1", "100", "512", "1000000"])
-def test_batch_rows_never_changes_a_byte(run, fresh, n: str):
+def test_batch_rows_never_changes_a_byte(run, fresh, n: str, monkeypatch: pytest.MonkeyPatch):
     """--batch-rows is about memory only."""
+    monkeypatch.setattr(scoring, "TILE_ROWS", 64)  # a row by itself costs a tile
     pd.concat([fresh] * 4).to_csv("long.csv", index=False)
     assert run("score", "long.csv", "-o", "a.csv").code == 0
     assert run("score", "long.csv", "-o", "b.csv", "--batch-rows", n).code == 0
