@@ -15,6 +15,7 @@ import numpy as np
 from vaecli.cells import MISSING, NOVEL, Cells
 from vaecli.detector import Decided, Detector
 from vaecli.engines.local import Decision, Suspect, worst_of
+from vaecli.engines.pictures import Frame
 from vaecli.engines.profiles import Profiler
 from vaecli.engines.reasons import Suspects, explained
 from vaecli.engines.streaming import streamed
@@ -27,7 +28,17 @@ from vaecli.histograms import (
     score_counts,
     score_edges,
 )
-from vaecli.report import Contribution, Contributions, LatentMap, Point, Profile, ScoreHistogram, Stretch, Timeline
+from vaecli.report import (
+    Contribution,
+    Contributions,
+    LatentMap,
+    Pictures,
+    Point,
+    Profile,
+    ScoreHistogram,
+    Stretch,
+    Timeline,
+)
 from vaecli.results import Event, FlaggedRow, OnEvent
 from vaecli.schema import Column, Kind, Schema
 from vaecli.scoring import ScoredBatch
@@ -148,6 +159,7 @@ class Found:
     map: LatentMap | None
     profiles: tuple[Profile, ...]
     n_other_columns: int
+    pictures: Pictures | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +209,16 @@ def gather(
     decide: Decision,
     *,
     kind: str,
+    frame: Frame | None,
     training_counts: Mapping[str, tuple[int, ...]],
     batch_rows: int,
     workers: int,
     on_event: OnEvent,
 ) -> Found:
-    """One pass over `source`, then the rows that it kept. `training_counts` are those of categories, where known."""
+    """One pass over `source`, then the rows that it kept.
+
+    `training_counts` are those of categories, where known; with a `frame` rows are drawn as pictures.
+    """
     calibration = detector.calibrations[kind]
     edges = score_edges(calibration.scores, calibration.ranks, decide.min_score)
     profiler, clock = Profiler.of(detector, training_counts), Clock.of(detector.schema, source)
@@ -255,6 +271,7 @@ def gather(
         _contributions(detector, total.oddest, kind),
         _map(detector, total),
         *profiler.profiles(total.profiles, total.rows),
+        None if frame is None else _pictures(detector, frame, total),
     )
 
 
@@ -297,6 +314,21 @@ def _map(detector: Detector, total: Seen) -> LatentMap | None:
         _points(exemplars[::every]),
         _points(_places(detector, sample.take(np.flatnonzero(~sample.flagged)))),
         _points(_places(detector, flagged + oddest.take(also))),
+    )
+
+
+def _pictures(detector: Detector, frame: Frame, total: Seen) -> Pictures:
+    score = total.oddest.decided.scored.score
+    odd = total.oddest.take(np.argsort(-score, kind="stable")[: frame.n_odd])
+    is_normal = ~total.sample.flagged & ~np.isnan(total.sample.decided.scored.score)
+    normal = total.sample.take(np.flatnonzero(is_normal)).smallest(frame.n_normal)
+    return Pictures(
+        frame.shape,
+        frame.pixels.low,
+        frame.pixels.high,
+        int((frame.pixels.feature < 0).sum()),
+        any(bool(np.isnan(kept.cells.values).any()) for kept in (odd, normal)),
+        *(frame.draw(detector, kept.cells, kept.decided.scored.score) for kept in (odd, normal)),
     )
 
 

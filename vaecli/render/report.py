@@ -17,6 +17,7 @@ def report_page(summary: ReportSummary) -> RenderableType:
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
         ("flagged", f"{summary.anomalies:,} ({100 * share:.3g} %)"),
         *([("not scored", f"{summary.unscored:,}")] if summary.unscored else []),
+        *([("pictures", "each row {} × {} pixels".format(*summary.image_shape))] if summary.image_shape else []),
         ("page", f"{'standard output' if summary.output == '-' else summary.output} ({size(summary.size_bytes)})"),
     ]
     return Group(headline("Reported"), fact_list(facts), *warning_lines(summary.warnings))

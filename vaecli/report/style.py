@@ -96,6 +96,11 @@ margin-top:1rem}
 align-items:center}
 .twins .meter{height:.4rem}.twins .meter+.meter{margin-top:.1rem}
 .twins .value{color:var(--soft);text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.wall{display:flex;flex-wrap:wrap;gap:1.1rem 1.8rem;margin:.6rem 0 1.6rem}
+.wall figure{margin:0;display:grid;grid-template-columns:repeat(3,auto);gap:.35rem}
+.wall img{display:block;image-rendering:pixelated;outline:1px solid var(--line)}
+.wall figcaption{grid-column:1/-1;margin:0;font-size:.8125rem;font-variant-numeric:tabular-nums}
+.wall b{color:var(--ink);font-weight:600}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:1rem 2.5rem}
 details{margin-top:.8rem}summary{cursor:pointer;color:var(--here)}
 .settings{font-size:.875rem}.settings td:first-child{width:16rem;color:var(--soft)}
