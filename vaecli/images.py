@@ -68,8 +68,15 @@ class Pixels:
 
     def pictures(self, values: np.ndarray) -> np.ndarray:
         """Pixels (n, p) of rows, whose features are `values` (n, c), as in `Cells`."""
-        found: np.ndarray = np.where(self.feature < 0, self.constant, values[:, self.feature])
-        return found
+        return self._placed(values, self.constant)
+
+    def parts(self, part: np.ndarray) -> np.ndarray:
+        """Pixels (n, p) of what features have a `part` (n, c) in: none for those that never vary."""
+        return self._placed(part, np.zeros(len(self.names)))
+
+    def _placed(self, values: np.ndarray, elsewhere: np.ndarray) -> np.ndarray:
+        placed: np.ndarray = np.where(self.feature < 0, elsewhere, values[:, self.feature])
+        return placed
 
 
 def _is_number(column: Column) -> bool:

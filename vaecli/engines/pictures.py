@@ -1,4 +1,4 @@
-"""Draws rows that are pictures beside what the model expects instead, small enough for a page."""
+"""Draws rows that are pictures beside what the model makes of them, small enough for a page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,21 @@ from vaecli.cells import Cells
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.images import Pixels, greys, png
-from vaecli.report import Picture
+from vaecli.report import Picture, Pictures
 
 MOST_ODD, MOST_NORMAL = 40, 12
 MOST_PIXELS = 256 * 256  # of one picture
 # Of all pictures of a page: noise is not compressed, and base64 makes a third more of it: 0.9 MB.
 MOST_BYTES = 680_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Rows to draw, with their scores (n,) and each column's part in them (n, c), as in `Explained`."""
+
+    cells: Cells
+    score: np.ndarray
+    part: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +62,34 @@ class Frame:
     def _room(self) -> int:
         return MOST_BYTES // (3 * self.pixels.feature.size)
 
-    def draw(self, detector: Detector, cells: Cells, score: np.ndarray) -> tuple[Picture, ...]:
-        """The rows in their order, each beside its reconstruction and the difference of the two."""
-        if not len(cells):
-            return ()
-        # reconstructed in one go, and so numbered anew
-        alike = Cells(cells.values, cells.state, np.arange(len(cells)))
-        found, expected = (self.pixels.pictures(values) for values in (cells.values, detector.reconstruct(alike)))
+    def draw(self, shown: Shown, redrawn: np.ndarray, most_nats: float) -> tuple[Picture, ...]:
+        """The rows in their order, each beside its reconstruction (n, c) and its blame, black from `most_nats`."""
         low, high = self.pixels.low, self.pixels.high
         drawn = (
-            greys(found, low, high),
-            greys(expected, low, high),
-            greys(np.abs(found - expected), 0.0, high - low),
+            greys(self.pixels.pictures(shown.cells.values), low, high),
+            greys(self.pixels.pictures(redrawn), low, high),
+            greys(self.pixels.parts(shown.part), 0.0, most_nats),
         )
         return tuple(
-            Picture(int(row) + 1, float(one), *(png(part[i].reshape(self.shape)) for part in drawn))
-            for i, (row, one) in enumerate(zip(cells.row, score, strict=True))
+            Picture(int(row) + 1, float(score), *(png(part[i].reshape(self.shape)) for part in drawn))
+            for i, (row, score) in enumerate(zip(shown.cells.row, shown.score, strict=True))
         )
+
+
+def pictures(detector: Detector, frame: Frame, odd: Shown, normal: Shown) -> Pictures:
+    """Both groups, their blame on one scale: black is the blame of the first pixel of an odd row, in the median."""
+    rows = Cells.concatenate([odd.cells, normal.cells])
+    # reconstructed in one go, and so numbered anew
+    redrawn = detector.reconstruct(Cells(rows.values, rows.state, np.arange(len(rows))))
+    first = (odd if len(odd.score) else normal).part.max(1)
+    most_nats = float(np.median(first)) if first.size else 0.0
+    return Pictures(
+        frame.shape,
+        frame.pixels.low,
+        frame.pixels.high,
+        most_nats,
+        int((frame.pixels.feature < 0).sum()),
+        bool(np.isnan(rows.values).any()),
+        frame.draw(odd, redrawn[: len(odd.cells)], most_nats),
+        frame.draw(normal, redrawn[len(odd.cells) :], most_nats),
+    )

@@ -144,13 +144,13 @@ Profile = NumberProfile | CategoryProfile
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A row that is a picture, what the model expects instead, and how far the two differ: PNG files."""
+    """A row that is a picture, how the model draws it from its code, and each pixel's part in its score: PNG files."""
 
     row: int  # from 1
     score: float
     found: bytes
-    expected: bytes
-    difference: bytes
+    redrawn: bytes
+    blame: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +160,7 @@ class Pictures:
     shape: tuple[int, int]  # (height, width) in pixels
     low: float  # drawn white
     high: float  # drawn black
+    most_nats: float  # drawn black in the picture of blame, and what is more
     n_constant: int  # pixels that the model does not look at
     has_gaps: bool  # whether a pixel of those shown is empty or no number
     odd: tuple[Picture, ...]  # the oddest flagged rows, the oddest first

@@ -37,10 +37,10 @@ def element(tag: str, *children: str, **attributes: str | float) -> Html:
     return Html(f"{_opening(tag, attributes)}{together(*children)}</{tag}>")
 
 
-def image(png: bytes, says: str, width: int, height: int) -> Html:
-    """A picture inside the page, so large on the screen. `says` is what one hears who cannot see it."""
+def image(png: bytes, says: str) -> Html:
+    """A picture inside the page. `says` is what one hears who cannot see it."""
     source = Html(f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}")
-    return _opening("img", {"src": source, "alt": says, "width": width, "height": height})
+    return _opening("img", {"src": source, "alt": says})
 
 
 def _opening(tag: str, attributes: Mapping[str, str | float]) -> Html:

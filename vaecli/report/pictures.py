@@ -1,4 +1,4 @@
-"""Rows that are pictures: each beside what the model expects instead, and where the two differ."""
+"""Rows that are pictures: each beside what the model makes of it, and the pixels to blame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from vaecli.report.data import Picture, Pictures, ReportData
 from vaecli.report.markup import Html, element, image
 from vaecli.report.words import counted, number
 
-SIDE = 80  # pixels of the screen that the longer side of a picture has, or a few more or less
+SIDE = 72  # pixels of the screen that the longer side of a picture has, or a few more or less
 LEAST_SIDE = 8
 
 
@@ -14,8 +14,8 @@ def pictures(data: ReportData, found: Pictures) -> list[Html]:
     """The oddest flagged rows, then some that are not flagged."""
     height, width = found.shape
     said = (
-        f"Rows as pictures of {height} × {width} pixels. From the left: the row, what the model expects instead, and "
-        "where the two differ: blank where the row is as expected, dark where it is not."
+        f"Rows as pictures of {height} × {width} pixels. From the left: the row; how the model draws it, which has only "
+        "ever drawn normal ones; and the pixels to blame, the darker the more."
     )
     parts = [element("p", said)]
     if found.odd:
@@ -25,13 +25,16 @@ def pictures(data: ReportData, found: Pictures) -> list[Html]:
     else:
         parts.append(element("p", "No row is flagged."))
     if found.normal:
-        heading = f"For comparison: {counted(len(found.normal), 'row')} drawn at random from those not flagged"
+        heading = f"For comparison: {counted(len(found.normal), 'row')} picked at random among those not flagged"
         parts += [element("h3", heading), _wall(found.normal, found.shape)]
     return [*parts, element("p", _note(found), class_="from")]
 
 
 def _note(found: Pictures) -> str:
-    told = f"Blank is {number(found.low)}, black {number(found.high)}: the lowest and highest pixel of training."
+    told = (
+        f"In the first two, blank is {number(found.low)} and black {number(found.high)}, the lowest and highest pixel of "
+        f"training. In the third, black is a part of {number(found.most_nats, 3)} nats in the score, or more."
+    )
     if found.n_constant:
         never = "pixel that never varied in training is" if found.n_constant == 1 else "pixels that never varied are"
         told += f" {found.n_constant:,} {never} drawn as in training: the model does not look there."
@@ -46,18 +49,18 @@ def _wall(shown: tuple[Picture, ...], shape: tuple[int, int]) -> Html:
         element(
             "figure",
             *(
-                image(png, f"Row {one.row:,}: {what}", width, height)
+                image(png, f"Row {one.row:,}: {what}")
                 for png, what in (
                     (one.found, "as it is"),
-                    (one.expected, "what the model expects"),
-                    (one.difference, "difference of the two"),
+                    (one.redrawn, "how the model draws it"),
+                    (one.blame, "pixels to blame"),
                 )
             ),
             element("figcaption", element("b", f"row {one.row:,}"), f" score {number(one.score)}"),
         )
         for one in shown
     ]
-    return element("div", *pictures, class_="wall")
+    return element("div", *pictures, class_="wall", style=f"--w:{width};--h:{height}")
 
 
 def _size(shape: tuple[int, int]) -> tuple[int, int]:
