@@ -14,7 +14,7 @@ from vaecli.report import Picture, Pictures
 
 MOST_ODD, MOST_NORMAL = 40, 12
 MOST_PIXELS = 256 * 256  # of one picture
-# Of all pictures of a page: noise is not compressed, and base64 makes a third more of it: 0.9 MB.
+# Of all pictures of a page, if they are noise, which is not compressed; base64 makes a third more of it: 0.9 MB.
 MOST_BYTES = 680_000
 
 
@@ -51,7 +51,7 @@ class Frame:
     @property
     def n_odd(self) -> int:
         """How many odd rows a page has room for; large pictures are fewer."""
-        return min(MOST_ODD, self._room * 3 // 4)
+        return min(MOST_ODD, max(1, self._room * 3 // 4))
 
     @property
     def n_normal(self) -> int:
@@ -60,7 +60,8 @@ class Frame:
 
     @property
     def _room(self) -> int:
-        return MOST_BYTES // (3 * self.pixels.feature.size)
+        height, width = self.shape
+        return max(1, MOST_BYTES // (3 * height * (width + 1)))
 
     def draw(self, shown: Shown, redrawn: np.ndarray, most_nats: float) -> tuple[Picture, ...]:
         """The rows in their order, each beside its reconstruction (n, c) and its blame, black from `most_nats`."""

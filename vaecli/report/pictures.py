@@ -14,8 +14,8 @@ def pictures(data: ReportData, found: Pictures) -> list[Html]:
     """The oddest flagged rows, then some that are not flagged."""
     height, width = found.shape
     said = (
-        f"Rows as pictures of {height} × {width} pixels. From the left: the row; how the model draws it, which has only "
-        "ever drawn normal ones; and the pixels to blame, the darker the more."
+        f"Rows as pictures of {height} × {width} pixels. From the left: the row; the row as the model draws it, which "
+        "learned to draw from normal ones; and the pixels to blame, the darker the more."
     )
     parts = [element("p", said)]
     if found.odd:
@@ -32,8 +32,9 @@ def pictures(data: ReportData, found: Pictures) -> list[Html]:
 
 def _note(found: Pictures) -> str:
     told = (
-        f"In the first two, blank is {number(found.low)} and black {number(found.high)}, the lowest and highest pixel of "
-        f"training. In the third, black is a part of {number(found.most_nats, 3)} nats in the score, or more."
+        f"In the first two, blank is {number(found.low)} and black {number(found.high)}, the lowest and the highest "
+        f"pixel of training. In the third, black is a part of {number(found.most_nats, 3)} nats in the score, or more; "
+        "where an odd row has none, no single pixel is to blame."
     )
     if found.n_constant:
         never = "pixel that never varied in training is" if found.n_constant == 1 else "pixels that never varied are"

@@ -98,9 +98,11 @@ align-items:center}
 .twins .value{color:var(--soft);text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .wall{display:flex;flex-wrap:wrap;gap:1.1rem 1.7rem;margin:.6rem 0 1.6rem;--dot:1px}
 .wall figure{margin:0;display:grid;grid-template-columns:repeat(3,auto);gap:.35rem}
-.wall img{display:block;width:calc(var(--w)*var(--dot));height:calc(var(--h)*var(--dot));image-rendering:pixelated;outline:1px solid var(--line)}
+.wall img{display:block;width:calc(var(--w)*var(--dot));height:calc(var(--h)*var(--dot));
+image-rendering:pixelated;outline:1px solid var(--line)}
 .wall figcaption{grid-column:1/-1;margin:0;font-size:.8125rem;font-variant-numeric:tabular-nums}
 .wall b{color:var(--ink);font-weight:600}
+p+h3{margin-top:1.2rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:1rem 2.5rem}
 details{margin-top:.8rem}summary{cursor:pointer;color:var(--here)}
 .settings{font-size:.875rem}.settings td:first-child{width:16rem;color:var(--soft)}
