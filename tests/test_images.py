@@ -106,6 +106,12 @@ def test_a_pixel_that_never_varied_comes_back():
     )
 
 
+def test_a_pixel_that_never_varied_has_no_part():
+    """What features have a part in is placed as they are, with nothing where the model does not look."""
+    pixels = Pixels.of(schema(number("p0", 0, 9), CONSTANT, SWITCH))
+    np.testing.assert_array_equal(pixels.parts(np.array([[5.0, 1.0]])), [[5, 0, 1]])
+
+
 def test_columns_that_are_no_pixels_are_named():
     """A category or a date among the features is an error that names all of them."""
     when = Column("when", Kind.DATETIME, minimum=0, maximum=1)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaecli.report.markup import Html, element, escaped, own, together
+from vaecli.report.markup import Html, element, escaped, image, own, together
 from vaecli.report.words import counted, duration, moment, number, per_cent, round_steps
 
 
@@ -31,6 +31,7 @@ def test_any_text_stays_text(text: str):
         together("<b>", "&"),
         own("<b>"),
         element("p", element("i", "<b>"), data_says="<b>"),
+        image(b"<b>", '"><b>'),
     ],
 )
 def test_text_is_escaped_wherever_it_enters(made: Html):
@@ -41,6 +42,14 @@ def test_text_is_escaped_wherever_it_enters(made: Html):
 def test_markup_is_escaped_once():
     """What is markup already stays as it is."""
     assert element("p", element("b", "&")) == "<p><b>&amp;</b></p>"
+
+
+def test_an_image_is_whole_and_never_closed():
+    """However long: its address is never cut, and as an element without content it has no end."""
+    made = image(b"\x89PNG" * 5_000, "what is on it")
+    assert made.startswith('<img src="data:image/png;base64,iVBOR')
+    assert made.endswith('" alt="what is on it">')
+    assert len(made) > 4 / 3 * 20_000
 
 
 def test_long_text_is_cut():

@@ -68,8 +68,15 @@ class Pixels:
 
     def pictures(self, values: np.ndarray) -> np.ndarray:
         """Pixels (n, p) of rows, whose features are `values` (n, c), as in `Cells`."""
-        found: np.ndarray = np.where(self.feature < 0, self.constant, values[:, self.feature])
-        return found
+        return self._placed(values, self.constant)
+
+    def parts(self, part: np.ndarray) -> np.ndarray:
+        """Pixels (n, p) of what features have a `part` (n, c) in: none for those that never vary."""
+        return self._placed(part, np.zeros(len(self.names)))
+
+    def _placed(self, values: np.ndarray, elsewhere: np.ndarray) -> np.ndarray:
+        placed: np.ndarray = np.where(self.feature < 0, elsewhere, values[:, self.feature])
+        return placed
 
 
 def _is_number(column: Column) -> bool:
@@ -99,7 +106,7 @@ def grid(values: np.ndarray, shape: tuple[int, int], low: float, high: float) ->
     n_columns = max(1, math.ceil(math.sqrt(n * height / width)))
     n_rows = max(1, math.ceil(n / n_columns))
     places = np.full((n_rows * n_columns, height, width), BLANK_GREY, np.uint8)
-    places[:n] = _greys(values, low, high).reshape(n, height, width)
+    places[:n] = greys(values, low, high).reshape(n, height, width)
     with_line = np.pad(places, ((0, 0), (LINE, 0), (LINE, 0)), constant_values=LINE_GREY)
     beside = with_line.reshape(n_rows, n_columns, height + LINE, width + LINE).transpose(0, 2, 1, 3)
     drawn = np.pad(
@@ -111,10 +118,16 @@ def grid(values: np.ndarray, shape: tuple[int, int], low: float, high: float) ->
     return drawn.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def png(greys: np.ndarray) -> bytes:
+def greys(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 … 255 of values in any shape, as in `grid`; one value everywhere is white."""
+    ink = np.clip((values - low) / (high - low if high > low else 1.0), 0.0, 1.0)
+    return np.where(np.isnan(ink), LINE_GREY, np.round(255 * (1 - np.nan_to_num(ink)))).astype(np.uint8)
+
+
+def png(picture: np.ndarray) -> bytes:
     """A picture of 8-bit greys (h, w), 0 black, as the bytes of a PNG file (ISO/IEC 15948)."""
-    height, width = greys.shape
-    lines = np.pad(greys, ((0, 0), (1, 0)))  # each line begins with the number of its filter: none
+    height, width = picture.shape
+    lines = np.pad(picture, ((0, 0), (1, 0)))  # each line begins with the number of its filter: none
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, content) for kind, content in chunks)
@@ -122,9 +135,3 @@ def png(greys: np.ndarray) -> bytes:
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def _greys(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 … 255; one value everywhere is white."""
-    ink = np.clip((values - low) / (high - low if high > low else 1.0), 0.0, 1.0)
-    return np.where(np.isnan(ink), LINE_GREY, np.round(255 * (1 - np.nan_to_num(ink)))).astype(np.uint8)

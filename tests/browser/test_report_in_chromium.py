@@ -11,6 +11,7 @@ import pytest
 
 import vaecli
 from tests.browser import hostile
+from tests.cli.test_report_pictures import strokes
 from tests.conftest import QUICK
 
 pytestmark = pytest.mark.browser
@@ -93,6 +94,33 @@ def test_every_part_is_there(browser, hostile_report: Reported):
         ".map(e => e.getBoundingClientRect()).map(r => r.width * r.height)"
     )
     assert min(sizes) > 5_000
+
+
+@pytest.fixture(scope="module")
+def pictures_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page about a table of pictures of 4 × 4 pixels."""
+    folder = tmp_path_factory.mktemp("pictures")
+    vaecli.fit(strokes(300, 0), same_unit="all", **QUICK).save(folder / "model.vae")
+    strokes(60, 1).assign(p12=8).to_csv(folder / "new.csv", index=False)
+    words = ["report", "new.csv", "-m", "model.vae", "--image-shape", "4x4", "-o", "page.html", "--quiet"]
+    subprocess.run([sys.executable, "-m", "vaecli", *words], check=True, cwd=folder)
+    return folder / "page.html"
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_pictures_are_drawn_without_a_request(browser, pictures_report: Path, width: int):
+    """Each is inside the page, loaded, sharp, as large as is meant, said in words, and within the window."""
+    asked, errors = browser.open(pictures_report, width)
+    assert [url for url in asked if not url.startswith("data:")] == [pictures_report.as_uri()]
+    assert errors == []
+    assert browser.ask("document.documentElement.scrollWidth") <= width
+    images = browser.ask(
+        "[...document.images].map(i => [i.complete, i.naturalWidth, i.naturalHeight, i.alt !== '', i.width, i.height,"
+        " i.getBoundingClientRect().right <= innerWidth, getComputedStyle(i).imageRendering])"
+    )
+    side = 72 if width == 1280 else 54
+    assert len(images) >= 3 * 20
+    assert {tuple(image) for image in images} == {(True, 4, 4, True, side, side, True, "pixelated")}
 
 
 @pytest.mark.parametrize("width", [1280, 400])

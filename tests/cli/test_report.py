@@ -47,7 +47,7 @@ def new(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.Dat
 class Reader(HTMLParser):
     """What a browser would see: balanced elements, their attributes and the text."""
 
-    VOID = frozenset({"meta", "link"})
+    VOID = frozenset({"meta", "link", "img"})
 
     def __init__(self, page: str) -> None:
         super().__init__()

@@ -20,6 +20,13 @@ Output = Annotated[
         help="The page; - writes it to standard output. If not given: INPUT.report.html, beside the input.",
     ),
 ]
+ImageShape = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HxW",
+        help="Rows are pictures of this many pixels, top left first: draw the oddest beside what is expected; 8x8.",
+    ),
+]
 
 
 def report(
@@ -29,6 +36,7 @@ def report(
     threshold: options.Threshold = None,
     min_score: options.MinScore = None,
     score_kind: options.ScoreKind = None,
+    image_shape: ImageShape = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     as_json: options.AsJson = False,
@@ -43,6 +51,7 @@ def report(
     Examples:
       vaecli report new.csv
       vaecli report new.parquet -m pump.vae --threshold 0.999 -o pump.html
+      vaecli report digits.csv -m digits.vae --image-shape 8x8
       vaecli report today.csv --quiet
     """
     options.check_manners(quiet=quiet, verbose=verbose)
@@ -56,6 +65,7 @@ def report(
             "threshold": threshold,
             "min_score": min_score,
             "score_kind": score_kind,
+            "image_shape": image_shape,
             "batch_rows": batch_rows,
             "workers": workers,
         }

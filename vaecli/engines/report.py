@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vaecli.cells import MISSING, NOVEL, Cells
-from vaecli.detector import Decided, Detector
+from vaecli.detector import Decided, Detector, Explained
 from vaecli.engines.local import Decision, Suspect, worst_of
+from vaecli.engines.pictures import Frame, Shown, pictures
 from vaecli.engines.profiles import Profiler
 from vaecli.engines.reasons import Suspects, explained
 from vaecli.engines.streaming import streamed
@@ -26,7 +27,17 @@ from vaecli.histograms import (
     score_counts,
     score_edges,
 )
-from vaecli.report import Contribution, Contributions, LatentMap, Point, Profile, ScoreHistogram, Stretch, Timeline
+from vaecli.report import (
+    Contribution,
+    Contributions,
+    LatentMap,
+    Pictures,
+    Point,
+    Profile,
+    ScoreHistogram,
+    Stretch,
+    Timeline,
+)
 from vaecli.results import Event, FlaggedRow, OnEvent
 from vaecli.schema import Column, Kind, Schema
 from vaecli.scoring import ScoredBatch
@@ -147,6 +158,7 @@ class Found:
     map: LatentMap | None
     profiles: tuple[Profile, ...]
     n_other_columns: int
+    pictures: Pictures | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +208,12 @@ def gather(
     decide: Decision,
     *,
     kind: str,
+    frame: Frame | None,
     batch_rows: int,
     workers: int,
     on_event: OnEvent,
 ) -> Found:
-    """One pass over `source`, then the rows that it kept."""
+    """One pass over `source`, then the rows that it kept; with a `frame` rows are drawn as pictures."""
     calibration = detector.calibrations[kind]
     edges = score_edges(calibration.scores, calibration.ranks, decide.min_score)
     profiler, clock = Profiler.of(detector), Clock.of(detector.schema, source)
@@ -240,6 +253,7 @@ def gather(
             total = total.then(seen, n_explained, n_sample)
         on_event(Event("scoring", total.rows, source.n_rows))
     on_event(Event("explaining", total.rows, total.rows))
+    why = detector.explain(total.oddest.cells, total.oddest.decided, kind, most=0)
     normal = calibration_counts(edges, calibration.scores, calibration.ranks)
     return Found(
         total.rows,
@@ -250,9 +264,10 @@ def gather(
         tuple(row for one in total.worst for row in explained(detector, one.among.only(one.place), kind, N_REASONS)),
         ScoreHistogram(tuple(edges.tolist()), tuple(total.scores.tolist()), tuple(normal.tolist())),
         _timeline(clock, stretches),
-        _contributions(detector, total.oddest, kind),
+        _contributions(detector, why),
         _map(detector, total),
         *profiler.profiles(total.profiles, total.rows),
+        None if frame is None else _pictures(detector, frame, total, why, kind),
     )
 
 
@@ -270,17 +285,18 @@ def _timeline(clock: Clock, found: Stretches) -> Timeline:
     )
 
 
-def _contributions(detector: Detector, kept: Kept, kind: str) -> Contributions:
+def _contributions(detector: Detector, found: Explained) -> Contributions:
     names = [column.name for column in detector.schema.features]
-    if not len(kept):
+    if not len(found.rest):
         return Contributions(0, (), len(names), 0.0, 0.0)
-    found = detector.explain(kept.cells, kept.decided, kind, most=0)
     nats, rest = found.part.sum(0), float(found.rest.sum())
     n_first = np.bincount(found.part.argmax(1)[found.part.max(1) > 0], minlength=len(names))
     order = np.argsort(-nats, kind="stable")
     shown = [j for j in order[:N_CONTRIBUTIONS] if nats[j] > 0]
     columns = tuple(Contribution(names[j], float(nats[j]), int(n_first[j])) for j in shown)
-    return Contributions(len(kept), columns, len(names) - len(shown), float(nats[order[len(shown) :]].sum()), rest)
+    return Contributions(
+        len(found.rest), columns, len(names) - len(shown), float(nats[order[len(shown) :]].sum()), rest
+    )
 
 
 def _map(detector: Detector, total: Seen) -> LatentMap | None:
@@ -295,6 +311,20 @@ def _map(detector: Detector, total: Seen) -> LatentMap | None:
         _points(exemplars[::every]),
         _points(_places(detector, sample.take(np.flatnonzero(~sample.flagged)))),
         _points(_places(detector, flagged + oddest.take(also))),
+    )
+
+
+def _pictures(detector: Detector, frame: Frame, total: Seen, why: Explained, kind: str) -> Pictures:
+    """The oddest flagged rows, explained by `why` already, and some of the sample that are not flagged."""
+    first = np.argsort(-total.oddest.decided.scored.score, kind="stable")[: frame.n_odd]
+    usual = ~total.sample.flagged & ~np.isnan(total.sample.decided.scored.score)
+    odd, normal = total.oddest.take(first), total.sample.take(np.flatnonzero(usual)).smallest(frame.n_normal)
+    part = detector.explain(normal.cells, normal.decided, kind, most=0).part
+    return pictures(
+        detector,
+        frame,
+        Shown(odd.cells, odd.decided.scored.score, why.part[first]),
+        Shown(normal.cells, normal.decided.scored.score, part),
     )
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from rich.console import Group, RenderableType
+
 from vaecli.render.figures import duration, size
+from vaecli.render.pieces import fact_list, headline, warning_lines
 from vaecli.results import ReportSummary
 
 
-def report_facts(summary: ReportSummary) -> list[tuple[str, str]]:
-    """A word and what there is to say about it, a line each."""
+def report_page(summary: ReportSummary) -> RenderableType:
+    """What was found, in how many rows, and where the page is."""
     share = summary.anomalies / summary.rows if summary.rows else 0.0
-    return [
+    facts = [
         ("found", summary.headline),
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
         ("flagged", f"{summary.anomalies:,} ({100 * share:.3g} %)"),
         *([("not scored", f"{summary.unscored:,}")] if summary.unscored else []),
+        *([("pictures", "each row {} × {} pixels".format(*summary.image_shape))] if summary.image_shape else []),
         ("page", f"{'standard output' if summary.output == '-' else summary.output} ({size(summary.size_bytes)})"),
     ]
+    return Group(headline("Reported"), fact_list(facts), *warning_lines(summary.warnings))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 
 from vaecli.render.figures import counted, duration
-from vaecli.render.summaries import _facts, _headline, _warnings
+from vaecli.render.pieces import fact_list, headline, warning_lines
 from vaecli.results import SampleSummary
 
 
@@ -19,4 +19,4 @@ def sample_page(summary: SampleSummary) -> RenderableType:
         ("seed", str(summary.seed)),
         ("output", "standard output" if summary.output == "-" else summary.output),
     ]
-    return Group(_headline("Sampled"), _facts(facts), *_warnings(summary.warnings))
+    return Group(headline("Sampled"), fact_list(facts), *warning_lines(summary.warnings))

@@ -8,8 +8,8 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from vaecli.render.figures import counted, duration
+from vaecli.render.pieces import decision, empty_table, fact_list, headline, plain_cells, warning_lines
 from vaecli.render.screen import printable
-from vaecli.render.summaries import _cells, _decision, _facts, _headline, _table, _warnings
 from vaecli.results import SelftestSummary, Sight
 from vaecli.results.selftest import FAULT_NAMES
 
@@ -25,20 +25,22 @@ _SCOPE = (
 
 def selftest_page(summary: SelftestSummary) -> RenderableType:
     """A line for each fault and size, then the blind spots."""
-    table = _table(_HEADS, numeric=("size", "ranges alone"))
+    table = empty_table(_HEADS, numeric=("size", "ranges alone"))
     fault = ""
     for sight in summary.faults:
         name = "" if sight.fault == fault else FAULT_NAMES[fault := sight.fault]
         ranges = "–" if sight.ranges_share is None else _per_cent(sight.ranges_share)
         table.add_row(
-            *_cells(name, _size(sight.fault, sight.size), _seen(sight), sight.word, _hardest(summary, sight), ranges)
+            *plain_cells(
+                name, _size(sight.fault, sight.size), _seen(sight), sight.word, _hardest(summary, sight), ranges
+            )
         )
-    parts: list[RenderableType] = [_headline("Self-test"), _facts(_about(summary)), Text(), table]
+    parts: list[RenderableType] = [headline("Self-test"), fact_list(_about(summary)), Text(), table]
     parts += [Text(f"not applicable: {line}") for line in _untested(summary)]
     if summary.ranges_see_more:
         parts.append(Text(f"Limits on each column by itself would see more of: {_listed(summary.ranges_see_more)}"))
-    parts += [_headline("\nBlind spots"), *_blind(summary), Text(), Text(_SCOPE)]
-    return Group(*parts, *_warnings(summary.warnings))
+    parts += [headline("\nBlind spots"), *_blind(summary), Text(), Text(_SCOPE)]
+    return Group(*parts, *warning_lines(summary.warnings))
 
 
 def _about(summary: SelftestSummary) -> list[tuple[str, str]]:
@@ -48,7 +50,7 @@ def _about(summary: SelftestSummary) -> list[tuple[str, str]]:
     return [
         ("rows", f"{summary.drawn:,} of {summary.rows:,}, drawn at random, in {duration(summary.seconds)}{marked}"),
         ("false alarms", f"{alarms}; faults are put into the other {left:,}"),
-        ("threshold", _decision(summary)),
+        ("threshold", decision(summary)),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
         *([("map", summary.plot)] if summary.plot else []),
     ]

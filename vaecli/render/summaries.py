@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,8 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from vaecli.render.figures import counted, duration, how_often, number, per_cent, size
-from vaecli.render.report import report_facts
-from vaecli.render.screen import printable
+from vaecli.render.pieces import decision, empty_table, fact_list, headline, plain_cells, warning_lines
+from vaecli.render.report import report_page
+from vaecli.render.sample import sample_page
+from vaecli.render.selftest import selftest_page
 from vaecli.results import (
     METRIC_NAMES,
     ColumnSummary,
@@ -61,20 +63,15 @@ def page(
         case EvaluateSummary():
             return evaluate_page(summary)
         case SelftestSummary():
-            from vaecli.render.selftest import selftest_page  # which builds its page from the pieces below
-
             return selftest_page(summary)
         case EncodeSummary():
             return encode_page(summary)
         case ReconstructSummary():
             return reconstruct_page(summary)
         case SampleSummary():
-            from vaecli.render.sample import sample_page
-
             return sample_page(summary)
         case ReportSummary():
-            facts = _facts(report_facts(summary))
-            return Group(_headline("Reported"), facts, *_warnings(summary.warnings))
+            return report_page(summary)
         case InspectSummary():
             return inspect_page(summary)
 
@@ -92,8 +89,8 @@ def fit_page(summary: FitSummary) -> RenderableType:
         ("bundle", summary.bundle),
         ("next", f"vaecli score NEW_TABLE -m {_word(summary.bundle)}"),
     ]
-    headline = _headline(f"Learned what normal rows look like in {duration(summary.seconds)}")
-    return Group(headline, _facts(facts), *_warnings(_fit_warnings(summary)))
+    learned = headline(f"Learned what normal rows look like in {duration(summary.seconds)}")
+    return Group(learned, fact_list(facts), *warning_lines(_fit_warnings(summary)))
 
 
 def score_page(summary: ScoreSummary) -> RenderableType:
@@ -104,14 +101,14 @@ def score_page(summary: ScoreSummary) -> RenderableType:
         ("flagged", f"{summary.anomalies:,} ({100 * share:.3g} %)"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         *([("new values", _novel(summary))] if summary.novel_cells else []),
-        ("threshold", _decision(summary)),
+        ("threshold", decision(summary)),
         ("output", "standard output" if summary.output == "-" else summary.output),
         *([("picture", summary.plot)] if summary.plot else []),
     ]
-    parts: list[RenderableType] = [_headline("Scored"), _facts(facts)]
+    parts: list[RenderableType] = [headline("Scored"), fact_list(facts)]
     if summary.worst:
-        parts += [_headline("\nMost unusual rows"), _reasons(summary.worst)]
-    return Group(*parts, *_warnings(summary.warnings))
+        parts += [headline("\nMost unusual rows"), _reasons(summary.worst)]
+    return Group(*parts, *warning_lines(summary.warnings))
 
 
 def explain_page(summary: ExplainSummary) -> RenderableType:
@@ -123,12 +120,12 @@ def explain_page(summary: ExplainSummary) -> RenderableType:
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
         *([("picture", summary.plot)] if summary.plot else []),
     ]
-    parts: list[RenderableType] = [_headline("Explained"), _facts(facts)]
+    parts: list[RenderableType] = [headline("Explained"), fact_list(facts)]
     if summary.shown:
         parts += [Text(), _reasons(summary.shown)]
         if (more := summary.explained - len(summary.shown)) > 0:
             parts.append(Text(f"… and {counted(more, 'row')} more: --most N shows more, -o FILE writes all"))
-    return Group(*parts, *_warnings(summary.warnings))
+    return Group(*parts, *warning_lines(summary.warnings))
 
 
 def evaluate_page(summary: EvaluateSummary) -> RenderableType:
@@ -140,23 +137,23 @@ def evaluate_page(summary: EvaluateSummary) -> RenderableType:
         ("anomalies", f"{summary.anomalies:,} ({100 * share:.3g} %), as column {summary.label!r} says"),
         ("flagged", f"{summary.flagged:,}: {summary.caught:,} anomalies, {counted(normal, 'false alarm')}"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
-        ("threshold", _decision(summary)),
+        ("threshold", decision(summary)),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
         *([("curves", summary.plot)] if summary.plot else []),
     ]
     heads = ("figure", "value") + (("95 % interval",) if summary.bootstrap else ())
-    table = _table(heads, numeric=("value",))
+    table = empty_table(heads, numeric=("value",))
     for figure in summary.overall.figures:
-        table.add_row(*_cells(METRIC_NAMES[figure.metric], _figure(figure), _ends(figure))[: len(heads)])
-    parts: list[RenderableType] = [_headline("Evaluated"), _facts(facts), Text(), table]
+        table.add_row(*plain_cells(METRIC_NAMES[figure.metric], _figure(figure), _ends(figure))[: len(heads)])
+    parts: list[RenderableType] = [headline("Evaluated"), fact_list(facts), Text(), table]
     if summary.baselines:
-        parts += [_headline("\nBeside simple methods"), _methods(summary)]
+        parts += [headline("\nBeside simple methods"), _methods(summary)]
         parts += [Text(comparison.sentence) for comparison in summary.comparisons]
     if ours := [one for one in summary.groups if one.method == summary.overall.method]:
-        parts += [_headline("\nBy group, the worst first"), _group_table(ours)]
+        parts += [headline("\nBy group, the worst first"), _group_table(ours)]
         if (more := len(ours) - _SHOWN_GROUPS) > 0:
             parts.append(Text(f"… and {counted(more, 'group')} more: -o FILE writes all"))
-    return Group(*parts, *_warnings(summary.warnings))
+    return Group(*parts, *warning_lines(summary.warnings))
 
 
 def encode_page(summary: EncodeSummary) -> RenderableType:
@@ -169,7 +166,7 @@ def encode_page(summary: EncodeSummary) -> RenderableType:
         ("output", "standard output" if summary.output == "-" else summary.output),
         *([("picture", summary.plot)] if summary.plot else []),
     ]
-    return Group(_headline("Encoded"), _facts(facts), *_warnings(summary.warnings))
+    return Group(headline("Encoded"), fact_list(facts), *warning_lines(summary.warnings))
 
 
 def reconstruct_page(summary: ReconstructSummary) -> RenderableType:
@@ -181,7 +178,7 @@ def reconstruct_page(summary: ReconstructSummary) -> RenderableType:
         ("output", "standard output" if summary.output == "-" else summary.output),
     ]
     return Group(
-        _headline("Imputed" if summary.impute else "Reconstructed"), _facts(facts), *_warnings(summary.warnings)
+        headline("Imputed" if summary.impute else "Reconstructed"), fact_list(facts), *warning_lines(summary.warnings)
     )
 
 
@@ -194,7 +191,7 @@ def inspect_page(summary: InspectSummary) -> RenderableType:
         *_left_out(summary.columns),
         ("schema", summary.schema_fingerprint[:_SHOWN_DIGEST]),
     ]
-    parts: list[RenderableType] = [_headline("Bundle"), _facts(facts)]
+    parts: list[RenderableType] = [headline("Bundle"), fact_list(facts)]
     for title, values in (
         ("Fit", summary.fit),
         ("Calibration", summary.calibration),
@@ -203,46 +200,16 @@ def inspect_page(summary: InspectSummary) -> RenderableType:
     ):
         flat = list(_flat(values))
         if flat:
-            parts += [_headline(f"\n{title}"), _facts(flat)]
+            parts += [headline(f"\n{title}"), fact_list(flat)]
     return Group(*parts)
 
 
 def schema_page(summary: InspectSummary) -> RenderableType:
     """One line a column: kind, part, and its range, categories or the reason why it is left out."""
-    table = _table(("column", "kind", "part", "values"))
+    table = empty_table(("column", "kind", "part", "values"))
     for column in summary.columns:
-        table.add_row(*_cells(column.name, column.kind, column.role, column.reason or _values(column)))
+        table.add_row(*plain_cells(column.name, column.kind, column.role, column.reason or _values(column)))
     return table
-
-
-def _headline(text: str) -> Text:
-    return Text(text, style="bold")
-
-
-def _facts(facts: Iterable[tuple[str, str]]) -> Table:
-    """Two columns: a word, and what there is to say about it, folded under itself."""
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="cyan")
-    table.add_column(overflow="fold")
-    for word, said in facts:
-        table.add_row(*_cells(f"  {word}", said))
-    return table
-
-
-def _table(heads: Sequence[str], numeric: Sequence[str] = ()) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for head in heads:
-        table.add_column(head, justify="right" if head in numeric else "left", overflow="fold")
-    return table
-
-
-def _cells(*texts: str) -> tuple[Text, ...]:
-    """Text, not strings: what the user's table holds is never read as markup or as a control sequence."""
-    return tuple(Text(printable(text)) for text in texts)
-
-
-def _warnings(warnings: Sequence[str]) -> list[Text]:
-    return [Text.assemble(("warning: ", "yellow"), printable(warning)) for warning in warnings]
 
 
 def _rows_used(summary: FitSummary) -> str:
@@ -334,38 +301,24 @@ def _methods(summary: EvaluateSummary) -> Table:
     heads = ["method"]
     for metric in ranked:
         heads += [METRIC_NAMES[metric], *(["95 % interval"] if summary.bootstrap else [])]
-    table = _table(heads, numeric=[METRIC_NAMES[metric] for metric in ranked])
+    table = empty_table(heads, numeric=[METRIC_NAMES[metric] for metric in ranked])
     for one in (summary.overall, *summary.baselines):
         told = [one.method]
         for metric in ranked:
             told += [_figure(one.figure(metric)), *([_ends(one.figure(metric))] if summary.bootstrap else [])]
-        table.add_row(*_cells(*told))
+        table.add_row(*plain_cells(*told))
     return table
 
 
 def _group_table(groups: Sequence[Evaluation]) -> Table:
     """The figures of each group; their intervals are for files and --json."""
     heads = ("group", "rows", "anomalies", *METRIC_NAMES.values())
-    table = _table(heads, numeric=heads[1:])
+    table = empty_table(heads, numeric=heads[1:])
     for one in groups[:_SHOWN_GROUPS]:
         figures = [_figure(one.figure(metric)) for metric in METRIC_NAMES]
         told = ["–" if figure == "undefined" else figure for figure in figures]
-        table.add_row(*_cells(one.group or "", f"{one.rows:,}", f"{one.anomalies:,}", *told))
+        table.add_row(*plain_cells(one.group or "", f"{one.rows:,}", f"{one.anomalies:,}", *told))
     return table
-
-
-def _decision(summary: ScoreSummary | EvaluateSummary | SelftestSummary) -> str:
-    score = f"{summary.score_kind} score from {number(summary.min_score)} nats"
-    if summary.threshold is None:
-        return f"{score}, as --min-score says"
-    level = summary.threshold
-    said = (
-        f"{level:.10g}: more unusual than {per_cent(level)} of normal rows; "
-        f"{how_often(level)} normal rows is flagged by chance ({score})"
-    )
-    if summary.uses_tail_model:
-        said += ". The level is finer than the calibration rows resolve: a fitted tail model decides, not a guarantee"
-    return said
 
 
 def _novel(summary: ScoreSummary) -> str:
@@ -392,14 +345,14 @@ def _left(summary: ReconstructSummary) -> str:
 
 def _reasons(rows: Sequence[FlaggedRow]) -> Table:
     """One line a reason; a row's number and score stand beside its first."""
-    table = _table(("row", "score", "p_value", "nats", "reason"), numeric=("row", "score", "p_value", "nats"))
+    table = empty_table(("row", "score", "p_value", "nats", "reason"), numeric=("row", "score", "p_value", "nats"))
     for row in rows:
         facts = (f"{row.row:,}", number(row.score), f"{row.p_value:.2g}")
         told = [(number(reason.nats), reason.sentence) for reason in row.reasons if reason.nats > 0.05 * row.score]
         if row.rest > 0.5 * row.score or not told:
             told.append((number(row.rest), "the columns together: no single one explains this part"))
         for place, (nats, sentence) in enumerate(told):
-            table.add_row(*_cells(*(facts if place == 0 else ("", "", "")), nats, sentence))
+            table.add_row(*plain_cells(*(facts if place == 0 else ("", "", "")), nats, sentence))
     return table
 
 

@@ -143,6 +143,31 @@ Profile = NumberProfile | CategoryProfile
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """A row that is a picture, how the model draws it from its code, and each pixel's part in its score: PNG files."""
+
+    row: int  # from 1
+    score: float
+    found: bytes
+    redrawn: bytes
+    blame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Rows as pictures."""
+
+    shape: tuple[int, int]  # (height, width) in pixels
+    low: float  # drawn white
+    high: float  # drawn black
+    most_nats: float  # drawn black in the picture of blame, and what is more
+    n_constant: int  # pixels that the model does not look at
+    has_gaps: bool  # whether a pixel of those shown is empty or no number
+    odd: tuple[Picture, ...]  # the oddest flagged rows, the oddest first
+    normal: tuple[Picture, ...]  # rows that are not flagged
+
+
+@dataclass(frozen=True, slots=True)
 class Training:
     """How the networks learned; empty `history` where the bundle is too old to know."""
 
@@ -165,3 +190,4 @@ class ReportData:
     n_other_columns: int
     training: Training
     settings: tuple[tuple[str, str], ...]
+    pictures: Pictures | None = None  # where rows are pictures

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html
+from collections.abc import Mapping
 
 MOST_CHARACTERS = 2_000
 _JOINERS = "\u200c\u200d"  # parts of words in Persian, of signs in emoji
@@ -32,11 +34,21 @@ def _visible(character: str) -> str:
 
 def element(tag: str, *children: str, **attributes: str | float) -> Html:
     """`<tag …>children</tag>`. Text is escaped; `class_` is `class`, and `_` in a name is `-`."""
+    return Html(f"{_opening(tag, attributes)}{together(*children)}</{tag}>")
+
+
+def image(png: bytes, says: str) -> Html:
+    """A picture inside the page. `says` is what one hears who cannot see it."""
+    source = Html(f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}")
+    return _opening("img", {"src": source, "alt": says})
+
+
+def _opening(tag: str, attributes: Mapping[str, str | float]) -> Html:
     given = "".join(
         f' {name.rstrip("_").replace("_", "-")}="{_inside(value if isinstance(value, str) else str(value))}"'
         for name, value in attributes.items()
     )
-    return Html(f"<{tag}{given}>{together(*children)}</{tag}>")
+    return Html(f"<{tag}{given}>")
 
 
 def together(*parts: str) -> Html:

@@ -9,6 +9,7 @@ from vaecli.report.charts import bar, dots, figure, legend, meter, plot, steps, 
 from vaecli.report.columns import columns
 from vaecli.report.data import Point, ReportData
 from vaecli.report.markup import Html, element, escaped, own, together
+from vaecli.report.pictures import pictures
 from vaecli.report.words import counted, duration, moment, number, per_cent, round_steps
 from vaecli.results import FlaggedRow, Reason, TrainingCheck
 
@@ -21,6 +22,7 @@ def sections(data: ReportData) -> list[Html]:
     """Those that have something to show, from the answer to what it rests on."""
     return [
         section("Most unusual rows", *_worst(data)),
+        *([section("Pictures", *pictures(data, data.pictures))] if data.pictures is not None else []),
         section("Columns to blame", *_contributions(data)),
         section("Scores against normal rows", *_scores(data)),
         section(
@@ -72,7 +74,7 @@ def _worst(data: ReportData) -> list[Html]:
 
 
 def _row(row: FlaggedRow, n_normal: int) -> Html:
-    """One row of the table; a picture of the row would be one more cell."""
+    """One row of the table."""
     told = [(reason.nats, sentence(reason)) for reason in row.reasons if reason.nats > 0.05 * row.score]
     if row.rest > 0.5 * row.score or not told:
         told.append((row.rest, escaped(ALL_TOGETHER)))

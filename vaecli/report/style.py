@@ -96,6 +96,13 @@ margin-top:1rem}
 align-items:center}
 .twins .meter{height:.4rem}.twins .meter+.meter{margin-top:.1rem}
 .twins .value{color:var(--soft);text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.wall{display:flex;flex-wrap:wrap;gap:1.1rem 1.7rem;margin:.6rem 0 1.6rem;--dot:1px}
+.wall figure{margin:0;display:grid;grid-template-columns:repeat(3,auto);gap:.35rem}
+.wall img{display:block;width:calc(var(--w)*var(--dot));height:calc(var(--h)*var(--dot));
+image-rendering:pixelated;outline:1px solid var(--line)}
+.wall figcaption{grid-column:1/-1;margin:0;font-size:.8125rem;font-variant-numeric:tabular-nums}
+.wall b{color:var(--ink);font-weight:600}
+p+h3{margin-top:1.2rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:1rem 2.5rem}
 details{margin-top:.8rem}summary{cursor:pointer;color:var(--here)}
 .settings{font-size:.875rem}.settings td:first-child{width:16rem;color:var(--soft)}
@@ -111,7 +118,8 @@ footer{margin-top:3rem;color:var(--soft);font-size:.8125rem}
 gap:.1rem 1rem}
 .worst td{display:block;border:0;padding:0}.worst td:nth-child(4){grid-column:1/-1}
 .worst td[data-says]::before{content:attr(data-says);display:block;color:var(--soft);font-size:.75rem}
-.settings td:first-child{width:45%}}
+.settings td:first-child{width:45%}
+.wall{gap:.9rem 1rem;--dot:.75px}.wall figure{gap:.25rem}}
 @media print{:root{--paper:#fff;--ink:#000;--soft:#444;--line:#ccc;--normal:#999;--here:#2f6db3;
 --odd:#c8461b;
 --oddpaper:#fff}

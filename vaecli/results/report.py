@@ -25,6 +25,7 @@ class ReportSummary:
     size_bytes: int
     warnings: tuple[str, ...]
     seconds: float
+    image_shape: tuple[int, int] | None = None  # (height, width) of each row as a picture; None: none was drawn
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

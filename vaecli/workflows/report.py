@@ -14,6 +14,7 @@ from vaecli.config import ReportConfig
 from vaecli.cores import n_cores
 from vaecli.detector import Detector
 from vaecli.engines.local import Decision, Tally
+from vaecli.engines.pictures import Frame
 from vaecli.engines.report import Found, gather
 from vaecli.report import Facts, ReportData, Training
 from vaecli.report.page import headline, page
@@ -32,6 +33,7 @@ def report(
     started = time.monotonic()
     detector, manifest = load_detector(bundle)
     kind, decision = decide(detector, config.score)
+    frame = None if config.image_shape is None else Frame.of(detector, config.image_shape)
     target = output if output is not None else default_output(inputs, "report", ".html")
     refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
@@ -43,6 +45,7 @@ def report(
             source,
             decision,
             kind=kind,
+            frame=frame,
             batch_rows=config.score.batch_rows,
             workers=config.score.workers or n_cores(),
             on_event=on_event,
@@ -66,6 +69,7 @@ def report(
         size_bytes=len(content),
         warnings=facts.warnings,
         seconds=time.monotonic() - started,
+        image_shape=config.image_shape,
     )
 
 
@@ -112,6 +116,7 @@ def _data(facts: Facts, found: Found, manifest: Manifest) -> ReportData:
             ("schema", manifest.schema_fingerprint[:16]),
             *_flat(manifest.config["fit"]),
         ),
+        pictures=found.pictures,
     )
 
 
