@@ -122,6 +122,13 @@ def test_a_table_without_numbers_has_marginals_too() -> None:
         ("stairs", np.zeros(2, np.int64)),
         ("booleans", np.array([[-1, 3]])),
         ("categories", np.array([1, 2, 3])),
+        ("size", np.array([np.inf])),
+        ("size", np.array([2**62])),
+        ("values", np.zeros(360, bool)),
+        ("booleans", np.full((1, 2), np.nan)),
+        ("categories", np.full(3, 2**62)),
+        ("stairs", np.array([-1])),
+        ("stairs", np.array([2])),
     ],
 )
 def test_arrays_that_cannot_be_are_refused(name: str, value: np.ndarray) -> None:
@@ -147,3 +154,10 @@ def test_a_bundle_without_them_makes_rows_all_the_same(version: str) -> None:
             assert found[column.name].min() >= column.minimum - 1e-6 * abs(column.minimum)
             assert found[column.name].max() <= column.maximum + 1e-6 * abs(column.maximum)
     assert set(found.columns) <= set(real.columns)
+
+
+def test_decimals_are_found_where_a_float_is_next_to_the_nearest() -> None:
+    """A decimal column of Arrow becomes floats that may be off by one unit in the last place."""
+    cents = np.arange(1.0, 4000.0) / 100
+    found = Marginal.of(np.nextafter(cents, np.inf)).at(np.array([0.123, 0.5, 0.9]), Column("price", Kind.NUMERIC))
+    np.testing.assert_array_equal(found, np.round(found, 2))

@@ -133,7 +133,8 @@ def inject(
     """
     values, state = cells.values.copy(), cells.state.copy()
     hit = np.flatnonzero(state[np.arange(len(cells)), column] == PRESENT)
-    fault.change(Hits(values, state, hit, column[hit]), 0.0 if size is None else size, normal, rng)
+    with np.errstate(over="ignore", invalid="ignore"):  # a thousand times the largest float is infinite, and odd
+        fault.change(Hits(values, state, hit, column[hit]), 0.0 if size is None else size, normal, rng)
     moved = (values != cells.values) & ~(np.isnan(values) & np.isnan(cells.values))
     return Cells(values, state, cells.row), (moved | (state != cells.state)).any(1)
 

@@ -23,6 +23,7 @@ MOST_KNOTS = 2048  # of a number; with 256 as for ranks, a classifier told 99 % 
 REPEATING = 2.0  # readings a distinct value, from which on a column is a set of values
 LARGEST_DECIMALS, SMALLEST_DECIMALS = 9, -9
 DIGITS = 7  # of a standard deviation that stored quantiles keep
+MOST_COUNTED = 2**40  # cells of one kind that a column may have had
 CLOCK = (86_400, 3_600, 60, 1)  # seconds: the steps of dates
 
 
@@ -57,9 +58,9 @@ class Marginal:
         if column.kind is Kind.DATETIME:
             step = next((step for step in CLOCK if not (self.values % step).any()), None)
             rounded = found if step is None else np.round(found / step) * step
-        else:
-            rounded = _rounded(found, _decimals(self.values))
-        return np.clip(rounded, self.values[0], self.values[-1])
+            return np.clip(rounded, self.values[0], self.values[-1])
+        decimals = _decimals(self.values)
+        return np.clip(_rounded(found, decimals), *_rounded(self.values[[0, -1]], decimals))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +126,16 @@ class Marginals:
         widths = [slot.stop - slot.start for _, slot in layout.of_kind(Kind.CATEGORICAL)]
         size, stairs, values, share = (arrays[name] for name in ("size", "stairs", "values", "share"))
         booleans, categories = arrays["booleans"], arrays["categories"]
-        shapes = (size.shape, stairs.shape, booleans.shape, categories.shape)
-        if shapes != ((m,), (m,), (b, 2), (sum(widths),)) or (size < 0).any():
+        whole, real = (size, stairs, booleans, categories), (values, share)
+        if any(one.dtype != np.int64 for one in whole) or any(one.dtype != np.float64 for one in real):
+            raise ValueError("the marginals are not of their types")
+        shapes = tuple(one.shape for one in whole)
+        if shapes != ((m,), (m,), (b, 2), (sum(widths),)) or (stairs != stairs.clip(0, 1)).any():
             raise ValueError("the marginals are not those of these columns")
-        if not values.shape == share.shape == (int(size.sum()),) or (booleans < 0).any() or (categories < 0).any():
-            raise ValueError("the marginals have values without shares, or counts below 0")
+        if any(one.size and not 0 <= one.min() <= one.max() <= MOST_COUNTED for one in whole):
+            raise ValueError("the marginals have counts below 0, or beyond all tables")
+        if not values.shape == share.shape == (int(size.sum()),):
+            raise ValueError("the marginals have values without shares")
         stops = np.cumsum(size)
         numbers = [
             Marginal(values[stop - n : stop], share[stop - n : stop], bool(stair))
@@ -150,8 +156,11 @@ def _are_shares(share: np.ndarray) -> bool:
 
 def _decimals(values: np.ndarray) -> int | None:
     """The fewest decimals with which all values are written, below 0 for multiples of 10, 100, …; None for many."""
+    digit = np.finfo(float).eps * np.abs(values)  # about the last one of each
     for decimals in range(SMALLEST_DECIMALS, LARGEST_DECIMALS + 1):
-        if (np.round(values, decimals) == values).all():
+        # Arrow's decimals become floats next to the nearest one, which matters not where digits are far finer
+        spare = 2.0 if 10.0**-decimals > 1000 * digit.max(initial=0.0) else 0.0
+        if (np.abs(np.round(values, decimals) - values) <= spare * digit).all():
             return decimals
     return None
 

@@ -71,6 +71,7 @@ class Ranges:
         if known.size <= own:
             return np.zeros(x.size, np.int64), np.zeros(x.size)
         low, high = known[own], known[known.size - 1 - own]  # for the least and the greatest: those next to them
-        beyond = np.maximum(np.maximum(low - x, x - high), 0.0) / self.normal.spread[j]
+        with np.errstate(over="ignore"):
+            beyond = np.maximum(np.maximum(low - x, x - high), 0.0) / self.normal.spread[j]
         alike = np.minimum(right, known.size - left) - own
         return alike, np.where(alike == 0, beyond, 0.0)

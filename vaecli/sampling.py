@@ -39,6 +39,7 @@ PILOT_ROWS, FEWEST_PILOT_ROWS = 32_768, 4096
 PILOT_CELLS = 2**23  # of what the decoder says; a wide table has a smaller pilot, so that it fits into memory
 PILOT_KNOTS = 2049
 SHIFT_ROWS, SHIFT_ROUNDS, CLOSE_ENOUGH = 8192, 50, 5e-4
+MOST_LOG_VARIANCE = 80.0  # of a cell; beyond it float32 overflows, and every draw is out of range anyway
 NEVER = -1e4  # a logit
 _PRIOR, _PILOT, _AROUND = 0x5A3E, 0x9107, 0xA20D
 
@@ -197,8 +198,9 @@ def _drawn(family: Family, z: np.ndarray, chance: Chance) -> Drawn:
     output = decode(family.parameters, by_member).transpose(1, 0, 2).reshape(z.shape[0], -1)
     m, b, n_categories = likelihood.n_numeric, likelihood.n_boolean, likelihood.membership.shape[0]
     mean, log_variance, yes, category, presence = np.split(output, np.cumsum([m, m, b, n_categories]), axis=1)
+    spread = np.exp(0.5 * np.minimum(likelihood.log_variance(log_variance), MOST_LOG_VARIANCE))
     return Drawn(
-        mean + np.exp(0.5 * likelihood.log_variance(log_variance)) * chance.number,
+        mean + spread * chance.number,
         yes + chance.boolean,
         np.clip(category, -MAX_LOGIT, MAX_LOGIT),
         chance.category,

@@ -403,6 +403,26 @@ def test_formats_of_the_file_do_not_matter(run, new, name: str):
     )
 
 
+def test_dates_beyond_the_calendar_of_python_are_told(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: Path
+):
+    """A moment before year 1 is odd, and no crash: the summary of score, explain and report tell of it."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    moments = rng.integers(1_600_000_000, 1_700_000_000, 80)
+
+    def write(name: str, seconds: np.ndarray) -> None:
+        table = {"when": pa.array(seconds).cast(pa.timestamp("s")), "x": pa.array(rng.normal(size=80))}
+        pq.write_table(pa.table(table), name)
+
+    write("normal.parquet", moments)
+    write("far.parquet", np.where(np.arange(80) == 5, -(10**14), moments))
+    assert run("fit", "normal.parquet", "--config", str(quick), "--quiet").code == 0
+    for verb in ("score", "explain", "report"):
+        done = run(verb, "far.parquet", "-o", f"out.{'html' if verb == 'report' else 'csv'}")
+        assert done.code == 0, done.err
+
+
 def test_formats_of_the_table_do_not_matter(run, new):
     """CSV, Parquet and standard input give the same reasons."""
     new.to_parquet("new.parquet", row_group_size=200)

@@ -144,6 +144,16 @@ def test_given_rows_have_to_be_of_the_table(run, new):
     assert not Path("samples.csv").exists()
 
 
+def test_names_that_hold_a_line_break_are_quoted(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: Path):
+    """What was drawn from a bundle can be scored by it, whatever its columns are called."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    pd.DataFrame(rng.normal(size=(60, 2)), columns=["new\nline", 'a "b", c']).to_csv("x.csv", index=False)
+    assert run("fit", "x.csv", "--config", str(quick), "--quiet").code == 0
+    assert run("sample", "-n", "5").code == 0
+    assert run("score", "samples.csv").code == 0
+
+
 def test_an_old_bundle_warns(run, new):
     """A bundle that does not know how often values occurred says so, and gives rows all the same."""
     golden = Path(__file__).parent.parent / "golden/bundle_v2/model.vae"

@@ -117,6 +117,16 @@ def test_mistakes_are_told_in_two_lines(run, here: Path, words: list[str], said:
     assert {path.name for path in Path().iterdir()} == before
 
 
+def test_a_picture_never_replaces_the_bundle(run, here: Path):
+    """Whatever the bundle is called."""
+    Path("model.vae").rename("model.png")
+    before = Path("model.png").read_bytes()
+    done = run("sample", "-m", "model.png", "--image-shape", "4x4", "-o", "model.png")
+    assert done.code == 2
+    assert "the bundle" in done.err
+    assert Path("model.png").read_bytes() == before
+
+
 def test_no_rows_are_no_picture(run, here: Path):
     """A table without rows gives nothing to draw around: exit code 4, and no file."""
     crosses(5, 1)[:0].to_csv("none.csv", index=False)

@@ -75,3 +75,12 @@ def test_what_was_made_is_read_back(as_text: bool) -> None:
         expected[0, 10] = 1_600_000_000.0
     np.testing.assert_array_equal(found.values, expected)
     np.testing.assert_array_equal(found.state, cells().state)
+
+
+def test_dates_beyond_microseconds_are_in_seconds():
+    """Three million years ago, to the second."""
+    far = (Column("far", Kind.DATETIME, minimum=-1e14, maximum=1e14),)
+    known = Cells(np.array([[-1e14 + 1]]), np.full((1, 1), PRESENT, np.uint8), np.arange(1))
+    table = made_table(known, far, made_schema(far, as_text=False))
+    assert table.column("far").type == pa.timestamp("s")
+    assert table.column("far").cast(pa.int64()).to_pylist() == [-(10**14) + 1]

@@ -37,7 +37,7 @@ def load_detector(path: Path) -> tuple[Detector, Manifest]:
         if schema.fingerprint != manifest.schema_fingerprint:
             raise ValueError("the schema is not the one the fingerprint was taken of")
         return Detector.from_parts(schema, manifest.config["detector"], arrays), manifest
-    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError) as problem:
         what = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
         raise BundleError(
             f"{path}: its parts do not make a detector: {what}",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pyarrow as pa
 
 from vaecli.cells import MISSING, NOVEL, Cells
 from vaecli.detector import Decided, Detector, Explained
@@ -31,7 +32,7 @@ class Suspects:
     ) -> Suspects:
         """The rows `which` (k,) of a batch."""
         columns = [batch.table.column(column.name).take(which) for column in detector.schema.features]
-        values = tuple(tuple(column.to_pylist()) for column in columns)
+        values = tuple(_own_values(column) for column in columns)
         return cls(cells[which], decided.take(which), flagged[which], values)
 
     def __len__(self) -> int:
@@ -42,6 +43,15 @@ class Suspects:
         which = np.array([i])
         values = tuple((column[i],) for column in self.values)
         return Suspects(self.cells[which], self.decided.take(which), self.flagged[which], values)
+
+
+def _own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
+    """As Python tells them, or as text where it cannot: dates beyond its calendar."""
+    try:
+        return tuple(column.to_pylist())
+    except (OverflowError, ValueError):
+        kind = pa.int64() if pa.types.is_temporal(column.type) else pa.string()
+        return tuple(str(value) for value in column.cast(kind).to_pylist())
 
 
 def explained(detector: Detector, suspects: Suspects, kind: str, most: int) -> list[FlaggedRow]:

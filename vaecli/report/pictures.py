@@ -34,7 +34,7 @@ def _note(found: Pictures) -> str:
     told = (
         f"In the first two, blank is {number(found.low)} and black {number(found.high)}, the lowest and the highest "
         f"pixel of training. In the third, black is a part of {number(found.most_nats, 3)} nats in the score, or more; "
-        "where an odd row has none, no single pixel is to blame."
+        "where all of an odd row is pale, no single pixel explains its score."
     )
     if found.n_constant:
         never = "pixel that never varied in training is" if found.n_constant == 1 else "pixels that never varied are"

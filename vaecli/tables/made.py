@@ -19,6 +19,7 @@ __all__ = ["made_schema", "made_table"]
 
 _WHOLE_FLOATS = 2.0**53
 _DAY = 86_400
+_MOST_TICKS = 2.0**63
 
 
 def made_schema(columns: Sequence[Column], *, as_text: bool) -> pa.Schema:
@@ -39,7 +40,10 @@ def _kind(column: Column, as_text: bool) -> pa.DataType:
         case Kind.DATETIME if as_text:
             return pa.string()
         case Kind.DATETIME:
-            return pa.date32() if is_of_days(column) else pa.timestamp("us")
+            if is_of_days(column):
+                return pa.date32()
+            furthest = max(abs(column.minimum or 0.0), abs(column.maximum or 0.0))
+            return pa.timestamp("us" if furthest * 1e6 < _MOST_TICKS else "s")
         case Kind.BOOLEAN if not as_text and [one.lower() for one in column.categories] == ["false", "true"]:
             return pa.bool_()
         case _:
@@ -80,4 +84,5 @@ def _dates(values: np.ndarray, missing: np.ndarray, column: Column, kind: pa.Dat
     known = np.where(missing, 0.0, values)
     if pa.types.is_date32(kind):
         return pa.array(np.round(known / _DAY).astype(np.int32), mask=missing).cast(kind)
-    return pa.array(np.round(known * 1e6).astype(np.int64), mask=missing).cast(kind)
+    ticks = known * 1e6 if kind.unit == "us" else known
+    return pa.array(np.round(ticks).astype(np.int64), mask=missing).cast(kind)

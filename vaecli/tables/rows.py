@@ -115,8 +115,8 @@ def _text(value: str) -> pa.Scalar:
 
 def _quoted(name: str, delimiter: str) -> str:
     line = io.StringIO()
-    csv.writer(line, delimiter=delimiter, lineterminator="").writerow([name])
-    return line.getvalue()
+    csv.writer(line, delimiter=delimiter, lineterminator="\r\n").writerow([name])  # quotes what ends a line
+    return line.getvalue().removesuffix("\r\n")
 
 
 # ---------------------------------------------------------------- typed rows

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vaecli.atomic import require_writable, write_bytes
 from vaecli.bundle import load_detector
@@ -75,12 +76,14 @@ def draw(bundle: Path, output: str, config: SampleConfig, shape: tuple[int, int]
     started = time.monotonic()
     if not output.lower().endswith(".png"):
         raise UsageError(f"{output}: pictures are written as PNG", "name a .png file: -o samples.png")
+    refuse_to_overwrite(output, [str(bundle)], "the bundle")
     detector, _ = load_detector(bundle)
     pixels = Pixels.of(detector.schema)
     pixels.require(shape)
     source = None if config.like is None else _given_rows(config.like, output, detector)
     require_writable(output)
-    rows = _few_rows(detector, source, config)
+    with threadpool_limits(1, "blas"):  # as a table of the same rows is drawn
+        rows = _few_rows(detector, source, config)
     write_bytes(output, png(grid(pixels.pictures(rows), shape, pixels.low, pixels.high)))
     return SampleSummary(
         output=output,
