@@ -24,7 +24,7 @@ ImageShape = Annotated[
     str | None,
     typer.Option(
         metavar="HxW",
-        help="Rows are pictures of this many pixels, top left first: draw the oddest beside what is expected; 8x8.",
+        help="Rows are pictures of so many pixels, top left first: show the oddest and how the model draws them; 8x8.",
     ),
 ]
 

@@ -97,7 +97,7 @@ align-items:center}
 .twins .meter{height:.4rem}.twins .meter+.meter{margin-top:.1rem}
 .twins .value{color:var(--soft);text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .wall{display:flex;flex-wrap:wrap;gap:1.1rem 1.7rem;margin:.6rem 0 1.6rem;--dot:1px}
-.wall figure{margin:0;display:grid;grid-template-columns:repeat(3,auto);gap:.35rem}
+.wall figure{margin:0;min-width:7rem;display:grid;grid-template-columns:repeat(3,max-content);gap:.35rem}
 .wall img{display:block;width:calc(var(--w)*var(--dot));height:calc(var(--h)*var(--dot));
 image-rendering:pixelated;outline:1px solid var(--line)}
 .wall figcaption{grid-column:1/-1;margin:0;font-size:.8125rem;font-variant-numeric:tabular-nums}
