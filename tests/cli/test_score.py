@@ -265,7 +265,7 @@ def test_the_order_of_rows_does_not_matter(score, fresh):
 def test_batch_rows_never_changes_a_byte(run, fresh, n: str, monkeypatch: pytest.MonkeyPatch):
     """--batch-rows is about memory only."""
     monkeypatch.setattr(scoring, "TILE_ROWS", 64)  # a row by itself costs a tile
-    pd.concat([fresh] * 4).to_csv("long.csv", index=False)
+    fresh.to_csv("long.csv", index=False)
     assert run("score", "long.csv", "-o", "a.csv").code == 0
     assert run("score", "long.csv", "-o", "b.csv", "--batch-rows", n).code == 0
     assert Path("a.csv").read_bytes() == Path("b.csv").read_bytes()
