@@ -25,7 +25,7 @@ from vaecli.results import Comparison, EvaluateSummary, Evaluation, Event, Figur
 from vaecli.schema import Role, Schema
 from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
 from vaecli.tables.infer import did_you_mean
-from vaecli.workflows.pictures import refuse_picture
+from vaecli.workflows.pictures import refuse_targets
 from vaecli.workflows.score import decide
 
 SCHEMA = pa.schema(
@@ -62,7 +62,7 @@ def evaluate(
     source = open_source(inputs, once=True)
     match_schema(source, detector.schema)
     label = _label(source, detector.schema, config)
-    _refuse_targets(output, plot, bundle, source)
+    refuse_targets(output, plot, bundle, getattr(source, "files", ()))
     simple = _baselines(detector, source, label, config, (output, plot), on_event)
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
@@ -150,16 +150,6 @@ def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
     if label == config.group:
         raise UsageError(f"column {label!r} is named by --label and --group", "a column plays one part")
     return label
-
-
-def _refuse_targets(output: str | None, plot: str | None, bundle: Path, source: Source) -> None:
-    """Raise now what writing would raise later, and what would overwrite an input."""
-    files = getattr(source, "files", ())
-    if output is not None:
-        refuse_to_overwrite(output, [str(bundle)], "the bundle")
-        refuse_to_overwrite(output, files, "the input")
-    if plot is not None:
-        refuse_picture(plot, output, bundle, files)
 
 
 def _baselines(

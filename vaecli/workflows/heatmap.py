@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 
 import numpy as np
 
-from vaecli.atomic import replacing, require_writable
-from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.results import Sight
 from vaecli.results.selftest import FAULT_NAMES
-from vaecli.tables import refuse_to_overwrite
+from vaecli.workflows.pictures import legible, write_figure
 
 MOST_COLUMNS = 60  # in a picture: those in which the least is seen
-_DOTS_PER_INCH = 120
-_LONGEST_NAME = 32
-
-
-def refuse_picture(plot: str, output: str | None) -> None:
-    """Raise now what drawing would raise later."""
-    if output is not None:
-        refuse_to_overwrite(plot, [output], "the file of -o")
-    if not plot.lower().endswith((".png", ".svg")):
-        raise UsageError(f"--plot {plot}: neither a .png nor a .svg file", "name one, such as --plot selftest.png")
-    if find_spec("matplotlib") is None:
-        raise EnvironmentProblem(
-            "--plot needs matplotlib, which is not installed here",
-            "pip install matplotlib, or `pip install vaecli[plot]`",
-        )
-    require_writable(plot)
 
 
 def shares(sights: Sequence[Sight], columns: Sequence[str]) -> tuple[list[str], list[str], np.ndarray]:
@@ -51,7 +32,6 @@ def shares(sights: Sequence[Sight], columns: Sequence[str]) -> tuple[list[str], 
 
 def draw_heatmap(path: str, sights: Sequence[Sight], columns: Sequence[str]) -> None:
     """Draw the shares of each column. matplotlib is loaded here; `path` appears whole or not at all."""
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     names, heads, found = shares(sights, columns)
@@ -59,14 +39,8 @@ def draw_heatmap(path: str, sights: Sequence[Sight], columns: Sequence[str]) -> 
     axes = figure.subplots()
     axes.set_facecolor("0.9")  # shows where a column cannot have the fault
     image = axes.imshow(found, cmap="cividis", vmin=0, vmax=1, aspect="auto")
-    # $ would begin a formula
-    short = [name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…" for name in names]
-    axes.set_yticks(range(len(names)), [name.replace("$", r"\$") for name in short])
+    axes.set_yticks(range(len(names)), [legible(name) for name in names])
     axes.set_xticks(range(len(heads)), heads, rotation=60, ha="right", rotation_mode="anchor")
     axes.set_title("share of the rows with a fault that are flagged")
     figure.colorbar(image, ax=axes)
-    extension = path.lower().rpartition(".")[2]
-    # without a date and with identifiers of its own, so that the same figures give the same bytes
-    with rc_context({"svg.hashsalt": "vaecli"}), replacing(path) as stream:
-        metadata = {"Date": None} if extension == "svg" else None
-        figure.savefig(stream, format=extension, dpi=_DOTS_PER_INCH, metadata=metadata)
+    write_figure(path, figure)

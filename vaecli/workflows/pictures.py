@@ -36,6 +36,19 @@ def refuse_picture(plot: str, output: str | None, bundle: Path, files: Iterable[
     require_writable(plot)
 
 
+def refuse_targets(output: str | None, plot: str | None, bundle: Path, files: Iterable[str]) -> None:
+    """Raise now what writing a table and a picture would raise later, and what would overwrite an input or the bundle.
+
+    Raises UsageError or EnvironmentProblem.
+    """
+    files = tuple(files)
+    if output is not None:
+        refuse_to_overwrite(output, [str(bundle)], "the bundle")
+        refuse_to_overwrite(output, files, "the input")
+    if plot is not None:
+        refuse_picture(plot, output, bundle, files)
+
+
 def new_figure(width_ratios: Sequence[float] = (1,)) -> tuple[Any, list[Any]]:
     """A figure and its axes, side by side. matplotlib is loaded here."""
     from matplotlib.figure import Figure

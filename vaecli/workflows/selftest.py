@@ -19,8 +19,9 @@ from vaecli.faults import wilson
 from vaecli.results import OnEvent, SelftestSummary, Sight, Untested, blind_spots_of, ignore, word_of
 from vaecli.results.selftest import UNTRIED
 from vaecli.schema import Column, Role, Schema
-from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
-from vaecli.workflows.heatmap import draw_heatmap, refuse_picture
+from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source
+from vaecli.workflows.heatmap import draw_heatmap
+from vaecli.workflows.pictures import refuse_targets
 from vaecli.workflows.score import decide
 
 SCHEMA = pa.schema(
@@ -61,7 +62,7 @@ def selftest(
     kind, decision = decide(detector, config.score)
     source = open_source(inputs, once=True)
     match_schema(source, detector.schema)
-    _refuse_targets(output, plot, bundle, source)
+    refuse_targets(output, plot, bundle, getattr(source, "files", ()))
     workers = config.score.workers or n_cores()
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
@@ -128,16 +129,6 @@ def sight_table(sights: Sequence[Sight]) -> pa.Table:
     """One line a share; the column is null for all columns together."""
     lines = [{name: getattr(sight, name) for name in SCHEMA.names} for sight in sights]
     return pa.Table.from_pylist(lines, schema=SCHEMA)
-
-
-def _refuse_targets(output: str | None, plot: str | None, bundle: Path, source: Source) -> None:
-    """Raise now what writing would raise later, and what would overwrite an input."""
-    for target in (output, plot):
-        if target is not None:
-            refuse_to_overwrite(target, [str(bundle)], "the bundle")
-            refuse_to_overwrite(target, getattr(source, "files", ()), "the input")
-    if plot is not None:
-        refuse_picture(plot, output)
 
 
 def _label(source: Source, schema: Schema) -> Column | None:
