@@ -52,6 +52,7 @@ bench: install  ## quality, speed and memory beside peers; results are kept in b
 	$(BIN)/python benchmarks/sample.py --data $(DATA)
 	$(BIN)/python benchmarks/digits.py
 	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -n $(PYTEST_JOBS) -m hypothesis --hypothesis-profile search
 
 golden: install  ## a bundle of today's format for tests/golden; old ones are never touched
 	$(BIN)/python tests/golden/make.py

@@ -7,8 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 import vaecli
+
+# the same examples on every run, so that a red test means a change; `--hypothesis-profile search` draws new ones
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("search", max_examples=500, deadline=None)
+settings.load_profile("steady")
 
 QUICK = {
     "train.max_steps": 120,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import importlib
 import os
 import signal
 import sys
@@ -16,33 +17,24 @@ import typer
 
 import vaecli
 from vaecli import render
-from vaecli.cli.encode import encode
-from vaecli.cli.evaluate import evaluate
-from vaecli.cli.explain import explain
-from vaecli.cli.fit import fit
-from vaecli.cli.inspect import inspect
-from vaecli.cli.reconstruct import reconstruct
-from vaecli.cli.report import report
-from vaecli.cli.sample import sample
-from vaecli.cli.score import score
-from vaecli.cli.selftest import selftest
 from vaecli.errors import EnvironmentProblem, UsageError, VaecliError
 
 # 128 and the number of the signal, as shells count
 INTERRUPTED, READER_GONE, TERMINATED = 130, 141, 143
 
-_VERBS: dict[str, Callable[..., None]] = {
-    "fit": fit,
-    "score": score,
-    "explain": explain,
-    "evaluate": evaluate,
-    "selftest": selftest,
-    "encode": encode,
-    "reconstruct": reconstruct,
-    "sample": sample,
-    "report": report,
-    "inspect": inspect,
-}
+# in the order of the help; each is a function of its own module, which is imported when it is asked for
+_VERBS = (
+    "fit",
+    "score",
+    "explain",
+    "evaluate",
+    "selftest",
+    "encode",
+    "reconstruct",
+    "sample",
+    "report",
+    "inspect",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
@@ -75,7 +67,9 @@ def run() -> NoReturn:
 def _run(words: list[str]) -> int:
     """The exit code of a command line."""
     as_json = "--json" in words
-    app = _app(as_json=as_json)
+    # what is not asked for costs nothing: reading the options of ten verbs takes longer than a small table
+    asked = words[:1] if words[:1] and words[0] in _VERBS else _VERBS
+    app = _app(asked, as_json=as_json)
     try:
         code = app(words or ["--help"], prog_name="vaecli", standalone_mode=False)
         render.flush()
@@ -91,7 +85,7 @@ def _run(words: list[str]) -> int:
     return (code or 0) if words else UsageError.exit_code
 
 
-def _app(*, as_json: bool) -> typer.Typer:
+def _app(verbs: Sequence[str], *, as_json: bool) -> typer.Typer:
     app = typer.Typer(
         help=_ABOUT,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -100,7 +94,8 @@ def _app(*, as_json: bool) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback(help=_ABOUT)(_about)
-    for name, verb in _VERBS.items():
+    for name in verbs:
+        verb = getattr(importlib.import_module(f"vaecli.cli.{name}"), name)
         app.command(name)(_answering(verb, as_json=as_json))
     return app
 

@@ -58,11 +58,12 @@ def duration(seconds: float) -> str:
 
 
 def round_steps(low: float, high: float, most: int = 5) -> list[float]:
-    """At most about `most` round numbers between the two."""
+    """At most about `most` round numbers between the two, also where floats are hardly finer than the step."""
     span = high - low
     if not 0 < span < math.inf:
         return [low] if math.isfinite(low) else []
     size = 10.0 ** math.floor(math.log10(span / most))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor * most >= span)
+    slack = 1e-9 * span
     first = math.ceil(low / step - 1e-9)
-    return [i * step for i in range(first, first + most + 2) if i * step <= high + 1e-9 * span]
+    return [i * step for i in range(first, first + most + 2) if low - slack <= i * step <= high + slack]
