@@ -51,6 +51,17 @@ DATA = ReportData(
         ({"flagged": 140}, 0.002, "14 times as many"),
         ({}, 1e-9, "Worth a look: 10 of 1,000 rows are unusual, no more than by chance, but row 7 is odder"),
         ({"flagged": 1, "share_by_chance": 1e-9}, 0.002, "1 of 1,000 rows is unusual, where of normal rows hardly any"),
+        (
+            {"flagged": 100, "share_by_chance": 0.3},
+            0.002,
+            "100 of 1,000 rows are flagged, fewer than among normal rows.",
+        ),
+        ({"flagged": 270, "share_by_chance": 0.3}, 0.002, "about as many as among normal rows."),
+        (
+            {"flagged": 1000, "share_by_chance": 0.95},
+            0.002,
+            "1,000 rows are unusual, 1.1 times as many as among normal",
+        ),
         ({"flagged": 0}, 0.002, "Nothing stands out: none of 1,000 rows is flagged."),
         ({"flagged": 0, "unscored": 1000}, 0.002, "No answer: none of the 1,000 rows could be scored."),
         ({"flagged": 0, "rows": 0}, 0.002, "Nothing to look at: the table has no rows."),
@@ -62,6 +73,30 @@ def test_the_headline_answers(facts: dict[str, float], p_value: float, said: str
     data = replace(DATA, facts=replace(FACTS, **facts), worst=(replace(ROW, p_value=p_value),))
     assert said in headline(data)
     assert headline(data) in page(data)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (
+            {"flagged": 1000, "share_by_chance": 1.0, "threshold": None, "min_score": -5.0},
+            "No answer: 1,000 of 1,000 rows are flagged, where all normal rows would be. --min-score −5 is too low",
+        ),
+        (
+            {"flagged": 600, "share_by_chance": 0.9996, "threshold": None, "min_score": 0.25},
+            "No answer: 600 of 1,000 rows are flagged, where 99.9 % of normal rows would be. --min-score 0.25 is too low",
+        ),
+        (
+            {"flagged": 610, "share_by_chance": 0.6, "threshold": 0.4},
+            "No answer: 610 of 1,000 rows are flagged, where 60 % of normal rows would be. --threshold 0.4 is too low",
+        ),
+    ],
+)
+def test_a_limit_that_most_normal_rows_meet_is_no_answer(facts: dict[str, float], said: str):
+    """Where nearly every row is flagged, the page says that the limit tells nothing, not that all is as usual."""
+    data = replace(DATA, facts=replace(FACTS, **facts))
+    assert said in headline(data)
+    assert 'class="mark odd"' in page(data)
 
 
 def test_a_page_without_anything_is_a_page():

@@ -170,6 +170,15 @@ def test_nothing_flagged_is_good_news(run, new):
     assert "No row is flagged, so there is nothing to blame a column for." in text
 
 
+def test_a_score_that_all_rows_reach_is_no_answer(run, new):
+    """--min-score below all scores flags everything; the page does not call that usual."""
+    text = reported(run, "new.csv", "--min-score", "-1000").text
+    assert (
+        "No answer: 500 of 500 rows are flagged, where all normal rows would be. --min-score −1,000 is too low" in text
+    )
+    assert "As usual" not in text
+
+
 def test_a_table_without_rows_has_a_page(run, new):
     """A header alone."""
     new[:0].to_csv("empty.csv", index=False)
