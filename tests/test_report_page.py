@@ -80,23 +80,25 @@ def test_the_headline_answers(facts: dict[str, float], p_value: float, said: str
     [
         (
             {"flagged": 1000, "share_by_chance": 1.0, "threshold": None, "min_score": -5.0},
-            "No answer: 1,000 of 1,000 rows are flagged, where all normal rows would be. --min-score −5 is too low",
+            "1,000 of 1,000 rows are flagged, where all normal rows would be. --min-score −5",
         ),
         (
             {"flagged": 600, "share_by_chance": 0.9996, "threshold": None, "min_score": 0.25},
-            "No answer: 600 of 1,000 rows are flagged, where 99.9 % of normal rows would be. --min-score 0.25 is too low",
+            "600 of 1,000 rows are flagged, where 99.9 % of normal rows would be. --min-score 0.25",
         ),
         (
             {"flagged": 610, "share_by_chance": 0.6, "threshold": 0.4},
-            "No answer: 610 of 1,000 rows are flagged, where 60 % of normal rows would be. --threshold 0.4 is too low",
+            "610 of 1,000 rows are flagged, where 60 % of normal rows would be. --threshold 0.4",
         ),
     ],
 )
 def test_a_limit_that_most_normal_rows_meet_is_no_answer(facts: dict[str, float], said: str):
     """Where nearly every row is flagged, the page says that the limit tells nothing, not that all is as usual."""
     data = replace(DATA, facts=replace(FACTS, **facts))
-    assert said in headline(data)
+    assert headline(data) == f"No answer: {said} is too low to tell odd rows from normal ones."
     assert 'class="mark odd"' in page(data)
+    odd = replace(data, worst=(replace(ROW, p_value=1e-9),))
+    assert headline(odd).startswith(f"Worth a look: row 7 is odder than chance explains. But {said} is too low")
 
 
 def test_a_page_without_anything_is_a_page():

@@ -53,11 +53,14 @@ def headline(data: ReportData) -> str:
             return f"Worth a look: {found} unusual, where of normal rows hardly any would be."
         ratio = facts.flagged / by_chance(facts)
         return f"Worth a look: {found} unusual, {times(ratio)} times as many as among normal rows."
+    tells_nothing = f"{found} flagged, where {_of_normal(facts)} would be. {_too_low(facts)}."
     if data.worst and data.worst[0].p_value * facts.scored < CERTAIN:
-        row = data.worst[0].row
-        return f"Worth a look: {found} unusual, no more than by chance, but row {row:,} is odder than chance explains."
+        odd_row = f"row {data.worst[0].row:,} is odder than chance explains"
+        if facts.share_by_chance >= TELLS_NOTHING:
+            return f"Worth a look: {odd_row}. But {tells_nothing}"
+        return f"Worth a look: {found} unusual, no more than by chance, but {odd_row}."
     if facts.share_by_chance >= TELLS_NOTHING:
-        return f"No answer: {found} flagged, where {_of_normal(facts)} would be. {_raise(facts)}."
+        return f"No answer: {tells_nothing}"
     how_many = "fewer than" if is_below_chance(facts) else "about as many as"
     return f"As usual: {found} flagged, {how_many} among normal rows."
 
@@ -86,7 +89,7 @@ def _of_normal(facts: Facts) -> str:
     return "all normal rows" if facts.share_by_chance >= 1 else f"{per_cent(facts.share_by_chance)} of normal rows"
 
 
-def _raise(facts: Facts) -> str:
+def _too_low(facts: Facts) -> str:
     option = f"--min-score {number(facts.min_score)}" if facts.threshold is None else f"--threshold {facts.threshold:g}"
     return f"{option} is too low to tell odd rows from normal ones"
 

@@ -47,7 +47,7 @@ def moment(seconds: float, span: float) -> str:
     except (OverflowError, ValueError):
         return f"{number(seconds)} s"
     if span >= 4 * _DAY:
-        return when.strftime("%Y-%m-%d")
+        return when.date().isoformat()  # strftime leaves years below 1000 unpadded on some systems
     return when.strftime("%m-%d %H:%M") if span > 600 else when.strftime("%H:%M:%S")
 
 
