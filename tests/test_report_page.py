@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from vaecli.report import Contributions, Facts, ReportData, ScoreHistogram, Timeline, Training
+from vaecli.report import Contributions, Facts, Outside, ReportData, ScoreHistogram, Stretch, Timeline, Training
 from vaecli.report.page import headline, page
 from vaecli.results import FlaggedRow, Reason
 
@@ -127,3 +127,19 @@ def test_negative_scores_have_no_negative_bars():
     text = page(replace(DATA, contributions=Contributions(1, (), 1, 0.0, -12.0)))
     assert 'width="-' not in text
     assert ">0 %<" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "flagged", "said"),
+    [
+        (1, 0, "Outside, far off, lies 1 row, of which none is flagged: all rows together reach from"),
+        (1200, 1, "Outside, far off, lie 1,200 rows, of which 1 is flagged: "),
+        (1200, 1100, "of which 1,100 are flagged: all rows together reach from 0987-12-02 to 2200-01-01."),
+    ],
+)
+def test_rows_far_off_in_time_are_told(rows: int, flagged: int, said: str):
+    """The caption says how many they are, how many of them are flagged, and where they lie."""
+    outside = Outside(rows, flagged, -30991507200.0, 7_258_118_400.0)
+    timeline = Timeline("when", True, 3600.0, (Stretch(1.7e9, 9, 1), Stretch(1.7e9 + 7200, 9, 0)), 0, outside)
+    assert said in page(replace(DATA, timeline=timeline))
+    assert "far off" not in page(replace(DATA, timeline=replace(timeline, outside=None)))
