@@ -126,7 +126,7 @@ def test_what_is_expected_may_lie_beyond_training(detector: Detector, shift: flo
 def test_a_grid_goes_on_only_to_what_lies_well_beyond_it() -> None:
     """To there and as far again, so that what is expected may lie in the middle; else it stays as it is."""
     grid = np.linspace(-2.0, 3.0, 11)
-    for feature in (0.0, 3.2, -2.2, np.inf, -np.inf, np.nan):
+    for feature in (0.0, 3.2, -2.2, 1e6, np.inf, -np.inf, np.nan):
         assert reaching(grid, feature) is grid
     for feature, low, high in ((5.0, -2.0, 7.0), (-4.0, -6.0, 3.0)):
         found = reaching(grid, feature)

@@ -13,8 +13,6 @@ NumPy only. Shapes: n rows, c columns, d features, e members.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from vaecli.cells import PRESENT
@@ -24,6 +22,7 @@ from vaecli.schema import Layout
 from vaecli.scoring import Ensemble, ScoredBatch, member_parts
 
 WELL_BEYOND = 0.25  # about standard deviations of a column outside its training range
+TOO_FAR = 1000.0  # where features are no numbers of their column any more
 MOST_CANDIDATES = 64  # columns a row that are tried: those that its own nats, or an unexpected cell, point at
 
 
@@ -99,7 +98,7 @@ def replacement(ensemble: Ensemble, layout: Layout, batch: FeatureBatch, i: int,
 
 def reaching(grid: np.ndarray, feature: float) -> np.ndarray:
     """The ascending `grid` (g,); where `feature` lies well beyond an end, it goes on to there and as far again."""
-    if not (math.isfinite(feature) and max(grid[0] - feature, feature - grid[-1]) > WELL_BEYOND):
+    if not WELL_BEYOND < max(grid[0] - feature, feature - grid[-1]) < TOO_FAR:
         return grid
     end = grid[-1] if feature > grid[-1] else grid[0]
     steps = np.linspace(end, end + 2 * (feature - end), grid.size + 1)[1:]

@@ -87,6 +87,7 @@ def test_dates_beyond_microseconds_are_in_seconds():
     assert table.column("far").cast(pa.int64()).to_pylist() == [-(10**14) + 1]
 
 
+DECLARED = spelled(pa.dictionary(pa.int8(), pa.int8()))
 KINDS = [
     *(pa.int8(), pa.int32(), pa.uint16(), pa.int64(), pa.float32(), pa.float64(), pa.decimal128(9, 2)),
     *(pa.duration("ms"), pa.time32("s"), pa.time64("us"), pa.string(), pa.large_string()),
@@ -139,6 +140,21 @@ def test_dates_have_the_type_that_went_in(kind: pa.DataType) -> None:
     table = one_column(column, [18_000 * DAY, np.nan])
     assert table.column("x").type == kind
     assert read_back(table, column) == [18_000 * DAY, None]
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (Column("x", Kind.CATEGORICAL, categories=("a", "b"), arrow_type="double"), pa.string()),
+        (Column("x", Kind.CATEGORICAL, categories=("a",), arrow_type=DECLARED), pa.string()),
+        (Column("x", Kind.NUMERIC, arrow_type=DECLARED), pa.float64()),
+        (Column("x", Kind.NUMERIC, arrow_type="no type at all"), pa.float64()),
+    ],
+    ids=["words as numbers", "words as declared numbers", "a dictionary of numbers", "nonsense"],
+)
+def test_a_type_that_does_not_fit_is_not_believed(column: Column, kind: pa.DataType) -> None:
+    """Such a bundle was made by hand; its rows are made all the same."""
+    assert one_column(column, [0.0, np.nan]).column("x").type == kind
 
 
 def test_a_text_of_numbers_that_were_floats_is_typed_as_floats() -> None:

@@ -48,7 +48,7 @@ def _text_kind(column: Column) -> pa.DataType:
 
 def _kind(column: Column) -> pa.DataType:
     """The type that the column had, or without one, what its spellings are those of."""
-    if (kind := remembered(column.arrow_type)) is not None:
+    if (kind := remembered(column.arrow_type)) is not None and _can_hold(kind, column):
         return kind
     match column.kind:
         case Kind.NUMERIC:
@@ -67,6 +67,15 @@ def _kind(column: Column) -> pa.DataType:
             # with rarer values that are not known, one of which may be a word
             is_whole = all(map(_is_whole, column.categories)) and not column.has_other
             return pa.int64() if is_whole else pa.string()
+
+
+def _can_hold(kind: pa.DataType, column: Column) -> bool:
+    """Whether cells of the column can be of this type; what stands in a bundle may be anything."""
+    try:
+        _array(np.zeros(1), column, kind)
+    except (pa.ArrowException, IndexError):
+        return False
+    return True
 
 
 def _number_kind(column: Column) -> pa.DataType:
