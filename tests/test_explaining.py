@@ -10,6 +10,7 @@ import vaecli
 from vaecli.cells import PRESENT, Cells
 from vaecli.config import SCORE_KINDS
 from vaecli.detector import Decided, Detector, Explained
+from vaecli.explaining import reaching
 from vaecli.tables import frame_source, to_cells
 
 MEAN, SD, RHO = np.array([10.0, -5.0, 100.0]), np.array([2.0, 3.0, 10.0]), 0.9
@@ -105,6 +106,32 @@ def test_what_is_expected_is_the_conditional_distribution(detector: Detector, j:
     assert (spread < CONDITIONAL_SD[j] * 1.5).all()
     # values stand for intervals of different widths; without them the column alone would be a fifth too narrow
     assert 0.88 < np.median(spread) / CONDITIONAL_SD[j] < 1.12
+
+
+@pytest.mark.parametrize("shift", [5.0, 8.0, -6.0])
+def test_what_is_expected_may_lie_beyond_training(detector: Detector, shift: float) -> None:
+    """Beside a reading that training never reached, its twin at the edge of training is too near, and so it is told."""
+    training = gaussian_rows(1000, seed=0)[:, RIGHT]
+    rows = MEAN[None].copy()
+    rows[0, LEFT] += shift * SD[LEFT]
+    rows[0, RIGHT] = training.max() if shift > 0 else training.min()
+    _, found = explained(detector, rows, "elbo")
+    assert found.part[0, RIGHT] > 0
+    truth, spread = conditional_mean(rows, RIGHT)[0], CONDITIONAL_SD[RIGHT]
+    assert abs(found.expected[0, RIGHT] - truth) < 1.5 * spread
+    assert not found.low[0, RIGHT] <= rows[0, RIGHT] <= found.high[0, RIGHT]
+    assert spread / 1.5 < 0.5 * (found.high - found.low)[0, RIGHT] < 1.5 * spread
+
+
+def test_a_grid_goes_on_only_to_what_lies_well_beyond_it() -> None:
+    """To there and as far again, so that what is expected may lie in the middle; else it stays as it is."""
+    grid = np.linspace(-2.0, 3.0, 11)
+    for feature in (0.0, 3.2, -2.2, 1e6, np.inf, -np.inf, np.nan):
+        assert reaching(grid, feature) is grid
+    for feature, low, high in ((5.0, -2.0, 7.0), (-4.0, -6.0, 3.0)):
+        found = reaching(grid, feature)
+        assert (found[0], found[-1], found.size) == (low, high, 22)
+        assert set(grid) < set(found)
 
 
 def test_an_absurd_reading_is_expected_as_any_other(detector: Detector) -> None:

@@ -15,6 +15,7 @@ from vaecli.histograms import (
     CLOCK,
     DECIMAL,
     MOST_STRETCHES,
+    Line,
     NumberBins,
     Stretches,
     calibration_counts,
@@ -108,10 +109,17 @@ def test_stretches_do_not_depend_on_cuts(ticks: list[int], cuts: list[int], ladd
     ends = [0, *sorted(cut for cut in cuts if cut < len(ticks)), len(ticks)]
     for start, stop in pairwise(ends):
         parts.add(everyone[start:stop], flagged[start:stop], np.ones(stop - start, bool))
-    assert (parts.width, parts.counts) == (whole.width, whole.counts)
-    assert max(whole.counts) - min(whole.counts) < MOST_STRETCHES
-    assert sum(rows for rows, _ in whole.counts.values()) == len(ticks)
-    assert sum(odd for _, odd in whole.counts.values()) == flagged.sum()
+    line, same = whole.line(), parts.line()
+    for one in ("width", "n_outside", "n_flagged_outside", "first", "last"):
+        assert getattr(line, one) == getattr(same, one)
+    for one in ("number", "rows", "flagged"):
+        np.testing.assert_array_equal(getattr(line, one), getattr(same, one))
+    assert line.number[-1] - line.number[0] < MOST_STRETCHES
+    assert (np.diff(line.number) > 0).all()
+    assert line.rows.sum() + line.n_outside == len(ticks)
+    assert line.flagged.sum() + line.n_flagged_outside == flagged.sum()
+    within = everyone // line.width
+    np.testing.assert_array_equal(line.number, np.intersect1d(within, line.number))
 
 
 def test_stretches_of_time_are_round():
@@ -119,14 +127,56 @@ def test_stretches_of_time_are_round():
     hour, year = Stretches(CLOCK), Stretches(CLOCK)
     hour.add(np.arange(3600), np.zeros(3600, bool), np.ones(3600, bool))
     year.add(np.arange(8760) * 3600, np.zeros(8760, bool), np.ones(8760, bool))
-    assert (hour.width, year.width) == (60, 7 * 86_400)
+    assert (hour.line().width, year.line().width) == (60, 7 * 86_400)
 
 
 def test_rows_without_a_time_are_counted():
     """They are in no stretch."""
     line = Stretches(DECIMAL)
     line.add(np.array([1, 0, 2]), np.array([True, True, False]), np.array([True, False, True]))
-    assert (line.n_without, line.counts) == (1, {1: (1, 1), 2: (1, 0)})
+    found = line.line()
+    assert (line.n_without, found.number.tolist(), found.rows.tolist(), found.flagged.tolist()) == (
+        1,
+        [1, 2],
+        [1, 1],
+        [1, 0],
+    )
+
+
+def stretches(ticks: np.ndarray, flagged: np.ndarray | None = None) -> Line:
+    found = Stretches(CLOCK)
+    found.add(ticks, np.zeros(ticks.size, bool) if flagged is None else flagged, np.ones(ticks.size, bool))
+    return found.line()
+
+
+@pytest.mark.parametrize("n_rows", [100, 100_000])
+def test_a_wild_time_does_not_coarsen_the_others(n_rows: int):
+    """A week with a row of 1970 and one of 2200 is shown as a week, and the two are counted."""
+    week = 1_700_000_000 + np.random.default_rng(0).integers(7 * 86_400, size=n_rows)
+    wild = np.array([3, 7_258_118_400])
+    line = stretches(np.append(week, wild), np.append(np.zeros(n_rows, bool), [True, False]))
+    alone = stretches(week)
+    assert (line.width, line.rows.tolist()) == (alone.width, alone.rows.tolist())
+    assert (line.n_outside, line.n_flagged_outside) == (2, 1)
+    assert abs(line.first - wild[0]) <= line.width
+    assert abs(line.last - wild[1]) <= line.width
+
+
+@pytest.mark.parametrize(
+    "ticks",
+    [
+        np.append(np.arange(1000) * 3600, 2_900 * 3600),  # a gap nearly twice as long as the rest
+        np.append(np.arange(1000), np.full(20, 10**9)),  # so many are no accident
+        np.append(np.arange(40), 10**9),  # so few rows that one of them is much
+        np.full(1000, 7),
+    ],
+    ids=["near", "many", "few rows", "one moment"],
+)
+def test_times_that_belong_stay(ticks: np.ndarray):
+    """Rows are left outside only where they are a few and far off."""
+    line = stretches(ticks)
+    assert line.n_outside == 0
+    assert line.rows.sum() == ticks.size
 
 
 def test_hashes_are_distinct_and_spread_evenly():

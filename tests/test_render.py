@@ -37,7 +37,7 @@ COLUMNS = (
     ColumnSummary("temp", "numeric", "feature", minimum=-1.5, maximum=99.0),
     ColumnSummary("speed", "numeric", "feature"),
     ColumnSummary("site", "categorical", "feature", categories=tuple("abcdefghijkl")),
-    ColumnSummary("seen", "datetime", "feature", minimum=0.0, maximum=86400.0),
+    ColumnSummary("seen", "datetime", "feature", minimum=-31e9, maximum=86400.0),
     ColumnSummary("UDI", "numeric", "key", "every value is different"),
     ColumnSummary("failed", "boolean", "label"),
 )
@@ -320,7 +320,7 @@ def test_the_schema_has_a_line_a_column(capsys: pytest.CaptureFixture[str]):
     assert len(lines) == 1 + len(COLUMNS)
     assert lines[1].split("  ")[-1] == "-1.5 … 99"
     assert lines[3].endswith("a, b, c, d, e, f, g, h, … and 4 more")
-    assert lines[4].endswith("1970-01-01 00:00:00 … 1970-01-02 00:00:00")
+    assert lines[4].endswith("0987-08-25 16:53:20 … 1970-01-02 00:00:00")
     assert lines[5].endswith("every value is different")
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from vaecli.report import Contributions, Facts, ReportData, ScoreHistogram, Timeline, Training
+from vaecli.report import Contributions, Facts, Outside, ReportData, ScoreHistogram, Stretch, Timeline, Training
 from vaecli.report.page import headline, page
 from vaecli.results import FlaggedRow, Reason
 
@@ -51,6 +51,17 @@ DATA = ReportData(
         ({"flagged": 140}, 0.002, "14 times as many"),
         ({}, 1e-9, "Worth a look: 10 of 1,000 rows are unusual, no more than by chance, but row 7 is odder"),
         ({"flagged": 1, "share_by_chance": 1e-9}, 0.002, "1 of 1,000 rows is unusual, where of normal rows hardly any"),
+        (
+            {"flagged": 100, "share_by_chance": 0.3},
+            0.002,
+            "100 of 1,000 rows are flagged, fewer than among normal rows.",
+        ),
+        ({"flagged": 270, "share_by_chance": 0.3}, 0.002, "about as many as among normal rows."),
+        (
+            {"flagged": 1000, "share_by_chance": 0.95},
+            0.002,
+            "1,000 rows are unusual, 1.1 times as many as among normal",
+        ),
         ({"flagged": 0}, 0.002, "Nothing stands out: none of 1,000 rows is flagged."),
         ({"flagged": 0, "unscored": 1000}, 0.002, "No answer: none of the 1,000 rows could be scored."),
         ({"flagged": 0, "rows": 0}, 0.002, "Nothing to look at: the table has no rows."),
@@ -62,6 +73,32 @@ def test_the_headline_answers(facts: dict[str, float], p_value: float, said: str
     data = replace(DATA, facts=replace(FACTS, **facts), worst=(replace(ROW, p_value=p_value),))
     assert said in headline(data)
     assert headline(data) in page(data)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (
+            {"flagged": 1000, "share_by_chance": 1.0, "threshold": None, "min_score": -5.0},
+            "1,000 of 1,000 rows are flagged, where all normal rows would be. --min-score −5",
+        ),
+        (
+            {"flagged": 600, "share_by_chance": 0.9996, "threshold": None, "min_score": 0.25},
+            "600 of 1,000 rows are flagged, where 99.9 % of normal rows would be. --min-score 0.25",
+        ),
+        (
+            {"flagged": 610, "share_by_chance": 0.6, "threshold": 0.4},
+            "610 of 1,000 rows are flagged, where 60 % of normal rows would be. --threshold 0.4",
+        ),
+    ],
+)
+def test_a_limit_that_most_normal_rows_meet_is_no_answer(facts: dict[str, float], said: str):
+    """Where nearly every row is flagged, the page says that the limit tells nothing, not that all is as usual."""
+    data = replace(DATA, facts=replace(FACTS, **facts))
+    assert headline(data) == f"No answer: {said} is too low to tell odd rows from normal ones."
+    assert 'class="mark odd"' in page(data)
+    odd = replace(data, worst=(replace(ROW, p_value=1e-9),))
+    assert headline(odd).startswith(f"Worth a look: row 7 is odder than chance explains. But {said} is too low")
 
 
 def test_a_page_without_anything_is_a_page():
@@ -90,3 +127,19 @@ def test_negative_scores_have_no_negative_bars():
     text = page(replace(DATA, contributions=Contributions(1, (), 1, 0.0, -12.0)))
     assert 'width="-' not in text
     assert ">0 %<" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "flagged", "said"),
+    [
+        (1, 0, "Outside, far off, lies 1 row, of which none is flagged: all rows together reach from"),
+        (1200, 1, "Outside, far off, lie 1,200 rows, of which 1 is flagged: "),
+        (1200, 1100, "of which 1,100 are flagged: all rows together reach from 0987-12-02 to 2200-01-01."),
+    ],
+)
+def test_rows_far_off_in_time_are_told(rows: int, flagged: int, said: str):
+    """The caption says how many they are, how many of them are flagged, and where they lie."""
+    outside = Outside(rows, flagged, -30991507200.0, 7_258_118_400.0)
+    timeline = Timeline("when", True, 3600.0, (Stretch(1.7e9, 9, 1), Stretch(1.7e9 + 7200, 9, 0)), 0, outside)
+    assert said in page(replace(DATA, timeline=timeline))
+    assert "far off" not in page(replace(DATA, timeline=replace(timeline, outside=None)))

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from vaecli.calibration import Calibration
 from vaecli.cells import MISSING, NOVEL, Cells
 from vaecli.codes import Codes
-from vaecli.explaining import blame, instead
+from vaecli.explaining import blame, instead, reaching, replacement
 from vaecli.likelihoods import Likelihood
 from vaecli.marginals import Marginals
 from vaecli.neighbourhoods import Neighbourhoods
@@ -147,9 +147,21 @@ class Detector:
             return float(share.argmax()), math.nan, math.nan, float(share.max())
         place = [number for number, _ in layout.of_kind(*NUMBERS)].index(j)
         grid, numbers = self.preprocessor.grid(place)
-        share = instead(self.ensemble, layout, batch, i, j, grid[:, None], np.gradient(grid) if grid.size > 1 else grid)
+        middle, low, high = self._middle(batch, i, j, grid, numbers)
+        if low == numbers[0] or high == numbers[-1]:  # of what training held: the rest of the row may point beyond it
+            wider = reaching(grid, replacement(self.ensemble, layout, batch, i, j))
+            if wider.size > grid.size:
+                middle, low, high = self._middle(batch, i, j, wider, self.preprocessor.numbers(place, wider))
+        return middle, low, high, math.nan
+
+    def _middle(
+        self, batch: FeatureBatch, i: int, j: int, grid: np.ndarray, numbers: np.ndarray
+    ) -> tuple[float, float, float]:
+        """Median and middle 68 % of the `numbers` (g,), features `grid` (g,), by how probable the row is with each."""
+        weight = np.gradient(grid) if grid.size > 1 else grid
+        share = instead(self.ensemble, self.preprocessor.layout, batch, i, j, grid[:, None], weight)
         middle, low, high = np.interp((0.5, ONE_SIGMA, 1 - ONE_SIGMA), np.cumsum(share) - 0.5 * share, numbers)
-        return float(middle), float(low), float(high), math.nan
+        return float(middle), float(low), float(high)
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:
         """(n, c) cells of which training met none of their like: a value never seen, a gap where none was."""

@@ -21,6 +21,8 @@ from vaecli.preprocess import FeatureBatch
 from vaecli.schema import Layout
 from vaecli.scoring import Ensemble, ScoredBatch, member_parts
 
+WELL_BEYOND = 0.25  # about standard deviations of a column outside its training range
+TOO_FAR = 1000.0  # where features are no numbers of their column any more
 MOST_CANDIDATES = 64  # columns a row that are tried: those that its own nats, or an unexpected cell, point at
 
 
@@ -78,6 +80,29 @@ def _scores_without(
         n_members += len(family.held_out)
     without: np.ndarray = surprise.of_members(np.concatenate(scores)).mean(0)
     return without
+
+
+def replacement(ensemble: Ensemble, layout: Layout, batch: FeatureBatch, i: int, j: int) -> float:
+    """The feature that takes the place of a number in column `j` of row `i` to see what the score loses by it.
+
+    By the first family, as in `instead`; the mean over its members. It may lie beyond all of training.
+    """
+    family, slot = ensemble.families[0], layout.slots[j]
+    state = batch.state[i : i + 1].copy()
+    state[:, j] = PRESENT
+    unknown = np.zeros((1, layout.n_features), bool)
+    unknown[:, slot.start] = True
+    seen = family.likelihood.view(batch.values[i : i + 1], state)
+    return float(fill(family, seen, state, unknown)[:, 0, slot.start].astype(np.float64).mean())
+
+
+def reaching(grid: np.ndarray, feature: float) -> np.ndarray:
+    """The ascending `grid` (g,); where `feature` lies well beyond an end, it goes on to there and as far again."""
+    if not WELL_BEYOND < max(grid[0] - feature, feature - grid[-1]) < TOO_FAR:
+        return grid
+    end = grid[-1] if feature > grid[-1] else grid[0]
+    steps = np.linspace(end, end + 2 * (feature - end), grid.size + 1)[1:]
+    return np.sort(np.concatenate([grid, steps]))
 
 
 def instead(

@@ -2,7 +2,7 @@
 
     scores     bins from the calibration, the threshold one of their edges
     columns    bins over the training range; what training held of each comes from its quantiles
-    time       stretches on a grid of round widths, as narrow as keeps them few
+    time       stretches on a grid of round widths, as narrow as keeps them few; a few times far off stay outside
     sample     the rows with the smallest hashes of their numbers
 
 NumPy only.
@@ -11,7 +11,6 @@ NumPy only.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +18,10 @@ import numpy as np
 N_SCORE_BINS = 44
 N_COLUMN_BINS = 24
 MOST_STRETCHES = 150
-OUTER = 0.005  # share of the training values that a far tail may hold on either side
+MOST_KEPT = 8192  # stretches until the end of the table shows which rows lie far off
+OUTER = 0.005  # share of the values that a far tail may hold on either side
+FEWEST_ROWS = 50  # of which one may be such a tail
+FAR = 2  # times as far from the other rows as they are from each other
 
 # -- scores -------------------------------------------------------------------------------------
 
@@ -118,57 +120,91 @@ CLOCK = (5, 3, 4, 5, 3, 4, 3, 2, 2, 2, 7, 4, 13)  # from one second over minutes
 DECIMAL = (5, 2)
 
 
-def _factors(ladder: tuple[int, ...]) -> Iterator[int]:
-    yield from ladder
-    while True:
-        yield from DECIMAL
+def _factor(ladder: tuple[int, ...], rung: int) -> int:
+    """By how much the next width is larger."""
+    return ladder[rung] if rung < len(ladder) else DECIMAL[(rung - len(ladder)) % len(DECIMAL)]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Rows and flagged rows in stretches of one width, ascending; stretches without rows are not there.
+
+    Where a few rows lie so far off that all others would fall into few stretches, those are `n_outside`. `first` and
+    `last` are where the first and the last of all rows stand, in ticks, to the stretch.
+    """
+
+    width: int
+    number: np.ndarray  # (u,) of the stretch: it starts at number × width
+    rows: np.ndarray  # (u,)
+    flagged: np.ndarray  # (u,)
+    n_outside: int
+    n_flagged_outside: int
+    first: int
+    last: int
 
 
 @dataclass(slots=True)
 class Stretches:
     """Rows and flagged rows along a line of whole numbers, in stretches of one width that starts at 1.
 
-    As soon as there would be too many, neighbours are merged: each width of the ladder is a multiple of the one before,
-    so what comes out depends on the rows alone.
+    As soon as there would be too many that hold rows, neighbours are merged: each width of the ladder is a multiple of
+    the one before, so what comes out depends on the rows alone.
     """
 
     ladder: tuple[int, ...]
-    width: int = 1
-    counts: dict[int, tuple[int, int]] = field(default_factory=dict)  # number of the stretch: rows, flagged
     n_without: int = 0
-    _factors: Iterator[int] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._factors = _factors(self.ladder)
+    _width: int = 1
+    _rung: int = 0
+    _counts: np.ndarray = field(default_factory=lambda: np.zeros((3, 0), np.int64))  # number, rows, flagged
 
     def add(self, ticks: np.ndarray, flagged: np.ndarray, present: np.ndarray) -> None:
         """Rows at `ticks` (n,) int64 where they are `present`."""
         self.n_without += int((~present).sum())
-        ticks, flagged = ticks[present], flagged[present]
-        if not ticks.size:
-            return
-        ends = [int(ticks.min()), int(ticks.max())]
-        while self._span(ends) > MOST_STRETCHES:
+        number = ticks[present] // self._width
+        self._counts = _merged(
+            np.concatenate([self._counts, [number, np.ones(number.size, np.int64), flagged[present]]], axis=1)
+        )
+        while self._counts.shape[1] > MOST_KEPT:
             self._widen()
-        number = ticks // self.width
-        first = int(number.min())
-        for offset, (n, m) in enumerate(
-            zip(np.bincount(number - first), np.bincount(number - first, weights=flagged), strict=True)
-        ):
-            if n:
-                before = self.counts.get(first + offset, (0, 0))
-                self.counts[first + offset] = before[0] + int(n), before[1] + int(m)
-
-    def _span(self, ticks: list[int]) -> int:
-        numbers = [*(tick // self.width for tick in ticks), *self.counts]
-        return max(numbers) - min(numbers) + 1
 
     def _widen(self) -> None:
-        factor = next(self._factors)
-        before, self.counts, self.width = self.counts, {}, self.width * factor
-        for number, (n, m) in before.items():
-            known = self.counts.get(number // factor, (0, 0))
-            self.counts[number // factor] = known[0] + n, known[1] + m
+        factor = _factor(self.ladder, self._rung)
+        self._width, self._rung = self._width * factor, self._rung + 1
+        self._counts[0] //= factor
+        self._counts = _merged(self._counts)
+
+    def line(self) -> Line:
+        """At most `MOST_STRETCHES` of them, from the first that is shown to the last."""
+        number, rows, flagged = self._counts
+        if not number.size:
+            return Line(self._width, number, rows, flagged, 0, 0, 0, 0)
+        shown = _near(number, rows)
+        n_outside, n_flagged = int(rows.sum() - rows[shown].sum()), int(flagged.sum() - flagged[shown].sum())
+        width, rung, counts = self._width, self._rung, self._counts[:, shown]
+        while counts[0, -1] - counts[0, 0] >= MOST_STRETCHES:
+            factor = _factor(self.ladder, rung)
+            width, rung = width * factor, rung + 1
+            counts = _merged(np.stack([counts[0] // factor, *counts[1:]]))
+        first, last = (int(end) * self._width for end in number[[0, -1]])
+        return Line(width, counts[0], counts[1], counts[2], n_outside, n_flagged, first, last)
+
+
+def _merged(counts: np.ndarray) -> np.ndarray:
+    """(3, u) with one column for each number, ascending."""
+    order = np.argsort(counts[0], kind="stable")
+    ordered = counts[:, order]
+    starts = np.flatnonzero(np.diff(ordered[0], prepend=ordered[0, :1] - 1)) if order.size else order
+    return np.stack([ordered[0, starts], *np.add.reduceat(ordered[1:], starts, axis=1)]) if order.size else ordered
+
+
+def _near(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """(u,) which of the stretches are shown: all but those of a few rows that lie far from the others."""
+    n_rows = int(rows.sum())
+    spare = max(1, int(OUTER * n_rows)) if n_rows >= FEWEST_ROWS else 0
+    first = int(number[np.searchsorted(rows.cumsum(), spare, side="right")])
+    last = int(number[::-1][np.searchsorted(rows[::-1].cumsum(), spare, side="right")])
+    near: np.ndarray = np.maximum(first - number, number - last) <= FAR * (last - first + 1)
+    return near
 
 
 # -- a sample -----------------------------------------------------------------------------------

@@ -44,7 +44,10 @@ class Column:
     were folded into one more category, `n_folded` how many different ones. `whole` says that every
     number was an integer. `minimum` and `maximum` are in the column's own units (seconds since the epoch, UTC,
     for a datetime).
-    `datetime_format` is the strptime pattern of a datetime kept as text, None for ISO 8601.
+    `datetime_format` is the strptime pattern of a datetime kept as text, None for ISO 8601. `zone` is what dates
+    are written in: nothing where they named none, an offset (+02:00), Z, or the name of a typed column's zone.
+    `width` is how many digits numbers kept as text are padded to with zeros, 0 where they are not. `arrow_type` is
+    the type in a typed table (`tables.remembered`), empty for delimited text. Earlier bundles know none of these three.
     """
 
     name: str
@@ -59,6 +62,9 @@ class Column:
     n_missing: int = 0
     n_infinite: int = 0
     datetime_format: str | None = None
+    zone: str = ""
+    width: int = 0
+    arrow_type: str = ""
     reason: str = ""  # why it is left out, as a person would say it
 
     @property

@@ -148,6 +148,17 @@ def test_a_usage_error_names_the_verb_to_ask(run):
     assert "Did you mean 'fit'" in run("fitt").err
 
 
+VERBS_THAT_SCORE = ["score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report"]
+
+
+@pytest.mark.parametrize("verb", VERBS_THAT_SCORE)
+def test_a_value_out_of_range_names_the_verb_that_was_used(run, workflows, verb: str):
+    """The hint of an option that several verbs share is the help of the one that was typed."""
+    done = run(verb, *([] if verb == "sample" else ["x"]), "--workers", "0")
+    assert done.code == 2
+    assert done.err == f"error: --workers 0 is not between 1 and 1024\nhint: see `vaecli {verb} --help`\n"
+
+
 def test_a_met_gate_is_3_after_the_summary(run, workflows):
     """`--fail-on` leaves with 3, and the summary is complete."""
     done = run("score", "x", "--fail-on", "1%")

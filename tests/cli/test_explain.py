@@ -421,6 +421,8 @@ def test_dates_beyond_the_calendar_of_python_are_told(
     for verb in ("score", "explain", "report"):
         done = run(verb, "far.parquet", "-o", f"out.{'html' if verb == 'report' else 'csv'}")
         assert done.code == 0, done.err
+    write("old.parquet", np.where(np.arange(80) == 5, -31_000_000_000, moments))
+    assert "when = 0987-08-25T16:53:20Z, expected 20" in run("explain", "old.parquet").out
 
 
 def test_formats_of_the_table_do_not_matter(run, new):

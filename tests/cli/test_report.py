@@ -170,6 +170,13 @@ def test_nothing_flagged_is_good_news(run, new):
     assert "No row is flagged, so there is nothing to blame a column for." in text
 
 
+def test_a_score_that_all_rows_reach_is_no_answer(run, new):
+    """--min-score below all scores flags everything; the page does not call that usual, and still names odd rows."""
+    text = reported(run, "new.csv", "--min-score", "-1000").text
+    assert re.search(r"Worth a look: row 1\d\d is odder than chance explains\. But 500 of 500 rows are flagged", text)
+    assert "where all normal rows would be. --min-score −1,000 is too low to tell odd rows from normal ones." in text
+
+
 def test_a_table_without_rows_has_a_page(run, new):
     """A header alone."""
     new[:0].to_csv("empty.csv", index=False)
@@ -198,17 +205,18 @@ def test_one_row_is_enough(run, new):
 
 
 def test_time_comes_from_the_time_column(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """The column of --time, also where it is no feature; rows whose time cannot be read are counted."""
+    """The column of --time, also where it is no feature; times that cannot be read, or lie far off, are counted."""
     monkeypatch.chdir(tmp_path)
     table = sensor_table(300, seed=0).assign(at=pd.date_range("2026-01-01", periods=300, freq="h").astype(str))
     vaecli.fit(table, time="at", **QUICK).save("model.vae")
     headings = tuple("Over time, by at" if name == "Along the table" else name for name in HEADINGS)
-    table.loc[:3, "at"] = ["never", "", "2026-13-01", "now"]
+    table.loc[:4, "at"] = ["never", "", "2026-13-01", "now", "2200-01-01 00:00:00"]
     table.loc[200:220, "pressure"] += 30
     table.to_csv("new.csv", index=False)
     text = reported(run, "new.csv", headings=headings).text
     assert "4 rows without a readable time are not shown" in text
     assert "a stretch of 3 hours" in text
+    assert "Outside, far off, lies 1 row, of which none is flagged: all rows together reach from 2026-01-01 to " in text
     page = Path("page.html").read_text()
     assert "<title>2026-01-09: " in page
     table.drop(columns="at").to_csv("new.csv", index=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -181,3 +182,31 @@ def test_it_loads_nothing_that_only_fitting_needs(new, words: list[str]):
     command = [sys.executable, "-c", probe, "sample", *words, "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_what_comes_out_is_of_the_kind_that_went_in(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: Path):
+    """Floats of 0 and 1, postcodes, codes, narrow types and zones keep their type in Parquet, their spelling in CSV."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    table = pa.table(
+        {
+            "load": rng.normal(size=60),
+            "half": pa.array(rng.integers(0, 2, 60).astype(float)),
+            "steps": pa.array(rng.integers(0, 9, 60).astype(float)),
+            "narrow": pa.array(rng.integers(0, 9, 60), pa.int16()),
+            "postcode": pa.array(rng.choice(["01234", "80331", "10115"], 60)),
+            "code": pa.array(rng.choice(["10", "20"], 60)).dictionary_encode(),
+            "when": pa.array(1000 * rng.integers(10**9, 2 * 10**9, 60), pa.timestamp("ms", tz="+02:00")),
+        }
+    )
+    pq.write_table(table, "x.parquet")
+    assert run("fit", "x.parquet", "--config", str(quick), "--quiet").code == 0
+    assert run("sample", "-n", "50", "-o", "new.parquet", "--quiet").code == 0
+    found = pq.read_table("new.parquet")
+    assert found.schema.remove_metadata() == table.schema.remove_metadata()
+    assert set(found["postcode"].to_pylist()) == {"01234", "80331", "10115"}
+    assert run("sample", "-n", "50", "-o", "new.csv", "--quiet").code == 0
+    text = pd.read_csv("new.csv", dtype=str)
+    assert set(text["postcode"]) == {"01234", "80331", "10115"}
+    assert text["when"].str.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+02:00").all()
+    assert run("score", "new.csv", "--quiet").code == run("score", "new.parquet", "--quiet").code == 0

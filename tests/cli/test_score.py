@@ -18,10 +18,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import vaecli
 from vaecli import scoring
 from vaecli.config import SCORE_KINDS
+from vaecli.engines.reasons import top_columns
+from vaecli.results import FlaggedRow, Reason
 
 ADDED = ["anomaly_score", "p_value", "is_anomaly"]
 PROGRAM = [sys.executable, "-m", "vaecli"]
@@ -360,8 +364,24 @@ def test_prefix_renames_what_is_added(run, score, fresh):
 
 
 def blamed(text: str) -> list[tuple[str, float]]:
-    """`pressure:12.3;flow:4.5` as pairs."""
-    return [(name, float(nats)) for name, nats in (part.split(":") for part in text.split(";"))]
+    """`pressure:12.3;"flow: in":4.5` as pairs, by the expression that docs/cli.md gives."""
+    pattern = r'(?:"((?:[^"]|"")*)"|([^:;"]+)):([\d.]+)'
+    assert f"re.findall(r'{pattern}', text)" in (Path(__file__).parents[2] / "docs/cli.md").read_text()
+    return [(quoted.replace('""', '"') or name, float(nats)) for quoted, name, nats in re.findall(pattern, text)]
+
+
+@given(names=st.lists(st.text(':;"a1. \\\n', min_size=1), min_size=1, max_size=5))
+def test_columns_to_blame_can_be_taken_apart(names: list[str]):
+    """Whatever the columns are called, the names and nats that went into `top_columns` come out of it."""
+    reasons = tuple(Reason(name, i + 0.5, None, None) for i, name in enumerate(names))
+    text = top_columns(FlaggedRow(1, 9.0, 0.001, True, reasons, 0.0))
+    assert blamed(text) == [(name, i + 0.5) for i, name in enumerate(names)]
+
+
+def test_usual_names_are_not_quoted():
+    """What scripts split by hand stays as it was."""
+    reasons = (Reason("Air temperature [K]", 12.34, None, None), Reason("a,b", 1.0, None, None))
+    assert top_columns(FlaggedRow(1, 9.0, 0.001, True, reasons, 0.0)) == "Air temperature [K]:12.3;a,b:1.0"
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])

@@ -16,6 +16,7 @@ from vaecli.config import ColumnsConfig
 from vaecli.errors import InputError, UsageError
 from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables.batch import Batch
+from vaecli.tables.frames import frame_source
 from vaecli.tables.infer import infer_schema, same_unit_columns
 from vaecli.tables.infer.counts import Distinct, ValueCounts, mixed, text_hashes
 from vaecli.tables.infer.reading import blocks
@@ -633,3 +634,69 @@ def test_text_hashes_tell_texts_apart():
     hashes = text_hashes(texts)
     assert np.unique(hashes).size == len(set(texts.to_pylist()))
     assert (text_hashes(texts.slice(1000, 50)) == hashes[1000:1050]).all()
+
+
+@pytest.mark.parametrize(
+    ("dates", "zone"),
+    [
+        (["2024-05-01T10:00:00Z", "2024-05-02T11:00:00Z"], "Z"),
+        (["2024-05-01 10:00 UTC", "2024-05-02 11:00Z"], "Z"),
+        (["2024-05-01T10:00:00.25+0200", "2024-05-02T11:00:00+02:00"], "+02:00"),
+        (["2024-05-01T10-03", "2024-05-02T11-03"], "-03:00"),
+        (["2024-05-01 10:00:00+00:00", "2024-05-02 11:00:00+00:00"], "+00:00"),
+        (["2024-05-01T10:00:00+02:00", "2024-12-02T11:00:00+01:00"], "Z"),
+        (["2024-05-01T10:00:00", "2024-12-02T11:00:00+01:00"], "Z"),
+        (["31/05/2024 10:00 AM +01:00", "30/05/2024 10:00 PM +01:00"], "+01:00"),
+        (["2024-05-01 10:00", "2024-05-02 11:00"], ""),
+        (["2024-05-01", "2024-12-02"], ""),
+        (["01-05-2024", "31-12-2024"], ""),
+    ],
+)
+def test_the_zone_of_dates_is_kept(dates: list[str], zone: str):
+    """The one that all dates name, UTC where they name several, none where none is named."""
+    column = column_of([*dates, "NA"] * 10)
+    assert (column.kind, column.zone) == (Kind.DATETIME, zone)
+
+
+@pytest.mark.parametrize(
+    ("cells", "width"),
+    [
+        (["01234", "80331", "NA"], 5),
+        (["01234", "80331", "803310"], 0),
+        (["10115", "80331", "20095"], 0),
+        (["01.34", "80.31", "20.95"], 0),
+        (["00012", " 0034", "00056"], 0),
+        (["3", "0", "5"], 0),
+    ],
+)
+@pytest.mark.parametrize("n_rows", [30, 3000], ids=["one block", "several blocks"])
+def test_zeros_in_front_of_codes_are_kept(cells: list[str], width: int, n_rows: int):
+    """Numbers of equally many digits, some of which begin with a zero, are codes padded with zeros."""
+    table = pa.table({"x": cells * (n_rows // 3), "noise": np.random.default_rng(0).normal(size=n_rows)})
+    column = infer_schema(Memory(table, rows=700), ColumnsConfig()).columns[0]
+    assert (column.kind, column.width) == (Kind.NUMERIC, width)
+
+
+def test_one_longer_code_at_the_end_is_seen():
+    """Also where there are so many different codes that they are only read as numbers."""
+    codes = [f"{i % 101_000:06d}" for i in range(103_000)]
+    for last, width in (("000007", 6), ("NA", 6), ("0000007", 0)):
+        table = pa.table({"x": [*codes, last], "noise": np.random.default_rng(0).normal(size=len(codes) + 1)})
+        schema = infer_schema(Memory(table, rows=50_000), ColumnsConfig(columns=("x", "noise")))
+        assert schema.columns[0].width == width
+
+
+def test_typed_tables_tell_their_types():
+    """The features of Parquet and frames have types, those of delimited text have none."""
+    table = pa.table(
+        {
+            "when": pa.array([5, 3, 9] * 10, pa.timestamp("ms", tz="Asia/Tokyo")),
+            "site": pa.array(["a", "b", "a"] * 10).dictionary_encode(),
+            "name": [f"row {i}" for i in range(30)],
+        }
+    )
+    when, site, name = infer_schema(frame_source(table), ColumnsConfig()).columns
+    assert (when.arrow_type, when.zone) == ("timestamp[ms, tz=Asia/Tokyo]", "Asia/Tokyo")
+    assert site.arrow_type == "dictionary<values=string, indices=int32, ordered=0>"
+    assert (name.role, name.arrow_type) == (Role.KEY, "")
+    assert {column.arrow_type for column in infer_schema(Memory(table), ColumnsConfig()).columns} == {""}

@@ -11,6 +11,7 @@ import pytest
 from vaecli.cells import MISSING, PRESENT, Cells
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables import frame_source, made_schema, made_table, to_cells
+from vaecli.tables.remembered import spelled
 
 DAY = 86_400.0
 COLUMNS = (
@@ -84,3 +85,120 @@ def test_dates_beyond_microseconds_are_in_seconds():
     table = made_table(known, far, made_schema(far, as_text=False))
     assert table.column("far").type == pa.timestamp("s")
     assert table.column("far").cast(pa.int64()).to_pylist() == [-(10**14) + 1]
+
+
+DECLARED = spelled(pa.dictionary(pa.int8(), pa.int8()))
+KINDS = [
+    *(pa.int8(), pa.int32(), pa.uint16(), pa.int64(), pa.float32(), pa.float64(), pa.decimal128(9, 2)),
+    *(pa.duration("ms"), pa.time32("s"), pa.time64("us"), pa.string(), pa.large_string()),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_numbers_have_the_type_that_went_in(kind: pa.DataType) -> None:
+    """Of every type that a number was read from, gaps included."""
+    column = Column("x", Kind.NUMERIC, whole=True, minimum=0.0, maximum=9.0, arrow_type=spelled(kind))
+    table = one_column(column, [7.0, np.nan, 3.0])
+    assert table.column("x").type == kind
+    assert read_back(table, column) == [7.0, None, 3.0]
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.int8(), pa.bool_(), pa.string()], ids=str)
+def test_switches_have_the_type_that_went_in(kind: pa.DataType) -> None:
+    """0.0 and 1.0 of floats are floats again."""
+    spellings = ("false", "true") if pa.types.is_boolean(kind) else ("0.0", "1.0")
+    column = Column("x", Kind.BOOLEAN, categories=spellings, arrow_type=spelled(kind))
+    table = one_column(column, [1.0, np.nan, 0.0])
+    assert table.column("x").type == kind
+    assert read_back(table, column) == [1.0, None, 0.0]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.string(),
+        *(pa.dictionary(pa.int16(), one) for one in (pa.string(), pa.large_string(), pa.int64(), pa.float64())),
+    ],
+    ids=str,
+)
+def test_categories_have_the_type_that_went_in(kind: pa.DataType) -> None:
+    """Codes of text stay text, and categories by declaration stay declared."""
+    column = Column("x", Kind.CATEGORICAL, categories=("30", "10"), arrow_type=spelled(kind))
+    table = one_column(column, [1.0, np.nan, 0.0])
+    assert table.column("x").type == kind
+    assert read_back(table, column) == [1.0, None, 0.0]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.date32(), pa.date64(), pa.timestamp("s"), pa.timestamp("ns"), pa.timestamp("ms", "Asia/Tokyo")],
+    ids=str,
+)  # fmt: skip
+def test_dates_have_the_type_that_went_in(kind: pa.DataType) -> None:
+    """Unit and zone included."""
+    column = Column("x", Kind.DATETIME, minimum=0.0, maximum=1e9, arrow_type=spelled(kind))
+    table = one_column(column, [18_000 * DAY, np.nan])
+    assert table.column("x").type == kind
+    assert read_back(table, column) == [18_000 * DAY, None]
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"),
+    [
+        (Column("x", Kind.CATEGORICAL, categories=("a", "b"), arrow_type="double"), pa.string()),
+        (Column("x", Kind.CATEGORICAL, categories=("a",), arrow_type=DECLARED), pa.string()),
+        (Column("x", Kind.NUMERIC, arrow_type=DECLARED), pa.float64()),
+        (Column("x", Kind.NUMERIC, arrow_type="no type at all"), pa.float64()),
+    ],
+    ids=["words as numbers", "words as declared numbers", "a dictionary of numbers", "nonsense"],
+)
+def test_a_type_that_does_not_fit_is_not_believed(column: Column, kind: pa.DataType) -> None:
+    """Such a bundle was made by hand; its rows are made all the same."""
+    assert one_column(column, [0.0, np.nan]).column("x").type == kind
+
+
+def test_a_text_of_numbers_that_were_floats_is_typed_as_floats() -> None:
+    """Without a type in training, 0.0 and 1.0 make floats, and codes with rarer ones folded away stay text."""
+    floats = Column("x", Kind.BOOLEAN, categories=("0.0", "1.0"))
+    folded = Column("x", Kind.CATEGORICAL, categories=("10", "20"), has_other=True, n_folded=2)
+    assert one_column(floats, [1.0]).column("x").to_pylist() == [1.0]
+    assert one_column(folded, [1.0]).column("x").to_pylist() == ["20"]
+
+
+@pytest.mark.parametrize("as_text", [True, False], ids=["text", "typed"])
+def test_padded_codes_keep_their_zeros(as_text: bool) -> None:
+    """01234 does not become 1234."""
+    column = Column("x", Kind.NUMERIC, whole=True, minimum=1067.0, maximum=99998.0, width=5)
+    assert one_column(column, [1234.0, np.nan, 80331.0], as_text).column("x").to_pylist() == ["01234", None, "80331"]
+
+
+@pytest.mark.parametrize(
+    ("column", "seconds", "text"),
+    [
+        (Column("x", Kind.DATETIME), -31_000_000_000.0, "0987-08-25T16:53:20"),
+        (Column("x", Kind.DATETIME, datetime_format="%d.%m.%Y"), -31_000_000_000.0, "26.08.0987"),
+        (Column("x", Kind.DATETIME, zone="Z"), 1e9, "2001-09-09T01:46:40Z"),
+        (Column("x", Kind.DATETIME, zone="Z", minimum=0.0, maximum=2 * DAY), DAY, "1970-01-02T00:00:00Z"),
+        (Column("x", Kind.DATETIME, zone="-03:30"), 1e9, "2001-09-08T22:16:40-03:30"),
+        (Column("x", Kind.DATETIME, zone="Europe/Berlin"), 1e9, "2001-09-09T03:46:40+02:00"),
+        (Column("x", Kind.DATETIME, zone="+05:30", datetime_format="%d/%m/%Y %H:%M"), 1e9, "09/09/2001 07:17+05:30"),
+    ],
+    ids=lambda one: str(getattr(one, "zone", "")),
+)
+def test_dates_are_written_in_their_zone(column: Column, seconds: float, text: str) -> None:
+    """ISO 8601 with four digits of a year, and the zone in which training wrote its dates; it reads the same moment."""
+    table = one_column(column, [seconds], as_text=True)
+    assert table.column("x").to_pylist() == [text]
+    step = 60 if column.datetime_format and "%H" in column.datetime_format else DAY if column.datetime_format else 1
+    assert abs(read_back(table, column)[0] - seconds) < step
+
+
+def one_column(column: Column, values: list[float], as_text: bool = False) -> pa.Table:
+    array = np.array(values)[:, None]
+    state = np.where(np.isnan(array), MISSING, PRESENT).astype(np.uint8)
+    return made_table(Cells(array, state, np.arange(len(values))), [column], made_schema([column], as_text=as_text))
+
+
+def read_back(table: pa.Table, column: Column) -> list[float | None]:
+    (batch,) = frame_source(table).batches()
+    return [None if np.isnan(one) else one for one in to_cells(batch, Schema((column,))).values[:, 0].tolist()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +91,9 @@ def replaced(kind: pa.DataType, column: Column, before: list, value: float) -> l
         (pa.dictionary(pa.int8(), pa.string()), SITE, ["west", None], 0.0, "north"),
         (pa.dictionary(pa.int32(), pa.int64(), ordered=True), CODE, [10, None], 1.0, 20),
         (pa.string(), WHEN, ["2024-01-01", None], NOON, "2023-11-15T12:00:00"),
+        (pa.string(), replace(WHEN, zone="+02:00"), ["2024-01-01", None], NOON, "2023-11-15T14:00:00+02:00"),
+        (pa.string(), WHEN, ["2024-01-01", None], -31e9, "0987-08-25T16:53:20"),
+        (pa.string(), replace(WHOLE, width=5), ["01234", None], 42.0, "00042"),
     ],
 )
 def test_a_cell_takes_the_type_of_its_column(

@@ -37,7 +37,7 @@ class ReconstructConfig:
 def encode_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> EncodeConfig:
     """Resolve the settings of one encoding; None means "not given". Raises UsageError for values out of range."""
     config = EncodeConfig(
-        _run(flags, environment),
+        _run(flags, environment, "encode"),
         _dims(flags.get("dims")),
         bool(flags.get("spreads")),
         bool(flags.get("keep")),
@@ -59,13 +59,13 @@ def _check_map(config: EncodeConfig, *, is_given: bool) -> None:
 
 def reconstruct_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> ReconstructConfig:
     """Resolve the settings of one reconstruction; None means "not given". Raises UsageError for values out of range."""
-    return ReconstructConfig(_run(flags, environment), bool(flags.get("impute")))
+    return ReconstructConfig(_run(flags, environment, "reconstruct"), bool(flags.get("impute")))
 
 
-def _run(flags: Mapping[str, Any], environment: Mapping[str, str]) -> ScoreConfig:
+def _run(flags: Mapping[str, Any], environment: Mapping[str, str], verb: str) -> ScoreConfig:
     """What rows are computed by, not what a score or a flag is: a threshold in the environment is not looked at."""
     workers = {name: value for name, value in environment.items() if name == "VAECLI_WORKERS"}
-    return score_config({name: flags.get(name) for name in ("prefix", "batch_rows", "workers")}, workers)
+    return score_config({name: flags.get(name) for name in ("prefix", "batch_rows", "workers")}, workers, verb=verb)
 
 
 def _dims(given: str | int | None) -> int | None:

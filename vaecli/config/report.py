@@ -24,9 +24,9 @@ def report_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.
     shared = {name: value for name, value in flags.items() if name != "image_shape"}
     given = flags.get("image_shape")
     if given is None:
-        return ReportConfig(score_config(shared, environment))
+        return ReportConfig(score_config(shared, environment, verb="report"))
     problems: list[str] = []
     shape = checked({"report": ReportConfig}, {}, "report.image_shape", given, "--image-shape", problems)
     if problems:
         raise refusal(problems, "report")
-    return ReportConfig(score_config(shared, environment), shape)
+    return ReportConfig(score_config(shared, environment, verb="report"), shape)

@@ -68,8 +68,10 @@ _SCORE_VARIABLES = {
 }
 
 
-def score_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> ScoreConfig:
-    """Resolve the settings of one scoring run.
+def score_config(
+    flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ, *, verb: str = "score"
+) -> ScoreConfig:
+    """Resolve the settings of one scoring run, which may be part of another `verb`.
 
     `flags` maps field names of ScoreConfig to values; None means "not given". A `--min-score` flag
     silences `VAECLI_THRESHOLD`: both decide which rows are flagged. Raises UsageError naming every
@@ -84,7 +86,7 @@ def score_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.e
     if {"score.threshold", "score.min_score"} <= settings.keys():
         problems.append("--threshold and --min-score both decide which rows are flagged; give one")
     if problems:
-        raise refusal(problems, "score")
+        raise refusal(problems, verb)
     return ScoreConfig(**stage_of(settings, "score"))
 
 
@@ -102,7 +104,7 @@ def explain_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os
     if problems:
         raise refusal(problems, "explain")
     shared = {name: value for name, value in flags.items() if name not in _EXPLAIN}
-    return ExplainConfig(score_config(shared, environment), **settings)
+    return ExplainConfig(score_config(shared, environment, verb="explain"), **settings)
 
 
 _EXPLAIN = {"top": "--top", "rows": "--row", "most": "--most"}
@@ -121,7 +123,7 @@ def evaluate_config(flags: Mapping[str, Any], environment: Mapping[str, str] = o
     if problems:
         raise refusal(problems, "evaluate")
     shared = {name: value for name, value in flags.items() if name not in _EVALUATE}
-    return EvaluateConfig(score_config(shared, environment), **settings)
+    return EvaluateConfig(score_config(shared, environment, verb="evaluate"), **settings)
 
 
 _EVALUATE = ("label", "group", "baselines", "bootstrap", "seed")

@@ -48,4 +48,4 @@ def selftest_config(flags: Mapping[str, Any], environment: Mapping[str, str] = o
         raise refusal(problems, "selftest")
     settings["faults"] = tuple(name for name in FAULTS if name in chosen)
     shared = {name: value for name, value in flags.items() if name not in _OWN}
-    return SelftestConfig(score_config(shared, environment), **settings)
+    return SelftestConfig(score_config(shared, environment, verb="selftest"), **settings)

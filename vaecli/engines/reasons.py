@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from vaecli.results import FlaggedRow, Reason
 from vaecli.schema import Column, Kind
 from vaecli.tables import Batch
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(1970, 1, 1)  # in UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,12 @@ def explained(detector: Detector, suspects: Suspects, kind: str, most: int) -> l
 
 
 def top_columns(row: FlaggedRow) -> str:
-    """`name:nats` separated by `;`, largest first."""
-    return ";".join(f"{reason.column}:{reason.nats:.1f}" for reason in row.reasons)
+    """`name:nats` separated by `;`, largest first; a name that these could be part of is quoted as in CSV."""
+    return ";".join(f"{_quoted(reason.column)}:{reason.nats:.1f}" for reason in row.reasons)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if any(special in name for special in ':;"') else name
 
 
 def _reason(column: Column, suspects: Suspects, found: Explained, i: int, j: int) -> Reason:
@@ -122,7 +126,7 @@ def _expected(column: Column, cell: float) -> float | str | None:
 
 def _moment(seconds: float) -> str:
     try:
-        return (_EPOCH + timedelta(seconds=round(float(seconds)))).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f"{(_EPOCH + timedelta(seconds=round(float(seconds)))).isoformat()}Z"
     except (OverflowError, ValueError):
         return f"{seconds:.6g} s since 1970"
 

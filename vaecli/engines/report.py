@@ -31,6 +31,7 @@ from vaecli.report import (
     Contribution,
     Contributions,
     LatentMap,
+    Outside,
     Pictures,
     Point,
     Profile,
@@ -273,15 +274,20 @@ def gather(
 
 def _timeline(clock: Clock, found: Stretches) -> Timeline:
     shift = 1 if clock.column is None else 0  # rows count from 1
+    line = found.line()
+    outside = Outside(line.n_outside, line.n_flagged_outside, line.first * clock.tick, line.last * clock.tick)
     return Timeline(
         None if clock.column is None else clock.column.name,
         clock.is_date,
-        found.width * clock.tick,
+        line.width * clock.tick,
         tuple(
-            Stretch(number * found.width * clock.tick + shift, rows, flagged)
-            for number, (rows, flagged) in sorted(found.counts.items())
+            Stretch(number * line.width * clock.tick + shift, rows, flagged)
+            for number, rows, flagged in zip(
+                line.number.tolist(), line.rows.tolist(), line.flagged.tolist(), strict=True
+            )
         ),
         found.n_without,
+        outside if line.n_outside else None,
     )
 
 

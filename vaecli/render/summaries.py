@@ -371,7 +371,7 @@ def _values(column: ColumnSummary) -> str:
 
 def _moment(seconds: float) -> str:
     try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
+        return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(" ", "seconds")
     except (ValueError, OverflowError, OSError):
         return f"{seconds:.6g} s"
 

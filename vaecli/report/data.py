@@ -55,6 +55,16 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """Rows so far off in time that beside them nothing else could be told apart."""
+
+    rows: int
+    flagged: int
+    first: float  # of all rows, those outside among them
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """Flagged rows along time (`column` names what tells it) or along the table (`column` None).
 
@@ -66,6 +76,7 @@ class Timeline:
     width: float
     stretches: tuple[Stretch, ...]
     n_without_time: int
+    outside: Outside | None = None  # None: every row with a time is in a stretch
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri
 MOST_WARNINGS = 8
 CERTAIN = 0.01  # chance that no row of a normal table is as odd as one is
 FEW = 0.1  # rows by chance, below which a ratio to them says nothing
+TELLS_NOTHING = 0.5  # of normal rows flagged: to be among them is no sign of anything
 SURE = 2.33  # standard deviations beyond which a count is not chance, once in a hundred tables
 
 
@@ -52,10 +53,16 @@ def headline(data: ReportData) -> str:
             return f"Worth a look: {found} unusual, where of normal rows hardly any would be."
         ratio = facts.flagged / by_chance(facts)
         return f"Worth a look: {found} unusual, {times(ratio)} times as many as among normal rows."
+    tells_nothing = f"{found} flagged, where {_of_normal(facts)} would be. {_too_low(facts)}."
     if data.worst and data.worst[0].p_value * facts.scored < CERTAIN:
-        row = data.worst[0].row
-        return f"Worth a look: {found} unusual, no more than by chance, but row {row:,} is odder than chance explains."
-    return f"As usual: {found} flagged, about as many as among normal rows."
+        odd_row = f"row {data.worst[0].row:,} is odder than chance explains"
+        if facts.share_by_chance >= TELLS_NOTHING:
+            return f"Worth a look: {odd_row}. But {tells_nothing}"
+        return f"Worth a look: {found} unusual, no more than by chance, but {odd_row}."
+    if facts.share_by_chance >= TELLS_NOTHING:
+        return f"No answer: {tells_nothing}"
+    how_many = "fewer than" if is_below_chance(facts) else "about as many as"
+    return f"As usual: {found} flagged, {how_many} among normal rows."
 
 
 def by_chance(facts: Facts) -> float:
@@ -65,9 +72,26 @@ def by_chance(facts: Facts) -> float:
 
 def is_beyond_chance(facts: Facts) -> bool:
     """Whether more rows are flagged than a normal table has once in a hundred times, by a normal approximation."""
-    expected = by_chance(facts)
-    spread = math.sqrt(expected * (1 + facts.scored / max(facts.n_calibration_rows, 1)))
-    return facts.flagged > expected + SURE * spread + 0.5
+    return facts.flagged > by_chance(facts) + _margin(facts)
+
+
+def is_below_chance(facts: Facts) -> bool:
+    """Whether fewer are."""
+    return facts.flagged < by_chance(facts) - _margin(facts)
+
+
+def _margin(facts: Facts) -> float:
+    others = 1 - facts.share_by_chance
+    return SURE * math.sqrt(by_chance(facts) * others * (1 + facts.scored / max(facts.n_calibration_rows, 1))) + 0.5
+
+
+def _of_normal(facts: Facts) -> str:
+    return "all normal rows" if facts.share_by_chance >= 1 else f"{per_cent(facts.share_by_chance)} of normal rows"
+
+
+def _too_low(facts: Facts) -> str:
+    option = f"--min-score {number(facts.min_score)}" if facts.threshold is None else f"--threshold {facts.threshold:g}"
+    return f"{option} is too low to tell odd rows from normal ones"
 
 
 def _top(data: ReportData) -> list[Html]:
@@ -113,7 +137,7 @@ def _meaning(facts: Facts) -> str:
     if facts.threshold is None:
         return (
             f"A row is flagged when its {facts.score_kind} score is at least {number(facts.min_score)} nats, as "
-            f"--min-score says: {per_cent(facts.share_by_chance)} of normal rows score as much."
+            f"--min-score says: {_of_normal(facts)} score as much."
         )
     share = f"{100 * facts.threshold:.10g} %"
     told = (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from vaecli.report.charts import bar, dots, figure, legend, meter, plot, steps, stroke
 from vaecli.report.columns import columns
-from vaecli.report.data import Point, ReportData
+from vaecli.report.data import Point, ReportData, Timeline
 from vaecli.report.markup import Html, element, escaped, own, together
 from vaecli.report.pictures import pictures
 from vaecli.report.words import counted, duration, moment, number, per_cent, round_steps
@@ -247,11 +247,7 @@ def _timeline(data: ReportData) -> list[Html]:
     each = duration(found.width) if found.is_date else number(found.width)
     if found.column is None:
         each = counted(int(found.width), "row")
-    without = (
-        f" {counted(found.n_without_time, 'row')} without a readable time are not shown."
-        if found.n_without_time
-        else ""
-    )
+    without = _not_shown(found)
     along = "Time, in UTC," if found.is_date else "The number of the row" if found.column is None else "The time column"
     chart = plot(
         marks,
@@ -274,6 +270,20 @@ def _timeline(data: ReportData) -> list[Html]:
             f"that are flagged. Where the line at the foot is broken there are no rows.{without}",
         ),
     ]
+
+
+def _not_shown(found: Timeline) -> str:
+    """Rows that are in no stretch."""
+    told = ""
+    if found.outside is not None:
+        off, span = found.outside, found.outside.last - found.outside.first
+        first, last = (_when(value, span, found.is_date) for value in (off.first, off.last))
+        told = f" Outside, far off, {'lies' if off.rows == 1 else 'lie'} {counted(off.rows, 'row')}, of which "
+        told += f"{'none' if not off.flagged else f'{off.flagged:,}'} {'is' if off.flagged <= 1 else 'are'} flagged: "
+        told += f"all rows together reach from {first} to {last}."
+    if found.n_without_time:
+        told += f" {counted(found.n_without_time, 'row')} without a readable time are not shown."
+    return told
 
 
 def _nice_top(value: float) -> float:

@@ -21,8 +21,10 @@ def number(value: float, digits: int = 4) -> str:
 
 
 def per_cent(share: float) -> str:
-    """`12 %`, `1.2 %`, `0.03 %`, `0 %`."""
+    """`100 %`, `99.9 %`, `12 %`, `1.2 %`, `0.03 %`, `0 %`."""
     value = 100 * share
+    if 99.5 <= value < 100:  # nearly all is not all
+        return f"{math.floor(10 * value) / 10} %"
     if value >= 9.95:
         return f"{value:.0f} %"
     return f"{value:.1f} %" if value >= 0.995 else f"{value:.2g} %"
@@ -45,7 +47,7 @@ def moment(seconds: float, span: float) -> str:
     except (OverflowError, ValueError):
         return f"{number(seconds)} s"
     if span >= 4 * _DAY:
-        return when.strftime("%Y-%m-%d")
+        return when.date().isoformat()  # strftime leaves years below 1000 unpadded on some systems
     return when.strftime("%m-%d %H:%M") if span > 600 else when.strftime("%H:%M:%S")
 
 

@@ -40,7 +40,15 @@ class Reason:
         if isinstance(self.expected, str):
             sure = f" ({_share(self.probability)})" if self.probability is not None and self.low is None else ""
             return f"{found}, expected {self.expected}{sure}"
+        if self._is_within:  # what little it takes away is hardly its own fault
+            return f"{found}, within the expected {self._range()}"
         return f"{found}, expected {self._range()}"
+
+    @property
+    def _is_within(self) -> bool:
+        if self.low is None or self.high is None or not isinstance(self.value, int | float):
+            return False
+        return self.low <= self.value <= self.high
 
     def _range(self) -> str:
         assert self.expected is not None

@@ -20,8 +20,9 @@ from vaecli.tables.batch import Batch, Source
 from vaecli.tables.delimited import DelimitedSource
 from vaecli.tables.header import Header
 from vaecli.tables.values import Family, family, one_array
+from vaecli.tables.zones import ahead_of_utc, zone_named
 
-__all__ = ["is_of_days", "moments", "rewritten"]
+__all__ = ["as_type", "is_of_days", "rewritten", "texts"]
 
 _DAY = 86_400
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -56,7 +57,7 @@ def _lines(
     fields = {row: fields_of(lines[row], delimiter) for row in changed}
     for j, column in enumerate(columns):
         rows, place = np.flatnonzero(which[:, j]), header.names.index(column.name)
-        for row, text in zip(rows.tolist(), _texts(column, values[rows, j]), strict=True):
+        for row, text in zip(rows.tolist(), texts(column, values[rows, j]), strict=True):
             fields[row][place] = _field(text, header.delimiter)
     for row in changed:
         lines[row] = delimiter.join(fields[row])
@@ -98,32 +99,40 @@ def _field(text: str, delimiter: str) -> bytes:
     return text.encode()
 
 
-def _texts(column: Column, values: np.ndarray) -> list[str]:
+def texts(column: Column, values: np.ndarray) -> list[str]:
     """Cells as they are written in the column."""
     if column.kind is Kind.NUMERIC:
-        return [_number(value, column.whole) for value in values.tolist()]
+        return [_number(value, column) for value in values.tolist()]
     if column.kind is Kind.DATETIME:
-        return moments(column, values)
+        return _moments(column, values)
     return [column.categories[int(value)] for value in values.tolist()]
 
 
-def _number(value: float, whole: bool) -> str:
-    return str(int(value)) if whole and abs(value) < _WHOLE_FLOATS else repr(value)
+def _number(value: float, column: Column) -> str:
+    if not column.whole or (abs(value) >= _WHOLE_FLOATS and not column.width):
+        return repr(value)
+    return f"{int(value):0{column.width}d}"
 
 
-def moments(column: Column, seconds: np.ndarray) -> list[str]:
-    """Seconds since the epoch as dates are written in the column, ISO 8601 where it has no format."""
+def _moments(column: Column, seconds: np.ndarray) -> list[str]:
+    """Seconds since the epoch as dates are written in the column and its zone, ISO 8601 where it has no format."""
     pattern = column.datetime_format or ("%Y-%m-%d" if is_of_days(column) else "%Y-%m-%dT%H:%M:%S")
     steps = (("%f", 1e-6), ("%S", 1.0), ("%M", 60.0), ("%H", 3600.0), ("%I", 3600.0))
     step = next((step for directive, step in steps if directive in pattern), float(_DAY))
-    found = np.clip(seconds if step < 1 else np.round(seconds / step) * step, _FIRST, _LAST)
-    return [(_EPOCH + timedelta(seconds=value)).strftime(pattern) for value in found.tolist()]
+    zone, found = zone_named(column.zone), []
+    for second in np.clip(seconds, _FIRST, _LAST).tolist():
+        ahead, written = ahead_of_utc(zone, second)
+        local = second + ahead
+        moment = _EPOCH + timedelta(seconds=local if step < 1 else round(local / step) * step)
+        # strftime leaves years below 1000 unpadded on some systems
+        found.append(moment.strftime(pattern.replace("%Y", f"{moment.year:04d}")) + written)
+    return found
 
 
 def is_of_days(column: Column) -> bool:
-    """Whether no time of day belongs to the dates: the first and the last of them are at midnight."""
+    """Whether no time of day belongs to the dates: the first and the last of them are at midnight, in no zone."""
     ends = (column.minimum, column.maximum)
-    return all(end is not None and end % _DAY == 0 for end in ends)
+    return not column.zone and all(end is not None and end % _DAY == 0 for end in ends)
 
 
 # ---------------------------------------------------------------- typed columns
@@ -161,7 +170,7 @@ def _replaced(array: pa.Array, column: Column, values: np.ndarray, which: np.nda
         return _encoded(array, _replaced(array.dictionary.take(array.indices), column, values, which), column)
     if not which.any():
         return array
-    mask, replacements = pa.array(which), _typed(column, kind, values[which])
+    mask, replacements = pa.array(which), as_type(column, kind, values[which])
     if pa.types.is_duration(kind):  # Arrow replaces integers, but no durations
         integers = pc.replace_with_mask(array.cast(pa.int64()), mask, replacements.cast(pa.int64()))
         return integers.cast(kind)
@@ -175,7 +184,7 @@ def _encoded(before: pa.DictionaryArray, values: pa.Array, column: Column) -> pa
     """
     known = before.dictionary
     if column.kind is Kind.CATEGORICAL:
-        categories = _typed(column, known.type, np.arange(len(column.categories), dtype=float))
+        categories = as_type(column, known.type, np.arange(len(column.categories), dtype=float))
         known = pa.concat_arrays([known, categories.filter(pc.invert(pc.is_in(categories, value_set=known)))])
     new = pc.unique(values.drop_null())
     known = pa.concat_arrays([known, new.filter(pc.invert(pc.is_in(new, value_set=known)))])
@@ -183,11 +192,11 @@ def _encoded(before: pa.DictionaryArray, values: pa.Array, column: Column) -> pa
     return pa.DictionaryArray.from_arrays(indices, known, ordered=before.type.ordered)
 
 
-def _typed(column: Column, kind: pa.DataType, values: np.ndarray) -> pa.Array:
+def as_type(column: Column, kind: pa.DataType, values: np.ndarray) -> pa.Array:
     """Cells (n,) of a column as the Arrow type in which this table holds it."""
     group = family(kind)
     if group is Family.TEXT or column.kind is Kind.CATEGORICAL:
-        return pa.array(_texts(column, values), pa.string()).cast(kind)
+        return pa.array(texts(column, values), pa.string()).cast(kind)
     return _times(kind, values) if group is Family.DATETIME else _numbers(kind, values)
 
 

@@ -146,6 +146,16 @@ def lengths(text: pa.Array) -> np.ndarray:
     return as_numpy(pc.utf8_length(text))
 
 
+def digits_only(text: pa.Array) -> bool:
+    """Whether every string is one of digits, and of nothing else."""
+    return bool(pc.all(pc.match_substring_regex(text, r"^[0-9]+$")).as_py())
+
+
+def any_begins_with_zero(text: pa.Array) -> bool:
+    """Whether one of the strings does."""
+    return bool(pc.any(pc.starts_with(text, "0")).as_py())
+
+
 def _true(mask: pa.Array) -> np.ndarray:
     return as_numpy(pc.fill_null(mask, False))
 
@@ -248,6 +258,21 @@ def _month(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     digits = _true(pc.match_substring_regex(text, r"^\d+$"))
     number = _integer(pc.if_else(pa.array(digits), text, None))
     return np.where(by_name, as_numpy(pc.fill_null(names, 0)) + 1, number), by_name | digits
+
+
+_ZONE = r"(?:[Tt ]\d{1,2}|:\d{2}|[.,]\d{1,12}|[AaPp][Mm]) ?(?P<zone>[Zz]|UTC|[+-]\d{2}(?::?\d{2})?)$"
+
+
+def zones(text: pa.Array) -> set[str]:
+    """The zones that dates are written in: Z, +02:00, and nothing for a date that names none."""
+    found = pc.extract_regex(pc.ascii_trim_whitespace(text), _ZONE).field("zone")
+    return {_zone(one or "") for one in pc.unique(found).to_pylist()}
+
+
+def _zone(written: str) -> str:
+    if written[:1] not in ("+", "-"):
+        return "Z" if written else ""
+    return f"{written[:3]}:{written[3:].removeprefix(':') or '00'}"
 
 
 def with_time_of_day(pattern: str, text: pa.Array) -> str:

@@ -14,8 +14,11 @@ from vaecli.errors import MAX_LISTED, InputError, UsageError, listed
 from vaecli.results import OnEvent, ignore
 from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables.batch import Source
+from vaecli.tables.frames import FrameSource
 from vaecli.tables.infer.finding import Finding, find
 from vaecli.tables.infer.reading import read_evidence
+from vaecli.tables.parquet import ParquetSource
+from vaecli.tables.remembered import spelled
 
 __all__ = ["infer_schema", "same_unit_columns"]
 
@@ -38,7 +41,7 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
         raise InputError(f"{source.name}: there are no rows", "give a table with normal rows to learn from")
 
     findings = {name: find(name, evidence[name], config.max_categories) for name in read}
-    columns = _with_roles(source.names, findings, asked, config)
+    columns = _with_types(source, _with_roles(source.names, findings, asked, config))
     columns = tuple(_as_number(column) if _is_named(column, config.same_unit) else column for column in columns)
     _refuse_mixed(source, columns, findings)
     _refuse_unusable(source, columns, findings)
@@ -169,6 +172,16 @@ def _refuse_without_unit(source: Source, columns: Sequence[Column], same_unit: S
     ]
     if problems:
         raise UsageError(f"{source.name}: columns without a unit:\n{listed(problems)}", "name numeric columns only")
+
+
+def _with_types(source: Source, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The features with the types that they have in a typed table; delimited text has none."""
+    if not isinstance(source, ParquetSource | FrameSource):
+        return tuple(columns)
+    types = {field.name: spelled(field.type) for field in source.schema}
+    return tuple(
+        replace(column, arrow_type=types[column.name]) if column.role is Role.FEATURE else column for column in columns
+    )
 
 
 # -- what cannot be learned from ----------------------------------------------------------------

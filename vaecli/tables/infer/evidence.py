@@ -17,6 +17,7 @@ from vaecli.tables.infer.counts import Distinct, ValueCounts, mixed
 from vaecli.tables.values import Family
 
 MAX_FAILURES = 10
+SEVERAL = 2
 _EXACT_WHOLE = 2.0**53
 
 
@@ -140,11 +141,42 @@ class Trial:
     n_read: int = 0
     failures: list[Failure] = field(default_factory=list)
     pattern: str | None = None  # of a date, with the time of day as it is written
+    zones: set[str] = field(default_factory=set)  # those that dates are written in, at most a few
+
+    @property
+    def zone(self) -> str:
+        """The one zone of all dates; UTC where there are several, nothing where no date names one."""
+        return next(iter(self.zones), "") if len(self.zones) < SEVERAL else "Z"
 
     @property
     def n_failures_wanted(self) -> int:
         """How many failures may still be remembered."""
         return MAX_FAILURES - len(self.failures)
+
+
+class Padding:
+    """How many digits all cells of a column have, as long as they have equally many, and whether zeros fill them up."""
+
+    def __init__(self) -> None:
+        self._digits: int | None = None  # 0 once cells differ
+        self._has_zeros = False
+
+    def see(self, text: pa.Array) -> None:
+        """The next cells."""
+        if self._digits == 0:
+            return
+        text = text.filter(pa.array(values.filled(text)))
+        if not len(text):
+            return
+        lengths = values.lengths(text)
+        alike = lengths[0] == (self._digits or lengths[0]) and bool((lengths == lengths[0]).all())
+        self._digits = int(lengths[0]) if alike and values.digits_only(text) else 0
+        self._has_zeros = self._has_zeros or values.any_begins_with_zero(text)
+
+    @property
+    def width(self) -> int:
+        """0 where nothing is padded."""
+        return self._digits if self._digits is not None and self._digits > 1 and self._has_zeros else 0
 
 
 Where = Callable[[int], str]
@@ -200,6 +232,7 @@ class TextEvidence:
         self.as_number = Trial(Numbers(capacity.n_hashes))
         self.as_date: dict[str | None, Trial] = {}
         self.n_dates = 0  # cells that are a date in one format or another
+        self.padding = Padding()
         self._n_hashes = capacity.n_hashes
         self.first_cells: list[Failure] = []  # failures of every date format that is met later
 
@@ -230,6 +263,7 @@ class TextEvidence:
         numbers, failed = values.parse_numbers(text)
         if failed.any():
             return False
+        self.padding.see(text)
         n = int((~np.isnan(numbers)).sum())
         self.as_number.numbers.add(numbers, exact_integers(text.drop_null(), numbers))
         self.as_number.n_read += n
@@ -240,6 +274,7 @@ class TextEvidence:
     def _try_numbers(self, block: TextBlock) -> np.ndarray:
         """See numbers; returns which unique values are none."""
         by_unique, failed = values.parse_numbers(block.uniques)
+        self.padding.see(block.uniques)
         trial = self.as_number
         if not failed.all():
             exact = exact_integers(block.uniques, by_unique)
@@ -274,9 +309,11 @@ class TextEvidence:
         is_date = ~np.isnan(by_unique)
         trial.numbers.add(block.in_rows(by_unique))
         trial.n_read += int(block.counts[is_date].sum())
+        dates = block.uniques.filter(pa.array(is_date))
         if pattern is not None:
-            written = values.with_time_of_day(pattern, block.uniques.filter(pa.array(is_date)))
-            trial.pattern = max(trial.pattern or "", written, key=len)
+            trial.pattern = max(trial.pattern or "", values.with_time_of_day(pattern, dates), key=len)
+        if len(trial.zones) < SEVERAL:
+            trial.zones |= values.zones(dates)
 
     def _note_cells_that_are_no_date(self, block: TextBlock, read: dict[str | None, np.ndarray]) -> None:
         every = np.ones(len(block.uniques), bool)
@@ -306,6 +343,7 @@ class TypedEvidence:
     def __init__(self, kind: pa.DataType, capacity: Capacity) -> None:
         self.family = values.family(kind)
         self.is_integer = pa.types.is_integer(kind)
+        self.zone = str(kind.tz or "") if pa.types.is_timestamp(kind) else ""
         self.n = 0
         self.n_missing = 0
         self.numbers = Numbers(capacity.n_hashes)

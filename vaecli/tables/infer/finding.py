@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables.infer.evidence import Evidence, Failure, Numbers, TextEvidence, Trial, TypedEvidence
@@ -61,7 +61,7 @@ def find(name: str, evidence: Evidence, max_categories: int) -> Finding:
 
 def _typed(name: str, evidence: TypedEvidence) -> Finding:
     if evidence.family is Family.DATETIME:
-        return _datetime(name, evidence.numbers, evidence.n_missing, None)
+        return _datetime(name, evidence.numbers, evidence.n_missing, None, evidence.zone)
     if evidence.family is Family.BOOLEAN:
         return _boolean(name, evidence.numbers, evidence.n_missing, ("false", "true"))
     if evidence.numbers.only_0_and_1:
@@ -75,8 +75,8 @@ def _boolean(name: str, numbers: Numbers, n_missing: int, spellings: tuple[str, 
     return Finding(column, impossible=_constant(numbers, n_missing))
 
 
-def _datetime(name: str, numbers: Numbers, n_missing: int, pattern: str | None) -> Finding:
-    column = _ranged(name, Kind.DATETIME, numbers, n_missing, pattern)
+def _datetime(name: str, numbers: Numbers, n_missing: int, pattern: str | None, zone: str) -> Finding:
+    column = replace(_ranged(name, Kind.DATETIME, numbers, n_missing), datetime_format=pattern, zone=zone)
     if reason := _constant(numbers, n_missing):
         return Finding(column, impossible=reason)
     if numbers.n >= MIN_ROWS and numbers.is_sorted:
@@ -84,8 +84,8 @@ def _datetime(name: str, numbers: Numbers, n_missing: int, pattern: str | None) 
     return Finding(column)
 
 
-def _numeric(name: str, numbers: Numbers, n_missing: int) -> Finding:
-    column = _ranged(name, Kind.NUMERIC, numbers, n_missing, None)
+def _numeric(name: str, numbers: Numbers, n_missing: int, width: int = 0) -> Finding:
+    column = replace(_ranged(name, Kind.NUMERIC, numbers, n_missing), width=width)
     if reason := _constant(numbers, n_missing):
         return Finding(column, impossible=reason)
     if _counts_rows(numbers):
@@ -98,7 +98,7 @@ def _numeric(name: str, numbers: Numbers, n_missing: int) -> Finding:
     return Finding(column)
 
 
-def _ranged(name: str, kind: Kind, numbers: Numbers, n_missing: int, pattern: str | None) -> Column:
+def _ranged(name: str, kind: Kind, numbers: Numbers, n_missing: int) -> Column:
     some = numbers.n_finite > 0
     return Column(
         name,
@@ -108,7 +108,6 @@ def _ranged(name: str, kind: Kind, numbers: Numbers, n_missing: int, pattern: st
         maximum=numbers.maximum if some else None,
         n_missing=n_missing,
         n_infinite=numbers.n_infinite,
-        datetime_format=pattern,
     )
 
 
@@ -180,7 +179,7 @@ def _text(name: str, evidence: TextEvidence, max_categories: int) -> Finding:
         if (example := _ambiguous(evidence)) is not None:
             reason = f"its dates are ambiguous ({example}): day or month first?"
             return Finding(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible=reason)
-        return _datetime(name, dates.numbers, evidence.n_missing, dates.pattern)
+        return _datetime(name, dates.numbers, evidence.n_missing, dates.pattern, dates.zone)
     if (spellings := _pair(evidence)) is not None:
         return Finding(Column(name, Kind.BOOLEAN, categories=spellings, n_missing=evidence.n_missing))
     mixed = None if _are_mostly_numbered_names(name, evidence) else _mixed(evidence, dates)
@@ -193,7 +192,7 @@ def _text(name: str, evidence: TextEvidence, max_categories: int) -> Finding:
 def _numbers_as_text(name: str, evidence: TextEvidence) -> Finding:
     numbers = evidence.as_number.numbers
     if not numbers.only_0_and_1:
-        return _numeric(name, numbers, evidence.n_missing)
+        return _numeric(name, numbers, evidence.n_missing, evidence.padding.width)
     met = [(text.strip(), parse_one_number(text)) for text in evidence.counts.first_met(1000) or ["0", "1"]]
     spellings = tuple(next(text for text, value in met if value == wanted) for wanted in (0, 1))
     return _boolean(name, numbers, evidence.n_missing, (spellings[0], spellings[1]))

@@ -1,0 +1,56 @@
+"""The Arrow types of a training table, kept as text."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from vaecli.tables.remembered import remembered, spelled
+
+UNITS = ["s", "ms", "us", "ns"]
+PLAIN = [
+    *(pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()),
+    *(pa.float16(), pa.float32(), pa.float64(), pa.decimal128(10, 2), pa.decimal256(50, -3)),
+    *(pa.bool_(), pa.string(), pa.large_string(), pa.date32(), pa.date64()),
+    *(pa.timestamp(unit, tz) for unit in UNITS for tz in (None, "UTC", "+02:00", "America/Argentina/Ushuaia")),
+    *(pa.duration(unit) for unit in UNITS),
+    *(pa.time32("s"), pa.time32("ms"), pa.time64("us"), pa.time64("ns")),
+    *(
+        pa.dictionary(pa.int8(), kind)
+        for kind in (pa.string(), pa.large_string(), pa.int64(), pa.float64(), pa.bool_())
+    ),
+    pa.dictionary(pa.uint32(), pa.decimal128(5, 1)),
+]
+
+
+@pytest.mark.parametrize("kind", PLAIN, ids=str)
+def test_every_type_of_a_feature_comes_back(kind: pa.DataType) -> None:
+    """What a bundle says of a column's type is that type."""
+    assert remembered(spelled(kind)) == kind
+
+
+def test_what_cannot_be_written_becomes_what_can() -> None:
+    """Views become strings, and an order of categories, which the schema does not keep, is not claimed."""
+    assert spelled(pa.string_view()) == "large_string"
+    assert spelled(pa.dictionary(pa.int8(), pa.string_view())) == spelled(pa.dictionary(pa.int8(), pa.large_string()))
+    assert spelled(pa.dictionary(pa.int8(), pa.string(), ordered=True)) == spelled(
+        pa.dictionary(pa.int8(), pa.string())
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.list_(pa.int8()), pa.binary(), pa.null(), pa.dictionary(pa.int8(), pa.date32())], ids=str
+)
+def test_other_types_are_not_kept(kind: pa.DataType) -> None:
+    """No feature has them, or nothing reads their values back from text."""
+    assert spelled(kind) == ""
+
+
+NONE = ["", "int", "timestamp[h]", "timestamp[us", "decimal128(99, 2)", "decimal128(0, 0)", "binary", "null", "int8\n"]
+NONE += ["list<item: int8>", "string_view", "dictionary<values=x, indices=int8, ordered=0>"]
+
+
+@pytest.mark.parametrize("text", NONE)
+def test_no_text_of_a_bundle_is_trusted(text: str) -> None:
+    """What `spelled` does not write is no type."""
+    assert remembered(text) is None
