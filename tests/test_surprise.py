@@ -333,7 +333,7 @@ def test_units_and_offsets_of_a_column_do_not_matter(seed: int) -> None:
 
 @pytest.mark.parametrize(("n", "level"), [(20_001, LIMIT), (2_001, 1 - 100 / 2_001), (101, TAIL_BEGINS)])
 def test_beyond_a_limit_are_a_hundred_normal_cells_or_one_in_a_hundred(n: int, level: float) -> None:
-    """Or a fifth of few; an excess is how far they are beyond it on the mean, and never less than the smallest spread."""
+    """Or a fifth of few; an excess is how far they are beyond it on the mean, at least the smallest spread."""
     nats = np.column_stack([np.arange(float(n)), np.full(n, 7.0)])
     limit, excess = Single.limits([nats])
     np.testing.assert_allclose(limit, [[(n - 1) * level, 7.0]])
