@@ -122,8 +122,9 @@ class Surprise:
             return together, parts
         largest, where = self.single.largest(column_score)
         score = joined(together, self.single.of_members(largest).mean(0))
+        more = np.subtract(score, together, out=np.zeros_like(score), where=score > together)
         for column in where:  # what one cell adds is that cell's, member by member
-            parts[np.arange(len(score)), column] += (score - together) / len(where)
+            parts[np.arange(len(score)), column] += more / len(where)
         return score, parts
 
     def of_members(self, scores: np.ndarray) -> np.ndarray:

@@ -34,20 +34,20 @@ def test_one_wrong_reading_among_columns_that_move_together() -> None:
 
 
 @pytest.mark.slow
-def test_one_odd_cell_among_columns_that_vary_wildly() -> None:
-    """A reading within narrow limits is off by two of its standard deviations, while bursts elsewhere are usual.
+def test_one_wrong_reading_among_columns_that_burst() -> None:
+    """Two sensors of one load part by eight times their noise, while fourteen other columns burst as they always do.
 
-    In the sum over columns the bursts of the others hide it, though a limit on that one column would see it.
+    In the sum over columns the bursts hide it: cells must be able to speak for themselves.
     """
     rng = np.random.default_rng(4)
-    quiet, bursts = rng.normal(size=(2400, 1)), rng.standard_t(2, size=(2400, 14)) * (rng.random((2400, 14)) < 0.2)
-    rows = np.concatenate([np.clip(quiet, -1, 1), bursts], 1)
-    odd = rows[1900:] + 0.0
-    odd[:, 0] = rng.choice([-1, 1], 500) * (1 + 2 * rows[:, 0].std())
+    load, bursts = rng.normal(size=(1900, 1)), rng.standard_t(2, size=(1900, 14)) * (rng.random((1900, 14)) < 0.2)
+    rows = np.concatenate([load, load + 0.05 * rng.normal(size=(1900, 1)), bursts], 1)
+    odd = rows[1400:] + 0.0
+    odd[:, 0] += 0.4 * rng.choice([-1, 1], 500)
     model = vaecli.fit(frame(rows[:1400]), seed=0, **QUICK)
-    flagged = [model.score(frame(part))["is_anomaly"].mean() for part in (rows[1400:1900], odd)]
+    flagged = [model.score(frame(part))["is_anomaly"].mean() for part in (rows[1400:], odd)]
     assert flagged[0] <= 0.03
-    assert flagged[1] >= 0.9
+    assert flagged[1] >= 0.95
 
 
 @pytest.mark.slow
