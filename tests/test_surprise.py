@@ -17,9 +17,9 @@ from vaecli.surprise import (
     PRICE,
     SMALLEST_SPREAD,
     TAIL_BEGINS,
+    Limits,
     Single,
     Surprise,
-    largest_excess,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -300,9 +300,8 @@ def test_the_scale_of_another_ensemble_is_refused(member: np.ndarray, n_columns:
 
 def of_cells(nats: np.ndarray) -> Single:
     """From nats (n, c) that one member gives to the cells of held-out rows."""
-    limit, excess = Single.limits([nats])
-    largest, _ = largest_excess(nats[None], limit, excess)
-    return Single.of(limit, excess, largest.T, np.zeros(1), np.ones((len(nats), 1), bool))
+    limits, everyone = Limits.of([nats]), np.ones((1, len(nats)), bool)
+    return Single.of(limits, limits.largest(nats[None], everyone).T, np.zeros(1), everyone.T)
 
 
 def of_single(single: Single, nats: np.ndarray) -> np.ndarray:
@@ -335,10 +334,27 @@ def test_units_and_offsets_of_a_column_do_not_matter(seed: int) -> None:
 def test_beyond_a_limit_are_a_hundred_normal_cells_or_one_in_a_hundred(n: int, level: float) -> None:
     """Or a fifth of few; an excess is how far they are beyond it on the mean, at least the smallest spread."""
     nats = np.column_stack([np.arange(float(n)), np.full(n, 7.0)])
-    limit, excess = Single.limits([nats])
-    np.testing.assert_allclose(limit, [[(n - 1) * level, 7.0]])
+    limits = Limits.of([nats])
+    np.testing.assert_allclose(limits.limit, [[(n - 1) * level, 7.0]])
     n_beyond = n - 1 - np.floor((n - 1) * level)
-    np.testing.assert_allclose(excess, [[(n_beyond + 1) / 2, SMALLEST_SPREAD]], rtol=0.02)
+    np.testing.assert_array_equal(limits.n_beyond, [[n_beyond, 1]])
+    np.testing.assert_allclose(limits.excess, [[(n_beyond + 1) / 2, SMALLEST_SPREAD]], rtol=0.02)
+
+
+def test_a_row_of_the_limits_is_judged_by_the_others() -> None:
+    """What the oddest cell of all exceeds the limit by is counted in what the other cells beyond it do."""
+    nats = np.random.default_rng(5).exponential(size=(500, 1))
+    nats[7] = 400.0
+    limits = Limits.of([nats])
+    others = np.delete(
+        nats[nats[:, 0] > limits.limit[0, 0], 0], np.flatnonzero(nats[nats[:, 0] > limits.limit[0, 0], 0] == 400)
+    )
+    own = np.ones((1, 500), bool)
+    expected = (400 - limits.limit[0, 0]) / (others - limits.limit[0, 0]).mean()
+    assert limits.largest(nats[None], own)[0, 7] == pytest.approx(expected)
+    assert limits.largest(nats[None], ~own)[0, 7] == pytest.approx((400 - limits.limit[0, 0]) / limits.excess[0, 0])
+    below = nats[:, 0] <= limits.limit[0, 0]
+    np.testing.assert_array_equal(limits.largest(nats[None], own)[0, below], limits.largest(nats[None], ~own)[0, below])
 
 
 def test_one_cell_alone_decides_where_it_says_more() -> None:
@@ -376,9 +392,8 @@ def test_foreign_single_cells_are_refused(name: str, broken: np.ndarray) -> None
     """Arrays that `to_arrays` cannot have written are a ValueError, a missing one a KeyError."""
     nats, surprise = with_two_scores()
     cells = np.random.default_rng(1).gamma(2, size=(3, len(nats), 4))
-    limit, excess = Single.limits(cells)
-    largest, _ = largest_excess(cells, limit, excess)
-    single = Single.of(limit, excess, largest.T, np.arange(3), np.ones((len(nats), 3), bool))
+    limits, everyone = Limits.of(cells), np.ones((3, len(nats)), bool)
+    single = Single.of(limits, limits.largest(cells, everyone).T, np.arange(3), everyone.T)
     arrays = replace(surprise, single=single).to_arrays("s")
     again = Surprise.from_arrays(arrays, "s", surprise.member, 4)
     np.testing.assert_array_equal(

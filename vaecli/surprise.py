@@ -26,7 +26,44 @@ MIN_OWN_ROWS = 200  # held out from a member, below which its quantiles are too 
 SMALLEST_SPREAD = 0.1  # nats a nat of surprise; below it rounding would tell scores of normal rows apart
 LIMIT = 0.99  # the quantile of a column's nats from which a cell is odd by itself, lower where fewer than
 MIN_BEYOND = 100  # cells are beyond it: a mean excess of few cells is no unit to count in
-PRICE = 3.0  # nats of surprise by which a single cell must be odder than its row
+PRICE = 2.0  # nats of surprise by which a single cell must be odder than its row
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What single cells are judged by, for e members and c columns, from cells that `n_beyond` of were beyond it."""
+
+    limit: np.ndarray  # (e, c)
+    excess: np.ndarray  # (e, c)
+    n_beyond: np.ndarray  # (e, c)
+
+    @classmethod
+    def of(cls, columns: Iterable[np.ndarray]) -> Limits:
+        """From each member's nats (n, c) of held-out cells."""
+        found = []
+        for nats in columns:
+            level = max(min(1 - MIN_BEYOND / len(nats), LIMIT), TAIL_BEGINS)
+            limit = np.quantile(nats, level, axis=0).astype(np.float64)
+            beyond = nats > limit
+            n_beyond = np.maximum(beyond.sum(0), 1)
+            found.append((limit, np.where(beyond, nats - limit, 0.0).sum(0) / n_beyond, n_beyond))
+        limits, excesses, numbers = map(np.stack, zip(*found, strict=True))
+        return cls(limits, np.maximum(excesses, SMALLEST_SPREAD), numbers)
+
+    def largest(self, column_score: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """The largest excess of each row by each member (e, n), of nats (e, n, c).
+
+        `own` (e, n) tells which rows the limits came from. These are judged by the excess of the others, as new rows
+        will be: a cell as odd as no other would else be measured by itself.
+        """
+        over = column_score - self.limit[:, None, :]
+        n_others = np.maximum(self.n_beyond - 1, 1)[:, None, :]
+        others = (self.excess * self.n_beyond)[:, None, :] - over
+        excess = np.where(
+            own[..., None] & (over > 0), np.maximum(others / n_others, SMALLEST_SPREAD), self.excess[:, None, :]
+        )
+        largest: np.ndarray = (over / excess).max(-1)
+        return largest
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,40 +80,20 @@ class Single:
     spread: np.ndarray  # (e,) mean excess over the last knot
 
     @classmethod
-    def limits(cls, columns: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """`limit` and `excess`, (e, c) each, from each member's nats (n, c) of held-out cells."""
-        limits, excesses = [], []
-        for nats in columns:
-            level = max(min(1 - MIN_BEYOND / len(nats), LIMIT), TAIL_BEGINS)
-            limit = np.quantile(nats, level, axis=0).astype(np.float64)
-            beyond = nats > limit
-            over = np.where(beyond, nats - limit, 0.0).sum(0) / np.maximum(beyond.sum(0), 1)
-            limits.append(limit)
-            excesses.append(np.maximum(over, SMALLEST_SPREAD))
-        return np.stack(limits), np.stack(excesses)
-
-    @classmethod
-    def of(
-        cls, limit: np.ndarray, excess: np.ndarray, largest: np.ndarray, alike: np.ndarray, held_out: np.ndarray
-    ) -> Single:
+    def of(cls, limits: Limits, largest: np.ndarray, alike: np.ndarray, held_out: np.ndarray) -> Single:
         """From the `largest` excess (n, e) of each training row; `alike` (e,) and `held_out` as in `Surprise.of`."""
-        knots, spread = _scales(largest, np.arange(len(limit)), alike, held_out)
-        return cls(limit, excess, knots, spread)
+        knots, spread = _scales(largest, np.arange(len(limits.limit)), alike, held_out)
+        return cls(limits.limit, limits.excess, knots, spread)
 
     def largest(self, column_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The largest excess of each row by each member, and the column it is in, both (e, n), of nats (e, n, c)."""
-        return largest_excess(column_score, self.limit, self.excess)
+        over = (column_score - self.limit[:, None, :]) / self.excess[:, None, :]
+        where = over.argmax(-1)
+        return np.take_along_axis(over, where[..., None], -1)[..., 0], where
 
     def of_members(self, largest: np.ndarray) -> np.ndarray:
         """The surprise of each member (e, n) at the largest excess (e, n) of rows."""
         return np.stack([_surprise(*one) for one in zip(largest, self.knots, self.spread, strict=True)])
-
-
-def largest_excess(column_score: np.ndarray, limit: np.ndarray, excess: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """See `Single.largest`."""
-    over = (column_score - limit[:, None, :]) / excess[:, None, :]
-    where = over.argmax(-1)
-    return np.take_along_axis(over, where[..., None], -1)[..., 0], where
 
 
 def joined(together: np.ndarray, alone: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from vaecli.network import shapes
 from vaecli.preprocess import FeatureBatch
 from vaecli.schema import Column, Kind, Layout
 from vaecli.scoring import Ensemble, Family, ScoredBatch, draw_noise, member_scores, score_batch, score_owners
-from vaecli.surprise import PRICE, Single, Surprise, largest_excess
+from vaecli.surprise import PRICE, Limits, Single, Surprise
 
 HELD_OUT, N_LATENT, H = ((0, 1), (1,)), (3, 2), 5  # of two families
 LATENTS = (("nothing", "code", "code and KL"), ("code",))
@@ -84,9 +84,8 @@ class Table:
             scores, columns = member_scores(families, some, kind)
             single = None
             if kind == "combined":
-                limits = Single.limits(columns)
-                largest, _ = largest_excess(columns, *limits)
-                single = Single.of(*limits, largest.T, np.arange(E), held_out)
+                limits = Limits.of(columns)
+                single = Single.of(limits, limits.largest(columns, held_out.T).T, np.arange(E), held_out)
             surprises[kind] = Surprise.of(scores, *score_owners(families, kind), held_out, columns.mean(1), single)
         return Ensemble(families, surprises)
 

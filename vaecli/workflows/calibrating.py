@@ -12,7 +12,7 @@ from vaecli.features import Rows
 from vaecli.preprocess import FeatureBatch
 from vaecli.results import Event, OnEvent
 from vaecli.scoring import TILE_ROWS, Family, member_scores, score_owners
-from vaecli.surprise import Single, Surprise, joined, largest_excess
+from vaecli.surprise import Limits, Single, Surprise, joined
 
 BLOCK_ROWS = 8_192
 LIMIT_TILES = 32  # from all over the rows, at most so many give the limits of single cells
@@ -27,11 +27,11 @@ def calibrated(
     held_out = rows.fold[:, None] == np.concatenate([family.held_out for family in families])
     surprises, calibrations = {}, {}
     with threadpool_limits(1, "blas"):
-        limits = _limits(families, rows, held_out)
+        limits, known = _limits(families, rows, held_out)
         for i, kind in enumerate(SCORE_KINDS):
-            scores, largest, typical = _scored(families, rows, kind, held_out, limits, (i, on_event))
+            scores, largest, typical = _scored(families, rows, kind, held_out, limits, known, (i, on_event))
             member, sort = score_owners(families, kind)
-            single = Single.of(*limits, largest, _family_of(families), held_out) if kind == SINGLE else None
+            single = Single.of(limits, largest, _family_of(families), held_out) if kind == SINGLE else None
             surprise = Surprise.of(scores, member, sort, held_out, _per_row(typical, held_out, families), single)
             surprises[kind] = surprise
             found = ensemble_scores(surprise.of_members(scores.T).T, held_out)
@@ -46,7 +46,8 @@ def _scored(
     rows: Rows,
     kind: str,
     held_out: np.ndarray,
-    limits: tuple[np.ndarray, np.ndarray],
+    limits: Limits,
+    known: np.ndarray,
     progress: tuple[int, OnEvent],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Scores (n, w) of all rows and their largest excesses (n, e); sums (e, c) of the nats of held-out cells."""
@@ -56,7 +57,7 @@ def _scored(
         number = np.arange(start, min(start + BLOCK_ROWS, n_rows))
         scores, columns = _of(families, rows, number, kind)
         sums = np.einsum("ne,enc->ec", held_out[number].astype(np.float64), columns)
-        return scores, largest_excess(columns, *limits)[0].T, sums
+        return scores, limits.largest(columns, (held_out[number] & known[number, None]).T).T, sums
 
     scored, largest, typical = [], [], np.zeros((held_out.shape[1], rows.state.shape[1]))
     for scores, excess, sums in in_order(compute, range(0, n_rows, BLOCK_ROWS), n_cores()):
@@ -68,8 +69,8 @@ def _scored(
     return np.concatenate(scored), np.concatenate(largest), typical
 
 
-def _limits(families: tuple[Family, ...], rows: Rows, held_out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The limits of single cells, see `Single.limits`: one a family, as members of one kind are alike."""
+def _limits(families: tuple[Family, ...], rows: Rows, held_out: np.ndarray) -> tuple[Limits, np.ndarray]:
+    """The limits of single cells, one a family, as members of one kind are alike; and the rows they are from, (n,)."""
     family = _family_of(families)
 
     def compute(number: np.ndarray) -> list[np.ndarray]:
@@ -77,9 +78,11 @@ def _limits(families: tuple[Family, ...], rows: Rows, held_out: np.ndarray) -> t
         of_family = [np.flatnonzero(family == f) for f in range(len(families))]
         return [np.concatenate([columns[k][unseen[k]] for k in members]) for members in of_family]
 
-    parts = list(in_order(compute, _tiles(*rows.state.shape), n_cores()))
-    limit, excess = Single.limits(np.concatenate(nats) for nats in zip(*parts, strict=True))
-    return limit[family], excess[family]
+    tiles = _tiles(*rows.state.shape)
+    parts = list(in_order(compute, tiles, n_cores()))
+    found = Limits.of(np.concatenate(nats) for nats in zip(*parts, strict=True))
+    known = np.isin(np.arange(rows.fold.size), np.concatenate(tiles))
+    return Limits(found.limit[family], found.excess[family], found.n_beyond[family]), known
 
 
 def _tiles(n_rows: int, n_columns: int) -> list[np.ndarray]:
