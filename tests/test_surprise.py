@@ -346,9 +346,8 @@ def test_a_row_of_the_limits_is_judged_by_the_others() -> None:
     nats = np.random.default_rng(5).exponential(size=(500, 1))
     nats[7] = 400.0
     limits = Limits.of([nats])
-    others = np.delete(
-        nats[nats[:, 0] > limits.limit[0, 0], 0], np.flatnonzero(nats[nats[:, 0] > limits.limit[0, 0], 0] == 400)
-    )
+    beyond = nats[nats > limits.limit[0, 0]]
+    others = beyond[beyond < 400]
     own = np.ones((1, 500), bool)
     expected = (400 - limits.limit[0, 0]) / (others - limits.limit[0, 0]).mean()
     assert limits.largest(nats[None], own)[0, 7] == pytest.approx(expected)

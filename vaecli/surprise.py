@@ -31,7 +31,7 @@ PRICE = 2.0  # nats of surprise by which a single cell must be odder than its ro
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What single cells are judged by, for e members and c columns, from cells that `n_beyond` of were beyond it."""
+    """What single cells are judged by, for e members and c columns, see `Single`; and how many cells were beyond."""
 
     limit: np.ndarray  # (e, c)
     excess: np.ndarray  # (e, c)
