@@ -288,9 +288,9 @@ def final_scores(detector: Any, compute: Compute, stored: np.ndarray, batch_rows
     """(n,) what `score_batch` makes of the member scores."""
     surprise = detector.ensemble.surprises[KIND]
     scores = [
-        surprise.of_members(of_members).mean(0)
+        surprise.of_rows(of_members, columns)[0]
         for batch in batches(stored, len(stored), batch_rows)
-        for of_members, _ in compute(*batch)
+        for of_members, columns in compute(*batch)
     ]
     return np.concatenate(scores)
 

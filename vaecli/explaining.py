@@ -67,7 +67,7 @@ def _scores_without(
     state = np.repeat(batch.state[i : i + 1], m, axis=0)
     state[np.arange(m), tried] = PRESENT
     surprise = ensemble.surprises[kind]
-    scores, n_members = [], 0
+    scores, cells, n_members = [], [], 0
     for family in ensemble.families:
         seen = family.likelihood.view(np.repeat(batch.values[i : i + 1], m, axis=0), state)
         nats, latents = member_parts(family, fill(family, seen, state, unknown), state, None, kind)
@@ -77,8 +77,9 @@ def _scores_without(
         columns[:, np.arange(m), tried] = typical[:, tried]
         total = columns.sum(-1)
         scores += [total + latent for latent in latents]
+        cells.append(columns)
         n_members += len(family.held_out)
-    without: np.ndarray = surprise.of_members(np.concatenate(scores)).mean(0)
+    without, _ = surprise.of_rows(np.concatenate(scores), np.concatenate(cells))
     return without
 
 

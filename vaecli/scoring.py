@@ -13,7 +13,8 @@ column: score = Σ_j column_score_j + latent_score.
 |                  | and with the KL beside it                                                     | ½ d² + KL   |
 
 A member's scores become surprises: how improbable such a score is of a normal row, on one scale for all (see
-`surprise`). The score of the ensemble is the mean over its members of the mean over their scores.
+`surprise`). The score of the ensemble is the mean over its members of the mean over their scores; of `combined`, that
+of the oddest cell alone where it says more.
 """
 
 from __future__ import annotations
@@ -139,8 +140,8 @@ def score_batch(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> ScoredBat
     surprise = ensemble.surprises[kind]
     total, column_score = np.empty(len(batch)), np.empty((len(batch), batch.state.shape[1]))
     for rows, within, scores, columns in _tiles(ensemble.families, batch, kind):
-        total[rows] = surprise.of_members(scores).mean(0)[within]
-        column_score[rows] = surprise.of_columns(columns)[within]
+        score, parts = surprise.of_rows(scores, columns)
+        total[rows], column_score[rows] = score[within], parts[within]
     latent = total - column_score.sum(1)
     return ScoredBatch(batch.row, column_score.sum(1) + latent, column_score, latent)  # exactly the sum of its parts
 

@@ -34,6 +34,23 @@ def test_one_wrong_reading_among_columns_that_move_together() -> None:
 
 
 @pytest.mark.slow
+def test_one_wrong_reading_among_columns_that_burst() -> None:
+    """Two sensors of one load part by eight times their noise, while fourteen other columns burst as they always do.
+
+    In the sum over columns the bursts hide it: cells must be able to speak for themselves.
+    """
+    rng = np.random.default_rng(4)
+    load, bursts = rng.normal(size=(1900, 1)), rng.standard_t(2, size=(1900, 14)) * (rng.random((1900, 14)) < 0.2)
+    rows = np.concatenate([load, load + 0.05 * rng.normal(size=(1900, 1)), bursts], 1)
+    odd = rows[1400:] + 0.0
+    odd[:, 0] += 0.4 * rng.choice([-1, 1], 500)
+    model = vaecli.fit(frame(rows[:1400]), seed=0, **QUICK)
+    flagged = [model.score(frame(part))["is_anomaly"].mean() for part in (rows[1400:], odd)]
+    assert flagged[0] <= 0.03
+    assert flagged[1] >= 0.95
+
+
+@pytest.mark.slow
 def test_a_row_in_the_middle_of_a_ring() -> None:
     """Every column of it is ordinary, and so is every pair's correlation: only nobody was ever there."""
     rng = np.random.default_rng(1)

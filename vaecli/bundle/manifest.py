@@ -18,7 +18,7 @@ from vaecli.errors import listed
 # there forever; a bundle written by the last release of the old format goes to tests/golden/bundle_v<old>/ and is never
 # edited again; CHANGELOG.md says so. Whatever the format, `manifest.json` stays the first entry and keeps `format`
 # and `version`, so that every reader can say which vaecli is needed.
-FORMAT = 2
+FORMAT = 3  # format 2 knew no single cells: its bundles load as they are, and score as they did
 OLDEST = 2  # format 1, of vaecli 0.1.0, held networks and scores that no longer exist: nothing to translate
 
 MANIFEST = "manifest.json"

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from vaecli.atomic import require_writable
 from vaecli.bundle import save_detector
-from vaecli.calibration import Calibration, ensemble_scores, rows_needed
+from vaecli.calibration import Calibration, rows_needed
 from vaecli.checkpoint import Checkpoint, load_checkpoint
-from vaecli.config import SCORE_KINDS, FitConfig
-from vaecli.cores import in_order, n_cores
+from vaecli.config import FitConfig
 from vaecli.detector import FAMILIES, Detector, likelihoods_of
 from vaecli.errors import UsageError
 from vaecli.exemplars import choose_exemplars
@@ -27,18 +25,16 @@ from vaecli.features import Rows, TrainingRows
 from vaecli.initial import independent_output, start_parameters
 from vaecli.likelihoods import Likelihood
 from vaecli.network import Parameters
-from vaecli.preprocess import FeatureBatch
-from vaecli.results import Event, FitSummary, OnEvent, TrainingCheck, ignore
+from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.schema import Kind, Layout, Schema
-from vaecli.scoring import Ensemble, Family, draw_noise, member_scores, score_owners
-from vaecli.surprise import Surprise
+from vaecli.scoring import Ensemble, Family, draw_noise
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite
 from vaecli.train import Plan, Trained, device_of, train
+from vaecli.workflows.calibrating import calibrated
 from vaecli.workflows.described import described
 from vaecli.workflows.normal_rows import NormalRows, read_normal_rows
 
 START_ROWS = 50_000  # rows from which the first guess (PCA) and the baseline are computed
-CALIBRATION_BLOCK_ROWS = 8_192
 IDENTITY_ROWS = 1_000  # rows that tell a checkpoint's table from another of the same shape
 FEW_ROWS = 300  # below it, calibration is coarse enough to say so
 
@@ -82,7 +78,7 @@ def fit_source(
         _family(plan, parameters, latents, sample, config)
         for plan, parameters, latents in zip(plans, trained.parameters, FAMILIES.values(), strict=True)
     )
-    surprises, calibrations = _calibrated(families, sample, on_event)
+    surprises, calibrations = calibrated(families, sample, on_event)
     forgetful = tuple(  # a new table has other rows
         replace(family, codes=replace(family.codes, row=None)) for family in families
     )
@@ -160,44 +156,6 @@ def _family(plan: Plan, parameters: Parameters, latents: tuple[str, ...], sample
     noise = draw_noise(config.model.n_noise, len(plan.held_out), n_latent, seed)
     codes = choose_exemplars(plan.likelihood, parameters, plan.held_out, sample, config.model.n_exemplars, seed)
     return Family(plan.likelihood, parameters, noise, codes, plan.held_out, latents)
-
-
-def _calibrated(
-    families: tuple[Family, ...], rows: Rows, on_event: OnEvent
-) -> tuple[dict[str, Surprise], dict[str, Calibration]]:
-    """Every score kind on a common scale, and calibrated, by rows whose scoring members did not see them."""
-    n_rows, n_kinds = rows.fold.size, len(SCORE_KINDS)
-    held_out = rows.fold[:, None] == np.concatenate([family.held_out for family in families])
-    surprises, calibrations = {}, {}
-    for i, kind in enumerate(SCORE_KINDS):
-
-        def compute(start: int, kind: str = kind) -> tuple[np.ndarray, np.ndarray]:
-            number = np.arange(start, min(start + CALIBRATION_BLOCK_ROWS, n_rows))
-            block = rows.take(number)
-            scores, columns = member_scores(families, FeatureBatch(block.values, block.state, number), kind)
-            return scores, np.einsum("ne,enc->ec", held_out[number].astype(np.float64), columns)
-
-        parts, typical = [], np.zeros((held_out.shape[1], rows.state.shape[1]))
-        with threadpool_limits(1, "blas"):
-            for scores, column_sums in in_order(compute, range(0, n_rows, CALIBRATION_BLOCK_ROWS), n_cores()):
-                parts.append(scores)
-                typical += column_sums
-                n_done = min(len(parts) * CALIBRATION_BLOCK_ROWS, n_rows)
-                on_event(Event("calibrating", i * n_rows + n_done, n_kinds * n_rows, "scores"))
-        member, sort = score_owners(families, kind)
-        scores = np.concatenate(parts)
-        surprises[kind] = Surprise.of(scores, member, sort, held_out, _per_row(typical, held_out, families))
-        calibrations[kind] = Calibration.of(ensemble_scores(surprises[kind].of_members(scores.T).T, held_out))
-    return surprises, calibrations
-
-
-def _per_row(total: np.ndarray, held_out: np.ndarray, families: tuple[Family, ...]) -> np.ndarray:
-    """Sums over held-out rows (e, c) as means over the rows held out from any member of the family: (e, c)."""
-    means = []
-    for part in np.split(np.arange(held_out.shape[1]), np.cumsum([len(family.held_out) for family in families])[:-1]):
-        mean = total[part].sum(0) / max(int(held_out[:, part].sum()), 1)
-        means += [mean] * part.size
-    return np.stack(means)
 
 
 def _baseline(rows: TrainingRows, likelihood: Likelihood, seed: int) -> float:
