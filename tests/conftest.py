@@ -16,6 +16,12 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=500, deadline=None)
 settings.load_profile("steady")
 
+
+def of_a_hundred(n: int) -> settings:
+    """For a law whose examples are costly: `n` of them on every run, and as many times more in a search."""
+    return settings(max_examples=max(1, settings.default.max_examples * n // 100))
+
+
 QUICK = {
     "train.max_steps": 120,
     "heteroscedastic.n_hidden": 16,

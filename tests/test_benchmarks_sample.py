@@ -111,10 +111,10 @@ def test_the_report_keeps_seeds_and_caps_apart(bench):
 def data(tmp_path):
     """A data folder with one tiny table of three columns that hang together."""
     rng = np.random.default_rng(0)
-    load = rng.normal(size=(600, 1))
+    load = rng.normal(size=(300, 1))
     (tmp_path / "data/adbench").mkdir(parents=True)
-    rows = load**2 * [1.0, -2.0, 3.0] + 0.1 * rng.normal(size=(600, 3))
-    np.savez(tmp_path / "data/adbench/1_tiny.npz", X=rows, y=np.arange(600) % 20 == 0)
+    rows = load**2 * [1.0, -2.0, 3.0] + 0.1 * rng.normal(size=(300, 3))
+    np.savez(tmp_path / "data/adbench/1_tiny.npz", X=rows, y=np.arange(300) % 20 == 0)
     return tmp_path / "data"
 
 

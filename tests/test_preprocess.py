@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special, stats
+from scipy import optimize, special, stats
 
 from vaecli.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.preprocess import (

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import of_a_hundred
 from vaecli.config import ColumnsConfig
 from vaecli.errors import InputError, UsageError
 from vaecli.schema import Column, Kind, Role, Schema
@@ -565,7 +566,7 @@ def outcome(table, rows):
         return problem.message
 
 
-@settings(max_examples=60, deadline=None)
+@of_a_hundred(30)
 @given(columns=st.lists(cells, min_size=1, max_size=3), rows=st.integers(1, 70))
 @example(columns=[["1.0"] * 30 + ["x"] + ["2"] * 29], rows=7)
 @example(columns=[[1.7e308, -1.7e308] * 30], rows=1)
