@@ -22,6 +22,11 @@ def of_a_hundred(n: int) -> settings:
     return settings(max_examples=max(1, settings.default.max_examples * n // 100))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("walk") is None)
+
+
 QUICK = {
     "train.max_steps": 120,
     "heteroscedastic.n_hidden": 16,

@@ -201,7 +201,7 @@ def test_time_comes_from_the_time_column(run, tmp_path: Path, monkeypatch: pytes
     """The column of --time, also where it is no feature; rows whose time cannot be read are counted."""
     monkeypatch.chdir(tmp_path)
     table = sensor_table(300, seed=0).assign(at=pd.date_range("2026-01-01", periods=300, freq="h").astype(str))
-    vaecli.fit(table, time="at", **QUICK).save("model.vae")
+    vaecli.fit(table, time="at", **QUICK | {"train.max_steps": 20}).save("model.vae")
     headings = tuple("Over time, by at" if name == "Along the table" else name for name in HEADINGS)
     table.loc[:3, "at"] = ["never", "", "2026-13-01", "now"]
     table.loc[200:220, "pressure"] += 30
@@ -221,7 +221,7 @@ def test_a_lone_date_tells_the_time(run, tmp_path: Path, monkeypatch: pytest.Mon
     table = sensor_table(300, seed=0).assign(
         built=pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(300) % 90, "D")
     )
-    vaecli.fit(table, **QUICK).save("model.vae")
+    vaecli.fit(table, **QUICK | {"train.max_steps": 20}).save("model.vae")
     table.to_parquet("new.parquet")
     headings = tuple("Over time, by built" if name == "Along the table" else name for name in HEADINGS)
     assert "a stretch of 1 day" in reported(run, "new.parquet", headings=headings).text
