@@ -104,13 +104,13 @@ def shrunk(rng: np.random.Generator, n: int, fold: np.ndarray) -> tuple[np.ndarr
         return rng.gumbel(size=(rows, 1)) + 0.7 * rng.normal(size=(rows, E))
 
     members = scores(n)
-    return np.where(fold[:, None] == np.arange(E), members, 0.8 * members - 0.7), scores(4000)
+    return np.where(fold[:, None] == np.arange(E), members, 0.8 * members - 0.7), scores(2000)
 
 
 def fitted(rng: np.random.Generator, n: int, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Real members, overfitting for real: each a Gaussian with full covariance in 20 dimensions."""
-    table, fresh = rng.normal(size=(n, 20)), rng.normal(size=(4000, 20))
-    members, new = np.empty((n, E)), np.empty((4000, E))
+    table, fresh = rng.normal(size=(n, 20)), rng.normal(size=(2000, 20))
+    members, new = np.empty((n, E)), np.empty((2000, E))
     for k in range(E):
         learned = table[fold != k]
         centre, inverse = learned.mean(axis=0), np.linalg.inv(np.cov(learned.T))
