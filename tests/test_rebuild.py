@@ -135,7 +135,7 @@ def test_a_row_is_computed_alike_in_any_batch(
     detector: Detector, cells: Cells, n_rows: int, monkeypatch: pytest.MonkeyPatch
 ):
     """Codes, reconstructions and imputations are the same to the bit however the rows are cut."""
-    monkeypatch.setattr(scoring, "TILE_ROWS", 16)  # so that 90 rows have many, of which a row by itself costs one
+    monkeypatch.setattr(scoring, "TILE_ROWS", 16)  # 90 rows have many, and one by itself costs one
     cells = cells[:90]
     parts = [cells[start : start + n_rows] for start in range(0, len(cells), n_rows)]
     for compute in (
