@@ -16,6 +16,17 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=500, deadline=None)
 settings.load_profile("steady")
 
+
+def of_a_hundred(n: int) -> settings:
+    """For a law whose examples are costly: `n` of them on every run, and as many times more in a search."""
+    return settings(max_examples=max(1, settings.default.max_examples * n // 100))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("walk") is None)
+
+
 QUICK = {
     "train.max_steps": 120,
     "heteroscedastic.n_hidden": 16,

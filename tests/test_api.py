@@ -206,7 +206,7 @@ def test_decisions_are_settings(model: vaecli.Model, fresh_table: pd.DataFrame, 
     assert (model.score(fresh_table, min_score=limit)["is_anomaly"] == (scored["anomaly_score"] >= limit)).all()
     assert not model.score(fresh_table, score_kind="elbo")["anomaly_score"].equals(scored["anomaly_score"])
     assert list(model.score(fresh_table, prefix="v_").columns[-3:]) == [f"v_{name}" for name in ADDED]
-    pd.testing.assert_frame_equal(model.score(fresh_table, batch_rows=1), scored)
+    pd.testing.assert_frame_equal(model.score(fresh_table.head(20), batch_rows=1), scored.head(20))
 
 
 # -- mistakes -------------------------------------------------------------------------------------

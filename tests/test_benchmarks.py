@@ -22,15 +22,17 @@ def bench(monkeypatch):
 
 @pytest.mark.parametrize(("script", "folder"), [("adbench", "adbench/"), ("mixed", "mixed/")])
 @pytest.mark.parametrize("data", [None, "nowhere"])
-def test_missing_data_is_said_plainly(script, folder, data, tmp_path):
+def test_missing_data_is_said_plainly(bench, script, folder, data, tmp_path, monkeypatch, capsys):
     """Without its data folder a benchmark ends with exit code 2 and one sentence, and measures nothing."""
     arguments = [] if data is None else ["--data", str(tmp_path / data)]
-    command = [sys.executable, BENCHMARKS / f"{script}.py", *arguments, "--out", tmp_path / "out.jsonl"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("--data")
-    assert folder in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments, "--out", str(tmp_path / "out.jsonl")])
+    with pytest.raises(SystemExit) as stopped:
+        bench(script).main()
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("--data")
+    assert folder in said
+    assert len(said.splitlines()) == 1
     assert not (tmp_path / "out.jsonl").exists()
 
 

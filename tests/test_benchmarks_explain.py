@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from vaecli.cells import Cells
 pd = pytest.importorskip("pandas")
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-QUICK = {"train.max_steps": 20, "model.n_exemplars": 40}
+QUICK = {"train.max_steps": 20, "model.n_exemplars": 40, "heteroscedastic.n_hidden": 8, "homoscedastic.n_hidden": 8}
 
 
 @pytest.fixture
@@ -300,16 +299,19 @@ def test_a_run_can_stop_and_go_on(run, tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["adbench/", "mixed/"])
-def test_missing_data_is_said_plainly(folder, tmp_path):
+def test_missing_data_is_said_plainly(bench, folder, tmp_path, monkeypatch, capsys):
     """Without its data folder the benchmark ends with exit code 2 and one sentence, and measures nothing."""
     if folder == "mixed/":
         (tmp_path / "adbench").mkdir()
-    command = [sys.executable, BENCHMARKS / "explain.py", "--data", tmp_path, "--out", tmp_path / "out.json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("--data")
-    assert folder in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+    given = ["--data", str(tmp_path), "--out", str(tmp_path / "out.json")]
+    monkeypatch.setattr(sys, "argv", ["explain.py", *given])
+    with pytest.raises(SystemExit) as stopped:
+        bench.main()
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("--data")
+    assert folder in said
+    assert len(said.splitlines()) == 1
     assert not (tmp_path / "out.json").exists()
 
 

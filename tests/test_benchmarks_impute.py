@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -17,7 +16,12 @@ pytest.importorskip("pandas")
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 TABLES = ["a, seed 0", "b, seed 0", "c, seed 0"]
-QUICK = {"train.max_steps": 60, "model.n_exemplars": 40}
+QUICK = {
+    "train.max_steps": 60,
+    "model.n_exemplars": 40,
+    "heteroscedastic.n_hidden": 16,
+    "homoscedastic.n_hidden": 16,
+}
 FACTS = {
     "date_utc": "today",
     "cores": 2,
@@ -121,14 +125,15 @@ def test_a_run_keeps_what_it_measures(bench, data, tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.parametrize("words", [["--data", "nowhere"], []], ids=["wrong", "missing"])
-def test_missing_data_is_said_plainly(words):
+def test_missing_data_is_said_plainly(bench, words, monkeypatch, capsys):
     """Without its data folder the benchmark ends with exit code 2 and one sentence."""
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / "impute.py", *words], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("--data")
-    assert len(done.stderr.splitlines()) == 1
+    monkeypatch.setattr(sys, "argv", ["impute.py", *words])
+    with pytest.raises(SystemExit) as stopped:
+        bench.main()
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("--data")
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("wrong", [["--sets", "9_none"], ["--methods", "magic"], ["--out", "x.md"]], ids=str)

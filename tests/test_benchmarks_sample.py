@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import vaecli
 pd = pytest.importorskip("pandas")
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-QUICK = {"train.max_steps": 60, "model.n_exemplars": 200}
+QUICK = {"train.max_steps": 20, "model.n_exemplars": 40, "heteroscedastic.n_hidden": 8, "homoscedastic.n_hidden": 8}
 FACTS = {
     "date_utc": "today",
     "cores": 2,
@@ -112,10 +111,10 @@ def test_the_report_keeps_seeds_and_caps_apart(bench):
 def data(tmp_path):
     """A data folder with one tiny table of three columns that hang together."""
     rng = np.random.default_rng(0)
-    load = rng.normal(size=(600, 1))
+    load = rng.normal(size=(300, 1))
     (tmp_path / "data/adbench").mkdir(parents=True)
-    rows = load**2 * [1.0, -2.0, 3.0] + 0.1 * rng.normal(size=(600, 3))
-    np.savez(tmp_path / "data/adbench/1_tiny.npz", X=rows, y=np.arange(600) % 20 == 0)
+    rows = load**2 * [1.0, -2.0, 3.0] + 0.1 * rng.normal(size=(300, 3))
+    np.savez(tmp_path / "data/adbench/1_tiny.npz", X=rows, y=np.arange(300) % 20 == 0)
     return tmp_path / "data"
 
 
@@ -123,6 +122,7 @@ def test_a_run_keeps_what_it_measures(bench, data, tmp_path, monkeypatch, capsys
     """One fit a table for all methods, measured once; training rows are not told apart, a copula's rows are."""
     fits, fit = [], vaecli.fit
     monkeypatch.setattr(vaecli, "fit", lambda rows, **given: fits.append(1) or fit(rows, **given, **QUICK))
+    monkeypatch.setattr(bench, "FOLDS", 2)
     out = tmp_path / "out.json"
     for _ in range(2):
         monkeypatch.setattr(sys, "argv", ["sample.py", "--data", str(data), "--tables", "1_tiny", "--out", str(out)])
@@ -144,14 +144,15 @@ def test_memory_is_that_of_the_command(bench, bundle, tmp_path):
 
 
 @pytest.mark.parametrize("words", [["--data", "nowhere"], []], ids=["wrong", "missing"])
-def test_missing_data_is_said_plainly(words):
+def test_missing_data_is_said_plainly(bench, words, monkeypatch, capsys):
     """Without its data folder the benchmark ends with exit code 2 and one sentence."""
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / "sample.py", *words], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("--data")
-    assert len(done.stderr.splitlines()) == 1
+    monkeypatch.setattr(sys, "argv", ["sample.py", *words])
+    with pytest.raises(SystemExit) as stopped:
+        bench.main()
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("--data")
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("wrong", [["--tables", "9_none"], ["--methods", "magic"], ["--out", "x.md"]], ids=str)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import vaecli
 pd = pytest.importorskip("pandas")
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
-QUICK = {"train.max_steps": 60, "model.n_exemplars": 40}
+QUICK = {"train.max_steps": 20, "model.n_exemplars": 40, "heteroscedastic.n_hidden": 8, "homoscedastic.n_hidden": 8}
 
 
 @pytest.fixture
@@ -68,14 +67,15 @@ def test_the_sample_table_is_always_there(bench):
 
 
 @pytest.mark.parametrize("words", [["--data", "nowhere"], []], ids=["wrong", "missing"])
-def test_missing_data_is_said_plainly(words):
+def test_missing_data_is_said_plainly(bench, words, monkeypatch, capsys):
     """Without its data folder the benchmark ends with exit code 2 and one sentence."""
-    done = subprocess.run(
-        [sys.executable, BENCHMARKS / "selftest.py", *words], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert done.stderr.startswith("--data")
-    assert len(done.stderr.splitlines()) == 1
+    monkeypatch.setattr(sys, "argv", ["selftest.py", *words])
+    with pytest.raises(SystemExit) as stopped:
+        bench.main()
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("--data")
+    assert len(said.splitlines()) == 1
 
 
 @pytest.mark.parametrize("wrong", [["--tables", "none"], ["--out", "x.md"]], ids=str)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from scipy import stats
 
+from tests.conftest import of_a_hundred
 from vaecli import calibration as module
 from vaecli.calibration import Calibration, Tail, alpha_of, ensemble_scores, fit_pareto, rows_needed
 
@@ -100,7 +101,7 @@ def test_p_values_never_increase_with_the_score(scores: np.ndarray, asked: np.nd
     assert (found <= 1).all()
 
 
-@settings(max_examples=300)
+@of_a_hundred(150)
 @given(scores=USUAL, start=st.floats(0, 50), step=st.integers(1, 40))
 def test_the_tail_is_monotone_to_the_last_bit(scores: np.ndarray, start: float, step: int) -> None:
     """Among neighbouring floats beyond the largest score, no p-value is out of order."""
@@ -162,7 +163,7 @@ def test_scores_without_a_spread_have_no_tail(scores: list[float]) -> None:
 # --------------------------------------------------------------------------------------- thresholds
 
 
-@settings(max_examples=400)
+@of_a_hundred(150)
 @example(scores=np.arange(99.0), asked=np.arange(99.0), level=0.71)  # 0.29 * 100 is 28.999…
 @example(scores=np.arange(99.0), asked=np.arange(99.0), level=0.29)
 @example(scores=np.arange(99.0), asked=np.arange(101.0), level=0.99)  # 1 - 0.99 is 0.010000000000000009

@@ -133,7 +133,7 @@ def run_python(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> dic
     return names
 
 
-@pytest.mark.slow
+@pytest.mark.walk
 def test_the_walk_of_the_readme(clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """README: each command succeeds and prints what is shown; so does its Python, and the page on thresholds."""
     walk(README, clone)
@@ -142,7 +142,7 @@ def test_the_walk_of_the_readme(clone: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert 0 < float(capsys.readouterr().out) < 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.walk
 def test_the_tutorial(clone: Path, monkeypatch: pytest.MonkeyPatch):
     """Tutorial: each command succeeds and prints what is shown; so do those of the how-to pages that go on from it."""
     walk(DOCS / "tutorial.md", clone)

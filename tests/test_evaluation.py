@@ -10,6 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score, roc_curve
 
+from tests.conftest import of_a_hundred
 from vaecli import baselines, evaluation
 from vaecli.evaluation import METRICS, RANKED, Draws, Labelled, Ranks, curve, drawn, evaluate
 
@@ -33,6 +34,7 @@ def shifted(n: int, seed: int, share: float = 0.2) -> Labelled:
 # -- the figures ----------------------------------------------------------------------------------
 
 
+@of_a_hundred(50)
 @given(rows)
 def test_figures_are_those_of_scikit_learn(rows: list[tuple[bool, int, bool]]):
     """All six figures agree with scikit-learn to 1e-12, ties included, and are undefined where it says so."""
@@ -55,6 +57,7 @@ def test_figures_are_those_of_scikit_learn(rows: list[tuple[bool, int, bool]]):
     assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
+@of_a_hundred(40)
 @given(rows, st.integers(0, 2**32))
 def test_a_draw_is_judged_as_its_rows_would_be(rows: list[tuple[bool, int, bool]], seed: int):
     """The areas of a bootstrap draw are scikit-learn's on the drawn rows."""

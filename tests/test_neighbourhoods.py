@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import of_a_hundred
 from vaecli import neighbourhoods
 from vaecli.codes import Codes
 from vaecli.neighbourhoods import Neighbourhoods, exemplar_codes
@@ -42,6 +43,7 @@ def test_a_row_lies_among_its_nearest_exemplars(seed: int):
     assert (found <= on.place[near].max(1) + 1e-9).all()
 
 
+@of_a_hundred(20)
 @given(st.integers(0, 1000))
 def test_places_do_not_jump(seed: int):
     """Along a line through the codes places move in small steps, also where another exemplar becomes the nearest."""

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -97,9 +98,9 @@ def test_the_slim_requirements_are_those_of_the_project():
     assert {re.split(r"[^\w-]", requirement)[0] for requirement in left_out} == FOR_FITTING
 
 
-def test_the_pretence_hides_what_is_left_out(full: Host, pretended: Host):
+def test_the_pretence_hides_what_is_left_out(pretended: Host):
     """The modules are there in these tests, and neither found nor imported on the pretended host."""
-    assert _found(full) == list(ABSENT)
+    assert all(map(find_spec, ABSENT))
     assert _found(pretended) == []
 
 

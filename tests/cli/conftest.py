@@ -282,7 +282,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A settings file with which a real fit takes a quarter of a second."""
     path = tmp_path_factory.mktemp("settings") / "quick.toml"
     path.write_text(
-        "[train]\nmax_steps = 30\n"
+        "[train]\nmax_steps = 12\n"
         "[model]\nn_noise = 2\nn_exemplars = 20\n"
         "[heteroscedastic]\nn_hidden = 8\nn_latent = 2\n[homoscedastic]\nn_hidden = 8\nn_latent = 2\n"
         "[calibration]\nn_folds = 3\n"

@@ -88,7 +88,7 @@ def test_the_summary_for_people(run, quick: Path, table):
     assert "5 of 7 modelled: 3 numeric, 1 boolean, 1 categorical" in said
     assert "serial: every value is different, so it names the row" in said
     assert "site: every row has the same value" in said
-    assert "6 networks, 30 steps; ELBO" in said
+    assert "6 networks, 12 steps; ELBO" in said
     assert "independent columns" in said
     assert "0.99 flags rows more unusual than 99 % of normal rows: about 1 in 100 normal rows" in said
     assert "vaecli score NEW_TABLE -m model.vae" in said
@@ -99,7 +99,7 @@ def test_json_tells_the_same_to_programs(fit, table):
     """--json: one strict JSON object with a version and every figure of the page."""
     summary = fit("normal.csv", "--threshold", "0.9")
     assert (summary["schema_version"], summary["verb"], summary["n_rows"]) == (1, "fit", 600)
-    assert (summary["n_members"], summary["n_steps"], summary["threshold"]) == (6, 30, 0.9)
+    assert (summary["n_members"], summary["n_steps"], summary["threshold"]) == (6, 12, 0.9)
     assert summary["min_score"] > 0
     assert columns_with(summary, "feature") == FEATURES
 
@@ -310,7 +310,7 @@ def test_the_same_table_in_any_format_gives_the_same_bundle(fit, table, tmp_path
 
 # -- interruptions --------------------------------------------------------------------------------
 
-# a fit that leaves a checkpoint after every step, and stands still after the tenth
+# a fit that leaves a checkpoint after every step, and stands still after the fifth
 # a test run in the background of a script hands SIGINT down as ignored
 STALLING = """
 import signal, sys, time
@@ -322,7 +322,7 @@ vaecli.train.SECONDS_BETWEEN_CHECKPOINTS = 0
 save = Checkpoint.save
 def save_and_stall(self, path):
     save(self, path)
-    if self.progress["step"] == 10:
+    if self.progress["step"] == 5:
         print("stalled", file=sys.stderr, flush=True)
         time.sleep(60)
 Checkpoint.save = save_and_stall
@@ -344,18 +344,18 @@ def test_a_killed_fit_resumes(fit, table, quick: Path, tmp_path: Path, sent: sig
     names = ["model.vae.checkpoint", "normal.csv", "whole.vae"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
 
-    assert fit("normal.csv", "--resume")["n_steps"] == 30
+    assert fit("normal.csv", "--resume")["n_steps"] == 12
     assert (tmp_path / "model.vae").read_bytes() == (tmp_path / "whole.vae").read_bytes()
     assert not (tmp_path / "model.vae.checkpoint").exists()
 
 
 @pytest.fixture
 def interrupted(run, quick: Path, table, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A fit that was interrupted at step 20, in this process; its checkpoint."""
+    """A fit that was interrupted at step 8, in this process; its checkpoint."""
 
     def save_and_stop(self: Checkpoint, path: Path) -> None:
         save(self, path)
-        if self.progress["step"] == 20:
+        if self.progress["step"] == 8:
             raise KeyboardInterrupt
 
     save = Checkpoint.save
@@ -372,8 +372,8 @@ def test_resuming_starts_where_it_was_left(run, quick: Path, interrupted: Path):
     """--resume repeats no step that was done."""
     done = run("fit", "normal.csv", "--config", str(quick), "--resume", "--verbose", "--json")
     steps = [int(step) for step in re.findall(r"training\D+(\d+)", done.err)]
-    assert min(steps) > 20
-    assert json.loads(done.out)["n_steps"] == 30
+    assert min(steps) > 8
+    assert json.loads(done.out)["n_steps"] == 12
 
 
 def test_without_resume_a_checkpoint_is_forgotten(fit, table, interrupted: Path):
@@ -412,4 +412,4 @@ def test_the_bundle_keeps_how_it_was_learned(run, quick: Path, normal_csv: Path,
     kept = json.loads(run("inspect", str(bundle), "--json").out)["fit"]
     assert kept["history"] == fitted["history"]
     assert fitted["validation_elbo"] in [check["elbo"] for check in fitted["history"]]
-    assert [check["step"] for check in fitted["history"]] == list(range(1, 31))
+    assert [check["step"] for check in fitted["history"]] == list(range(1, 13))

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import vaecli
+from tests.conftest import of_a_hundred
 from vaecli.config import SCORE_KINDS
 
 SETTINGS: dict[str, Any] = {
@@ -45,7 +46,7 @@ def column(flavour: str, n: int, rng: np.random.Generator) -> Any:
     return values * {"tiny": 1e-200, "huge": 1e300}.get(flavour, 1.0)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(of_a_hundred(6), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     flavours=st.lists(st.sampled_from(FLAVOURS), min_size=1, max_size=6),
     n=st.integers(8, 40),

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import vaecli
+from tests.conftest import of_a_hundred
 from tests.laws.test_any_table import FLAVOURS, SETTINGS, column
 from tests.laws.test_scores import Table, score_kinds, tables, taken
 from vaecli.calibration import Calibration
@@ -41,7 +42,7 @@ def explained(table: Table, kind: str, lift: float) -> tuple[ScoredBatch, np.nda
 # -- parts ----------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@of_a_hundred(15)
 @given(tables, score_kinds, st.sampled_from([0.0, 5.0, 1e4]))
 def test_parts_and_rest_add_up_to_the_score(table: Table, kind: str, lift: float) -> None:
     """score = Σ_j part_j + rest for every row and kind; no part is below 0, none above the score."""
@@ -53,7 +54,7 @@ def test_parts_and_rest_add_up_to_the_score(table: Table, kind: str, lift: float
     assert (rest >= -1e-12 * scored.score).all()
 
 
-@settings(max_examples=25, deadline=None)
+@of_a_hundred(10)
 @given(tables, score_kinds, st.integers(0, 2**32 - 1))
 def test_a_row_is_explained_by_itself(table: Table, kind: str, seed: int) -> None:
     """Other rows, their order and their number change no bit of a row's parts."""
@@ -67,7 +68,7 @@ def test_a_row_is_explained_by_itself(table: Table, kind: str, seed: int) -> Non
     np.testing.assert_array_equal(rest_of_some, rest[some])
 
 
-@settings(max_examples=25, deadline=None)
+@of_a_hundred(10)
 @given(tables, score_kinds, st.data())
 def test_the_one_unheard_of_cell_is_blamed(table: Table, kind: str, data: st.DataObject) -> None:
     """What training never met, lifted far above all else, takes nearly all of the score."""
@@ -83,7 +84,7 @@ def test_the_one_unheard_of_cell_is_blamed(table: Table, kind: str, data: st.Dat
     assert (part[:, j] > 0.99 * scored.score).all()
 
 
-@settings(max_examples=25, deadline=None)
+@of_a_hundred(10)
 @given(tables, score_kinds)
 def test_a_part_is_what_the_score_loses_by_a_cell_as_expected(table: Table, kind: str) -> None:
     """Δ_j = s(x) − s(x with x_j as the others lead one to expect), that cell at its typical cost, and no longer odd."""
@@ -157,7 +158,7 @@ def test_a_wide_table_is_explained_by_its_oddest_columns(kind: str) -> None:
 # -- expectations ---------------------------------------------------------------------------------
 
 
-@settings(max_examples=30, deadline=None)
+@of_a_hundred(15)
 @given(tables, st.integers(0, 1), st.integers(0, 2**32 - 1))
 def test_filling_leaves_what_is_known_alone(table: Table, which: int, seed: int) -> None:
     """Known features come back to the bit in every member, and filled shares are shares that add up to 1."""
@@ -179,7 +180,7 @@ def test_filling_leaves_what_is_known_alone(table: Table, which: int, seed: int)
         np.testing.assert_allclose(shares_of_members.sum(-1), 1, rtol=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@of_a_hundred(15)
 @given(tables, st.data())
 def test_what_is_possible_adds_up_to_one(table: Table, data: st.DataObject) -> None:
     """However many values are compared, and whatever intervals they stand for, their probabilities add up to 1."""
@@ -198,7 +199,7 @@ def test_what_is_possible_adds_up_to_one(table: Table, data: st.DataObject) -> N
     assert share.sum() == pytest.approx(1, rel=1e-9)
 
 
-@settings(max_examples=20, deadline=None)
+@of_a_hundred(10)
 @given(tables)
 def test_equal_readings_are_equally_probable(table: Table) -> None:
     """Of readings that do not differ the width of the interval alone decides."""
@@ -210,7 +211,7 @@ def test_equal_readings_are_equally_probable(table: Table) -> None:
 # -- fitted tables --------------------------------------------------------------------------------
 
 
-@settings(max_examples=4, deadline=None)
+@of_a_hundred(3)
 @given(
     flavours=st.lists(st.sampled_from(FLAVOURS), min_size=1, max_size=6),
     n=st.integers(8, 40),

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import of_a_hundred
 from vaecli.cells import MISSING, PRESENT, Cells
 from vaecli.preprocess import FeatureBatch, Preprocessor, pipeline, rank_share, soft_clip, undo_soft_clip
 from vaecli.schema import Column, Kind, Layout
@@ -74,7 +75,7 @@ def assert_close(found: np.ndarray, expected: np.ndarray, tolerance: float = 1e-
     np.testing.assert_array_less(np.abs(found - expected), tolerance * np.maximum(1.0, np.abs(expected)))
 
 
-@settings(max_examples=60, deadline=None)
+@of_a_hundred(25)
 @given(tables)
 def test_numpy_does_what_scikit_learn_does(table: tuple[list[Numbers], int]) -> None:
     """The arrays applied with NumPy equal the fitted pipeline's transform to 1e-6, on training rows and new ones."""
@@ -87,7 +88,7 @@ def test_numpy_does_what_scikit_learn_does(table: tuple[list[Numbers], int]) -> 
         assert_close(preprocessor.transform(cells_of(values)).values, reference.transform(values).astype(np.float32))
 
 
-@settings(max_examples=15, deadline=None)
+@of_a_hundred(8)
 @given(tables, st.integers(0, 2**32 - 1))
 def test_mixed_tables_do_too(table: tuple[list[Numbers], int], seed: int) -> None:
     """With booleans, categories and dates between the numbers, in any order, features are scikit-learn's."""
@@ -110,7 +111,7 @@ def test_mixed_tables_do_too(table: tuple[list[Numbers], int], seed: int) -> Non
     assert_close(found, pipeline(layout, values, share).fit(values).transform(values).astype(np.float32))
 
 
-@settings(max_examples=40, deadline=None)
+@of_a_hundred(20)
 @given(tables)
 def test_the_inverse_gives_the_cells_back(table: tuple[list[Numbers], int]) -> None:
     """Features back to cells are the numbers they came from, as closely as float32 features can say them.
@@ -133,7 +134,7 @@ def test_the_inverse_gives_the_cells_back(table: tuple[list[Numbers], int]) -> N
         assert (np.abs(back - values)[known] <= (2 * step + resolution)[known]).all()
 
 
-@settings(max_examples=40, deadline=None)
+@of_a_hundred(20)
 @given(tables)
 def test_larger_numbers_have_larger_features(table: tuple[list[Numbers], int]) -> None:
     """The map never decreases, and strictly increases between numbers a thousandth of the spread apart."""
@@ -161,7 +162,7 @@ def test_the_soft_clip_is_odd_increasing_and_undone(a: float, b: float) -> None:
     np.testing.assert_allclose(undo_soft_clip(soft_clip(np.array(a))), a, rtol=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@of_a_hundred(40)
 @given(
     st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=2, max_size=20),
     st.floats(allow_nan=False, allow_infinity=False),

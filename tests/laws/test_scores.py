@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.conftest import of_a_hundred
 from vaecli import scoring
 from vaecli.cells import MISSING, NOVEL, PRESENT
 from vaecli.config import SCORE_KINDS
@@ -75,7 +77,7 @@ class Table:
     def batch(self) -> FeatureBatch:
         return self.rows(self.n_rows, 1, self.share_odd)
 
-    @property
+    @cached_property
     def ensemble(self) -> Ensemble:
         families, some = (self.family(0), self.family(1)), self.rows(40, 3, self.share_odd)
         held_out = np.ones((40, E), bool)
@@ -138,7 +140,7 @@ def assert_close(found: ScoredBatch, expected: ScoredBatch) -> None:
     assert (np.abs(found.column_score - expected.column_score).max(1) <= 1e-5 * size).all()
 
 
-@settings(max_examples=60, deadline=None)
+@of_a_hundred(20)
 @given(tables, score_kinds)
 def test_the_parts_add_up_to_the_score(table: Table, kind: str) -> None:
     """score = Σ_j column_score_j + latent_score, all finite, for every row and kind."""
@@ -150,7 +152,7 @@ def test_the_parts_add_up_to_the_score(table: Table, kind: str) -> None:
     np.testing.assert_array_equal(found.row, table.batch.row)
 
 
-@settings(max_examples=40, deadline=None)
+@of_a_hundred(15)
 @given(tables, score_kinds)
 def test_numpy_and_torch_agree(table: Table, kind: str) -> None:
     """The torch road gives the same parts to 1e-5."""
@@ -159,7 +161,7 @@ def test_numpy_and_torch_agree(table: Table, kind: str) -> None:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@of_a_hundred(15)
 @given(tables, score_kinds, st.lists(st.integers(1, 3 * TILE)))
 def test_where_batches_are_cut_changes_no_bit(table: Table, kind: str, cuts: list[int]) -> None:
     """Consecutive batches of any sizes give the very scores that one batch gives."""
@@ -171,7 +173,7 @@ def test_where_batches_are_cut_changes_no_bit(table: Table, kind: str, cuts: lis
     np.testing.assert_array_equal(np.concatenate([part.column_score for part in parts]), whole.column_score)
 
 
-@settings(max_examples=30, deadline=None)
+@of_a_hundred(15)
 @given(tables, score_kinds, st.integers(0, 2**32 - 1))
 def test_neighbours_and_order_do_not_matter(table: Table, kind: str, seed: int) -> None:
     """A row has the same score in any order and company, to 1e-5."""
@@ -182,7 +184,7 @@ def test_neighbours_and_order_do_not_matter(table: Table, kind: str, seed: int) 
     assert_close(score_batch(ensemble, taken(batch, order), kind), taken_scores(whole, order))
 
 
-@settings(max_examples=20, deadline=None)
+@of_a_hundred(10)
 @given(tables, score_kinds)
 def test_the_ensemble_scores_the_mean_of_its_members_surprises(table: Table, kind: str) -> None:
     """A row's score is the mean of the members' surprises, and a column's part the mean of its parts.
@@ -207,7 +209,7 @@ def test_the_ensemble_scores_the_mean_of_its_members_surprises(table: Table, kin
     assert (whole.score >= 0).all()
 
 
-@settings(max_examples=20, deadline=None)
+@of_a_hundred(10)
 @given(tables, score_kinds)
 def test_no_family_disturbs_another(table: Table, kind: str) -> None:
     """A family's members score the same beside another family as alone."""

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import of_a_hundred
 from vaecli.cells import MISSING, NOVEL, PRESENT
 from vaecli.config import ColumnsConfig
 from vaecli.errors import InputError
@@ -265,7 +266,7 @@ COLUMNS = st.one_of(
 NOISE = [f"{value:.3f}" for value in np.random.default_rng(0).normal(size=30)]
 
 
-@settings(max_examples=150, deadline=None)
+@of_a_hundred(60)
 @given(st.lists(COLUMNS, max_size=4), st.integers(1, 30), st.randoms(use_true_random=False))
 @example([["1.0"] * 15 + ["0"] * 14 + [" 1"]], 1, None)
 def test_the_table_of_the_fit_has_its_place(columns, batch_rows, random):
@@ -302,7 +303,7 @@ def test_a_number_reads_the_same_beside_a_word(text):
     assert failed_alone[0] == failed_beside[0]
 
 
-@settings(max_examples=200, deadline=None)
+@of_a_hundred(100)
 @given(
     st.dates().map(str) | st.from_regex(r"20[0-9]{2}-[01][0-9]-[0-3][0-9]", fullmatch=True),
     st.from_regex(r"([T ][0-2][0-9](:[0-6][0-9](:[0-6][0-9](\.[0-9]{1,9})?)?)?)?", fullmatch=True),
@@ -317,7 +318,7 @@ def test_a_date_reads_the_same_beside_a_word(date, time, zone):
     assert failed_alone[0] == failed_beside[0]
 
 
-@settings(max_examples=100, deadline=None)
+@of_a_hundred(40)
 @given(st.datetimes(dt.datetime(1000, 1, 1)), st.sampled_from([one for two in DATE_FORMATS for one in two if one]))
 def test_a_date_written_in_a_known_format_is_read_back(moment, pattern):
     """What strftime writes is read as the same moment, in every format with every time of day."""

@@ -24,10 +24,10 @@ from vaecli.errors import EnvironmentProblem, UsageError
 ADDED = (("anomaly_score", pa.float64()), ("is_anomaly", pa.bool_()), ("top_columns", pa.string()))
 
 
-def score(source: tables.Source, target: str, keep=None, **options) -> None:
+def score(source: tables.Source, target: str, keep=None, *, batch_rows: int = 2, **options) -> None:
     """Write `source` to `target` with a score of row number / 10, the last one null."""
     with tables.open_sink(target, source, ADDED, **options) as sink:
-        for batch in source.batches([], keep=True, batch_rows=2):
+        for batch in source.batches([], keep=True, batch_rows=batch_rows):
             sink.append(sink.render(batch, values(batch), None if keep is None else keep(batch)))
 
 
@@ -286,7 +286,7 @@ def test_a_full_disk_is_said(tmp_path, name):
     (tmp_path / name).symlink_to("/dev/full")
     source = parquet_input(tmp_path, a=np.arange(10_000))
     with pytest.raises(EnvironmentProblem, match="No space left"):
-        score(source, str(tmp_path / name))
+        score(source, str(tmp_path / name), batch_rows=1000)
     assert stat.S_ISCHR(os.stat("/dev/full").st_mode)
 
 

@@ -63,7 +63,7 @@ def test_p_values_of_fresh_rows_are_uniform() -> None:
 @pytest.mark.parametrize("law", list(LAWS))
 def test_the_tail_model_stays_within_a_factor(law: str, m: int, level: float) -> None:
     """Up to ten times finer than the rows resolve, false alarms average at most 2.5 times the level's, and not 0."""
-    found = false_alarms(LAWS[law], m, level, n_seeds=500).mean() / alpha_of(level)
+    found = false_alarms(LAWS[law], m, level, n_seeds=150).mean() / alpha_of(level)
     assert 0.1 <= found <= 2.5
 
 
@@ -71,7 +71,7 @@ def test_the_tail_model_stays_within_a_factor(law: str, m: int, level: float) ->
 def test_few_rows_err_on_the_quiet_side(m: int) -> None:
     """From 5 rows on, the wide tail keeps 0.99 for scores with exponential or lighter tails."""
     for law in ("normal", "exponential"):
-        assert false_alarms(LAWS[law], m, 0.99, n_seeds=500).mean() <= 0.01
+        assert false_alarms(LAWS[law], m, 0.99, n_seeds=150).mean() <= 0.01
 
 
 # --------------------------------------------------------------------------------------- cross-fitting
@@ -104,13 +104,13 @@ def shrunk(rng: np.random.Generator, n: int, fold: np.ndarray) -> tuple[np.ndarr
         return rng.gumbel(size=(rows, 1)) + 0.7 * rng.normal(size=(rows, E))
 
     members = scores(n)
-    return np.where(fold[:, None] == np.arange(E), members, 0.8 * members - 0.7), scores(4000)
+    return np.where(fold[:, None] == np.arange(E), members, 0.8 * members - 0.7), scores(2000)
 
 
 def fitted(rng: np.random.Generator, n: int, fold: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Real members, overfitting for real: each a Gaussian with full covariance in 20 dimensions."""
-    table, fresh = rng.normal(size=(n, 20)), rng.normal(size=(4000, 20))
-    members, new = np.empty((n, E)), np.empty((4000, E))
+    table, fresh = rng.normal(size=(n, 20)), rng.normal(size=(2000, 20))
+    members, new = np.empty((n, E)), np.empty((2000, E))
     for k in range(E):
         learned = table[fold != k]
         centre, inverse = learned.mean(axis=0), np.linalg.inv(np.cov(learned.T))
@@ -123,7 +123,7 @@ def fitted(rng: np.random.Generator, n: int, fold: np.ndarray) -> tuple[np.ndarr
 @pytest.mark.parametrize("n", [200, 1500])
 def test_cross_fitted_ensembles_keep_the_level(draw: Any, n: int) -> None:
     """At 0.99, [0.8 %, 1.2 %] of fresh rows are flagged on average; held-out scores flag fewer, learned ones more."""
-    shares = shares_flagged(draw, n, n_seeds=150)
+    shares = shares_flagged(draw, n, n_seeds=75)
     assert 0.008 <= shares["ensemble"] <= 0.012
     assert shares["held out"] < shares["ensemble"]
     assert shares["learned"] > 0.012

@@ -17,7 +17,7 @@ from vaecli.tables import frame_source, numbers_of, to_cells
 
 N = 1500
 SETTINGS = {
-    "train.max_steps": 300,
+    "train.max_steps": 150,
     "heteroscedastic.n_hidden": 32,
     "heteroscedastic.n_latent": 2,
     "homoscedastic.n_hidden": 32,
