@@ -40,7 +40,6 @@ def test_one_wrong_reading_among_columns_that_move_together() -> None:
     assert found(normal, fresh, odd, QUICK) > 0.97
 
 
-@pytest.mark.slow
 def test_one_wrong_reading_among_columns_that_burst() -> None:
     """Two sensors of one load part by eight times their noise, while fourteen other columns burst as they always do.
 
