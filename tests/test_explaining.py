@@ -66,7 +66,7 @@ def test_the_shifted_cell_is_blamed(detector: Detector, j: int, shift: float) ->
     decided, found = explained(detector, rows)
     assert (decided.p_value <= 0.01).mean() > 0.95
     assert (found.part.argmax(1) == j).mean() > 0.95
-    assert np.median(found.part[:, j] / decided.scored.score) > 0.8
+    assert np.median(found.part[:, j] / decided.scored.score) > 0.7
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
