@@ -52,6 +52,21 @@ def test_layers_hold():
     assert "0 broken" in done.stdout
 
 
+def test_only_the_verb_that_is_asked_for_is_loaded():
+    """A command line reads the options of one verb; the help of the program reads all."""
+    probe = (
+        "import sys\nfrom vaecli.cli.app import main\n"
+        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n"
+        "    print(*(name for name in sys.modules if name.startswith('vaecli.cli.')), file=sys.stderr)\n"
+    )
+    loaded = {}
+    for words in (("score", "--help"), ("--help",)):
+        done = subprocess.run([sys.executable, "-c", probe, *words], capture_output=True, text=True, check=True)
+        loaded[words[0]] = set(done.stderr.split()) - {"vaecli.cli.app", "vaecli.cli.options"}
+    assert loaded["score"] == {"vaecli.cli.score"}
+    assert {"vaecli.cli.fit", "vaecli.cli.score", "vaecli.cli.report"} < loaded["--help"]
+
+
 @pytest.mark.parametrize("path", modules(), ids=named)
 def test_only_render_prints(path: Path):
     """No module but render prints, writes to a standard stream or logs."""

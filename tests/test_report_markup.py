@@ -90,8 +90,10 @@ def test_numbers_are_written_for_people(said: str, expected: str):
 
 @given(st.floats(-1e9, 1e9), st.floats(1e-6, 1e9))
 @example(900719925.7753906, 1e-06)  # eight floats wide: a rounded multiple of the step fell off its left end
+@example(1e16, 4.0)
+@example(0.0, 5e-324)
 def test_ticks_are_few_and_inside(low: float, span: float):
-    """Round numbers within the axis, never more than seven."""
+    """Round numbers within the axis, no two alike, never more than seven."""
     ticks = round_steps(low, low + span)
-    assert len(ticks) <= 7
+    assert len(set(ticks)) == len(ticks) <= 7
     assert all(low - 1e-6 * span <= tick <= low + span * (1 + 1e-6) for tick in ticks)

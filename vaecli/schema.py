@@ -35,6 +35,9 @@ class Role(StrEnum):
     IGNORED = "ignored"
 
 
+MOST_DIGITS = 400  # that numbers are padded to: more than any float has before its point
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of the user's table, as it was at fit.
@@ -137,6 +140,11 @@ class Schema:
         )
         if len({column.name for column in columns}) < len(columns):
             raise ValueError("two columns have the same name")
+        for column in columns:
+            if not all(isinstance(text, str) for text in (column.name, column.arrow_type, column.zone)):
+                raise ValueError("a column's name, arrow_type or zone is no text")
+            if type(column.width) is not int or not 0 <= column.width <= MOST_DIGITS:
+                raise ValueError(f"the width of column {column.name!r} is not a number from 0 to {MOST_DIGITS}")
         return cls(columns, int(values["n_rows"]))
 
 

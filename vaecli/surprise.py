@@ -26,6 +26,7 @@ MIN_OWN_ROWS = 200  # held out from a member, below which its quantiles are too 
 SMALLEST_SPREAD = 0.1  # nats a nat of surprise; below it rounding would tell scores of normal rows apart
 LIMIT = 0.99  # the quantile of a column's nats from which a cell is odd by itself, lower where fewer than
 MIN_BEYOND = 100  # cells are beyond it: a mean excess of few cells is no unit to count in
+_SLICE_ROWS = 1024  # whose excesses are in memory at once
 PRICE = 2.0  # nats of surprise by which a single cell must be odder than its row
 
 
@@ -56,13 +57,16 @@ class Limits:
         `own` (e, n) tells which rows the limits came from. These are judged by the excess of the others, as new rows
         will be: a cell as odd as no other would else be measured by itself.
         """
-        over = column_score - self.limit[:, None, :]
-        n_others = np.maximum(self.n_beyond - 1, 1)[:, None, :]
-        others = (self.excess * self.n_beyond)[:, None, :] - over
-        excess = np.where(
-            own[..., None] & (over > 0), np.maximum(others / n_others, SMALLEST_SPREAD), self.excess[:, None, :]
-        )
-        largest: np.ndarray = (over / excess).max(-1)
+        largest = np.empty(column_score.shape[:2])
+        for k, nats in enumerate(column_score):
+            total, n_others = self.excess[k] * self.n_beyond[k], np.maximum(self.n_beyond[k] - 1, 1)
+            for start in range(0, len(nats), _SLICE_ROWS):
+                rows = slice(start, start + _SLICE_ROWS)
+                over = nats[rows] - self.limit[k]
+                mine, odd = own[k, rows], over / self.excess[k]
+                of_others = np.maximum((total - over[mine]) / n_others, SMALLEST_SPREAD)
+                odd[mine] = np.where(over[mine] > 0, over[mine] / of_others, odd[mine])
+                largest[k, rows] = odd.max(-1)
         return largest
 
 
@@ -87,9 +91,13 @@ class Single:
 
     def largest(self, column_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The largest excess of each row by each member, and the column it is in, both (e, n), of nats (e, n, c)."""
-        over = (column_score - self.limit[:, None, :]) / self.excess[:, None, :]
-        where = over.argmax(-1)
-        return np.take_along_axis(over, where[..., None], -1)[..., 0], where
+        largest, where = np.empty(column_score.shape[:2]), np.empty(column_score.shape[:2], np.int64)
+        for k, nats in enumerate(column_score):  # one member after the other: its cells stay in the processor's cache
+            odd = nats - self.limit[k]
+            odd /= self.excess[k]
+            where[k] = odd.argmax(-1)
+            largest[k] = np.take_along_axis(odd, where[k, :, None], -1)[:, 0]
+        return largest, where
 
     def of_members(self, largest: np.ndarray) -> np.ndarray:
         """The surprise of each member (e, n) at the largest excess (e, n) of rows."""
@@ -189,10 +197,13 @@ class Surprise:
             cells = (e, n_columns)
             shapes = {"limit": cells, "excess": cells, "knots": (e, LEVELS.size), "spread": (e,)}
             single = Single(**_checked(arrays, f"{prefix}.single", shapes))
+            if np.abs(single.limit).max() > _MOST_NATS:
+                raise ValueError(f"{prefix}.single.limit is beyond all nats")
         return cls(whose, **found, single=single)
 
 
 _SINGLE = ("limit", "excess", "knots", "spread")
+_MOST_NATS = 1e100  # of one normal cell; a difference from it has to be finite
 
 
 def _checked(

@@ -32,7 +32,7 @@ def main(folder: Path = HERE / f"bundle_v{FORMAT}") -> None:
     """Fit, score and keep; exits with a message where the folder exists."""
     if folder.exists():
         sys.exit(f"{folder} exists; golden bundles are never made anew")
-    model = vaecli.fit(table(160, seed=0), seed=0, **SETTINGS)
+    model = vaecli.fit(table(240, seed=0), seed=0, **SETTINGS)
     folder.mkdir()
     model.save(folder / "model.vae")
     odd_ones(table(40, seed=1)).to_csv(folder / "rows.csv", index=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,6 +17,7 @@ import vaecli
 from tests.conftest import of_a_hundred
 from tests.laws.test_any_table import FLAVOURS, SETTINGS, column
 from tests.laws.test_scores import Table, score_kinds, tables, taken
+from vaecli import surprise
 from vaecli.calibration import Calibration
 from vaecli.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.config import SCORE_KINDS
@@ -27,6 +29,14 @@ from vaecli.scoring import ScoredBatch, member_parts, score_batch
 from vaecli.tables import frame_source, to_cells
 
 finite = st.floats(-1e6, 1e6)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _cheap_cells() -> Iterator[None]:
+    """Single cells at a price at which they decide in many rows."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(surprise, "PRICE", -0.5)
+        yield
 
 
 def explained(table: Table, kind: str, lift: float) -> tuple[ScoredBatch, np.ndarray, np.ndarray, np.ndarray]:
@@ -94,7 +104,8 @@ def test_a_part_is_what_the_score_loses_by_a_cell_as_expected(table: Table, kind
     part, _ = blame(ensemble, table.layout, batch, kind, scored, nothing)
     without = np.empty(part.shape)
     for j, slot in enumerate(table.layout.slots):
-        state, unknown, scores, n_members = batch.state.copy(), np.zeros(batch.values.shape, bool), [], 0
+        state, unknown = batch.state.copy(), np.zeros(batch.values.shape, bool)
+        scores, cells, n_members = [], [], 0
         state[:, j], unknown[:, slot.start : slot.stop] = PRESENT, True
         for family in ensemble.families:
             filled = fill(family, family.likelihood.view(batch.values, state), state, unknown)
@@ -102,8 +113,9 @@ def test_a_part_is_what_the_score_loses_by_a_cell_as_expected(table: Table, kind
             columns, e = nats.astype(np.float64), len(family.held_out)
             columns[:, :, j] = surprise.typical[n_members : n_members + e, [j]]
             scores += [columns.sum(-1) + latent for latent in latents]
+            cells.append(columns)
             n_members += e
-        without[:, j] = surprise.of_members(np.concatenate(scores)).mean(0)
+        without[:, j], _ = surprise.of_rows(np.concatenate(scores), np.concatenate(cells))
     for i in range(len(batch)):
         expected, _ = shares(scored.score[i] - without[i], float(scored.score[i]))
         np.testing.assert_allclose(part[i], expected, rtol=1e-3, atol=1e-3 * (1 + scored.score[i]))

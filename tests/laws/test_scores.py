@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import of_a_hundred
 from vaecli import scoring
+from vaecli import surprise as scale
 from vaecli.cells import MISSING, NOVEL, PRESENT
 from vaecli.config import SCORE_KINDS
 from vaecli.exemplars import choose_exemplars
@@ -23,7 +24,7 @@ from vaecli.network import shapes
 from vaecli.preprocess import FeatureBatch
 from vaecli.schema import Column, Kind, Layout
 from vaecli.scoring import Ensemble, Family, ScoredBatch, draw_noise, member_scores, score_batch, score_owners
-from vaecli.surprise import PRICE, Limits, Single, Surprise
+from vaecli.surprise import Limits, Single, Surprise
 
 HELD_OUT, N_LATENT, H = ((0, 1), (1,)), (3, 2), 5  # of two families
 LATENTS = (("nothing", "code", "code and KL"), ("code",))
@@ -33,9 +34,10 @@ TILE = 16
 
 @pytest.fixture(autouse=True, scope="module")
 def _small_tiles() -> Iterator[None]:
-    """Tiles of 16 rows, so that small tables have many."""
+    """Tiles of 16 rows, so that small tables have many; single cells at a price at which they decide in many rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scoring, "TILE_ROWS", TILE)
+        patch.setattr(scale, "PRICE", -0.5)
         yield
 
 
@@ -140,6 +142,15 @@ def assert_close(found: ScoredBatch, expected: ScoredBatch) -> None:
     assert (np.abs(found.column_score - expected.column_score).max(1) <= 1e-5 * size).all()
 
 
+def test_single_cells_decide_in_these_tables() -> None:
+    """What the laws below say of `combined` is said of rows of both kinds: whole rows decide, and single cells."""
+    table = Table(tuple(kind for kind in Kind if kind is not Kind.TEXT), (True,) * 4, 3 * TILE, 0.2, 0)
+    ensemble, cells = table.ensemble, table.ensemble.surprises["combined"]
+    scores, _ = member_scores(ensemble.families, table.batch, "combined")
+    more = score_batch(ensemble, table.batch, "combined").score - cells.of_members(scores.T).mean(0)
+    assert 0.1 < (more > 1e-6).mean() < 0.9
+
+
 @of_a_hundred(20)
 @given(tables, score_kinds)
 def test_the_parts_add_up_to_the_score(table: Table, kind: str) -> None:
@@ -198,7 +209,7 @@ def test_the_ensemble_scores_the_mean_of_its_members_surprises(table: Table, kin
     surprise, whole = ensemble.surprises[kind], score_batch(ensemble, table.batch, kind)
     expected, parts = surprise.of_members(scores.T).mean(0), surprise.of_columns(columns)
     if surprise.single is not None:
-        alone = surprise.single.of_members(surprise.single.largest(columns)[0]).mean(0) - PRICE
+        alone = surprise.single.of_members(surprise.single.largest(columns)[0]).mean(0) - scale.PRICE
         more, expected = np.maximum(alone - expected, 0), np.maximum(expected, alone)
         np.testing.assert_allclose(whole.column_score.sum(1), parts.sum(1) + more, rtol=1e-9, atol=1e-9)
         assert (whole.column_score >= parts - 1e-9).all()

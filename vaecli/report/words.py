@@ -59,13 +59,17 @@ def duration(seconds: float) -> str:
     return counted(int(seconds), "second") if seconds == int(seconds) else f"{number(seconds)} seconds"
 
 
+_SMALLEST = 1e-300  # of an axis whose steps can be divided
+
+
 def round_steps(low: float, high: float, most: int = 5) -> list[float]:
     """At most about `most` round numbers between the two, also where floats are hardly finer than the step."""
     span = high - low
-    if not 0 < span < math.inf:
+    if not _SMALLEST < span < math.inf:
         return [low] if math.isfinite(low) else []
     size = 10.0 ** math.floor(math.log10(span / most))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor * most >= span)
     slack = 1e-9 * span
     first = math.ceil(low / step - 1e-9)
-    return [i * step for i in range(first, first + most + 2) if low - slack <= i * step <= high + slack]
+    ticks = [i * step for i in range(first, first + most + 2) if low - slack <= i * step <= high + slack]
+    return list(dict.fromkeys(ticks))

@@ -39,10 +39,10 @@ def remembered(text: str) -> pa.DataType | None:
             decimal = pa.decimal128 if found[1] == "128" else pa.decimal256
             return decimal(int(found[2]), int(found[3]))
         if found := _DICTIONARY.fullmatch(text):
-            values = remembered(found[1])
+            values = None if found[1].startswith("dictionary") else remembered(found[1])
             return None if values is None else pa.dictionary(pa.type_for_alias(found[2]), values)
         kind = pa.type_for_alias(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return kind if family(kind) in _PLAIN and not pa.types.is_string_view(kind) else None
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from vaecli.schema import MOST_DIGITS
 from vaecli.tables import values
 from vaecli.tables.infer.counts import Distinct, ValueCounts, mixed
 from vaecli.tables.values import Family
@@ -176,7 +177,7 @@ class Padding:
     @property
     def width(self) -> int:
         """0 where nothing is padded."""
-        return self._digits if self._digits is not None and self._digits > 1 and self._has_zeros else 0
+        return self._digits if self._digits is not None and 1 < self._digits <= MOST_DIGITS and self._has_zeros else 0
 
 
 Where = Callable[[int], str]
