@@ -121,6 +121,16 @@ def test_one_column_is_replaced_by_name() -> None:
         {"columns": [{"name": "a", "kind": "numeric", "role": "feature", "categories": None}], "n_rows": 3},
         {"columns": [{"name": "a", "kind": "numeric", "role": "feature", "categories": [], "x": 1}], "n_rows": 3},
         {"columns": 2 * [{"name": "a", "kind": "numeric", "role": "feature", "categories": []}], "n_rows": 3},
+        *(
+            {"columns": [{"name": "a", "kind": "numeric", "role": "feature", "categories": []} | odd], "n_rows": 3}
+            for odd in (
+                {"zone": 5},
+                {"zone": ["a"]},
+                {"arrow_type": None},
+                {"name": 3},
+                *({"width": width} for width in (-5, 2.5, True, [1], 50_000_000)),
+            )
+        ),
         {"columns": [], "n_rows": "many"},
         {"columns": [], "n_rows": None},
     ],

@@ -47,10 +47,12 @@ def test_other_types_are_not_kept(kind: pa.DataType) -> None:
 
 
 NONE = ["", "int", "timestamp[h]", "timestamp[us", "decimal128(99, 2)", "decimal128(0, 0)", "binary", "null", "int8\n"]
+NONE += ["decimal128(99999999999999999999, 3)", "decimal128(3, -9999999999)"]
+NONE += ["dictionary<values=" * 3000 + "int8" + ", indices=int8, ordered=0>" * 3000]
 NONE += ["list<item: int8>", "string_view", "dictionary<values=x, indices=int8, ordered=0>"]
 
 
-@pytest.mark.parametrize("text", NONE)
+@pytest.mark.parametrize("text", NONE, ids=lambda text: text[:40])
 def test_no_text_of_a_bundle_is_trusted(text: str) -> None:
     """What `spelled` does not write is no type."""
     assert remembered(text) is None
