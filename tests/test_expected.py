@@ -139,7 +139,7 @@ UNKNOWN = [[0], [3], [1, 4], [0, 1, 2], [0, 1, 2, 3, 4]]
 
 @pytest.mark.parametrize("which", UNKNOWN, ids=str)
 def test_each_round_goes_the_same_share_of_the_way(known: Known, which: list[int]) -> None:
-    """From 0, four rounds of encoding and decoding lead towards E[x_j | the rest], as far as four steps of EM."""
+    """From 0, some rounds of encoding and decoding lead towards E[x_j | the rest], as far as as many steps of EM."""
     unknown = np.isin(np.arange(D), which)
     total = (known.loadings**2).sum(0) + SIGMA2
     rate = (known.loadings / total @ known.loadings.T)[np.ix_(unknown, unknown)]
@@ -148,6 +148,16 @@ def test_each_round_goes_the_same_share_of_the_way(known: Known, which: list[int
         mean, _ = known.given_the_rest(i, unknown)
         still_to_go = np.linalg.matrix_power(rate, N_ROUNDS) @ (0 - mean)
         np.testing.assert_allclose(filled[i, unknown], mean + still_to_go, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("j", range(D))
+def test_hurried_rounds_arrive_in_three(known: Known, j: int) -> None:
+    """Where one cell is unknown and all is linear, the third round ends at E[x_j | the rest], from any distance."""
+    unknown = np.arange(D) == j
+    filled = fill(known.family, known.rows, PRESENT_CELLS, np.tile(unknown, (N, 1)), 3, hurried=True)[0]
+    for i in range(N):
+        mean, _ = known.given_the_rest(i, unknown)
+        np.testing.assert_allclose(filled[i, unknown], mean, rtol=1e-6, atol=1e-6)
 
 
 def test_many_rounds_arrive_at_the_conditional_mean(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ def _scores_without(
     scores, cells, n_members = [], [], 0
     for family in ensemble.families:
         seen = family.likelihood.view(np.repeat(batch.values[i : i + 1], m, axis=0), state)
-        nats, latents = member_parts(family, fill(family, seen, state, unknown), state, None, kind)
+        nats, latents = member_parts(family, fill(family, seen, state, unknown, hurried=True), state, None, kind)
         columns = nats.astype(np.float64)
         # a cell as expected costs what such cells cost on average, not what a perfect guess would
         typical = surprise.typical[n_members : n_members + len(family.held_out)]
@@ -94,7 +94,7 @@ def replacement(ensemble: Ensemble, layout: Layout, batch: FeatureBatch, i: int,
     unknown = np.zeros((1, layout.n_features), bool)
     unknown[:, slot.start] = True
     seen = family.likelihood.view(batch.values[i : i + 1], state)
-    return float(fill(family, seen, state, unknown)[:, 0, slot.start].astype(np.float64).mean())
+    return float(fill(family, seen, state, unknown, hurried=True)[:, 0, slot.start].astype(np.float64).mean())
 
 
 def reaching(grid: np.ndarray, feature: float) -> np.ndarray:

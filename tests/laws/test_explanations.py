@@ -108,7 +108,7 @@ def test_a_part_is_what_the_score_loses_by_a_cell_as_expected(table: Table, kind
         scores, cells, n_members = [], [], 0
         state[:, j], unknown[:, slot.start : slot.stop] = PRESENT, True
         for family in ensemble.families:
-            filled = fill(family, family.likelihood.view(batch.values, state), state, unknown)
+            filled = fill(family, family.likelihood.view(batch.values, state), state, unknown, hurried=True)
             nats, latents = member_parts(family, filled, state, None, kind)
             columns, e = nats.astype(np.float64), len(family.held_out)
             columns[:, :, j] = surprise.typical[n_members : n_members + e, [j]]
