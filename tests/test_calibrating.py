@@ -66,3 +66,15 @@ def test_groups_one_after_the_other_can_be_fitted(monkeypatch: pytest.MonkeyPatc
     scored = model.score(table)
     assert isinstance(scored, pd.DataFrame)
     assert scored["is_anomaly"].mean() < 0.05
+
+
+def test_columns_of_one_unit_do_not_speak_for_themselves() -> None:
+    """Of pixels none decides, of the columns beside them each may; where there are only pixels, rows are wholes."""
+    table = sensor_table(400, seed=0)[["pressure", "flow"]].assign(mode=np.tile(["eco", "boost"], 200))
+    model = vaecli.fit(table, same_unit=["pressure", "flow"], **QUICK)
+    single = model.detector.ensemble.surprises["combined"].single
+    assert single is not None
+    where = single.largest(np.random.default_rng(0).gamma(2, 100, size=(len(single.limit), 50, 3)))[1]
+    assert set(where.ravel()) == {2}
+    model = vaecli.fit(table, same_unit="all", exclude=["mode"], **QUICK)
+    assert model.detector.ensemble.surprises["combined"].single is None

@@ -26,6 +26,7 @@ MIN_OWN_ROWS = 200  # held out from a member, below which its quantiles are too 
 SMALLEST_SPREAD = 0.1  # nats a nat of surprise; below it rounding would tell scores of normal rows apart
 LIMIT = 0.99  # the quantile of a column's nats from which a cell is odd by itself, lower where fewer than
 MIN_BEYOND = 100  # cells are beyond it: a mean excess of few cells is no unit to count in
+BEYOND_ALL = 1e100  # nats: the limit of a column of which no cell decides; a difference from it has to be finite
 _SLICE_ROWS = 1024  # whose excesses are in memory at once
 PRICE = 2.0  # nats of surprise by which a single cell must be odder than its row
 
@@ -197,13 +198,12 @@ class Surprise:
             cells = (e, n_columns)
             shapes = {"limit": cells, "excess": cells, "knots": (e, LEVELS.size), "spread": (e,)}
             single = Single(**_checked(arrays, f"{prefix}.single", shapes))
-            if np.abs(single.limit).max() > _MOST_NATS:
+            if np.abs(single.limit).max() > BEYOND_ALL:
                 raise ValueError(f"{prefix}.single.limit is beyond all nats")
         return cls(whose, **found, single=single)
 
 
 _SINGLE = ("limit", "excess", "knots", "spread")
-_MOST_NATS = 1e100  # of one normal cell; a difference from it has to be finite
 
 
 def _checked(

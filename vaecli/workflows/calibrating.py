@@ -14,7 +14,7 @@ from vaecli.features import Rows
 from vaecli.preprocess import FeatureBatch
 from vaecli.results import Event, OnEvent
 from vaecli.scoring import TILE_ROWS, Family, member_scores, score_owners
-from vaecli.surprise import MIN_OWN_ROWS, Limits, Single, Surprise, joined
+from vaecli.surprise import BEYOND_ALL, MIN_OWN_ROWS, Limits, Single, Surprise, joined
 
 BLOCK_ROWS = 8_192
 LIMIT_TILES = 32  # from all over the rows, about so many give the limits of single cells
@@ -31,14 +31,14 @@ class _Known:
 
 
 def calibrated(
-    families: tuple[Family, ...], rows: Rows, on_event: OnEvent
+    families: tuple[Family, ...], rows: Rows, speaks: np.ndarray, on_event: OnEvent
 ) -> tuple[dict[str, Surprise], dict[str, Calibration]]:
-    """Every score kind on a common scale, and calibrated."""
+    """Every score kind on a common scale, and calibrated. `speaks` (c,) tells of which columns one cell may decide."""
     held_out = rows.fold[:, None] == np.concatenate([family.held_out for family in families])
     surprises, calibrations = {}, {}
     with threadpool_limits(1, "blas"):
         for i, kind in enumerate(SCORE_KINDS):
-            cells = _known(families, rows, held_out) if kind == BY_CELLS else None
+            cells = _known(families, rows, held_out, speaks) if kind == BY_CELLS else None
             scores, largest, typical = _scored(families, rows, kind, held_out, cells, (i, on_event))
             member, sort = score_owners(families, kind)
             single = None if cells is None else Single.of(cells.limits, largest, _family_of(families), held_out)
@@ -80,8 +80,10 @@ def _scored(
     return np.concatenate(scored), np.concatenate(largest), typical
 
 
-def _known(families: tuple[Family, ...], rows: Rows, held_out: np.ndarray) -> _Known | None:
+def _known(families: tuple[Family, ...], rows: Rows, held_out: np.ndarray, speaks: np.ndarray) -> _Known | None:
     """Limits, one a family, as members of one kind are alike; None where too few rows are held out to draw them."""
+    if not speaks.any():
+        return None
     family = _family_of(families)
     of_family = [np.flatnonzero(family == f) for f in range(len(families))]
     tiles = _tiles(rows, np.stack([held_out[:, members].any(1) for members in of_family]))
@@ -95,7 +97,8 @@ def _known(families: tuple[Family, ...], rows: Rows, held_out: np.ndarray) -> _K
     parts = list(in_order(compute, tiles, n_cores()))
     found = Limits.of(np.concatenate(nats) for nats in zip(*parts, strict=True))
     known = np.isin(np.arange(rows.fold.size), np.concatenate(tiles))
-    return _Known(Limits(found.limit[family], found.excess[family], found.n_beyond[family]), known)
+    limit = np.where(speaks, found.limit, BEYOND_ALL)
+    return _Known(Limits(limit[family], found.excess[family], found.n_beyond[family]), known)
 
 
 def _tiles(rows: Rows, unseen: np.ndarray) -> list[np.ndarray]:

@@ -28,7 +28,7 @@ from vaecli.network import Parameters
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.scoring import Ensemble, Family, draw_noise
-from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite
+from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
 from vaecli.train import Plan, Trained, device_of, train
 from vaecli.workflows.calibrating import calibrated
 from vaecli.workflows.described import described
@@ -78,7 +78,10 @@ def fit_source(
         _family(plan, parameters, latents, sample, config)
         for plan, parameters, latents in zip(plans, trained.parameters, FAMILIES.values(), strict=True)
     )
-    surprises, calibrations = calibrated(families, sample, on_event)
+    # a pixel that is odd by itself is none: what is measured in one unit is a part of one whole
+    parts = same_unit_columns(schema, config.columns)
+    speaks = np.array([column.name not in parts for column in schema.features])
+    surprises, calibrations = calibrated(families, sample, speaks, on_event)
     forgetful = tuple(  # a new table has other rows
         replace(family, codes=replace(family.codes, row=None)) for family in families
     )
