@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC
 
+import pyarrow as pa
 import pytest
 
+from vaecli.tables.values import zones
 from vaecli.tables.zones import ahead_of_utc, zone_named
 
 SUMMER, WINTER = 1_720_000_000.0, 1_705_000_000.0
@@ -34,3 +36,20 @@ def test_zones_are_written_as_offsets(name: str, seconds: float, ahead: float, w
 def test_an_unknown_zone_is_utc(name: str) -> None:
     """A machine without that zone writes the same moment, with its Z."""
     assert zone_named(name) is UTC
+
+
+@pytest.mark.parametrize(
+    ("written", "zone"),
+    [
+        ("2024-10-12T07:30Z", "Z"),
+        ("2024-10-12 07:30:00+02:00", "+02:00"),
+        ("2024-10-12T07:30:00.5-1400", "-14:00"),
+        ("2024-10-12T07+02", "+02:00"),
+        ("2024-10-12 07:30", ""),
+        ("Oct 12-2024", ""),  # a year, not twenty hours
+        ("07:30-2024", ""),
+    ],
+)
+def test_a_zone_is_read_where_one_is_written(written: str, zone: str) -> None:
+    """Z or hours ahead behind a time of day, fourteen at most."""
+    assert zones(pa.array([written])) == {zone}

@@ -260,7 +260,7 @@ def _month(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return np.where(by_name, as_numpy(pc.fill_null(names, 0)) + 1, number), by_name | digits
 
 
-_ZONE = r"(?:[Tt ]\d{1,2}|:\d{2}|[.,]\d{1,12}|[AaPp][Mm]) ?(?P<zone>[Zz]|UTC|[+-]\d{2}(?::?\d{2})?)$"
+_ZONE = r"(?:[Tt ]\d{1,2}|:\d{2}|[.,]\d{1,12}|[AaPp][Mm]) ?(?P<zone>[Zz]|UTC|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)$"
 
 
 def zones(text: pa.Array) -> set[str]:
