@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import vaecli
+from tests.conftest import said_without_data
 
 pytest.importorskip("pandas")
 
@@ -125,15 +126,9 @@ def test_a_run_keeps_what_it_measures(bench, data, tmp_path, monkeypatch, capsys
 
 
 @pytest.mark.parametrize("words", [["--data", "nowhere"], []], ids=["wrong", "missing"])
-def test_missing_data_is_said_plainly(bench, words, monkeypatch, capsys):
+def test_missing_data_is_said_plainly(bench, words, capsys):
     """Without its data folder the benchmark ends with exit code 2 and one sentence."""
-    monkeypatch.setattr(sys, "argv", ["impute.py", *words])
-    with pytest.raises(SystemExit) as stopped:
-        bench.main()
-    assert stopped.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith("--data")
-    assert len(said.splitlines()) == 1
+    said_without_data(bench.main, words, capsys)
 
 
 @pytest.mark.parametrize("wrong", [["--sets", "9_none"], ["--methods", "magic"], ["--out", "x.md"]], ids=str)

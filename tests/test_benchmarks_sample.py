@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import vaecli
+from tests.conftest import said_without_data
 
 pd = pytest.importorskip("pandas")
 
@@ -144,15 +145,9 @@ def test_memory_is_that_of_the_command(bench, bundle, tmp_path):
 
 
 @pytest.mark.parametrize("words", [["--data", "nowhere"], []], ids=["wrong", "missing"])
-def test_missing_data_is_said_plainly(bench, words, monkeypatch, capsys):
+def test_missing_data_is_said_plainly(bench, words, capsys):
     """Without its data folder the benchmark ends with exit code 2 and one sentence."""
-    monkeypatch.setattr(sys, "argv", ["sample.py", *words])
-    with pytest.raises(SystemExit) as stopped:
-        bench.main()
-    assert stopped.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith("--data")
-    assert len(said.splitlines()) == 1
+    said_without_data(bench.main, words, capsys)
 
 
 @pytest.mark.parametrize("wrong", [["--tables", "9_none"], ["--methods", "magic"], ["--out", "x.md"]], ids=str)
