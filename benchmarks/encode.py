@@ -181,7 +181,7 @@ def _vaecli(
         "PCA of features": _pca(2, seen, new),
     }
     if "vaecli, UMAP map" in methods and _has_umap():
-        from vaecli.workflows.umap import umap_of
+        from vaecli.latent.umap_map import umap_of
 
         began = time.perf_counter()
         placed = detector.placed(cells, umap_of(detector, 2))

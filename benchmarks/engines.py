@@ -209,7 +209,7 @@ def generated(n_rows: int, seed: int, odd_share: float) -> np.ndarray:
 
 def features(detector: Any, n_rows: int) -> np.ndarray:
     """What the networks see of new rows: (n, d) float32."""
-    from vaecli.cells import Cells
+    from vaecli.data.cells import Cells
 
     made = []
     for start in range(0, n_rows, CHUNK_ROWS):
@@ -263,7 +263,7 @@ def timed(compute: Compute, stored: np.ndarray, asked: dict[str, Any]) -> dict[s
     """Wall and CPU seconds of computing all rows, after one batch to warm up."""
     from threadpoolctl import threadpool_limits
 
-    from vaecli.cores import in_order
+    from vaecli.runtime.parallel import in_order
 
     def work(batch: Batch) -> None:
         for _ in compute(*batch):  # dropped at once, as `score_batch` drops a tile when it has used it
@@ -339,8 +339,8 @@ def compute_of(engine: str, detector: Any, files: dict[str, str], threads: int) 
 
 def vaecli_compute(families: Any) -> Compute:
     """vaecli's own lines, over NumPy arrays or tensors; with tensors a tile is the whole batch."""
-    from vaecli.preprocess import FeatureBatch
-    from vaecli.scoring import _tiles
+    from vaecli.data.preprocessor import FeatureBatch
+    from vaecli.scoring.scores import _tiles
 
     def compute(values: np.ndarray, row: np.ndarray) -> Iterator[Scores]:
         batch = FeatureBatch(values, np.zeros(values.shape, np.uint8), row)
@@ -479,7 +479,7 @@ class Nodes:
 
     def nearest_code(self, mean: str, codes: Any, k: int, *, grouped: bool) -> str:
         """`codes.nearest_code` of one member: found by a product, measured by difference, block by block."""
-        from vaecli.codes import BLOCK_CODES
+        from vaecli.model.exemplar_prior import BLOCK_CODES
 
         z = self.op("Mul", self.op("Sub", mean, codes.center[k]), codes.scale[k])
         with_one = self.op("Concat", z, self.op("Add", self.op("Mul", self.first(z), 0.0), 1.0), axis=1)
@@ -570,7 +570,7 @@ def disk_mb(packages: set[str]) -> float:
 def parity(work: Path, files: dict[str, str], engines: Sequence[str]) -> list[dict[str, Any]]:
     """How far an engine's final scores are from NumPy's, and whether they depend on where batches are cut."""
     from vaecli.bundle import load_detector
-    from vaecli.calibration import alpha_of
+    from vaecli.calibration.conformal import alpha_of
 
     def scores(engine: str, batch_rows: int, rows: int) -> np.ndarray:
         to = work / "engines_scores.npy"

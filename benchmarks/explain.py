@@ -32,11 +32,11 @@ import pandas as pd
 import record
 
 import vaecli
-from vaecli.cells import PRESENT, Cells
 from vaecli.config import ScoreConfig
+from vaecli.data.cells import PRESENT, Cells
+from vaecli.data.preprocessor import NUMBERS
 from vaecli.detector import Decided, Detector
-from vaecli.network import decode, encoder_inputs, posterior
-from vaecli.preprocess import NUMBERS
+from vaecli.model.network import decode, encoder_inputs, posterior
 from vaecli.schema import Kind
 from vaecli.tables import frame_source, match_schema, numbers_of, open_source, to_cells
 from vaecli.workflows.score import decide

@@ -6,15 +6,15 @@ import stat
 
 import pytest
 
-from vaecli import atomic
 from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.runtime import atomic_file
 
 
 def test_bytes_replace_a_file_in_one_step(tmp_path):
     """The new content stands at the path, with the permissions of the old, and nothing beside it."""
-    atomic.write_bytes(tmp_path / "model.vae", b"one")
+    atomic_file.write_bytes(tmp_path / "model.vae", b"one")
     (tmp_path / "model.vae").chmod(0o600)
-    atomic.write_bytes(tmp_path / "model.vae", b"two")
+    atomic_file.write_bytes(tmp_path / "model.vae", b"two")
     assert (tmp_path / "model.vae").read_bytes() == b"two"
     assert stat.S_IMODE((tmp_path / "model.vae").stat().st_mode) == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["model.vae"]
@@ -23,7 +23,7 @@ def test_bytes_replace_a_file_in_one_step(tmp_path):
 def test_an_aborted_file_leaves_no_trace(tmp_path):
     """Before the commit the old content stands; after an abort nothing else is there."""
     (tmp_path / "model.vae").write_bytes(b"one")
-    file = atomic.open_atomic(tmp_path / "model.vae")
+    file = atomic_file.open_atomic(tmp_path / "model.vae")
     file.stream.write(b"half")
     file.abort()
     assert (tmp_path / "model.vae").read_bytes() == b"one"
@@ -34,7 +34,7 @@ def test_where_nothing_can_be_written(tmp_path):
     """A missing folder and a directory are wrong use, each with a way out."""
     for path, said in ((tmp_path / "no" / "model.vae", "no such directory"), (tmp_path, "is a directory")):
         with pytest.raises(UsageError, match=said) as caught:
-            atomic.write_bytes(path, b"one")
+            atomic_file.write_bytes(path, b"one")
         assert caught.value.hint
 
 
@@ -47,6 +47,6 @@ def test_a_failed_write_is_the_machines_refusal(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(EnvironmentProblem, match="No space left"):
-        atomic.write_bytes(tmp_path / "model.vae", b"two")
+        atomic_file.write_bytes(tmp_path / "model.vae", b"two")
     assert (tmp_path / "model.vae").read_bytes() == b"one"
     assert [path.name for path in tmp_path.iterdir()] == ["model.vae"]

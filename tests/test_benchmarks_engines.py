@@ -63,8 +63,8 @@ def test_torch_computes_what_numpy_computes(engines, detector):
 
 def test_the_scores_compared_are_those_of_vaecli(engines, detector):
     """What parity compares is the score that `score_batch` gives."""
-    from vaecli.preprocess import FeatureBatch
-    from vaecli.scoring import score_batch
+    from vaecli.data.preprocessor import FeatureBatch
+    from vaecli.scoring.scores import score_batch
 
     values = np.random.default_rng(1).normal(size=(700, 3)).astype(np.float32)
     batch = FeatureBatch(values, np.zeros(values.shape, np.uint8), np.arange(len(values)))

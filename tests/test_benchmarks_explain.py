@@ -12,7 +12,7 @@ import pytest
 
 import vaecli
 from tests.conftest import said_without_data
-from vaecli.cells import Cells
+from vaecli.data.cells import Cells
 
 pd = pytest.importorskip("pandas")
 
@@ -124,7 +124,7 @@ def test_the_squared_error_is_that_of_the_features(bench, detector):
     """Of one member the error is (feature − mean)², added up over the features of a category."""
     from dataclasses import replace
 
-    from vaecli.network import decode, encode
+    from vaecli.model.network import decode, encode
 
     cells = bench.cells_of(detector, some_rows(5, seed=3))
     family = detector.ensemble.families[0]

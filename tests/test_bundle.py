@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from vaecli.atomic import require_writable
 from vaecli.bundle import FORMAT, Manifest, read_bundle, write_bundle
 from vaecli.bundle import manifest as limits
 from vaecli.errors import BundleError, EnvironmentProblem, UsageError
+from vaecli.runtime.atomic_file import require_writable
 
 MANIFEST = Manifest(
     format=FORMAT,
@@ -189,7 +189,7 @@ def test_an_interrupted_write_leaves_the_earlier_bundle_alone(
     """Whatever stops a write, the earlier file is whole and nothing lies beside it."""
     path = written(tmp_path)
     before = path.read_bytes()
-    monkeypatch.setattr(f"vaecli.atomic.os.{step}", raising(stop))
+    monkeypatch.setattr(f"vaecli.runtime.atomic_file.os.{step}", raising(stop))
     with pytest.raises(EnvironmentProblem if isinstance(stop, OSError) else type(stop)):
         write_bundle(path, MANIFEST, {"other": np.zeros(3)})
     assert path.read_bytes() == before
@@ -248,7 +248,7 @@ def test_what_could_not_be_read_is_not_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, words: str
 ) -> None:
     """A bundle beyond the reader's limits is refused by the writer."""
-    monkeypatch.setattr(f"vaecli.bundle.writing.{limit}", 100)
+    monkeypatch.setattr(f"vaecli.bundle.write.{limit}", 100)
     with pytest.raises(BundleError, match=words):
         written(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -323,7 +323,7 @@ def test_a_path_without_a_bundle_is_refused(tmp_path: Path, monkeypatch: pytest.
 def test_a_failing_disk_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An input/output error while reading is said as such."""
     path = written(tmp_path)
-    monkeypatch.setattr("vaecli.bundle.reading.zipfile.ZipFile.read", raising(OSError(5, "Input/output error")))
+    monkeypatch.setattr("vaecli.bundle.read.zipfile.ZipFile.read", raising(OSError(5, "Input/output error")))
     assert "cannot be read: Input/output error" in refusal(path).message
 
 

@@ -8,10 +8,10 @@ import pytest
 
 import vaecli
 from tests.conftest import QUICK, sensor_table
-from vaecli.features import Rows
-from vaecli.scoring import TILE_ROWS
-from vaecli.surprise import MIN_OWN_ROWS
-from vaecli.workflows import calibrating
+from vaecli.calibration import calibrate
+from vaecli.data.training_rows import Rows
+from vaecli.scoring.scores import TILE_ROWS
+from vaecli.scoring.surprisal import MIN_OWN_ROWS
 
 
 def rows(n: int, n_columns: int) -> Rows:
@@ -22,24 +22,24 @@ def rows(n: int, n_columns: int) -> Rows:
 def test_few_rows_give_limits_all_of_them() -> None:
     """Up to 32 tiles, whatever is held out."""
     n = 5 * TILE_ROWS + 7
-    tiles = calibrating._tiles(rows(n, 30), np.ones((2, n), bool))
+    tiles = calibrate._tiles(rows(n, 30), np.ones((2, n), bool))
     np.testing.assert_array_equal(np.concatenate(tiles), np.arange(n))
 
 
 def test_many_rows_give_limits_from_all_over() -> None:
     """A bounded number of cells, the first and the last tile among them."""
     n = 200 * TILE_ROWS
-    tiles = calibrating._tiles(rows(n, 4000), np.ones((2, n), bool))
-    assert len(tiles) * TILE_ROWS * 4000 <= calibrating.LIMIT_CELLS
+    tiles = calibrate._tiles(rows(n, 4000), np.ones((2, n), bool))
+    assert len(tiles) * TILE_ROWS * 4000 <= calibrate.LIMIT_CELLS
     assert (tiles[0][0], tiles[-1][-1]) == (0, n - 1)
 
 
 def test_each_family_has_rows_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where what is held out comes in one stretch of the table, tiles of it are among the chosen."""
-    monkeypatch.setattr(calibrating, "LIMIT_CELLS", 1)
+    monkeypatch.setattr(calibrate, "LIMIT_CELLS", 1)
     n = 9 * TILE_ROWS
     unseen = np.arange(n) // TILE_ROWS == np.array([[0], [7]])
-    numbers = np.concatenate(calibrating._tiles(rows(n, 30), unseen))
+    numbers = np.concatenate(calibrate._tiles(rows(n, 30), unseen))
     assert (unseen[:, numbers].sum(1) >= MIN_OWN_ROWS).all()
     assert numbers.size < n
 
@@ -47,7 +47,7 @@ def test_each_family_has_rows_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_limits_from_too_few_rows() -> None:
     """Below 200 rows held out from a family there are no tiles."""
     unseen = np.arange(900) < np.array([[MIN_OWN_ROWS - 1], [900]])
-    assert calibrating._tiles(rows(900, 3), unseen) == []
+    assert calibrate._tiles(rows(900, 3), unseen) == []
 
 
 @pytest.mark.parametrize(("n_rows", "has_cells"), [(MIN_OWN_ROWS - 1, False), (MIN_OWN_ROWS, True)])
@@ -60,7 +60,7 @@ def test_single_cells_need_rows(n_rows: int, has_cells: bool) -> None:
 
 def test_groups_one_after_the_other_can_be_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first tile of the table holds rows of one fold only."""
-    monkeypatch.setattr(calibrating, "LIMIT_CELLS", 1)
+    monkeypatch.setattr(calibrate, "LIMIT_CELLS", 1)
     table = sensor_table(3000, seed=0).assign(site=np.repeat(["a", "b"], 1500))
     model = vaecli.fit(table, preset="fast", group="site", **QUICK)
     scored = model.score(table)

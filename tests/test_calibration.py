@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as arrays_of
 from scipy import stats
 
 from tests.conftest import of_a_hundred
-from vaecli import calibration as module
-from vaecli.calibration import Calibration, Tail, alpha_of, ensemble_scores, fit_pareto, rows_needed
+from vaecli.calibration import conformal as module
+from vaecli.calibration.conformal import Calibration, Tail, alpha_of, ensemble_scores, fit_pareto, rows_needed
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 FEW_VALUES = st.integers(-3, 3).map(float)  # ties everywhere
@@ -398,6 +398,6 @@ def test_members_that_do_not_overfit_are_left_alone(seed: int, n: int, crossed: 
 
 def test_calibration_needs_only_numpy() -> None:
     """No torch, pandas, scikit-learn or scipy on the way from scores to decisions."""
-    probe = "import sys, vaecli.calibration; print(*sys.modules)"
+    probe = "import sys, vaecli.calibration.conformal; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     assert not {"torch", "pandas", "sklearn", "scipy", "pyarrow"} & set(done.stdout.split())

@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from safetensors.numpy import save
 
-from vaecli import train
-from vaecli.checkpoint import Checkpoint, load_checkpoint
 from vaecli.config import fit_config
 from vaecli.errors import BundleError
 from vaecli.results import Event
+from vaecli.training import loop
+from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.workflows.fit import fit
 
 CHECKPOINT = Checkpoint(
@@ -106,7 +106,7 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------ of a whole fit
 
 SETTINGS = {
-    "train.max_steps": 20,
+    "loop.max_steps": 20,
     "heteroscedastic.n_hidden": 4,
     "heteroscedastic.n_latent": 2,
     "homoscedastic.n_hidden": 4,
@@ -127,7 +127,7 @@ def interrupt_while_training(event: Event) -> None:
 @pytest.fixture
 def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a fit of table.csv that was stopped half-way."""
-    monkeypatch.setattr(train, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     rng = np.random.default_rng(0)
     pd.DataFrame({"on": rng.choice(["yes", "no"], 60), "mode": rng.choice(["a", "b"], 60)}).to_csv(
         tmp_path / "table.csv", index=False

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaecli.config import FitConfig, ScoreConfig, fit_config, score_config, seconds
+from vaecli.config.fail_on import Gate
 from vaecli.errors import UsageError
-from vaecli.gate import Gate
 
 
 @pytest.fixture

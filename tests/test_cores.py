@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaecli.cores import in_order, n_cores
+from vaecli.runtime.parallel import in_order, n_cores
 
 
 def slow(item: int) -> int:

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 import vaecli
-from vaecli import scoring
-from vaecli.cells import MISSING, NOVEL, Cells
 from vaecli.config import SCORE_KINDS
+from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.detector import FAMILIES, Detector
+from vaecli.scoring import scores as scoring
 from vaecli.tables import frame_source, numbers_of, to_cells
 
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score, roc_curve
 
 from tests.conftest import of_a_hundred
-from vaecli import baselines, evaluation
-from vaecli.evaluation import METRICS, RANKED, Draws, Labelled, Ranks, curve, drawn, evaluate
+from vaecli.evaluation import baselines
+from vaecli.evaluation import metrics as evaluation
+from vaecli.evaluation.metrics import METRICS, RANKED, Draws, Labelled, Ranks, curve, drawn, evaluate
 
 # few values, so that ties are the rule
 rows = st.lists(st.tuples(st.booleans(), st.integers(-3, 3), st.booleans()), min_size=1, max_size=40)

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vaecli import expected
-from vaecli.cells import PRESENT
-from vaecli.codes import Codes
-from vaecli.expected import N_ROUNDS, conditional, fill
-from vaecli.initial import raw_log_variance
-from vaecli.likelihoods import Likelihood
-from vaecli.network import shapes
+from vaecli.data.cells import PRESENT
+from vaecli.model import conditional as expected
+from vaecli.model.conditional import N_ROUNDS, conditional, fill
+from vaecli.model.exemplar_prior import Codes
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import shapes
+from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring import Family
+from vaecli.scoring.scores import Family
 
 D, K, N, SIGMA2, FLOOR = 5, 2, 12, 0.3, -12.0
 # 2k points of equal weight whose first three moments are those of N(0, I): they integrate quadratics exactly

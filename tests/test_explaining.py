@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 import vaecli
-from vaecli.cells import PRESENT, Cells
 from vaecli.config import SCORE_KINDS
+from vaecli.data.cells import PRESENT, Cells
 from vaecli.detector import Decided, Detector, Explained
-from vaecli.explaining import reaching
+from vaecli.scoring.attribution import reaching
 from vaecli.tables import frame_source, to_cells
 
 MEAN, SD, RHO = np.array([10.0, -5.0, 100.0]), np.array([2.0, 3.0, 10.0]), 0.9

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from vaecli.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.config import FAULTS
-from vaecli.faults import CATALOGUE, Normal, assigned, inject, wilson
+from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
+from vaecli.evaluation.faults import CATALOGUE, Normal, assigned, inject, wilson
 from vaecli.results.selftest import FAULT_NAMES
 from vaecli.schema import Column, Kind
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaecli import features
-from vaecli.features import Rows, RowsInMemory, RowsOnDisk, TrainingRows
+from vaecli.data import training_rows as features
+from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
 
 D, C, BLOCK = 3, 2, 16
 

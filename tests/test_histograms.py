@@ -10,8 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vaecli.calibration import Calibration
-from vaecli.histograms import (
+from vaecli.aggregates.histograms import (
     CLOCK,
     DECIMAL,
     MOST_STRETCHES,
@@ -25,6 +24,7 @@ from vaecli.histograms import (
     score_edges,
     share_at_most,
 )
+from vaecli.calibration.conformal import Calibration
 
 SCORES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 

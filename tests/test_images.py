@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaecli.errors import UsageError
-from vaecli.images import LARGEST_SCALE, LINE_GREY, MOST_PIXELS, Pixels, grid, png
+from vaecli.plots.pixel_grid import LARGEST_SCALE, LINE_GREY, MOST_PIXELS, Pixels, grid, png
 from vaecli.schema import Column, Kind, Role, Schema
 
 ROWS = np.arange(24.0).reshape(2, 12)

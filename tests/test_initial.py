@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from vaecli.cells import MISSING
-from vaecli.features import Rows
-from vaecli.initial import (
+from vaecli.data.cells import MISSING
+from vaecli.data.training_rows import Rows
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import decode, elbo, forward, shapes
+from vaecli.model.ppca_init import (
     VARIANCE_WEIGHTS,
     Ppca,
     independent_output,
@@ -16,8 +18,6 @@ from vaecli.initial import (
     start_parameters,
     variance_outputs,
 )
-from vaecli.likelihoods import Likelihood
-from vaecli.network import decode, elbo, forward, shapes
 from vaecli.schema import Column, Kind, Layout
 
 COLUMNS = (

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vaecli.cells import MISSING, NOVEL
-from vaecli.likelihoods import MAX_LOGIT, Likelihood, categorical_log_prob
+from vaecli.data.cells import MISSING, NOVEL
+from vaecli.model.likelihoods import MAX_LOGIT, Likelihood, categorical_log_prob
 from vaecli.schema import Column, Kind, Layout
 
 NUMBER, DATE = Column("a", Kind.NUMERIC), Column("d", Kind.DATETIME)

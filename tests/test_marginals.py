@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vaecli
-from vaecli.cells import MISSING, PRESENT, Cells
+from vaecli.data.cells import MISSING, PRESENT, Cells
+from vaecli.data.marginals import MOST_KNOTS, Marginal, Marginals
 from vaecli.detector import Detector
-from vaecli.marginals import MOST_KNOTS, Marginal, Marginals
 from vaecli.schema import Column, Kind, Layout
 
 NUMBER, WHEN = Column("x", Kind.NUMERIC), Column("x", Kind.DATETIME)

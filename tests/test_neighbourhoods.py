@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import of_a_hundred
-from vaecli import neighbourhoods
-from vaecli.codes import Codes
-from vaecli.neighbourhoods import Neighbourhoods, exemplar_codes
+from vaecli.latent import knn_map as neighbourhoods
+from vaecli.latent.knn_map import Neighbourhoods, exemplar_codes
+from vaecli.model.exemplar_prior import Codes
 from vaecli.tables import frame_source, to_cells
 
 
@@ -76,7 +76,7 @@ def test_umap_keeps_neighbourhoods(model, fresh_table: pd.DataFrame):
     pytest.importorskip("umap", reason="the extra vaecli[umap] is not installed")
     from sklearn.manifold import trustworthiness
 
-    from vaecli.workflows.umap import umap_of
+    from vaecli.latent.umap_map import umap_of
 
     on = umap_of(model.detector, 2)
     np.testing.assert_array_equal(on.place, umap_of(model.detector, 2).place)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from vaecli.cells import MISSING
-from vaecli.likelihoods import Likelihood
-from vaecli.network import (
+from vaecli.data.cells import MISSING
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import (
     LEAK,
     MAX_LATENT_LOG_VARIANCE,
     Parameters,

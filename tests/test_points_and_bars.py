@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaecli.calibration import Calibration
-from vaecli.engines import points
-from vaecli.engines.histogram import N_BARS, Bars
-from vaecli.engines.points import chosen
+from vaecli.aggregates import row_sample as points
+from vaecli.aggregates.row_sample import chosen
+from vaecli.aggregates.score_bars import N_BARS, Bars
+from vaecli.calibration.conformal import Calibration
 
 CALIBRATION = Calibration.of(np.random.default_rng(0).gamma(2.0, 1.0, 500))
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
-from vaecli.cells import MISSING, NOVEL, PRESENT, Cells
-from vaecli.preprocess import (
+from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
+from vaecli.data.preprocessor import (
     CLIP,
     FEW_DISTINCT,
     HALF_RANK,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vaecli.cells import MISSING, NOVEL, PRESENT, Cells
-from vaecli.faults import Normal
-from vaecli.ranges import Ranges
+from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
+from vaecli.evaluation.column_limits import Ranges
+from vaecli.evaluation.faults import Normal
 from vaecli.schema import Column, Kind
 
 NUMBERS = (Column("a", Kind.NUMERIC), Column("b", Kind.NUMERIC))

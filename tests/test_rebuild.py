@@ -9,17 +9,18 @@ import pandas as pd
 import pytest
 
 import vaecli
-from vaecli import rebuild, scoring
-from vaecli.cells import MISSING, NOVEL, PRESENT, Cells
-from vaecli.codes import Codes
+from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
+from vaecli.data.preprocessor import FeatureBatch
 from vaecli.detector import Detector
-from vaecli.initial import raw_log_variance
-from vaecli.likelihoods import Likelihood
-from vaecli.network import shapes
-from vaecli.preprocess import FeatureBatch
-from vaecli.rebuild import as_cells, imputation, principal_axes, reconstruction
+from vaecli.latent import reconstruction as rebuild
+from vaecli.latent.reconstruction import as_cells, imputation, principal_axes, reconstruction
+from vaecli.model.exemplar_prior import Codes
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import shapes
+from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring import Ensemble, Family
+from vaecli.scoring import scores as scoring
+from vaecli.scoring.scores import Ensemble, Family
 from vaecli.tables import frame_source, to_cells
 
 D, K, N, SIGMA2, FLOOR = 5, 2, 40, 0.3, -12.0
@@ -73,7 +74,7 @@ def given_the_rest(mean: np.ndarray, covariance: np.ndarray, row: np.ndarray, un
 
 def test_coordinates_are_the_first_members_posterior(detector: Detector, cells: Cells):
     """z and its spread are mean and standard deviation of q(z|x) by member 0 of the first family."""
-    from vaecli.network import encode
+    from vaecli.model.network import encode
 
     family = detector.ensemble.families[0]
     batch = detector.preprocessor.transform(cells)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vaecli.report.markup import Html, element, escaped, image, own, together
-from vaecli.report.words import counted, duration, moment, number, per_cent, round_steps
+from vaecli.report.html import Html, element, escaped, image, own, together
+from vaecli.report.number_format import counted, duration, moment, number, per_cent, round_steps
 
 
 @given(st.text(max_size=60))

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import vaecli
-from vaecli.cells import MISSING, PRESENT, Cells
-from vaecli.sampling import NEVER, Sampler, _shift
+from vaecli.data.cells import MISSING, PRESENT, Cells
+from vaecli.latent.sampling import NEVER, Sampler, _shift
 from vaecli.schema import Kind
 from vaecli.tables import frame_source, to_cells
 

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 import torch
 
-from vaecli.cells import MISSING, NOVEL
-from vaecli.codes import Codes, nearest_code
 from vaecli.config import SCORE_KINDS
-from vaecli.exemplars import choose_exemplars
-from vaecli.features import Rows
-from vaecli.initial import start_parameters
-from vaecli.likelihoods import Likelihood
-from vaecli.network import elbo, encoder_inputs, forward, posterior
-from vaecli.preprocess import FeatureBatch
+from vaecli.data.cells import MISSING, NOVEL
+from vaecli.data.preprocessor import FeatureBatch
+from vaecli.data.training_rows import Rows
+from vaecli.model.choose_exemplars import choose_exemplars
+from vaecli.model.exemplar_prior import Codes, nearest_code
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import elbo, encoder_inputs, forward, posterior
+from vaecli.model.ppca_init import start_parameters
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring import TILE_ROWS, Ensemble, Family, draw_noise, member_scores, score_batch, score_owners
-from vaecli.surprise import Surprise
+from vaecli.scoring.scores import TILE_ROWS, Ensemble, Family, draw_noise, member_scores, score_batch, score_owners
+from vaecli.scoring.surprisal import Surprise
 
 N, D = 90, 4
 FOLDS = ((0, 1, 2), (2, 0))  # that the members of each family hold out

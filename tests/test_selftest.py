@@ -8,10 +8,10 @@ import io
 import numpy as np
 import pytest
 
-from vaecli.render.screen import write
+from vaecli.plots import fault_heatmap
+from vaecli.render.console import write
 from vaecli.render.summaries import page
 from vaecli.results import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, word_of
-from vaecli.workflows import heatmap
 
 
 def sight(fault: str, size: float | None, column: str | None, share: float, n: int = 100, **changes) -> Sight:
@@ -169,8 +169,8 @@ def test_no_blind_spot_is_said_too():
 
 def test_the_map_has_a_place_for_every_share(monkeypatch: pytest.MonkeyPatch):
     """Columns × faults, NaN where a column was not tried; of too many columns those in which the least is seen."""
-    names, heads, found = heatmap.shares(COLUMNS, ["flow", "temp", "on"])
+    names, heads, found = fault_heatmap.shares(COLUMNS, ["flow", "temp", "on"])
     assert (names, heads) == (["flow", "temp", "on"], ["spike 2", "spike 8", "stuck"])
     np.testing.assert_array_equal(found, [[0.1, 0.9, 0.42], [0.05, 0.35, 0.0], [np.nan] * 3])
-    monkeypatch.setattr(heatmap, "MOST_COLUMNS", 1)
-    assert heatmap.shares(COLUMNS, ["flow", "temp"])[0] == ["temp"]
+    monkeypatch.setattr(fault_heatmap, "MOST_COLUMNS", 1)
+    assert fault_heatmap.shares(COLUMNS, ["flow", "temp"])[0] == ["temp"]

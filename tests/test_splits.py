@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vaecli
+from vaecli.data.folds import BLOCKS_PER_FOLD, assign_blocks, assign_folds, assign_groups
 from vaecli.errors import InputError
-from vaecli.splits import BLOCKS_PER_FOLD, assign_blocks, assign_folds, assign_groups
 
 rows = st.integers(1, 3000)
 folds = st.integers(2, 20)

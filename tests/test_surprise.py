@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaecli.surprise import (
+from vaecli.scoring.surprisal import (
     LEVELS,
     LIMIT,
     MIN_OWN_ROWS,

@@ -14,17 +14,28 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaecli import train as module
-from vaecli.checkpoint import Checkpoint, load_checkpoint
 from vaecli.config import TrainConfig
+from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
 from vaecli.errors import EnvironmentProblem, UsageError
-from vaecli.features import Rows, RowsInMemory, RowsOnDisk, TrainingRows
-from vaecli.initial import VARIANCE_WEIGHTS, independent_output, start_parameters, variance_outputs
-from vaecli.likelihoods import Likelihood
-from vaecli.network import Parameters, decode, elbo, forward, kl_to_prior
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import Parameters, decode, elbo, forward, kl_to_prior
+from vaecli.model.ppca_init import VARIANCE_WEIGHTS, independent_output, start_parameters, variance_outputs
 from vaecli.results import Event
 from vaecli.schema import Column, Kind, Layout
-from vaecli.train import Check, Family, HeldOut, Plan, Run, Schedule, clip_each_member, device_of, objective, train
+from vaecli.training import loop as module
+from vaecli.training.checkpoint import Checkpoint, load_checkpoint
+from vaecli.training.loop import (
+    Check,
+    Family,
+    HeldOut,
+    Plan,
+    Run,
+    Schedule,
+    clip_each_member,
+    device_of,
+    objective,
+    train,
+)
 
 E, N, D = 3, 240, 4
 QUICK = TrainConfig(device="cpu", max_steps=50, batch_rows=64)

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from vaecli.config import FitConfig, ScoreConfig, fit_config, sample_config, score_config
-from vaecli.cores import n_cores
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import FitSummary, OnEvent, ignore
+from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Schema
 from vaecli.tables import Source, collect_sink, frame_source, made_schema, match_schema, numbers_of, open_source
 
@@ -49,7 +49,7 @@ class Model:
         at most 1 − threshold. `settings` are those of `vaecli score`: threshold, min_score, score_kind,
         anomalies_only, explain, prefix, batch_rows, workers, device. Raises UsageError or InputError.
         """
-        from vaecli.engines.local import score_table
+        from vaecli.tasks.score import score_table
         from vaecli.workflows.score import added_columns, decide, device_of
 
         config = _score_config(settings)
@@ -81,7 +81,7 @@ class Model:
 
         With `like`, a table as in `score`, `n_rows` around each of its rows. Raises UsageError or InputError.
         """
-        from vaecli.engines.sample import sample_around, sample_table
+        from vaecli.tasks.sample import sample_around, sample_table
 
         config = sample_config({"rows": n_rows, "seed": seed}, environment={})
         source = None if like is None else _source(like)

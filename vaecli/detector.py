@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vaecli.calibration import Calibration
-from vaecli.cells import MISSING, NOVEL, Cells
-from vaecli.codes import Codes
-from vaecli.explaining import blame, instead, reaching, replacement
-from vaecli.likelihoods import Likelihood
-from vaecli.marginals import Marginals
-from vaecli.neighbourhoods import Neighbourhoods
-from vaecli.network import check_shapes
-from vaecli.preprocess import NUMBERS, FeatureBatch, Preprocessor
-from vaecli.rebuild import as_cells, coordinates, exemplars, imputation, places, reconstruction
-from vaecli.sampling import Sampler
+from vaecli.calibration.conformal import Calibration
+from vaecli.data.cells import MISSING, NOVEL, Cells
+from vaecli.data.marginals import Marginals
+from vaecli.data.preprocessor import NUMBERS, FeatureBatch, Preprocessor
+from vaecli.latent.knn_map import Neighbourhoods
+from vaecli.latent.reconstruction import as_cells, coordinates, exemplars, imputation, places, reconstruction
+from vaecli.latent.sampling import Sampler
+from vaecli.model.exemplar_prior import Codes
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import check_shapes
 from vaecli.schema import Kind, Layout, Schema
-from vaecli.scoring import Ensemble, Family, ScoredBatch, score_batch, score_owners
-from vaecli.surprise import Surprise
+from vaecli.scoring.attribution import blame, instead, reaching, replacement
+from vaecli.scoring.scores import Ensemble, Family, ScoredBatch, score_batch, score_owners
+from vaecli.scoring.surprisal import Surprise
 
 ONE_SIGMA = 0.1586552539314571  # Φ(−1)
 

@@ -12,8 +12,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from vaecli import scoring
-from vaecli.tables import delimited, rows
+from vaecli.scoring import scores
+from vaecli.tables.read import delimited
+from vaecli.tables.write import row_writers
 
 
 @pytest.fixture
@@ -123,8 +124,8 @@ def test_workers_and_batches_change_no_byte(
 ):
     """The same output for 1, 2 and 4 workers, and however many rows they hold at a time."""
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(scoring, "TILE_ROWS", 128)
-    monkeypatch.setattr(rows, "_SECTION_ROWS", 64)
+    monkeypatch.setattr(scores, "TILE_ROWS", 128)
+    monkeypatch.setattr(row_writers, "_SECTION_ROWS", 64)
     found = set()
     for workers, batch_rows in ((1, 16_384), (2, 100), (4, 33)):
         running = ["--workers", str(workers), "--batch-rows", str(batch_rows)]

@@ -199,7 +199,7 @@ def test_simple_methods_learn_from_normal_rows_only(evaluate, labelled):
 
 def test_many_normal_rows_are_sampled(evaluate, labelled, monkeypatch: pytest.MonkeyPatch):
     """Beyond the limit a sample of the normal rows is learned from, and the seed says which."""
-    monkeypatch.setattr("vaecli.baselines.MOST_ROWS", 40)
+    monkeypatch.setattr("vaecli.evaluation.baselines.MOST_ROWS", 40)
     first, again, other = (
         evaluate("labelled.csv", "--baselines", "normal.csv", "--seed", seed)["baselines"] for seed in ("1", "1", "2")
     )
@@ -243,7 +243,7 @@ def test_curves_are_drawn(evaluate, labelled, name: str, starts: bytes):
 
 def test_without_matplotlib_there_are_no_curves(run, labelled, monkeypatch: pytest.MonkeyPatch):
     """--plot without matplotlib ends with code 7 and says what to install, before a row is scored."""
-    monkeypatch.setattr("vaecli.workflows.pictures.find_spec", lambda _name: None)
+    monkeypatch.setattr("vaecli.plots.figure.find_spec", lambda _name: None)
     done = run("evaluate", "labelled.csv", "--label", "fault", "--plot", "c.png", "-o", "f.csv")
     assert done.code == 7
     assert "error: --plot needs matplotlib" in done.err

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import vaecli
-from vaecli import scoring
 from vaecli.config import SCORE_KINDS, ExplainConfig, ScoreConfig
-from vaecli.engines import streaming
-from vaecli.tables import delimited
+from vaecli.engines import local
+from vaecli.scoring import scores
+from vaecli.tables.read import delimited
 
 PROGRAM = [sys.executable, "-m", "vaecli"]
 TOGETHER = "the columns together: no single one explains this part"
@@ -474,7 +474,7 @@ def test_an_earlier_file_is_replaced(run, new):
 def test_workers_and_batches_change_no_byte(run, explain, new, extension: str, monkeypatch: pytest.MonkeyPatch):
     """How many threads explain a table, and how many rows at a time, shows in no byte of the file and the summary."""
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 2_000)  # so that a small file has many blocks
-    for module in (scoring, streaming):
+    for module in (scores, local):
         monkeypatch.setattr(module, "TILE_ROWS", 16)
     new = new.head(160)  # a row by itself costs a tile
     new.to_csv("new.csv", index=False)

@@ -20,7 +20,7 @@ import pytest
 
 import vaecli
 from vaecli.bundle import read_bundle
-from vaecli.checkpoint import Checkpoint
+from vaecli.training.checkpoint import Checkpoint
 from vaecli.workflows import fit as workflow
 
 FEATURES = ["pressure", "flow", "temperature", "pump_on", "mode"]
@@ -326,10 +326,10 @@ def test_the_same_table_in_any_format_gives_the_same_bundle(fit, table, tmp_path
 STALLING = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import vaecli.train
-from vaecli.checkpoint import Checkpoint
+import vaecli.training.loop
+from vaecli.training.checkpoint import Checkpoint
 from vaecli.cli.app import main
-vaecli.train.SECONDS_BETWEEN_CHECKPOINTS = 0
+vaecli.training.loop.SECONDS_BETWEEN_CHECKPOINTS = 0
 save = Checkpoint.save
 def save_and_stall(self, path):
     save(self, path)
@@ -371,7 +371,7 @@ def interrupted(run, quick: Path, table, monkeypatch: pytest.MonkeyPatch) -> Pat
 
     save = Checkpoint.save
     with monkeypatch.context() as patch:
-        patch.setattr("vaecli.train.SECONDS_BETWEEN_CHECKPOINTS", 0)
+        patch.setattr("vaecli.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0)
         patch.setattr(Checkpoint, "save", save_and_stop)
         done = run("fit", "normal.csv", "--config", str(quick))
     assert done.code == 130

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vaecli import scoring
-from vaecli.engines import points
-from vaecli.neighbourhoods import neighbourhoods
-from vaecli.rebuild import principal_places
-from vaecli.tables import delimited
+from vaecli.aggregates import row_sample
+from vaecli.latent.knn_map import neighbourhoods
+from vaecli.latent.reconstruction import principal_places
+from vaecli.scoring import scores
+from vaecli.tables.read import delimited
 
 VERBS = {
     "score": ["score", "new.csv", "-o", "out.csv"],
@@ -46,8 +46,8 @@ def test_a_picture_is_the_same_however_rows_are_cut(
     """One kind of bytes for any number of workers and batch rows; --json names the file, and so does the page."""
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(scoring, "TILE_ROWS", 128)
-    monkeypatch.setattr(points, "MOST_POINTS", 150)
+    monkeypatch.setattr(scores, "TILE_ROWS", 128)
+    monkeypatch.setattr(row_sample, "MOST_POINTS", 150)
     told = run(*VERBS[verb], "--plot", name, "--json", "--workers", "1", "--batch-rows", "16384")
     assert (told.code, json.loads(told.out)["plot"]) == (0, name)
     picture = Path(name).read_bytes()
@@ -91,7 +91,7 @@ def test_a_table_without_rows_has_a_picture(run, new, verb: str):
 @pytest.mark.parametrize("verb", VERBS)
 def test_without_matplotlib_there_is_no_picture(run, new, verb: str, monkeypatch: pytest.MonkeyPatch):
     """--plot ends with code 7 and says what to install, before a row is computed."""
-    monkeypatch.setattr("vaecli.workflows.pictures.find_spec", lambda _name: None)
+    monkeypatch.setattr("vaecli.plots.figure.find_spec", lambda _name: None)
     done = run(*VERBS[verb], "--plot", "p.png")
     assert done.code == 7
     assert "error: --plot needs matplotlib" in done.err
@@ -141,7 +141,7 @@ def test_options_of_the_map_go_together(run, new, words: list[str], code: int, s
 
 def test_without_umap_there_is_no_umap_map(run, new, monkeypatch: pytest.MonkeyPatch):
     """--map umap without umap-learn ends with code 7 and says what to install; --map pca needs nothing."""
-    monkeypatch.setattr("vaecli.workflows.umap.find_spec", lambda _name: None)
+    monkeypatch.setattr("vaecli.latent.umap_map.find_spec", lambda _name: None)
     done = run(*VERBS["encode"], "--map", "umap")
     assert done.code == 7
     assert "error: --map umap needs umap-learn" in done.err
@@ -160,7 +160,7 @@ def test_rows_lie_among_exemplars_however_they_are_cut(run, new, monkeypatch: py
     monkeypatch.setattr("vaecli.workflows.encode.require_umap", lambda: None)
     monkeypatch.setattr("vaecli.workflows.encode.umap_of", laid_out)
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(scoring, "TILE_ROWS", 128)
+    monkeypatch.setattr(scores, "TILE_ROWS", 128)
     found = set()
     for workers, batch_rows in (("1", "16384"), ("4", "33")):
         running = ["--workers", workers, "--batch-rows", batch_rows, "--quiet"]

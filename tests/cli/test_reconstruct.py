@@ -13,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import vaecli
-from vaecli import scoring
-from vaecli.tables import delimited, rows
+from vaecli.scoring import scores
+from vaecli.tables.read import delimited
+from vaecli.tables.write import row_writers
 
 N = 400
 NAMES = ["id", "load", "heat", "count", "on", "site", "when", "note"]
@@ -283,8 +284,8 @@ def test_workers_and_batches_change_no_byte(
 ):
     """The same output for 1, 2 and 4 workers, and however many rows they hold at a time."""
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(scoring, "TILE_ROWS", 128)
-    monkeypatch.setattr(rows, "_SECTION_ROWS", 64)
+    monkeypatch.setattr(scores, "TILE_ROWS", 128)
+    monkeypatch.setattr(row_writers, "_SECTION_ROWS", 64)
     table = typed(plant(N, seed=6))
     pq.write_table(table, "new.parquet", row_group_size=90)
     plain = table.to_pandas()

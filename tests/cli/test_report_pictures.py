@@ -16,8 +16,8 @@ import vaecli
 from tests.cli.test_report import HEADINGS, MOST_BYTES, Reader
 from tests.cli.test_sample_pictures import QUICK
 from tests.test_images import decoded
-from vaecli.engines import pictures
-from vaecli.images import Pixels, greys, png
+from vaecli.plots.pixel_grid import Pixels, greys, png
+from vaecli.tasks import report_images
 
 SHAPE = (4, 4)
 WITH_PICTURES = (HEADINGS[0], "Pictures", *HEADINGS[1:])
@@ -97,7 +97,7 @@ def test_a_row_stands_beside_what_the_model_makes_of_it(run, new):
     redrawn = pd.read_csv("redrawn.csv")
     assert {one.row for one in odd[:2]} == {8, 31}
     assert [one.row for one in odd] == [one["row"] for one in explained]
-    assert len(normal) == pictures.MOST_NORMAL
+    assert len(normal) == report_images.MOST_NORMAL
     assert not {one.row for one in odd} & {one.row for one in normal}
     for one in (*odd, *normal):
         mine = new.iloc[one.row - 1].to_numpy(float).reshape(SHAPE)
@@ -136,10 +136,10 @@ def test_workers_and_batches_change_no_byte(run, new):
 def test_tables_without_odd_rows_or_rows_have_a_page(run, new):
     """Nothing flagged: the rows that are not. All flagged: the forty oddest and nothing else. No rows: no picture."""
     [normal] = walls(run, "new.csv", "--min-score", "1e9")
-    assert len(normal) == pictures.MOST_NORMAL
+    assert len(normal) == report_images.MOST_NORMAL
     assert "No row is flagged." in section(Path("page.html").read_text())
     [odd] = walls(run, "new.csv", "--min-score=-1e9")
-    assert len(odd) == pictures.MOST_ODD
+    assert len(odd) == report_images.MOST_ODD
     new[:0].to_csv("none.csv", index=False)
     assert walls(run, "none.csv") == []
 
@@ -185,7 +185,7 @@ def test_columns_that_are_no_pixels_are_named(run, new, bundle: Path):
 
 def test_large_pictures_are_refused(run, new, monkeypatch: pytest.MonkeyPatch):
     """A picture that a page has no room for is an error that says how large it may be."""
-    monkeypatch.setattr(pictures, "MOST_PIXELS", 15)
+    monkeypatch.setattr(report_images, "MOST_PIXELS", 15)
     done = run("report", "new.csv", "--image-shape", "4x4")
     assert done.code == 2
     assert "means 16 pixels; a page shows pictures of at most 15" in done.err
@@ -196,8 +196,8 @@ def test_a_page_stays_small(shape: tuple[int, int]):
     """Pictures of nothing but noise, as many as a page shows of them, take half of its two megabytes."""
     n_pixels = shape[0] * shape[1]
     none = np.zeros(n_pixels)
-    frame = pictures.Frame(Pixels(("pixel",) * n_pixels, none.astype(np.int64), none, 0.0, 1.0), shape)
+    frame = report_images.Frame(Pixels(("pixel",) * n_pixels, none.astype(np.int64), none, 0.0, 1.0), shape)
     noise = png(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))
-    assert 1 <= frame.n_odd <= pictures.MOST_ODD
-    assert 0 <= frame.n_normal <= pictures.MOST_NORMAL
+    assert 1 <= frame.n_odd <= report_images.MOST_ODD
+    assert 0 <= frame.n_normal <= report_images.MOST_NORMAL
     assert 3 * (frame.n_odd + frame.n_normal) * len(base64.b64encode(noise)) < MOST_BYTES / 2

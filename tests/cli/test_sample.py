@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vaecli.tables import rows
+from vaecli.tables.write import row_writers
 
 MODES = {"eco", "normal", "boost"}
 
@@ -96,7 +96,7 @@ def test_workers_and_batches_change_no_byte(
     run, new, extension: str, words: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     """The same output for 1, 2 and 4 workers, and however many rows they hold at a time."""
-    monkeypatch.setattr(rows, "_SECTION_ROWS", 64)
+    monkeypatch.setattr(row_writers, "_SECTION_ROWS", 64)
     found = set()
     for workers, batch_rows in ((1, 16_384), (2, 512), (4, 333)):
         running = ["--workers", str(workers), "--batch-rows", str(batch_rows)]

@@ -13,7 +13,7 @@ import pytest
 
 import vaecli
 from tests.test_images import decoded
-from vaecli.images import grid
+from vaecli.plots.pixel_grid import grid
 
 QUICK = {
     "train.max_steps": 60,

@@ -22,10 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vaecli
-from vaecli import scoring
 from vaecli.config import SCORE_KINDS
-from vaecli.engines.reasons import top_columns
 from vaecli.results import FlaggedRow, Reason
+from vaecli.scoring import scores as scoring
+from vaecli.tasks.reasons import top_columns
 
 ADDED = ["anomaly_score", "p_value", "is_anomaly"]
 PROGRAM = [sys.executable, "-m", "vaecli"]

@@ -13,10 +13,10 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from vaecli import scoring
 from vaecli.config import FAULTS
-from vaecli.faults import wilson
-from vaecli.tables import delimited
+from vaecli.evaluation.faults import wilson
+from vaecli.scoring import scores
+from vaecli.tables.read import delimited
 
 N = 500
 
@@ -167,7 +167,7 @@ def test_a_lower_level_sees_more(tested, new):
 def test_workers_and_batches_change_no_byte(run, new, monkeypatch: pytest.MonkeyPatch):
     """The same rows, faults and shares for 1, 2 and 4 workers, and however many rows they hold at a time."""
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(scoring, "TILE_ROWS", 64)
+    monkeypatch.setattr(scores, "TILE_ROWS", 64)
     found = set()
     for workers, batch_rows in ((1, 16_384), (2, 100), (4, 33)):
         running = ["--workers", str(workers), "--batch-rows", str(batch_rows)]
@@ -292,7 +292,7 @@ def test_tables_that_will_not_do(run, new, change: Callable, words: list[str], s
 
 def test_without_matplotlib_there_is_no_map(run, new, monkeypatch: pytest.MonkeyPatch):
     """--plot says what to install before anything is scored."""
-    monkeypatch.setattr("vaecli.workflows.pictures.find_spec", lambda name: None)
+    monkeypatch.setattr("vaecli.plots.figure.find_spec", lambda name: None)
     done = run("selftest", "new.csv", "--plot", "map.png")
     assert done.code == 7
     assert "pip install" in done.err

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vaecli import scoring
-from vaecli.tables import delimited, rows
+from vaecli.scoring import scores
+from vaecli.tables.read import delimited
+from vaecli.tables.write import row_writers
 
 TILE = 64
 N_ROWS = 20 * TILE + 77  # many tiles, the last one not full
@@ -57,9 +58,9 @@ def test_workers_and_batches_change_no_byte(
 ) -> None:
     """CSV and Parquet, into either, whole or only the flagged rows: the same bytes for 1, 2 and 4 workers."""
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 20_000)  # so that a small file has many blocks
-    monkeypatch.setattr(scoring, "TILE_ROWS", TILE)
-    monkeypatch.setattr(rows, "_SECTION_ROWS", 512)
-    monkeypatch.setattr(rows, "_GROUP_ROWS", 1024)
+    monkeypatch.setattr(scores, "TILE_ROWS", TILE)
+    monkeypatch.setattr(row_writers, "_SECTION_ROWS", 512)
+    monkeypatch.setattr(row_writers, "_GROUP_ROWS", 1024)
     source, found = write(table, tmp_path / "new"), {}
     for workers, batch_rows in WAYS if not anomalies_only else WAYS[:3]:
         out = tmp_path / f"{workers}_{batch_rows}{extension}"

@@ -13,7 +13,7 @@ import pytest
 import vaecli
 from vaecli.bundle import FORMAT
 from vaecli.bundle.manifest import OLDEST
-from vaecli.calibration import alpha_of
+from vaecli.calibration.conformal import alpha_of
 from vaecli.errors import BundleError
 from vaecli.schema import Kind
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import of_a_hundred
-from vaecli.cells import MISSING, PRESENT, Cells
-from vaecli.preprocess import FeatureBatch, Preprocessor, pipeline, rank_share, soft_clip, undo_soft_clip
+from vaecli.data.cells import MISSING, PRESENT, Cells
+from vaecli.data.preprocessor import FeatureBatch, Preprocessor, pipeline, rank_share, soft_clip, undo_soft_clip
 from vaecli.schema import Column, Kind, Layout
 
 SHAPES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {

@@ -13,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import of_a_hundred
-from vaecli import scoring
-from vaecli import surprise as scale
-from vaecli.cells import MISSING, NOVEL, PRESENT
 from vaecli.config import SCORE_KINDS
-from vaecli.exemplars import choose_exemplars
-from vaecli.features import Rows
-from vaecli.likelihoods import Likelihood
-from vaecli.network import shapes
-from vaecli.preprocess import FeatureBatch
+from vaecli.data.cells import MISSING, NOVEL, PRESENT
+from vaecli.data.preprocessor import FeatureBatch
+from vaecli.data.training_rows import Rows
+from vaecli.model.choose_exemplars import choose_exemplars
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import shapes
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring import Ensemble, Family, ScoredBatch, draw_noise, member_scores, score_batch, score_owners
-from vaecli.surprise import Limits, Single, Surprise
+from vaecli.scoring import scores as scoring
+from vaecli.scoring import surprisal as scale
+from vaecli.scoring.scores import Ensemble, Family, ScoredBatch, draw_noise, member_scores, score_batch, score_owners
+from vaecli.scoring.surprisal import Limits, Single, Surprise
 
 HELD_OUT, N_LATENT, H = ((0, 1), (1,)), (3, 2), 5  # of two families
 LATENTS = (("nothing", "code", "code and KL"), ("code",))

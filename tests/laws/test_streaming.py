@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 import vaecli
-from vaecli import features
+from vaecli.data import training_rows
 
 SETTINGS: dict[str, Any] = {
     "train.max_steps": 120,
@@ -27,7 +27,7 @@ SETTINGS: dict[str, Any] = {
 def streamed(normal_table: pd.DataFrame) -> vaecli.Model:
     """The tests' model, fitted again with no memory for features and blocks of 32 rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features, "BLOCK_ROWS", 32)
+        patch.setattr(training_rows, "BLOCK_ROWS", 32)
         return vaecli.fit(normal_table, **SETTINGS, **{"train.memory_bytes": 0})
 
 

@@ -12,15 +12,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import of_a_hundred
-from vaecli.cells import MISSING, NOVEL, PRESENT
 from vaecli.config import ColumnsConfig
+from vaecli.data.cells import MISSING, NOVEL, PRESENT
 from vaecli.errors import InputError
 from vaecli.schema import Column, Kind, Role, Schema
-from vaecli.tables.batch import Batch
-from vaecli.tables.cells import label_mask, numbers_of, time_values, to_cells
-from vaecli.tables.frames import FrameSource
+from vaecli.tables.convert.parse import DATE_FORMATS, parse_dates, parse_numbers
+from vaecli.tables.convert.to_cells import label_mask, numbers_of, time_values, to_cells
 from vaecli.tables.infer import infer_schema
-from vaecli.tables.values import DATE_FORMATS, parse_dates, parse_numbers
+from vaecli.tables.read.frames import FrameSource
+from vaecli.tables.source import Batch
 
 
 def batch_of(columns, first_row=0) -> Batch:

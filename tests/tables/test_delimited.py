@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from vaecli import tables
 from vaecli.errors import InputError
-from vaecli.tables import delimited, records
+from vaecli.tables.read import delimited, records
 
 BOM = b"\xef\xbb\xbf"
 

@@ -16,12 +16,12 @@ from tests.conftest import of_a_hundred
 from vaecli.config import ColumnsConfig
 from vaecli.errors import InputError, UsageError
 from vaecli.schema import Column, Kind, Role, Schema
-from vaecli.tables.batch import Batch
-from vaecli.tables.frames import frame_source
 from vaecli.tables.infer import infer_schema, same_unit_columns
 from vaecli.tables.infer.counts import Distinct, ValueCounts, mixed, text_hashes
 from vaecli.tables.infer.evidence import Capacity
-from vaecli.tables.infer.reading import blocks
+from vaecli.tables.infer.scan import blocks
+from vaecli.tables.read.frames import frame_source
+from vaecli.tables.source import Batch
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from vaecli.cells import MISSING, PRESENT, Cells
+from vaecli.data.cells import MISSING, PRESENT, Cells
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables import frame_source, made_schema, made_table, to_cells
-from vaecli.tables.remembered import spelled
+from vaecli.tables.convert.arrow_types import spelled
 
 DAY = 86_400.0
 COLUMNS = (

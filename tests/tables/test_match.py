@@ -10,8 +10,8 @@ import pytest
 
 from vaecli.errors import InputError
 from vaecli.schema import Column, Kind, Role, Schema
-from vaecli.tables.frames import FrameSource
-from vaecli.tables.match import match_schema
+from vaecli.tables.check_schema import match_schema
+from vaecli.tables.read.frames import FrameSource
 
 SCHEMA = Schema(
     (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from vaecli.tables.remembered import remembered, spelled
+from vaecli.tables.convert.arrow_types import remembered, spelled
 
 UNITS = ["s", "ms", "us", "ns"]
 PLAIN = [

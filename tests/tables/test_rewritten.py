@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from vaecli.errors import InputError
 from vaecli.schema import Column, Kind
 from vaecli.tables import frame_source
-from vaecli.tables.rewritten import fields_of, rewritten
-from vaecli.tables.values import numbers
+from vaecli.tables.convert.parse import numbers
+from vaecli.tables.write.replace_cells import fields_of, rewritten
 
 DELIMITERS = [b",", b";", b"\t", b"|"]
 NUMBER = Column("x", Kind.NUMERIC)

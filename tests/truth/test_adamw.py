@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vaecli.adamw import BETAS, AdamW
+from vaecli.training.adamw import BETAS, AdamW
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.01, 0.3])

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vaecli.codes import Codes, nearest_code
+from vaecli.model.exemplar_prior import Codes, nearest_code
 
 E, K = 2, 3
 seeds = st.integers(0, 2**32 - 1)
@@ -58,8 +58,8 @@ def test_blocks_of_rows_and_codes_change_nothing(monkeypatch: pytest.MonkeyPatch
     (mean, _), (means, log_variances) = posteriors(rng, 50), posteriors(rng, 70)
     codes = Codes.of(means, log_variances)
     whole = nearest_code(mean, codes)
-    monkeypatch.setattr("vaecli.codes.BLOCK_ROWS", 16)
-    monkeypatch.setattr("vaecli.codes.BLOCK_CODES", 32)
+    monkeypatch.setattr("vaecli.model.exemplar_prior.BLOCK_ROWS", 16)
+    monkeypatch.setattr("vaecli.model.exemplar_prior.BLOCK_CODES", 32)
     np.testing.assert_allclose(nearest_code(mean, codes), whole, rtol=1e-6)
 
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vaecli.codes import Codes, nearest_code
-from vaecli.initial import raw_log_variance
-from vaecli.likelihoods import Likelihood
-from vaecli.network import Elbo, Parameters, elbo, forward, kl_to_prior, shapes
+from vaecli.model.exemplar_prior import Codes, nearest_code
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import Elbo, Parameters, elbo, forward, kl_to_prior, shapes
+from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout
 
 D, K, N, SIGMA2, FLOOR = 5, 2, 40, 0.3, -12.0

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch.distributions import Independent, Normal, kl_divergence
 
-from vaecli.network import kl_to_prior
+from vaecli.model.network import kl_to_prior
 
 K = 3
 seeds = st.integers(0, 2**32 - 1)

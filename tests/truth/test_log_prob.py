@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from vaecli.cells import MISSING, NOVEL, PRESENT
-from vaecli.likelihoods import Likelihood, bernoulli_log_prob, categorical_log_prob, gaussian_log_prob
+from vaecli.data.cells import MISSING, NOVEL, PRESENT
+from vaecli.model.likelihoods import Likelihood, bernoulli_log_prob, categorical_log_prob, gaussian_log_prob
 from vaecli.schema import Column, Kind, Layout
 
 KITS: dict[str, Any] = {"numpy": np.asarray, "torch": torch.as_tensor}

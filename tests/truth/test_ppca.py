@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 from sklearn.decomposition import PCA
 
-from vaecli.initial import SMALLEST_NOISE, Ppca
+from vaecli.model.ppca_init import SMALLEST_NOISE, Ppca
 
 N, D = 400, 6
 

@@ -10,10 +10,10 @@ import pytest
 
 import vaecli
 from vaecli.config import FAULTS
-from vaecli.engines.local import Decision
-from vaecli.engines.selftest import Case, Outcome, put_to_the_test
 from vaecli.results import ignore
 from vaecli.tables import frame_source, numbers_of, to_cells
+from vaecli.tasks.score import Decision
+from vaecli.tasks.selftest import Case, Outcome, put_to_the_test
 
 N = 1500
 SETTINGS = {

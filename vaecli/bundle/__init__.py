@@ -11,9 +11,9 @@ no time of its own: `vaecli inspect` shows the file's. docs/bundle-format.md is 
 
 from __future__ import annotations
 
-from vaecli.bundle.detectors import load_detector, save_detector
 from vaecli.bundle.manifest import FORMAT, Manifest
-from vaecli.bundle.reading import read_bundle
-from vaecli.bundle.writing import write_bundle
+from vaecli.bundle.read import read_bundle
+from vaecli.bundle.save_load import load_detector, save_detector
+from vaecli.bundle.write import write_bundle
 
 __all__ = ["FORMAT", "Manifest", "load_detector", "read_bundle", "save_detector", "write_bundle"]

@@ -94,7 +94,7 @@ def encode(
     if color is not None and plot is None:
         raise UsageError("--color colours a picture, but none is asked for", "add --plot FILE")
 
-    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.tables.without_pandas import settle_without_pandas
     from vaecli.workflows.encode import encode as run
 
     settle_without_pandas()

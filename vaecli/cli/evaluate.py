@@ -103,7 +103,7 @@ def evaluate(
         }
     )
 
-    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.tables.without_pandas import settle_without_pandas
     from vaecli.workflows.evaluate import evaluate as run
 
     settle_without_pandas()

@@ -84,7 +84,7 @@ def explain(
         }
     )
 
-    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.tables.without_pandas import settle_without_pandas
     from vaecli.workflows.explain import explain as run
 
     settle_without_pandas()

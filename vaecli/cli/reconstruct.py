@@ -55,7 +55,7 @@ def reconstruct(
         raise UsageError("--json and the table cannot share standard output", "write the table with -o FILE")
     config = reconstruct_config({"impute": impute, "batch_rows": batch_rows, "workers": workers})
 
-    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.tables.without_pandas import settle_without_pandas
     from vaecli.workflows.reconstruct import reconstruct as run
 
     settle_without_pandas()

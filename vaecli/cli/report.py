@@ -71,7 +71,7 @@ def report(
         }
     )
 
-    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.tables.without_pandas import settle_without_pandas
     from vaecli.workflows.report import report as run
 
     settle_without_pandas()

@@ -87,7 +87,7 @@ def sample(
     settings = {"rows": rows, "like": like, "image_shape": image_shape, "seed": seed}
     config = sample_config({**settings, "batch_rows": batch_rows, "workers": workers})
 
-    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.tables.without_pandas import settle_without_pandas
     from vaecli.workflows.sample import sample as run
 
     settle_without_pandas()

@@ -9,8 +9,8 @@ import typer
 from vaecli import render
 from vaecli.cli import options
 from vaecli.config import score_config
+from vaecli.config.fail_on import Gate
 from vaecli.errors import GateMet, UsageError
-from vaecli.gate import Gate
 from vaecli.results import ScoreSummary
 
 Plot = Annotated[
@@ -74,7 +74,7 @@ def score(
         }
     )
 
-    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.tables.without_pandas import settle_without_pandas
     from vaecli.workflows.score import score as run
 
     settle_without_pandas()

@@ -82,7 +82,7 @@ def selftest(
         }
     )
 
-    from vaecli.tables.arrow import settle_without_pandas
+    from vaecli.tables.without_pandas import settle_without_pandas
     from vaecli.workflows.selftest import selftest as run
 
     settle_without_pandas()

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
+from vaecli.config.fail_on import Gate
 from vaecli.config.stages import DEVICES, PRESETS, SCORE_KINDS
 from vaecli.errors import UsageError, listed
-from vaecli.gate import Gate
 
 # smallest allowed, largest allowed, whether the ends are excluded
 Range = tuple[float, float, bool]
@@ -24,7 +24,7 @@ def refusal(problems: list[str], verb: str) -> UsageError:
 
 
 def flag_of(name: str) -> str:
-    """`train.max_epochs` as it is typed: `--max-epochs`."""
+    """`loop.max_epochs` as it is typed: `--max-epochs`."""
     if name.partition(".")[0] in ("heteroscedastic", "homoscedastic"):
         return name  # no flag says which family is meant
     key = name.rpartition(".")[2].removesuffix("_seconds")

@@ -1,166 +1,43 @@
-"""Scores a table on this machine: batch → cells → scores → decision → batch, in bounded memory."""
+"""The road that all verbs on tables share: pieces of a source → batches → work by several threads → in order again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-import numpy as np
+from threadpoolctl import threadpool_limits
 
-from vaecli.detector import Decided, Detector
-from vaecli.engines.histogram import Bars
-from vaecli.engines.reasons import Suspects, explained, top_columns
-from vaecli.engines.streaming import streamed
-from vaecli.results import Event, FlaggedRow, OnEvent, ignore
-from vaecli.tables import Batch, Rendered, Source, to_cells
+from vaecli.runtime.parallel import in_order
+from vaecli.schema import Schema
+from vaecli.scoring.scores import TILE_ROWS
+from vaecli.tables import Batch, Piece, Source, numbers_of, whole
 
-N_WORST = 10
-WORKERS_ON_DEVICE = 2  # one computes while the other reads; each holds a tile in the device's memory
-N_TOP_COLUMNS = 3
+Result = TypeVar("Result")
 
 
-class Output(Protocol):
-    """Where scored rows go."""
-
-    def render(self, batch: Batch, added: dict[str, np.ndarray], keep: np.ndarray | None = None) -> Rendered:
-        """The rows of `batch` that `keep` names, with the added columns, as `append` wants them; in any thread."""
-
-    def append(self, rendered: Rendered) -> None:
-        """Write them behind those before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Which rows are flagged: by p-value at a threshold level, or by a smallest score."""
-
-    alpha: float | None
-    min_score: float
-
-    def flags(self, decided: Decided) -> np.ndarray:
-        """(n,) bool; a row without a score is not flagged."""
-        flagged: np.ndarray = (
-            decided.p_value <= self.alpha if self.alpha is not None else decided.scored.score >= self.min_score
-        )
-        return flagged
-
-
-@dataclass(frozen=True, slots=True)
-class Suspect:
-    """A row that may be one of the worst."""
-
-    score: float
-    among: Suspects
-    place: int
-
-
-def worst_of(suspects: Suspects) -> tuple[Suspect, ...]:
-    """Each of them, in their order."""
-    return tuple(Suspect(float(score), suspects, i) for i, score in enumerate(suspects.decided.scored.score))
-
-
-@dataclass(frozen=True, slots=True)
-class Tally:
-    """What was seen in some rows."""
-
-    rows: int = 0
-    anomalies: int = 0
-    unscored: int = 0
-    novel_cells: int = 0
-    worst: tuple[Suspect, ...] = ()  # the highest-scoring flagged rows, worst first, of equal ones the earlier
-    counts: np.ndarray | None = None  # how many rows stand in each bar of a picture
-
-    @classmethod
-    def of(
-        cls,
-        decided: Decided,
-        flagged: np.ndarray,
-        worst: tuple[Suspect, ...] = (),
-        bars: Bars | None = None,
-    ) -> Tally:
-        """Of one batch; with `bars` also how many scores stand in each."""
-        score = decided.scored.score
-        counts = None if bars is None else bars.counts(score)
-        return cls(score.size, int(flagged.sum()), int(np.isnan(score).sum()), decided.n_novel, worst, counts)
-
-    def __add__(self, later: Tally) -> Tally:
-        """Of both, `later` being about later rows."""
-        both = sorted((*self.worst, *later.worst), key=lambda suspect: -suspect.score)
-        return Tally(
-            self.rows + later.rows,
-            self.anomalies + later.anomalies,
-            self.unscored + later.unscored,
-            self.novel_cells + later.novel_cells,
-            tuple(both[:N_WORST]),
-            later.counts
-            if self.counts is None
-            else self.counts
-            if later.counts is None
-            else self.counts + later.counts,
-        )
-
-    def worst_rows(self, detector: Detector, kind: str) -> tuple[FlaggedRow, ...]:
-        """The highest-scoring flagged rows, with reasons."""
-        rows = (explained(detector, suspect.among.only(suspect.place), kind, N_TOP_COLUMNS) for suspect in self.worst)
-        return tuple(row for [row] in rows)
-
-
-def score_table(
-    detector: Detector,
+def streamed(
+    one: Callable[[Batch], Result],
     source: Source,
-    output: Output,
-    decide: Decision,
+    schema: Schema,
     *,
-    kind: str,
-    anomalies_only: bool,
+    others: Sequence[str] = (),
+    keep: bool = False,
     batch_rows: int,
     workers: int,
-    explain: int = 0,
-    with_worst: bool = True,
-    bars: Bars | None = None,
-    device: str | None = None,
-    on_event: OnEvent = ignore,
-) -> Tally:
-    """Score every row of `source` into `output`: one thread reads and writes, `workers` do all that lies between.
+) -> Iterator[list[Result]]:
+    """`one(batch)` for every batch of `source`, in order, the results of a piece together.
 
-    Without `device` the same table gives the same bytes whatever `batch_rows` and `workers` are. With `explain`,
-    flagged rows get the column `top_columns`, that many of them. Without `with_worst` nobody asks for the
-    oddest rows. With `bars` the tally counts the scores in each. `device` is a torch device that computes
-    the scores.
+    Batches hold the feature columns of `schema` and `others`. This thread reads, `workers` threads do all the rest;
+    where batches end never shows, as what is computed in tiles stands where a row's number says.
     """
-    scorer = detector if device is None else detector.on(device)
-    workers = workers if device is None else min(workers, WORKERS_ON_DEVICE)
+    names = [column.name for column in schema.features]
+    names += [name for name in dict.fromkeys(others) if name not in names]
+    if source.n_rows:  # every worker gets a share of a small table
+        batch_rows = min(batch_rows, whole(-(-source.n_rows // workers), TILE_ROWS))
 
-    def one(batch: Batch) -> tuple[Rendered, Tally]:
-        cells = to_cells(batch, detector.schema)
-        decided = scorer.score(cells, kind)
-        flagged = decide.flags(decided)
-        added: dict[str, Any] = {
-            "anomaly_score": decided.scored.score,
-            "p_value": decided.p_value,
-            "is_anomaly": flagged,
-        }
-        if explain:
-            suspects = Suspects.of(detector, batch, cells, decided, flagged, np.flatnonzero(flagged))
-            added["top_columns"] = _top_columns(batch, explained(detector, suspects, kind, explain))
-        rendered = output.render(batch, added, flagged if anomalies_only else None)
-        where = np.flatnonzero(flagged) if with_worst else np.empty(0, np.int64)
-        oddest = where[np.argsort(-decided.scored.score[where], kind="stable")[:N_WORST]]
-        worst = worst_of(Suspects.of(detector, batch, cells, decided, flagged, oddest)) if oddest.size else ()
-        return rendered, Tally.of(decided, flagged, worst, bars)
+    def several(piece: Piece) -> list[Result]:
+        return [one(batch) for batch in piece().slices(batch_rows)]
 
-    tally = Tally()
-    for part in streamed(one, source, detector.schema, keep=True, batch_rows=batch_rows, workers=workers):
-        for rendered, seen in part:
-            output.append(rendered)
-            tally += seen
-        on_event(Event("scoring", tally.rows, source.n_rows))
-    return tally
-
-
-def _top_columns(batch: Batch, rows: Sequence[FlaggedRow]) -> np.ndarray:
-    """(n,) text of the explained rows, None for the others."""
-    texts = np.full(batch.n_rows, None, object)
-    for row in rows:
-        texts[row.row - 1 - batch.first_row] = top_columns(row)
-    return texts
+    pieces = source.pieces(names, numbers=numbers_of(schema), keep=keep, batch_rows=batch_rows, multiple_of=TILE_ROWS)
+    with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
+        yield from in_order(several, pieces, workers)

@@ -48,7 +48,7 @@ Summary = (
 
 def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextManager[OnEvent]:
     """Announce events while the context is open: bars on a terminal, lines with `verbose`, else nothing."""
-    from vaecli.render.bars import announcing
+    from vaecli.render.progress import announcing
 
     return announcing(quiet=quiet, verbose=verbose)
 
@@ -121,7 +121,7 @@ def flush() -> None:
 
 def is_screen(stream: TextIO) -> bool:
     """Whether a person looks at this stream on a terminal that can draw."""
-    from vaecli.render.screen import is_screen
+    from vaecli.render.console import is_screen
 
     return is_screen(stream)
 
@@ -131,7 +131,7 @@ def _say_error_json(message: str, hint: str, exit_code: int) -> None:
 
 
 def _error_lines(word: str, message: str, hint: str) -> None:
-    from vaecli.render.screen import printable
+    from vaecli.render.console import printable
 
     lines = [f"{word}: {printable(message, keep_lines=True)}"]
     if hint:
@@ -140,7 +140,7 @@ def _error_lines(word: str, message: str, hint: str) -> None:
 
 
 def _show_page(page: RenderableType, stream: TextIO) -> None:
-    from vaecli.render.screen import write
+    from vaecli.render.console import write
 
     write(page, stream)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 
-from vaecli.render.figures import duration, size
-from vaecli.render.pieces import fact_list, headline, warning_lines
+from vaecli.render.layout import fact_list, headline, warning_lines
+from vaecli.render.number_format import duration, size
 from vaecli.results import ReportSummary
 
 

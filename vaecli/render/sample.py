@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Group, RenderableType
 
-from vaecli.render.figures import counted, duration
-from vaecli.render.pieces import fact_list, headline, warning_lines
+from vaecli.render.layout import fact_list, headline, warning_lines
+from vaecli.render.number_format import counted, duration
 from vaecli.results import SampleSummary
 
 

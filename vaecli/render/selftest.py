@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from vaecli.render.figures import counted, duration
-from vaecli.render.pieces import decision, empty_table, fact_list, headline, plain_cells, warning_lines
-from vaecli.render.screen import printable
+from vaecli.render.console import printable
+from vaecli.render.layout import decision, empty_table, fact_list, headline, plain_cells, warning_lines
+from vaecli.render.number_format import counted, duration
 from vaecli.results import SelftestSummary, Sight
 from vaecli.results.selftest import FAULT_NAMES
 

@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from vaecli.render.figures import counted, duration, how_often, number, per_cent, size
-from vaecli.render.pieces import decision, empty_table, fact_list, headline, plain_cells, warning_lines
+from vaecli.render.layout import decision, empty_table, fact_list, headline, plain_cells, warning_lines
+from vaecli.render.number_format import counted, duration, how_often, number, per_cent, size
 from vaecli.render.report import report_page
 from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
@@ -377,7 +377,7 @@ def _moment(seconds: float) -> str:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as `train.seed`, one a line; what is empty or a page long is for --json."""
+    """Nested settings as `loop.seed`, one a line; what is empty or a page long is for --json."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vaecli.report.data import Point
-from vaecli.report.markup import Html, element, together
+from vaecli.report.html import Html, element, together
 
 Tick = tuple[float, str]  # place in 0…1, text
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 
 from vaecli.report import sections
+from vaecli.report.css import STYLE
 from vaecli.report.data import Facts, ReportData
-from vaecli.report.markup import Html, element, own, together
-from vaecli.report.style import STYLE
-from vaecli.report.words import counted, number, per_cent, times
+from vaecli.report.html import Html, element, own, together
+from vaecli.report.number_format import counted, number, per_cent, times
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 MOST_WARNINGS = 8

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from vaecli.report.charts import bar, dots, figure, legend, meter, plot, steps, stroke
 from vaecli.report.columns import columns
 from vaecli.report.data import Point, ReportData, Timeline
-from vaecli.report.markup import Html, element, escaped, own, together
-from vaecli.report.pictures import pictures
-from vaecli.report.words import counted, duration, moment, number, per_cent, round_steps
+from vaecli.report.html import Html, element, escaped, own, together
+from vaecli.report.images import pictures
+from vaecli.report.number_format import counted, duration, moment, number, per_cent, round_steps
 from vaecli.results import FlaggedRow, Reason, TrainingCheck
 
 MOST_SETTINGS = 80

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from vaecli.tables.batch import Batch, Piece, Source, whole
-from vaecli.tables.cells import label_mask, numbers_of, readable_times, time_values, to_cells
-from vaecli.tables.frames import frame_source
+from vaecli.tables.check_schema import match_schema
+from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
+from vaecli.tables.convert.to_cells import label_mask, numbers_of, readable_times, time_values, to_cells
 from vaecli.tables.infer import infer_schema, same_unit_columns
-from vaecli.tables.made import made_schema, made_table
-from vaecli.tables.match import match_schema
-from vaecli.tables.missing import MISSING_TOKENS
-from vaecli.tables.rows import Rendered
-from vaecli.tables.sinks import CollectSink, Sink, collect_sink, default_output, open_sink
-from vaecli.tables.sources import format_of_name, open_source
-from vaecli.tables.targets import refuse_to_overwrite, whole_output
+from vaecli.tables.read.frames import frame_source
+from vaecli.tables.read.open import format_of_name, open_source
+from vaecli.tables.source import Batch, Piece, Source, whole
+from vaecli.tables.write.new_rows import made_schema, made_table
+from vaecli.tables.write.row_writers import Rendered
+from vaecli.tables.write.sinks import CollectSink, Sink, collect_sink, default_output, open_sink
+from vaecli.tables.write.targets import refuse_to_overwrite, whole_output
 
 __all__ = [
     "MISSING_TOKENS",

@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from vaecli.aggregates.row_sample import Points
 from vaecli.bundle import load_detector
 from vaecli.config import EncodeConfig
-from vaecli.cores import n_cores
 from vaecli.detector import Detector
-from vaecli.engines.points import Points
-from vaecli.engines.rebuild import ROW, Tally, encode_table
 from vaecli.errors import UsageError
-from vaecli.neighbourhoods import Neighbourhoods
-from vaecli.rebuild import principal_places
+from vaecli.latent.knn_map import Neighbourhoods
+from vaecli.latent.reconstruction import principal_places
+from vaecli.latent.umap_map import require_umap, umap_of
+from vaecli.plots.figure import refuse_picture
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
+from vaecli.runtime.parallel import n_cores
 from vaecli.tables import (
     default_output,
     frame_source,
@@ -28,8 +29,7 @@ from vaecli.tables import (
     refuse_to_overwrite,
 )
 from vaecli.tables.infer import did_you_mean
-from vaecli.workflows.pictures import refuse_picture
-from vaecli.workflows.umap import require_umap, umap_of
+from vaecli.tasks.encode import ROW, Tally, encode_table
 
 
 def encode(
@@ -101,7 +101,7 @@ def encode(
 
 
 def _draw(plot: str, tally: Tally, detector: Detector, on: Neighbourhoods | None, config: EncodeConfig) -> None:
-    from vaecli.workflows.scatter import draw_map
+    from vaecli.plots.latent_map import draw_map
 
     codes = detector.ensemble.families[0].codes
     exemplars = principal_places(codes, 2) if on is None else on.place

@@ -13,19 +13,20 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from vaecli import baselines, evaluation
 from vaecli.bundle import load_detector
 from vaecli.config import EvaluateConfig
-from vaecli.cores import n_cores
 from vaecli.detector import Detector
-from vaecli.engines.evaluate import OURS, Judged, judge_table, sample_features
 from vaecli.errors import EnvironmentProblem, UsageError
-from vaecli.evaluation import RANKED, Evaluated, Labelled
+from vaecli.evaluation import baselines
+from vaecli.evaluation import metrics as evaluation
+from vaecli.evaluation.metrics import RANKED, Evaluated, Labelled
+from vaecli.plots.figure import refuse_targets
 from vaecli.results import Comparison, EvaluateSummary, Evaluation, Event, Figure, OnEvent, ignore
+from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Role, Schema
 from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
 from vaecli.tables.infer import did_you_mean
-from vaecli.workflows.pictures import refuse_targets
+from vaecli.tasks.evaluate import OURS, Judged, judge_table, sample_features
 from vaecli.workflows.score import decide
 
 SCHEMA = pa.schema(
@@ -258,7 +259,7 @@ def _drawn(plot: str, rows: Labelled) -> str | None:
     """The picture's name, None where there are no curves to draw."""
     if rows.is_anomaly.all() or not rows.is_anomaly.any():
         return None
-    from vaecli.workflows.curves import draw_curves
+    from vaecli.plots.roc import draw_curves
 
     draw_curves(plot, rows)
     return plot

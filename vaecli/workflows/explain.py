@@ -10,11 +10,11 @@ import pyarrow as pa
 
 from vaecli.bundle import load_detector
 from vaecli.config import ExplainConfig
-from vaecli.cores import n_cores
-from vaecli.engines.explain import Explanations, explain_table
+from vaecli.plots.figure import refuse_picture
 from vaecli.results import ExplainSummary, FlaggedRow, OnEvent, ignore
+from vaecli.runtime.parallel import n_cores
 from vaecli.tables import frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
-from vaecli.workflows.pictures import refuse_picture
+from vaecli.tasks.explain import Explanations, explain_table
 from vaecli.workflows.score import decide
 
 SCHEMA = pa.schema(
@@ -76,7 +76,7 @@ def explain(
     for part in parts if output is None else _written(parts, output):
         found += part
     if plot is not None:
-        from vaecli.workflows.blames import draw_blames
+        from vaecli.plots.reasons import draw_blames
 
         draw_blames(plot, found.first, found.later, found.oddest(config.most))
     level = None if decision.alpha is None else (config.score.threshold or detector.threshold)

@@ -13,26 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from vaecli.atomic import require_writable
 from vaecli.bundle import save_detector
-from vaecli.calibration import Calibration, rows_needed
-from vaecli.checkpoint import Checkpoint, load_checkpoint
+from vaecli.calibration.calibrate import calibrated
+from vaecli.calibration.conformal import Calibration, rows_needed
 from vaecli.config import FitConfig
+from vaecli.data.training_rows import Rows, TrainingRows
 from vaecli.detector import FAMILIES, Detector, likelihoods_of
 from vaecli.errors import UsageError
-from vaecli.exemplars import choose_exemplars
-from vaecli.features import Rows, TrainingRows
-from vaecli.initial import independent_output, start_parameters
-from vaecli.likelihoods import Likelihood
-from vaecli.network import Parameters
+from vaecli.model.choose_exemplars import choose_exemplars
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import Parameters
+from vaecli.model.ppca_init import independent_output, start_parameters
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
+from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Kind, Layout, Schema
-from vaecli.scoring import Ensemble, Family, draw_noise
+from vaecli.scoring.scores import Ensemble, Family, draw_noise
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
-from vaecli.train import Plan, Trained, device_of, train
-from vaecli.workflows.calibrating import calibrated
-from vaecli.workflows.described import described
-from vaecli.workflows.normal_rows import NormalRows, read_normal_rows
+from vaecli.training.checkpoint import Checkpoint, load_checkpoint
+from vaecli.training.loop import Plan, Trained, device_of, train
+from vaecli.workflows.column_summaries import described
+from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
 START_ROWS = 50_000  # rows from which the first guess (PCA) and the baseline are computed
 IDENTITY_ROWS = 1_000  # rows that tell a checkpoint's table from another of the same shape

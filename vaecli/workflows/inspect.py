@@ -9,7 +9,7 @@ from typing import Any
 from vaecli.bundle import load_detector
 from vaecli.detector import Detector
 from vaecli.results import InspectSummary
-from vaecli.workflows.described import described
+from vaecli.workflows.column_summaries import described
 
 
 def inspect(bundle: Path) -> InspectSummary:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from vaecli.bundle import load_detector
 from vaecli.config import ReconstructConfig
-from vaecli.cores import n_cores
-from vaecli.engines.rebuild import reconstruct_table
 from vaecli.results import OnEvent, ReconstructSummary, ignore
+from vaecli.runtime.parallel import n_cores
 from vaecli.tables import default_output, match_schema, numbers_of, open_sink, open_source, refuse_to_overwrite
+from vaecli.tasks.encode import reconstruct_table
 
 
 def reconstruct(

@@ -11,15 +11,15 @@ import numpy as np
 
 from vaecli.bundle import Manifest, load_detector
 from vaecli.config import ReportConfig
-from vaecli.cores import n_cores
 from vaecli.detector import Detector
-from vaecli.engines.local import Decision, Tally
-from vaecli.engines.pictures import Frame
-from vaecli.engines.report import Found, gather
 from vaecli.report import Facts, ReportData, Training
 from vaecli.report.page import headline, page
 from vaecli.results import OnEvent, ReportSummary, TrainingCheck, ignore
+from vaecli.runtime.parallel import n_cores
 from vaecli.tables import default_output, match_schema, open_source, refuse_to_overwrite, whole_output
+from vaecli.tasks.report import Found, gather
+from vaecli.tasks.report_images import Frame
+from vaecli.tasks.score import Decision, Tally
 from vaecli.workflows.score import decide, warnings_of
 
 
@@ -136,7 +136,7 @@ def _training(summary: Mapping[str, Any]) -> Training:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as `train.seed`; what is empty says nothing."""
+    """Nested settings as `loop.seed`; what is empty says nothing."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")

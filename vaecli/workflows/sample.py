@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vaecli.atomic import require_writable, write_bytes
 from vaecli.bundle import load_detector
 from vaecli.config import SampleConfig
-from vaecli.cores import n_cores
 from vaecli.detector import Detector
-from vaecli.engines.sample import sample_around, sample_table, stretches_around
 from vaecli.errors import InputError, UsageError
-from vaecli.images import MOST_PICTURES, Pixels, grid, png
+from vaecli.plots.pixel_grid import MOST_PICTURES, Pixels, grid, png
 from vaecli.results import OnEvent, SampleSummary, ignore
+from vaecli.runtime.atomic_file import require_writable, write_bytes
+from vaecli.runtime.parallel import n_cores
 from vaecli.tables import (
     Source,
     format_of_name,
@@ -28,6 +27,7 @@ from vaecli.tables import (
     open_source,
     refuse_to_overwrite,
 )
+from vaecli.tasks.sample import sample_around, sample_table, stretches_around
 
 
 def sample(bundle: Path, output: str, config: SampleConfig, *, on_event: OnEvent = ignore) -> SampleSummary:

@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from vaecli.aggregates.score_bars import N_BARS, Bars
 from vaecli.bundle import load_detector
-from vaecli.calibration import alpha_of, rows_needed
+from vaecli.calibration.conformal import alpha_of, rows_needed
 from vaecli.config import ScoreConfig
-from vaecli.cores import n_cores
 from vaecli.detector import Detector
-from vaecli.engines.histogram import N_BARS, Bars
-from vaecli.engines.local import Decision, Tally, score_table
 from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.plots.figure import refuse_picture
 from vaecli.results import OnEvent, ScoreSummary, ignore
+from vaecli.runtime.parallel import n_cores
 from vaecli.tables import default_output, match_schema, numbers_of, open_sink, open_source, refuse_to_overwrite
-from vaecli.workflows.pictures import refuse_picture
+from vaecli.tasks.score import Decision, Tally, score_table
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
 DRIFT_FACTOR = 5.0  # this many times the expected share of flags looks like another process, not like anomalies
@@ -100,7 +100,7 @@ def score(
 
 
 def _draw(plot: str, detector: Detector, kind: str, tally: Tally, bars: Bars, decision: Decision) -> None:
-    from vaecli.workflows.histograms import draw_scores
+    from vaecli.plots.scores import draw_scores
 
     seen = np.zeros(N_BARS, np.int64) if tally.counts is None else tally.counts
     draw_scores(plot, seen, bars, detector.calibrations[kind], decision.min_score, kind)

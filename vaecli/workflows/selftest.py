@@ -10,18 +10,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from vaecli.bundle import load_detector
-from vaecli.calibration import alpha_of
+from vaecli.calibration.conformal import alpha_of
 from vaecli.config import SelftestConfig
-from vaecli.cores import n_cores
-from vaecli.engines.selftest import Case, Outcome, draw_rows, put_to_the_test
 from vaecli.errors import InputError
-from vaecli.faults import wilson
+from vaecli.evaluation.faults import wilson
+from vaecli.plots.fault_heatmap import draw_heatmap
+from vaecli.plots.figure import refuse_targets
 from vaecli.results import OnEvent, SelftestSummary, Sight, Untested, blind_spots_of, ignore, word_of
 from vaecli.results.selftest import UNTRIED
+from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Column, Role, Schema
 from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source
-from vaecli.workflows.heatmap import draw_heatmap
-from vaecli.workflows.pictures import refuse_targets
+from vaecli.tasks.selftest import Case, Outcome, draw_rows, put_to_the_test
 from vaecli.workflows.score import decide
 
 SCHEMA = pa.schema(

@@ -13,12 +13,12 @@ from vaecli.config import ColumnsConfig
 from vaecli.errors import MAX_LISTED, InputError, UsageError, listed
 from vaecli.results import OnEvent, ignore
 from vaecli.schema import Column, Kind, Role, Schema
-from vaecli.tables.batch import Source
-from vaecli.tables.frames import FrameSource
-from vaecli.tables.infer.finding import Finding, find
-from vaecli.tables.infer.reading import read_evidence
-from vaecli.tables.parquet import ParquetSource
-from vaecli.tables.remembered import spelled
+from vaecli.tables.convert.arrow_types import spelled
+from vaecli.tables.infer.classify import Finding, find
+from vaecli.tables.infer.scan import read_evidence
+from vaecli.tables.read.frames import FrameSource
+from vaecli.tables.read.parquet import ParquetSource
+from vaecli.tables.source import Source
 
 __all__ = ["infer_schema", "same_unit_columns"]
 

@@ -13,9 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.schema import MOST_DIGITS
-from vaecli.tables import values
+from vaecli.tables.convert import parse as values
+from vaecli.tables.convert.parse import Family
 from vaecli.tables.infer.counts import Distinct, ValueCounts, mixed
-from vaecli.tables.values import Family
 
 MAX_FAILURES = 10
 SEVERAL = 2

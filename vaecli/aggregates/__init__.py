@@ -1,0 +1,1 @@
+"""Counts and samples of a stream that can be merged."""

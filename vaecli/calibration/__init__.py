@@ -1,0 +1,1 @@
+"""Conformal p-values and thresholds from held-out normal rows."""

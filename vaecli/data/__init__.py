@@ -1,0 +1,1 @@
+"""Cells, features and folds: what the model is given of a table."""

@@ -1,0 +1,77 @@
+"""What limits on every column by itself would flag: the check that a model has to beat.
+
+The oddness of a cell among n normal rows, k of which have as odd a cell in that column:
+
+    log((n + 1) / (k + 1))  +  how far beyond all of them it lies, in standard deviations
+
+A number is as odd as x if it lies at least as far out on the side of x that is nearer to an end; a word, a gap or a
+novel value if it is the same. A row is as odd as its oddest cell, so a limit on oddness is a range for every column
+and a list of the words that it may hold. The limit is set to flag as many of the n rows as the detector does, each of
+them seen as if it were not one of the n. Where other rows have the first gap or the first novel value of a column, that
+counts as ten deviations beyond: such a check costs no false alarm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaecli.data.cells import PRESENT, Cells
+from vaecli.data.preprocessor import NUMBERS
+from vaecli.evaluation.faults import Normal
+
+N_STATES = 3
+NEVER_MET = 10.0  # standard deviations
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """Limits on every column, learned from normal rows."""
+
+    normal: Normal
+    ascending: tuple[np.ndarray, ...]  # the values of each column that are there
+    n_in_state: np.ndarray  # (c, 3) how many rows are PRESENT, MISSING, NOVEL
+    limit: float  # a row that is odder is flagged
+
+    @classmethod
+    def of(cls, normal: Normal, n_alarms: int) -> Ranges:
+        """Limits that flag the `n_alarms` oddest of the normal rows, fewer where rows are equally odd."""
+        c = len(normal.columns)
+        ascending = tuple(np.sort(normal.present(j)) for j in range(c))
+        states = np.array([np.bincount(normal.cells.state[:, j], minlength=N_STATES) for j in range(c)])
+        odd = np.sort(cls(normal, ascending, states, np.inf).oddness(normal.cells, own=1))
+        return cls(normal, ascending, states, float(odd[odd.size - 1 - min(n_alarms, odd.size - 1)]))
+
+    def flags(self, cells: Cells) -> np.ndarray:
+        """(n,) bool of other rows."""
+        return self.oddness(cells) > self.limit
+
+    def flags_own(self) -> np.ndarray:
+        """(n,) bool of the normal rows themselves, each judged by the others."""
+        return self.oddness(self.normal.cells, own=1) > self.limit
+
+    def oddness(self, cells: Cells, own: int = 0) -> np.ndarray:
+        """(n,) of the oddest cell of each row; `own` is 1 for the normal rows themselves."""
+        oddest = np.full(len(cells), -np.inf)
+        for j in range(len(self.normal.columns)):
+            alike = self.n_in_state[j, cells.state[:, j]] - own
+            beyond = np.where((alike == 0) & (own == 0), NEVER_MET, 0.0)
+            present = cells.state[:, j] == PRESENT
+            alike[present], beyond[present] = self._among_present(j, cells.values[present, j], own)
+            oddest = np.maximum(oddest, beyond - np.log1p(alike))
+        return oddest + np.log1p(len(self.normal.cells))
+
+    def _among_present(self, j: int, x: np.ndarray, own: int) -> tuple[np.ndarray, np.ndarray]:
+        """(how many normal rows are as odd, how far beyond all of them) for values of column j."""
+        known = self.ascending[j]
+        left, right = np.searchsorted(known, x, "left"), np.searchsorted(known, x, "right")
+        if self.normal.columns[j].kind not in NUMBERS:
+            return right - left - own, np.zeros(x.size)
+        if known.size <= own:
+            return np.zeros(x.size, np.int64), np.zeros(x.size)
+        low, high = known[own], known[known.size - 1 - own]  # for the least and the greatest: those next to them
+        with np.errstate(over="ignore"):
+            beyond = np.maximum(np.maximum(low - x, x - high), 0.0) / self.normal.spread[j]
+        alike = np.minimum(right, known.size - left) - own
+        return alike, np.where(alike == 0, beyond, 0.0)

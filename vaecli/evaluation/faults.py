@@ -1,0 +1,246 @@
+"""Faults to put into normal rows, one kind at a time, so that a detector can be asked which of them it sees.
+
+x is a cell, σ the standard deviation of its column in the rows of the fit, μ the mean there:
+
+| fault      | what becomes of a row                                                      | sizes s      | columns    |
+|------------|----------------------------------------------------------------------------|--------------|------------|
+| `spike`    | x + s·σ·sign(x − μ): one reading jumps away from the middle                | 2, 4, 8      | numbers    |
+| `shift`    | x ± s·σ: all readings are off by the same; up in half of the rows          | ½, 1, 2, 4   | numbers    |
+| `scale`    | s·x: dead, a wrong gain, a wrong unit                                      | 0 … 1000     | no dates   |
+| `swap`     | x and the cell of another column change places                             |              | no dates   |
+| `stuck`    | the median of the column; of words the most frequent                       |              | all        |
+| `missing`  | the cell and s − 1 others are empty                                        | 1, 3         | all        |
+| `unseen`   | a word that the fit never saw                                              |              | categories |
+| `wrong`    | another known word, all of them equally often; yes for no                  |              | words      |
+| `borrowed` | what another normal row has there: normal by itself, not always in company |              | all        |
+
+What every fault keeps: the cells that it does not name, and whole numbers where the column has whole numbers only (an
+offset is then at least 1). A row that the fault would leave as it is, such as one that stood at the median when its
+sensor got stuck, has no fault.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
+from vaecli.data.preprocessor import NUMBERS, Preprocessor
+from vaecli.schema import Column, Kind
+
+WORDS = (Kind.BOOLEAN, Kind.CATEGORICAL)
+ANY = (*NUMBERS, *WORDS)
+CONFIDENCE = 1.959963984540054  # standard deviations on each side of a 95 % interval
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """n normal rows, and what faults need to know of their c columns."""
+
+    cells: Cells
+    columns: tuple[Column, ...]
+    mean: np.ndarray  # (c,) of numbers and dates at fit, else NaN
+    spread: np.ndarray  # (c,) their standard deviation at fit, else NaN
+    typical: np.ndarray  # (c,) median of a number, most frequent value of a word; NaN where all are missing
+
+    @classmethod
+    def of(cls, cells: Cells, columns: tuple[Column, ...], preprocessor: Preprocessor) -> Normal:
+        """Means and spreads are those of the fit, so that a size means the same for every table that is tested."""
+        mean, spread = np.full((2, len(columns)), np.nan)
+        where = [j for j, _ in preprocessor.layout.of_kind(*NUMBERS)]
+        mean[where], spread[where] = preprocessor.mean, preprocessor.scale
+        typical = np.array([_typical(cells.values[:, j], column.kind) for j, column in enumerate(columns)])
+        return cls(cells, columns, mean, spread, typical)
+
+    def present(self, j: int) -> np.ndarray:
+        """The values of column j in the rows that have one."""
+        return self.cells.values[self.cells.state[:, j] == PRESENT, j]
+
+
+def _typical(values: np.ndarray, kind: Kind) -> float:
+    present = values[~np.isnan(values)]
+    if not present.size:
+        return math.nan
+    if kind in NUMBERS:  # a reading that there was, not a mean of two
+        return float(np.quantile(present, 0.5, method="lower"))
+    return float(np.bincount(present.astype(np.int64)).argmax())
+
+
+@dataclass(frozen=True, slots=True)
+class Hits:
+    """The cells that a fault hits, one a row, within copies of all cells."""
+
+    values: np.ndarray  # (n, c), changed in place
+    state: np.ndarray  # (n, c), changed in place
+    row: np.ndarray  # (h,)
+    column: np.ndarray  # (h,)
+
+    @property
+    def now(self) -> np.ndarray:
+        """(h,) what the cells hold."""
+        return self.values[self.row, self.column]
+
+    def become(self, numbers: np.ndarray) -> None:
+        """Fill the cells."""
+        self.values[self.row, self.column] = numbers
+
+    def lose(self, state: int, where: np.ndarray) -> None:
+        """Take the values of the cells `where` (h,) bool is true."""
+        self.values[self.row[where], self.column[where]] = np.nan
+        self.state[self.row[where], self.column[where]] = state
+
+    def by_column(self) -> list[tuple[int, np.ndarray]]:
+        """(column, which of the hits are in it) of each column that is hit."""
+        return [(int(j), np.flatnonzero(self.column == j)) for j in np.unique(self.column)]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of fault, the sizes to try, and the kinds of column that can have it."""
+
+    name: str
+    kinds: tuple[Kind, ...]
+    sizes: tuple[float | None, ...]
+    change: Callable[[Hits, float, Normal, np.random.Generator], None]
+
+    def applies_to(self, columns: Sequence[Column], size: float | None) -> np.ndarray:
+        """Numbers of the columns that can have it at this size, ascending; none where the table cannot have it."""
+        found = [j for j, column in enumerate(columns) if column.kind in self.kinds]
+        if self.name == "wrong":
+            found = [j for j in found if len(columns[j].categories) > 1]
+        fewest = {"swap": 2, "missing": int(size or 1)}.get(self.name, 1)
+        return np.array(found if len(found) >= fewest else [], np.int64)
+
+    def why_not(self, size: float | None) -> str:
+        """What a table lacks that cannot have it."""
+        if self.name == "missing":
+            return f"there are fewer than {size:g} columns"
+        if self.name == "wrong":
+            return "there is no column of words with two known values"
+        needs = {"swap": "two columns of numbers", "scale": "a column of numbers", "unseen": "a categorical column"}
+        return f"it takes {needs.get(self.name, 'a column of numbers or dates')}"
+
+
+def inject(
+    fault: Fault, size: float | None, cells: Cells, column: np.ndarray, normal: Normal, rng: np.random.Generator
+) -> tuple[Cells, np.ndarray]:
+    """(the rows with the fault, (n,) bool which of them it changed); `column` (n,) says where each row is hit.
+
+    A cell that is empty or novel has no fault to show.
+    """
+    values, state = cells.values.copy(), cells.state.copy()
+    hit = np.flatnonzero(state[np.arange(len(cells)), column] == PRESENT)
+    with np.errstate(over="ignore", invalid="ignore"):  # a thousand times the largest float is infinite, and odd
+        fault.change(Hits(values, state, hit, column[hit]), 0.0 if size is None else size, normal, rng)
+    moved = (values != cells.values) & ~(np.isnan(values) & np.isnan(cells.values))
+    return Cells(values, state, cells.row), (moved | (state != cells.state)).any(1)
+
+
+def assigned(n_rows: int, columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(n,) which of the columns is hit in each row: at random, each equally often to one row."""
+    return columns[rng.permutation(n_rows) % columns.size]
+
+
+def wilson(n_found: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share of which `n_found` of `n` were counted (Wilson 1927); NaN where n is 0."""
+    if n == 0:
+        return math.nan, math.nan
+    share, z = n_found / n, CONFIDENCE
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    # rounding must not move the ends that are known exactly
+    return (0.0 if n_found == 0 else middle - half), (1.0 if n_found == n else middle + half)
+
+
+# -- what each fault does -----------------------------------------------------------------------
+
+
+def _spike(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:
+    outwards = np.sign(hits.now - normal.mean[hits.column])
+    either = rng.choice((-1.0, 1.0), hits.row.size)
+    hits.become(hits.now + np.where(outwards == 0, either, outwards) * _offset(hits, size, normal))
+
+
+def _shift(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:
+    hits.become(hits.now + rng.choice((-1.0, 1.0), hits.row.size) * _offset(hits, size, normal))
+
+
+def _scale(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+    hits.become(_as_in(hits.column, size * hits.now, normal) + 0.0)  # no −0
+
+
+def _swap(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+    numeric = np.array([j for j, column in enumerate(normal.columns) if column.kind is Kind.NUMERIC])
+    step = rng.integers(1, numeric.size, hits.row.size)
+    other = numeric[(np.searchsorted(numeric, hits.column) + step) % numeric.size]
+    both = hits.state[hits.row, other] == PRESENT
+    row, one, two = hits.row[both], hits.column[both], other[both]
+    here, there = hits.values[row, one], hits.values[row, two]
+    hits.values[row, one], hits.values[row, two] = _as_in(one, there, normal), _as_in(two, here, normal)
+
+
+def _stuck(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+    hits.become(normal.typical[hits.column])
+
+
+def _missing(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:
+    order = rng.random((hits.row.size, len(normal.columns)))
+    order[np.arange(hits.row.size), hits.column] = -1.0  # the cell itself is the first
+    for column in np.argsort(order, axis=1)[:, : int(size)].T:
+        Hits(hits.values, hits.state, hits.row, column).lose(MISSING, np.ones(hits.row.size, bool))
+
+
+def _unseen(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+    folded = np.array([column.has_other for column in normal.columns])[hits.column]
+    n_known = np.array([len(column.categories) for column in normal.columns])[hits.column]
+    hits.become(n_known.astype(np.float64))  # as a table is read: "other", where the column has it
+    hits.lose(NOVEL, ~folded)
+
+
+def _wrong(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+    n_known = np.array([max(len(column.categories), 2) for column in normal.columns])[hits.column]
+    others, any_word = rng.integers(1, n_known), rng.integers(0, n_known)
+    # "other" stands one past the known words
+    hits.become(np.where(hits.now < n_known, (hits.now + others) % n_known, any_word))
+
+
+def _borrowed(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+    found = hits.now
+    for j, here in hits.by_column():
+        found[here] = rng.choice(normal.present(j), here.size)
+    hits.become(found)
+
+
+def _offset(hits: Hits, size: float, normal: Normal) -> np.ndarray:
+    """(h,) size · σ, in a whole column whole and at least 1."""
+    offset = size * normal.spread[hits.column]
+    return np.where(_is_whole(hits.column, normal), np.maximum(np.rint(offset), 1.0), offset)
+
+
+def _as_in(column: np.ndarray, numbers: np.ndarray, normal: Normal) -> np.ndarray:
+    """The numbers as their columns write them."""
+    return np.where(_is_whole(column, normal), np.rint(numbers), numbers)
+
+
+def _is_whole(column: np.ndarray, normal: Normal) -> np.ndarray:
+    whole = [one.whole and one.kind is Kind.NUMERIC for one in normal.columns]
+    return np.array(whole, bool)[column]
+
+
+CATALOGUE: dict[str, Fault] = {
+    fault.name: fault
+    for fault in (
+        Fault("spike", NUMBERS, (2.0, 4.0, 8.0), _spike),
+        Fault("shift", NUMBERS, (0.5, 1.0, 2.0, 4.0), _shift),
+        Fault("scale", (Kind.NUMERIC,), (0.0, 0.5, 2.0, 10.0, 1000.0), _scale),
+        Fault("swap", (Kind.NUMERIC,), (None,), _swap),
+        Fault("stuck", ANY, (None,), _stuck),
+        Fault("missing", ANY, (1.0, 3.0), _missing),
+        Fault("unseen", (Kind.CATEGORICAL,), (None,), _unseen),
+        Fault("wrong", WORDS, (None,), _wrong),
+        Fault("borrowed", ANY, (None,), _borrowed),
+    )
+}

@@ -1,0 +1,1 @@
+"""What the latent code is used for: encoding, reconstruction, sampling, maps."""

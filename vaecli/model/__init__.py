@@ -1,0 +1,1 @@
+"""The variational autoencoder: likelihoods, networks, exemplar prior, ensemble, devices."""

@@ -1,0 +1,108 @@
+"""How far a row's code is from those of training rows: the exemplar prior of each member.
+
+    ½ min_i (μ − μ_i)ᵀ Λ̄ (μ − μ_i)          over N training rows i, Λ̄ the mean posterior precision, in nats
+
+Up to a constant −log p(μ) under the nearest component of (1/N) Σ_i N(μ_i, Λ̄⁻¹): the aggregated posterior (Tomczak
+& Welling 2018) of N exemplars (Norouzi et al. 2020) with a shared covariance.
+
+Which code is nearest is read off a matrix product, ½|z − c|² − ½|z|² = ½|c|² − z·c. How far it is, is not: where codes
+lie far from the centre the product cancels most digits. The distance to the code so found is computed by difference.
+
+Pure functions of arrays, NumPy or torch (see `array_namespace`).
+Shapes: n rows, k latent dimensions, N codes, e members.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+
+from vaecli.model.array_namespace import Array, empty_like, like, namespace
+
+# Rows and codes compared at once, in one buffer: fresh memory for the distances costs more than the product. Fewer
+# rows keep the buffer near the processor; on a GPU all rows of a tile are compared at once.
+BLOCK_ROWS = 256
+BLOCK_CODES = 3072
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """Codes of N training rows a member, in units in which the members' codes are uncertain by about 1.
+
+    A code z is taken as (z − center)·scale, with scale² the mean precision of q(z|x) over training rows.
+    """
+
+    center: Array  # (e, 1, k)
+    scale: Array  # (e, 1, k)
+    place: Array  # (e, N, k) the codes
+    product: Array  # (e, k + 1, N) minus the codes, and below them half their squared norms
+    row: Array | None = None  # (e, 1, N) training rows they are; only while these rows are scored themselves
+
+    @classmethod
+    def of(cls, mean: np.ndarray, log_variance: np.ndarray, row: np.ndarray | None = None) -> Codes:
+        """From the means and log-variances (e, N, k) of q(z|x_i), and the numbers (e, N) of these rows."""
+        center = mean.mean(1, keepdims=True)
+        scale = np.sqrt(np.exp(-log_variance.astype(np.float64)).mean(1, keepdims=True)).astype(np.float32)
+        weight = np.ascontiguousarray(((mean - center) * scale).transpose(0, 2, 1), np.float32)
+        offset = 0.5 * (weight**2).sum(1, keepdims=True)
+        return cls.stored(center, scale, weight, offset, None if row is None else row[:, None, :])
+
+    @classmethod
+    def stored(
+        cls,
+        center: np.ndarray,
+        scale: np.ndarray,
+        weight: np.ndarray,
+        offset: np.ndarray,
+        row: np.ndarray | None = None,
+    ) -> Codes:
+        """From the codes (e, k, N) in their units, and half their squared norms (e, 1, N)."""
+        place = np.ascontiguousarray(weight.transpose(0, 2, 1))
+        return cls(center, scale, place, np.concatenate([-weight, offset], axis=1), row)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """What a bundle keeps; `stored` is the inverse."""
+        weight, offset = -self.product[:, :-1], self.product[:, -1:]
+        return {"center": self.center, "scale": self.scale, "weight": weight, "offset": offset}
+
+    def on(self, device: str) -> Codes:
+        """The same codes as torch tensors on a torch device."""
+        import torch
+
+        parts = (self.center, self.scale, self.place, self.product)
+        return Codes(*(torch.as_tensor(part, device=device) for part in parts))
+
+
+def nearest_code(mean: Array, codes: Codes, row: Array | None = None) -> Array:
+    """½ min_i (μ − μ_i)ᵀ Λ̄ (μ − μ_i) in nats, (e, n), for posterior means `mean` (e, n, k).
+
+    With `row` (n,), the numbers of training rows, a row's own exemplar is left out: nothing is odd compared with
+    itself.
+    """
+    xp = namespace(mean)
+    z = (mean - codes.center) * codes.scale
+    with_one = xp.concatenate([z, 0 * z[..., :1] + 1], -1)
+    n_members, n_rows = z.shape[0], z.shape[1]
+    n_codes = codes.place.shape[1]
+    height = BLOCK_ROWS if isinstance(mean, np.ndarray) else n_rows
+    width = -(-n_codes // -(-n_codes // BLOCK_CODES))
+    buffer, found = empty_like(z, (min(height, n_rows), width)), empty_like(z, (n_members, n_rows))
+    for k in range(n_members):  # one member after the other, while its codes are in the processor's cache
+        for top in range(0, n_rows, height):
+            rows = slice(top, min(top + height, n_rows))
+            distances = []
+            for start in range(0, n_codes, width):
+                block = slice(start, min(start + width, n_codes))
+                into = buffer[: rows.stop - top, : block.stop - start]
+                difference = xp.matmul(with_one[k, rows], codes.product[k, :, block], out=into)
+                if row is not None and codes.row is not None:
+                    difference = xp.where(codes.row[k, :, block] == row[rows, None], like(_FAR, z), difference)
+                nearest = codes.place[k, start + difference.argmin(-1)]
+                distances.append(0.5 * ((z[k, rows] - nearest) ** 2).sum(-1))
+            found[k, rows] = reduce(xp.minimum, distances)
+    return found
+
+
+_FAR = np.full((), 1e30, np.float32)

@@ -1,0 +1,146 @@
+"""Where training starts: probabilistic PCA in the linear path, nearly silent hidden layers beside it.
+
+    x ≈ W z + mean + noise,   W = U (Λ − σ² I)^½          Tipping & Bishop 1999, equation 15 (maximum likelihood)
+    q(z|x) = N(Λ⁻¹ Wᵀ (x − mean), σ² Λ⁻¹)                 equation 12; M is diagonal in this basis
+
+A start that already explains what is linear makes small tables learnable and large ones quick.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vaecli.data.cells import MISSING, PRESENT
+from vaecli.data.training_rows import Rows
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import Parameters, shapes
+
+HIDDEN_SCALE = 0.1  # of the products that leave the hidden layers
+SMALLEST_VARIANCE = 0.01  # of a column, where log-variances start
+SMALLEST_NOISE = 1e-3
+SMALLEST_SHARE = 1e-4  # of a category, where logits start
+
+
+def start_parameters(
+    rows: Rows,
+    likelihood: Likelihood,
+    *,
+    held_out: tuple[int, ...],
+    n_latent: int,
+    n_hidden: int,
+    one_variance: bool,
+    seed: int,
+) -> Parameters:
+    """float32 parameters with a leading axis of members; member k is told nothing of the rows of fold `held_out[k]`.
+
+    With `one_variance` a log-variance is the decoder's bias alone: the weights that lead to it are zero.
+    """
+    rng = np.random.default_rng([seed, 0x1217])
+    seen = rows._replace(values=likelihood.view(rows.values, rows.state))
+    members = [_member(seen.take(rows.fold != fold), likelihood, n_latent, n_hidden, rng) for fold in held_out]
+    start = {name: np.stack([member[name] for member in members]).astype(np.float32) for name in members[0]}
+    if one_variance:
+        for name in VARIANCE_WEIGHTS:
+            start[name][..., variance_outputs(likelihood)] = 0
+    return start
+
+
+VARIANCE_WEIGHTS = ("decoder.out.w", "decoder.skip.w")  # what makes a variance depend on the row
+
+
+def variance_outputs(likelihood: Likelihood) -> slice:
+    """Which of the decoder's p outputs are log-variances."""
+    return slice(likelihood.n_numeric, 2 * likelihood.n_numeric)
+
+
+def independent_output(rows: Rows, likelihood: Likelihood) -> np.ndarray:
+    """(1, p) the decoder output that knows no latent: each column's own mean, variance and shares where it has values.
+
+    The bias that a decoder starts from, and the baseline a fitted model has to beat. `rows.values` are as
+    `likelihood.view` gives them.
+    """
+    m, b = likelihood.n_numeric, likelihood.n_boolean
+    x = rows.values.astype(np.float64)
+    present = rows.state[:, np.argsort(likelihood.order)[: m + b]] == PRESENT  # of each number and boolean
+    x[:, : m + b] *= present
+    n_present = np.maximum(present.sum(0), 1)
+    mean = x[:, : m + b].sum(0) / n_present
+    variance = np.maximum((x[:, :m] ** 2).sum(0) / n_present[:m] - mean[:m] ** 2, SMALLEST_VARIANCE)
+    share = np.clip(np.concatenate([mean[m:], x[:, m + b :].mean(0)]), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+    # the categories' own log-shares are logits already; a boolean's logit is its log-odds
+    odds, log_share = np.log(share / (1 - share))[:b], np.log(share)[b:]
+    there = np.clip((rows.state[:, likelihood.gappy] != MISSING).mean(0), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+    raw = raw_log_variance(np.log(variance), likelihood.min_log_variance)
+    return np.concatenate([mean[:m], raw, odds, log_share, np.log(there / (1 - there))])[None]
+
+
+def raw_log_variance(log_variance: np.ndarray, floor: float) -> np.ndarray:
+    """The inverse of `Likelihood.log_variance`."""
+    above = np.maximum(log_variance - floor, 1e-3)
+    return floor + above + np.log(-np.expm1(-above))
+
+
+def _member(rows: Rows, likelihood: Likelihood, n_latent: int, n_hidden: int, rng: np.random.Generator) -> Parameters:
+    m, d = likelihood.n_numeric, rows.values.shape[1]
+    member = {}
+    for name, shape in shapes(d, likelihood, n_latent, n_hidden).items():
+        if name.endswith(".b"):
+            member[name] = np.zeros(shape)
+            continue
+        spread = np.sqrt(2 / shape[0])  # He et al. 2015
+        if name in ("encoder.mean.w", "encoder.log_variance.w", "decoder.out.w"):
+            spread *= HIDDEN_SCALE
+        member[name] = rng.standard_normal(shape) * spread
+
+    pca = Ppca.fit(rows.values, n_latent, rng)
+    member["encoder.skip.w"] *= 0
+    member["encoder.skip.w"][:d] = pca.encode
+    member["encoder.mean.b"] = -(rows.values.mean(0, dtype=np.float64) @ pca.encode)[None]
+    member["encoder.log_variance.b"] = np.log(pca.latent_variance)[None]
+    member["decoder.skip.w"] *= 0
+    member["decoder.skip.w"][:, :m] = pca.loadings[:m].T
+    output = independent_output(rows, likelihood)
+    left = np.maximum(rows.values[:, :m].var(0) - (pca.loadings[:m] ** 2).sum(1), SMALLEST_VARIANCE)
+    output[0, m : 2 * m] = raw_log_variance(np.log(left), likelihood.min_log_variance)
+    member["decoder.out.b"] = output
+    return member
+
+
+class Ppca:
+    """Probabilistic PCA of (n, d) features with k latent dimensions; dimensions beyond d stay empty."""
+
+    def __init__(self, loadings: np.ndarray, encode: np.ndarray, latent_variance: np.ndarray) -> None:
+        self.loadings = loadings  # W (d, k)
+        self.encode = encode  # W Λ⁻¹ (d, k)
+        self.latent_variance = latent_variance  # (k,) of q(z|x)
+
+    @classmethod
+    def fit(cls, x: np.ndarray, k: int, rng: np.random.Generator) -> Ppca:
+        """The maximum-likelihood solution; by random projections (Halko et al. 2011) when tables are wide."""
+        n, d = x.shape
+        centred = x - x.mean(0)
+        q = min(k, d, max(n - 1, 1))
+        variances, directions = _leading(centred, q, rng)
+        total = float(centred.var(0, dtype=np.float64).sum())
+        noise = max((total - variances.sum()) / (d - q) if d > q else variances[-1], SMALLEST_NOISE)
+        variances = np.maximum(variances, noise * (1 + 1e-6))
+        loadings, encode, latent_variance = np.zeros((d, k)), np.zeros((d, k)), np.ones(k)
+        loadings[:, :q] = directions * np.sqrt(variances - noise)
+        encode[:, :q] = loadings[:, :q] / variances
+        latent_variance[:q] = np.clip(noise / variances, 1e-3, 1.0)
+        return cls(loadings, encode, latent_variance)
+
+
+def _leading(centred: np.ndarray, q: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The q largest principal variances (q,) and their directions (d, q), signs fixed."""
+    n, d = centred.shape
+    if d <= 512:
+        values, vectors = np.linalg.eigh((centred.T @ centred).astype(np.float64) / n)
+        values, vectors = values[::-1][:q], vectors[:, ::-1][:, :q]
+    else:
+        from sklearn.utils.extmath import randomized_svd
+
+        _, singular, right = randomized_svd(centred, q, random_state=int(rng.integers(2**31)))
+        values, vectors = singular.astype(np.float64) ** 2 / n, right.T.astype(np.float64)
+    largest = np.abs(vectors).argmax(0)
+    return np.maximum(values, 0.0), vectors * np.sign(vectors[largest, np.arange(vectors.shape[1])])

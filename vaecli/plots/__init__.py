@@ -1,0 +1,1 @@
+"""All pictures: matplotlib figures and grids of pixels."""

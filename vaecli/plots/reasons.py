@@ -1,0 +1,76 @@
+"""Which columns are to blame, over all explained rows and in the oddest of them, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from vaecli.plots.figure import BEHIND, legible, new_figure, write_figure
+from vaecli.results import FlaggedRow
+
+_COLUMNS = 15
+_ROWS = 12
+_COLOURS = 7
+_LIGHT = "0.88"
+
+
+def draw_blames(path: str, first: Mapping[str, int], later: Mapping[str, int], rows: Sequence[FlaggedRow]) -> None:
+    """Draw in how many rows each column is the `first` reason or a `later` one, and what the scores of `rows` are of.
+
+    matplotlib is loaded here.
+    """
+    figure, [columns, oddest] = new_figure((1, 1.25))
+    names = sorted({*first, *later}, key=lambda name: (-first.get(name, 0), -later.get(name, 0), name))
+    colours = {name: f"C{i}" for i, name in enumerate(names[:_COLOURS])}
+    _columns(columns, names[:_COLUMNS], first, later, colours)
+    if (more := len(names) - _COLUMNS) > 0:
+        columns.set_xlabel(f"explained rows; {more:,} more columns are not drawn")
+    _rows(oddest, rows[:_ROWS], colours)
+    write_figure(path, figure)
+
+
+def _columns(
+    axes: Any, names: Sequence[str], first: Mapping[str, int], later: Mapping[str, int], colours: Mapping[str, str]
+) -> None:
+    places = range(len(names))
+    leading = [first.get(name, 0) for name in names]
+    axes.barh(places, leading, color=[colours.get(name, BEHIND) for name in names])
+    axes.barh(places, [later.get(name, 0) for name in names], left=leading, color=_LIGHT)
+    axes.set_yticks(places, [legible(name) for name in names])
+    axes.invert_yaxis()
+    axes.set(title="Columns to blame", xlabel="explained rows")
+    axes.legend(
+        handles=[_patch("C0", "strongest reason (coloured)"), _patch(_LIGHT, "a further reason")],
+        loc="lower right",
+        frameon=False,
+    )
+
+
+def _rows(axes: Any, rows: Sequence[FlaggedRow], colours: Mapping[str, str]) -> None:
+    drawn: dict[str, str] = {}
+    for place, row in enumerate(rows):
+        left = 0.0
+        for reason in row.reasons:
+            colour = colours.get(reason.column, BEHIND)
+            drawn[legible(reason.column) if reason.column in colours else "another column"] = colour
+            axes.barh(place, reason.nats, left=left, color=colour, edgecolor="white", linewidth=0.6)
+            left += reason.nats
+        if row.score > left:
+            drawn["weaker reasons, and none alone"] = _LIGHT
+            axes.barh(place, row.score - left, left=left, color=_LIGHT, edgecolor="white", linewidth=0.6)
+    axes.set_yticks(range(len(rows)), [f"row {row.row:,}" for row in rows])
+    axes.invert_yaxis()
+    axes.set(title="The oddest rows", xlabel="score, taken apart (nats)")
+    order = [*(legible(name) for name in colours), "another column", "weaker reasons, and none alone"]
+    axes.legend(
+        handles=[_patch(drawn[name], name) for name in order if name in drawn],
+        loc="lower right",
+        framealpha=0.85,
+        edgecolor="none",
+    )
+
+
+def _patch(colour: str, name: str) -> Any:
+    from matplotlib.patches import Patch
+
+    return Patch(color=colour, label=name)

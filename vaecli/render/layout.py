@@ -1,0 +1,60 @@
+"""What the pages of all verbs are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from vaecli.render.console import printable
+from vaecli.render.number_format import how_often, number, per_cent
+from vaecli.results import EvaluateSummary, ScoreSummary, SelftestSummary
+
+
+def headline(text: str) -> Text:
+    """A bold line over what follows."""
+    return Text(text, style="bold")
+
+
+def fact_list(facts: Iterable[tuple[str, str]]) -> Table:
+    """Two columns: a word, and what there is to say about it, folded under itself."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column(overflow="fold")
+    for word, said in facts:
+        table.add_row(*plain_cells(f"  {word}", said))
+    return table
+
+
+def empty_table(heads: Sequence[str], numeric: Sequence[str] = ()) -> Table:
+    """A table without lines, its numbers to the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for head in heads:
+        table.add_column(head, justify="right" if head in numeric else "left", overflow="fold")
+    return table
+
+
+def plain_cells(*texts: str) -> tuple[Text, ...]:
+    """Text, not strings: what the user's table holds is never read as markup or as a control sequence."""
+    return tuple(Text(printable(text)) for text in texts)
+
+
+def warning_lines(warnings: Sequence[str]) -> list[Text]:
+    """A line each, the word in yellow."""
+    return [Text.assemble(("warning: ", "yellow"), printable(warning)) for warning in warnings]
+
+
+def decision(summary: ScoreSummary | EvaluateSummary | SelftestSummary) -> str:
+    """What flags a row: the level and what it means, or the score."""
+    score = f"{summary.score_kind} score from {number(summary.min_score)} nats"
+    if summary.threshold is None:
+        return f"{score}, as --min-score says"
+    level = summary.threshold
+    said = (
+        f"{level:.10g}: more unusual than {per_cent(level)} of normal rows; "
+        f"{how_often(level)} normal rows is flagged by chance ({score})"
+    )
+    if summary.uses_tail_model:
+        said += ". The level is finer than the calibration rows resolve: a fitted tail model decides, not a guarantee"
+    return said

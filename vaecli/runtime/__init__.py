@@ -1,0 +1,1 @@
+"""Threads, files that appear whole or not at all."""

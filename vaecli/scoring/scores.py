@@ -1,0 +1,273 @@
+"""Feature batch → column scores → row score: NumPy on the CPU, the same lines in torch on CUDA.
+
+Every score is higher for odder rows, is a pure function of (ensemble, row), and is taken apart by user
+column: score = Σ_j column_score_j + latent_score.
+
+| kind             | score of a row by one member, in nats                                        | latent part |
+|------------------|------------------------------------------------------------------------------|-------------|
+| `reconstruction` | −E_q[log p(x|z)], the reconstruction probability of An & Cho 2015             | 0           |
+| `elbo`           | −ELBO = −E_q[log p(x|z)] + KL(q(z|x) ‖ p(z)), Kingma & Welling 2014           | the KL      |
+| `latent`         | ½ d², the distance of the code to the nearest exemplar's, see `nearest_code`  | all         |
+| `combined`       | −log p(x|z=μ) + ½ d², the joint density of row and code under an exemplar     | ½ d²        |
+|                  | prior; of the first family also without the ½ d², at half the weight,         | 0           |
+|                  | and with the KL beside it                                                     | ½ d² + KL   |
+
+A member's scores become surprises: how improbable such a score is of a normal row, on one scale for all (see
+`surprise`). The score of the ensemble is the mean over its members of the mean over their scores; of `combined`, that
+of the oddest cell alone where it says more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from vaecli.data.preprocessor import FeatureBatch
+from vaecli.model.array_namespace import Array
+from vaecli.model.exemplar_prior import Codes, nearest_code
+from vaecli.model.likelihoods import Likelihood
+from vaecli.model.network import (
+    Parameters,
+    decode,
+    elbo,
+    encoder_inputs,
+    forward_seen,
+    kl_to_prior,
+    posterior,
+    posterior_mean,
+)
+from vaecli.scoring.surprisal import Surprise
+
+# On the CPU rows are computed in tiles of this fixed size, each by one thread, and a row stands in its tile where its
+# number in the whole input says: a matrix product rounds differently for another number of rows or threads, or another
+# place among them (about 1e-6 nats). So batches may be cut anywhere and computed by anyone, to the same bits.
+TILE_ROWS = 1024
+DEVICE_TILE_ROWS = 16_384  # on a GPU, which small products leave idle
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """e trained members of one kind and all that their scores depend on besides the row.
+
+    `noise` (s, e, 1, k): standard normal draws, made once at fit, the same for every row.
+    """
+
+    likelihood: Likelihood
+    parameters: Parameters
+    noise: Array
+    codes: Codes
+    held_out: tuple[int, ...]  # the fold that each member was not trained on
+    latents: tuple[str, ...]  # what is added to −log p(x|z=μ) in each of the scores that make up `combined`
+
+    def on(self, device: str) -> Family:
+        """The same family as torch tensors on a torch device."""
+        import torch
+
+        def moved(array: Array) -> Array:
+            return torch.as_tensor(array, device=device)
+
+        parameters = {name: moved(value) for name, value in self.parameters.items()}
+        return Family(
+            self.likelihood, parameters, moved(self.noise), self.codes.on(device), self.held_out, self.latents
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """All members, and the scale on which their scores are averaged, one a score kind."""
+
+    families: tuple[Family, ...]
+    surprises: Mapping[str, Surprise]
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """(e,) the fold that each member was not trained on, family after family."""
+        return np.concatenate([family.held_out for family in self.families])
+
+    @property
+    def n_members(self) -> int:
+        """e."""
+        return len(self.held_out)
+
+    def on(self, device: str) -> Ensemble:
+        """The same ensemble computing on a torch device, in full float32 whatever the environment asks for."""
+        import torch
+
+        torch.set_float32_matmul_precision("highest")
+        return Ensemble(tuple(family.on(device) for family in self.families), self.surprises)
+
+
+def score_owners(families: Sequence[Family], kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """(member, sort) of each of the w scores of a kind, both (w,): family after family, sort after sort."""
+    members: list[np.ndarray] = []
+    sorts: list[np.ndarray] = []
+    n_members = 0
+    for family in families:
+        e = len(family.held_out)
+        for _ in range(len(family.latents) if kind == "combined" else 1):
+            members.append(n_members + np.arange(e))
+            sorts.append(np.full(e, len(sorts)))
+        n_members += e
+    return np.concatenate(members), np.concatenate(sorts)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredBatch:
+    """Scores of n rows; higher is odder. score = column_score.sum(1) + latent_score, in nats."""
+
+    row: np.ndarray  # (n,) int64
+    score: np.ndarray  # (n,) float64
+    column_score: np.ndarray  # (n, c) float64
+    latent_score: np.ndarray  # (n,) float64
+
+
+def draw_noise(n_noise: int, n_members: int, n_latent: int, seed: int) -> np.ndarray:
+    """(s, e, 1, k) float32 standard normal draws in antithetic pairs, so that their mean is exactly zero.
+
+    s is `n_noise`, rounded up to whole pairs.
+    """
+    rng = np.random.default_rng([seed, 0x5C0BE])
+    half = rng.standard_normal(((n_noise + 1) // 2, n_members, 1, n_latent))
+    return np.concatenate([half, -half]).astype(np.float32)
+
+
+def score_batch(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> ScoredBatch:
+    """Score every row of the batch by one of the kinds above. Its rows are numbered one after the other."""
+    surprise = ensemble.surprises[kind]
+    total, column_score = np.empty(len(batch)), np.empty((len(batch), batch.state.shape[1]))
+    for rows, within, scores, columns in _tiles(ensemble.families, batch, kind):
+        score, parts = surprise.of_rows(scores, columns)
+        total[rows], column_score[rows] = score[within], parts[within]
+    latent = total - column_score.sum(1)
+    return ScoredBatch(batch.row, column_score.sum(1) + latent, column_score, latent)  # exactly the sum of its parts
+
+
+def member_scores(families: tuple[Family, ...], batch: FeatureBatch, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """The members' scores of each row (n, w) in nats, float64, and their column parts (e, n, c).
+
+    While the codes know which training rows they are, `batch.row` must number rows likewise: a row's own code
+    is left out.
+    """
+    member, _ = score_owners(families, kind)
+    total = np.empty((len(batch), member.size))
+    column_score = np.empty((int(member.max()) + 1, len(batch), batch.state.shape[1]))
+    for rows, within, scores, columns in _tiles(families, batch, kind):
+        total[rows], column_score[:, rows] = scores.T[within], columns[:, within]
+    return total, column_score
+
+
+def _tiles(
+    families: tuple[Family, ...], batch: FeatureBatch, kind: str
+) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
+    """For each tile its rows in the batch and where they stand in the tile; scores (w, t), column parts (e, t, c)."""
+    on_cpu = isinstance(families[0].noise, np.ndarray)
+    size = TILE_ROWS if on_cpu else min(DEVICE_TILE_ROWS, max(len(batch), 1))
+    with threadpool_limits(1, "blas"):
+        for rows, within in _places(batch.row if on_cpu else np.arange(len(batch)), size):
+            yield rows, within, *_tile(families, batch, kind, rows, within, size)
+
+
+def tiled(batch: FeatureBatch) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
+    """The tiles of the CPU: the rows of the batch in each, where they stand in it, features (t, d), states (t, c).
+
+    Rows of a tile that the batch does not have are zeros, so what is computed of a row does not depend on the batch.
+    """
+    for rows, within in _places(batch.row, TILE_ROWS):
+        features, state = (_placed(part[rows], within, TILE_ROWS, 0) for part in (batch.values, batch.state))
+        yield rows, within, features, state
+
+
+def _places(row: np.ndarray, size: int) -> Iterator[tuple[slice, slice]]:
+    """For each tile the rows in it, of those numbered `row` (n,) one after the other, and where they stand in it."""
+    first = -(int(row[0]) % size) if row.size else 0
+    for start in range(first, row.size, size):
+        rows = slice(max(start, 0), min(start + size, row.size))
+        yield rows, slice(rows.start - start, rows.stop - start)
+
+
+def _tile(
+    families: tuple[Family, ...], batch: FeatureBatch, kind: str, rows: slice, within: slice, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    features, state = (_placed(part[rows], within, size, 0) for part in (batch.values, batch.state))
+    row = _placed(batch.row[rows], within, size, -1)
+    is_plain = not families[0].likelihood.gappy.size and not state.any()
+    scores, columns = [], []
+    for family in families:
+        column, latents = _parts(family, features, None if is_plain else state, row, kind)
+        columns.append(_numpy(column).astype(np.float64))
+        nats = columns[-1].sum(-1)
+        scores += [nats + _numpy(latent) for latent in latents]
+    return np.concatenate(scores), np.concatenate(columns)
+
+
+def _parts(family: Family, features: Any, state: Any, row: Any, kind: str) -> tuple[Array, list[Array]]:
+    if not isinstance(family.noise, np.ndarray):
+        features = _moved(features, family.noise)
+        state = None if state is None else _moved(state, family.noise)
+    return member_parts(family, family.likelihood.view(features, state), state, row, kind)
+
+
+def member_parts(
+    family: Family, seen: Array, state: Array | None, row: Array | None, kind: str
+) -> tuple[Array, list[Array]]:
+    """Column parts (e, n, c), and for each score of a member what is added to their sum (e, n), in nats.
+
+    `seen` are features as the family's likelihood views them: (n, d), or other ones for each member, (e, n, d).
+    """
+    parameters, likelihood = family.parameters, family.likelihood
+    if kind in ("latent", "combined"):
+        return _parts_at_the_mean(family, seen, state, row, kind)
+    passed = forward_seen(parameters, likelihood, seen, state, family.noise)
+    bound = elbo(passed)
+    match kind:
+        case "reconstruction":
+            return -bound.column_log_prob, [0 * bound.kl]
+        case "elbo":
+            return -bound.column_log_prob, [bound.kl]
+        case _:
+            raise ValueError(f"unknown score kind {kind!r}")
+
+
+def _parts_at_the_mean(
+    family: Family, seen: Array, state: Array | None, row: Array | None, kind: str
+) -> tuple[Array, list[Array]]:
+    """`member_parts` of the kinds that look at the code z = μ(x) only."""
+    parameters, likelihood = family.parameters, family.likelihood
+    inputs = encoder_inputs(seen, state, likelihood.gappy)
+    kl = None
+    if kind == "combined" and "code and KL" in family.latents:
+        mean, log_variance = posterior(parameters, inputs)
+        kl = kl_to_prior(mean, log_variance)
+    else:
+        mean = posterior_mean(parameters, inputs)
+    code = nearest_code(mean, family.codes, row)
+    if kind == "latent":
+        return np.zeros((*mean.shape[:2], likelihood.order.size), np.float32), [code]
+    added = {"nothing": 0 * code, "code": code, "code and KL": code if kl is None else code + kl}
+    nats = -likelihood.column_log_prob(decode(parameters, mean), seen, state)
+    return nats, [added[name] for name in family.latents]
+
+
+def _placed(rows: np.ndarray, within: slice, size: int, padding: int) -> np.ndarray:
+    """The rows at their place in a tile of `size`."""
+    if len(rows) == size:
+        return rows
+    tile = np.full((size, *rows.shape[1:]), padding, rows.dtype)
+    tile[within] = rows
+    return tile
+
+
+def _moved(array: np.ndarray, reference: Array) -> Array:
+    """The array beside `reference`; to a GPU through pinned memory, which is copied while others compute."""
+    import torch
+
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.pin_memory().to(reference.device, non_blocking=True) if reference.is_cuda else tensor
+
+
+def _numpy(array: Array) -> np.ndarray:
+    return array if isinstance(array, np.ndarray) else array.cpu().numpy()

@@ -1,0 +1,88 @@
+"""Whether a table has the columns that a model was trained on."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from vaecli.errors import InputError, listed
+from vaecli.schema import Column, Kind, Schema
+from vaecli.tables.convert import parse as values
+from vaecli.tables.convert.parse import Family
+from vaecli.tables.infer import did_you_mean
+from vaecli.tables.source import Source
+
+__all__ = ["match_schema"]
+
+_ACCEPTED = {
+    Kind.NUMERIC: {Family.NUMBER, Family.BOOLEAN},
+    Kind.BOOLEAN: {Family.NUMBER, Family.BOOLEAN},
+    Kind.DATETIME: {Family.DATETIME},
+    Kind.CATEGORICAL: {Family.TEXT, Family.DICTIONARY, Family.NUMBER, Family.BOOLEAN},
+}
+_TEXT = {Family.TEXT, Family.DICTIONARY}
+
+
+def match_schema(source: Source, schema: Schema) -> tuple[str, ...]:
+    """The columns of a table that are not features, which pass through; the order of columns is free.
+
+    Raises InputError naming every feature column that is missing, and every one whose type cannot hold
+    what the model was trained on. Delimited text has no types: its cells are checked as they are read.
+    """
+    names = set(source.names)
+    missing = [column.name for column in schema.features if column.name not in names]
+    if missing:
+        others = [name for name in source.names if all(name != column.name for column in schema.features)]
+        problems = [f"{name!r}{did_you_mean(name, others)}" for name in missing]
+        count = "a column is" if len(missing) == 1 else f"{len(missing):,} columns are"
+        raise InputError(
+            f"{source.name}: {count} missing:\n{listed(problems)}",
+            "give a table with the columns the model was trained on, in any order",
+        )
+    if source.format not in ("csv", "tsv"):
+        _refuse_mistyped(source, schema)
+    features = {column.name for column in schema.features}
+    return tuple(name for name in source.names if name not in features)
+
+
+def _refuse_mistyped(source: Source, schema: Schema) -> None:
+    batches = iter(source.batches([column.name for column in schema.features], batch_rows=1024))
+    first = next(batches, None)
+    if first is None:
+        return
+    mistyped = []
+    for column in schema.features:
+        array = values.one_array(first.table.column(column.name))
+        if not _can_hold(array, column):
+            mistyped.append(f"{column.name!r} holds {array.type}; the model was trained on {_TRAINED[column.kind]}")
+    if mistyped:
+        count = "a column has" if len(mistyped) == 1 else f"{len(mistyped):,} columns have"
+        raise InputError(
+            f"{source.name}: {count} the wrong type:\n{listed(mistyped)}",
+            "convert them before scoring, or fit again on a table like this one",
+        )
+
+
+_TRAINED = {
+    Kind.NUMERIC: "numbers",
+    Kind.BOOLEAN: "true or false",
+    Kind.DATETIME: "dates",
+    Kind.CATEGORICAL: "categories",
+}
+
+
+def _can_hold(array: pa.Array, column: Column) -> bool:
+    group = values.family(array.type)
+    if group in _TEXT and column.kind is not Kind.CATEGORICAL:
+        # a model may have been trained on numbers kept as text; one bad cell is reported when it is read
+        return not _mostly_unreadable(values.as_text(array), column)
+    return group is Family.EMPTY or group in _ACCEPTED[column.kind]
+
+
+def _mostly_unreadable(text: pa.Array, column: Column) -> bool:
+    if column.kind is Kind.DATETIME:
+        _, failed = values.parse_dates(text, column.datetime_format)
+    elif column.kind is Kind.BOOLEAN:
+        _, failed = values.parse_booleans(text)
+    else:
+        _, failed = values.parse_numbers(text)
+    return bool(2 * failed.sum() > len(text) - text.null_count)

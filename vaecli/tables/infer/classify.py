@@ -1,0 +1,271 @@
+"""What the evidence about one column says: its kind, and what speaks against modelling it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from vaecli.schema import Column, Kind, Role
+from vaecli.tables.convert.parse import BOOLEAN_PAIRS, DATE_FORMATS, Family, parse_one_number
+from vaecli.tables.infer.evidence import Evidence, Failure, Numbers, TextEvidence, Trial, TypedEvidence
+
+MOST = 0.9  # of the cells: a column of this many numbers is meant to hold numbers
+ORDERS_THE_ROWS = "it orders the rows; future rows would all look new"
+MIN_ROWS = 20  # fewer rows may all be different, or in order, by chance
+MIN_COUNTED_ROWS = 50
+FREE_TEXT_CHARACTERS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """A column most of whose cells are of one kind: the first that are not, and how many there are."""
+
+    kind: Kind
+    failures: tuple[Failure, ...]
+    n_failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One column as its values speak for themselves, as a feature.
+
+    `impossible` is the reason why it cannot be a feature at all. `advice` is the role it should have
+    instead and the reason, which the user may overrule.
+    """
+
+    column: Column
+    impossible: str = ""
+    advice: tuple[Role, str] | None = None
+    mixed: Mixed | None = None
+    is_unsupported: bool = False  # the type itself cannot be read
+
+
+def find(name: str, evidence: Evidence, max_categories: int) -> Finding:
+    """The kind of a column, and whether it can and should be a feature."""
+    if evidence.family is Family.UNSUPPORTED:
+        return Finding(
+            Column(name, Kind.TEXT, n_missing=evidence.n_missing),
+            impossible=f"values of type {getattr(evidence, 'type', '')} are not supported",
+            is_unsupported=True,
+        )
+    if evidence.n == 0:
+        return Finding(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible="no row has a value")
+    if isinstance(evidence, TypedEvidence):
+        return _typed(name, evidence)
+    assert isinstance(evidence, TextEvidence)
+    return _text(name, evidence, max_categories)
+
+
+# -- columns with a type of their own -----------------------------------------------------------
+
+
+def _typed(name: str, evidence: TypedEvidence) -> Finding:
+    if evidence.family is Family.DATETIME:
+        return _datetime(name, evidence.numbers, evidence.n_missing, None, evidence.zone)
+    if evidence.family is Family.BOOLEAN:
+        return _boolean(name, evidence.numbers, evidence.n_missing, ("false", "true"))
+    if evidence.numbers.only_0_and_1:
+        spellings = ("0", "1") if evidence.is_integer else ("0.0", "1.0")
+        return _boolean(name, evidence.numbers, evidence.n_missing, spellings)
+    return _numeric(name, evidence.numbers, evidence.n_missing)
+
+
+def _boolean(name: str, numbers: Numbers, n_missing: int, spellings: tuple[str, str]) -> Finding:
+    column = Column(name, Kind.BOOLEAN, categories=spellings, n_missing=n_missing)
+    return Finding(column, impossible=_constant(numbers, n_missing))
+
+
+def _datetime(name: str, numbers: Numbers, n_missing: int, pattern: str | None, zone: str) -> Finding:
+    column = replace(_ranged(name, Kind.DATETIME, numbers, n_missing), datetime_format=pattern, zone=zone)
+    if reason := _constant(numbers, n_missing):
+        return Finding(column, impossible=reason)
+    if numbers.n >= MIN_ROWS and numbers.is_sorted:
+        return Finding(column, advice=(Role.TIME, ORDERS_THE_ROWS))
+    return Finding(column)
+
+
+def _numeric(name: str, numbers: Numbers, n_missing: int, width: int = 0) -> Finding:
+    column = replace(_ranged(name, Kind.NUMERIC, numbers, n_missing), width=width)
+    if reason := _constant(numbers, n_missing):
+        return Finding(column, impossible=reason)
+    if _counts_rows(numbers):
+        role = Role.TIME if _is_named_like_a_clock(name) else Role.KEY
+        return Finding(column, advice=(role, "it counts the rows"))
+    if numbers.n >= MIN_ROWS and numbers.is_sorted and _is_named_like_a_clock(name):
+        return Finding(column, advice=(Role.TIME, ORDERS_THE_ROWS))
+    if _names_rows(name, numbers):
+        return Finding(column, advice=(Role.KEY, "its numbers never repeat, so it names the row"))
+    return Finding(column)
+
+
+def _ranged(name: str, kind: Kind, numbers: Numbers, n_missing: int) -> Column:
+    some = numbers.n_finite > 0
+    return Column(
+        name,
+        kind,
+        whole=numbers.whole and some,
+        minimum=numbers.minimum if some else None,
+        maximum=numbers.maximum if some else None,
+        n_missing=n_missing,
+        n_infinite=numbers.n_infinite,
+    )
+
+
+def _constant(numbers: Numbers, n_missing: int) -> str:
+    """The reason why there is nothing to learn from these numbers, or nothing."""
+    if not numbers.n_finite:
+        return "no row has a finite value" if numbers.n_infinite else "no row has a value"
+    if numbers.minimum < numbers.maximum:
+        return ""
+    return "every finite value is the same" if numbers.n_infinite else _same(n_missing)
+
+
+def _same(n_missing: int) -> str:
+    return "every row that has a value has the same" if n_missing else "every row has the same value"
+
+
+def _counts_rows(numbers: Numbers) -> bool:
+    if numbers.n_finite < MIN_COUNTED_ROWS or numbers.n_infinite:
+        return False
+    return numbers.strictly_monotone and (numbers.whole or numbers.evenly_spaced)
+
+
+def _names_rows(name: str, numbers: Numbers) -> bool:
+    """Whether whole numbers that never repeat are identifiers.
+
+    Measured ones would repeat: m values drawn from a range of R coincide with the other n about
+    m(n-1)/(2R) times (the birthday problem), and ten expected without one seen is no accident.
+    """
+    n_distinct = numbers.n_known_distinct() if numbers.whole and not numbers.n_infinite else None
+    if n_distinct is None:
+        return False
+    expected = n_distinct * (numbers.n_finite - 1) / (2 * (numbers.maximum - numbers.minimum + 1))
+    return expected >= 10 or is_named_like_a_key(name)
+
+
+def _words(name: str) -> list[str]:
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    return re.findall(r"[a-z0-9]+", spaced.lower())
+
+
+_KEY_WORDS = {"id", "ids", "uid", "uuid", "guid", "idx", "pk", "rowid", "rownum"}
+_KEY_ENDINGS = {"key", "index", "serial"}
+_CLOCK_WORDS = {"time", "times", "timestamp", "datetime", "date", "epoch", "ts", "tick", "ticks", "step", "cycle"}
+_CLOCK_WORDS |= {"second", "seconds", "minute", "minutes", "hour", "hours", "day", "days"}
+
+
+def is_named_like_a_key(name: str) -> bool:
+    """Whether a column of this name is one that names rows: id, uuid, Product ID, row number, Unnamed: 0."""
+    words = _words(name)
+    if not words:
+        return False
+    numbered = words[-1] in {"number", "no", "nr", "num"} and words[-2:-1] in (["row"], ["serial"], ["record"])
+    return bool(_KEY_WORDS & set(words)) or words[-1] in _KEY_ENDINGS or numbered or words[0] == "unnamed"
+
+
+def _is_named_like_a_clock(name: str) -> bool:
+    words = set(_words(name))
+    return (bool(words & _CLOCK_WORDS) and not words & _KEY_WORDS) or name.strip().lower() == "t"
+
+
+# -- columns of text ----------------------------------------------------------------------------
+
+
+def _text(name: str, evidence: TextEvidence, max_categories: int) -> Finding:
+    if evidence.as_number.n_read == evidence.n:
+        return _numbers_as_text(name, evidence)
+    dates = _best_dates(evidence)
+    if dates is not None and dates.n_read == evidence.n:
+        if (example := _ambiguous(evidence)) is not None:
+            reason = f"its dates are ambiguous ({example}): day or month first?"
+            return Finding(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible=reason)
+        return _datetime(name, dates.numbers, evidence.n_missing, dates.pattern, dates.zone)
+    if (spellings := _pair(evidence)) is not None:
+        return Finding(Column(name, Kind.BOOLEAN, categories=spellings, n_missing=evidence.n_missing))
+    mixed = None if _are_mostly_numbered_names(name, evidence) else _mixed(evidence, dates)
+    if mixed is None and evidence.n_dates >= MOST * evidence.n and dates is not None:
+        reason = "its dates are written in more than one way"
+        return Finding(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible=reason)
+    return _categories(name, evidence, max_categories, mixed)
+
+
+def _numbers_as_text(name: str, evidence: TextEvidence) -> Finding:
+    numbers = evidence.as_number.numbers
+    if not numbers.only_0_and_1:
+        return _numeric(name, numbers, evidence.n_missing, evidence.padding.width)
+    met = [(text.strip(), parse_one_number(text)) for text in evidence.counts.first_met(1000) or ["0", "1"]]
+    spellings = tuple(next(text for text, value in met if value == wanted) for wanted in (0, 1))
+    return _boolean(name, numbers, evidence.n_missing, (spellings[0], spellings[1]))
+
+
+def _best_dates(evidence: TextEvidence) -> Trial | None:
+    """The format that reads most cells; the first of those that read the same."""
+    if not evidence.as_date:
+        return None
+    order = [pattern for together in DATE_FORMATS for pattern in together if pattern in evidence.as_date]
+    return evidence.as_date[max(order, key=lambda pattern: evidence.as_date[pattern].n_read)]
+
+
+def _ambiguous(evidence: TextEvidence) -> str | None:
+    """A date that two formats read, when both read every cell."""
+    complete = [pattern for pattern, trial in evidence.as_date.items() if trial.n_read == evidence.n]
+    return evidence.first_cells[0].value.strip() if len(complete) > 1 else None
+
+
+def _pair(evidence: TextEvidence) -> tuple[str, str] | None:
+    """The spellings of false and true as first met, if the texts are one known pair."""
+    met = evidence.counts.first_met(100)
+    if met is None:
+        return None
+    words = [text.strip() for text in met]
+    for false, true in BOOLEAN_PAIRS:
+        if {word.lower() for word in words} == {false, true}:
+            return tuple(next(word for word in words if word.lower() == wanted) for wanted in (false, true))  # type: ignore[return-value]
+    return None
+
+
+def _are_mostly_numbered_names(name: str, evidence: TextEvidence) -> bool:
+    """Whether these are identifiers, most of which happen to be numbers: 536365, 536366, C536367."""
+    return evidence.counts.distinct_share() == 1 and _names_rows(name, evidence.as_number.numbers)
+
+
+def _mixed(evidence: TextEvidence, dates: Trial | None) -> Mixed | None:
+    """What is wrong with a column nearly all of whose cells are numbers, or dates."""
+    for kind, trial in ((Kind.NUMERIC, evidence.as_number), (Kind.DATETIME, dates)):
+        if trial is not None and trial.n_read >= max(10, MOST * evidence.n):
+            return Mixed(kind, tuple(trial.failures), evidence.n - trial.n_read)
+    return None
+
+
+def _categories(name: str, evidence: TextEvidence, max_categories: int, mixed: Mixed | None) -> Finding:
+    n_distinct = evidence.counts.n_distinct()
+    ranked = evidence.counts.ranked()
+    if n_distinct is not None and n_distinct <= max_categories:
+        kept = [text for text, _ in ranked]
+    else:
+        kept = [text for text, count in ranked if count > 1][:max_categories]
+    # of values that all came once the user may still want some
+    categories = tuple(kept or [text for text, _ in ranked][:max_categories])
+    has_other = len(categories) != n_distinct
+    column = Column(
+        name,
+        Kind.CATEGORICAL,
+        categories=categories,
+        has_other=has_other,
+        n_folded=max(evidence.counts.n_distinct_about() - len(categories), 1) if has_other else 0,
+        n_missing=evidence.n_missing,
+    )
+    if n_distinct == 1:
+        return Finding(column, impossible=_same(evidence.n_missing), mixed=mixed)
+    return Finding(column, advice=_advice(evidence, has_kept=bool(kept)), mixed=mixed)
+
+
+def _advice(evidence: TextEvidence, *, has_kept: bool) -> tuple[Role, str] | None:
+    share = evidence.counts.distinct_share()
+    if evidence.n >= MIN_ROWS and share == 1:
+        return Role.KEY, "every value is different, so it names the row"
+    if evidence.n > 1000 and share >= 0.95:
+        return Role.KEY, f"{min(int(share * 1000) / 10, 99.9):g} % of its values are different, so it names the row"
+    if evidence.n_characters > FREE_TEXT_CHARACTERS * evidence.n and share > 0.5:
+        return Role.IGNORED, "it is free text"
+    return None if has_kept else (Role.IGNORED, "hardly any value comes twice")

@@ -1,0 +1,1 @@
+"""Files, folders, URLs, pipes and frames as batches of rows."""

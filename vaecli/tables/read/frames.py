@@ -1,0 +1,147 @@
+"""A table that is in memory already: pandas, Arrow, polars, NumPy."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vaecli.errors import InputError, listed
+from vaecli.tables.read.named_columns import asked_columns, refuse_repeated_names
+from vaecli.tables.source import Batch, Piece, ready, whole
+
+_HINT = "give a pandas or polars DataFrame, an Arrow table, or a 2-D NumPy array"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSource:
+    """An Arrow table in memory."""
+
+    table: pa.Table
+    name: str = "frame"
+
+    @property
+    def format(self) -> str:
+        """`frame`."""
+        return "frame"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Names and types."""
+        return self.table.schema
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Column names in order."""
+        return tuple(self.table.column_names)
+
+    @property
+    def n_rows(self) -> int:
+        """Rows in the frame."""
+        return int(self.table.num_rows)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """None: a frame is in memory."""
+        return ()
+
+    def pieces(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        numbers: Collection[str] = (),  # noqa: ARG002 - the Protocol's; columns have types already
+        keep: bool = False,
+        batch_rows: int = 16_384,
+        multiple_of: int = 1,
+    ) -> Iterator[Piece]:
+        """Slices of the frame; see `Source.pieces`."""
+        return map(ready, self.batches(columns, keep=keep, batch_rows=whole(batch_rows, multiple_of)))
+
+    def batches(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        numbers: Collection[str] = (),  # noqa: ARG002 - the Protocol's; columns have types already
+        keep: bool = False,
+        batch_rows: int = 16_384,
+    ) -> Iterator[Batch]:
+        """Slices of the frame with its own types, `numbers` included; see `Source.batches`."""
+        chosen = self.table.select(asked_columns(self.names, columns, self.name))
+        rows = Batch(chosen, 0, partial(_where, self.name), whole=self.table if keep else None)
+        return rows.slices(batch_rows)
+
+
+def frame_source(frame: Any) -> FrameSource:
+    """A pandas or polars DataFrame, an Arrow table or batch, or a 2-D NumPy array as a Source.
+
+    Columns of an array are named `x0`, `x1`, …; NaN in pandas and NumPy is a missing cell; an index of
+    pandas is not a column. Raises InputError for anything else, for repeated column names and for columns
+    whose values do not share one type (all are listed).
+    """
+    table = _without_views(_to_arrow(frame))
+    refuse_repeated_names(table.column_names, "frame")
+    return FrameSource(table)
+
+
+def _to_arrow(frame: Any) -> pa.Table:
+    if isinstance(frame, pa.Table):
+        return frame
+    if isinstance(frame, pa.RecordBatch):
+        return pa.Table.from_batches([frame])
+    if isinstance(frame, np.ndarray):
+        return _from_array(frame)
+    # whoever hands over a DataFrame has imported pandas
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(frame, pandas.DataFrame):
+        return _from_pandas(frame)
+    if hasattr(frame, "__arrow_c_stream__"):
+        try:
+            return pa.table(frame)
+        except (pa.ArrowException, TypeError, ValueError) as problem:
+            raise InputError(f"frame: {problem}", _HINT) from None
+    raise InputError(f"frame: a {type(frame).__name__} is not a table", _HINT)
+
+
+def _without_views(table: pa.Table) -> pa.Table:
+    """String views, which polars hands over, as plain strings: neither Parquet nor CSV can be written from views."""
+    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    fields = [field.with_type(plain.get(field.type, field.type)) for field in table.schema]
+    schema = pa.schema(fields, metadata=table.schema.metadata)
+    return table if schema.equals(table.schema) else table.cast(schema)
+
+
+def _from_array(array: np.ndarray) -> pa.Table:
+    if array.ndim != 2:
+        raise InputError(f"frame: the array has {array.ndim} dimensions, a table has 2 (rows, columns)", _HINT)
+    names = [f"x{j}" for j in range(array.shape[1])]
+    return _by_column(names, [array[:, j] for j in range(array.shape[1])])
+
+
+def _from_pandas(frame: Any) -> pa.Table:
+    names = [str(name) for name in frame.columns]
+    refuse_repeated_names(names, "frame")
+    return _by_column(names, [frame.iloc[:, j] for j in range(len(names))])
+
+
+def _by_column(names: Sequence[str], columns: Sequence[Any]) -> pa.Table:
+    arrays, problems = [], []
+    for name, column in zip(names, columns, strict=True):
+        try:
+            arrays.append(pa.array(column, from_pandas=True))
+        except (pa.ArrowException, TypeError, ValueError) as problem:
+            problems.append(f"{name}: {str(problem).splitlines()[0]}")
+    if problems:
+        raise InputError(
+            f"frame: columns without one type for all values:\n{listed(problems)}",
+            "convert them, for example with `.astype(str)`",
+        )
+    return pa.table(arrays, names=list(names))
+
+
+def _where(name: str, i: int) -> str:
+    return f"{name}, row {i + 1}"

@@ -1,0 +1,160 @@
+"""The head of a delimited file: which character separates fields, and what the columns are called."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+
+from vaecli.errors import InputError, listed
+from vaecli.tables.read.records import MAX_RECORD_BYTES, find_record_ends
+
+DELIMITERS = (",", ";", "\t", "|")
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_PEEK_BYTES = 64 * 2**10
+_ROWS_LOOKED_AT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What stands above the first row of a delimited file, byte for byte.
+
+    `preamble` is a byte order mark, Excel's `sep=;` line and blank lines; `line` the header itself without its
+    `line_end`. `first_line` is the line, from 1, on which the rows begin.
+    """
+
+    names: tuple[str, ...]
+    delimiter: str
+    preamble: bytes
+    line: bytes
+    line_end: bytes
+    first_line: int
+
+    @property
+    def size(self) -> int:
+        """Bytes before the first row."""
+        return len(self.preamble) + len(self.line) + len(self.line_end)
+
+
+def read_header(stream: pa.NativeFile, name: str, delimiter: str | None = None) -> Header:
+    """The header of the file that `stream` starts.
+
+    With `delimiter` None it is found among comma, semicolon, tab and bar. Raises InputError for an empty
+    file, another encoding than UTF-8, and column names that are empty or given twice (all are listed);
+    OSError from the stream.
+    """
+    data, at_end = stream.read(_PEEK_BYTES), False
+    _refuse_non_text(data, name)
+    while True:
+        preamble, chosen = _preamble(data)
+        chosen = delimiter or chosen or _most_likely_delimiter(data[len(preamble) :])
+        bounds = _end_of_first_record(data, len(preamble), chosen, at_end, name)
+        if bounds is not None:
+            break
+        if len(data) > MAX_RECORD_BYTES:
+            raise InputError(f"{name}, line 1: the header does not end", "check that the file is delimited text")
+        more = stream.read(len(data))
+        data, at_end = data + more, not more
+    stop, after = bounds
+    line = data[len(preamble) : stop]
+    names = _names(line, chosen, name, data.count(b"\n", 0, len(preamble)) + 1)
+    return Header(names, chosen, preamble, line, data[stop:after], data.count(b"\n", 0, after) + 1)
+
+
+def _refuse_non_text(data: bytes, name: str) -> None:
+    if data.startswith(_UTF16_OR_32):
+        raise InputError(f"{name}: UTF-16 text, not UTF-8", f"`iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`")
+    if not data.removeprefix(_BYTE_ORDER_MARK).strip():
+        raise InputError(f"{name}: the file is empty", "the first line has to name the columns")
+    nul = data.find(b"\0")
+    if nul >= 0:
+        line = data.count(b"\n", 0, nul) + 1
+        raise InputError(
+            f"{name}, line {line}: a NUL byte (byte {nul + 1:,} of the file)",
+            f"not plain text, or UTF-16: try `iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`",
+        )
+
+
+def _preamble(data: bytes) -> tuple[bytes, str | None]:
+    """What stands before the header line, and the delimiter that Excel's `sep=` line names."""
+    mark = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
+    separator = re.match(rb'"?sep=([,;\t|])"?\r?\n', data[mark:], re.IGNORECASE)
+    after = mark + (separator.end() if separator else 0)
+    blank = re.match(rb"(?:\r?\n)*", data[after:])
+    end = after + (blank.end() if blank else 0)
+    return data[:end], separator[1].decode() if separator else None
+
+
+def _most_likely_delimiter(data: bytes) -> str:
+    """The delimiter whose number in the header returns in the rows; a comma where nothing speaks against it."""
+    lines = [line for line in re.sub(rb'"(?:[^"]|"")*"', b"", data).splitlines() if line]
+    # the last line may be cut off
+    header, rows = lines[0] if lines else b"", lines[1:-1][:_ROWS_LOOKED_AT] or lines[1:]
+
+    def agreement(delimiter: str) -> float:
+        byte = delimiter.encode()
+        n_fields = header.count(byte)
+        if not n_fields:
+            return 0.0
+        return sum(row.count(byte) == n_fields for row in rows) / len(rows) if rows else 1.0
+
+    return max(DELIMITERS, key=lambda delimiter: (agreement(delimiter), delimiter.encode() in header))
+
+
+def _end_of_first_record(data: bytes, start: int, delimiter: str, at_end: bool, name: str) -> tuple[int, int] | None:
+    """Where the header line stops and where the bytes after its line end begin, or None when it is not whole."""
+    ends = find_record_ends(data[start:], delimiter, at_end)
+    whole = ends.starts_after.size > 0
+    if ends.unclosed is not None and at_end and (not whole or ends.unclosed < ends.starts_after[0]):
+        line = data.count(b"\n", 0, start + ends.unclosed) + 1
+        raise InputError(
+            f"{name}, line {line}: a quote opens here and does not close",
+            'close it, or write "" for a quote inside a quoted field',
+        )
+    if ends.stray_return is not None and (not whole or ends.stray_return < ends.starts_after[0]):
+        raise InputError(
+            f"{name}, line 1: a carriage return without a line feed",
+            "for old Macintosh line ends, `tr '\\r' '\\n' < old.csv > new.csv`",
+        )
+    return (start + int(ends.stops[0]), start + int(ends.starts_after[0])) if whole else None
+
+
+def _names(line: bytes, delimiter: str, name: str, line_number: int) -> tuple[str, ...]:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as problem:
+        raise InputError(
+            f"{name}, line {line_number}: byte 0x{line[problem.start]:02x} in the header is not UTF-8",
+            f"convert it: `iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8.csv`",
+        ) from None
+    # the same parser as for the rows, so that header and rows agree on what a field is
+    fields = pa_csv.read_csv(
+        pa.BufferReader(line + b"\n"),
+        read_options=pa_csv.ReadOptions(autogenerate_column_names=True, block_size=len(line) + 2, use_threads=False),
+        parse_options=pa_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        convert_options=pa_csv.ConvertOptions(
+            column_types={f"f{i}": pa.string() for i in range(line.count(delimiter.encode()) + 1)}
+        ),
+    )
+    names = tuple(str(column[0].as_py()) for column in fields.columns)
+    _refuse_names(names, name, line_number)
+    return names
+
+
+def _refuse_names(names: Sequence[str], name: str, line: int) -> None:
+    problems = [f"column {i + 1} has no name" for i, one in enumerate(names) if not one.strip()]
+    problems += [f"{one!r} is given {n} times" for one, n in Counter(names).items() if n > 1 and one.strip()]
+    if not problems:
+        return
+    hint = "give every column its own name"
+    if not names[0]:
+        hint += "; pandas writes its index as a column without a name unless told `to_csv(index=False)`"
+    if len(problems) == 1:
+        raise InputError(f"{name}, line {line}: {problems[0]}", hint)
+    raise InputError(f"{name}, line {line}: column names are not usable:\n{listed(problems)}", hint)

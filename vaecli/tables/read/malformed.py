@@ -1,0 +1,114 @@
+"""Finds out why a block of delimited text did not parse. Slow, and only ever run on a block that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from vaecli.errors import InputError, listed
+from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
+from vaecli.tables.read.header import Header
+from vaecli.tables.read.records import Block
+
+_NUMBER = r"(?i)^[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|inf|infinity|nan)$"
+_SHOWN_CHARACTERS = 40
+
+
+def parsed_with_care(
+    block: Block,
+    header: Header,
+    columns: Sequence[str],
+    numbers: Collection[str],
+    name: str,
+    problem: pa.ArrowInvalid,
+) -> pa.Table:
+    """Parse a block that pyarrow refused, `problem`, forgiving spaces around missing-value tokens.
+
+    Raises InputError listing the rows with too few or too many fields, or else the cells of `numbers` that
+    are not numbers.
+    """
+    ragged: list[tuple[int, int]] = []
+
+    def note(row: pa_csv.InvalidRow) -> str:
+        # without threads, pyarrow numbers the rows of its input from 1
+        ragged.append((row.number - 1, row.actual_columns))
+        return "skip"
+
+    text = _as_text(block, header, note)
+    if ragged:
+        raise _ragged(block, header, ragged, name)
+    arrays = [_to_numbers(text[column]) if column in numbers else _to_strings(text[column]) for column in columns]
+    bad = [
+        (int(row), column)
+        for column, array in zip(columns, arrays, strict=True)
+        if array is None
+        for row in _not_numbers(text[column])
+    ]
+    if bad:
+        raise _not_a_number(block, text, sorted(bad), name)
+    if any(array is None for array in arrays):
+        raise InputError(f"{name}, line {block.line(0)} and following: {problem}") from problem
+    return pa.table(arrays, names=list(columns))
+
+
+def _as_text(block: Block, header: Header, on_invalid_row: object) -> pa.Table:
+    content = block.buffer()
+    return pa_csv.read_csv(
+        pa.BufferReader(content),
+        read_options=pa_csv.ReadOptions(column_names=header.names, block_size=content.size + 1, use_threads=False),
+        parse_options=pa_csv.ParseOptions(
+            delimiter=header.delimiter,
+            newlines_in_values=block.quoted,
+            ignore_empty_lines=len(header.names) > 1,
+            invalid_row_handler=on_invalid_row,
+        ),
+        convert_options=pa_csv.ConvertOptions(
+            column_types={column: pa.string() for column in header.names}, check_utf8=False
+        ),
+    )
+
+
+def _to_strings(text: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.is_in(text, pa.array(MISSING_TOKENS)), pa.scalar(None, pa.string()), text)
+
+
+def _to_numbers(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    trimmed = _to_strings(pc.utf8_trim_whitespace(text))
+    try:
+        return pc.cast(trimmed, pa.float64())
+    except pa.ArrowInvalid:
+        return None
+
+
+def _not_numbers(text: pa.ChunkedArray) -> list[int]:
+    trimmed = _to_strings(pc.utf8_trim_whitespace(text))
+    wrong = pc.invert(pc.match_substring_regex(trimmed, _NUMBER))
+    rows: list[int] = pc.indices_nonzero(pc.fill_null(wrong, False)).to_pylist()
+    return rows
+
+
+def _ragged(block: Block, header: Header, ragged: Sequence[tuple[int, int]], name: str) -> InputError:
+    expected = len(header.names)
+    hint = f"quote fields that hold the delimiter {header.delimiter!r}, and write empty fields for missing cells"
+    said = [f"line {block.line(row)}: {n} field{'s' if n != 1 else ''}, the header has {expected}" for row, n in ragged]
+    if len(said) == 1:
+        return InputError(f"{name}, {said[0]}", hint)
+    return InputError(f"{name}: {len(said)} rows do not have as many fields as the header:\n{listed(said)}", hint)
+
+
+def _not_a_number(block: Block, text: pa.Table, bad: Sequence[tuple[int, str]], name: str) -> InputError:
+    hint = "correct the cell, or leave it empty if the value is missing; decimals are written with a point"
+    said = [
+        f'line {block.line(row)}, column {column}: "{_shortened(text[column][row].as_py())}" is not a number'
+        for row, column in bad
+    ]
+    if len(said) == 1:
+        return InputError(f"{name}, {said[0]}", hint)
+    return InputError(f"{name}: {len(said)} cells are not numbers:\n{listed(said)}", hint)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

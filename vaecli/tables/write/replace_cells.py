@@ -1,0 +1,232 @@
+"""Rows with some of their cells replaced: in the spelling of the column for text, in its own type elsewhere.
+
+What is not replaced stays as it is: every byte of delimited text, quotes included, and every value of a typed table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vaecli.errors import InputError
+from vaecli.schema import Column, Kind
+from vaecli.tables.convert.parse import Family, family, one_array
+from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
+from vaecli.tables.read.delimited import DelimitedSource
+from vaecli.tables.read.header import Header
+from vaecli.tables.source import Batch, Source
+
+__all__ = ["as_type", "is_of_days", "rewritten", "texts"]
+
+_DAY = 86_400
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+_EPOCH = datetime(1970, 1, 1)
+_FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-digit years holds, less a day
+_WHOLE_FLOATS = 2.0**53
+
+
+def rewritten(batch: Batch, source: Source, columns: Sequence[Column], values: np.ndarray, which: np.ndarray) -> Batch:
+    """`batch` of `source` with the cells `which` (n, c) of `columns` set to `values` (n, c), which are as in `Cells`.
+
+    It was read with `keep=True`; what passes through to the output is changed, its `table` is not. Raises InputError
+    for a column whose type cannot hold the values.
+    """
+    if isinstance(source, DelimitedSource):
+        return replace(batch, lines=_lines(batch, source.headers[0], columns, values, which))
+    return replace(batch, whole=_table(batch, source.name, columns, values, which))
+
+
+# ---------------------------------------------------------------- delimited text
+
+
+def _lines(
+    batch: Batch, header: Header, columns: Sequence[Column], values: np.ndarray, which: np.ndarray
+) -> pa.LargeBinaryArray:
+    if batch.lines is None:
+        raise ValueError("this batch was read without keep=True")
+    changed = np.flatnonzero(which.any(1)).tolist()
+    if not changed:
+        return batch.lines
+    lines, delimiter = batch.lines.to_pylist(), header.delimiter.encode()
+    fields = {row: fields_of(lines[row], delimiter) for row in changed}
+    for j, column in enumerate(columns):
+        rows, place = np.flatnonzero(which[:, j]), header.names.index(column.name)
+        for row, text in zip(rows.tolist(), texts(column, values[rows, j]), strict=True):
+            fields[row][place] = _field(text, header.delimiter)
+    for row in changed:
+        lines[row] = delimiter.join(fields[row])
+    return pa.array(lines, pa.large_binary())
+
+
+def fields_of(line: bytes, delimiter: bytes) -> list[bytes]:
+    """The bytes of each field, quotes included; joined by the delimiter they are the line again.
+
+    A quote opens a field only as its first byte, and a doubled one does not close it (see `records`).
+    """
+    if b'"' not in line:
+        return line.split(delimiter)
+    found: list[bytes] = []
+    start = 0
+    while True:
+        end = line.find(delimiter, _behind_quotes(line, start))
+        if end < 0:
+            return [*found, line[start:]]
+        found.append(line[start:end])
+        start = end + 1
+
+
+def _behind_quotes(line: bytes, start: int) -> int:
+    """Where the quoted part of the field that begins at `start` ends; `start` where none does."""
+    if line[start : start + 1] != b'"':
+        return start
+    at = start + 1
+    while (at := line.find(b'"', at)) >= 0:
+        if line[at + 1 : at + 2] != b'"':
+            return at + 1
+        at += 2
+    return len(line)
+
+
+def _field(text: str, delimiter: str) -> bytes:
+    if any(special in text for special in (delimiter, '"', "\n", "\r")):
+        text = '"' + text.replace('"', '""') + '"'
+    return text.encode()
+
+
+def texts(column: Column, values: np.ndarray) -> list[str]:
+    """Cells as they are written in the column."""
+    if column.kind is Kind.NUMERIC:
+        return [_number(value, column) for value in values.tolist()]
+    if column.kind is Kind.DATETIME:
+        return _moments(column, values)
+    return [column.categories[int(value)] for value in values.tolist()]
+
+
+def _number(value: float, column: Column) -> str:
+    if not column.whole or (abs(value) >= _WHOLE_FLOATS and not column.width):
+        return repr(value)
+    return f"{int(value):0{column.width}d}"
+
+
+def _moments(column: Column, seconds: np.ndarray) -> list[str]:
+    """Seconds since the epoch as dates are written in the column and its zone, ISO 8601 where it has no format."""
+    pattern = column.datetime_format or ("%Y-%m-%d" if is_of_days(column) else "%Y-%m-%dT%H:%M:%S")
+    steps = (("%f", 1e-6), ("%S", 1.0), ("%M", 60.0), ("%H", 3600.0), ("%I", 3600.0))
+    step = next((step for directive, step in steps if directive in pattern), float(_DAY))
+    zone, found = zone_named(column.zone), []
+    for second in np.clip(seconds, _FIRST, _LAST).tolist():
+        ahead, written = ahead_of_utc(zone, second)
+        local = second + ahead
+        moment = _EPOCH + timedelta(seconds=local if step < 1 else round(local / step) * step)
+        # strftime leaves years below 1000 unpadded on some systems
+        found.append(moment.strftime(pattern.replace("%Y", f"{moment.year:04d}")) + written)
+    return found
+
+
+def is_of_days(column: Column) -> bool:
+    """Whether no time of day belongs to the dates: the first and the last of them are at midnight, in no zone."""
+    ends = (column.minimum, column.maximum)
+    return not column.zone and all(end is not None and end % _DAY == 0 for end in ends)
+
+
+# ---------------------------------------------------------------- typed columns
+
+
+def _table(batch: Batch, name: str, columns: Sequence[Column], values: np.ndarray, which: np.ndarray) -> pa.Table:
+    if batch.whole is None:
+        raise ValueError("this batch was read without keep=True")
+    table = batch.whole
+    for j, column in enumerate(columns):
+        place = table.schema.get_field_index(column.name)
+        field = table.schema.field(place)
+        if family(field.type) is Family.EMPTY and which[:, j].any():
+            raise InputError(
+                f"{name}: column {column.name!r} has the type null, which can hold no value",
+                "give the column a type, such as float64 or string",
+            )
+        # a dictionary is extended in every batch, or where batches end would show in the output
+        if which[:, j].any() or pa.types.is_dictionary(field.type):
+            array = one_array(table.column(place))
+            try:
+                table = table.set_column(place, field, _replaced(array, column, values[:, j], which[:, j]))
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                raise InputError(
+                    f"{name}: column {column.name!r} holds {field.type}, which cannot hold what the model knows",
+                    "give the column the type that it had at fit",
+                ) from None
+    return table
+
+
+def _replaced(array: pa.Array, column: Column, values: np.ndarray, which: np.ndarray) -> pa.Array:
+    """The array (n,) with the `values` (n,) at `which` (n,), in its own type."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return _encoded(array, _replaced(array.dictionary.take(array.indices), column, values, which), column)
+    if not which.any():
+        return array
+    mask, replacements = pa.array(which), as_type(column, kind, values[which])
+    if pa.types.is_duration(kind):  # Arrow replaces integers, but no durations
+        integers = pc.replace_with_mask(array.cast(pa.int64()), mask, replacements.cast(pa.int64()))
+        return integers.cast(kind)
+    return pc.replace_with_mask(array, mask, replacements)
+
+
+def _encoded(before: pa.DictionaryArray, values: pa.Array, column: Column) -> pa.DictionaryArray:
+    """The values in the dictionary that they had, with behind it what the model knows and the dictionary does not.
+
+    Never in the order in which values appear: where a batch begins would show in the output.
+    """
+    known = before.dictionary
+    if column.kind is Kind.CATEGORICAL:
+        categories = as_type(column, known.type, np.arange(len(column.categories), dtype=float))
+        known = pa.concat_arrays([known, categories.filter(pc.invert(pc.is_in(categories, value_set=known)))])
+    new = pc.unique(values.drop_null())
+    known = pa.concat_arrays([known, new.filter(pc.invert(pc.is_in(new, value_set=known)))])
+    indices = pc.index_in(values, value_set=known, skip_nulls=True).cast(before.type.index_type)
+    return pa.DictionaryArray.from_arrays(indices, known, ordered=before.type.ordered)
+
+
+def as_type(column: Column, kind: pa.DataType, values: np.ndarray) -> pa.Array:
+    """Cells (n,) of a column as the Arrow type in which this table holds it."""
+    group = family(kind)
+    if group is Family.TEXT or column.kind is Kind.CATEGORICAL:
+        return pa.array(texts(column, values), pa.string()).cast(kind)
+    return _times(kind, values) if group is Family.DATETIME else _numbers(kind, values)
+
+
+def _numbers(kind: pa.DataType, values: np.ndarray) -> pa.Array:
+    if pa.types.is_boolean(kind):
+        return pa.array(values >= 0.5)
+    if pa.types.is_integer(kind):
+        return pa.array(_whole(values, kind.to_pandas_dtype()), kind)
+    if pa.types.is_decimal(kind):
+        most = 0.999 * 10.0 ** (kind.precision - kind.scale)
+        return pa.array(np.clip(values, -most, most)).cast(kind)
+    if pa.types.is_time(kind):
+        values = np.clip(values, 0.0, _DAY - 1.0)
+    if pa.types.is_time(kind) or pa.types.is_duration(kind):
+        width = np.int32 if pa.types.is_time32(kind) else np.int64
+        return pa.array(_whole(values * _PER_SECOND[kind.unit], width)).cast(kind)
+    return pa.array(values).cast(kind, safe=False)
+
+
+def _times(kind: pa.DataType, seconds: np.ndarray) -> pa.Array:
+    if pa.types.is_timestamp(kind):
+        return pa.array(_whole(seconds * _PER_SECOND[kind.unit], np.int64)).cast(kind)
+    days = np.round(seconds / _DAY)
+    if pa.types.is_date32(kind):
+        return pa.array(_whole(days, np.int32)).cast(kind)
+    return pa.array(_whole(days, np.int32).astype(np.int64) * (_DAY * 1000)).cast(kind)
+
+
+def _whole(values: np.ndarray, dtype: Any) -> np.ndarray:
+    """Rounded, and within what the type can hold."""
+    low, high = (float(end) for end in (np.iinfo(dtype).min, np.iinfo(dtype).max))
+    high = high if int(high) == np.iinfo(dtype).max else float(np.nextafter(high, 0.0))
+    return np.clip(np.round(values), low, high).astype(dtype)

@@ -1,0 +1,307 @@
+"""Writes the user's rows with columns added behind them, whole or not at all."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import os
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, BinaryIO, Self, cast
+
+import numpy as np
+import pyarrow as pa
+
+from vaecli.errors import UsageError
+from vaecli.runtime.atomic_file import translated
+from vaecli.tables import remote
+from vaecli.tables.read.delimited import DelimitedSource
+from vaecli.tables.read.open import format_of_name
+from vaecli.tables.read.parquet import ParquetSource
+from vaecli.tables.source import Batch, Source
+from vaecli.tables.write.row_writers import (
+    Rendered,
+    RowWriter,
+    TypedRows,
+    delimited_rows,
+    line_writer,
+    parquet_rows,
+    typed_rows,
+)
+from vaecli.tables.write.targets import Target, open_target, refuse_to_overwrite
+
+FORMATS = ("csv", "tsv", "parquet")
+_EXTENSIONS = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq")
+_COMPRESSED = (".gz", ".zst", ".bz2")
+_UNWRITABLE = (".xlsx", ".xls", ".json", ".jsonl", ".ndjson", ".feather", ".arrow", ".zip", ".xz", ".pkl")
+_GZIP_LEVEL = 6
+_PARQUET_CODECS = {"snappy", "gzip", "brotli", "zstd", "lz4"}
+
+
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """An output being written. As a context manager it becomes the output at the end, or never existed."""
+
+    target: Target
+    stream: BinaryIO  # the target's, or a compressor around it
+    rows: RowWriter
+    added: tuple[tuple[str, pa.DataType], ...]
+
+    def render(
+        self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
+    ) -> Rendered:
+        """The rows of `batch` as `append` wants them, only those where `keep` (n,) bool is true; in any thread.
+
+        `batch` was read with `keep=True`; `added` holds (n,) values for every added column under its name without
+        the prefix; NaN in a NumPy array is written as null.
+        """
+        return self.rows.render(batch, [_as_array(added[name], kind) for name, kind in self.added], keep)
+
+    def append(self, rendered: Rendered) -> None:
+        """Write rendered rows behind those before.
+
+        Raises EnvironmentProblem when the disk is full; BrokenPipeError when the reader of standard output went away.
+        """
+        with translated(self.target.name):
+            self.rows.append(rendered)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, where: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                with translated(self.target.name):
+                    self._finish()
+                return
+        except BaseException:
+            self._abandon()
+            raise
+        self._abandon()
+
+    def _finish(self) -> None:
+        self.rows.close()
+        if self.stream is not self.target.stream:
+            self.stream.close()
+        self.target.commit()
+
+    def _abandon(self) -> None:
+        self.rows.abandon()
+        if self.stream is not self.target.stream:
+            # a compressor writes its last bytes when it is closed; better now than when it is collected
+            with suppress(OSError, ValueError):
+                self.stream.close()
+        self.target.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class CollectSink:
+    """Keeps the rows in memory as one Arrow table."""
+
+    rows: TypedRows
+    added: tuple[tuple[str, pa.DataType], ...]
+    parts: list[pa.Table] = field(default_factory=list)
+
+    def render(
+        self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
+    ) -> Rendered:
+        """Rows as a table; see `Sink.render`."""
+        return self.rows.table(batch, [_as_array(added[name], kind) for name, kind in self.added], keep)
+
+    def append(self, rendered: Rendered) -> None:
+        """Keep them; see `Sink.append`."""
+        self.parts.append(rendered)
+
+    def table(self) -> pa.Table:
+        """Everything written so far."""
+        return pa.concat_tables([self.rows.schema.empty_table(), *self.parts])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing to close."""
+
+
+def open_sink(
+    target: str,
+    like: Source,
+    added: Sequence[tuple[str, pa.DataType]],
+    *,
+    prefix: str = "",
+    output_format: str | None = None,
+    numbers: Collection[str] = (),
+) -> Sink:
+    """Begin an output with the columns of `like` and, behind them, `added` (name, type), names prefixed.
+
+    `target` is a path, a URL or `-`; an existing file is replaced when the sink is closed without an exception.
+    The format is `output_format`, else what the extension says, else that of `like`. Text stays text byte for
+    byte; text that becomes Parquet is float64 for the columns in `numbers` and strings otherwise.
+
+    Raises UsageError when an added name is taken (all are listed), the target is one of the inputs, a
+    directory, or of an unsuitable format; EnvironmentProblem when it cannot be written.
+    """
+    named = [(prefix + name, kind) for name, kind in added]
+    _refuse_taken_names([name for name, _ in named], like)
+    refuse_to_overwrite(target, getattr(like, "files", ()), "the input")
+    format = _format_of(target, like, output_format)
+    opened = open_target(target)
+    try:
+        with translated(opened.name):
+            stream = _compressed(opened.stream, target, format)
+            rows = _row_writer(stream, like, named, format, numbers)
+    except BaseException:
+        opened.abort()
+        raise
+    return Sink(opened, stream, rows, tuple(added))
+
+
+def collect_sink(
+    like: Source,
+    added: Sequence[tuple[str, pa.DataType]],
+    *,
+    prefix: str = "",
+    numbers: Collection[str] = (),
+) -> CollectSink:
+    """A sink whose rows end up as one Arrow table in memory; see `open_sink`."""
+    named = [(prefix + name, kind) for name, kind in added]
+    _refuse_taken_names([name for name, _ in named], like)
+    return CollectSink(typed_rows(like, named, numbers), tuple(added))
+
+
+def default_output(inputs: Sequence[str], verb: str = "scored", extension: str | None = None) -> str:
+    """Where the output goes when nobody said: `pump.csv.gz` → `pump.scored.csv.gz`, beside the input.
+
+    A directory `data/` becomes `data.scored.parquet`; with `extension` what is written is no table, and always has that
+    one. Standard input (and a pipe) standard output. Raises
+    UsageError asking for `-o` where there is no one name to derive it from.
+    """
+    hint = "say where to write: -o FILE"
+    if len(inputs) != 1:
+        raise UsageError(f"{len(inputs)} inputs have no common name for the output", hint)
+    one = inputs[0]
+    if one == "-":
+        return "-"
+    if one.lower().startswith(("http://", "https://")):
+        raise UsageError(f"{remote.shown(one)}: the output cannot be written beside it", hint)
+    path = remote.without_file_scheme(one)
+    exists = not remote.is_url(one) and os.path.exists(path)
+    if not exists and any(character in one for character in "*?["):
+        raise UsageError(f"{one}: a pattern gives no name for the output", hint)
+    if one.endswith("/") or (exists and os.path.isdir(path)):
+        folder = os.path.abspath(path) if path.strip("./") == "" else one.rstrip("/")
+        return f"{folder}.{verb}{extension or '.parquet'}"
+    if exists and not os.path.isfile(path):
+        return "-"
+    stem, extensions = _split(one)
+    return f"{stem}.{verb}{extensions if extension is None else extension}"
+
+
+def _split(name: str) -> tuple[str, str]:
+    """`a/pump.v2.csv.gz` as (`a/pump.v2`, `.csv.gz`)."""
+    stem, extension = os.path.splitext(name)
+    if extension.lower() in _COMPRESSED:
+        inner_stem, inner = os.path.splitext(stem)
+        if inner.lower() in _EXTENSIONS:
+            return inner_stem, inner + extension
+        return stem, extension
+    return (stem, extension) if extension.lower() in _EXTENSIONS else (name, "")
+
+
+def _refuse_taken_names(names: Sequence[str], like: Source) -> None:
+    taken = [name for name in names if name in like.names]
+    if taken:
+        raise UsageError(
+            f"{like.name} already has {'a column' if len(taken) == 1 else 'columns'} {', '.join(map(repr, taken))}",
+            "give the added columns other names: --prefix vae_",
+        )
+
+
+def _format_of(target: str, like: Source, output_format: str | None) -> str:
+    if output_format is not None and output_format not in FORMATS:
+        raise UsageError(f"{output_format!r} is not an output format", f"choose one of {', '.join(FORMATS)}")
+    named = output_format or format_of_name(target)
+    extension = os.path.splitext(target.lower())[1]
+    if output_format is None and extension in _UNWRITABLE:
+        raise UsageError(f"{target}: {extension} files are not written", "name a .csv, .tsv or .parquet file")
+    if named is None:
+        is_text = like.format in ("csv", "tsv")
+        named = like.format if is_text else "csv" if target == "-" else "parquet"
+    if named == "parquet" and target.lower().endswith(_COMPRESSED):
+        raise UsageError(f"{target}: Parquet is not compressed as a whole", "it compresses by itself: -o NAME.parquet")
+    return named
+
+
+def _row_writer(
+    stream: BinaryIO, like: Source, added: Sequence[tuple[str, pa.DataType]], format: str, numbers: Collection[str]
+) -> RowWriter:
+    if isinstance(like, DelimitedSource) and format == like.format:
+        return line_writer(stream, like.headers[0], [name for name, _ in added])
+    if format == "parquet":
+        return parquet_rows(stream, typed_rows(like, added, numbers), _compression(like))
+    return delimited_rows(stream, typed_rows(like, added, ()), "\t" if format == "tsv" else ",")
+
+
+def _compression(like: Source) -> str:
+    """That of a Parquet input, zstd otherwise."""
+    if isinstance(like, ParquetSource):
+        return like.compression if like.compression in _PARQUET_CODECS else "none"
+    return "zstd"
+
+
+def _compressed(stream: BinaryIO, target: str, format: str) -> BinaryIO:
+    if format == "parquet":
+        return stream
+    if target.lower().endswith(".gz"):
+        # no name and no time inside, so that the same rows give the same bytes
+        return cast(BinaryIO, gzip.GzipFile("", "wb", _GZIP_LEVEL, stream, mtime=0))
+    if target.lower().endswith(".bz2"):
+        return cast(BinaryIO, bz2.BZ2File(stream, "wb"))
+    if target.lower().endswith(".zst"):
+        return cast(BinaryIO, _Zstd(stream))
+    return stream
+
+
+class _Zstd:
+    """A zstd compressor that leaves the stream below it open when it is closed."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = pa.CompressedOutputStream(pa.PythonFile(_Unclosed(stream), "w"), "zstd")
+
+    def write(self, data: Any) -> int:
+        return int(self._stream.write(data))
+
+    def flush(self) -> None:
+        """Only closing ends the frame."""
+
+    @property
+    def closed(self) -> bool:
+        return bool(self._stream.closed)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Unclosed:
+    """A stream without its `close`: pyarrow closes what it wraps, and the target still has to be flushed to disk."""
+
+    closed = False
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.write = stream.write
+        self.flush = stream.flush
+
+    def close(self) -> None:
+        """Left to the target."""
+
+
+def _as_array(values: np.ndarray | pa.Array, kind: pa.DataType) -> pa.Array:
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if isinstance(values, pa.Array):
+        return values if values.type == kind else values.cast(kind)
+    return pa.array(values, kind, from_pandas=True)

@@ -1,0 +1,144 @@
+"""Where output goes: a file, standard output, a device, a URL; all but streams whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import BinaryIO, Protocol
+
+from vaecli.errors import UsageError
+from vaecli.runtime.atomic_file import open_atomic, translated
+from vaecli.tables import remote
+
+STANDARD_OUTPUT = "standard output"
+
+
+class Target(Protocol):
+    """A stream of bytes that becomes the output only on `commit`."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    @property
+    def stream(self) -> BinaryIO:
+        """Where to write."""
+
+    def commit(self) -> None:
+        """Make what was written the output. Raises OSError."""
+
+    def abort(self) -> None:
+        """Leave no trace; an earlier output stays as it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectTarget:
+    """Standard output, a device or a named pipe: what is written is out."""
+
+    name: str
+    stream: BinaryIO
+
+    def commit(self) -> None:
+        self.stream.flush()
+        self._close()
+
+    def abort(self) -> None:
+        with suppress(OSError):
+            self._close()
+
+    def _close(self) -> None:
+        if self.name != STANDARD_OUTPUT:
+            self.stream.close()
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTarget:
+    """A URL: written to a local temporary file, uploaded when it is complete."""
+
+    url: str
+    temporary: str
+    stream: BinaryIO
+
+    @property
+    def name(self) -> str:
+        return remote.shown(self.url)
+
+    def commit(self) -> None:
+        self.stream.flush()
+        self.stream.close()
+        remote.upload(self.temporary, self.url)
+        self.abort()
+
+    def abort(self) -> None:
+        with suppress(OSError):
+            self.stream.close()
+        with suppress(FileNotFoundError):
+            os.unlink(self.temporary)
+
+
+def refuse_to_overwrite(target: str, files: Iterable[str], what: str) -> None:
+    """Raise UsageError when the output would take the place of one of `files`, which are `what`."""
+    for file in files:
+        if target == file or _is_same_file(remote.without_file_scheme(target), file):
+            raise UsageError(f"{target}: is {what} itself", "write to another file: -o FILE")
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def open_target(target: str) -> Target:
+    """Open `target` for writing: a path, a URL, or `-` for standard output. Nothing is replaced yet.
+
+    Raises UsageError when it cannot name an output, EnvironmentProblem when it cannot be written.
+    """
+    if target == "-":
+        if sys.stdout is None:
+            raise UsageError("standard output is closed", "write to a file: -o FILE")
+        return DirectTarget(STANDARD_OUTPUT, sys.stdout.buffer)
+    if not target:
+        raise UsageError("the output has an empty name", "write to a file: -o FILE")
+    if remote.is_url(target):
+        return _remote_target(target)
+    path = remote.without_file_scheme(target)
+    if os.path.isdir(path) or path.endswith(os.sep):
+        raise UsageError(f"{target}: is a directory", "add a file name to the target")
+    with translated(path):
+        if os.path.exists(path) and not os.path.isfile(path):
+            return DirectTarget(target, open(path, "wb"))
+        return open_atomic(path)
+
+
+@contextmanager
+def whole_output(target: str) -> Iterator[Callable[[bytes], None]]:
+    """A function that takes the content of `target`, which becomes the output when the block ends well.
+
+    Raises as `open_target`, before anything is computed.
+    """
+    opened = open_target(target)
+
+    def write(content: bytes) -> None:
+        with translated(opened.name):
+            opened.stream.write(content)
+
+    try:
+        yield write
+        with translated(opened.name):
+            opened.commit()
+    except BaseException:
+        opened.abort()
+        raise
+
+
+def _remote_target(url: str) -> RemoteTarget:
+    with translated(remote.shown(url)):
+        remote.check_writable(url)
+        descriptor, temporary = tempfile.mkstemp(prefix="vaecli-", suffix=".part")
+        return RemoteTarget(url, temporary, os.fdopen(descriptor, "wb"))

@@ -1,0 +1,135 @@
+"""Explanations in the words of the user's table: its columns, its values, its units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+from vaecli.data.cells import MISSING, NOVEL, Cells
+from vaecli.detector import Decided, Detector, Explained
+from vaecli.results import FlaggedRow, Reason
+from vaecli.schema import Column, Kind
+from vaecli.tables import Batch
+
+_EPOCH = datetime(1970, 1, 1)  # in UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Rows of one batch that may be explained: their cells, scores and own values, column by column."""
+
+    cells: Cells
+    decided: Decided
+    flagged: np.ndarray  # (n,) bool
+    values: tuple[tuple[object, ...], ...]  # (c) of (n)
+
+    @classmethod
+    def of(
+        cls, detector: Detector, batch: Batch, cells: Cells, decided: Decided, flagged: np.ndarray, which: np.ndarray
+    ) -> Suspects:
+        """The rows `which` (k,) of a batch."""
+        columns = [batch.table.column(column.name).take(which) for column in detector.schema.features]
+        values = tuple(_own_values(column) for column in columns)
+        return cls(cells[which], decided.take(which), flagged[which], values)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def only(self, i: int) -> Suspects:
+        """The i-th of them."""
+        which = np.array([i])
+        values = tuple((column[i],) for column in self.values)
+        return Suspects(self.cells[which], self.decided.take(which), self.flagged[which], values)
+
+
+def _own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
+    """As Python tells them, or as text where it cannot: dates beyond its calendar."""
+    try:
+        return tuple(column.to_pylist())
+    except (OverflowError, ValueError):
+        kind = pa.int64() if pa.types.is_temporal(column.type) else pa.string()
+        return tuple(str(value) for value in column.cast(kind).to_pylist())
+
+
+def explained(detector: Detector, suspects: Suspects, kind: str, most: int) -> list[FlaggedRow]:
+    """Each row with its `most` strongest reasons, strongest first."""
+    if not len(suspects):
+        return []
+    found = detector.explain(suspects.cells, suspects.decided, kind, most)
+    rows = []
+    for i in range(len(suspects)):
+        scored = suspects.decided.scored
+        order = np.argsort(-found.part[i], kind="stable")[:most]
+        reasons = [_reason(detector.schema.features[j], suspects, found, i, j) for j in order if found.part[i, j] > 0]
+        rows.append(
+            FlaggedRow(
+                int(scored.row[i]) + 1,
+                float(scored.score[i]),
+                float(suspects.decided.p_value[i]),
+                bool(suspects.flagged[i]),
+                tuple(reasons),
+                float(found.rest[i]),
+            )
+        )
+    return rows
+
+
+def top_columns(row: FlaggedRow) -> str:
+    """`name:nats` separated by `;`, largest first; a name that these could be part of is quoted as in CSV."""
+    return ";".join(f"{_quoted(reason.column)}:{reason.nats:.1f}" for reason in row.reasons)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"' if any(special in name for special in ':;"') else name
+
+
+def _reason(column: Column, suspects: Suspects, found: Explained, i: int, j: int) -> Reason:
+    state = suspects.cells.state[i, j]
+    low, high = _number(found.low[i, j]), _number(found.high[i, j])
+    moment = column.kind is Kind.DATETIME
+    return Reason(
+        column.name,
+        float(found.part[i, j]),
+        None if state == MISSING else _value(column, suspects.cells.values[i, j], suspects.values[j][i]),
+        _expected(column, found.expected[i, j]),
+        None if moment else low,
+        None if moment else high,
+        _number(found.probability[i, j]),
+        is_novel=bool(state == NOVEL),
+    )
+
+
+def _value(column: Column, cell: float, own: object) -> float | int | str:
+    """Numbers as numbers, words as the model spells them; what it does not know as it is written in the table."""
+    if np.isnan(cell):
+        return str(own)
+    if column.kind is Kind.NUMERIC:
+        return int(cell) if column.whole and cell == round(cell) and abs(cell) < 2**53 else float(cell)
+    if column.kind is Kind.DATETIME:
+        return _moment(cell)
+    return column.categories[int(cell)] if cell < len(column.categories) else str(own)
+
+
+def _expected(column: Column, cell: float) -> float | str | None:
+    if np.isnan(cell):
+        return None
+    if column.kind is Kind.NUMERIC:
+        return float(cell)
+    if column.kind is Kind.DATETIME:
+        return _moment(cell)
+    code = int(cell)
+    return column.categories[code] if code < len(column.categories) else "a rare value"
+
+
+def _moment(seconds: float) -> str:
+    try:
+        return f"{(_EPOCH + timedelta(seconds=round(float(seconds)))).isoformat()}Z"
+    except (OverflowError, ValueError):
+        return f"{seconds:.6g} s since 1970"
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

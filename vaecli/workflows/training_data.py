@@ -1,0 +1,183 @@
+"""The rows that a detector learns from: read, stripped of labelled anomalies, divided into folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vaecli.config import FitConfig
+from vaecli.data import folds
+from vaecli.data.cells import MISSING, Cells
+from vaecli.data.marginals import Marginals
+from vaecli.data.preprocessor import Preprocessor
+from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
+from vaecli.errors import InputError
+from vaecli.results import Event, OnEvent
+from vaecli.schema import Layout, Schema
+from vaecli.tables import Batch, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
+
+FEWEST_ROWS = 8
+SMALLEST_SHARE = 0.01  # of the rows, that a member must learn from when the largest group is held out
+PREPROCESSING_ROWS = 200_000  # scales and quantiles are learned from a uniform sample of this many rows
+
+
+@dataclass(frozen=True, slots=True)
+class NormalRows:
+    """Features and folds of the normal rows, and what they were made with."""
+
+    rows: TrainingRows
+    preprocessor: Preprocessor
+    marginals: Marginals
+    n_missing: np.ndarray  # (c,) empty cells a feature column
+    n_infinite: int
+    n_folds: int
+    n_labelled_out: int
+
+
+def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent) -> NormalRows:
+    """One pass when the features fit into `memory_bytes`, a second one that writes them to disk when they do not.
+
+    Raises InputError when too few normal rows are left, or the groups cannot be kept apart.
+    """
+    layout = Layout.of(schema.features)
+    n_bytes = schema.n_rows * (4 * layout.n_features + layout.n_columns)
+    fits = n_bytes <= config.train.memory_bytes
+    survey = _survey(source, schema, config, on_event, keep_rows=schema.n_rows if fits else PREPROCESSING_ROWS)
+    fold, n_folds = _folds(survey, source.name, schema, config)
+
+    same_unit = same_unit_columns(schema, config.columns)
+    preprocessor = Preprocessor.fit(survey.cells, schema.features, same_unit)
+    rows: TrainingRows
+    if fits:
+        features = preprocessor.transform(survey.cells)
+        rows = RowsInMemory(Rows(features.values, features.state, fold))
+    else:
+        rows = RowsOnDisk(layout.n_features, layout.n_columns, config.train.memory_bytes // 4)
+        start = 0
+        for cells, _, _ in _normal(source, schema, on_event, "preparing"):
+            features = preprocessor.transform(cells)
+            rows.add(features.values, features.state, fold[start : start + len(cells)])
+            start += len(cells)
+    marginals = Marginals.of(survey.cells, layout)
+    return NormalRows(
+        rows,
+        preprocessor,
+        marginals,
+        survey.n_missing,
+        survey.n_infinite,
+        n_folds,
+        survey.n_labelled_out,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """What one pass over the table finds out."""
+
+    cells: Cells  # all normal rows, or a uniform sample of them
+    n_rows: int
+    n_missing: np.ndarray
+    n_infinite: int
+    n_labelled_out: int
+    order: np.ndarray | None  # (n,) time of each normal row
+    group: np.ndarray | None  # (n,) group code of each normal row
+
+
+def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent, keep_rows: int) -> _Survey:
+    chosen = _uniform(schema.n_rows, keep_rows, config.train.seed)
+    n_missing = np.zeros(len(schema.features), np.int64)
+    parts: list[Cells] = []
+    orders: list[np.ndarray] = []
+    groups = _Codes()
+    n_rows = n_infinite = 0
+    for cells, batch, normal in _normal(source, schema, on_event, "reading"):
+        n_rows += len(cells)
+        n_missing += (cells.state == MISSING).sum(0)
+        n_infinite += int((cells.state > MISSING).sum())
+        parts.append(cells if chosen is None else cells[np.isin(cells.row, chosen, assume_unique=True)])
+        if schema.time is not None:
+            orders.append(time_values(batch, schema.time)[normal])
+        if schema.group is not None:
+            groups.add(batch.table.column(schema.group.name).filter(pa.array(normal)))
+    if n_rows < FEWEST_ROWS:
+        marked = schema.n_rows - n_rows
+        left = f" (--label marks {marked:,} of {schema.n_rows:,} as anomalies)" if marked else ""
+        raise InputError(
+            f"{source.name}: {_count(n_rows, 'normal row')}{left}; at least {FEWEST_ROWS} are needed to learn from",
+            "give more rows; a few hundred make a usable threshold, see docs/calibration.md",
+        )
+    return _Survey(
+        Cells.concatenate(parts),
+        n_rows,
+        n_missing,
+        n_infinite,
+        schema.n_rows - n_rows,
+        np.concatenate(orders) if orders else None,
+        np.concatenate(groups.parts) if groups.parts else None,
+    )
+
+
+def _normal(source: Source, schema: Schema, on_event: OnEvent, stage: str) -> Iterator[tuple[Cells, Batch, np.ndarray]]:
+    """(cells of the normal rows, their batch, which of its rows they are), batch by batch."""
+    label = next((column for column in schema.columns if column.role == "label"), None)
+    others = [column.name for column in (schema.time, schema.group, label) if column is not None]
+    names = [column.name for column in schema.features] + others
+    numbers = numbers_of(schema)
+    for batch in source.batches(names, numbers=numbers):
+        normal = np.ones(batch.n_rows, bool) if label is None else ~label_mask(batch, label)
+        cells = to_cells(batch, schema)
+        yield (cells if normal.all() else cells[normal]), batch, normal
+        on_event(Event(stage, batch.first_row + batch.n_rows, schema.n_rows))
+
+
+def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tuple[np.ndarray, int]:
+    """(fold of each normal row, number of folds): by group, in stretches of time, or at random."""
+    n_folds, seed = min(config.calibration.n_folds, survey.n_rows // 4), config.train.seed
+    if survey.group is not None:
+        n_groups = int(survey.group.max()) + 1
+        fold = folds.assign_groups(survey.group, n_folds, seed)
+        n_others = survey.n_rows - int(np.bincount(fold).max())
+        if n_others < max(FEWEST_ROWS, survey.n_rows * SMALLEST_SHARE):
+            name = schema.group.name if schema.group else ""
+            why = "has one value only" if n_groups < 2 else f"has one value in all but {_count(n_others, 'row')}"
+            raise InputError(
+                f"{table}: group column {name!r} {why}: it cannot be held out, as too few rows are left to learn from",
+                "leave out --group, or give more rows of other groups",
+            )
+        return fold, min(n_folds, n_groups)
+    if survey.order is not None:
+        rank = np.empty(survey.n_rows, np.int64)
+        rank[np.argsort(survey.order, kind="stable")] = folds.assign_blocks(survey.n_rows, n_folds)
+        return rank, n_folds
+    return folds.assign_folds(survey.n_rows, n_folds, seed), n_folds
+
+
+class _Codes:
+    """Group values → codes 0, 1, … in the order they are first met; a missing group is one of its own."""
+
+    def __init__(self) -> None:
+        self.parts: list[np.ndarray] = []
+        self._code: dict[object, int] = {}
+
+    def add(self, values: pa.ChunkedArray) -> None:
+        """Code one batch."""
+        encoded = pc.dictionary_encode(values.combine_chunks(), null_encoding="encode")
+        if isinstance(encoded, pa.ChunkedArray):
+            encoded = encoded.combine_chunks()
+        known = [self._code.setdefault(value, len(self._code)) for value in encoded.dictionary.to_pylist()]
+        self.parts.append(np.array(known, np.int64)[encoded.indices.to_numpy(zero_copy_only=False)])
+
+
+def _uniform(n_rows: int, n_wanted: int, seed: int) -> np.ndarray | None:
+    """Numbers of the rows to keep, ascending; None means all."""
+    if n_wanted >= n_rows:
+        return None
+    return np.sort(np.random.default_rng([seed, 0xCE11]).choice(n_rows, n_wanted, replace=False))
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")
