@@ -18,7 +18,7 @@ from vaecli.schema import Column, Kind, Layout
 
 NUMBER, WHEN = Column("x", Kind.NUMERIC), Column("x", Kind.DATETIME)
 EVEN = (np.arange(10_000) + 0.5) / 10_000
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 COLUMNS = (
     Column("x", Kind.NUMERIC),
     Column("on", Kind.BOOLEAN),

@@ -15,7 +15,7 @@ from tests.conftest import said_without_data
 
 pd = pytest.importorskip("pandas")
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 QUICK = {"train.max_steps": 20, "model.n_exemplars": 40, "heteroscedastic.n_hidden": 8, "homoscedastic.n_hidden": 8}
 FACTS = {
     "date_utc": "today",

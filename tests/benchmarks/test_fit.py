@@ -19,7 +19,7 @@ from vaecli.config import SCORE_KINDS, ScoreConfig
 from vaecli.detector import Detector
 from vaecli.workflows.score import score
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.conftest import said_without_data
 
 pytest.importorskip("pandas")
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 TABLES = ["a, seed 0", "b, seed 0", "c, seed 0"]
 QUICK = {
     "train.max_steps": 60,

@@ -14,7 +14,7 @@ import vaecli
 
 pytest.importorskip("pandas")
 
-BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 QUICK = {"train.max_steps": 30, "preset": "fast", "heteroscedastic.n_hidden": 8, "homoscedastic.n_hidden": 8}
 
 
