@@ -35,11 +35,12 @@ import vaecli
 from vaecli.config import ScoreConfig
 from vaecli.data.cells import PRESENT, Cells
 from vaecli.data.preprocessor import NUMBERS
-from vaecli.detector import Decided, Detector
+from vaecli.decisions.resolve import decide
+from vaecli.decisions.threshold import Decided
+from vaecli.detector import Detector
 from vaecli.model.network import decode, encoder_inputs, posterior
 from vaecli.schema import Kind
 from vaecli.tables import frame_source, match_schema, numbers_of, open_source, to_cells
-from vaecli.workflows.score import decide
 
 KEYS = ("question", "table", "seed", "rows")
 THRESHOLD = 0.99

@@ -12,8 +12,9 @@ import pytest
 import vaecli
 from vaecli.config import SCORE_KINDS
 from vaecli.data.cells import MISSING, NOVEL, Cells
-from vaecli.detector import FAMILIES, Detector
-from vaecli.scoring import scores as scoring
+from vaecli.detector import Detector
+from vaecli.model import tiles
+from vaecli.model.families import FAMILIES
 from vaecli.tables import frame_source, numbers_of, to_cells
 
 
@@ -287,7 +288,7 @@ def test_batch_size_changes_no_bit(
     model: vaecli.Model, fresh_table: pd.DataFrame, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many rows are read at once, scores, p-values and flags are the same to the last bit."""
-    monkeypatch.setattr(scoring, "TILE_ROWS", 16)  # 90 rows have many, and one by itself costs one
+    monkeypatch.setattr(tiles, "TILE_ROWS", 16)  # 90 rows have many, and one by itself costs one
     table = fresh_table.head(90)
     whole = model.score(table, score_kind=kind)
     for batch_rows in (1, 25, 64, 10**6):

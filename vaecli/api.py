@@ -49,13 +49,16 @@ class Model:
         at most 1 − threshold. `settings` are those of `vaecli score`: threshold, min_score, score_kind,
         anomalies_only, explain, prefix, batch_rows, workers, device. Raises UsageError or InputError.
         """
+        from vaecli.decisions.resolve import resolve
+        from vaecli.model.device import device_of
         from vaecli.tasks.score import score_table
-        from vaecli.workflows.score import added_columns, decide, device_of
+        from vaecli.workflows.score import added_columns
 
         config = _score_config(settings)
         source = _source(table)
         match_schema(source, self.schema)
-        kind, decision = decide(self.detector, config)
+        decision = resolve(config, self.detector.calibrations, self.detector.score_kind, self.detector.threshold)
+        kind = decision.score_kind
         added = added_columns(config.explain)
         with collect_sink(source, added, prefix=config.prefix, numbers=numbers_of(self.schema)) as sink:
             score_table(

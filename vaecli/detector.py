@@ -4,61 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.calibration.conformal import Calibration
+from vaecli.calibration.novelty_offset import with_surprises
 from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.data.marginals import Marginals
 from vaecli.data.preprocessor import NUMBERS, FeatureBatch, Preprocessor
+from vaecli.decisions.threshold import Decided
+from vaecli.latent.encoding import coordinates, exemplars, places
 from vaecli.latent.knn_map import Neighbourhoods
-from vaecli.latent.reconstruction import as_cells, coordinates, exemplars, imputation, places, reconstruction
+from vaecli.latent.reconstruction import as_cells, imputation, reconstruction
 from vaecli.latent.sampling import Sampler
+from vaecli.model.ensemble import Family
 from vaecli.model.exemplar_prior import Codes
+from vaecli.model.families import FAMILIES, likelihoods_of
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import check_shapes
 from vaecli.schema import Kind, Layout, Schema
-from vaecli.scoring.attribution import blame, instead, reaching, replacement
-from vaecli.scoring.scores import Ensemble, Family, ScoredBatch, score_batch, score_owners
+from vaecli.scoring.attribution import ONE_SIGMA, Explained, blame, instead, reaching, replacement
+from vaecli.scoring.scores import Ensemble, score_batch, score_owners
 from vaecli.scoring.surprisal import Surprise
-
-ONE_SIGMA = 0.1586552539314571  # Φ(−1)
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """Scores of n rows and what they mean under the calibration; higher scores are odder."""
-
-    scored: ScoredBatch
-    p_value: np.ndarray  # (n,) share of normal rows at least this odd, NaN where the score is
-    n_novel: int  # cells with a value never seen at fit
-
-    def take(self, which: np.ndarray) -> Decided:
-        """The chosen rows, in that order."""
-        scored = self.scored
-        chosen = ScoredBatch(
-            scored.row[which], scored.score[which], scored.column_score[which], scored.latent_score[which]
-        )
-        return Decided(chosen, self.p_value[which], self.n_novel)
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """Why n rows scored as they did: parts that add up to their scores, and what was expected instead.
-
-    Expectations are cells as in `Cells`: the median of a number or date, the most probable category; `low` and `high`
-    bound the middle 68 % of a number, as one standard deviation does. What was not computed is NaN.
-    """
-
-    part: np.ndarray  # (n, c) nats, at least 0
-    rest: np.ndarray  # (n,) nats that no column explains alone
-    expected: np.ndarray  # (n, c)
-    low: np.ndarray  # (n, c) of numbers and dates, else NaN
-    high: np.ndarray  # (n, c)
-    probability: np.ndarray  # (n, c) of the expected boolean or category; for a missing cell, of being filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,41 +201,6 @@ class Detector:
         ensemble, kept = Ensemble(families, surprises), _within(arrays, "marginals/")
         marginals = Marginals.from_arrays(layout, kept) if kept else None
         return cls(schema, preprocessor, ensemble, calibrations, settings["score_kind"], threshold, marginals)
-
-
-# What the scores that make up `combined` add to −log p(x|z=μ); named twice, counted twice. Part of the bundle format.
-# The second family is trained with a small β: its KL is not what it learned, and did not help
-# (docs/adr/0008-two-families-one-scale.md).
-FAMILIES = {
-    "heteroscedastic": ("nothing", "code", "code", "code and KL", "code and KL"),
-    "homoscedastic": ("code",),
-}
-
-
-def likelihoods_of(
-    layout: Layout, preprocessor: Preprocessor, n_missing: np.ndarray, n_rows: int, min_log_variance: float
-) -> tuple[Likelihood, Likelihood]:
-    """One a family, in the order of FAMILIES: the second takes booleans as numbers.
-
-    A Bernoulli sees which combinations of yes and no are odd, a Gaussian how far apart they are; tables differ in
-    which of the two tells more.
-    """
-    return (
-        Likelihood.of(layout, n_missing, n_rows, min_log_variance),
-        Likelihood.of(layout, n_missing, n_rows, min_log_variance, preprocessor.boolean_values),
-    )
-
-
-def with_surprises(scored: ScoredBatch, unexpected: np.ndarray, calibration: Calibration) -> ScoredBatch:
-    """The scores with the lift of `calibration` added for each unexpected cell (n, c), to its own column.
-
-    What none of m training rows had is at least as odd as one row in a thousand, or the oddest of fewer: a cost in nats
-    alone would drown where the scores of normal rows vary by more than it.
-    """
-    if not unexpected.any():
-        return scored
-    lifted = scored.column_score + calibration.lift * unexpected
-    return replace(scored, score=lifted.sum(1) + scored.latent_score, column_score=lifted)
 
 
 def _within_family(name: str, family: Family) -> dict[str, np.ndarray]:

@@ -10,20 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from vaecli.aggregates.histograms import (
-    CLOCK,
-    DECIMAL,
-    MOST_STRETCHES,
-    Line,
-    NumberBins,
-    Stretches,
-    calibration_counts,
-    moved,
-    row_hash,
-    score_counts,
-    score_edges,
-    share_at_most,
-)
+from vaecli.aggregates.histograms import NumberBins, calibration_counts, moved, score_counts, score_edges, share_at_most
+from vaecli.aggregates.row_sample import row_hash
+from vaecli.aggregates.timeline import CLOCK, DECIMAL, MOST_STRETCHES, Line, Stretches
 from vaecli.calibration.conformal import Calibration
 
 SCORES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)

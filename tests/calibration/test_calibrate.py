@@ -10,8 +10,8 @@ import vaecli
 from tests.conftest import QUICK, sensor_table
 from vaecli.calibration import calibrate
 from vaecli.data.training_rows import Rows
-from vaecli.scoring.scores import TILE_ROWS
-from vaecli.scoring.surprisal import MIN_OWN_ROWS
+from vaecli.model.tiles import TILE_ROWS
+from vaecli.scoring.tail_scale import MIN_OWN_ROWS
 
 
 def rows(n: int, n_columns: int) -> Rows:

@@ -16,7 +16,9 @@ from scipy import stats
 
 from tests.conftest import of_a_hundred
 from vaecli.calibration import conformal as module
-from vaecli.calibration.conformal import Calibration, Tail, alpha_of, ensemble_scores, fit_pareto, rows_needed
+from vaecli.calibration.conformal import Calibration, alpha_of, rows_needed
+from vaecli.calibration.cross_fitting import ensemble_scores
+from vaecli.calibration.tail import Tail, fit_pareto
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 FEW_VALUES = st.integers(-3, 3).map(float)  # ties everywhere

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from vaecli.scoring import scores
+from vaecli.model import tiles
 from vaecli.tables.read import delimited
 from vaecli.tables.write import row_writers
 
@@ -124,7 +124,7 @@ def test_workers_and_batches_change_no_byte(
 ):
     """The same output for 1, 2 and 4 workers, and however many rows they hold at a time."""
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(scores, "TILE_ROWS", 128)
+    monkeypatch.setattr(tiles, "TILE_ROWS", 128)
     monkeypatch.setattr(row_writers, "_SECTION_ROWS", 64)
     found = set()
     for workers, batch_rows in ((1, 16_384), (2, 100), (4, 33)):

@@ -19,8 +19,7 @@ import pytest
 
 import vaecli
 from vaecli.config import SCORE_KINDS, ExplainConfig, ScoreConfig
-from vaecli.engines import local
-from vaecli.scoring import scores
+from vaecli.model import tiles
 from vaecli.tables.read import delimited
 
 PROGRAM = [sys.executable, "-m", "vaecli"]
@@ -474,8 +473,7 @@ def test_an_earlier_file_is_replaced(run, new):
 def test_workers_and_batches_change_no_byte(run, explain, new, extension: str, monkeypatch: pytest.MonkeyPatch):
     """How many threads explain a table, and how many rows at a time, shows in no byte of the file and the summary."""
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 2_000)  # so that a small file has many blocks
-    for module in (scores, local):
-        monkeypatch.setattr(module, "TILE_ROWS", 16)
+    monkeypatch.setattr(tiles, "TILE_ROWS", 16)
     new = new.head(160)  # a row by itself costs a tile
     new.to_csv("new.csv", index=False)
     new.to_parquet("new.parquet", row_group_size=50)

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from vaecli.aggregates import row_sample
+from vaecli.latent.encoding import principal_places
 from vaecli.latent.knn_map import neighbourhoods
-from vaecli.latent.reconstruction import principal_places
-from vaecli.scoring import scores
+from vaecli.model import tiles
 from vaecli.tables.read import delimited
 
 VERBS = {
@@ -46,7 +46,7 @@ def test_a_picture_is_the_same_however_rows_are_cut(
     """One kind of bytes for any number of workers and batch rows; --json names the file, and so does the page."""
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(scores, "TILE_ROWS", 128)
+    monkeypatch.setattr(tiles, "TILE_ROWS", 128)
     monkeypatch.setattr(row_sample, "MOST_POINTS", 150)
     told = run(*VERBS[verb], "--plot", name, "--json", "--workers", "1", "--batch-rows", "16384")
     assert (told.code, json.loads(told.out)["plot"]) == (0, name)
@@ -160,7 +160,7 @@ def test_rows_lie_among_exemplars_however_they_are_cut(run, new, monkeypatch: py
     monkeypatch.setattr("vaecli.workflows.encode.require_umap", lambda: None)
     monkeypatch.setattr("vaecli.workflows.encode.umap_of", laid_out)
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(scores, "TILE_ROWS", 128)
+    monkeypatch.setattr(tiles, "TILE_ROWS", 128)
     found = set()
     for workers, batch_rows in (("1", "16384"), ("4", "33")):
         running = ["--workers", workers, "--batch-rows", batch_rows, "--quiet"]

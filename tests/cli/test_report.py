@@ -17,7 +17,7 @@ import pytest
 import vaecli
 from tests.conftest import QUICK, sensor_table
 from vaecli.bundle import load_detector, save_detector
-from vaecli.scoring import scores
+from vaecli.model import tiles
 from vaecli.tables.read import delimited
 from vaecli.tables.write import row_writers
 
@@ -134,7 +134,7 @@ def test_the_policy_forbids_everything(run, new):
 def test_workers_and_batches_change_no_byte(run, new, extension: str, monkeypatch: pytest.MonkeyPatch):
     """The same page for 1, 2 and 4 workers, and however many rows they hold at a time."""
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(scores, "TILE_ROWS", 128)
+    monkeypatch.setattr(tiles, "TILE_ROWS", 128)
     monkeypatch.setattr(row_writers, "_SECTION_ROWS", 64)
     new.to_parquet("new.parquet", index=False)
     found = set()

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import vaecli
-from tests.test_images import decoded
+from tests.plots.test_pixel_grid import decoded
 from vaecli.plots.pixel_grid import grid
 
 QUICK = {

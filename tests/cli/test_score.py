@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 import vaecli
 from vaecli.config import SCORE_KINDS
+from vaecli.model import tiles
 from vaecli.results import FlaggedRow, Reason
-from vaecli.scoring import scores as scoring
 from vaecli.tasks.reasons import top_columns
 
 ADDED = ["anomaly_score", "p_value", "is_anomaly"]
@@ -268,7 +268,7 @@ def test_the_order_of_rows_does_not_matter(score, fresh):
 @pytest.mark.parametrize("n", ["1", "25", "64", "1000000"])
 def test_batch_rows_never_changes_a_byte(run, fresh, n: str, monkeypatch: pytest.MonkeyPatch):
     """--batch-rows is about memory only."""
-    monkeypatch.setattr(scoring, "TILE_ROWS", 16)  # 90 rows have many, and one by itself costs one
+    monkeypatch.setattr(tiles, "TILE_ROWS", 16)  # 90 rows have many, and one by itself costs one
     fresh.head(90).to_csv("long.csv", index=False)
     assert run("score", "long.csv", "-o", "a.csv").code == 0
     assert run("score", "long.csv", "-o", "b.csv", "--batch-rows", n).code == 0

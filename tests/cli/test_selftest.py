@@ -15,7 +15,7 @@ import pytest
 
 from vaecli.config import FAULTS
 from vaecli.evaluation.faults import wilson
-from vaecli.scoring import scores
+from vaecli.model import tiles
 from vaecli.tables.read import delimited
 
 N = 500
@@ -167,7 +167,7 @@ def test_a_lower_level_sees_more(tested, new):
 def test_workers_and_batches_change_no_byte(run, new, monkeypatch: pytest.MonkeyPatch):
     """The same rows, faults and shares for 1, 2 and 4 workers, and however many rows they hold at a time."""
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(scores, "TILE_ROWS", 64)
+    monkeypatch.setattr(tiles, "TILE_ROWS", 64)
     found = set()
     for workers, batch_rows in ((1, 16_384), (2, 100), (4, 33)):
         running = ["--workers", str(workers), "--batch-rows", str(batch_rows)]

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vaecli.scoring import scores
+from vaecli.model import tiles
 from vaecli.tables.read import delimited
 from vaecli.tables.write import row_writers
 
@@ -58,7 +58,7 @@ def test_workers_and_batches_change_no_byte(
 ) -> None:
     """CSV and Parquet, into either, whole or only the flagged rows: the same bytes for 1, 2 and 4 workers."""
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 20_000)  # so that a small file has many blocks
-    monkeypatch.setattr(scores, "TILE_ROWS", TILE)
+    monkeypatch.setattr(tiles, "TILE_ROWS", TILE)
     monkeypatch.setattr(row_writers, "_SECTION_ROWS", 512)
     monkeypatch.setattr(row_writers, "_GROUP_ROWS", 1024)
     source, found = write(table, tmp_path / "new"), {}

@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 from scipy import optimize, special, stats
 
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
-from vaecli.data.preprocessor import (
-    CLIP,
-    FEW_DISTINCT,
-    HALF_RANK,
-    MOSTLY_RANK,
-    Preprocessor,
-    normal_quantile,
-    rank_share,
-    soft_clip,
-)
+from vaecli.data.preprocessor import Preprocessor
+from vaecli.data.transforms import CLIP, FEW_DISTINCT, HALF_RANK, MOSTLY_RANK, normal_quantile, rank_share, soft_clip
 from vaecli.schema import Column, Kind
 
 COLUMNS = (

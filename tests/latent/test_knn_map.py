@@ -78,8 +78,8 @@ def test_umap_keeps_neighbourhoods(model, fresh_table: pd.DataFrame):
 
     from vaecli.latent.umap_map import umap_of
 
-    on = umap_of(model.detector, 2)
-    np.testing.assert_array_equal(on.place, umap_of(model.detector, 2).place)
+    on = umap_of(model.detector.ensemble.families[0].codes, 2)
+    np.testing.assert_array_equal(on.place, umap_of(model.detector.ensemble.families[0].codes, 2).place)
     (batch,) = frame_source(fresh_table).batches(batch_rows=len(fresh_table))
     cells = to_cells(batch, model.detector.schema)
     places, (code, _) = model.detector.placed(cells, on), model.detector.encode(cells)

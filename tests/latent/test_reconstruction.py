@@ -13,14 +13,16 @@ from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.detector import Detector
 from vaecli.latent import reconstruction as rebuild
-from vaecli.latent.reconstruction import as_cells, imputation, principal_axes, reconstruction
+from vaecli.latent.encoding import principal_axes
+from vaecli.latent.reconstruction import as_cells, imputation, reconstruction
+from vaecli.model import tiles
+from vaecli.model.ensemble import Family
 from vaecli.model.exemplar_prior import Codes
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import shapes
 from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring import scores as scoring
-from vaecli.scoring.scores import Ensemble, Family
+from vaecli.scoring.scores import Ensemble
 from vaecli.tables import frame_source, to_cells
 
 D, K, N, SIGMA2, FLOOR = 5, 2, 40, 0.3, -12.0
@@ -136,7 +138,7 @@ def test_a_row_is_computed_alike_in_any_batch(
     detector: Detector, cells: Cells, n_rows: int, monkeypatch: pytest.MonkeyPatch
 ):
     """Codes, reconstructions and imputations are the same to the bit however the rows are cut."""
-    monkeypatch.setattr(scoring, "TILE_ROWS", 16)  # 90 rows have many, and one by itself costs one
+    monkeypatch.setattr(tiles, "TILE_ROWS", 16)  # 90 rows have many, and one by itself costs one
     cells = cells[:90]
     parts = [cells[start : start + n_rows] for start in range(0, len(cells), n_rows)]
     for compute in (

@@ -18,13 +18,14 @@ from tests.conftest import of_a_hundred
 from tests.laws.test_any_table import FLAVOURS, SETTINGS, column
 from tests.laws.test_scores import Table, score_kinds, tables, taken
 from vaecli.calibration.conformal import Calibration
+from vaecli.calibration.novelty_offset import with_surprises
 from vaecli.config import SCORE_KINDS
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
-from vaecli.detector import Decided, Explained, with_surprises
+from vaecli.decisions.threshold import Decided
 from vaecli.model.conditional import conditional, fill
 from vaecli.schema import Kind
-from vaecli.scoring import surprisal
-from vaecli.scoring.attribution import MOST_CANDIDATES, blame, candidates, instead, shares
+from vaecli.scoring import max_cell
+from vaecli.scoring.attribution import MOST_CANDIDATES, Explained, blame, candidates, instead, shares
 from vaecli.scoring.scores import ScoredBatch, member_parts, score_batch
 from vaecli.tables import frame_source, to_cells
 
@@ -35,7 +36,7 @@ finite = st.floats(-1e6, 1e6)
 def _cheap_cells() -> Iterator[None]:
     """Single cells at a price at which they decide in many rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surprisal, "PRICE", -0.5)
+        patch.setattr(max_cell, "PRICE", -0.5)
         yield
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import of_a_hundred
 from vaecli.data.cells import MISSING, PRESENT, Cells
-from vaecli.data.preprocessor import FeatureBatch, Preprocessor, pipeline, rank_share, soft_clip, undo_soft_clip
+from vaecli.data.preprocessor import FeatureBatch, Preprocessor, pipeline
+from vaecli.data.transforms import rank_share, soft_clip, undo_soft_clip
 from vaecli.schema import Column, Kind, Layout
 
 SHAPES: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {

@@ -17,14 +17,16 @@ from vaecli.config import SCORE_KINDS
 from vaecli.data.cells import MISSING, NOVEL, PRESENT
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.data.training_rows import Rows
-from vaecli.model.choose_exemplars import choose_exemplars
+from vaecli.model import tiles
+from vaecli.model.ensemble import Family, draw_noise
+from vaecli.model.exemplar_prior import choose_exemplars
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import shapes
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring import scores as scoring
-from vaecli.scoring import surprisal as scale
-from vaecli.scoring.scores import Ensemble, Family, ScoredBatch, draw_noise, member_scores, score_batch, score_owners
-from vaecli.scoring.surprisal import Limits, Single, Surprise
+from vaecli.scoring import max_cell
+from vaecli.scoring.max_cell import Limits, Single
+from vaecli.scoring.scores import Ensemble, ScoredBatch, member_scores, score_batch, score_owners
+from vaecli.scoring.surprisal import Surprise
 
 HELD_OUT, N_LATENT, H = ((0, 1), (1,)), (3, 2), 5  # of two families
 LATENTS = (("nothing", "code", "code and KL"), ("code",))
@@ -36,8 +38,8 @@ TILE = 16
 def _small_tiles() -> Iterator[None]:
     """Tiles of 16 rows, so that small tables have many; single cells at a price at which they decide in many rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "TILE_ROWS", TILE)
-        patch.setattr(scale, "PRICE", -0.5)
+        patch.setattr(tiles, "TILE_ROWS", TILE)
+        patch.setattr(max_cell, "PRICE", -0.5)
         yield
 
 
@@ -209,7 +211,7 @@ def test_the_ensemble_scores_the_mean_of_its_members_surprises(table: Table, kin
     surprise, whole = ensemble.surprises[kind], score_batch(ensemble, table.batch, kind)
     expected, parts = surprise.of_members(scores.T).mean(0), surprise.of_columns(columns)
     if surprise.single is not None:
-        alone = surprise.single.of_members(surprise.single.largest(columns)[0]).mean(0) - scale.PRICE
+        alone = surprise.single.of_members(surprise.single.largest(columns)[0]).mean(0) - max_cell.PRICE
         more, expected = np.maximum(alone - expected, 0), np.maximum(expected, alone)
         np.testing.assert_allclose(whole.column_score.sum(1), parts.sum(1) + more, rtol=1e-9, atol=1e-9)
         assert (whole.column_score >= parts - 1e-9).all()

@@ -15,12 +15,12 @@ from scipy import stats
 from vaecli.data.cells import PRESENT
 from vaecli.model import conditional as expected
 from vaecli.model.conditional import N_ROUNDS, conditional, fill
+from vaecli.model.ensemble import Family
 from vaecli.model.exemplar_prior import Codes
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import shapes
 from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring.scores import Family
 
 D, K, N, SIGMA2, FLOOR = 5, 2, 12, 0.3, -12.0
 # 2k points of equal weight whose first three moments are those of N(0, I): they integrate quadratics exactly

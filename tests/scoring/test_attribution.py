@@ -9,8 +9,9 @@ import pytest
 import vaecli
 from vaecli.config import SCORE_KINDS
 from vaecli.data.cells import PRESENT, Cells
-from vaecli.detector import Decided, Detector, Explained
-from vaecli.scoring.attribution import reaching
+from vaecli.decisions.threshold import Decided
+from vaecli.detector import Detector
+from vaecli.scoring.attribution import Explained, reaching
 from vaecli.tables import frame_source, to_cells
 
 MEAN, SD, RHO = np.array([10.0, -5.0, 100.0]), np.array([2.0, 3.0, 10.0]), 0.9

@@ -13,13 +13,14 @@ from vaecli.config import SCORE_KINDS
 from vaecli.data.cells import MISSING, NOVEL
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.data.training_rows import Rows
-from vaecli.model.choose_exemplars import choose_exemplars
-from vaecli.model.exemplar_prior import Codes, nearest_code
+from vaecli.model.ensemble import Family, draw_noise
+from vaecli.model.exemplar_prior import Codes, choose_exemplars, nearest_code
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import elbo, encoder_inputs, forward, posterior
 from vaecli.model.ppca_init import start_parameters
+from vaecli.model.tiles import TILE_ROWS
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring.scores import TILE_ROWS, Ensemble, Family, draw_noise, member_scores, score_batch, score_owners
+from vaecli.scoring.scores import Ensemble, member_scores, score_batch, score_owners
 from vaecli.scoring.surprisal import Surprise
 
 N, D = 90, 4

@@ -10,17 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaecli.scoring.surprisal import (
-    LEVELS,
-    LIMIT,
-    MIN_OWN_ROWS,
-    PRICE,
-    SMALLEST_SPREAD,
-    TAIL_BEGINS,
-    Limits,
-    Single,
-    Surprise,
-)
+from vaecli.scoring.max_cell import LIMIT, PRICE, Limits, Single
+from vaecli.scoring.surprisal import Surprise
+from vaecli.scoring.tail_scale import LEVELS, MIN_OWN_ROWS, SMALLEST_SPREAD, TAIL_BEGINS
 
 seeds = st.integers(0, 2**32 - 1)
 

@@ -10,7 +10,8 @@ import pytest
 from scipy import stats
 
 import vaecli
-from vaecli.calibration.conformal import Calibration, alpha_of, ensemble_scores
+from vaecli.calibration.conformal import Calibration, alpha_of
+from vaecli.calibration.cross_fitting import ensemble_scores
 from vaecli.config import SCORE_KINDS
 
 LAWS = {

@@ -7,12 +7,12 @@ import numpy as np
 from vaecli.data.cells import Cells
 from vaecli.data.marginals import Marginals
 from vaecli.latent.sampling import Sampler
+from vaecli.model.ensemble import Family
 from vaecli.model.exemplar_prior import Codes
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import shapes
 from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring.scores import Family
 
 D, K, N, SIGMA2, FLOOR = 5, 2, 4000, 0.3, -12.0
 COLUMNS = tuple(Column(f"x{j}", Kind.NUMERIC) for j in range(D))

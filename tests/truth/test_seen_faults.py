@@ -10,9 +10,9 @@ import pytest
 
 import vaecli
 from vaecli.config import FAULTS
+from vaecli.decisions.threshold import Decision
 from vaecli.results import ignore
 from vaecli.tables import frame_source, numbers_of, to_cells
-from vaecli.tasks.score import Decision
 from vaecli.tasks.selftest import Case, Outcome, put_to_the_test
 
 N = 1500
@@ -44,7 +44,7 @@ def tested(request: pytest.FixtureRequest) -> tuple[float, Outcome, vaecli.Model
 def judged(model: vaecli.Model, rho: float, names: Sequence[str] = FAULTS, workers: int = 1, seed: int = 0) -> Outcome:
     detector = model.detector
     kind = detector.score_kind
-    decision = Decision(0.01, detector.calibrations[kind].threshold(0.99))
+    decision = Decision(kind, 0.99, 0.01, detector.calibrations[kind].threshold(0.99), uses_tail_model=False)
     source = frame_source(table(rho, 1))
     (batch,) = source.batches(["a", "b"], numbers=numbers_of(detector.schema))
     cells = to_cells(batch, detector.schema)
@@ -113,7 +113,7 @@ def test_rows_of_the_fit_are_known_again(tested):
     assert found.n_known < 0.02 * found.n_remembered
     source = frame_source(table(rho, 0))
     (batch,) = source.batches(["a", "b"], numbers=numbers_of(model.schema))
-    decision = Decision(None, np.inf)
+    decision = Decision("combined", None, None, np.inf, uses_tail_model=False)
     cells = to_cells(batch, model.schema)
     again = put_to_the_test(model.detector, decision, cells, [], kind="elbo", seed=0, workers=1, on_event=ignore)
     assert again.n_known == pytest.approx(min(again.n_remembered, N), rel=0.02)

@@ -7,14 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vaecli.calibration.conformal import Calibration, ensemble_scores
+from vaecli.calibration.conformal import Calibration
+from vaecli.calibration.cross_fitting import ensemble_scores
 from vaecli.config import SCORE_KINDS
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.data.training_rows import Rows
+from vaecli.model.ensemble import Family
+from vaecli.model.tiles import TILE_ROWS
 from vaecli.results import Event, OnEvent
 from vaecli.runtime.parallel import in_order, n_cores
-from vaecli.scoring.scores import TILE_ROWS, Family, member_scores, score_owners
-from vaecli.scoring.surprisal import BEYOND_ALL, MIN_OWN_ROWS, Limits, Single, Surprise, joined
+from vaecli.scoring.max_cell import BEYOND_ALL, Limits, Single, joined
+from vaecli.scoring.scores import member_scores, score_owners
+from vaecli.scoring.surprisal import Surprise
+from vaecli.scoring.tail_scale import MIN_OWN_ROWS
 
 BLOCK_ROWS = 8_192
 LIMIT_TILES = 32  # from all over the rows, about so many give the limits of single cells

@@ -15,19 +15,18 @@ so that every level that the rows resolve keeps its guarantee untouched. docs/ca
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 
+from vaecli.calibration.tail import Tail, fitted_tail
+
 SURPRISE_LEVEL = 0.999  # at which a cell unlike all of training is flagged
 N_TOP = 4096  # the largest scores, all kept: where thresholds lie
 N_BULK = 4096  # order statistics kept of the rest: p-values there are too large by 1/N_BULK at most
 SMALLEST_P = 1e-300  # a p-value is never 0, so its logarithm is a number
-
-MIN_PARETO = 5  # exceedances, below which a shape cannot be estimated (Vehtari et al. 2024)
-_MAX_SHAPE = 0.9  # the mean of a tail with shape 1 is infinite, and the fit is by means
 
 
 def alpha_of(level: float) -> float:
@@ -47,46 +46,6 @@ def rows_needed(level: float) -> int:
     while 1 / (n_rows + 1) > alpha:
         n_rows += 1
     return n_rows
-
-
-TAIL_KINDS = ("pareto", "exponential")  # stored by position: only ever append
-
-
-@dataclass(frozen=True, slots=True)
-class Tail:
-    """How scores thin out beyond the largest calibration score; a model, not a guarantee.
-
-    `kind` is "pareto" for a fitted generalised Pareto tail of `shape` >= 0 (no shape is below 0, since that would
-    declare some score impossible), or "exponential", of shape 0, for a wide guess from too few rows to fit a shape.
-    `scale` is that of the excess over the largest calibration score, in the unit of the scores (nats).
-    """
-
-    kind: str
-    scale: float
-    shape: float
-    n_exceedances: int  # the scores it was fitted to
-
-    def survival(self, excess: np.ndarray) -> np.ndarray:
-        """P(a normal score exceeds the largest by `excess` | it exceeds it), in [0, 1], never increasing."""
-        # log1p and exp may err by an ulp, which could order two neighbours wrongly; steps coarser than their
-        # error, before each of them, make the whole monotone to the last bit, so that a threshold exists
-        with np.errstate(over="ignore"):
-            steps = (excess / self.scale).astype(np.float32).astype(np.float64)
-        hazard = steps if self.shape == 0 else np.log1p(self.shape * steps) / self.shape
-        return np.exp(-np.round(hazard * 2.0**24) / 2.0**24)
-
-    def to_numbers(self) -> list[float]:
-        """Kind by position, scale, shape, number of exceedances; `from_numbers` is the inverse."""
-        return [TAIL_KINDS.index(self.kind), self.scale, self.shape, self.n_exceedances]
-
-    @classmethod
-    def from_numbers(cls, numbers: Sequence[float]) -> Tail:
-        """Raises ValueError on numbers that `to_numbers` cannot have written."""
-        kind, scale, shape, n_exceedances = numbers
-        counts = kind in range(len(TAIL_KINDS)) and n_exceedances.is_integer() and n_exceedances >= 1
-        if not (counts and 0 < scale < math.inf and 0 <= shape <= _MAX_SHAPE):
-            raise ValueError(f"tail {list(numbers)} cannot be")
-        return cls(TAIL_KINDS[int(kind)], scale, shape, int(n_exceedances))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +71,7 @@ class Calibration:
         ascending = ascending[: np.searchsorted(ascending, np.nan)]
         if not ascending.size:
             raise ValueError("no calibration row has a score")
-        return cls(*_thinned(ascending), _fitted_tail(ascending))
+        return cls(*_thinned(ascending), fitted_tail(ascending))
 
     @property
     def n_rows(self) -> int:
@@ -245,88 +204,4 @@ def _float_at(place: int) -> float:
 # ------------------------------------------------------------------------------------------ the tail
 
 
-@np.errstate(over="ignore", invalid="ignore")  # near the largest float64 a spread is inf, which `_tail` sorts out
-def _fitted_tail(ascending: np.ndarray) -> Tail | None:
-    """The tail beyond the largest of `ascending` (m,), or None where there is nothing to fit one to."""
-    m = ascending.size
-    # how many of the largest: Vehtari et al. 2024, appendix H
-    excess = _excess(ascending, math.ceil(min(m / 5, 3 * math.sqrt(m))))
-    if excess.size >= MIN_PARETO:
-        shape, scale = fit_pareto(excess)
-        # a Pareto tail seen from further out is one of the same shape
-        return _tail("pareto", scale + shape * float(excess[-1]), shape, excess.size)
-    excess = _excess(ascending, m - 1)
-    if not excess.size:
-        return None
-    # three times as wide as all scores but the smallest suggest: few rows have not seen the tail yet
-    return _tail("exponential", 3 * float(excess.mean()), 0.0, excess.size)
-
-
-def _tail(kind: str, scale: float, shape: float, n_exceedances: int) -> Tail | None:
-    return Tail(kind, scale, shape, n_exceedances) if 0 < scale < math.inf else None
-
-
-def _excess(ascending: np.ndarray, n_largest: int) -> np.ndarray:
-    """By how much the `n_largest` exceed the next one below them, ascending; ties with it are not in excess."""
-    if not 0 < n_largest < ascending.size:
-        return ascending[:0]
-    start = ascending[-n_largest - 1]
-    excess: np.ndarray = ascending[-n_largest:] - start
-    return excess[excess > 0]
-
-
-def fit_pareto(excess: np.ndarray) -> tuple[float, float]:
-    """Shape and scale of the generalised Pareto tail of ascending excesses (k,), k >= 2.
-
-    Probability-weighted moments (Hosking & Wallis 1987, section 3), the shape drawn towards 0.5 as by 10 more
-    excesses (Vehtari et al. 2024) and kept in [0, 0.9]; the scale then matches the mean excess.
-    """
-    k = excess.size
-    mean = float(excess.mean())
-    weighted = float((excess * np.arange(k - 1, -1, -1)).mean()) / (k - 1)
-    spread = mean - 2 * weighted
-    found = 2 - mean / spread if spread > 0 else 0.0  # equal excesses: no tail could be lighter
-    shape = min(max((k * found + 10 * 0.5) / (k + 10), 0.0), _MAX_SHAPE)
-    return shape, mean * (1 - shape)
-
-
 # ------------------------------------------------------------------------------------------ cross-fitting
-
-MIN_OWN_MAP = 200  # held-out rows of a member, below which its quantiles are too noisy to stand alone
-
-
-def ensemble_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """What the ensemble would have scored each training row, had no member been trained on it: (n,).
-
-    `member_scores` (n, e) is the score of each row by each member, on one scale; `held_out` (n, e) says where the
-    member was not trained on the row. A new row is scored by the mean of e members that have not seen it; of a training
-    row only one or two such scores exist. The others are too low, as scores of rows one has learned are, and are raised
-    to what rows unseen score: member by member the quantiles of its in-sample scores are mapped to those of its
-    held-out ones, pooled over members where a fold is small. So marginals come from held-out rows and the dependence
-    between members from learned ones. A model, not a theorem: docs/calibration.md. Rows with a NaN stay NaN.
-    """
-    scores = np.array(member_scores, dtype=np.float64)
-    raised = scores.copy()
-    usable = np.isfinite(scores).all(axis=1, keepdims=True)
-    for member, n_held_out in enumerate((held_out & usable).sum(axis=0)):
-        of = slice(member, member + 1) if n_held_out >= MIN_OWN_MAP else slice(None)
-        learned = np.sort(scores[:, of][(usable & ~held_out)[:, of]])
-        unseen = np.sort(scores[:, of][(usable & held_out)[:, of]])
-        rows = ~held_out[:, member]
-        raised[rows, member] = _mapped(scores[rows, member], learned, unseen)
-    return np.asarray(raised.mean(axis=1))
-
-
-def _mapped(scores: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Each score where its quantile in ascending `source` lies in ascending `target`; shifted beyond their ends."""
-    n_quantiles = min(source.size, target.size)
-    if not n_quantiles:
-        return scores
-    at = (np.arange(n_quantiles) + 0.5) / n_quantiles
-    low, high = _quantiles(source, at), _quantiles(target, at)
-    return np.asarray(scores + np.interp(scores, low, high - low))
-
-
-def _quantiles(ascending: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Hazen's: the i-th of n is at (i - 1/2) / n. np.quantile takes a minute for 50,000 levels, sorted or not."""
-    return np.asarray(np.interp(at * ascending.size - 0.5, np.arange(ascending.size), ascending))

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
+from vaecli.model import tiles
 from vaecli.runtime.parallel import in_order
 from vaecli.schema import Schema
-from vaecli.scoring.scores import TILE_ROWS
 from vaecli.tables import Batch, Piece, Source, numbers_of, whole
 
 Result = TypeVar("Result")
@@ -33,11 +33,13 @@ def streamed(
     names = [column.name for column in schema.features]
     names += [name for name in dict.fromkeys(others) if name not in names]
     if source.n_rows:  # every worker gets a share of a small table
-        batch_rows = min(batch_rows, whole(-(-source.n_rows // workers), TILE_ROWS))
+        batch_rows = min(batch_rows, whole(-(-source.n_rows // workers), tiles.TILE_ROWS))
 
     def several(piece: Piece) -> list[Result]:
         return [one(batch) for batch in piece().slices(batch_rows)]
 
-    pieces = source.pieces(names, numbers=numbers_of(schema), keep=keep, batch_rows=batch_rows, multiple_of=TILE_ROWS)
+    pieces = source.pieces(
+        names, numbers=numbers_of(schema), keep=keep, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS
+    )
     with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
         yield from in_order(several, pieces, workers)

@@ -28,11 +28,12 @@ import numpy as np
 from vaecli.data.cells import MISSING, PRESENT, Cells
 from vaecli.data.marginals import Marginals
 from vaecli.data.preprocessor import NUMBERS, FeatureBatch
+from vaecli.model.ensemble import Family
 from vaecli.model.exemplar_prior import Codes
 from vaecli.model.likelihoods import MAX_LOGIT
 from vaecli.model.network import decode, encode
+from vaecli.model.tiles import tiled
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring.scores import Family, tiled
 
 MEMBER_ROWS = 128  # of a tile, by each member
 PILOT_ROWS, FEWEST_PILOT_ROWS = 32_768, 4096

@@ -8,10 +8,10 @@ from importlib.util import find_spec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vaecli.detector import Detector
 from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.latent.encoding import principal_places
 from vaecli.latent.knn_map import Neighbourhoods, exemplar_codes, neighbourhoods
-from vaecli.latent.reconstruction import principal_places
+from vaecli.model.exemplar_prior import Codes
 
 SEED = 0
 N_NEIGHBOURS = 15  # umap-learn's own choice
@@ -27,12 +27,11 @@ def require_umap() -> None:
         )
 
 
-def umap_of(detector: Detector, dims: int) -> Neighbourhoods:
-    """The exemplars' map: a function of the bundle, of `dims` and of the installed umap-learn. umap is loaded here.
+def umap_of(codes: Codes, dims: int) -> Neighbourhoods:
+    """The map of the exemplars `codes`: a function of them, of `dims` and of the installed umap-learn.
 
     Raises UsageError when there are too few exemplars to lay out.
     """
-    codes = detector.ensemble.families[0].codes
     exemplars = exemplar_codes(codes)
     if len(exemplars) < _FEWEST:
         raise UsageError(

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from vaecli.model.ensemble import Family
 from vaecli.model.network import decode, elbo, encoder_inputs, forward, posterior_mean
-from vaecli.scoring.scores import Family
 
 # Measured: of readings swapped between rows of shuttle, four plain rounds name the right column in 94 % of flagged
 # rows, eight in 98 and twelve in 99 %; three hurried ones in 99, five in 100 %. What is left of a wrong cell is odd.

@@ -13,6 +13,8 @@ NumPy only. Shapes: n rows, c columns, d features, e members.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.data.cells import PRESENT
@@ -119,3 +121,22 @@ def instead(
     state = np.repeat(batch.state[i : i + 1], len(values), axis=0)
     state[:, j] = PRESENT
     return conditional(ensemble.families[0], features, state, weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Why n rows scored as they did: parts that add up to their scores, and what was expected instead.
+
+    Expectations are cells as in `Cells`: the median of a number or date, the most probable category; `low` and `high`
+    bound the middle 68 % of a number, as one standard deviation does. What was not computed is NaN.
+    """
+
+    part: np.ndarray  # (n, c) nats, at least 0
+    rest: np.ndarray  # (n,) nats that no column explains alone
+    expected: np.ndarray  # (n, c)
+    low: np.ndarray  # (n, c) of numbers and dates, else NaN
+    high: np.ndarray  # (n, c)
+    probability: np.ndarray  # (n, c) of the expected boolean or category; for a missing cell, of being filled
+
+
+ONE_SIGMA = 0.1586552539314571  # Φ(−1)

@@ -27,11 +27,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.data.preprocessor import FeatureBatch
+from vaecli.model import tiles
 from vaecli.model.array_namespace import Array
-from vaecli.model.exemplar_prior import Codes, nearest_code
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.ensemble import Family
+from vaecli.model.exemplar_prior import nearest_code
 from vaecli.model.network import (
-    Parameters,
     decode,
     elbo,
     encoder_inputs,
@@ -40,40 +40,10 @@ from vaecli.model.network import (
     posterior,
     posterior_mean,
 )
+from vaecli.model.tiles import padded_tile, tile_places
 from vaecli.scoring.surprisal import Surprise
 
-# On the CPU rows are computed in tiles of this fixed size, each by one thread, and a row stands in its tile where its
-# number in the whole input says: a matrix product rounds differently for another number of rows or threads, or another
-# place among them (about 1e-6 nats). So batches may be cut anywhere and computed by anyone, to the same bits.
-TILE_ROWS = 1024
 DEVICE_TILE_ROWS = 16_384  # on a GPU, which small products leave idle
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """e trained members of one kind and all that their scores depend on besides the row.
-
-    `noise` (s, e, 1, k): standard normal draws, made once at fit, the same for every row.
-    """
-
-    likelihood: Likelihood
-    parameters: Parameters
-    noise: Array
-    codes: Codes
-    held_out: tuple[int, ...]  # the fold that each member was not trained on
-    latents: tuple[str, ...]  # what is added to −log p(x|z=μ) in each of the scores that make up `combined`
-
-    def on(self, device: str) -> Family:
-        """The same family as torch tensors on a torch device."""
-        import torch
-
-        def moved(array: Array) -> Array:
-            return torch.as_tensor(array, device=device)
-
-        parameters = {name: moved(value) for name, value in self.parameters.items()}
-        return Family(
-            self.likelihood, parameters, moved(self.noise), self.codes.on(device), self.held_out, self.latents
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +95,6 @@ class ScoredBatch:
     latent_score: np.ndarray  # (n,) float64
 
 
-def draw_noise(n_noise: int, n_members: int, n_latent: int, seed: int) -> np.ndarray:
-    """(s, e, 1, k) float32 standard normal draws in antithetic pairs, so that their mean is exactly zero.
-
-    s is `n_noise`, rounded up to whole pairs.
-    """
-    rng = np.random.default_rng([seed, 0x5C0BE])
-    half = rng.standard_normal(((n_noise + 1) // 2, n_members, 1, n_latent))
-    return np.concatenate([half, -half]).astype(np.float32)
-
-
 def score_batch(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> ScoredBatch:
     """Score every row of the batch by one of the kinds above. Its rows are numbered one after the other."""
     surprise = ensemble.surprises[kind]
@@ -165,35 +125,17 @@ def _tiles(
 ) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
     """For each tile its rows in the batch and where they stand in the tile; scores (w, t), column parts (e, t, c)."""
     on_cpu = isinstance(families[0].noise, np.ndarray)
-    size = TILE_ROWS if on_cpu else min(DEVICE_TILE_ROWS, max(len(batch), 1))
+    size = tiles.TILE_ROWS if on_cpu else min(DEVICE_TILE_ROWS, max(len(batch), 1))
     with threadpool_limits(1, "blas"):
-        for rows, within in _places(batch.row if on_cpu else np.arange(len(batch)), size):
+        for rows, within in tile_places(batch.row if on_cpu else np.arange(len(batch)), size):
             yield rows, within, *_tile(families, batch, kind, rows, within, size)
-
-
-def tiled(batch: FeatureBatch) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
-    """The tiles of the CPU: the rows of the batch in each, where they stand in it, features (t, d), states (t, c).
-
-    Rows of a tile that the batch does not have are zeros, so what is computed of a row does not depend on the batch.
-    """
-    for rows, within in _places(batch.row, TILE_ROWS):
-        features, state = (_placed(part[rows], within, TILE_ROWS, 0) for part in (batch.values, batch.state))
-        yield rows, within, features, state
-
-
-def _places(row: np.ndarray, size: int) -> Iterator[tuple[slice, slice]]:
-    """For each tile the rows in it, of those numbered `row` (n,) one after the other, and where they stand in it."""
-    first = -(int(row[0]) % size) if row.size else 0
-    for start in range(first, row.size, size):
-        rows = slice(max(start, 0), min(start + size, row.size))
-        yield rows, slice(rows.start - start, rows.stop - start)
 
 
 def _tile(
     families: tuple[Family, ...], batch: FeatureBatch, kind: str, rows: slice, within: slice, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    features, state = (_placed(part[rows], within, size, 0) for part in (batch.values, batch.state))
-    row = _placed(batch.row[rows], within, size, -1)
+    features, state = (padded_tile(part[rows], within, size, 0) for part in (batch.values, batch.state))
+    row = padded_tile(batch.row[rows], within, size, -1)
     is_plain = not families[0].likelihood.gappy.size and not state.any()
     scores, columns = [], []
     for family in families:
@@ -250,15 +192,6 @@ def _parts_at_the_mean(
     added = {"nothing": 0 * code, "code": code, "code and KL": code if kl is None else code + kl}
     nats = -likelihood.column_log_prob(decode(parameters, mean), seen, state)
     return nats, [added[name] for name in family.latents]
-
-
-def _placed(rows: np.ndarray, within: slice, size: int, padding: int) -> np.ndarray:
-    """The rows at their place in a tile of `size`."""
-    if len(rows) == size:
-        return rows
-    tile = np.full((size, *rows.shape[1:]), padding, rows.dtype)
-    tile[within] = rows
-    return tile
 
 
 def _moved(array: np.ndarray, reference: Array) -> Array:

@@ -6,8 +6,9 @@ import pyarrow as pa
 
 from vaecli.errors import InputError, listed
 from vaecli.schema import Column, Kind, Schema
+from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
-from vaecli.tables.convert.parse import Family
+from vaecli.tables.convert.arrow_types import Family
 from vaecli.tables.infer import did_you_mean
 from vaecli.tables.source import Source
 
@@ -51,7 +52,7 @@ def _refuse_mistyped(source: Source, schema: Schema) -> None:
         return
     mistyped = []
     for column in schema.features:
-        array = values.one_array(first.table.column(column.name))
+        array = arrow_types.one_array(first.table.column(column.name))
         if not _can_hold(array, column):
             mistyped.append(f"{column.name!r} holds {array.type}; the model was trained on {_TRAINED[column.kind]}")
     if mistyped:
@@ -71,10 +72,10 @@ _TRAINED = {
 
 
 def _can_hold(array: pa.Array, column: Column) -> bool:
-    group = values.family(array.type)
+    group = arrow_types.family(array.type)
     if group in _TEXT and column.kind is not Kind.CATEGORICAL:
         # a model may have been trained on numbers kept as text; one bad cell is reported when it is read
-        return not _mostly_unreadable(values.as_text(array), column)
+        return not _mostly_unreadable(arrow_types.as_text(array), column)
     return group is Family.EMPTY or group in _ACCEPTED[column.kind]
 
 

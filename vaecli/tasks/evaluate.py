@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.compute as pc
 
+from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.local import streamed
 from vaecli.errors import InputError, UsageError
@@ -16,8 +17,7 @@ from vaecli.evaluation.metrics import Labelled
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables import Batch, Source, label_mask, numbers_of, to_cells
-from vaecli.tables.convert.parse import Family, as_text, family, one_array
-from vaecli.tasks.score import Decision
+from vaecli.tables.convert.arrow_types import Family, as_text, family, one_array
 
 OURS = "vaecli"
 MOST_GROUPS = 1000

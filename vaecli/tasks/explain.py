@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.local import streamed
 from vaecli.errors import UsageError
 from vaecli.results import Event, FlaggedRow, OnEvent
 from vaecli.tables import Batch, Source, to_cells
 from vaecli.tasks.reasons import Suspects, explained
-from vaecli.tasks.score import Decision
 
 N_KEPT = 1000  # of the explained rows, the oddest, for the summary
 _MOST_ROWS = 2**62  # that a table can have: a row number that was typed may be beyond any integer of NumPy's

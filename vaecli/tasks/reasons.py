@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
-from vaecli.detector import Decided, Detector, Explained
+from vaecli.decisions.threshold import Decided
+from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
 from vaecli.schema import Column, Kind
+from vaecli.scoring.attribution import Explained
 from vaecli.tables import Batch
 
 _EPOCH = datetime(1970, 1, 1)  # in UTC

@@ -11,17 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vaecli.aggregates.histograms import (
-    CLOCK,
-    DECIMAL,
-    Stretches,
-    calibration_counts,
-    row_hash,
-    score_counts,
-    score_edges,
-)
+from vaecli.aggregates.histograms import calibration_counts, score_counts, score_edges
+from vaecli.aggregates.row_sample import row_hash
+from vaecli.aggregates.timeline import CLOCK, DECIMAL, Stretches
 from vaecli.data.cells import MISSING, NOVEL, Cells
-from vaecli.detector import Decided, Detector, Explained
+from vaecli.decisions.threshold import Decided, Decision
+from vaecli.detector import Detector
 from vaecli.engines.local import streamed
 from vaecli.report import (
     Contribution,
@@ -37,12 +32,13 @@ from vaecli.report import (
 )
 from vaecli.results import Event, FlaggedRow, OnEvent
 from vaecli.schema import Column, Kind, Schema
+from vaecli.scoring.attribution import Explained
 from vaecli.scoring.scores import ScoredBatch
 from vaecli.tables import Batch, Source, readable_times, to_cells
 from vaecli.tasks.column_profiles import Profiler
 from vaecli.tasks.reasons import Suspects, explained
 from vaecli.tasks.report_images import Frame, Shown, pictures
-from vaecli.tasks.score import Decision, Suspect, worst_of
+from vaecli.tasks.score import Suspect, worst_of
 
 N_WORST = 20  # rows with reasons
 N_REASONS = 3

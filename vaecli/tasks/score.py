@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from vaecli.aggregates.score_bars import Bars
-from vaecli.detector import Decided, Detector
+from vaecli.decisions.threshold import Decided, Decision
+from vaecli.detector import Detector
 from vaecli.engines.local import streamed
 from vaecli.results import Event, FlaggedRow, OnEvent, ignore
 from vaecli.tables import Batch, Rendered, Source, to_cells
@@ -28,21 +29,6 @@ class Output(Protocol):
 
     def append(self, rendered: Rendered) -> None:
         """Write them behind those before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """Which rows are flagged: by p-value at a threshold level, or by a smallest score."""
-
-    alpha: float | None
-    min_score: float
-
-    def flags(self, decided: Decided) -> np.ndarray:
-        """(n,) bool; a row without a score is not flagged."""
-        flagged: np.ndarray = (
-            decided.p_value <= self.alpha if self.alpha is not None else decided.scored.score >= self.min_score
-        )
-        return flagged
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from vaecli.config import FAULTS
 from vaecli.data.cells import Cells
+from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.local import streamed
 from vaecli.evaluation.column_limits import Ranges
@@ -19,7 +20,6 @@ from vaecli.runtime.parallel import in_order
 from vaecli.schema import Column
 from vaecli.scoring.scores import member_scores
 from vaecli.tables import Batch, Source, label_mask, to_cells
-from vaecli.tasks.score import Decision
 
 SAME_CODE = 1e-8  # nats: a row's code differs from what the fit made of it by 1e-10, from other rows' by far more
 

@@ -13,8 +13,8 @@ from vaecli.bundle import load_detector
 from vaecli.config import EncodeConfig
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
+from vaecli.latent.encoding import principal_places
 from vaecli.latent.knn_map import Neighbourhoods
-from vaecli.latent.reconstruction import principal_places
 from vaecli.latent.umap_map import require_umap, umap_of
 from vaecli.plots.figure import refuse_picture
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
@@ -63,7 +63,7 @@ def encode(
     on = None
     if config.map == "umap" and config.dims is not None:
         on_event(Event("laying out the map", 0, None))
-        on = umap_of(detector, config.dims)
+        on = umap_of(detector.ensemble.families[0].codes, config.dims)
     sink = open_sink(
         target,
         source if config.keep else frame_source(ROW.empty_table()),

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from vaecli.bundle import load_detector
 from vaecli.config import EvaluateConfig
+from vaecli.decisions.resolve import resolve
 from vaecli.detector import Detector
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.evaluation import baselines
@@ -27,7 +28,6 @@ from vaecli.schema import Role, Schema
 from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
 from vaecli.tables.infer import did_you_mean
 from vaecli.tasks.evaluate import OURS, Judged, judge_table, sample_features
-from vaecli.workflows.score import decide
 
 SCHEMA = pa.schema(
     [
@@ -59,7 +59,8 @@ def evaluate(
     """
     started = time.monotonic()
     detector, _ = load_detector(bundle)
-    kind, decision = decide(detector, config.score)
+    decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
+    kind = decision.score_kind
     source = open_source(inputs, once=True)
     match_schema(source, detector.schema)
     label = _label(source, detector.schema, config)
@@ -87,7 +88,7 @@ def evaluate(
         drawn = None if plot is None else _drawn(plot, judged.rows)
 
     rows = judged.rows
-    level = None if decision.alpha is None else (config.score.threshold or detector.threshold)
+    level = decision.level
     return EvaluateSummary(
         output=output,
         plot=drawn,
@@ -101,7 +102,7 @@ def evaluate(
         score_kind=kind,
         threshold=level,
         min_score=decision.min_score,
-        uses_tail_model=level is not None and not detector.calibrations[kind].resolves(level),
+        uses_tail_model=decision.uses_tail_model,
         bootstrap=config.bootstrap,
         overall=overall,
         baselines=tuple(others),

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from vaecli.bundle import load_detector
 from vaecli.config import ExplainConfig
+from vaecli.decisions.resolve import resolve
 from vaecli.plots.figure import refuse_picture
 from vaecli.results import ExplainSummary, FlaggedRow, OnEvent, ignore
 from vaecli.runtime.parallel import n_cores
 from vaecli.tables import frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
 from vaecli.tasks.explain import Explanations, explain_table
-from vaecli.workflows.score import decide
 
 SCHEMA = pa.schema(
     [
@@ -52,7 +52,8 @@ def explain(
     """
     started = time.monotonic()
     detector, _ = load_detector(bundle)
-    kind, decision = decide(detector, config.score)
+    decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
+    kind = decision.score_kind
     source = open_source(inputs, once=True)
     match_schema(source, detector.schema)
     if output is not None:
@@ -79,7 +80,7 @@ def explain(
         from vaecli.plots.reasons import draw_blames
 
         draw_blames(plot, found.first, found.later, found.oddest(config.most))
-    level = None if decision.alpha is None else (config.score.threshold or detector.threshold)
+    level = decision.level
     shown = found.found if config.rows else found.oddest(config.most)
     return ExplainSummary(
         output=output,

@@ -18,16 +18,18 @@ from vaecli.calibration.calibrate import calibrated
 from vaecli.calibration.conformal import Calibration, rows_needed
 from vaecli.config import FitConfig
 from vaecli.data.training_rows import Rows, TrainingRows
-from vaecli.detector import FAMILIES, Detector, likelihoods_of
+from vaecli.detector import Detector
 from vaecli.errors import UsageError
-from vaecli.model.choose_exemplars import choose_exemplars
+from vaecli.model.ensemble import Family, draw_noise
+from vaecli.model.exemplar_prior import choose_exemplars
+from vaecli.model.families import FAMILIES, likelihoods_of
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import Parameters
 from vaecli.model.ppca_init import independent_output, start_parameters
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Kind, Layout, Schema
-from vaecli.scoring.scores import Ensemble, Family, draw_noise
+from vaecli.scoring.scores import Ensemble
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.loop import Plan, Trained, device_of, train

@@ -11,6 +11,8 @@ import numpy as np
 
 from vaecli.bundle import Manifest, load_detector
 from vaecli.config import ReportConfig
+from vaecli.decisions.resolve import resolve
+from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.report import Facts, ReportData, Training
 from vaecli.report.page import headline, page
@@ -19,8 +21,8 @@ from vaecli.runtime.parallel import n_cores
 from vaecli.tables import default_output, match_schema, open_source, refuse_to_overwrite, whole_output
 from vaecli.tasks.report import Found, gather
 from vaecli.tasks.report_images import Frame
-from vaecli.tasks.score import Decision, Tally
-from vaecli.workflows.score import decide, warnings_of
+from vaecli.tasks.score import Tally
+from vaecli.workflows.drift_warning import warnings_of
 
 
 def report(
@@ -32,7 +34,8 @@ def report(
     """
     started = time.monotonic()
     detector, manifest = load_detector(bundle)
-    kind, decision = decide(detector, config.score)
+    decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
+    kind = decision.score_kind
     frame = None if config.image_shape is None else Frame.of(detector, config.image_shape)
     target = output if output is not None else default_output(inputs, "report", ".html")
     refuse_to_overwrite(target, [str(bundle)], "the bundle")
@@ -50,7 +53,7 @@ def report(
             workers=config.score.workers or n_cores(),
             on_event=on_event,
         )
-        level = None if decision.alpha is None else (config.score.threshold or detector.threshold)
+        level = decision.level
         facts = _facts(detector, source.name, bundle, kind, level, decision, found)
         data = _data(facts, found, manifest)
         content = page(data).encode()
@@ -93,7 +96,7 @@ def _facts(
         threshold=level,
         min_score=decision.min_score,
         share_by_chance=by_chance,
-        uses_tail_model=level is not None and not calibration.resolves(level),
+        uses_tail_model=decision.uses_tail_model,
         n_calibration_rows=calibration.n_rows,
         warnings=warnings_of(detector, kind, level, tally),
     )

@@ -12,6 +12,7 @@ import pyarrow as pa
 from vaecli.bundle import load_detector
 from vaecli.calibration.conformal import alpha_of
 from vaecli.config import SelftestConfig
+from vaecli.decisions.resolve import resolve
 from vaecli.errors import InputError
 from vaecli.evaluation.faults import wilson
 from vaecli.plots.fault_heatmap import draw_heatmap
@@ -22,7 +23,6 @@ from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Column, Role, Schema
 from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source
 from vaecli.tasks.selftest import Case, Outcome, draw_rows, put_to_the_test
-from vaecli.workflows.score import decide
 
 SCHEMA = pa.schema(
     [
@@ -59,7 +59,8 @@ def selftest(
     """
     started = time.monotonic()
     detector, _ = load_detector(bundle)
-    kind, decision = decide(detector, config.score)
+    decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
+    kind = decision.score_kind
     source = open_source(inputs, once=True)
     match_schema(source, detector.schema)
     refuse_targets(output, plot, bundle, getattr(source, "files", ()))
@@ -95,7 +96,7 @@ def selftest(
         if plot is not None:
             draw_heatmap(plot, by_column, [column.name for column in detector.schema.features])
 
-    level = None if decision.alpha is None else (config.score.threshold or detector.threshold)
+    level = decision.level
     return SelftestSummary(
         output=output,
         plot=plot,
@@ -110,7 +111,7 @@ def selftest(
         score_kind=kind,
         threshold=level,
         min_score=decision.min_score,
-        uses_tail_model=level is not None and not detector.calibrations[kind].resolves(level),
+        uses_tail_model=decision.uses_tail_model,
         seed=config.seed,
         faults=overall,
         columns=by_column,

@@ -1,14 +1,71 @@
-"""The Arrow type that a column had at fit as one line of text, which the schema keeps, and back."""
+"""Families of Arrow types, and an Arrow type as one line of text, which the schema keeps, and back."""
 
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from vaecli.tables.convert.parse import Family, family
 
-__all__ = ["remembered", "spelled"]
+class Family(StrEnum):
+    """What can be done with an Arrow type."""
+
+    NUMBER = "number"  # integers, floats, decimals; durations and times of day, in seconds
+    BOOLEAN = "boolean"
+    DATETIME = "datetime"
+    TEXT = "text"
+    DICTIONARY = "dictionary"  # categories by declaration, whatever their values
+    EMPTY = "empty"  # the null type
+    UNSUPPORTED = "unsupported"  # nested, binary
+
+
+def family(kind: pa.DataType) -> Family:
+    """The family of an Arrow type."""
+    if pa.types.is_boolean(kind):
+        return Family.BOOLEAN
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return Family.NUMBER
+    if pa.types.is_duration(kind) or pa.types.is_time(kind):
+        return Family.NUMBER
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return Family.DATETIME
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return Family.TEXT
+    if pa.types.is_dictionary(kind):
+        values = family(kind.value_type)
+        return Family.UNSUPPORTED if values in (Family.UNSUPPORTED, Family.DICTIONARY) else Family.DICTIONARY
+    return Family.EMPTY if pa.types.is_null(kind) else Family.UNSUPPORTED
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """The column in one piece, without extension types and run-length encoding."""
+    array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # several chunks may stay several, none may stay none
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    if isinstance(array, pa.ExtensionArray):
+        array = array.storage
+    return pc.run_end_decode(array) if pa.types.is_run_end_encoded(array.type) else array
+
+
+def as_numpy(array: pa.Array) -> np.ndarray:
+    """An Arrow array as (n,); nulls, where there are any, as NaN."""
+    found: np.ndarray = array.to_numpy(zero_copy_only=False)
+    return found
+
+
+def as_text(array: pa.Array) -> pa.Array:
+    """Any array of one value a cell as string or large_string; 3.0 reads 3, so that codes agree between types."""
+    kind = array.type
+    if pa.types.is_string(kind):
+        return array
+    if pa.types.is_dictionary(kind) and family(kind.value_type) is not Family.TEXT:
+        return as_text(array.dictionary.take(array.indices))
+    text = array.cast(pa.large_string())
+    return pc.replace_substring_regex(text, r"^(-?\d+)\.0$", r"\1") if pa.types.is_floating(kind) else text
+
 
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 _DECIMAL = re.compile(r"decimal(128|256)\((\d+), (-?\d+)\)")

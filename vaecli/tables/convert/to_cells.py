@@ -11,11 +11,10 @@ import pyarrow.compute as pc
 from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.errors import MAX_LISTED, InputError
 from vaecli.schema import Column, Kind, Schema
+from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
-from vaecli.tables.convert.parse import Family
+from vaecli.tables.convert.arrow_types import Family
 from vaecli.tables.source import Batch
-
-__all__ = ["label_mask", "numbers_of", "readable_times", "time_values", "to_cells"]
 
 
 def numbers_of(schema: Schema) -> frozenset[str]:
@@ -85,7 +84,7 @@ def readable_times(batch: Batch, column: Column) -> np.ndarray:
 
 
 def _array(batch: Batch, column: Column) -> pa.Array:
-    return values.one_array(batch.table.column(column.name))
+    return arrow_types.one_array(batch.table.column(column.name))
 
 
 def _read(array: pa.Array, column: Column) -> _Reading:
@@ -98,11 +97,11 @@ def _read(array: pa.Array, column: Column) -> _Reading:
 
 def _quantities(array: pa.Array, column: Column) -> _Reading:
     """Numbers, or moments in seconds."""
-    group = values.family(array.type)
+    group = arrow_types.family(array.type)
     if group is Family.EMPTY:
         return _Reading(np.full(len(array), np.nan), _NO_ROWS, _NO_ROWS)
     if group in (Family.TEXT, Family.DICTIONARY):
-        found, failed = _parsed(values.as_text(array), column)
+        found, failed = _parsed(arrow_types.as_text(array), column)
         return _Reading(found, _NO_ROWS, np.flatnonzero(failed))
     if group in ((Family.DATETIME,) if column.kind is Kind.DATETIME else (Family.NUMBER, Family.BOOLEAN)):
         return _Reading(values.numbers(array), _NO_ROWS, _NO_ROWS)
@@ -121,17 +120,17 @@ def _parsed_dates(text: pa.Array, pattern: str | None) -> tuple[np.ndarray, np.n
     # Arrow has no fast reading of these, and days repeat
     encoded = text.dictionary_encode()
     found, failed = values.parse_dates(encoded.dictionary, pattern)
-    code = values.as_numpy(encoded.indices.fill_null(-1))
+    code = arrow_types.as_numpy(encoded.indices.fill_null(-1))
     return np.append(found, np.nan)[code], np.append(failed, False)[code]
 
 
 def _all_failed(array: pa.Array) -> _Reading:
-    present = np.flatnonzero(values.as_numpy(array.is_valid()))
+    present = np.flatnonzero(arrow_types.as_numpy(array.is_valid()))
     return _Reading(np.full(len(array), np.nan), _NO_ROWS, present)
 
 
 def _booleans(array: pa.Array, column: Column) -> _Reading:
-    group = values.family(array.type)
+    group = arrow_types.family(array.type)
     if group is Family.EMPTY:
         return _Reading(np.full(len(array), np.nan), _NO_ROWS, _NO_ROWS)
     if group in (Family.UNSUPPORTED, Family.DATETIME):
@@ -140,7 +139,7 @@ def _booleans(array: pa.Array, column: Column) -> _Reading:
         found = values.numbers(array)
         failed = ~((found == 0) | (found == 1) | np.isnan(found))
     else:
-        found, failed = values.parse_booleans(values.as_text(array))
+        found, failed = values.parse_booleans(arrow_types.as_text(array))
     if not failed.any():
         return _Reading(found, _NO_ROWS, _NO_ROWS)
     # a count that was never above 1 while the model learned may well be 2 one day
@@ -153,13 +152,13 @@ def _was_numbers(column: Column) -> bool:
 
 
 def _categories(array: pa.Array, column: Column) -> _Reading:
-    group = values.family(array.type)
+    group = arrow_types.family(array.type)
     if group in (Family.UNSUPPORTED, Family.DATETIME):
         return _all_failed(array)
-    text = values.as_text(array)
+    text = arrow_types.as_text(array)
     known = pa.array(column.categories, text.type)
     codes = pc.index_in(text, value_set=known)
-    found = values.as_numpy(pc.fill_null(codes, -1)).astype(np.float64)
+    found = arrow_types.as_numpy(pc.fill_null(codes, -1)).astype(np.float64)
     unknown = np.flatnonzero(found < 0)
     if not unknown.size:
         return _Reading(found, _NO_ROWS, _NO_ROWS)
@@ -203,57 +202,3 @@ def _described(batch: Batch, row: int, column: Column) -> str:
 
 
 # -- labels -------------------------------------------------------------------------------------
-
-_ANOMALOUS = (
-    "anomaly", "anomalous", "abnormal", "outlier", "attack", "fault", "faulty", "failure", "failed",
-    "fraud", "malicious", "intrusion", "bad", "yes", "y", "true", "t",
-)  # fmt: skip
-_NORMAL = (
-    "normal", "nominal", "ok", "okay", "good", "healthy", "benign", "inlier", "no", "n", "none", "false", "f",
-)  # fmt: skip
-
-
-def label_mask(batch: Batch, column: Column) -> np.ndarray:
-    """Where the label marks an anomaly, (n,) bool.
-
-    True, any number above 0 and words such as anomaly, attack, fault, yes do; false, 0, words such as
-    normal, ok, no and an empty cell do not. Raises InputError for anything else, -1 included: it marks
-    the anomalies for some and the normal rows for others.
-    """
-    array = _array(batch, column)
-    group = values.family(array.type)
-    if group is Family.EMPTY:
-        return np.zeros(len(array), bool)
-    if group in (Family.NUMBER, Family.BOOLEAN):
-        number = values.numbers(array)
-        _refuse_labels(batch, column, np.flatnonzero(number < 0))
-        return number > 0  # not where it is missing
-    if group in (Family.TEXT, Family.DICTIONARY):
-        return _text_labels(batch, column, values.as_text(array))
-    _refuse_labels(batch, column, np.flatnonzero(values.as_numpy(array.is_valid())))
-    return np.zeros(len(array), bool)
-
-
-def _text_labels(batch: Batch, column: Column, text: pa.Array) -> np.ndarray:
-    encoded = text.dictionary_encode()
-    word = pc.utf8_lower(pc.utf8_trim_whitespace(encoded.dictionary))
-    anomalous = values.as_numpy(pc.is_in(word, value_set=pa.array(_ANOMALOUS, word.type)))
-    normal = values.as_numpy(pc.is_in(word, value_set=pa.array(_NORMAL, word.type)))
-    number, _ = values.parse_numbers(word)
-    unclear = values.filled(word) & ~anomalous & ~normal & ~(number >= 0)
-    code = values.as_numpy(encoded.indices.fill_null(-1))
-    _refuse_labels(batch, column, np.flatnonzero(np.append(unclear, False)[code]))
-    is_anomaly: np.ndarray = np.append(anomalous | (number > 0), False)[code]
-    return is_anomaly
-
-
-def _refuse_labels(batch: Batch, column: Column, rows: np.ndarray) -> None:
-    if not rows.size:
-        return
-    labels = batch.table.column(column.name)
-    met = {repr(labels[int(row)].as_py()): batch.where(int(row)) for row in rows[:1000][::-1]}
-    lines = [f"  {where}: column {column.name!r} holds {value}" for value, where in reversed(met.items())]
-    raise InputError(
-        "labels that say neither normal nor anomaly:\n" + "\n".join(lines[:MAX_LISTED]),
-        f"write 0 and 1, false and true, or words: {', '.join(_NORMAL[:5])} and {', '.join(_ANOMALOUS[:7])}",
-    )

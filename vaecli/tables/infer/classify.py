@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, replace
 
 from vaecli.schema import Column, Kind, Role
-from vaecli.tables.convert.parse import BOOLEAN_PAIRS, DATE_FORMATS, Family, parse_one_number
+from vaecli.tables.convert.arrow_types import Family
+from vaecli.tables.convert.parse import BOOLEAN_PAIRS, DATE_FORMATS, parse_one_number
 from vaecli.tables.infer.evidence import Evidence, Failure, Numbers, TextEvidence, Trial, TypedEvidence
 
 MOST = 0.9  # of the cells: a column of this many numbers is meant to hold numbers

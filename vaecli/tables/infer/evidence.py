@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.schema import MOST_DIGITS
+from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
-from vaecli.tables.convert.parse import Family
+from vaecli.tables.convert.arrow_types import Family
 from vaecli.tables.infer.counts import Distinct, ValueCounts, mixed
 
 MAX_FAILURES = 10
@@ -198,7 +199,7 @@ class TextBlock:
         """Cells that stand for a missing value are missing."""
         encoded = text.dictionary_encode()
         uniques = encoded.dictionary
-        code = values.as_numpy(encoded.indices.fill_null(-1))
+        code = arrow_types.as_numpy(encoded.indices.fill_null(-1))
         filled = values.filled(uniques)
         if not filled.all():
             renumbered = np.append(np.where(filled, np.cumsum(filled) - 1, -1), -1)
@@ -239,7 +240,7 @@ class TextEvidence:
 
     def add(self, array: pa.Array, first_row: int, where: Where) -> None:
         """See the next rows."""
-        text = values.as_text(array)
+        text = arrow_types.as_text(array)
         if self._only_numbers_matter and self._add_numbers(text):
             return
         block = TextBlock.of(text, first_row, where)
@@ -332,7 +333,7 @@ def exact_integers(text: pa.Array, numbers: np.ndarray) -> np.ndarray | None:
     if not (np.abs(numbers) >= _EXACT_WHOLE).any():
         return None
     try:
-        integers = values.as_numpy(text.cast(pa.int64()))
+        integers = arrow_types.as_numpy(text.cast(pa.int64()))
     except pa.ArrowInvalid:
         return None
     return integers
@@ -342,7 +343,7 @@ class TypedEvidence:
     """A column of numbers, booleans or moments as its Arrow type says."""
 
     def __init__(self, kind: pa.DataType, capacity: Capacity) -> None:
-        self.family = values.family(kind)
+        self.family = arrow_types.family(kind)
         self.is_integer = pa.types.is_integer(kind)
         self.zone = str(kind.tz or "") if pa.types.is_timestamp(kind) else ""
         self.n = 0
@@ -355,7 +356,7 @@ class TypedEvidence:
         self.is_integer = self.is_integer and pa.types.is_integer(array.type)
         exact = None
         if pa.types.is_integer(array.type):
-            exact = values.as_numpy(array.drop_null().cast(pa.int64(), safe=False))
+            exact = arrow_types.as_numpy(array.drop_null().cast(pa.int64(), safe=False))
         n_before = self.numbers.n
         self.numbers.add(numbers, exact)
         n = self.numbers.n - n_before
@@ -367,7 +368,7 @@ class UnreadEvidence:
     """A column whose type holds nothing that is modelled: nested values, bytes, or nothing at all."""
 
     def __init__(self, kind: pa.DataType) -> None:
-        self.family = values.family(kind)
+        self.family = arrow_types.family(kind)
         self.type = str(kind)
         self.n = 0
         self.n_missing = 0
@@ -383,7 +384,7 @@ Evidence = TextEvidence | TypedEvidence | UnreadEvidence
 
 def evidence_for(kind: pa.DataType, capacity: Capacity) -> Evidence:
     """What to collect about a column of this Arrow type."""
-    group = values.family(kind)
+    group = arrow_types.family(kind)
     if group in (Family.TEXT, Family.DICTIONARY):
         return TextEvidence(capacity, declared=group is Family.DICTIONARY)
     if group in (Family.EMPTY, Family.UNSUPPORTED):

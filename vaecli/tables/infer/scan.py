@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from vaecli.errors import InputError
 from vaecli.results import Event, OnEvent
-from vaecli.tables.convert.parse import Family, family, one_array
+from vaecli.tables.convert.arrow_types import Family, family, one_array
 from vaecli.tables.infer.evidence import Capacity, Evidence, evidence_for
 from vaecli.tables.source import Batch, Source
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from vaecli.errors import InputError
 from vaecli.schema import Column, Kind
-from vaecli.tables.convert.parse import Family, family, one_array
+from vaecli.tables.convert.arrow_types import Family, family, one_array
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
 from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.header import Header

@@ -1,0 +1,44 @@
+"""Which rows are flagged: by p-value at a level, or from a smallest score."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaecli.scoring.scores import ScoredBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Scores of n rows and what they mean under the calibration; higher scores are odder."""
+
+    scored: ScoredBatch
+    p_value: np.ndarray  # (n,) share of normal rows at least this odd, NaN where the score is
+    n_novel: int  # cells with a value never seen at fit
+
+    def take(self, which: np.ndarray) -> Decided:
+        """The chosen rows, in that order."""
+        scored = self.scored
+        chosen = ScoredBatch(
+            scored.row[which], scored.score[which], scored.column_score[which], scored.latent_score[which]
+        )
+        return Decided(chosen, self.p_value[which], self.n_novel)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Which rows are flagged, and by which score: by p-value at a threshold level, or from a smallest score."""
+
+    score_kind: str
+    level: float | None  # in (0, 1); None where a smallest score was given
+    alpha: float | None  # 1 − level, exactly: the share of normal rows flagged
+    min_score: float  # the smallest score that is flagged, in nats
+    uses_tail_model: bool  # whether the level is beyond what the calibration rows resolve
+
+    def flags(self, decided: Decided) -> np.ndarray:
+        """(n,) bool; a row without a score is not flagged."""
+        flagged: np.ndarray = (
+            decided.p_value <= self.alpha if self.alpha is not None else decided.scored.score >= self.min_score
+        )
+        return flagged

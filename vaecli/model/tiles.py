@@ -1,0 +1,41 @@
+"""Rows are computed in tiles of a fixed size, so that a score does not depend on the batch a row is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from vaecli.data.preprocessor import FeatureBatch
+
+# On the CPU rows are computed in tiles of this fixed size, each by one thread, and a row stands in its tile where its
+# number in the whole input says: a matrix product rounds differently for another number of rows or threads, or another
+# place among them (about 1e-6 nats). So batches may be cut anywhere and computed by anyone, to the same bits.
+TILE_ROWS = 1024
+
+
+def tiled(batch: FeatureBatch) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
+    """The tiles of the CPU: the rows of the batch in each, where they stand in it, features (t, d), states (t, c).
+
+    Rows of a tile that the batch does not have are zeros, so what is computed of a row does not depend on the batch.
+    """
+    for rows, within in tile_places(batch.row, TILE_ROWS):
+        features, state = (padded_tile(part[rows], within, TILE_ROWS, 0) for part in (batch.values, batch.state))
+        yield rows, within, features, state
+
+
+def tile_places(row: np.ndarray, size: int) -> Iterator[tuple[slice, slice]]:
+    """For each tile the rows in it, of those numbered `row` (n,) one after the other, and where they stand in it."""
+    first = -(int(row[0]) % size) if row.size else 0
+    for start in range(first, row.size, size):
+        rows = slice(max(start, 0), min(start + size, row.size))
+        yield rows, slice(rows.start - start, rows.stop - start)
+
+
+def padded_tile(rows: np.ndarray, within: slice, size: int, padding: int) -> np.ndarray:
+    """The rows at their place in a tile of `size`."""
+    if len(rows) == size:
+        return rows
+    tile = np.full((size, *rows.shape[1:]), padding, rows.dtype)
+    tile[within] = rows
+    return tile

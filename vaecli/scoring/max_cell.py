@@ -1,0 +1,95 @@
+"""The most extreme single cell of a row, on the scale of surprisal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaecli.scoring.tail_scale import SMALLEST_SPREAD, TAIL_BEGINS, fit_scales, surprisal_at
+
+LIMIT = 0.99  # the quantile of a column's nats from which a cell is odd by itself; of few rows a lower one, so that
+MIN_BEYOND = 100  # cells are beyond it: the mean excess of fewer is no unit to count in
+BEYOND_ALL = 1e100  # nats: the limit of a column of which no cell decides; a difference from it has to be finite
+_SLICE_ROWS = 1024  # whose excesses are in memory at once
+PRICE = 2.0  # nats of surprise by which a single cell must be odder than its row
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What single cells are judged by, for e members and c columns, see `Single`; and how many cells were beyond."""
+
+    limit: np.ndarray  # (e, c)
+    excess: np.ndarray  # (e, c)
+    n_beyond: np.ndarray  # (e, c)
+
+    @classmethod
+    def of(cls, columns: Iterable[np.ndarray]) -> Limits:
+        """From each member's nats (n, c) of held-out cells."""
+        found = []
+        for nats in columns:
+            level = max(min(1 - MIN_BEYOND / len(nats), LIMIT), TAIL_BEGINS)
+            limit = np.quantile(nats, level, axis=0).astype(np.float64)
+            beyond = nats > limit
+            n_beyond = np.maximum(beyond.sum(0), 1)
+            found.append((limit, np.where(beyond, nats - limit, 0.0).sum(0) / n_beyond, n_beyond))
+        limits, excesses, numbers = map(np.stack, zip(*found, strict=True))
+        return cls(limits, np.maximum(excesses, SMALLEST_SPREAD), numbers)
+
+    def largest(self, column_score: np.ndarray, own: np.ndarray) -> np.ndarray:
+        """The largest excess of each row by each member (e, n), of nats (e, n, c).
+
+        `own` (e, n) tells which rows the limits came from. These are judged by the excess of the others, as new rows
+        will be: a cell as odd as no other would else be measured by itself.
+        """
+        largest = np.empty(column_score.shape[:2])
+        for k, nats in enumerate(column_score):
+            total, n_others = self.excess[k] * self.n_beyond[k], np.maximum(self.n_beyond[k] - 1, 1)
+            for start in range(0, len(nats), _SLICE_ROWS):
+                rows = slice(start, start + _SLICE_ROWS)
+                over = nats[rows] - self.limit[k]
+                mine, odd = own[k, rows], over / self.excess[k]
+                of_others = np.maximum((total - over[mine]) / n_others, SMALLEST_SPREAD)
+                odd[mine] = np.where(over[mine] > 0, over[mine] / of_others, odd[mine])
+                largest[k, rows] = odd.max(-1)
+        return largest
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """The scale of the oddest single cell of a row, for e members and c columns, float64.
+
+    How far a cell is beyond its column's limit is counted in what normal cells beyond it exceed it by, on the mean; the
+    largest such excess of a row is that member's score of it.
+    """
+
+    limit: np.ndarray  # (e, c) nats of held-out cells at a quantile from 80 % to LIMIT
+    excess: np.ndarray  # (e, c) mean nats beyond it of those that are beyond
+    knots: np.ndarray  # (e, 65) largest excess of held-out rows at LEVELS, ascending
+    spread: np.ndarray  # (e,) mean excess over the last knot
+
+    @classmethod
+    def of(cls, limits: Limits, largest: np.ndarray, alike: np.ndarray, held_out: np.ndarray) -> Single:
+        """From the `largest` excess (n, e) of each training row; `alike` (e,) and `held_out` as in `Surprise.of`."""
+        knots, spread = fit_scales(largest, np.arange(len(limits.limit)), alike, held_out)
+        return cls(limits.limit, limits.excess, knots, spread)
+
+    def largest(self, column_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The largest excess of each row by each member, and the column it is in, both (e, n), of nats (e, n, c)."""
+        largest, where = np.empty(column_score.shape[:2]), np.empty(column_score.shape[:2], np.int64)
+        for k, nats in enumerate(column_score):  # one member after the other: its cells stay in the processor's cache
+            odd = nats - self.limit[k]
+            odd /= self.excess[k]
+            where[k] = odd.argmax(-1)
+            largest[k] = np.take_along_axis(odd, where[k, :, None], -1)[:, 0]
+        return largest, where
+
+    def of_members(self, largest: np.ndarray) -> np.ndarray:
+        """The surprise of each member (e, n) at the largest excess (e, n) of rows."""
+        return np.stack([surprisal_at(*one) for one in zip(largest, self.knots, self.spread, strict=True)])
+
+
+def joined(together: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """The surprise of rows (n,): that of all their cells together, or of the oddest alone where that says more."""
+    return np.maximum(together, alone - PRICE)
