@@ -286,7 +286,7 @@ def timed(compute: Compute, stored: np.ndarray, asked: dict[str, Any]) -> dict[s
 
 def final_scores(detector: Any, compute: Compute, stored: np.ndarray, batch_rows: int) -> np.ndarray:
     """(n,) what `score_batch` makes of the member scores."""
-    surprise = detector.ensemble.surprises[KIND]
+    surprise = detector.ensemble.surprisal_scales[KIND]
     scores = [
         surprise.of_rows(of_members, columns)[0]
         for batch in batches(stored, len(stored), batch_rows)
@@ -378,11 +378,11 @@ def graph(families: Any, *, grouped: bool) -> bytes:
     nodes = Nodes()
     scores, columns = [], []
     for family in families:
-        if family.likelihood.n_numeric != family.likelihood.order.size or family.likelihood.gappy.size:
+        if family.likelihood.n_numeric != family.likelihood.order.size or family.likelihood.has_missing.size:
             raise ValueError("the graph knows only numeric columns without gaps")
         members = [nodes.member(family, k, grouped=grouped) for k in range(len(family.held_out))]
         columns += [member["columns"] for member in members]
-        for latent in family.latents:
+        for latent in family.score_terms:
             for member in members:
                 added = [] if latent == "nothing" else [nodes.op("Cast", member[latent], to=TensorProto.DOUBLE)]
                 scores.append(nodes.op("Add", member["nats"], *added) if added else member["nats"])
@@ -431,7 +431,7 @@ class Nodes:
         return self.op("ReduceSum", name, np.array([-1]), keepdims=0)
 
     def member(self, family: Any, k: int, *, grouped: bool) -> dict[str, str]:
-        """`columns` and `nats` of one member, and what may be added to them, by the names of `Family.latents`."""
+        """`columns` and `nats` of one member, and what may be added to them, by the names of `Family.score_terms`."""
         from onnx import TensorProto
 
         parameters = {name: value[k] for name, value in family.parameters.items()}
@@ -441,7 +441,7 @@ class Nodes:
         decoded = self.hidden(parameters, "decoder", mean)
         output = self.with_skip(parameters, "decoder.out", "decoder.skip", decoded, mean)
         columns = self.op("Cast", self.gaussian(output, family.likelihood), to=TensorProto.DOUBLE)
-        code = self.nearest_code(mean, family.codes, k, grouped=grouped)
+        code = self.nearest_exemplar_distance(mean, family.codes, k, grouped=grouped)
         with_kl = self.op("Add", code, self.kl(mean, log_variance))
         return {"columns": columns, "nats": self.sum(columns), "code": code, "code and KL": with_kl}
 
@@ -477,8 +477,8 @@ class Nodes:
         both = self.op("Add", self.op("Mul", mean, mean), self.op("Exp", log_variance))
         return self.op("Mul", self.sum(self.op("Sub", self.op("Sub", both, log_variance), 1.0)), 0.5)
 
-    def nearest_code(self, mean: str, codes: Any, k: int, *, grouped: bool) -> str:
-        """`codes.nearest_code` of one member: found by a product, measured by difference, block by block."""
+    def nearest_exemplar_distance(self, mean: str, codes: Any, k: int, *, grouped: bool) -> str:
+        """`nearest_exemplar_distance` of one member: found by a product, measured by difference, by blocks."""
         from vaecli.model.exemplar_prior import BLOCK_CODES
 
         z = self.op("Mul", self.op("Sub", mean, codes.center[k]), codes.scale[k])
@@ -488,7 +488,7 @@ class Nodes:
         distances = []
         for start in range(0, n_codes, width):
             block = slice(start, start + width)
-            difference = self.op("MatMul", with_one, codes.product[k, :, block])
+            difference = self.op("MatMul", with_one, codes.augmented_codes[k, :, block])
             place = codes.place[k, block]
             which = self.argmin(difference, groups_of(len(place)) if grouped else 1, len(place))
             away = self.op("Sub", z, self.op("Gather", place, which, axis=0))

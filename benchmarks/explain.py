@@ -35,12 +35,12 @@ import vaecli
 from vaecli.config import ScoreConfig
 from vaecli.data.cells import PRESENT, Cells
 from vaecli.data.preprocessor import NUMBERS
-from vaecli.decisions.resolve import decide
-from vaecli.decisions.threshold import Decided
+from vaecli.decisions.resolve import resolve
+from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.model.network import decode, encoder_inputs, posterior
 from vaecli.schema import Kind
-from vaecli.tables import frame_source, match_schema, numbers_of, open_source, to_cells
+from vaecli.tables import check_schema, frame_source, numbers_of, open_source, to_cells
 
 KEYS = ("question", "table", "seed", "rows")
 THRESHOLD = 0.99
@@ -166,16 +166,17 @@ def fitted(table: Table, bundle: Path, seed: int) -> Detector:
 def cells_of(detector: Detector, test: Any) -> Cells:
     """The feature columns of a file or an array; a label column is none."""
     source = open_source([test]) if isinstance(test, str) else frame_source(test)
-    match_schema(source, detector.schema)
+    check_schema(source, detector.schema)
     names = [column.name for column in detector.schema.features]
     batches = source.batches(names, numbers=numbers_of(detector.schema))
     return Cells.concatenate([to_cells(batch, detector.schema) for batch in batches])
 
 
-def scored(detector: Detector, cells: Cells) -> tuple[Decided, np.ndarray]:
+def scored(detector: Detector, cells: Cells) -> tuple[ScoredRows, np.ndarray]:
     """The scores of rows that are numbered in order, and which of them are flagged at 0.99."""
-    kind, decision = decide(detector, ScoreConfig(threshold=THRESHOLD))
-    decided = detector.score(cells, kind)
+    config = ScoreConfig(threshold=THRESHOLD)
+    decision = resolve(config, detector.calibrations, detector.score_kind, detector.threshold)
+    decided = detector.score(cells, decision.score_kind)
     return decided, decision.flags(decided)
 
 
@@ -254,29 +255,29 @@ def swapped(
 FAULTS = {"shift": shifted, "swap": swapped}
 
 
-def parts(detector: Detector, cells: Cells, decided: Decided) -> np.ndarray:
+def parts(detector: Detector, cells: Cells, decided: ScoredRows) -> np.ndarray:
     """What `vaecli explain` shows (n, c): how much of the score each column takes with it."""
     return detector.explain(cells, decided, most=0).part
 
 
-def own_nats(detector: Detector, cells: Cells, decided: Decided) -> np.ndarray:  # noqa: ARG001 - as every method
+def own_nats(detector: Detector, cells: Cells, decided: ScoredRows) -> np.ndarray:  # noqa: ARG001 - as every method
     """How improbable each cell is by itself (n, c)."""
     return decided.scored.column_score
 
 
-def squared_errors(detector: Detector, cells: Cells, decided: Decided) -> np.ndarray:  # noqa: ARG001
+def squared_errors(detector: Detector, cells: Cells, decided: ScoredRows) -> np.ndarray:  # noqa: ARG001
     """(feature − decoder mean at z = μ)², the mean over all members, summed over a column's features: (n, c)."""
     layout, batch = detector.preprocessor.layout, detector.preprocessor.transform(cells)
     errors = []
     for family in detector.ensemble.families:
-        seen = family.likelihood.view(batch.values, batch.state)
-        mean, _ = posterior(family.parameters, encoder_inputs(seen, batch.state, family.likelihood.gappy))
+        seen = family.likelihood.to_likelihood_space(batch.values, batch.state)
+        mean, _ = posterior(family.parameters, encoder_inputs(seen, batch.state, family.likelihood.has_missing))
         errors.append((seen - family.likelihood.mean(decode(family.parameters, mean))) ** 2)
     error = np.concatenate(errors).mean(0)
     return np.stack([error[:, slot.start : slot.stop].sum(1) for slot in layout.slots], axis=1)
 
 
-def z_scores(detector: Detector, cells: Cells, decided: Decided) -> np.ndarray:  # noqa: ARG001
+def z_scores(detector: Detector, cells: Cells, decided: ScoredRows) -> np.ndarray:  # noqa: ARG001
     """|x − mean| / standard deviation of the training rows (n, c); what is no number ranks last."""
     preprocessor, found = detector.preprocessor, np.full(cells.values.shape, -np.inf)
     for i, (j, _) in enumerate(preprocessor.layout.of_kind(*NUMBERS)):
@@ -284,7 +285,7 @@ def z_scores(detector: Detector, cells: Cells, decided: Decided) -> np.ndarray: 
     return found
 
 
-METHODS: dict[str, Callable[[Detector, Cells, Decided], np.ndarray]] = {
+METHODS: dict[str, Callable[[Detector, Cells, ScoredRows], np.ndarray]] = {
     "vaecli": parts,
     "own_nats": own_nats,
     "squared_error": squared_errors,

@@ -236,15 +236,18 @@ def test_unexpected_gaps_are_odd_and_expected_ones_are_not(
     model: vaecli.Model, fresh_table: pd.DataFrame, kind: str
 ) -> None:
     """A gap where training had none costs log(m + 2) nats and the lift; in `temperature`, often empty, little."""
-    found, surprise = {}, model.detector.ensemble.surprises[kind]
+    found, surprisal = {}, model.detector.ensemble.surprisal_scales[kind]
     for name in ("flow", "temperature"):
         cells = cells_of(model, fresh_table.assign(**{name: np.nan}))
         assert (cells.state[:, column_of(model, name)] == MISSING).all()
         found[name] = model.detector.score(cells, kind).scored.column_score[:, column_of(model, name)].mean()
     nats = 0.0 if kind == "latent" else np.log(602)  # a score of codes alone has no column to put them in
-    cost = np.full((surprise.typical.shape[0], 1, 1), nats) - surprise.typical[:, None, [column_of(model, "flow")]]
-    expected = np.mean([(cost[k] / surprise.spread[surprise.member == k]).mean() for k in range(len(cost))])
-    expected += model.detector.calibrations[kind].lift
+    cost = (
+        np.full((surprisal.mean_column_score.shape[0], 1, 1), nats)
+        - surprisal.mean_column_score[:, None, [column_of(model, "flow")]]
+    )
+    expected = np.mean([(cost[k] / surprisal.spread[surprisal.member == k]).mean() for k in range(len(cost))])
+    expected += model.detector.calibrations[kind].novelty_offset
     # in `combined` such a cell alone may say more than the row does
     assert (
         found["flow"] >= expected - 0.01 if kind == "combined" else found["flow"] == pytest.approx(expected, abs=0.01)

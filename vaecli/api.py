@@ -19,7 +19,7 @@ from vaecli.errors import UsageError
 from vaecli.results import FitSummary, OnEvent, ignore
 from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Schema
-from vaecli.tables import Source, collect_sink, frame_source, made_schema, match_schema, numbers_of, open_source
+from vaecli.tables import Source, check_schema, collect_sink, frame_source, new_schema, numbers_of, open_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Model:
 
         config = _score_config(settings)
         source = _source(table)
-        match_schema(source, self.schema)
+        check_schema(source, self.schema)
         decision = resolve(config, self.detector.calibrations, self.detector.score_kind, self.detector.threshold)
         kind = decision.score_kind
         added = added_columns(config.explain)
@@ -89,8 +89,8 @@ class Model:
         config = sample_config({"rows": n_rows, "seed": seed}, environment={})
         source = None if like is None else _source(like)
         if source is not None:
-            match_schema(source, self.schema)
-        schema = made_schema(self.schema.features, as_text=False)
+            check_schema(source, self.schema)
+        schema = new_schema(self.schema.features, as_text=False)
         sampler = self.detector.sampler(config.seed)
         running: dict[str, Any] = {"batch_rows": config.batch_rows, "workers": n_cores(), "on_event": ignore}
         with collect_sink(frame_source(schema.empty_table()), ()) as sink:

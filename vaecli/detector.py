@@ -11,24 +11,24 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.calibration.conformal import Calibration
-from vaecli.calibration.novelty_offset import with_surprises
+from vaecli.calibration.novelty_offset import add_novelty_offset
 from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.data.marginals import Marginals
 from vaecli.data.preprocessor import NUMBERS, FeatureBatch, Preprocessor
-from vaecli.decisions.threshold import Decided
+from vaecli.decisions.threshold import ScoredRows
 from vaecli.latent.encoding import coordinates, exemplars, places
-from vaecli.latent.knn_map import Neighbourhoods
+from vaecli.latent.knn_map import KnnMap
 from vaecli.latent.reconstruction import as_cells, imputation, reconstruction
 from vaecli.latent.sampling import Sampler
 from vaecli.model.ensemble import Family
-from vaecli.model.exemplar_prior import Codes
+from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.families import FAMILIES, likelihoods_of
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import check_shapes
 from vaecli.schema import Kind, Layout, Schema
-from vaecli.scoring.attribution import ONE_SIGMA, Explained, blame, instead, reaching, replacement
+from vaecli.scoring.attribution import ONE_SIGMA, Explanation, attribute, extend_grid, imputed_feature, instead
 from vaecli.scoring.scores import Ensemble, score_batch, score_owners
-from vaecli.scoring.surprisal import Surprise
+from vaecli.scoring.surprisal import SurprisalScale
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +43,21 @@ class Detector:
     threshold: float  # the default level
     marginals: Marginals | None = None  # what new rows repeat; None in a bundle that was fitted before there were any
 
-    def score(self, cells: Cells, kind: str | None = None) -> Decided:
+    def score(self, cells: Cells, kind: str | None = None) -> ScoredRows:
         """Score rows by `kind` (default: the detector's own)."""
         kind = kind or self.score_kind
         scored = score_batch(self.ensemble, self.preprocessor.transform(cells), kind)
-        scored = with_surprises(scored, self._is_unexpected(cells), self.calibrations[kind])
-        return Decided(scored, self.calibrations[kind].p_value(scored.score), int((cells.state == NOVEL).sum()))
+        scored = add_novelty_offset(scored, self._is_unexpected(cells), self.calibrations[kind])
+        return ScoredRows(scored, self.calibrations[kind].p_value(scored.score), int((cells.state == NOVEL).sum()))
 
-    def explain(self, cells: Cells, decided: Decided, kind: str | None = None, most: int = 3) -> Explained:
+    def explain(self, cells: Cells, decided: ScoredRows, kind: str | None = None, most: int = 3) -> Explanation:
         """Why these rows scored as `decided` says, with expectations for the `most` columns to blame. On the CPU."""
         kind = kind or self.score_kind
         layout, batch, scored = self.preprocessor.layout, self.preprocessor.transform(cells), decided.scored
-        lift = self.calibrations[kind].lift * self._is_unexpected(cells)
+        novelty_offset = self.calibrations[kind].novelty_offset * self._is_unexpected(cells)
         expected, low, high, probability = np.full((4, *scored.column_score.shape), np.nan)
         with threadpool_limits(1, "blas"):
-            part, rest = blame(self.ensemble, layout, batch, kind, scored, lift)
+            part, rest = attribute(self.ensemble, layout, batch, kind, scored, novelty_offset)
             for i in range(len(cells)):
                 for j in np.argsort(-part[i], kind="stable")[:most]:
                     if part[i, j] > 0:
@@ -65,7 +65,7 @@ class Detector:
         likelihood = self.ensemble.families[0].likelihood
         filled = (likelihood.n_rows - likelihood.n_missing + 1) / (likelihood.n_rows + 2)
         probability = np.where(cells.state == MISSING, filled, probability)
-        return Explained(part, rest, expected, low, high, probability)
+        return Explanation(part, rest, expected, low, high, probability)
 
     @property
     def n_latent(self) -> int:
@@ -77,7 +77,7 @@ class Detector:
         with threadpool_limits(1, "blas"):
             return coordinates(self.ensemble.families[0], self.preprocessor.transform(cells), dims)
 
-    def placed(self, cells: Cells, on: Neighbourhoods) -> np.ndarray:
+    def placed(self, cells: Cells, on: KnnMap) -> np.ndarray:
         """Where each row's code lies on a map of this detector's exemplars: (n, dims)."""
         with threadpool_limits(1, "blas"):
             return places(self.ensemble.families[0], self.preprocessor.transform(cells), on)
@@ -103,12 +103,12 @@ class Detector:
     def sampler(self, seed: int) -> Sampler:
         """What makes new rows. The same seed makes the same ones."""
         columns, preprocessor = self.schema.features, self.preprocessor
-        marginals = self.marginals or Marginals.guessed(preprocessor, columns)
+        marginals = self.marginals or Marginals.from_quantiles(preprocessor, columns)
         with threadpool_limits(1, "blas"):
             return Sampler.of(self.ensemble.families[0], preprocessor.layout, columns, marginals, seed)
 
     def _expected(self, batch: FeatureBatch, i: int, j: int) -> tuple[float, float, float, float]:
-        """(expected, low, high, probability) of one cell given the rest of its row, as in `Explained`."""
+        """(expected, low, high, probability) of one cell given the rest of its row, as in `Explanation`."""
         layout, slot = self.preprocessor.layout, self.preprocessor.layout.slots[j]
         if slot.kind in (Kind.BOOLEAN, Kind.CATEGORICAL):
             n = max(slot.stop - slot.start, 2)
@@ -119,7 +119,7 @@ class Detector:
         grid, numbers = self.preprocessor.grid(place)
         middle, low, high = self._middle(batch, i, j, grid, numbers)
         if low == numbers[0] or high == numbers[-1]:  # of what training held: the rest of the row may point beyond it
-            wider = reaching(grid, replacement(self.ensemble, layout, batch, i, j))
+            wider = extend_grid(grid, imputed_feature(self.ensemble, layout, batch, i, j))
             if wider.size > grid.size:
                 middle, low, high = self._middle(batch, i, j, wider, self.preprocessor.numbers(place, wider))
         return middle, low, high, math.nan
@@ -135,7 +135,7 @@ class Detector:
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:
         """(n, c) cells of which training met none of their like: a value never seen, a gap where none was."""
-        never_missing = self.ensemble.families[0].likelihood.surprise > 0
+        never_missing = self.ensemble.families[0].likelihood.unexpected_missing_nats > 0
         return (cells.state == NOVEL) | ((cells.state == MISSING) & never_missing)
 
     def on(self, device: str) -> Detector:
@@ -168,7 +168,7 @@ class Detector:
             arrays |= _within_family(name, family)
         for kind, calibration in self.calibrations.items():
             arrays |= calibration.to_arrays(f"calibration/{kind}")
-            arrays |= self.ensemble.surprises[kind].to_arrays(f"surprise/{kind}")
+            arrays |= self.ensemble.surprisal_scales[kind].to_arrays(f"surprise/{kind}")
         if self.marginals is not None:
             arrays |= {f"marginals/{name}": value for name, value in self.marginals.to_arrays().items()}
         return settings, arrays
@@ -188,17 +188,17 @@ class Detector:
             _family(name, likelihood, layout.n_features, arrays)
             for name, likelihood in zip(FAMILIES, likelihoods, strict=True)
         )
-        surprises, calibrations = {}, {}
+        surprisal_scales, calibrations = {}, {}
         for kind in map(str, settings["score_kinds"]):
             member, _ = score_owners(families, kind)
-            surprises[kind] = Surprise.from_arrays(arrays, f"surprise/{kind}", member, layout.n_columns)
+            surprisal_scales[kind] = SurprisalScale.from_arrays(arrays, f"surprise/{kind}", member, layout.n_columns)
             calibrations[kind] = Calibration.from_arrays(arrays, f"calibration/{kind}")
         if settings["score_kind"] not in calibrations:
             raise ValueError(f"no calibration for the default score kind {settings['score_kind']!r}")
         threshold = float(settings["threshold"])
         if not 0 < threshold < 1:
             raise ValueError(f"threshold {threshold} is not strictly between 0 and 1")
-        ensemble, kept = Ensemble(families, surprises), _within(arrays, "marginals/")
+        ensemble, kept = Ensemble(families, surprisal_scales), _within(arrays, "marginals/")
         marginals = Marginals.from_arrays(layout, kept) if kept else None
         return cls(schema, preprocessor, ensemble, calibrations, settings["score_kind"], threshold, marginals)
 
@@ -230,7 +230,9 @@ def _family(name: str, likelihood: Likelihood, n_features: int, arrays: Mapping[
     for part, shape in shapes.items():
         label = f"{name}/codes/{part}"
         codes[part] = _of_shape(_float32(arrays[label], label), shape, label)
-    return Family(likelihood, parameters, noise, Codes.stored(**codes), tuple(held_out.tolist()), FAMILIES[name])
+    return Family(
+        likelihood, parameters, noise, ExemplarPrior.stored(**codes), tuple(held_out.tolist()), FAMILIES[name]
+    )
 
 
 def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

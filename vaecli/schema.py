@@ -50,7 +50,8 @@ class Column:
     `datetime_format` is the strptime pattern of a datetime kept as text, None for ISO 8601. `zone` is what dates
     are written in: nothing where they named none, an offset (+02:00), Z, or the name of a typed column's zone.
     `width` is how many digits numbers kept as text are padded to with zeros, 0 where they are not. `arrow_type` is
-    the type in a typed table (`tables.remembered`), empty for delimited text. Earlier bundles know none of these three.
+    the type in a typed table (`arrow_type_from_text`), empty for delimited text. Bundles of format 1 and 2 know none of
+    these three.
     """
 
     name: str

@@ -17,7 +17,7 @@ from scipy import stats
 from tests.conftest import of_a_hundred
 from vaecli.calibration import conformal as module
 from vaecli.calibration.conformal import Calibration, alpha_of, rows_needed
-from vaecli.calibration.cross_fitting import ensemble_scores
+from vaecli.calibration.cross_fitting import cross_fitted_scores
 from vaecli.calibration.tail import Tail, fit_pareto
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -341,7 +341,7 @@ def held_out_of(fold: np.ndarray, *member_fold: int) -> np.ndarray:
 def test_a_single_member_scores_its_held_out_rows() -> None:
     """With one member there is nothing to estimate: the held-out scores are the answer."""
     scores = np.random.default_rng(0).normal(size=(50, 1))
-    np.testing.assert_array_equal(ensemble_scores(scores, np.ones((50, 1), bool)), scores[:, 0])
+    np.testing.assert_array_equal(cross_fitted_scores(scores, np.ones((50, 1), bool)), scores[:, 0])
 
 
 def test_members_that_all_held_a_row_out_need_no_map() -> None:
@@ -350,7 +350,7 @@ def test_members_that_all_held_a_row_out_need_no_map() -> None:
     scores, held_out = rng.normal(size=(600, 2)), np.ones((600, 2), bool)
     held_out[300:, 1] = False  # learned by the second member
     scores[300:, 1] -= 50
-    found = ensemble_scores(scores, held_out)
+    found = cross_fitted_scores(scores, held_out)
     np.testing.assert_array_equal(found[:300], scores[:300].mean(axis=1))
     assert np.abs(found[300:] - scores[300:, 0] / 2).max() < 3
 
@@ -363,9 +363,9 @@ def test_rows_that_cannot_be_scored_stay_so_and_disturb_nobody() -> None:
     broken[10] = np.nan
     broken[20, 1] = np.nan
     kept = np.delete(np.arange(700), [10, 20])
-    found = ensemble_scores(broken, held_out)
+    found = cross_fitted_scores(broken, held_out)
     assert np.isnan(found[[10, 20]]).all()
-    np.testing.assert_array_equal(found[kept], ensemble_scores(scores[kept], held_out[kept]))
+    np.testing.assert_array_equal(found[kept], cross_fitted_scores(scores[kept], held_out[kept]))
 
 
 @pytest.mark.parametrize("member_fold", [(0, 1, 2, 3, 4), (0, 1, 2, 3, 0, 1, 2, 3), (0, 2, 1, 3)])
@@ -379,9 +379,9 @@ def test_a_known_shrinkage_is_undone(n: int, tolerance: float, member_fold: tupl
     truth, fold = rng.gumbel(size=(n, len(member_fold))), np.arange(n) % (max(member_fold) + 1)
     held_out = held_out_of(fold, *member_fold)
     learned = np.where(held_out, truth, np.tanh(truth / 4) - 3)
-    error = ensemble_scores(learned, held_out) - truth.mean(axis=1)
+    error = cross_fitted_scores(learned, held_out) - truth.mean(axis=1)
     assert np.abs(np.median(error)) < tolerance
-    assert np.corrcoef(ensemble_scores(learned, held_out), truth.mean(axis=1))[0, 1] > 0.95
+    assert np.corrcoef(cross_fitted_scores(learned, held_out), truth.mean(axis=1))[0, 1] > 0.95
 
 
 @given(seed=st.integers(0, 1000), n=st.sampled_from([12, 60, 1200]), crossed=st.booleans())
@@ -392,10 +392,10 @@ def test_members_that_do_not_overfit_are_left_alone(seed: int, n: int, crossed: 
     column, member_fold = rng.normal(size=n // 4), tuple(range(4)) * (1 + crossed)
     scores = np.tile(column, 4)[:, None].repeat(len(member_fold), axis=1)
     held_out = held_out_of(np.arange(4).repeat(n // 4), *member_fold)
-    found = ensemble_scores(scores, held_out)
+    found = cross_fitted_scores(scores, held_out)
     np.testing.assert_allclose(found, scores.mean(axis=1), atol=0.8 if n < 1200 else 0.2)
     order = rng.permutation(n)
-    np.testing.assert_allclose(ensemble_scores(scores[order], held_out[order]), found[order])
+    np.testing.assert_allclose(cross_fitted_scores(scores[order], held_out[order]), found[order])
 
 
 def test_calibration_needs_only_numpy() -> None:

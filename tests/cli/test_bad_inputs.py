@@ -160,7 +160,7 @@ def damaged(change: Callable[[bytes], bytes]) -> Damage:
     return lambda path: void(path.write_bytes(change(good_bundle(path).read_bytes())))
 
 
-def rewritten(change: Callable[[dict[str, np.ndarray]], None], **manifest: object) -> Damage:
+def replace_cells(change: Callable[[dict[str, np.ndarray]], None], **manifest: object) -> Damage:
     """The good bundle, written again with other arrays or another manifest: every digest is right."""
 
     def write(path: Path) -> None:
@@ -805,7 +805,7 @@ BUNDLES = [
         5,
         f"bad.vae: written by vaecli 9.9, format {FORMAT + 1}; this one reads up to {FORMAT}",
         "pip install -U vaecli",
-        bad_vae=rewritten(keep, format=FORMAT + 1, version="9.9"),
+        bad_vae=replace_cells(keep, format=FORMAT + 1, version="9.9"),
     ),
     fails(
         "wrong-shape",
@@ -813,7 +813,7 @@ BUNDLES = [
         5,
         "bad.vae: its parts do not make a detector",
         "shape",
-        bad_vae=rewritten(cut_weights),
+        bad_vae=replace_cells(cut_weights),
     ),
     fails(
         "missing-array",
@@ -821,11 +821,11 @@ BUNDLES = [
         5,
         "bad.vae: its parts do not make a detector",
         "noise",
-        bad_vae=rewritten(drop_noise),
+        bad_vae=replace_cells(drop_noise),
     ),
-    fails("nan-weights", "bad.vae", 5, "values that are not finite", bad_vae=rewritten(poison_weights)),
-    fails("shuffled-calibration", "bad.vae", 5, "scores are not ascending", bad_vae=rewritten(shuffle_calibration)),
-    fails("other-fingerprint", "bad.vae", 5, "fingerprint", bad_vae=rewritten(keep, schema_fingerprint="0" * 64)),
+    fails("nan-weights", "bad.vae", 5, "values that are not finite", bad_vae=replace_cells(poison_weights)),
+    fails("shuffled-calibration", "bad.vae", 5, "scores are not ascending", bad_vae=replace_cells(shuffle_calibration)),
+    fails("other-fingerprint", "bad.vae", 5, "fingerprint", bad_vae=replace_cells(keep, schema_fingerprint="0" * 64)),
 ]
 
 

@@ -45,9 +45,9 @@ def test_every_option_has_help(run, verb: str):
     listed = re.findall(r"^  (-\S.*?)(?=^  -|\Z)", text.partition("Options:")[2], flags=re.MULTILINE | re.DOTALL)
     assert len(listed) >= 3
     for option in listed:
-        described = re.split(r"\s{2,}|\n", option.strip(), maxsplit=1)
-        assert len(described) == 2, option
-        assert described[1].strip().endswith((".", "]")), option
+        column_summaries = re.split(r"\s{2,}|\n", option.strip(), maxsplit=1)
+        assert len(column_summaries) == 2, option
+        assert column_summaries[1].strip().endswith((".", "]")), option
 
 
 def test_short_help_is_help(run):

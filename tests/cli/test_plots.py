@@ -153,8 +153,7 @@ def test_without_umap_there_is_no_umap_map(run, new, monkeypatch: pytest.MonkeyP
 def test_rows_lie_among_exemplars_however_they_are_cut(run, new, monkeypatch: pytest.MonkeyPatch):
     """On a map of exemplars the bytes do not depend on workers and batches, nor a place on the rows beside it."""
 
-    def laid_out(detector, dims):
-        codes = detector.ensemble.families[0].codes
+    def laid_out(codes, dims):
         return neighbourhoods(codes, principal_places(codes, dims))
 
     monkeypatch.setattr("vaecli.workflows.encode.require_umap", lambda: None)

@@ -15,7 +15,7 @@ import pytest
 import vaecli
 from tests.cli.test_report import HEADINGS, MOST_BYTES, Reader
 from tests.cli.test_sample_pictures import QUICK
-from tests.test_images import decoded
+from tests.plots.test_pixel_grid import decoded
 from vaecli.plots.pixel_grid import Pixels, greys, png
 from vaecli.tasks import report_images
 
@@ -59,7 +59,7 @@ class Drawn:
     score: str
     found: np.ndarray
     redrawn: np.ndarray
-    blame: np.ndarray
+    attribute: np.ndarray
 
 
 def section(page: str) -> str:
@@ -104,13 +104,13 @@ def test_a_row_stands_beside_what_the_model_makes_of_it(run, new):
         np.testing.assert_array_equal(one.found, greys(mine, 0, 8))
         theirs = redrawn.assign(**{f"p{i}0": 0 for i in range(4)})[list(new)].iloc[one.row - 1].to_numpy(float)
         assert np.abs(one.redrawn.astype(int) - greys(theirs.reshape(SHAPE), 0, 8)).max() <= 1
-        assert (one.blame[:, 0] == 255).all()
+        assert (one.attribute[:, 0] == 255).all()
     for one, told in zip(odd, explained, strict=True):
         assert f"{told['score']:.4g}" == one.score
         first = told["reasons"][0]["column"]
-        assert one.blame[int(first[1]), int(first[2])] == one.blame.min()
-    assert np.median([one.blame.min() for one in odd]) < 60
-    assert np.mean([one.blame.mean() for one in normal]) > np.mean([one.blame.mean() for one in odd])
+        assert one.attribute[int(first[1]), int(first[2])] == one.attribute.min()
+    assert np.median([one.attribute.min() for one in odd]) < 60
+    assert np.mean([one.attribute.mean() for one in normal]) > np.mean([one.attribute.mean() for one in odd])
 
 
 def test_no_picture_unless_it_is_asked_for(run, new):
@@ -196,7 +196,7 @@ def test_a_page_stays_small(shape: tuple[int, int]):
     """Pictures of nothing but noise, as many as a page shows of them, take half of its two megabytes."""
     n_pixels = shape[0] * shape[1]
     none = np.zeros(n_pixels)
-    frame = report_images.Frame(Pixels(("pixel",) * n_pixels, none.astype(np.int64), none, 0.0, 1.0), shape)
+    frame = report_images.ImageLayout(Pixels(("pixel",) * n_pixels, none.astype(np.int64), none, 0.0, 1.0), shape)
     noise = png(np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8))
     assert 1 <= frame.n_odd <= report_images.MOST_ODD
     assert 0 <= frame.n_normal <= report_images.MOST_NORMAL

@@ -136,9 +136,9 @@ def test_units_offsets_and_gaps_do_not_bend(name: str, unit: float, offset: floa
     """A column is bent alike in any unit, whatever its zero, its sign and its empty cells, and whatever its company."""
     values, share = SHAPES[name]
     column = -unit * (values + offset)
-    gappy = np.append(column, np.full(int(share_missing * column.size), np.nan))
-    company = np.where(np.isnan(gappy), np.nan, 3.0)
-    assert rank_share(np.stack([company, gappy], 1)).tolist() == [0.0, share]
+    has_missing = np.append(column, np.full(int(share_missing * column.size), np.nan))
+    company = np.where(np.isnan(has_missing), np.nan, 3.0)
+    assert rank_share(np.stack([company, has_missing], 1)).tolist() == [0.0, share]
 
 
 def test_a_column_without_values_is_not_bent() -> None:

@@ -56,7 +56,7 @@ def together(parts: list[Rows]) -> Rows:
     return Rows(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def in_order(rows: Rows) -> Rows:
+def map_in_order(rows: Rows) -> Rows:
     return rows.take(np.argsort(rows.values[:, 0]))
 
 
@@ -72,7 +72,7 @@ def assert_same(found: Rows, expected: Rows) -> None:
 def test_an_epoch_has_every_row_once(kind: str, n: int, batch_rows: int, seed: int) -> None:
     """Every row exactly once with its state and fold, in full batches but the last."""
     batches = list(KINDS[kind](n).shuffled(batch_rows, (seed, 0)))
-    assert_same(in_order(together(batches)), rows_of(n))
+    assert_same(map_in_order(together(batches)), rows_of(n))
     sizes = [batch.fold.size for batch in batches]
     assert sizes[:-1] == [batch_rows] * (len(sizes) - 1)
     assert len(sizes) == -(-n // batch_rows)
@@ -135,6 +135,6 @@ def test_an_epoch_can_be_read_while_another_is_under_way() -> None:
     rows = on_disk(100)
     first = rows.shuffled(8, 1)
     parts = [next(first)]
-    assert_same(in_order(together(list(rows.shuffled(8, 2)))), rows_of(100))
+    assert_same(map_in_order(together(list(rows.shuffled(8, 2)))), rows_of(100))
     rows.some(10, 0)
-    assert_same(in_order(together([*parts, *first])), rows_of(100))
+    assert_same(map_in_order(together([*parts, *first])), rows_of(100))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
-from vaecli.evaluation.column_limits import Ranges
-from vaecli.evaluation.faults import Normal
+from vaecli.evaluation.column_limits import ColumnLimits
+from vaecli.evaluation.faults import ReferenceRows
 from vaecli.schema import Column, Kind
 
 NUMBERS = (Column("a", Kind.NUMERIC), Column("b", Kind.NUMERIC))
@@ -19,10 +19,10 @@ def as_cells(values: np.ndarray, state: int = PRESENT) -> Cells:
     return Cells(values, np.where(missing, MISSING, state).astype(np.uint8), np.arange(len(values)))
 
 
-def as_normal(values: np.ndarray, columns: tuple[Column, ...]) -> Normal:
+def as_normal(values: np.ndarray, columns: tuple[Column, ...]) -> ReferenceRows:
     cells = as_cells(values)
     spread = np.nanstd(cells.values, axis=0)
-    return Normal(cells, columns, np.nanmean(cells.values, axis=0), spread, np.nanmedian(cells.values, axis=0))
+    return ReferenceRows(cells, columns, np.nanmean(cells.values, axis=0), spread, np.nanmedian(cells.values, axis=0))
 
 
 @pytest.fixture
@@ -36,20 +36,20 @@ def pairs() -> np.ndarray:
 @pytest.mark.parametrize("n_alarms", [0, 1, 20, 500, 1999])
 def test_the_limit_flags_as_many_as_asked(pairs: np.ndarray, n_alarms: int):
     """The oddest of the normal rows, never more, and fewer only where rows are equally odd."""
-    found = int(Ranges.of(as_normal(pairs, NUMBERS), n_alarms).flags_own().sum())
+    found = int(ColumnLimits.of(as_normal(pairs, NUMBERS), n_alarms).flags_own().sum())
     assert n_alarms * 0.95 - 4 <= found <= n_alarms
 
 
 def test_fresh_rows_are_flagged_as_often(pairs: np.ndarray):
     """Own rows are judged as if they were not there, so the rate holds for others."""
     fresh = np.random.default_rng(1).normal(size=(20_000, 1)) * [1.0, 1.0]
-    share = Ranges.of(as_normal(pairs, NUMBERS), 20).flags(as_cells(fresh)).mean()
+    share = ColumnLimits.of(as_normal(pairs, NUMBERS), 20).flags(as_cells(fresh)).mean()
     assert share == pytest.approx(0.01, abs=0.006)
 
 
 def test_values_out_of_company_pass(pairs: np.ndarray):
     """What each column has met by itself is within its limits, whatever stands beside it."""
-    ranges = Ranges.of(as_normal(pairs, NUMBERS), 20)
+    ranges = ColumnLimits.of(as_normal(pairs, NUMBERS), 20)
     inside = np.array([[1.5, -1.5], [-1.0, 1.0]])
     assert not ranges.flags(as_cells(inside)).any()
     assert ranges.flags(as_cells(np.array([[6.0, 0.0], [0.0, -6.0]]))).all()
@@ -57,10 +57,10 @@ def test_values_out_of_company_pass(pairs: np.ndarray):
 
 def test_beyond_all_rows_farther_is_odder(pairs: np.ndarray):
     """Oddness grows without end, by one for each standard deviation, so that every limit can be met."""
-    ranges = Ranges.of(as_normal(pairs, NUMBERS), 0)
+    ranges = ColumnLimits.of(as_normal(pairs, NUMBERS), 0)
     top = pairs[:, 0].max()
     spread = pairs[:, 0].std()
-    odd = ranges.oddness(as_cells([[top, 0], [top + spread, 0], [top + 3 * spread, 0]]))
+    odd = ranges.rarity(as_cells([[top, 0], [top + spread, 0], [top + 3 * spread, 0]]))
     np.testing.assert_allclose(odd[1:], np.log(2001) + np.array([1.0, 3.0]))
     assert odd[0] == pytest.approx(np.log(2001 / 2))
 
@@ -69,20 +69,20 @@ def test_words_and_gaps_are_as_odd_as_they_are_rare():
     """log((n + 1) / (k + 1)); the first gap, or the first novel value, counts as far beyond."""
     columns = (Column("mode", Kind.CATEGORICAL, categories=("x", "y", "z")),)
     words = np.repeat([0.0, 1.0], [90, 9])[:, None]
-    ranges = Ranges.of(as_normal(words, columns), 0)
-    odd = ranges.oddness(as_cells([[0.0], [1.0], [2.0], [np.nan]]))
+    ranges = ColumnLimits.of(as_normal(words, columns), 0)
+    odd = ranges.rarity(as_cells([[0.0], [1.0], [2.0], [np.nan]]))
     np.testing.assert_allclose(odd, np.log([100 / 91, 100 / 10, 100, 100 * np.e**10]))
     assert ranges.flags(Cells(np.array([[np.nan]]), np.array([[NOVEL]], np.uint8), np.arange(1))).all()
     gaps = np.where(np.arange(99)[:, None] % 3 == 0, np.nan, words)
-    ranges = Ranges.of(as_normal(gaps, columns), 0)
-    assert ranges.oddness(as_cells([[np.nan]])) == pytest.approx(np.log(100 / 34))
+    ranges = ColumnLimits.of(as_normal(gaps, columns), 0)
+    assert ranges.rarity(as_cells([[np.nan]])) == pytest.approx(np.log(100 / 34))
 
 
 def test_a_column_without_values_has_no_limits():
     """Nothing is known of it but that it is empty."""
     values = np.column_stack([np.arange(30.0), np.full(30, np.nan)])
     cells = as_cells(values)
-    normal = Normal(cells, NUMBERS, np.zeros(2), np.ones(2), np.zeros(2))
-    ranges = Ranges.of(normal, 1)
-    assert ranges.oddness(as_cells([[15.0, np.nan]])) < 1
-    assert np.isfinite(ranges.oddness(as_cells([[15.0, 3.0]]))).all()
+    normal = ReferenceRows(cells, NUMBERS, np.zeros(2), np.ones(2), np.zeros(2))
+    ranges = ColumnLimits.of(normal, 1)
+    assert ranges.rarity(as_cells([[15.0, np.nan]])) < 1
+    assert np.isfinite(ranges.rarity(as_cells([[15.0, 3.0]]))).all()

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from vaecli.config import FAULTS
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
-from vaecli.evaluation.faults import CATALOGUE, Normal, assigned, inject, wilson
+from vaecli.evaluation.faults import CATALOGUE, ReferenceRows, assigned, inject, wilson
 from vaecli.results.selftest import FAULT_NAMES
 from vaecli.schema import Column, Kind
 
@@ -50,9 +50,9 @@ def rows(n: int = 400, seed: int = 0) -> Cells:
     return Cells(values, state, np.arange(n))
 
 
-def normal(cells: Cells) -> Normal:
+def normal(cells: Cells) -> ReferenceRows:
     typical = [np.nanquantile(cells.values[:, j], 0.5, method="lower") for j in range(WHEN + 1)]
-    return Normal(cells, COLUMNS, MEAN, SPREAD, np.array([*typical, 1.0, 2.0, 0.0]))
+    return ReferenceRows(cells, COLUMNS, MEAN, SPREAD, np.array([*typical, 1.0, 2.0, 0.0]))
 
 
 def broken(name: str, size: float | None, cells: Cells, seed: int = 0):
@@ -253,7 +253,7 @@ def test_sizes_are_in_units_of_the_fit(model, normal_table):
     values[:, where] = np.arange(30.0) + 1000
     values[:, mode] = np.arange(30) % 3 == 2
     state = np.where(np.isnan(values), MISSING, PRESENT).astype(np.uint8)
-    found = Normal.of(Cells(values, state, np.arange(30)), schema.features, preprocessor)
+    found = ReferenceRows.of(Cells(values, state, np.arange(30)), schema.features, preprocessor)
     assert found.mean[where] == pytest.approx(normal_table["flow"].mean())
     assert found.spread[where] == pytest.approx(normal_table["flow"].std(ddof=0))
     assert np.isnan([found.mean[mode], found.spread[mode]]).all()

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from tests.conftest import of_a_hundred
 from vaecli.latent import knn_map as neighbourhoods
-from vaecli.latent.knn_map import Neighbourhoods, exemplar_codes
-from vaecli.model.exemplar_prior import Codes
+from vaecli.latent.knn_map import KnnMap, exemplar_codes
+from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.tables import frame_source, to_cells
 
 
-def some_map(seed: int, n_codes: int = 40) -> Neighbourhoods:
+def some_map(seed: int, n_codes: int = 40) -> KnnMap:
     rng = np.random.default_rng(seed)
     code, place = rng.normal(size=(n_codes, 3)), rng.normal(size=(n_codes, 2))
-    return Neighbourhoods(rng.normal(size=3), rng.uniform(0.5, 2, 3), code, place)
+    return KnnMap(rng.normal(size=3), rng.uniform(0.5, 2, 3), code, place)
 
 
-def code_of(on: Neighbourhoods, scaled: np.ndarray) -> np.ndarray:
+def code_of(on: KnnMap, scaled: np.ndarray) -> np.ndarray:
     return scaled / on.scale + on.center
 
 
@@ -57,14 +57,14 @@ def test_places_do_not_jump(seed: int):
 
 def test_rows_as_far_from_all_exemplars_lie_in_their_middle():
     """Without a nearest one all of them count the same; so does a bundle with two exemplars only."""
-    on = Neighbourhoods(np.zeros(1), np.ones(1), np.array([[-1.0], [1.0]]), np.array([[0.0, 0.0], [2.0, 4.0]]))
+    on = KnnMap(np.zeros(1), np.ones(1), np.array([[-1.0], [1.0]]), np.array([[0.0, 0.0], [2.0, 4.0]]))
     np.testing.assert_allclose(on.places(np.zeros((1, 1))), [[1.0, 2.0]])
 
 
 def test_of_very_many_exemplars_an_even_share_is_laid_out(monkeypatch: pytest.MonkeyPatch):
     """At most as many as can be laid out in time, in the order of the bundle."""
     mean = np.random.default_rng(0).normal(size=(2, 25, 3)).astype(np.float32)
-    codes = Codes.of(mean, np.zeros_like(mean))
+    codes = ExemplarPrior.of(mean, np.zeros_like(mean))
     assert len(exemplar_codes(codes)) == 25
     monkeypatch.setattr(neighbourhoods, "MOST_EXEMPLARS", 10)
     np.testing.assert_array_equal(exemplar_codes(codes), codes.place[0][::3])

@@ -17,7 +17,7 @@ from vaecli.latent.encoding import principal_axes
 from vaecli.latent.reconstruction import as_cells, imputation, reconstruction
 from vaecli.model import tiles
 from vaecli.model.ensemble import Family
-from vaecli.model.exemplar_prior import Codes
+from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import shapes
 from vaecli.model.ppca_init import raw_log_variance
@@ -59,7 +59,7 @@ def linear(seed: int) -> tuple[Family, np.ndarray, np.ndarray]:
     parameters["decoder.skip.w"][0, :, :D] = loadings.T
     parameters["decoder.out.b"][0, 0, :D] = mean
     parameters["decoder.out.b"][0, 0, D:] = raw_log_variance(np.log(SIGMA2), FLOOR)
-    codes = Codes.of(np.zeros((1, 3, K), np.float32), np.zeros((1, 3, K), np.float32))
+    codes = ExemplarPrior.of(np.zeros((1, 3, K), np.float32), np.zeros((1, 3, K), np.float32))
     family = Family(likelihood, parameters, np.zeros((2, 1, 1, K)), codes, (0,), ("code",))
     return family, mean, loadings @ loadings.T + SIGMA2 * np.eye(D)
 
@@ -120,9 +120,9 @@ def test_exemplars_lie_where_their_rows_do(detector: Detector, normal_table: pd.
     """Every training row that the bundle remembers is on the map where `encode` puts that row."""
     batch = next(iter(frame_source(normal_table).batches()))
     places, _ = detector.encode(to_cells(batch, detector.schema), 2)
-    remembered = detector.exemplar_map(2)
-    assert remembered.shape == (50, 2)
-    nearest = np.abs(remembered[:, None] - places[None]).max(-1).min(1)
+    arrow_type_from_text = detector.exemplar_map(2)
+    assert arrow_type_from_text.shape == (50, 2)
+    nearest = np.abs(arrow_type_from_text[:, None] - places[None]).max(-1).min(1)
     assert nearest.max() < 1e-3
 
 

@@ -133,7 +133,7 @@ def test_a_column_of_gaps_alone_stays_empty(model: vaecli.Model):
     """Where the normal rows held no value, there is none to give."""
     sampler = model.detector.sampler(0)
     likelihood = sampler.family.likelihood
-    j = int(likelihood.gappy[0])
+    j = int(likelihood.has_missing[0])
     n_missing = likelihood.n_missing.copy()
     n_missing[j] = likelihood.n_rows
     empty = replace(sampler.family, likelihood=replace(likelihood, n_missing=n_missing))

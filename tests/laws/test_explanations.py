@@ -18,14 +18,14 @@ from tests.conftest import of_a_hundred
 from tests.laws.test_any_table import FLAVOURS, SETTINGS, column
 from tests.laws.test_scores import Table, score_kinds, tables, taken
 from vaecli.calibration.conformal import Calibration
-from vaecli.calibration.novelty_offset import with_surprises
+from vaecli.calibration.novelty_offset import add_novelty_offset
 from vaecli.config import SCORE_KINDS
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
-from vaecli.decisions.threshold import Decided
-from vaecli.model.conditional import conditional, fill
+from vaecli.decisions.threshold import ScoredRows
+from vaecli.model.conditional import conditional, impute
 from vaecli.schema import Kind
 from vaecli.scoring import max_cell
-from vaecli.scoring.attribution import MOST_CANDIDATES, Explained, blame, candidates, instead, shares
+from vaecli.scoring.attribution import MOST_CANDIDATES, Explanation, attribute, candidates, instead, shares
 from vaecli.scoring.scores import ScoredBatch, member_parts, score_batch
 from vaecli.tables import frame_source, to_cells
 
@@ -36,18 +36,18 @@ finite = st.floats(-1e6, 1e6)
 def _cheap_cells() -> Iterator[None]:
     """Single cells at a price at which they decide in many rows."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(max_cell, "PRICE", -0.5)
+        patch.setattr(max_cell, "MAX_CELL_PENALTY", -0.5)
         yield
 
 
-def explained(table: Table, kind: str, lift: float) -> tuple[ScoredBatch, np.ndarray, np.ndarray, np.ndarray]:
-    """Scores of the random rows with `lift` for each unexpected cell; what was added where; parts and rest."""
+def explained(table: Table, kind: str, novelty_offset: float) -> tuple[ScoredBatch, np.ndarray, np.ndarray, np.ndarray]:
+    """Scores of random rows with `novelty_offset` per unexpected cell; what was added where; parts and rest."""
     batch = table.batch
-    unexpected = (batch.state == NOVEL) | ((batch.state == MISSING) & ~np.array(table.gappy))
-    calibration = Calibration.of(np.array([0.0, lift]))
-    scored = with_surprises(score_batch(table.ensemble, batch, kind), unexpected, calibration)
-    lifted = calibration.lift * unexpected
-    return scored, lifted, *blame(table.ensemble, table.layout, batch, kind, scored, lifted)
+    unexpected = (batch.state == NOVEL) | ((batch.state == MISSING) & ~np.array(table.has_missing))
+    calibration = Calibration.of(np.array([0.0, novelty_offset]))
+    scored = add_novelty_offset(score_batch(table.ensemble, batch, kind), unexpected, calibration)
+    lifted = calibration.novelty_offset * unexpected
+    return scored, lifted, *attribute(table.ensemble, table.layout, batch, kind, scored, lifted)
 
 
 # -- parts ----------------------------------------------------------------------------------------
@@ -55,9 +55,9 @@ def explained(table: Table, kind: str, lift: float) -> tuple[ScoredBatch, np.nda
 
 @of_a_hundred(15)
 @given(tables, score_kinds, st.sampled_from([0.0, 5.0, 1e4]))
-def test_parts_and_rest_add_up_to_the_score(table: Table, kind: str, lift: float) -> None:
+def test_parts_and_rest_add_up_to_the_score(table: Table, kind: str, novelty_offset: float) -> None:
     """score = Σ_j part_j + rest for every row and kind; no part is below 0, none above the score."""
-    scored, _, part, rest = explained(table, kind, lift)
+    scored, _, part, rest = explained(table, kind, novelty_offset)
     assert part.shape == scored.column_score.shape
     assert rest.shape == scored.score.shape
     np.testing.assert_allclose(part.sum(1) + rest, scored.score, rtol=1e-12, atol=1e-12)
@@ -73,8 +73,8 @@ def test_a_row_is_explained_by_itself(table: Table, kind: str, seed: int) -> Non
     scored, lifted, part, rest = explained(table, kind, 5.0)
     rng = np.random.default_rng(seed)
     some = rng.permutation(len(batch))[: 1 + rng.integers(len(batch))]
-    chosen = Decided(scored, scored.score, 0).take(some).scored
-    part_of_some, rest_of_some = blame(ensemble, table.layout, taken(batch, some), kind, chosen, lifted[some])
+    chosen = ScoredRows(scored, scored.score, 0).take(some).scored
+    part_of_some, rest_of_some = attribute(ensemble, table.layout, taken(batch, some), kind, chosen, lifted[some])
     np.testing.assert_array_equal(part_of_some, part[some])
     np.testing.assert_array_equal(rest_of_some, rest[some])
 
@@ -89,9 +89,9 @@ def test_the_one_unheard_of_cell_is_blamed(table: Table, kind: str, data: st.Dat
     batch.state[:, j], batch.values[:, slot.start : slot.stop] = NOVEL, 0
     plain = score_batch(ensemble, batch, kind)
     calibration = Calibration.of(np.array([0.0, 1e6 * (1 + plain.score.max())]))
-    scored = with_surprises(plain, batch.state == NOVEL, calibration)
-    lifted = calibration.lift * (batch.state == NOVEL)
-    part, _ = blame(ensemble, table.layout, batch, kind, scored, lifted)
+    scored = add_novelty_offset(plain, batch.state == NOVEL, calibration)
+    lifted = calibration.novelty_offset * (batch.state == NOVEL)
+    part, _ = attribute(ensemble, table.layout, batch, kind, scored, lifted)
     assert (part[:, j] > 0.99 * scored.score).all()
 
 
@@ -99,24 +99,30 @@ def test_the_one_unheard_of_cell_is_blamed(table: Table, kind: str, data: st.Dat
 @given(tables, score_kinds)
 def test_a_part_is_what_the_score_loses_by_a_cell_as_expected(table: Table, kind: str) -> None:
     """Δ_j = s(x) − s(x with x_j as the others lead one to expect), that cell at its typical cost, and no longer odd."""
-    batch, ensemble, surprise = table.rows(2, 1, table.share_odd), table.ensemble, table.ensemble.surprises[kind]
+    batch, ensemble, surprisal = (
+        table.rows(2, 1, table.share_odd),
+        table.ensemble,
+        table.ensemble.surprisal_scales[kind],
+    )
     scored = score_batch(ensemble, batch, kind)
     nothing = np.zeros(batch.state.shape)
-    part, _ = blame(ensemble, table.layout, batch, kind, scored, nothing)
+    part, _ = attribute(ensemble, table.layout, batch, kind, scored, nothing)
     without = np.empty(part.shape)
     for j, slot in enumerate(table.layout.slots):
         state, unknown = batch.state.copy(), np.zeros(batch.values.shape, bool)
         scores, cells, n_members = [], [], 0
         state[:, j], unknown[:, slot.start : slot.stop] = PRESENT, True
         for family in ensemble.families:
-            filled = fill(family, family.likelihood.view(batch.values, state), state, unknown, hurried=True)
-            nats, latents = member_parts(family, filled, state, None, kind)
+            filled = impute(
+                family, family.likelihood.to_likelihood_space(batch.values, state), state, unknown, accelerated=True
+            )
+            nats, score_terms = member_parts(family, filled, state, None, kind)
             columns, e = nats.astype(np.float64), len(family.held_out)
-            columns[:, :, j] = surprise.typical[n_members : n_members + e, [j]]
-            scores += [columns.sum(-1) + latent for latent in latents]
+            columns[:, :, j] = surprisal.mean_column_score[n_members : n_members + e, [j]]
+            scores += [columns.sum(-1) + latent for latent in score_terms]
             cells.append(columns)
             n_members += e
-        without[:, j], _ = surprise.of_rows(np.concatenate(scores), np.concatenate(cells))
+        without[:, j], _ = surprisal.of_rows(np.concatenate(scores), np.concatenate(cells))
     for i in range(len(batch)):
         expected, _ = shares(scored.score[i] - without[i], float(scored.score[i]))
         np.testing.assert_allclose(part[i], expected, rtol=1e-3, atol=1e-3 * (1 + scored.score[i]))
@@ -161,8 +167,8 @@ def test_a_wide_table_is_explained_by_its_oddest_columns(kind: str) -> None:
     batch.state[1, 70], batch.values[1, 70] = NOVEL, 0
     scored = score_batch(table.ensemble, batch, kind)
     lifted = 1e6 * (batch.state == NOVEL)
-    lifted_scores = with_surprises(scored, batch.state == NOVEL, Calibration.of(np.array([0.0, 1e6])))
-    part, rest = blame(table.ensemble, table.layout, batch, kind, lifted_scores, lifted)
+    lifted_scores = add_novelty_offset(scored, batch.state == NOVEL, Calibration.of(np.array([0.0, 1e6])))
+    part, rest = attribute(table.ensemble, table.layout, batch, kind, lifted_scores, lifted)
     assert ((part > 0).sum(1) <= MOST_CANDIDATES).all()
     assert part[1].argmax() == 70
     np.testing.assert_allclose(part.sum(1) + rest, lifted_scores.score, rtol=1e-12)
@@ -181,8 +187,8 @@ def test_filling_leaves_what_is_known_alone(table: Table, which: int, seed: int)
     for j, slot in enumerate(table.layout.slots):
         unknown[:, slot.start : slot.stop] = unknown_cell[:, [j]]
     state = np.where(unknown_cell, PRESENT, batch.state).astype(np.uint8)
-    seen = family.likelihood.view(batch.values, state)
-    filled = fill(family, seen, state, unknown)
+    seen = family.likelihood.to_likelihood_space(batch.values, state)
+    filled = impute(family, seen, state, unknown)
     assert filled.shape == (len(family.held_out), *seen.shape)
     assert np.isfinite(filled).all()
     for member in filled:
@@ -263,8 +269,8 @@ def cells_of(frame: pd.DataFrame, detector: Any) -> Cells:
     return to_cells(batch, detector.schema)
 
 
-def assert_same_bits(found: Explained, expected: Explained, rows: np.ndarray) -> None:
-    for name in Explained.__slots__:
+def assert_same_bits(found: Explanation, expected: Explanation, rows: np.ndarray) -> None:
+    for name in Explanation.__slots__:
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name)[rows], err_msg=name)
 
 
@@ -277,7 +283,7 @@ def test_company_and_threads_change_no_bit(kind: str, model: vaecli.Model, fresh
     decided = detector.score(cells, kind)
     whole = detector.explain(cells, decided, kind)
 
-    def of(rows: np.ndarray) -> Explained:
+    def of(rows: np.ndarray) -> Explanation:
         return detector.explain(cells[rows], decided.take(rows), kind)
 
     order = np.random.default_rng(0).permutation(len(cells))

@@ -24,9 +24,9 @@ from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import shapes
 from vaecli.schema import Column, Kind, Layout
 from vaecli.scoring import max_cell
-from vaecli.scoring.max_cell import Limits, Single
+from vaecli.scoring.max_cell import CellLimits, MaxCellScale
 from vaecli.scoring.scores import Ensemble, ScoredBatch, member_scores, score_batch, score_owners
-from vaecli.scoring.surprisal import Surprise
+from vaecli.scoring.surprisal import SurprisalScale
 
 HELD_OUT, N_LATENT, H = ((0, 1), (1,)), (3, 2), 5  # of two families
 LATENTS = (("nothing", "code", "code and KL"), ("code",))
@@ -39,7 +39,7 @@ def _small_tiles() -> Iterator[None]:
     """Tiles of 16 rows, so that small tables have many; single cells at a price at which they decide in many rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tiles, "TILE_ROWS", TILE)
-        patch.setattr(max_cell, "PRICE", -0.5)
+        patch.setattr(max_cell, "MAX_CELL_PENALTY", -0.5)
         yield
 
 
@@ -48,7 +48,7 @@ class Table:
     """Random kinds of columns, some with gaps in training, and random rows of any state."""
 
     kinds: tuple[Kind, ...]
-    gappy: tuple[bool, ...]
+    has_missing: tuple[bool, ...]
     n_rows: int
     share_odd: float  # cells that are missing or novel
     seed: int
@@ -85,21 +85,23 @@ class Table:
     def ensemble(self) -> Ensemble:
         families, some = (self.family(0), self.family(1)), self.rows(40, 3, self.share_odd)
         held_out = np.ones((40, E), bool)
-        surprises = {}
+        surprisal_scales = {}
         for kind in SCORE_KINDS:
             scores, columns = member_scores(families, some, kind)
-            single = None
+            max_cell = None
             if kind == "combined":
-                limits = Limits.of(columns)
-                single = Single.of(limits, limits.largest(columns, held_out.T).T, np.arange(E), held_out)
-            surprises[kind] = Surprise.of(scores, *score_owners(families, kind), held_out, columns.mean(1), single)
-        return Ensemble(families, surprises)
+                limits = CellLimits.of(columns)
+                max_cell = MaxCellScale.of(limits, limits.largest(columns, held_out.T).T, np.arange(E), held_out)
+            surprisal_scales[kind] = SurprisalScale.of(
+                scores, *score_owners(families, kind), held_out, columns.mean(1), max_cell
+            )
+        return Ensemble(families, surprisal_scales)
 
     def family(self, i: int) -> Family:
         """The first takes booleans as such, the second as numbers."""
         rng = np.random.default_rng([self.seed, i])
         values = np.sort(rng.normal(size=(self.kinds.count(Kind.BOOLEAN), 2)), 1)
-        likelihood = Likelihood.of(self.layout, np.array(self.gappy) * 3, 50, -3.0, values if i else None)
+        likelihood = Likelihood.of(self.layout, np.array(self.has_missing) * 3, 50, -3.0, values if i else None)
         parameters = {
             name: (0.5 * rng.normal(size=(len(HELD_OUT[i]), *shape))).astype(np.float32)
             for name, shape in shapes(self.layout.n_features, likelihood, N_LATENT[i], H).items()
@@ -116,7 +118,7 @@ tables = kinds.flatmap(
     lambda some: st.builds(
         Table,
         kinds=st.just(tuple(some)),
-        gappy=st.tuples(*[st.booleans()] * len(some)),
+        has_missing=st.tuples(*[st.booleans()] * len(some)),
         n_rows=st.integers(1, 3 * TILE),
         share_odd=st.sampled_from([0.0, 0.2]),
         seed=st.integers(0, 2**32 - 1),
@@ -147,7 +149,7 @@ def assert_close(found: ScoredBatch, expected: ScoredBatch) -> None:
 def test_single_cells_decide_in_these_tables() -> None:
     """What the laws below say of `combined` is said of rows of both kinds: whole rows decide, and single cells."""
     table = Table(tuple(kind for kind in Kind if kind is not Kind.TEXT), (True,) * 4, 3 * TILE, 0.2, 0)
-    ensemble, cells = table.ensemble, table.ensemble.surprises["combined"]
+    ensemble, cells = table.ensemble, table.ensemble.surprisal_scales["combined"]
     scores, _ = member_scores(ensemble.families, table.batch, "combined")
     more = score_batch(ensemble, table.batch, "combined").score - cells.of_members(scores.T).mean(0)
     assert 0.1 < (more > 1e-6).mean() < 0.9
@@ -208,10 +210,12 @@ def test_the_ensemble_scores_the_mean_of_its_members_surprises(table: Table, kin
     scores, columns = member_scores(ensemble.families, table.batch, kind)
     assert scores.shape == (table.n_rows, E + 2 * len(HELD_OUT[0]) * (kind == "combined"))
     assert columns.shape == (E, table.n_rows, len(table.kinds))
-    surprise, whole = ensemble.surprises[kind], score_batch(ensemble, table.batch, kind)
-    expected, parts = surprise.of_members(scores.T).mean(0), surprise.of_columns(columns)
-    if surprise.single is not None:
-        alone = surprise.single.of_members(surprise.single.largest(columns)[0]).mean(0) - max_cell.PRICE
+    surprisal, whole = ensemble.surprisal_scales[kind], score_batch(ensemble, table.batch, kind)
+    expected, parts = surprisal.of_members(scores.T).mean(0), surprisal.of_columns(columns)
+    if surprisal.max_cell is not None:
+        alone = (
+            surprisal.max_cell.of_members(surprisal.max_cell.largest(columns)[0]).mean(0) - max_cell.MAX_CELL_PENALTY
+        )
         more, expected = np.maximum(alone - expected, 0), np.maximum(expected, alone)
         np.testing.assert_allclose(whole.column_score.sum(1), parts.sum(1) + more, rtol=1e-9, atol=1e-9)
         assert (whole.column_score >= parts - 1e-9).all()

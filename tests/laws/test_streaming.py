@@ -24,7 +24,7 @@ SETTINGS: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def streamed(normal_table: pd.DataFrame) -> vaecli.Model:
+def map_batches(normal_table: pd.DataFrame) -> vaecli.Model:
     """The tests' model, fitted again with no memory for features and blocks of 32 rows."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_rows, "BLOCK_ROWS", 32)
@@ -32,23 +32,23 @@ def streamed(normal_table: pd.DataFrame) -> vaecli.Model:
 
 
 def test_streamed_rows_give_a_similar_model(
-    streamed: vaecli.Model, model: vaecli.Model, fresh_table: pd.DataFrame
+    map_batches: vaecli.Model, model: vaecli.Model, fresh_table: pd.DataFrame
 ) -> None:
     """Streaming changes the order of the rows and nothing else: bound, ranking and flags stay close."""
-    assert streamed.summary is not None
+    assert map_batches.summary is not None
     assert model.summary is not None
-    assert streamed.summary.n_rows == model.summary.n_rows
-    assert streamed.summary.n_calibration_rows == model.summary.n_calibration_rows
-    assert streamed.summary.validation_elbo == pytest.approx(model.summary.validation_elbo, abs=0.5)
-    assert streamed.summary.baseline_log_prob == pytest.approx(model.summary.baseline_log_prob, rel=1e-6)
-    ours, theirs = streamed.score(fresh_table), model.score(fresh_table)
+    assert map_batches.summary.n_rows == model.summary.n_rows
+    assert map_batches.summary.n_calibration_rows == model.summary.n_calibration_rows
+    assert map_batches.summary.validation_elbo == pytest.approx(model.summary.validation_elbo, abs=0.5)
+    assert map_batches.summary.baseline_log_prob == pytest.approx(model.summary.baseline_log_prob, rel=1e-6)
+    ours, theirs = map_batches.score(fresh_table), model.score(fresh_table)
     assert stats.spearmanr(ours["anomaly_score"], theirs["anomaly_score"]).statistic > 0.9
     assert abs(ours["is_anomaly"].mean() - theirs["is_anomaly"].mean()) < 0.02
 
 
-def test_preprocessing_does_not_depend_on_where_rows_are_kept(streamed: vaecli.Model, model: vaecli.Model) -> None:
+def test_preprocessing_does_not_depend_on_where_rows_are_kept(map_batches: vaecli.Model, model: vaecli.Model) -> None:
     """Scales and quantiles are learned from the same rows either way."""
-    ours, theirs = (some.detector.preprocessor.to_arrays() for some in (streamed, model))
+    ours, theirs = (some.detector.preprocessor.to_arrays() for some in (map_batches, model))
     for name in ours:
         np.testing.assert_array_equal(ours[name], theirs[name])
 

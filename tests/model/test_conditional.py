@@ -14,9 +14,9 @@ from scipy import stats
 
 from vaecli.data.cells import PRESENT
 from vaecli.model import conditional as expected
-from vaecli.model.conditional import N_ROUNDS, conditional, fill
+from vaecli.model.conditional import N_ROUNDS, conditional, impute
 from vaecli.model.ensemble import Family
-from vaecli.model.exemplar_prior import Codes
+from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import shapes
 from vaecli.model.ppca_init import raw_log_variance
@@ -25,7 +25,9 @@ from vaecli.schema import Column, Kind, Layout
 D, K, N, SIGMA2, FLOOR = 5, 2, 12, 0.3, -12.0
 # 2k points of equal weight whose first three moments are those of N(0, I): they integrate quadratics exactly
 SIGMA_POINTS = (np.sqrt(K) * np.concatenate([np.eye(K), -np.eye(K)]))[:, None, None, :]
-CODES = Codes.of(np.zeros((1, 3, K), np.float32), np.zeros((1, 3, K), np.float32))  # expectations do not look at them
+CODES = ExemplarPrior.of(
+    np.zeros((1, 3, K), np.float32), np.zeros((1, 3, K), np.float32)
+)  # expectations do not look at them
 PRESENT_CELLS = np.full((N, D), PRESENT, np.uint8)
 
 
@@ -143,7 +145,7 @@ def test_each_round_goes_the_same_share_of_the_way(known: Known, which: list[int
     unknown = np.isin(np.arange(D), which)
     total = (known.loadings**2).sum(0) + SIGMA2
     rate = (known.loadings / total @ known.loadings.T)[np.ix_(unknown, unknown)]
-    filled = fill(known.family, known.rows, PRESENT_CELLS, np.tile(unknown, (N, 1)))[0]
+    filled = impute(known.family, known.rows, PRESENT_CELLS, np.tile(unknown, (N, 1)))[0]
     for i in range(N):
         mean, _ = known.given_the_rest(i, unknown)
         still_to_go = np.linalg.matrix_power(rate, N_ROUNDS) @ (0 - mean)
@@ -154,17 +156,17 @@ def test_each_round_goes_the_same_share_of_the_way(known: Known, which: list[int
 def test_hurried_rounds_arrive_in_three(known: Known, j: int) -> None:
     """Where one cell is unknown and all is linear, the third round ends at E[x_j | the rest], from any distance."""
     unknown = np.arange(D) == j
-    filled = fill(known.family, known.rows, PRESENT_CELLS, np.tile(unknown, (N, 1)), 3, hurried=True)[0]
+    filled = impute(known.family, known.rows, PRESENT_CELLS, np.tile(unknown, (N, 1)), 3, accelerated=True)[0]
     for i in range(N):
         mean, _ = known.given_the_rest(i, unknown)
         np.testing.assert_allclose(filled[i, unknown], mean, rtol=1e-6, atol=1e-6)
 
 
 def test_many_rounds_arrive_at_the_conditional_mean(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `fill` converges to is E[x_j | the rest], each row with its own unknown cells."""
+    """What `impute` converges to is E[x_j | the rest], each row with its own unknown cells."""
     monkeypatch.setattr(expected, "N_ROUNDS", 400)
     unknown = np.random.default_rng(1).random((N, D)) < 0.4
-    filled = fill(known.family, known.rows, PRESENT_CELLS, unknown)[0]
+    filled = impute(known.family, known.rows, PRESENT_CELLS, unknown)[0]
     for i in np.flatnonzero(unknown.any(1)):
         np.testing.assert_allclose(filled[i, unknown[i]], known.given_the_rest(i, unknown[i])[0], rtol=1e-8, atol=1e-8)
 
@@ -173,9 +175,11 @@ def test_what_is_known_stays_to_the_bit(known: Known) -> None:
     """Known cells come back as they were, the given rows are not touched, and no unknown cell is looked at."""
     unknown = np.random.default_rng(2).random((N, D)) < 0.4
     before = known.rows.copy()
-    filled = fill(known.family, known.rows, PRESENT_CELLS, unknown)
+    filled = impute(known.family, known.rows, PRESENT_CELLS, unknown)
     np.testing.assert_array_equal(filled[0][~unknown], known.rows[~unknown])
     np.testing.assert_array_equal(known.rows, before)
     absurd = np.where(unknown, 1e30, known.rows)
-    np.testing.assert_array_equal(fill(known.family, absurd, PRESENT_CELLS, unknown), filled)
-    np.testing.assert_array_equal(fill(known.family, known.rows, PRESENT_CELLS, np.zeros((N, D), bool))[0], known.rows)
+    np.testing.assert_array_equal(impute(known.family, absurd, PRESENT_CELLS, unknown), filled)
+    np.testing.assert_array_equal(
+        impute(known.family, known.rows, PRESENT_CELLS, np.zeros((N, D), bool))[0], known.rows
+    )

@@ -115,23 +115,23 @@ def test_the_view_takes_booleans_as_numbers(dtype: type) -> None:
     expected = some.copy()
     for j in (1, 2):
         expected[:, j] = np.where(some[:, j] == 1, VALUES[j - 1, 1], VALUES[j - 1, 0])
-    found = viewing().view(some, None)
+    found = viewing().to_likelihood_space(some, None)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert found.dtype == dtype
-    in_torch = viewing().view(torch.as_tensor(some), None)
+    in_torch = viewing().to_likelihood_space(torch.as_tensor(some), None)
     np.testing.assert_array_equal(in_torch.numpy(), found)
 
 
 def test_without_values_the_view_is_none() -> None:
     """A likelihood with Bernoulli booleans takes the features as they are."""
-    np.testing.assert_array_equal(of(*COLUMNS).view(features(), None), features())
+    np.testing.assert_array_equal(of(*COLUMNS).to_likelihood_space(features(), None), features())
 
 
 def test_a_boolean_as_a_number_is_a_gaussian_in_its_column() -> None:
     """Its term is the Gaussian of the viewed value, in schema order; the other columns' terms are as ever."""
     some, plain = viewing(), of(*COLUMNS)
     assert (some.n_numeric, some.n_boolean, some.n_parameters) == (3, 0, 2 * 3 + 3)
-    seen = some.view(features(), None)
+    seen = some.to_likelihood_space(features(), None)
     rng = np.random.default_rng(1)
     mean, log_variance, category = rng.normal(size=(40, 3)), rng.normal(size=(40, 3)), rng.normal(size=(40, 3))
     found = some.column_log_prob(np.hstack([mean, log_variance, category]), seen, None)
@@ -152,14 +152,18 @@ def test_a_missing_boolean_says_nothing_as_a_number() -> None:
         zero, one = features(), features()
         zero[:20, 1], one[:20, 1], zero[20:, 2], one[20:, 2] = 0, 1, 0, 1
         for x in (zero, one):  # nor does the encoder see a value: neither of the two, but their mean
-            seen = some.view(x, state)
+            seen = some.to_likelihood_space(x, state)
             assert (seen[:20, 1] == 0).all()
             assert (seen[20:, 2] == 0).all()
-            np.testing.assert_array_equal(seen[20:, 1], some.view(x, None)[20:, 1])
-            np.testing.assert_array_equal(some.view(torch.as_tensor(x), torch.as_tensor(state)).numpy(), seen)
+            np.testing.assert_array_equal(seen[20:, 1], some.to_likelihood_space(x, None)[20:, 1])
+            np.testing.assert_array_equal(
+                some.to_likelihood_space(torch.as_tensor(x), torch.as_tensor(state)).numpy(), seen
+            )
         output = torch.tensor(np.random.default_rng(0).normal(size=(40, some.n_parameters)), requires_grad=True)
         found = [
-            some.column_log_prob(output, some.view(torch.as_tensor(x), torch.as_tensor(state)), torch.as_tensor(state))
+            some.column_log_prob(
+                output, some.to_likelihood_space(torch.as_tensor(x), torch.as_tensor(state)), torch.as_tensor(state)
+            )
             for x in (zero, one)
         ]
         np.testing.assert_array_equal(found[0].detach().numpy(), found[1].detach().numpy())

@@ -90,7 +90,7 @@ def test_both_networks_see_the_likelihoods_view() -> None:
     seen = features.copy()
     there = state[:, viewing.as_number[0]] == 0
     seen[:, 1] = np.where(there, np.where(features[:, 1] == 1, 2.0, -0.5), 0.0)
-    mean, log_variance = posterior(wide, encoder_inputs(seen, state, viewing.gappy))
+    mean, log_variance = posterior(wide, encoder_inputs(seen, state, viewing.has_missing))
     np.testing.assert_allclose(passed.mean, mean, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(passed.log_variance, log_variance, rtol=1e-5, atol=1e-5)
     output = decode(wide, mean + np.exp(0.5 * log_variance) * NOISE)
@@ -103,7 +103,7 @@ def test_the_encoder_is_told_what_is_missing() -> None:
     features, _ = rows()
     state = np.zeros((N, 3), np.uint8)
     state[2, 0] = state[3, 1] = state[4, 2] = MISSING
-    inputs = encoder_inputs(features, state, GAPPY.gappy)
+    inputs = encoder_inputs(features, state, GAPPY.has_missing)
     np.testing.assert_array_equal(inputs[:, :D], features)
     expected = np.zeros((N, 2))
     expected[2, 0] = expected[4, 1] = 1

@@ -53,10 +53,10 @@ def viewing(rows: Rows, likelihood: Likelihood) -> Likelihood:
 
 
 def start(
-    rows: Rows, likelihood: Likelihood, held_out: tuple[int, ...] = (0, 1, 2, 3), one_variance: bool = False
+    rows: Rows, likelihood: Likelihood, held_out: tuple[int, ...] = (0, 1, 2, 3), homoscedastic: bool = False
 ) -> dict[str, np.ndarray]:
     return start_parameters(
-        rows, likelihood, held_out=held_out, n_latent=2, n_hidden=8, one_variance=one_variance, seed=3
+        rows, likelihood, held_out=held_out, n_latent=2, n_hidden=8, homoscedastic=homoscedastic, seed=3
     )
 
 
@@ -67,7 +67,7 @@ def test_the_baseline_is_the_best_of_independent_columns(gaps: float, as_numbers
     rows, likelihood = table(gaps=gaps)
     if as_numbers:
         likelihood = viewing(rows, likelihood)
-        rows = rows._replace(values=likelihood.view(rows.values, rows.state))
+        rows = rows._replace(values=likelihood.to_likelihood_space(rows.values, rows.state))
     best = independent_output(rows, likelihood)
 
     def mean_log_prob(output: np.ndarray) -> float:
@@ -103,7 +103,7 @@ def test_members_hold_out_the_folds_they_are_told() -> None:
 def test_with_one_variance_it_is_the_same_for_every_row() -> None:
     """The weights to the log-variances are zero, nothing else is: the decoder gives each column one, as a bias."""
     rows, likelihood = table()
-    free, one = start(rows, likelihood), start(rows, likelihood, one_variance=True)
+    free, one = start(rows, likelihood), start(rows, likelihood, homoscedastic=True)
     for name in free:
         outputs = variance_outputs(likelihood) if name in VARIANCE_WEIGHTS else slice(0, 0)
         assert (one[name][..., outputs] == 0).all()

@@ -20,7 +20,7 @@ from vaecli import render
 from vaecli.errors import InputError
 from vaecli.render.console import printable
 from vaecli.render.number_format import counted, duration, how_often, number, per_cent, size
-from vaecli.render.progress import figures
+from vaecli.render.progress_bar import figures
 from vaecli.results import (
     ColumnSummary,
     Event,
@@ -493,7 +493,7 @@ def test_verbose_writes_a_line_a_stage(capsys: pytest.CaptureFixture[str]):
 
 def test_a_long_stage_shows_that_it_lives(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     """A log says from time to time how far a long stage has come."""
-    monkeypatch.setattr("vaecli.render.progress.LOG_EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("vaecli.render.progress_bar.LOG_EVERY_SECONDS", 0.0)
     with render.progress(verbose=True) as on_event:
         on_event(Event("training", 1))
         on_event(Event("training", 2))

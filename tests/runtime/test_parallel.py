@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaecli.runtime.parallel import in_order, n_cores
+from vaecli.runtime.parallel import map_in_order, n_cores
 
 
 def slow(item: int) -> int:
@@ -28,7 +28,7 @@ def ours() -> list[str]:
 @given(st.integers(0, 40), st.integers(1, 5))
 def test_results_come_in_order(n_items: int, n_workers: int) -> None:
     """Whoever is done first, results come in the order of the items, each once, and the threads end."""
-    assert list(in_order(slow, range(n_items), n_workers)) == [i * i for i in range(n_items)]
+    assert list(map_in_order(slow, range(n_items), n_workers)) == [i * i for i in range(n_items)]
     assert ours() == []
 
 
@@ -43,14 +43,14 @@ def test_no_more_items_are_taken_than_are_worked_on(n_workers: int) -> None:
             taken += 1
             yield i
 
-    for done, _ in enumerate(in_order(slow, items(), n_workers)):
+    for done, _ in enumerate(map_in_order(slow, items(), n_workers)):
         assert taken - done <= 2 * n_workers + 2
 
 
 def test_work_goes_on_side_by_side() -> None:
     """Two workers are in work at the same time: each waits until the other has come."""
     meeting = threading.Barrier(2, timeout=30)
-    assert len(list(in_order(lambda _: meeting.wait(), range(4), 2))) == 4
+    assert len(list(map_in_order(lambda _: meeting.wait(), range(4), 2))) == 4
 
 
 @pytest.mark.parametrize("n_workers", [1, 4])
@@ -67,7 +67,7 @@ def test_the_first_problem_in_the_order_of_items_is_raised(n_workers: int) -> No
             raise KeyError("the work")
         return item
 
-    results = in_order(work, items(), n_workers)
+    results = map_in_order(work, items(), n_workers)
     assert [next(results), next(results)] == [0, 1]
     with pytest.raises(KeyError, match="the work"):
         next(results)
@@ -81,7 +81,7 @@ def test_a_problem_of_the_source_comes_after_all_results() -> None:
         yield from range(3)
         raise ValueError("the source")
 
-    results = in_order(slow, items(), 2)
+    results = map_in_order(slow, items(), 2)
     assert [next(results) for _ in range(3)] == [0, 1, 4]
     with pytest.raises(ValueError, match="the source"):
         next(results)
@@ -91,7 +91,7 @@ def test_a_problem_of_the_source_comes_after_all_results() -> None:
 def test_a_consumer_that_leaves_ends_the_work() -> None:
     """A loop that is broken off leaves no thread behind, and items in waiting are not begun."""
     begun = []
-    results = in_order(lambda item: begun.append(item) or time.sleep(0.01), range(1000), 2)
+    results = map_in_order(lambda item: begun.append(item) or time.sleep(0.01), range(1000), 2)
     next(results)
     results.close()  # type: ignore[attr-defined]
     assert ours() == []

@@ -9,9 +9,9 @@ import pytest
 import vaecli
 from vaecli.config import SCORE_KINDS
 from vaecli.data.cells import PRESENT, Cells
-from vaecli.decisions.threshold import Decided
+from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
-from vaecli.scoring.attribution import Explained, reaching
+from vaecli.scoring.attribution import Explanation, extend_grid
 from vaecli.tables import frame_source, to_cells
 
 MEAN, SD, RHO = np.array([10.0, -5.0, 100.0]), np.array([2.0, 3.0, 10.0]), 0.9
@@ -52,7 +52,7 @@ def detector() -> Detector:
     return vaecli.fit(pd.DataFrame(gaussian_rows(1000, seed=0), columns=NAMES), **QUICK).detector
 
 
-def explained(detector: Detector, rows: np.ndarray, kind: str | None = None) -> tuple[Decided, Explained]:
+def explained(detector: Detector, rows: np.ndarray, kind: str | None = None) -> tuple[ScoredRows, Explanation]:
     cells = Cells(rows, np.full(rows.shape, PRESENT, np.uint8), np.arange(len(rows)))
     decided = detector.score(cells, kind)
     return decided, detector.explain(cells, decided, kind)
@@ -128,9 +128,9 @@ def test_a_grid_goes_on_only_to_what_lies_well_beyond_it() -> None:
     """To there and as far again, so that what is expected may lie in the middle; else it stays as it is."""
     grid = np.linspace(-2.0, 3.0, 11)
     for feature in (0.0, 3.2, -2.2, 1e6, np.inf, -np.inf, np.nan):
-        assert reaching(grid, feature) is grid
+        assert extend_grid(grid, feature) is grid
     for feature, low, high in ((5.0, -2.0, 7.0), (-4.0, -6.0, 3.0)):
-        found = reaching(grid, feature)
+        found = extend_grid(grid, feature)
         assert (found[0], found[-1], found.size) == (low, high, 22)
         assert set(grid) < set(found)
 
@@ -177,7 +177,7 @@ def machine(model: vaecli.Model, fresh_table: pd.DataFrame) -> tuple[Detector, p
     return model.detector, running[:N].copy()
 
 
-def of_frame(detector: Detector, frame: pd.DataFrame) -> tuple[Decided, Explained]:
+def of_frame(detector: Detector, frame: pd.DataFrame) -> tuple[ScoredRows, Explanation]:
     (batch,) = frame_source(frame).batches()
     cells = to_cells(batch, detector.schema)
     decided = detector.score(cells)

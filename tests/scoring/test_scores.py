@@ -14,14 +14,14 @@ from vaecli.data.cells import MISSING, NOVEL
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.data.training_rows import Rows
 from vaecli.model.ensemble import Family, draw_noise
-from vaecli.model.exemplar_prior import Codes, choose_exemplars, nearest_code
+from vaecli.model.exemplar_prior import ExemplarPrior, choose_exemplars, nearest_exemplar_distance
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import elbo, encoder_inputs, forward, posterior
 from vaecli.model.ppca_init import start_parameters
 from vaecli.model.tiles import TILE_ROWS
 from vaecli.schema import Column, Kind, Layout
 from vaecli.scoring.scores import Ensemble, member_scores, score_batch, score_owners
-from vaecli.scoring.surprisal import Surprise
+from vaecli.scoring.surprisal import SurprisalScale
 
 N, D = 90, 4
 FOLDS = ((0, 1, 2), (2, 0))  # that the members of each family hold out
@@ -44,7 +44,7 @@ def batch(rows: Rows) -> FeatureBatch:
 def family(i: int) -> Family:
     """One of two families: other folds, shapes, and one of them with one variance a column."""
     parameters = start_parameters(
-        table(), LIKELIHOOD, held_out=FOLDS[i], n_latent=LATENT[i], n_hidden=6, one_variance=i == 1, seed=i
+        table(), LIKELIHOOD, held_out=FOLDS[i], n_latent=LATENT[i], n_hidden=6, homoscedastic=i == 1, seed=i
     )
     codes = choose_exemplars(LIKELIHOOD, parameters, FOLDS[i], table(), n_exemplars=20, seed=0)
     return Family(LIKELIHOOD, parameters, draw_noise(4, len(FOLDS[i]), LATENT[i], 0), codes, FOLDS[i], LATENTS[i])
@@ -54,12 +54,12 @@ NUMBERED = (family(0), family(1))  # their codes know which training rows they a
 FORGETFUL = tuple(replace(some, codes=replace(some.codes, row=None)) for some in NUMBERED)
 
 
-def surprise_of(kind: str) -> Surprise:
+def surprise_of(kind: str) -> SurprisalScale:
     """The scale of all members, from the rows that each has not seen."""
     rows = table(600, seed=5)
     scores, columns = member_scores(FORGETFUL, batch(rows), kind)
     held_out = rows.fold[:, None] == np.concatenate(FOLDS)
-    return Surprise.of(scores, *score_owners(FORGETFUL, kind), held_out, columns.mean(1))
+    return SurprisalScale.of(scores, *score_owners(FORGETFUL, kind), held_out, columns.mean(1))
 
 
 ENSEMBLE = Ensemble(FORGETFUL, {kind: surprise_of(kind) for kind in SCORE_KINDS})
@@ -103,9 +103,9 @@ def test_exemplars_are_codes_of_rows_the_member_learned(some: Family) -> None:
         row = some.codes.row[k, 0]
         assert np.unique(row).size == 20
         assert (table().fold[row] != fold).all()
-        inputs = encoder_inputs(table().values[row], None, LIKELIHOOD.gappy)
+        inputs = encoder_inputs(table().values[row], None, LIKELIHOOD.has_missing)
         mean, log_variance = posterior(some.parameters, inputs)
-        expected = Codes.of(mean[[k]], log_variance[[k]])
+        expected = ExemplarPrior.of(mean[[k]], log_variance[[k]])
         for name, value in expected.to_arrays().items():
             np.testing.assert_allclose(some.codes.to_arrays()[name][k], value[0], rtol=1e-4, atol=1e-4)
 
@@ -117,11 +117,11 @@ def test_exemplars_are_seen_as_the_likelihood_sees_them() -> None:
     rng = np.random.default_rng(0)
     values = np.hstack([rng.normal(size=(N, 1)), rng.integers(2, size=(N, 2))]).astype(np.float32)
     rows = Rows(values, np.zeros((N, 3), np.uint8), np.arange(N) % 3)
-    parameters = start_parameters(rows, viewing, held_out=(0,), n_latent=2, n_hidden=6, one_variance=True, seed=0)
+    parameters = start_parameters(rows, viewing, held_out=(0,), n_latent=2, n_hidden=6, homoscedastic=True, seed=0)
     codes = choose_exemplars(viewing, parameters, (0,), rows, n_exemplars=25, seed=0)
     passed = forward(parameters, viewing, values, None, np.zeros((1, 1, 1, 2), np.float32))
     assert codes.row is not None
-    at_home = nearest_code(passed.mean[:, codes.row[0, 0]], codes)
+    at_home = nearest_exemplar_distance(passed.mean[:, codes.row[0, 0]], codes)
     np.testing.assert_allclose(at_home, 0, atol=1e-3)
 
 
@@ -151,20 +151,20 @@ def test_a_training_row_is_not_compared_with_itself() -> None:
 def test_scores_are_numbered_family_after_family_and_sort_after_sort() -> None:
     """Of `combined` members give as many scores as their family has latent parts, of any other kind one each."""
     for kind in SCORE_KINDS:
-        member, sort = score_owners(FORGETFUL, kind)
+        member, score_type = score_owners(FORGETFUL, kind)
         if kind == "combined":
             assert member.tolist() == [0, 1, 2, 0, 1, 2, 0, 1, 2, 3, 4]
-            assert sort.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
+            assert score_type.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
         else:
             assert member.tolist() == [0, 1, 2, 3, 4]
-            assert sort.tolist() == [0, 0, 0, 1, 1]
+            assert score_type.tolist() == [0, 0, 0, 1, 1]
 
 
 def expected_scores(some: Family, rows: Rows, kind: str) -> tuple[np.ndarray, list[np.ndarray]]:
     """Column parts (e, n, c) and the latent part (e, n) of each sort of score, as the module's table has them."""
     bound = elbo(forward(some.parameters, LIKELIHOOD, rows.values, None, some.noise))
     at_mean = forward(some.parameters, LIKELIHOOD, rows.values, None, 0 * some.noise[:1])
-    nearest = nearest_code(at_mean.mean, some.codes)
+    nearest = nearest_exemplar_distance(at_mean.mean, some.codes)
     match kind:
         case "reconstruction":
             return -bound.column_log_prob, [0 * bound.kl]
@@ -173,8 +173,8 @@ def expected_scores(some: Family, rows: Rows, kind: str) -> tuple[np.ndarray, li
         case "latent":
             return 0 * at_mean.log_prob[0], [nearest]
         case _:
-            latents = {"nothing": 0 * nearest, "code": nearest, "code and KL": nearest + bound.kl}
-            return -at_mean.log_prob[0], [latents[name] for name in some.latents]
+            score_terms = {"nothing": 0 * nearest, "code": nearest, "code and KL": nearest + bound.kl}
+            return -at_mean.log_prob[0], [score_terms[name] for name in some.score_terms]
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
@@ -183,7 +183,7 @@ def test_the_kinds_are_what_they_say(kind: str) -> None:
     rows = table(40, seed=1)
     scores, columns = member_scores(FORGETFUL, batch(rows), kind)
     expected = [expected_scores(some, rows, kind) for some in FORGETFUL]
-    nats = [column.sum(-1) + latent for column, latents in expected for latent in latents]
+    nats = [column.sum(-1) + latent for column, score_terms in expected for latent in score_terms]
     assert columns.shape == (E, 40, D)
     np.testing.assert_allclose(columns, np.concatenate([column for column, _ in expected]), rtol=1e-4, atol=1e-4)
     assert scores.shape == (40, len(score_owners(FORGETFUL, kind)[0]))
@@ -193,11 +193,11 @@ def test_the_kinds_are_what_they_say(kind: str) -> None:
 @pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_the_score_is_the_mean_of_the_members_surprises(ensemble: Ensemble, kind: str) -> None:
     """Each member's nats go through its own scales, then members are averaged, and so are their column parts."""
-    rows, surprise = batch(table(300, seed=1)), ensemble.surprises[kind]
+    rows, surprisal = batch(table(300, seed=1)), ensemble.surprisal_scales[kind]
     nats, columns = member_scores(ensemble.families, rows, kind)
     found = score_batch(ensemble, rows, kind)
-    np.testing.assert_allclose(found.score, surprise.of_members(nats.T).mean(0), rtol=1e-9)
-    np.testing.assert_allclose(found.column_score, surprise.of_columns(columns), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(found.score, surprisal.of_members(nats.T).mean(0), rtol=1e-9)
+    np.testing.assert_allclose(found.column_score, surprisal.of_columns(columns), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found.column_score.sum(1) + found.latent_score, found.score, rtol=1e-12, atol=1e-12)
 
 
@@ -215,7 +215,7 @@ def test_scores_at_the_mean_code_need_no_noise(ensemble: Ensemble, kind: str) ->
     others = tuple(
         replace(some, noise=draw_noise(2, len(some.held_out), some.noise.shape[-1], 7)) for some in ensemble.families
     )
-    found = score_batch(Ensemble(others, ensemble.surprises), rows, kind)
+    found = score_batch(Ensemble(others, ensemble.surprisal_scales), rows, kind)
     np.testing.assert_array_equal(found.score, score_batch(ensemble, rows, kind).score)
 
 
@@ -229,7 +229,7 @@ def test_on_a_device_everything_is_a_tensor(ensemble: Ensemble) -> None:
     """Parameters, noise and codes of every family move; nothing of the original does."""
     moved = ensemble.on("cpu")
     for some in moved.families:
-        arrays = [*some.parameters.values(), some.noise, some.codes.place, some.codes.product]
+        arrays = [*some.parameters.values(), some.noise, some.codes.place, some.codes.augmented_codes]
         assert all(isinstance(array, torch.Tensor) for array in [*arrays, some.codes.center, some.codes.scale])
     assert all(isinstance(some.noise, np.ndarray) for some in ensemble.families)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vaecli.scoring.max_cell import LIMIT, PRICE, Limits, Single
-from vaecli.scoring.surprisal import Surprise
+from vaecli.scoring.max_cell import LIMIT, MAX_CELL_PENALTY, CellLimits, MaxCellScale
+from vaecli.scoring.surprisal import SurprisalScale
 from vaecli.scoring.tail_scale import LEVELS, MIN_OWN_ROWS, SMALLEST_SPREAD, TAIL_BEGINS
 
 seeds = st.integers(0, 2**32 - 1)
@@ -23,7 +23,9 @@ def exponential(n: int, scale: float = 1.0) -> np.ndarray:
     return np.random.default_rng(n).permutation(-scale * np.log1p(-at))
 
 
-def of(*scores: np.ndarray, alike: list[int] | None = None, typical: np.ndarray | None = None) -> Surprise:
+def of(
+    *scores: np.ndarray, score_type: list[int] | None = None, mean_column_score: np.ndarray | None = None
+) -> SurprisalScale:
     """From one array of held-out scores a member, each of other rows."""
     n, e = sum(map(len, scores)), len(scores)
     nats, held_out = np.full((n, e), -1e6), np.zeros((n, e), bool)
@@ -31,16 +33,18 @@ def of(*scores: np.ndarray, alike: list[int] | None = None, typical: np.ndarray 
     for k, some in enumerate(scores):
         nats[start : start + len(some), k], held_out[start : start + len(some), k] = some, True
         start += len(some)
-    sort = np.arange(e) if alike is None else np.array(alike)
-    return Surprise.of(nats, np.arange(e), sort, held_out, np.zeros((e, 1)) if typical is None else typical)
+    score_type = np.arange(e) if score_type is None else np.array(score_type)
+    return SurprisalScale.of(
+        nats, np.arange(e), score_type, held_out, np.zeros((e, 1)) if mean_column_score is None else mean_column_score
+    )
 
 
-def with_two_scores(n: int = 900) -> tuple[np.ndarray, Surprise]:
+def with_two_scores(n: int = 900) -> tuple[np.ndarray, SurprisalScale]:
     """Scores (n, 5), and the scale of three members; the first and the last give two. All rows are held out."""
     rng = np.random.default_rng(0)
     nats = rng.gamma(2, [1.0, 5.0, 50.0, 0.3, 8.0], size=(n, 5))
-    member, typical = np.array([0, 2, 0, 1, 2]), rng.normal(size=(3, 4))
-    return nats, Surprise.of(nats, member, np.arange(5), np.ones((n, 3), bool), typical)
+    member, mean_column_score = np.array([0, 2, 0, 1, 2]), rng.normal(size=(3, 4))
+    return nats, SurprisalScale.of(nats, member, np.arange(5), np.ones((n, 3), bool), mean_column_score)
 
 
 # ------------------------------------------------------------------------------------------ what it says
@@ -48,9 +52,9 @@ def with_two_scores(n: int = 900) -> tuple[np.ndarray, Surprise]:
 
 def test_exponential_scores_are_their_own_surprise() -> None:
     """Where P(S >= s) = exp(−s), −log P(S >= s) is s: to a thousandth within the knots, and beyond without an end."""
-    surprise = of(exponential(100_000))
+    surprisal = of(exponential(100_000))
     s = np.concatenate([np.linspace(0, 2, 50), [5.0, 10.0, 100.0, 1e4]])
-    np.testing.assert_allclose(surprise.of_members(s[None])[0], s, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(surprisal.of_members(s[None])[0], s, rtol=1e-3, atol=1e-3)
 
 
 @given(seeds, st.floats(1.0, 1e4), st.floats(-1e4, 1e4))
@@ -76,8 +80,8 @@ def test_it_is_the_tail_probability_of_held_out_rows(seed: int) -> None:
 
 def test_the_most_normal_scores_surprise_nobody() -> None:
     """At and below the lowest held-out score the surprise is 0, its least."""
-    surprise = of(exponential(1000) + 7)
-    np.testing.assert_array_equal(surprise.of_members(np.array([[-1e30, -np.inf, 0.0, 7.0]])), 0.0)
+    surprisal = of(exponential(1000) + 7)
+    np.testing.assert_array_equal(surprisal.of_members(np.array([[-1e30, -np.inf, 0.0, 7.0]])), 0.0)
 
 
 def test_beyond_the_last_knot_a_mean_excess_is_a_nat() -> None:
@@ -124,8 +128,8 @@ def test_scores_without_a_spread_have_a_scale(held_out: list[float]) -> None:
 
 def test_tied_scores_are_as_probable_as_all_of_them() -> None:
     """Where many rows share a score, P(S >= s) counts them all, as in a table of a few categories."""
-    surprise = of(np.repeat([1.0, 2.0, 3.0], [500, 300, 200]))
-    np.testing.assert_allclose(np.exp(-surprise.of_members(np.array([[1.0, 2.0]])))[0], [1.0, 0.5], atol=0.02)
+    surprisal = of(np.repeat([1.0, 2.0, 3.0], [500, 300, 200]))
+    np.testing.assert_allclose(np.exp(-surprisal.of_members(np.array([[1.0, 2.0]])))[0], [1.0, 0.5], atol=0.02)
 
 
 @given(
@@ -135,8 +139,8 @@ def test_tied_scores_are_as_probable_as_all_of_them() -> None:
 @settings(max_examples=60, deadline=None)
 def test_a_rounding_error_is_no_surprise(held_out: list[float], error: float) -> None:
     """Nowhere, ties among held-out scores or not, does a score that is off by so much move it by more than 100-fold."""
-    surprise, new = of(np.array(held_out)), np.array(held_out)
-    moved = surprise.of_members((new + error)[None]) - surprise.of_members((new - error)[None])
+    surprisal, new = of(np.array(held_out)), np.array(held_out)
+    moved = surprisal.of_members((new + error)[None]) - surprisal.of_members((new - error)[None])
     assert (np.abs(moved) <= 2 * error / SMALLEST_SPREAD * (1 + 1e-6) + 1e-9).all()
 
 
@@ -149,7 +153,7 @@ def test_only_held_out_rows_count() -> None:
     scores, held_out = rng.gamma(3, size=(900, 3)), np.arange(900)[:, None] % 3 == np.arange(3)
     changed = np.where(held_out, scores, -1e3)
     one = np.arange(3), np.zeros(3), held_out, np.zeros((3, 1))
-    found, expected = Surprise.of(changed, *one), Surprise.of(scores, *one)
+    found, expected = SurprisalScale.of(changed, *one), SurprisalScale.of(scores, *one)
     np.testing.assert_array_equal(found.knots, expected.knots)
     np.testing.assert_array_equal(found.spread, expected.spread)
 
@@ -158,7 +162,7 @@ def test_few_rows_are_pooled_with_scores_of_their_sort() -> None:
     """Below 200 held-out rows a score has the scale of all scores of its sort together; from 200 on its own."""
     few, many = MIN_OWN_ROWS - 1, MIN_OWN_ROWS
     scores = [exponential(few, 1.0), exponential(few, 2.0), exponential(few, 30.0), exponential(many, 40.0)]
-    found = of(*scores, alike=[0, 0, 1, 1])
+    found = of(*scores, score_type=[0, 0, 1, 1])
     first, second = np.concatenate(scores[:2]), np.concatenate(scores[2:])
     for k, expected in enumerate([first, first, second, scores[3]]):
         np.testing.assert_allclose(found.knots[k], np.quantile(expected, LEVELS), atol=SMALLEST_SPREAD)
@@ -191,7 +195,7 @@ def test_where_the_scale_is_linear_columns_are_exact(seed: int) -> None:
     column = 1000 + 50 * rng.random((2, 6, 3))
     other = column.copy()
     other[..., 1] += 10 * rng.random((2, 6))
-    twice = Surprise.of(  # the second member gives two scores
+    twice = SurprisalScale.of(  # the second member gives two scores
         np.stack([exponential(400), exponential(400, 25.0), exponential(400, 3.0)], 1),
         np.array([0, 1, 1]),
         np.arange(3),
@@ -208,25 +212,25 @@ def test_where_the_scale_is_linear_columns_are_exact(seed: int) -> None:
 
 def test_a_typical_column_adds_nothing() -> None:
     """A column that costs what it usually costs is no part of the surprise."""
-    _, surprise = with_two_scores()
-    found = surprise.of_columns(np.repeat(surprise.typical[:, None], 7, 1))
+    _, surprisal = with_two_scores()
+    found = surprisal.of_columns(np.repeat(surprisal.mean_column_score[:, None], 7, 1))
     np.testing.assert_allclose(found, np.zeros((7, 4)), atol=1e-12)
 
 
 def test_a_members_surprise_is_the_mean_over_its_scores() -> None:
     """However many scores a member gives, it counts once: each score on its own scale, then the mean."""
-    nats, surprise = with_two_scores()
+    nats, surprisal = with_two_scores()
     each = of(*nats.T).of_members(nats.T)
-    found = surprise.of_members(nats.T)
+    found = surprisal.of_members(nats.T)
     np.testing.assert_allclose(found, [(each[0] + each[2]) / 2, each[3], (each[1] + each[4]) / 2], rtol=1e-12)
 
 
 def test_a_member_without_one_of_its_scores_has_no_surprise() -> None:
     """NaN where any of a member's scores is; the other members are as they were."""
-    nats, surprise = with_two_scores()
+    nats, surprisal = with_two_scores()
     broken = nats.T.copy()
     broken[2, 5] = np.nan
-    found, whole = surprise.of_members(broken), surprise.of_members(nats.T)
+    found, whole = surprisal.of_members(broken), surprisal.of_members(nats.T)
     assert np.isnan(found[0, 5])
     found[0, 5] = whole[0, 5]
     np.testing.assert_array_equal(found, whole)
@@ -240,13 +244,13 @@ MEMBER = np.array([0, 2, 0, 1, 2])
 
 def test_the_bundle_gives_back_the_same_scale() -> None:
     """`from_arrays` undoes `to_arrays`, to the last bit."""
-    nats, surprise = with_two_scores()
-    arrays = surprise.to_arrays("surprise/elbo")
+    nats, surprisal = with_two_scores()
+    arrays = surprisal.to_arrays("surprise/elbo")
     assert all(name.startswith("surprise/elbo.") for name in arrays)
-    again = Surprise.from_arrays(arrays, "surprise/elbo", MEMBER, 4)
-    np.testing.assert_array_equal(again.of_members(nats.T), surprise.of_members(nats.T))
+    again = SurprisalScale.from_arrays(arrays, "surprise/elbo", MEMBER, 4)
+    np.testing.assert_array_equal(again.of_members(nats.T), surprisal.of_members(nats.T))
     columns = np.random.default_rng(0).normal(size=(3, 5, 4))
-    np.testing.assert_array_equal(again.of_columns(columns), surprise.of_columns(columns))
+    np.testing.assert_array_equal(again.of_columns(columns), surprisal.of_columns(columns))
 
 
 @pytest.mark.parametrize("name", ["member", "knots", "spread", "typical"])
@@ -254,12 +258,12 @@ def test_damaged_arrays_are_refused(name: str) -> None:
     """An array that is missing, of another shape or type, or no number is refused by name."""
     arrays = with_two_scores()[1].to_arrays("x")
     with pytest.raises(KeyError, match=name):
-        Surprise.from_arrays({key: value for key, value in arrays.items() if key != f"x.{name}"}, "x", MEMBER, 4)
+        SurprisalScale.from_arrays({key: value for key, value in arrays.items() if key != f"x.{name}"}, "x", MEMBER, 4)
     good = arrays[f"x.{name}"]
     bad = [good[:1], good[..., None], good.ravel()[:0], np.array(1.0), good.astype(np.float32), good * np.nan]
     for damaged in bad:
         with pytest.raises(ValueError, match=rf"x\.{name}"):
-            Surprise.from_arrays(arrays | {f"x.{name}": damaged}, "x", MEMBER, 4)
+            SurprisalScale.from_arrays(arrays | {f"x.{name}": damaged}, "x", MEMBER, 4)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +279,7 @@ def test_impossible_numbers_are_refused(name: str, change: Any) -> None:
     """Descending knots, spreads below the smallest and scores of other members cannot have been written."""
     arrays = with_two_scores()[1].to_arrays("x")
     with pytest.raises(ValueError, match=r"not ascending, or a spread is below|not the members"):
-        Surprise.from_arrays(arrays | {f"x.{name}": change(arrays[f"x.{name}"])}, "x", MEMBER, 4)
+        SurprisalScale.from_arrays(arrays | {f"x.{name}": change(arrays[f"x.{name}"])}, "x", MEMBER, 4)
 
 
 @pytest.mark.parametrize(
@@ -284,21 +288,21 @@ def test_impossible_numbers_are_refused(name: str, change: Any) -> None:
 def test_the_scale_of_another_ensemble_is_refused(member: np.ndarray, n_columns: int) -> None:
     """Other numbers of members, scores or columns do not fit."""
     with pytest.raises(ValueError, match="finite numbers"):
-        Surprise.from_arrays(with_two_scores()[1].to_arrays("x"), "x", member, n_columns)
+        SurprisalScale.from_arrays(with_two_scores()[1].to_arrays("x"), "x", member, n_columns)
 
 
 # ------------------------------------------------------------------------------------------ one cell alone
 
 
-def of_cells(nats: np.ndarray) -> Single:
+def of_cells(nats: np.ndarray) -> MaxCellScale:
     """From nats (n, c) that one member gives to the cells of held-out rows."""
-    limits, everyone = Limits.of([nats]), np.ones((1, len(nats)), bool)
-    return Single.of(limits, limits.largest(nats[None], everyone).T, np.zeros(1), everyone.T)
+    limits, everyone = CellLimits.of([nats]), np.ones((1, len(nats)), bool)
+    return MaxCellScale.of(limits, limits.largest(nats[None], everyone).T, np.zeros(1), everyone.T)
 
 
-def of_single(single: Single, nats: np.ndarray) -> np.ndarray:
+def of_single(max_cell: MaxCellScale, nats: np.ndarray) -> np.ndarray:
     """Surprises (n,) of the oddest of the cells (n, c)."""
-    found: np.ndarray = single.of_members(single.largest(nats[None])[0])[0]
+    found: np.ndarray = max_cell.of_members(max_cell.largest(nats[None])[0])[0]
     return found
 
 
@@ -326,7 +330,7 @@ def test_units_and_offsets_of_a_column_do_not_matter(seed: int) -> None:
 def test_beyond_a_limit_are_a_hundred_normal_cells_or_one_in_a_hundred(n: int, level: float) -> None:
     """Or a fifth of few; an excess is how far they are beyond it on the mean, at least the smallest spread."""
     nats = np.column_stack([np.arange(float(n)), np.full(n, 7.0)])
-    limits = Limits.of([nats])
+    limits = CellLimits.of([nats])
     np.testing.assert_allclose(limits.limit, [[(n - 1) * level, 7.0]])
     n_beyond = n - 1 - np.floor((n - 1) * level)
     np.testing.assert_array_equal(limits.n_beyond, [[n_beyond, 1]])
@@ -337,7 +341,7 @@ def test_a_row_of_the_limits_is_judged_by_the_others() -> None:
     """What the oddest cell of all exceeds the limit by is counted in what the other cells beyond it do."""
     nats = np.random.default_rng(5).exponential(size=(500, 1))
     nats[7] = 400.0
-    limits = Limits.of([nats])
+    limits = CellLimits.of([nats])
     beyond = nats[nats > limits.limit[0, 0]]
     others = beyond[beyond < 400]
     own = np.ones((1, 500), bool)
@@ -352,17 +356,17 @@ def test_one_cell_alone_decides_where_it_says_more() -> None:
     """A row's score is never below that of its cells together, and what a single one adds is its column's part."""
     rng = np.random.default_rng(3)
     nats = rng.gamma(2, size=(2000, 6)) * [0.2, 30, 30, 30, 30, 30]
-    plain = Surprise.of(
+    plain = SurprisalScale.of(
         nats.sum(1)[:, None], np.zeros(1, int), np.zeros(1), np.ones((2000, 1), bool), nats.mean(0)[None]
     )
-    both = replace(plain, single=of_cells(nats))
+    both = replace(plain, max_cell=of_cells(nats))
     new = np.tile(nats.mean(0), (3, 1))
     new[1, 0] += 8.0  # forty times what this column usually varies by, a quarter of what the others do
     new[2, 1:] += 60.0
     (score, part), (together, shared) = (one.of_rows(new.sum(1)[None], new[None]) for one in (both, plain))
     assert (score >= together).all()
     np.testing.assert_allclose((part - shared).sum(1), score - together, atol=1e-9)
-    alone = of_single(both.single, new) - PRICE
+    alone = of_single(both.max_cell, new) - MAX_CELL_PENALTY
     np.testing.assert_allclose(score, np.maximum(together, alone))
     assert together[1] < 2 < 10 < score[1]
     np.testing.assert_allclose((part - shared)[1, 1:], 0, atol=1e-9)
@@ -381,16 +385,18 @@ def test_one_cell_alone_decides_where_it_says_more() -> None:
 )
 def test_foreign_single_cells_are_refused(name: str, broken: np.ndarray) -> None:
     """Arrays that `to_arrays` cannot have written are a ValueError, a missing one a KeyError."""
-    nats, surprise = with_two_scores()
+    nats, surprisal = with_two_scores()
     cells = np.random.default_rng(1).gamma(2, size=(3, len(nats), 4))
-    limits, everyone = Limits.of(cells), np.ones((3, len(nats)), bool)
-    single = Single.of(limits, limits.largest(cells, everyone).T, np.arange(3), everyone.T)
-    arrays = replace(surprise, single=single).to_arrays("s")
-    again = Surprise.from_arrays(arrays, "s", surprise.member, 4)
+    limits, everyone = CellLimits.of(cells), np.ones((3, len(nats)), bool)
+    max_cell = MaxCellScale.of(limits, limits.largest(cells, everyone).T, np.arange(3), everyone.T)
+    arrays = replace(surprisal, max_cell=max_cell).to_arrays("s")
+    again = SurprisalScale.from_arrays(arrays, "s", surprisal.member, 4)
     np.testing.assert_array_equal(
-        again.of_rows(nats.T, cells)[0], replace(surprise, single=single).of_rows(nats.T, cells)[0]
+        again.of_rows(nats.T, cells)[0], replace(surprisal, max_cell=max_cell).of_rows(nats.T, cells)[0]
     )
     with pytest.raises(ValueError, match="single"):
-        Surprise.from_arrays(arrays | {f"s.single.{name}": broken}, "s", surprise.member, 4)
+        SurprisalScale.from_arrays(arrays | {f"s.single.{name}": broken}, "s", surprisal.member, 4)
     with pytest.raises(KeyError, match=name):
-        Surprise.from_arrays({k: v for k, v in arrays.items() if k != f"s.single.{name}"}, "s", surprise.member, 4)
+        SurprisalScale.from_arrays(
+            {k: v for k, v in arrays.items() if k != f"s.single.{name}"}, "s", surprisal.member, 4
+        )

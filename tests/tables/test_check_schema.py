@@ -10,7 +10,7 @@ import pytest
 
 from vaecli.errors import InputError
 from vaecli.schema import Column, Kind, Role, Schema
-from vaecli.tables.check_schema import match_schema
+from vaecli.tables.check_schema import check_schema
 from vaecli.tables.read.frames import FrameSource
 
 SCHEMA = Schema(
@@ -45,14 +45,14 @@ class Csv:
 
 def test_extra_columns_pass_and_order_is_free():
     """What is no feature is returned, in the order of the table; a missing identifier is no matter."""
-    assert match_schema(Csv(("note", "since", "open", "x", "site", "flow")), SCHEMA) == ("note", "x")
-    assert match_schema(Csv(("flow", "site", "id", "open", "since")), SCHEMA) == ("id",)
+    assert check_schema(Csv(("note", "since", "open", "x", "site", "flow")), SCHEMA) == ("note", "x")
+    assert check_schema(Csv(("flow", "site", "id", "open", "since")), SCHEMA) == ("id",)
 
 
 def test_all_missing_columns_are_listed():
     """Every missing feature is named, with a similar name that the table has and the model does not know."""
     with pytest.raises(InputError) as caught:
-        match_schema(Csv(("Flow ", "sites", "id", "since")), SCHEMA)
+        check_schema(Csv(("Flow ", "sites", "id", "since")), SCHEMA)
     assert caught.value.message.splitlines() == [
         "new.csv: 3 columns are missing:",
         "  'flow' (did you mean 'Flow '?)",
@@ -65,7 +65,7 @@ def test_a_column_of_the_model_is_not_suggested_for_another():
     """Only names that the model does not know can be meant by a missing one."""
     schema = Schema((Column("temp_1", Kind.NUMERIC), Column("temp_2", Kind.NUMERIC)))
     with pytest.raises(InputError) as caught:
-        match_schema(Csv(("temp_1",)), schema)
+        check_schema(Csv(("temp_1",)), schema)
     assert caught.value.message == "new.csv: a column is missing:\n  'temp_2'"
 
 
@@ -83,7 +83,7 @@ def test_a_column_of_the_model_is_not_suggested_for_another():
 )
 def test_types_that_can_hold_the_values_match(change):
     """Any number type, text that reads as what is wanted, and columns without values are welcome."""
-    assert match_schema(FrameSource(pa.table(GOOD | change)), SCHEMA) == ()
+    assert check_schema(FrameSource(pa.table(GOOD | change)), SCHEMA) == ()
 
 
 def test_all_mistyped_columns_are_listed():
@@ -95,7 +95,7 @@ def test_all_mistyped_columns_are_listed():
         "since": ["2024-12-31", "2024-12-30"],
     }
     with pytest.raises(InputError) as caught:
-        match_schema(FrameSource(pa.table(bad)), SCHEMA)
+        check_schema(FrameSource(pa.table(bad)), SCHEMA)
     assert caught.value.message.splitlines() == [
         "frame: 4 columns have the wrong type:",
         "  'flow' holds string; the model was trained on numbers",
@@ -109,9 +109,9 @@ def test_moments_are_not_numbers():
     """A timestamp where numbers were trained is no longer in the same unit, nor the other way round."""
     swapped = GOOD | {"flow": GOOD["since"], "since": [1.5, 2.5]}
     with pytest.raises(InputError, match=r"2 columns[^\0]*'flow' holds timestamp[^\0]*'since' holds double"):
-        match_schema(FrameSource(pa.table(swapped)), SCHEMA)
+        check_schema(FrameSource(pa.table(swapped)), SCHEMA)
 
 
 def test_a_table_without_rows_matches_by_its_names():
     """No rows hold no wrong values."""
-    assert match_schema(FrameSource(pa.table(GOOD).slice(0, 0)), SCHEMA) == ()
+    assert check_schema(FrameSource(pa.table(GOOD).slice(0, 0)), SCHEMA) == ()

@@ -106,7 +106,7 @@ def test_a_folder_in_its_place_is_refused(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------ of a whole fit
 
 SETTINGS = {
-    "loop.max_steps": 20,
+    "train.max_steps": 20,
     "heteroscedastic.n_hidden": 4,
     "heteroscedastic.n_latent": 2,
     "homoscedastic.n_hidden": 4,

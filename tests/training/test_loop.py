@@ -63,20 +63,20 @@ def plan(
     *,
     held_out: tuple[int, ...] = tuple(range(E)),
     beta: float = 1.0,
-    one_variance: bool = False,
+    homoscedastic: bool = False,
 ) -> Plan:
     """One variance a column goes with booleans as numbers, as in a fit, and with a larger latent space."""
-    likelihood, n_latent = (VIEWING, 3) if one_variance else (LIKELIHOOD, 2)
+    likelihood, n_latent = (VIEWING, 3) if homoscedastic else (LIKELIHOOD, 2)
     start = start_parameters(
-        rows, likelihood, held_out=held_out, n_latent=n_latent, n_hidden=8, one_variance=one_variance, seed=0
+        rows, likelihood, held_out=held_out, n_latent=n_latent, n_hidden=8, homoscedastic=homoscedastic, seed=0
     )
-    return Plan(likelihood, start, held_out, beta, one_variance)
+    return Plan(likelihood, start, held_out, beta, homoscedastic)
 
 
 PLAN = plan()
 BOTH = (
     plan(held_out=(0, 2)),
-    plan(held_out=(1, 2), beta=0.1, one_variance=True),
+    plan(held_out=(1, 2), beta=0.1, homoscedastic=True),
 )  # fold 2 is held out from two members
 
 
@@ -203,7 +203,7 @@ def test_training_learns_and_the_latent_code_is_used() -> None:
 
 def check_of(plan: Plan, parameters: Parameters, held_out: HeldOut, i: int, step: int) -> Check:
     """One look at held-out rows, of the i-th family."""
-    return held_out.check(Family.begin(plan, parameters, CPU), held_out.noise[i], step)
+    return held_out.check(Family.start(plan, parameters, CPU), held_out.noise[i], step)
 
 
 def test_the_best_check_is_what_is_returned() -> None:
@@ -211,10 +211,10 @@ def test_the_best_check_is_what_is_returned() -> None:
     found = trained(QUICK, ROWS, *BOTH)
     held_out = HeldOut.of(ROWS, BOTH, QUICK.seed, CPU)
     for i, some in enumerate(BOTH):
-        may_win = [check for check in found.history[i] if check.step >= 10]
-        assert found.best[i] == max(may_win, key=lambda check: check.elbo)
-        again = check_of(some, found.parameters[i], held_out, i, found.best[i].step)
-        assert again.elbo == pytest.approx(found.best[i].elbo, rel=1e-6)
+        eligible = [check for check in found.history[i] if check.step >= 10]
+        assert found.best[i] == max(eligible, key=lambda check: check.elbo)
+        resume = check_of(some, found.parameters[i], held_out, i, found.best[i].step)
+        assert resume.elbo == pytest.approx(found.best[i].elbo, rel=1e-6)
 
 
 @pytest.mark.parametrize("i", [0, 1])
@@ -235,9 +235,9 @@ def test_held_out_rows_are_judged_by_members_that_hold_them_out(i: int) -> None:
 
 def test_the_same_seed_gives_the_same_parameters() -> None:
     """Training is deterministic, and another seed gives another model."""
-    first, again, other = trained(QUICK, ROWS, *BOTH), trained(QUICK, ROWS, *BOTH), trained(quick(seed=1), ROWS, *BOTH)
+    first, resume, other = trained(QUICK, ROWS, *BOTH), trained(QUICK, ROWS, *BOTH), trained(quick(seed=1), ROWS, *BOTH)
     for i in range(2):
-        assert_same(first.parameters[i], again.parameters[i])
+        assert_same(first.parameters[i], resume.parameters[i])
         assert (first.parameters[i]["decoder.out.w"] != other.parameters[i]["decoder.out.w"]).any()
 
 
@@ -268,10 +268,10 @@ def test_members_never_learn_from_the_fold_they_hold_out() -> None:
     values[ROWS.rows.fold == 2] = np.random.default_rng(0).normal(size=values[ROWS.rows.fold == 2].shape)
     kept: list[dict[str, np.ndarray]] = []
     for rows in (ROWS, RowsInMemory(ROWS.rows._replace(values=values))):
-        run = Run.begin(BOTH, QUICK, CPU)
+        run = Run.start(BOTH, QUICK, CPU)
         for i in range(4):
             for batch in rows.shuffled(64, (0, i)):
-                run.descend(batch, 1.0, 3e-3)
+                run.step(batch, 1.0, 3e-3)
         for family in run.families:
             kept.append({name: value.detach().numpy() for name, value in family.parameters.items()})
     for i, some in enumerate(BOTH):
@@ -304,10 +304,10 @@ def weights_of_the_kl(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_the_kl_weight_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each family's beta grows linearly to its value over the share of steps asked for, and stays there."""
     seen = weights_of_the_kl(monkeypatch)
-    trained(quick(warmup_share=0.4, patience=99), ROWS, plan(beta=0.5), plan(beta=0.1, one_variance=True))
-    warmth = np.minimum(1, np.arange(1, 51) / 20)
-    np.testing.assert_allclose(seen[::2], 0.5 * warmth)
-    np.testing.assert_allclose(seen[1::2], 0.1 * warmth)
+    trained(quick(warmup_share=0.4, patience=99), ROWS, plan(beta=0.5), plan(beta=0.1, homoscedastic=True))
+    kl_weight = np.minimum(1, np.arange(1, 51) / 20)
+    np.testing.assert_allclose(seen[::2], 0.5 * kl_weight)
+    np.testing.assert_allclose(seen[1::2], 0.1 * kl_weight)
 
 
 def test_nothing_wins_before_the_kl_has_its_full_weight() -> None:
@@ -326,10 +326,10 @@ def test_patience_ends_it() -> None:
 
 def test_patience_waits_for_every_family() -> None:
     """While any family still improves, training goes on: the other just keeps its best."""
-    run = Run.begin(BOTH, QUICK, CPU)
+    run = Run.start(BOTH, QUICK, CPU)
     for step, (first, second) in enumerate([(-5.0, -9.0), (-6.0, -8.0), (-7.0, -7.0), (-8.0, -7.5)], 1):
-        run.families[0].judge(Check(step, first, 0.0), may_win=True)
-        run.families[1].judge(Check(step, second, 0.0), may_win=True)
+        run.families[0].validate(Check(step, first, 0.0), eligible=True)
+        run.families[1].validate(Check(step, second, 0.0), eligible=True)
     assert [family.best.step for family in run.families if family.best] == [1, 3]
     assert run.checks_since_best == 1
 
@@ -396,13 +396,13 @@ def test_training_that_diverges_late_keeps_the_best(i: int, monkeypatch: pytest.
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_no_number_is_never_the_best(bad: float) -> None:
     """A check without a finite bound is remembered but wins nothing, first or later."""
-    run = Run.begin((PLAN,), QUICK, CPU)
+    run = Run.start((PLAN,), QUICK, CPU)
     family = run.families[0]
-    family.judge(Check(1, bad, 0.0), may_win=True)
+    family.validate(Check(1, bad, 0.0), eligible=True)
     assert family.best is None
     assert run.has_diverged
-    family.judge(Check(2, -5.0, 0.0), may_win=True)
-    family.judge(Check(3, bad, 0.0), may_win=True)
+    family.validate(Check(2, -5.0, 0.0), eligible=True)
+    family.validate(Check(3, bad, 0.0), eligible=True)
     assert family.best == Check(2, -5.0, 0.0)
 
 
@@ -486,13 +486,13 @@ def test_a_step_sees_every_row_of_a_large_table(monkeypatch: pytest.MonkeyPatch)
     """With few steps and many rows, each row is in exactly one batch of the epoch."""
     monkeypatch.setattr(module, "LARGEST_BATCH_ROWS", 32)
     rows, seen = RowsInMemory(correlated(700)), []
-    descend = Run.descend
+    step = Run.step
 
     def listening(self: Run, batch: Rows, *others: float) -> None:
         seen.append(batch.values)
-        descend(self, batch, *others)
+        step(self, batch, *others)
 
-    monkeypatch.setattr(Run, "descend", listening)
+    monkeypatch.setattr(Run, "step", listening)
     trained(quick(max_steps=5, batch_rows=8, patience=99), rows)
     found = np.concatenate(seen)
     assert found.shape == rows.rows.values.shape

@@ -34,5 +34,5 @@ def test_gradients_are_forgotten() -> None:
     parameter = torch.ones(2, requires_grad=True)
     optimizer = AdamW([parameter], 0.0)
     parameter.sum().backward()
-    optimizer.forget_gradients()
+    optimizer.zero_grad()
     assert parameter.grad is None

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vaecli.model.exemplar_prior import Codes, nearest_code
+from vaecli.model.exemplar_prior import ExemplarPrior, nearest_exemplar_distance
 
 E, K = 2, 3
 seeds = st.integers(0, 2**32 - 1)
@@ -46,7 +46,7 @@ def test_it_is_the_nearest_mahalanobis_distance(seed: int, n_codes: int, spread:
     rng = np.random.default_rng(seed)
     (mean, _), (means, log_variances) = posteriors(rng, 6, spread), posteriors(rng, n_codes, spread)
     expected = distances(mean, means, log_variances).min(-1)
-    found = nearest_code(mean, Codes.of(means, log_variances))
+    found = nearest_exemplar_distance(mean, ExemplarPrior.of(means, log_variances))
     assert found.shape == (E, 6)
     assert found.dtype == np.float32
     assert (np.abs(found - expected) <= rounding(mean, means, log_variances) + 1e-5 * expected).all()
@@ -56,11 +56,11 @@ def test_blocks_of_rows_and_codes_change_nothing(monkeypatch: pytest.MonkeyPatch
     """However rows and codes are cut into blocks, and whatever is left over, every row finds its nearest code."""
     rng = np.random.default_rng(3)
     (mean, _), (means, log_variances) = posteriors(rng, 50), posteriors(rng, 70)
-    codes = Codes.of(means, log_variances)
-    whole = nearest_code(mean, codes)
+    codes = ExemplarPrior.of(means, log_variances)
+    whole = nearest_exemplar_distance(mean, codes)
     monkeypatch.setattr("vaecli.model.exemplar_prior.BLOCK_ROWS", 16)
     monkeypatch.setattr("vaecli.model.exemplar_prior.BLOCK_CODES", 32)
-    np.testing.assert_allclose(nearest_code(mean, codes), whole, rtol=1e-6)
+    np.testing.assert_allclose(nearest_exemplar_distance(mean, codes), whole, rtol=1e-6)
 
 
 @given(seeds)
@@ -68,7 +68,7 @@ def test_a_training_code_is_at_no_distance(seed: int) -> None:
     """The code of an exemplar is at distance 0 of itself, never below."""
     rng = np.random.default_rng(seed)
     means, log_variances = posteriors(rng, 20)
-    found = nearest_code(means, Codes.of(means, log_variances))
+    found = nearest_exemplar_distance(means, ExemplarPrior.of(means, log_variances))
     assert (found >= 0).all()
     assert (found <= rounding(means, means, log_variances)).all()
 
@@ -85,7 +85,7 @@ def test_a_rows_own_code_is_left_out(seed: int) -> None:
         mean[k, number[k]] = means[k]
     each = distances(mean, means, log_variances)
     expected = np.where(number[:, None, :] == rows[:, None], np.inf, each).min(-1)
-    found = nearest_code(mean, Codes.of(means, log_variances, number), rows)
+    found = nearest_exemplar_distance(mean, ExemplarPrior.of(means, log_variances, number), rows)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=rounding(mean, means, log_variances).max())
 
 
@@ -94,9 +94,13 @@ def test_row_numbers_mean_nothing_to_codes_without() -> None:
     rng = np.random.default_rng(0)
     means, log_variances = posteriors(rng, 8)
     number = np.tile(np.arange(8), (E, 1))
-    expected = nearest_code(means, Codes.of(means, log_variances))
-    np.testing.assert_array_equal(nearest_code(means, Codes.of(means, log_variances), np.arange(8)), expected)
-    np.testing.assert_array_equal(nearest_code(means, Codes.of(means, log_variances, number)), expected)
+    expected = nearest_exemplar_distance(means, ExemplarPrior.of(means, log_variances))
+    np.testing.assert_array_equal(
+        nearest_exemplar_distance(means, ExemplarPrior.of(means, log_variances), np.arange(8)), expected
+    )
+    np.testing.assert_array_equal(
+        nearest_exemplar_distance(means, ExemplarPrior.of(means, log_variances, number)), expected
+    )
 
 
 @pytest.mark.parametrize("numbered", [False, True])
@@ -105,10 +109,10 @@ def test_numpy_and_torch_measure_the_same(numbered: bool) -> None:
     rng = np.random.default_rng(1)
     (mean, _), (means, log_variances) = posteriors(rng, 30), posteriors(rng, 50)
     number, rows = np.tile(np.arange(50), (E, 1)), np.arange(30)
-    codes = Codes.of(means, log_variances, number if numbered else None)
+    codes = ExemplarPrior.of(means, log_variances, number if numbered else None)
     in_torch = codes.on("cpu") if not numbered else replace(codes.on("cpu"), row=torch.as_tensor(number[:, None]))
-    found = nearest_code(torch.as_tensor(mean), in_torch, torch.as_tensor(rows) if numbered else None)
-    expected = nearest_code(mean, codes, rows if numbered else None)
+    found = nearest_exemplar_distance(torch.as_tensor(mean), in_torch, torch.as_tensor(rows) if numbered else None)
+    expected = nearest_exemplar_distance(mean, codes, rows if numbered else None)
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
 
 
@@ -117,7 +121,7 @@ def test_it_is_the_density_of_the_nearest_component(seed: int) -> None:
     """½ d² is the largest of log N(μ; μ_i, Λ̄⁻¹) over exemplars, negated, up to the same constant for every row."""
     rng = np.random.default_rng(seed)
     (mean, _), (means, log_variances) = posteriors(rng, 6), posteriors(rng, 10)
-    found = nearest_code(mean, Codes.of(means, log_variances))
+    found = nearest_exemplar_distance(mean, ExemplarPrior.of(means, log_variances))
     for k in range(E):
         covariance = np.diag(1 / precision(log_variances)[k])
         log_density = np.max([stats.multivariate_normal(centre, covariance).logpdf(mean[k]) for centre in means[k]], 0)
@@ -130,9 +134,9 @@ def test_units_of_the_latent_space_do_not_matter(seed: int, unit: float) -> None
     """Where every latent number, its spread included, is multiplied by the same factor, distances stay."""
     rng = np.random.default_rng(seed)
     (mean, _), (means, log_variances) = posteriors(rng, 6), posteriors(rng, 10)
-    scaled = Codes.of(means * np.float32(unit), log_variances + np.float32(2 * np.log(unit)))
-    expected = nearest_code(mean, Codes.of(means, log_variances))
-    found = nearest_code(mean * np.float32(unit), scaled)
+    scaled = ExemplarPrior.of(means * np.float32(unit), log_variances + np.float32(2 * np.log(unit)))
+    expected = nearest_exemplar_distance(mean, ExemplarPrior.of(means, log_variances))
+    found = nearest_exemplar_distance(mean * np.float32(unit), scaled)
     tolerance = 2 * rounding(mean, means, log_variances).max()
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=tolerance)
 
@@ -145,6 +149,6 @@ def test_narrow_posteriors_survive_float32(distance: float) -> None:
     log_variances = np.full((E, 40, K), -10.0, np.float32)
     mean = (means[:, :7] + 0.01 * rng.normal(size=(E, 7, K)) + distance).astype(np.float32)
     expected = distances(mean, means, log_variances).min(-1)
-    found = nearest_code(mean, Codes.of(means, log_variances))
+    found = nearest_exemplar_distance(mean, ExemplarPrior.of(means, log_variances))
     assert np.isfinite(found).all()
     assert (np.abs(found - expected) <= rounding(mean, means, log_variances)).all()

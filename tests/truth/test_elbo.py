@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from vaecli.model.exemplar_prior import Codes, nearest_code
+from vaecli.model.exemplar_prior import ExemplarPrior, nearest_exemplar_distance
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import Elbo, Parameters, elbo, forward, kl_to_prior, shapes
 from vaecli.model.ppca_init import raw_log_variance
@@ -97,9 +97,9 @@ def test_row_and_code_have_the_joint_density_under_the_nearest_exemplar(vae: Lin
     """−log p(x|z=μ) + ½ d² is −log p(x, z=μ) under the prior N(μ_i, Λ̄⁻¹) of the nearest exemplar, up to a constant."""
     n_exemplars = 25
     log_variance = np.broadcast_to(np.log(vae.posterior_variance), (1, n_exemplars, K))
-    codes = Codes.of(vae.posterior_mean[None, :n_exemplars], log_variance)
+    codes = ExemplarPrior.of(vae.posterior_mean[None, :n_exemplars], log_variance)
     passed = forward(vae.parameters, vae.likelihood, vae.x, None, np.zeros((1, 1, 1, K)))
-    found = -elbo(passed).column_log_prob.sum(-1)[0] + nearest_code(passed.mean, codes)[0]
+    found = -elbo(passed).column_log_prob.sum(-1)[0] + nearest_exemplar_distance(passed.mean, codes)[0]
     loadings, bias = vae.parameters["decoder.skip.w"][0, :, :D].T, vae.parameters["decoder.out.b"][0, 0, :D]
     given_code = stats.norm.logpdf(vae.x, bias + vae.posterior_mean @ loadings.T, np.sqrt(SIGMA2)).sum(-1)
     component = stats.norm.logpdf(

@@ -11,7 +11,7 @@ from scipy import stats
 
 import vaecli
 from vaecli.calibration.conformal import Calibration, alpha_of
-from vaecli.calibration.cross_fitting import ensemble_scores
+from vaecli.calibration.cross_fitting import cross_fitted_scores
 from vaecli.config import SCORE_KINDS
 
 LAWS = {
@@ -88,7 +88,7 @@ def shares_flagged(draw: Any, n: int, n_seeds: int) -> dict[str, float]:
         fold = rng.permutation(n) % E
         members, fresh = draw(rng, n, fold)
         ways = {
-            "ensemble": ensemble_scores(members, fold[:, None] == np.arange(E)),
+            "ensemble": cross_fitted_scores(members, fold[:, None] == np.arange(E)),
             "held out": members[np.arange(n), fold],
             "learned": members.mean(axis=1),
         }

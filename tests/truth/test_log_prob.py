@@ -74,10 +74,10 @@ def test_every_kind_is_its_distribution(kit: Any) -> None:
 def test_a_folded_value_has_its_share_of_other(kit: Any) -> None:
     """One of r rare values has an r-th of the probability of "other"; the kept ones are as they were."""
     features, _, site = table()
-    folded = tuple(replace(column, n_folded=40 * column.has_other) for column in COLUMNS)
+    log_n_folded = tuple(replace(column, n_folded=40 * column.has_other) for column in COLUMNS)
     output = kit(decoded(likelihood().n_parameters))
     plain = np.asarray(likelihood().column_log_prob(output, kit(features), None))
-    shared = Likelihood.of(Layout.of(folded), np.zeros(5), M, FLOOR).column_log_prob(output, kit(features), None)
+    shared = Likelihood.of(Layout.of(log_n_folded), np.zeros(5), M, FLOOR).column_log_prob(output, kit(features), None)
     expected = np.zeros_like(plain)
     expected[..., 4] = np.where(site == 1, np.log(40), 0.0)
     np.testing.assert_allclose(plain - np.asarray(shared), expected, atol=1e-6)
@@ -86,11 +86,11 @@ def test_a_folded_value_has_its_share_of_other(kit: Any) -> None:
 def test_float32_stays_float32_and_close(kit: Any) -> None:
     """In float32 the same to 1e-5, whatever the states: no cell makes NumPy go on in float64."""
     features, _, _ = table()
-    gappy = likelihood((0, 3, 0, 0, 1))
-    output = decoded(gappy.n_parameters)
+    has_missing = likelihood((0, 3, 0, 0, 1))
+    output = decoded(has_missing.n_parameters)
     state = np.random.default_rng(2).integers(3, size=(N, 5)).astype(np.uint8)
-    exact = np.asarray(gappy.column_log_prob(kit(output), kit(features), kit(state)))
-    single = gappy.column_log_prob(kit(output.astype(np.float32)), kit(features.astype(np.float32)), kit(state))
+    exact = np.asarray(has_missing.column_log_prob(kit(output), kit(features), kit(state)))
+    single = has_missing.column_log_prob(kit(output.astype(np.float32)), kit(features.astype(np.float32)), kit(state))
     assert np.asarray(single).dtype == np.float32
     np.testing.assert_allclose(np.asarray(single), exact, rtol=1e-5, atol=1e-5)
 
@@ -98,16 +98,16 @@ def test_float32_stays_float32_and_close(kit: Any) -> None:
 def test_a_missing_cell_says_nothing_of_its_value(kit: Any) -> None:
     """Where training had gaps a missing cell costs what the Bernoulli of its presence says, and nothing else."""
     features, _, _ = table()
-    gappy = likelihood((0, 3, 0, 7, 0))
-    output = decoded(gappy.n_parameters)
+    has_missing = likelihood((0, 3, 0, 7, 0))
+    output = decoded(has_missing.n_parameters)
     state = np.zeros((N, 5), np.uint8)
     state[:, 1] = MISSING
-    with_gap = np.asarray(gappy.column_log_prob(kit(output), kit(features), kit(state)))
+    with_gap = np.asarray(has_missing.column_log_prob(kit(output), kit(features), kit(state)))
     logit_there = output[..., -2:]
     np.testing.assert_allclose(
         with_gap[..., 1], stats.bernoulli.logpmf(0, special.expit(logit_there[..., 0])), rtol=1e-9
     )
-    whole = np.asarray(gappy.column_log_prob(kit(output), kit(features), kit(np.zeros((N, 5), np.uint8))))
+    whole = np.asarray(has_missing.column_log_prob(kit(output), kit(features), kit(np.zeros((N, 5), np.uint8))))
     value_alone = stats.norm.logpdf(features[:, 1], output[..., 1], sigma(output[..., 3]))
     np.testing.assert_allclose(
         whole[..., 3], value_alone + stats.bernoulli.logpmf(1, special.expit(logit_there[..., 1])), rtol=1e-9
@@ -127,7 +127,7 @@ def test_unexpected_cells_cost_what_succession_says(kit: Any) -> None:
         np.testing.assert_allclose(found[:, 0, 2:], -math.log(M + 2))
         np.testing.assert_allclose(found[:, 1, 2:], -2 * math.log(M + 1), rtol=1e-6)
         there = stats.bernoulli.logpmf(1, special.expit(decoded(some.n_parameters)[:, 1, -2:]))
-        expected = -2 * math.log(M + 1) + (there if some.gappy.size else 0)
+        expected = -2 * math.log(M + 1) + (there if some.has_missing.size else 0)
         np.testing.assert_allclose(found[:, 1, :2], np.broadcast_to(expected, (2, 2)), rtol=1e-6)
 
 

@@ -8,7 +8,7 @@ from vaecli.data.cells import Cells
 from vaecli.data.marginals import Marginals
 from vaecli.latent.sampling import Sampler
 from vaecli.model.ensemble import Family
-from vaecli.model.exemplar_prior import Codes
+from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import shapes
 from vaecli.model.ppca_init import raw_log_variance
@@ -33,7 +33,9 @@ def test_rows_of_the_exemplar_prior_have_the_covariance_of_training() -> None:
     parameters["decoder.out.b"][0, 0, D:] = raw_log_variance(np.log(SIGMA2), FLOOR)
     codes = ((rows - mean) @ (loadings / total)).astype(np.float32)[None]
     log_variance = np.broadcast_to(np.log(SIGMA2 / total), codes.shape).astype(np.float32)
-    family = Family(likelihood, parameters, np.zeros((2, 1, 1, K)), Codes.of(codes, log_variance), (0,), ("code",))
+    family = Family(
+        likelihood, parameters, np.zeros((2, 1, 1, K)), ExemplarPrior.of(codes, log_variance), (0,), ("code",)
+    )
 
     training = Cells(rows, np.zeros((N, D), np.uint8), np.arange(N))
     sampler = Sampler.of(family, LAYOUT, COLUMNS, Marginals.of(training, LAYOUT), seed=0)

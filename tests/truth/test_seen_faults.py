@@ -13,7 +13,7 @@ from vaecli.config import FAULTS
 from vaecli.decisions.threshold import Decision
 from vaecli.results import ignore
 from vaecli.tables import frame_source, numbers_of, to_cells
-from vaecli.tasks.selftest import Case, Outcome, put_to_the_test
+from vaecli.tasks.selftest import Case, Outcome, run_faults
 
 N = 1500
 SETTINGS = {
@@ -48,7 +48,7 @@ def judged(model: vaecli.Model, rho: float, names: Sequence[str] = FAULTS, worke
     source = frame_source(table(rho, 1))
     (batch,) = source.batches(["a", "b"], numbers=numbers_of(detector.schema))
     cells = to_cells(batch, detector.schema)
-    return put_to_the_test(detector, decision, cells, names, kind=kind, seed=seed, workers=workers, on_event=ignore)
+    return run_faults(detector, decision, cells, names, kind=kind, seed=seed, workers=workers, on_event=ignore)
 
 
 def case(tested: Outcome, name: str, size: float | None = None) -> Case:
@@ -115,5 +115,5 @@ def test_rows_of_the_fit_are_known_again(tested):
     (batch,) = source.batches(["a", "b"], numbers=numbers_of(model.schema))
     decision = Decision("combined", None, None, np.inf, uses_tail_model=False)
     cells = to_cells(batch, model.schema)
-    again = put_to_the_test(model.detector, decision, cells, [], kind="elbo", seed=0, workers=1, on_event=ignore)
-    assert again.n_known == pytest.approx(min(again.n_remembered, N), rel=0.02)
+    resume = run_faults(model.detector, decision, cells, [], kind="elbo", seed=0, workers=1, on_event=ignore)
+    assert resume.n_known == pytest.approx(min(resume.n_remembered, N), rel=0.02)

@@ -93,8 +93,8 @@ def _key_problem(values: Mapping[str, Any], name: str, kind: type) -> str:
 def manifest_digest(values: Mapping[str, Any]) -> str:
     """SHA-256 over every key but the digests themselves, in one canonical spelling."""
     others = {name: value for name, value in values.items() if name != "digests"}
-    spelled = json.dumps(others, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return sha256(spelled.encode())
+    arrow_type_to_text = json.dumps(others, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return sha256(arrow_type_to_text.encode())
 
 
 def sha256(content: bytes) -> str:

@@ -8,17 +8,17 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.calibration.conformal import Calibration
-from vaecli.calibration.cross_fitting import ensemble_scores
+from vaecli.calibration.cross_fitting import cross_fitted_scores
 from vaecli.config import SCORE_KINDS
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.data.training_rows import Rows
 from vaecli.model.ensemble import Family
 from vaecli.model.tiles import TILE_ROWS
 from vaecli.results import Event, OnEvent
-from vaecli.runtime.parallel import in_order, n_cores
-from vaecli.scoring.max_cell import BEYOND_ALL, Limits, Single, joined
+from vaecli.runtime.parallel import map_in_order, n_cores
+from vaecli.scoring.max_cell import NEVER_DECIDES, CellLimits, MaxCellScale, larger_of
 from vaecli.scoring.scores import member_scores, score_owners
-from vaecli.scoring.surprisal import Surprise
+from vaecli.scoring.surprisal import SurprisalScale
 from vaecli.scoring.tail_scale import MIN_OWN_ROWS
 
 BLOCK_ROWS = 8_192
@@ -31,29 +31,34 @@ BY_CELLS = "combined"  # the score kind in which one cell alone may decide
 class _Known:
     """The limits of single cells, and which rows (n,) they are from."""
 
-    limits: Limits
+    limits: CellLimits
     rows: np.ndarray
 
 
 def calibrated(
-    families: tuple[Family, ...], rows: Rows, speaks: np.ndarray, on_event: OnEvent
-) -> tuple[dict[str, Surprise], dict[str, Calibration]]:
-    """Every score kind on a common scale, and calibrated. `speaks` (c,) tells of which columns one cell may decide."""
+    families: tuple[Family, ...], rows: Rows, may_decide_alone: np.ndarray, on_event: OnEvent
+) -> tuple[dict[str, SurprisalScale], dict[str, Calibration]]:
+    """Every score kind on the scale of surprisal, and calibrated.
+
+    `may_decide_alone` (c,) bool: the columns of which one cell may decide the score of a row.
+    """
     held_out = rows.fold[:, None] == np.concatenate([family.held_out for family in families])
-    surprises, calibrations = {}, {}
+    surprisal_scales, calibrations = {}, {}
     with threadpool_limits(1, "blas"):
         for i, kind in enumerate(SCORE_KINDS):
-            cells = _known(families, rows, held_out, speaks) if kind == BY_CELLS else None
-            scores, largest, typical = _scored(families, rows, kind, held_out, cells, (i, on_event))
-            member, sort = score_owners(families, kind)
-            single = None if cells is None else Single.of(cells.limits, largest, _family_of(families), held_out)
-            surprise = Surprise.of(scores, member, sort, held_out, _per_row(typical, held_out, families), single)
-            surprises[kind] = surprise
-            found = ensemble_scores(surprise.of_members(scores.T).T, held_out)
-            if single is not None:
-                found = joined(found, ensemble_scores(single.of_members(largest.T).T, held_out))
+            cells = _known(families, rows, held_out, may_decide_alone) if kind == BY_CELLS else None
+            scores, largest, mean_column_score = _scored(families, rows, kind, held_out, cells, (i, on_event))
+            member, score_type = score_owners(families, kind)
+            max_cell = None if cells is None else MaxCellScale.of(cells.limits, largest, _family_of(families), held_out)
+            surprisal = SurprisalScale.of(
+                scores, member, score_type, held_out, _per_row(mean_column_score, held_out, families), max_cell
+            )
+            surprisal_scales[kind] = surprisal
+            found = cross_fitted_scores(surprisal.of_members(scores.T).T, held_out)
+            if max_cell is not None:
+                found = larger_of(found, cross_fitted_scores(max_cell.of_members(largest.T).T, held_out))
             calibrations[kind] = Calibration.of(found)
-    return surprises, calibrations
+    return surprisal_scales, calibrations
 
 
 def _scored(
@@ -75,19 +80,21 @@ def _scored(
             return scores, np.empty((number.size, 0)), sums
         return scores, cells.limits.largest(columns, (held_out[number] & cells.rows[number, None]).T).T, sums
 
-    scored, largest, typical = [], [], np.zeros((held_out.shape[1], rows.state.shape[1]))
-    for scores, excess, sums in in_order(compute, range(0, n_rows, BLOCK_ROWS), n_cores()):
+    scored, largest, mean_column_score = [], [], np.zeros((held_out.shape[1], rows.state.shape[1]))
+    for scores, excess, sums in map_in_order(compute, range(0, n_rows, BLOCK_ROWS), n_cores()):
         scored.append(scores)
         largest.append(excess)
-        typical += sums
+        mean_column_score += sums
         n_done = min(len(scored) * BLOCK_ROWS, n_rows)
         on_event(Event("calibrating", n_before * n_rows + n_done, len(SCORE_KINDS) * n_rows, "scores"))
-    return np.concatenate(scored), np.concatenate(largest), typical
+    return np.concatenate(scored), np.concatenate(largest), mean_column_score
 
 
-def _known(families: tuple[Family, ...], rows: Rows, held_out: np.ndarray, speaks: np.ndarray) -> _Known | None:
+def _known(
+    families: tuple[Family, ...], rows: Rows, held_out: np.ndarray, may_decide_alone: np.ndarray
+) -> _Known | None:
     """Limits, one a family, as members of one kind are alike; None where too few rows are held out to draw them."""
-    if not speaks.any():
+    if not may_decide_alone.any():
         return None
     family = _family_of(families)
     of_family = [np.flatnonzero(family == f) for f in range(len(families))]
@@ -99,11 +106,11 @@ def _known(families: tuple[Family, ...], rows: Rows, held_out: np.ndarray, speak
         columns, unseen = _of(families, rows, number, BY_CELLS)[1].astype(np.float32), held_out[number].T
         return [np.concatenate([columns[k][unseen[k]] for k in members]) for members in of_family]
 
-    parts = list(in_order(compute, tiles, n_cores()))
-    found = Limits.of(np.concatenate(nats) for nats in zip(*parts, strict=True))
+    parts = list(map_in_order(compute, tiles, n_cores()))
+    found = CellLimits.of(np.concatenate(nats) for nats in zip(*parts, strict=True))
     known = np.isin(np.arange(rows.fold.size), np.concatenate(tiles))
-    limit = np.where(speaks, found.limit, BEYOND_ALL)
-    return _Known(Limits(limit[family], found.excess[family], found.n_beyond[family]), known)
+    limit = np.where(may_decide_alone, found.limit, NEVER_DECIDES)
+    return _Known(CellLimits(limit[family], found.excess[family], found.n_beyond[family]), known)
 
 
 def _tiles(rows: Rows, unseen: np.ndarray) -> list[np.ndarray]:

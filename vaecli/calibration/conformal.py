@@ -23,7 +23,7 @@ import numpy as np
 
 from vaecli.calibration.tail import Tail, fitted_tail
 
-SURPRISE_LEVEL = 0.999  # at which a cell unlike all of training is flagged
+NOVELTY_LEVEL = 0.999  # at which a cell unlike all of training is flagged
 N_TOP = 4096  # the largest scores, all kept: where thresholds lie
 N_BULK = 4096  # order statistics kept of the rest: p-values there are too large by 1/N_BULK at most
 SMALLEST_P = 1e-300  # a p-value is never 0, so its logarithm is a number
@@ -91,12 +91,12 @@ class Calibration:
         return 1 / (self.n_rows + 1) <= alpha_of(level)
 
     @property
-    def lift(self) -> float:
+    def novelty_offset(self) -> float:
         """What raises the score of the most normal row to that of one in a thousand, or of the oddest of fewer."""
         finite = self.scores[np.isfinite(self.scores)]
         if not finite.size:
             return 0.0
-        odd = self.threshold(SURPRISE_LEVEL) if self.resolves(SURPRISE_LEVEL) else float(finite[-1])
+        odd = self.threshold(NOVELTY_LEVEL) if self.resolves(NOVELTY_LEVEL) else float(finite[-1])
         return max(min(odd, float(finite[-1])) - float(finite[0]), 0.0)
 
     def at_least_as_odd(self, score: np.ndarray) -> np.ndarray:

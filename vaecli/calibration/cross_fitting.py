@@ -7,7 +7,7 @@ import numpy as np
 MIN_OWN_MAP = 200  # held-out rows of a member, below which its quantiles are too noisy to stand alone
 
 
-def ensemble_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+def cross_fitted_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     """What the ensemble would have scored each training row, had no member been trained on it: (n,).
 
     `member_scores` (n, e) is the score of each row by each member, on one scale; `held_out` (n, e) says where the

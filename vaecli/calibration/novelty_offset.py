@@ -10,7 +10,7 @@ from vaecli.calibration.conformal import Calibration
 from vaecli.scoring.scores import ScoredBatch
 
 
-def with_surprises(scored: ScoredBatch, unexpected: np.ndarray, calibration: Calibration) -> ScoredBatch:
+def add_novelty_offset(scored: ScoredBatch, unexpected: np.ndarray, calibration: Calibration) -> ScoredBatch:
     """The scores with the lift of `calibration` added for each unexpected cell (n, c), to its own column.
 
     What none of m training rows had is at least as odd as one row in a thousand, or the oddest of fewer: a cost in nats
@@ -18,5 +18,5 @@ def with_surprises(scored: ScoredBatch, unexpected: np.ndarray, calibration: Cal
     """
     if not unexpected.any():
         return scored
-    lifted = scored.column_score + calibration.lift * unexpected
+    lifted = scored.column_score + calibration.novelty_offset * unexpected
     return replace(scored, score=lifted.sum(1) + scored.latent_score, column_score=lifted)

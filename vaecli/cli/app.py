@@ -96,7 +96,7 @@ def _app(verbs: Sequence[str], *, as_json: bool) -> typer.Typer:
     app.callback(help=_ABOUT)(_about)
     for name in verbs:
         verb = getattr(importlib.import_module(f"vaecli.cli.{name}"), name)
-        app.command(name)(_answering(verb, as_json=as_json))
+        app.command(name)(_with_exit_codes(verb, as_json=as_json))
     return app
 
 
@@ -127,7 +127,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _answering(verb: Callable[..., None], *, as_json: bool) -> Callable[..., None]:
+def _with_exit_codes(verb: Callable[..., None], *, as_json: bool) -> Callable[..., None]:
     """The verb, with every exception explained before Typer sees it.
 
     Typer has exit codes of its own for an interrupt and for a reader that went away.

@@ -71,7 +71,7 @@ def encode(
       vaecli encode new.csv --dims 2 --map umap --plot map.png --color site
       vaecli encode new.csv --keep --spreads
     """
-    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_verbosity(quiet=quiet, verbose=verbose)
     options.check_inputs(inputs)
     # what comes in through a pipe goes out through one
     target = "-" if output is None and inputs == ["-"] else output
@@ -94,10 +94,10 @@ def encode(
     if color is not None and plot is None:
         raise UsageError("--color colours a picture, but none is asked for", "add --plot FILE")
 
-    from vaecli.tables.without_pandas import settle_without_pandas
+    from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows.encode import encode as run
 
-    settle_without_pandas()
+    skip_pandas_import()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, model, target, config, plot=plot, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")

@@ -82,7 +82,7 @@ def evaluate(
       vaecli evaluate labelled.csv --label is_fault --baselines normal.csv --plot curves.png
       vaecli evaluate labelled.csv --label is_fault --json | jq .overall.figures.auroc
     """
-    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_verbosity(quiet=quiet, verbose=verbose)
     options.check_inputs(inputs)
     if baselines == "-":
         raise UsageError("--baselines takes a file, not standard input", "write the normal rows to a file first")
@@ -103,10 +103,10 @@ def evaluate(
         }
     )
 
-    from vaecli.tables.without_pandas import settle_without_pandas
+    from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows.evaluate import evaluate as run
 
-    settle_without_pandas()
+    skip_pandas_import()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, model, output, plot, config, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")

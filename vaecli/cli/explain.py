@@ -67,7 +67,7 @@ def explain(
       vaecli explain new.parquet -o reasons.csv --plot reasons.png
       vaecli explain new.csv --json | jq .shown[0]
     """
-    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_verbosity(quiet=quiet, verbose=verbose)
     options.check_inputs(inputs)
     if output == "-" and as_json:
         raise UsageError("--json and the reasons cannot share standard output", "write the reasons with -o FILE")
@@ -84,10 +84,10 @@ def explain(
         }
     )
 
-    from vaecli.tables.without_pandas import settle_without_pandas
+    from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows.explain import explain as run
 
-    settle_without_pandas()
+    skip_pandas_import()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, model, output, config, plot=plot, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")

@@ -41,7 +41,7 @@ def fit(
       vaecli fit normal.parquet --exclude operator,site --label failed -o pump.vae
       zcat normal.csv.gz | vaecli fit - --threshold 0.999
     """
-    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_verbosity(quiet=quiet, verbose=verbose)
     options.check_inputs(inputs)
     if str(output) == "-":
         raise UsageError("a bundle cannot go to standard output", "name a file: -o model.vae")

@@ -261,7 +261,7 @@ def check_inputs(inputs: Sequence[str]) -> None:
         raise UsageError("standard input is a terminal, not a table", "for example: zcat table.csv.gz | vaecli …")
 
 
-def check_manners(*, quiet: bool, verbose: bool) -> None:
+def check_verbosity(*, quiet: bool, verbose: bool) -> None:
     """Raise UsageError for --quiet with --verbose."""
     if quiet and verbose:
         raise UsageError("--quiet and --verbose contradict each other", "give one of them")

@@ -47,7 +47,7 @@ def reconstruct(
       vaecli reconstruct new.csv --impute
       vaecli reconstruct new.parquet --impute -m pump.vae -o filled.parquet
     """
-    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_verbosity(quiet=quiet, verbose=verbose)
     options.check_inputs(inputs)
     # what comes in through a pipe goes out through one
     target = "-" if output is None and inputs == ["-"] else output
@@ -55,10 +55,10 @@ def reconstruct(
         raise UsageError("--json and the table cannot share standard output", "write the table with -o FILE")
     config = reconstruct_config({"impute": impute, "batch_rows": batch_rows, "workers": workers})
 
-    from vaecli.tables.without_pandas import settle_without_pandas
+    from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows.reconstruct import reconstruct as run
 
-    settle_without_pandas()
+    skip_pandas_import()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, model, target, config, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")

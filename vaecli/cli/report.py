@@ -54,7 +54,7 @@ def report(
       vaecli report digits.csv -m digits.vae --image-shape 8x8
       vaecli report today.csv --quiet
     """
-    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_verbosity(quiet=quiet, verbose=verbose)
     options.check_inputs(inputs)
     # what comes in through a pipe goes out through one
     target = "-" if output is None and inputs == ["-"] else output
@@ -71,10 +71,10 @@ def report(
         }
     )
 
-    from vaecli.tables.without_pandas import settle_without_pandas
+    from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows.report import report as run
 
-    settle_without_pandas()
+    skip_pandas_import()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, model, target, config, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")

@@ -78,7 +78,7 @@ def sample(
       vaecli sample --like odd.csv -n 20 -o variants.csv
       vaecli sample --image-shape 8x8 -o digits.png
     """
-    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_verbosity(quiet=quiet, verbose=verbose)
     if like is not None:
         options.check_inputs([like])
     target = output if output is not None else _target(like, image_shape)
@@ -87,10 +87,10 @@ def sample(
     settings = {"rows": rows, "like": like, "image_shape": image_shape, "seed": seed}
     config = sample_config({**settings, "batch_rows": batch_rows, "workers": workers})
 
-    from vaecli.tables.without_pandas import settle_without_pandas
+    from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows.sample import sample as run
 
-    settle_without_pandas()
+    skip_pandas_import()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(model, target, config, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")

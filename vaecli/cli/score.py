@@ -53,7 +53,7 @@ def score(
       vaecli score - -o - < new.csv
       vaecli score today.csv --quiet --fail-on 2%
     """
-    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_verbosity(quiet=quiet, verbose=verbose)
     options.check_inputs(inputs)
     # what comes in through a pipe goes out through one
     target = "-" if output is None and inputs == ["-"] else output
@@ -74,10 +74,10 @@ def score(
         }
     )
 
-    from vaecli.tables.without_pandas import settle_without_pandas
+    from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows.score import score as run
 
-    settle_without_pandas()
+    skip_pandas_import()
 
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, model, target, config, plot=plot, with_worst=as_json or not quiet, on_event=on_event)

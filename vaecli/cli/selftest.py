@@ -65,7 +65,7 @@ def selftest(
       vaecli selftest fresh.parquet --threshold 0.999 -o seen.csv
       vaecli selftest fresh.csv --faults stuck,swap --rows 10000 --plot seen.png
     """
-    options.check_manners(quiet=quiet, verbose=verbose)
+    options.check_verbosity(quiet=quiet, verbose=verbose)
     options.check_inputs(inputs)
     if output == "-" and as_json:
         raise UsageError("--json and the shares cannot share standard output", "write the shares with -o FILE")
@@ -82,10 +82,10 @@ def selftest(
         }
     )
 
-    from vaecli.tables.without_pandas import settle_without_pandas
+    from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows.selftest import selftest as run
 
-    settle_without_pandas()
+    skip_pandas_import()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, model, output, plot, config, on_event=on_event)
     render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")

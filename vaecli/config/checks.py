@@ -24,7 +24,7 @@ def refusal(problems: list[str], verb: str) -> UsageError:
 
 
 def flag_of(name: str) -> str:
-    """`loop.max_epochs` as it is typed: `--max-epochs`."""
+    """`train.max_epochs` as it is typed: `--max-epochs`."""
     if name.partition(".")[0] in ("heteroscedastic", "homoscedastic"):
         return name  # no flag says which family is meant
     key = name.rpartition(".")[2].removesuffix("_seconds")

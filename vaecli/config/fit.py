@@ -79,7 +79,7 @@ def fit_config(
 ) -> FitConfig:
     """Resolve the settings of one fit.
 
-    `flags` maps dotted names (`loop.seed`, `preset`) to values; None means "not given". Raises
+    `flags` maps dotted names (`train.seed`, `preset`) to values; None means "not given". Raises
     UsageError naming every unknown name and every value out of range, with where it came from.
     """
     problems: list[str] = []

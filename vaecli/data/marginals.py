@@ -31,28 +31,28 @@ CLOCK = (86_400, 3_600, 60, 1)  # seconds: the steps of dates
 class Marginal:
     """The values of one number or date in training, (v,) ascending, in its own units; none where all were missing.
 
-    As `stairs`, `share` (v,) are the shares of readings up to each value; else the ranks at which the values stand.
+    If `is_discrete`, `share` (v,) is the share of readings up to each value; else the ranks of the values.
     """
 
     values: np.ndarray
     share: np.ndarray
-    stairs: bool
+    is_discrete: bool
 
     @classmethod
     def of(cls, readings: np.ndarray) -> Marginal:
         """Of (n,) readings without NaN."""
         values, counts = np.unique(readings, return_counts=True)
         if values.size <= MOST_KNOTS and REPEATING * values.size <= readings.size:
-            return cls(values, np.cumsum(counts) / max(readings.size, 1), stairs=True)
+            return cls(values, np.cumsum(counts) / max(readings.size, 1), is_discrete=True)
         ordered = np.sort(readings)
         rank = np.linspace(0.0, 1.0, min(MOST_KNOTS, ordered.size))
-        return cls(ordered[np.round(rank * (ordered.size - 1)).astype(np.int64)], rank, stairs=False)
+        return cls(ordered[np.round(rank * (ordered.size - 1)).astype(np.int64)], rank, is_discrete=False)
 
     def at(self, rank: np.ndarray, column: Column) -> np.ndarray:
         """The values at ranks within [0, 1], the smallest at 0: NaN where training had none."""
         if not self.values.size:
             return np.full(rank.shape, np.nan)
-        if self.stairs:
+        if self.is_discrete:
             return self.values[np.minimum(np.searchsorted(self.share, rank, side="right"), self.values.size - 1)]
         found = np.interp(rank, self.share, self.values)
         if column.kind is Kind.DATETIME:
@@ -93,13 +93,15 @@ class Marginals:
         )
 
     @classmethod
-    def guessed(cls, preprocessor: Preprocessor, columns: Sequence[Column]) -> Marginals:
+    def from_quantiles(cls, preprocessor: Preprocessor, columns: Sequence[Column]) -> Marginals:
         """What the preprocessing of a bundle that keeps none remembers of them: a few quantiles, shares of booleans."""
         layout, numbers = preprocessor.layout, []
         for i, (j, _) in enumerate(layout.of_kind(*NUMBERS)):
             quantiles = preprocessor.quantiles[i] * preprocessor.scale[i] + preprocessor.mean[i]
             decimals = 0 if columns[j].whole else DIGITS - int(np.floor(np.log10(preprocessor.scale[i])))
-            numbers.append(Marginal(_rounded(quantiles, decimals), np.linspace(0.0, 1.0, quantiles.size), stairs=False))
+            numbers.append(
+                Marginal(_rounded(quantiles, decimals), np.linspace(0.0, 1.0, quantiles.size), is_discrete=False)
+            )
         # what False is as a standardised number tells the share of True
         odds = preprocessor.boolean_values[:, 0] ** 2
         share = odds / (1 + odds)
@@ -114,7 +116,7 @@ class Marginals:
             "values": np.concatenate([*(one.values for one in self.numbers), *none]),
             "share": np.concatenate([*(one.share for one in self.numbers), *none]),
             "size": np.array([one.values.size for one in self.numbers], np.int64),
-            "stairs": np.array([one.stairs for one in self.numbers], np.int64),
+            "stairs": np.array([one.is_discrete for one in self.numbers], np.int64),
             "booleans": self.booleans,
             "categories": np.concatenate([*self.categories, np.zeros(0, np.int64)]),
         }
@@ -124,13 +126,13 @@ class Marginals:
         """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for this layout."""
         m, b = len(layout.of_kind(*NUMBERS)), len(layout.of_kind(Kind.BOOLEAN))
         widths = [slot.stop - slot.start for _, slot in layout.of_kind(Kind.CATEGORICAL)]
-        size, stairs, values, share = (arrays[name] for name in ("size", "stairs", "values", "share"))
+        size, is_discrete, values, share = (arrays[name] for name in ("size", "stairs", "values", "share"))
         booleans, categories = arrays["booleans"], arrays["categories"]
-        whole, real = (size, stairs, booleans, categories), (values, share)
+        whole, real = (size, is_discrete, booleans, categories), (values, share)
         if any(one.dtype != np.int64 for one in whole) or any(one.dtype != np.float64 for one in real):
             raise ValueError("the marginals are not of their types")
         shapes = tuple(one.shape for one in whole)
-        if shapes != ((m,), (m,), (b, 2), (sum(widths),)) or (stairs != stairs.clip(0, 1)).any():
+        if shapes != ((m,), (m,), (b, 2), (sum(widths),)) or (is_discrete != is_discrete.clip(0, 1)).any():
             raise ValueError("the marginals are not those of these columns")
         if any(one.size and not 0 <= one.min() <= one.max() <= MOST_COUNTED for one in whole):
             raise ValueError("the marginals have counts below 0, or beyond all tables")
@@ -139,7 +141,7 @@ class Marginals:
         stops = np.cumsum(size)
         numbers = [
             Marginal(values[stop - n : stop], share[stop - n : stop], bool(stair))
-            for n, stop, stair in zip(size, stops, stairs, strict=True)
+            for n, stop, stair in zip(size, stops, is_discrete, strict=True)
         ]
         for one in numbers:
             if not np.isfinite(one.values).all() or (np.diff(one.values) < 0).any() or not _are_shares(one.share):

@@ -75,6 +75,7 @@ def bend(standardised: np.ndarray, rank: np.ndarray, share: Any, low: Any, high:
 
 
 def within_largest(numbers: np.ndarray) -> np.ndarray:
+    """Numbers within ±1e150, so that their squares are finite."""
     return np.clip(numbers, -LARGEST, LARGEST)
 
 

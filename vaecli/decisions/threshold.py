@@ -10,20 +10,20 @@ from vaecli.scoring.scores import ScoredBatch
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class ScoredRows:
     """Scores of n rows and what they mean under the calibration; higher scores are odder."""
 
     scored: ScoredBatch
     p_value: np.ndarray  # (n,) share of normal rows at least this odd, NaN where the score is
     n_novel: int  # cells with a value never seen at fit
 
-    def take(self, which: np.ndarray) -> Decided:
+    def take(self, which: np.ndarray) -> ScoredRows:
         """The chosen rows, in that order."""
         scored = self.scored
         chosen = ScoredBatch(
             scored.row[which], scored.score[which], scored.column_score[which], scored.latent_score[which]
         )
-        return Decided(chosen, self.p_value[which], self.n_novel)
+        return ScoredRows(chosen, self.p_value[which], self.n_novel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Decision:
     min_score: float  # the smallest score that is flagged, in nats
     uses_tail_model: bool  # whether the level is beyond what the calibration rows resolve
 
-    def flags(self, decided: Decided) -> np.ndarray:
+    def flags(self, decided: ScoredRows) -> np.ndarray:
         """(n,) bool; a row without a score is not flagged."""
         flagged: np.ndarray = (
             decided.p_value <= self.alpha if self.alpha is not None else decided.scored.score >= self.min_score

@@ -8,14 +8,14 @@ from typing import TypeVar
 from threadpoolctl import threadpool_limits
 
 from vaecli.model import tiles
-from vaecli.runtime.parallel import in_order
+from vaecli.runtime.parallel import map_in_order
 from vaecli.schema import Schema
 from vaecli.tables import Batch, Piece, Source, numbers_of, whole
 
 Result = TypeVar("Result")
 
 
-def streamed(
+def map_batches(
     one: Callable[[Batch], Result],
     source: Source,
     schema: Schema,
@@ -42,4 +42,4 @@ def streamed(
         names, numbers=numbers_of(schema), keep=keep, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS
     )
     with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
-        yield from in_order(several, pieces, workers)
+        yield from map_in_order(several, pieces, workers)

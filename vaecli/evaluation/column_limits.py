@@ -19,44 +19,44 @@ import numpy as np
 
 from vaecli.data.cells import PRESENT, Cells
 from vaecli.data.preprocessor import NUMBERS
-from vaecli.evaluation.faults import Normal
+from vaecli.evaluation.faults import ReferenceRows
 
 N_STATES = 3
-NEVER_MET = 10.0  # standard deviations
+UNSEEN_RARITY = 10.0  # standard deviations
 
 
 @dataclass(frozen=True, slots=True)
-class Ranges:
+class ColumnLimits:
     """Limits on every column, learned from normal rows."""
 
-    normal: Normal
+    normal: ReferenceRows
     ascending: tuple[np.ndarray, ...]  # the values of each column that are there
     n_in_state: np.ndarray  # (c, 3) how many rows are PRESENT, MISSING, NOVEL
     limit: float  # a row that is odder is flagged
 
     @classmethod
-    def of(cls, normal: Normal, n_alarms: int) -> Ranges:
+    def of(cls, normal: ReferenceRows, n_alarms: int) -> ColumnLimits:
         """Limits that flag the `n_alarms` oddest of the normal rows, fewer where rows are equally odd."""
         c = len(normal.columns)
         ascending = tuple(np.sort(normal.present(j)) for j in range(c))
         states = np.array([np.bincount(normal.cells.state[:, j], minlength=N_STATES) for j in range(c)])
-        odd = np.sort(cls(normal, ascending, states, np.inf).oddness(normal.cells, own=1))
+        odd = np.sort(cls(normal, ascending, states, np.inf).rarity(normal.cells, own=1))
         return cls(normal, ascending, states, float(odd[odd.size - 1 - min(n_alarms, odd.size - 1)]))
 
     def flags(self, cells: Cells) -> np.ndarray:
         """(n,) bool of other rows."""
-        return self.oddness(cells) > self.limit
+        return self.rarity(cells) > self.limit
 
     def flags_own(self) -> np.ndarray:
         """(n,) bool of the normal rows themselves, each judged by the others."""
-        return self.oddness(self.normal.cells, own=1) > self.limit
+        return self.rarity(self.normal.cells, own=1) > self.limit
 
-    def oddness(self, cells: Cells, own: int = 0) -> np.ndarray:
+    def rarity(self, cells: Cells, own: int = 0) -> np.ndarray:
         """(n,) of the oddest cell of each row; `own` is 1 for the normal rows themselves."""
         oddest = np.full(len(cells), -np.inf)
         for j in range(len(self.normal.columns)):
             alike = self.n_in_state[j, cells.state[:, j]] - own
-            beyond = np.where((alike == 0) & (own == 0), NEVER_MET, 0.0)
+            beyond = np.where((alike == 0) & (own == 0), UNSEEN_RARITY, 0.0)
             present = cells.state[:, j] == PRESENT
             alike[present], beyond[present] = self._among_present(j, cells.values[present, j], own)
             oddest = np.maximum(oddest, beyond - np.log1p(alike))

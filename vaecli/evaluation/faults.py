@@ -37,7 +37,7 @@ CONFIDENCE = 1.959963984540054  # standard deviations on each side of a 95 % int
 
 
 @dataclass(frozen=True, slots=True)
-class Normal:
+class ReferenceRows:
     """n normal rows, and what faults need to know of their c columns."""
 
     cells: Cells
@@ -47,7 +47,7 @@ class Normal:
     typical: np.ndarray  # (c,) median of a number, most frequent value of a word; NaN where all are missing
 
     @classmethod
-    def of(cls, cells: Cells, columns: tuple[Column, ...], preprocessor: Preprocessor) -> Normal:
+    def of(cls, cells: Cells, columns: tuple[Column, ...], preprocessor: Preprocessor) -> ReferenceRows:
         """Means and spreads are those of the fit, so that a size means the same for every table that is tested."""
         mean, spread = np.full((2, len(columns)), np.nan)
         where = [j for j, _ in preprocessor.layout.of_kind(*NUMBERS)]
@@ -70,7 +70,7 @@ def _typical(values: np.ndarray, kind: Kind) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Hits:
+class FaultTargets:
     """The cells that a fault hits, one a row, within copies of all cells."""
 
     values: np.ndarray  # (n, c), changed in place
@@ -104,7 +104,7 @@ class Fault:
     name: str
     kinds: tuple[Kind, ...]
     sizes: tuple[float | None, ...]
-    change: Callable[[Hits, float, Normal, np.random.Generator], None]
+    change: Callable[[FaultTargets, float, ReferenceRows, np.random.Generator], None]
 
     def applies_to(self, columns: Sequence[Column], size: float | None) -> np.ndarray:
         """Numbers of the columns that can have it at this size, ascending; none where the table cannot have it."""
@@ -125,7 +125,7 @@ class Fault:
 
 
 def inject(
-    fault: Fault, size: float | None, cells: Cells, column: np.ndarray, normal: Normal, rng: np.random.Generator
+    fault: Fault, size: float | None, cells: Cells, column: np.ndarray, normal: ReferenceRows, rng: np.random.Generator
 ) -> tuple[Cells, np.ndarray]:
     """(the rows with the fault, (n,) bool which of them it changed); `column` (n,) says where each row is hit.
 
@@ -134,7 +134,7 @@ def inject(
     values, state = cells.values.copy(), cells.state.copy()
     hit = np.flatnonzero(state[np.arange(len(cells)), column] == PRESENT)
     with np.errstate(over="ignore", invalid="ignore"):  # a thousand times the largest float is infinite, and odd
-        fault.change(Hits(values, state, hit, column[hit]), 0.0 if size is None else size, normal, rng)
+        fault.change(FaultTargets(values, state, hit, column[hit]), 0.0 if size is None else size, normal, rng)
     moved = (values != cells.values) & ~(np.isnan(values) & np.isnan(cells.values))
     return Cells(values, state, cells.row), (moved | (state != cells.state)).any(1)
 
@@ -158,21 +158,21 @@ def wilson(n_found: int, n: int) -> tuple[float, float]:
 # -- what each fault does -----------------------------------------------------------------------
 
 
-def _spike(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:
+def _spike(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:
     outwards = np.sign(hits.now - normal.mean[hits.column])
     either = rng.choice((-1.0, 1.0), hits.row.size)
     hits.become(hits.now + np.where(outwards == 0, either, outwards) * _offset(hits, size, normal))
 
 
-def _shift(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:
+def _shift(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:
     hits.become(hits.now + rng.choice((-1.0, 1.0), hits.row.size) * _offset(hits, size, normal))
 
 
-def _scale(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+def _scale(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:  # noqa: ARG001
     hits.become(_as_in(hits.column, size * hits.now, normal) + 0.0)  # no −0
 
 
-def _swap(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+def _swap(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:  # noqa: ARG001
     numeric = np.array([j for j, column in enumerate(normal.columns) if column.kind is Kind.NUMERIC])
     step = rng.integers(1, numeric.size, hits.row.size)
     other = numeric[(np.searchsorted(numeric, hits.column) + step) % numeric.size]
@@ -182,50 +182,50 @@ def _swap(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> 
     hits.values[row, one], hits.values[row, two] = _as_in(one, there, normal), _as_in(two, here, normal)
 
 
-def _stuck(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+def _stuck(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:  # noqa: ARG001
     hits.become(normal.typical[hits.column])
 
 
-def _missing(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:
+def _missing(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:
     order = rng.random((hits.row.size, len(normal.columns)))
     order[np.arange(hits.row.size), hits.column] = -1.0  # the cell itself is the first
     for column in np.argsort(order, axis=1)[:, : int(size)].T:
-        Hits(hits.values, hits.state, hits.row, column).lose(MISSING, np.ones(hits.row.size, bool))
+        FaultTargets(hits.values, hits.state, hits.row, column).lose(MISSING, np.ones(hits.row.size, bool))
 
 
-def _unseen(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+def _unseen(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:  # noqa: ARG001
     folded = np.array([column.has_other for column in normal.columns])[hits.column]
     n_known = np.array([len(column.categories) for column in normal.columns])[hits.column]
     hits.become(n_known.astype(np.float64))  # as a table is read: "other", where the column has it
     hits.lose(NOVEL, ~folded)
 
 
-def _wrong(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+def _wrong_category(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:  # noqa: ARG001
     n_known = np.array([max(len(column.categories), 2) for column in normal.columns])[hits.column]
     others, any_word = rng.integers(1, n_known), rng.integers(0, n_known)
     # "other" stands one past the known words
     hits.become(np.where(hits.now < n_known, (hits.now + others) % n_known, any_word))
 
 
-def _borrowed(hits: Hits, size: float, normal: Normal, rng: np.random.Generator) -> None:  # noqa: ARG001
+def _resampled(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:  # noqa: ARG001
     found = hits.now
     for j, here in hits.by_column():
         found[here] = rng.choice(normal.present(j), here.size)
     hits.become(found)
 
 
-def _offset(hits: Hits, size: float, normal: Normal) -> np.ndarray:
+def _offset(hits: FaultTargets, size: float, normal: ReferenceRows) -> np.ndarray:
     """(h,) size · σ, in a whole column whole and at least 1."""
     offset = size * normal.spread[hits.column]
     return np.where(_is_whole(hits.column, normal), np.maximum(np.rint(offset), 1.0), offset)
 
 
-def _as_in(column: np.ndarray, numbers: np.ndarray, normal: Normal) -> np.ndarray:
+def _as_in(column: np.ndarray, numbers: np.ndarray, normal: ReferenceRows) -> np.ndarray:
     """The numbers as their columns write them."""
     return np.where(_is_whole(column, normal), np.rint(numbers), numbers)
 
 
-def _is_whole(column: np.ndarray, normal: Normal) -> np.ndarray:
+def _is_whole(column: np.ndarray, normal: ReferenceRows) -> np.ndarray:
     whole = [one.whole and one.kind is Kind.NUMERIC for one in normal.columns]
     return np.array(whole, bool)[column]
 
@@ -240,7 +240,7 @@ CATALOGUE: dict[str, Fault] = {
         Fault("stuck", ANY, (None,), _stuck),
         Fault("missing", ANY, (1.0, 3.0), _missing),
         Fault("unseen", (Kind.CATEGORICAL,), (None,), _unseen),
-        Fault("wrong", WORDS, (None,), _wrong),
-        Fault("borrowed", ANY, (None,), _borrowed),
+        Fault("wrong", WORDS, (None,), _wrong_category),
+        Fault("borrowed", ANY, (None,), _resampled),
     )
 }

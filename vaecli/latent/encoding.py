@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from vaecli.data.preprocessor import FeatureBatch
-from vaecli.latent.knn_map import Neighbourhoods, exemplar_codes
+from vaecli.latent.knn_map import KnnMap, exemplar_codes
 from vaecli.model.ensemble import Family
-from vaecli.model.exemplar_prior import Codes
+from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.network import encode
 from vaecli.model.tiles import tiled
 
@@ -29,7 +29,7 @@ def coordinates(family: Family, batch: FeatureBatch, dims: int | None = None) ->
     return mean, spread
 
 
-def places(family: Family, batch: FeatureBatch, on: Neighbourhoods) -> np.ndarray:
+def places(family: Family, batch: FeatureBatch, on: KnnMap) -> np.ndarray:
     """Where each row lies among the exemplars of a map: (n, dims) float64."""
     found = np.empty((len(batch), on.place.shape[1]))
     for rows, within, mean, _ in _codes(family, batch):
@@ -46,14 +46,14 @@ def _codes(family: Family, batch: FeatureBatch) -> Iterator[tuple[slice, slice, 
         yield rows, within, mean, np.exp(log_variance)
 
 
-def principal_places(codes: Codes, dims: int) -> np.ndarray:
+def principal_places(codes: ExemplarPrior, dims: int) -> np.ndarray:
     """Where the `exemplar_codes` lie on the first member's map along principal axes: (N, dims)."""
     _, axes = principal_axes(codes, dims)
     turned: np.ndarray = exemplar_codes(codes) @ (axes / codes.scale[0, 0][:, None])
     return turned
 
 
-def principal_axes(codes: Codes, dims: int) -> tuple[np.ndarray, np.ndarray]:
+def principal_axes(codes: ExemplarPrior, dims: int) -> tuple[np.ndarray, np.ndarray]:
     """(center (k,), axes (k, dims)) of the first member's map: (z − center) @ axes is where a code lies on it.
 
     In units of the codes' uncertainty the axes are orthogonal, the longest first, the largest entry of each positive.

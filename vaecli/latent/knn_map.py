@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.model.exemplar_prior import Codes
+from vaecli.model.exemplar_prior import ExemplarPrior
 
 # Measured (digits, label agreement): 3 0.91, 5 0.89; with 15, as many as UMAP asks, 0.88: rows are drawn to the middle.
 NEAREST = 3
@@ -24,7 +24,7 @@ _SMALLEST = 1e-9  # of a distance that divides
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbourhoods:
+class KnnMap:
     """Where N exemplars of the first member lie on a map, and the codes by which rows find them."""
 
     center: np.ndarray  # (k,)
@@ -47,13 +47,13 @@ class Neighbourhoods:
         return found
 
 
-def exemplar_codes(codes: Codes) -> np.ndarray:
+def exemplar_codes(codes: ExemplarPrior) -> np.ndarray:
     """(N, k) codes of the first member's exemplars in units of their uncertainty; of very many an even share."""
     place = codes.place[0].astype(np.float64)
     return place[:: -(-len(place) // MOST_EXEMPLARS)]
 
 
-def neighbourhoods(codes: Codes, place: np.ndarray) -> Neighbourhoods:
+def neighbourhoods(codes: ExemplarPrior, place: np.ndarray) -> KnnMap:
     """The map on which `exemplar_codes` lie at `place` (N, dims)."""
     center, scale = (part[0, 0].astype(np.float64) for part in (codes.center, codes.scale))
-    return Neighbourhoods(center, scale, exemplar_codes(codes), place)
+    return KnnMap(center, scale, exemplar_codes(codes), place)

@@ -4,7 +4,7 @@
     map             Vᵀ ((z − c) ∘ s): along the principal axes V of the exemplars' codes, in units of their uncertainty,
                     or among the nearest of exemplars that have places on a map of their own (`knn_map`)
     reconstruction  E[x | z = μ(x)]                         the mean over members, each at its own code
-    imputation      E[x_missing | the other cells]          mean over the first family's members (`conditional.fill`)
+    imputation      E[x_missing | the other cells]          mean over the first family's members (`conditional.impute`)
 
 Expectations are averaged as features, where numbers are bent and clipped and where booleans and categories are
 probabilities (`preprocess`); then they become cells. All of it is a function of the ensemble and the row: rows are
@@ -23,7 +23,7 @@ import numpy as np
 from vaecli.data.cells import MISSING, PRESENT
 from vaecli.data.preprocessor import NUMBERS, FeatureBatch, Preprocessor
 from vaecli.data.transforms import LARGEST, soft_clip
-from vaecli.model.conditional import fill
+from vaecli.model.conditional import impute
 from vaecli.model.ensemble import Family
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import decode, encode
@@ -62,8 +62,8 @@ def imputation(family: Family, layout: Layout, batch: FeatureBatch) -> np.ndarra
         if (batch.state[rows] == MISSING).any():
             unknown = (state != PRESENT)[:, column_of]
             present = np.zeros_like(state)
-            seen = family.likelihood.view(features, present)
-            filled = fill(family, seen, present, unknown, N_ROUNDS)
+            seen = family.likelihood.to_likelihood_space(features, present)
+            filled = impute(family, seen, present, unknown, N_ROUNDS)
             found[rows] = _mean_over_members([_as_features(family.likelihood, filled)])[within]
     return found
 
@@ -97,8 +97,8 @@ def _decoded(family: Family, features: np.ndarray, state: np.ndarray) -> np.ndar
 
 
 def _as_features(likelihood: Likelihood, viewed: np.ndarray) -> np.ndarray:
-    """The inverse of `Likelihood.view`: a boolean that was taken as a number becomes a probability again."""
-    features: np.ndarray = (viewed - likelihood.view_offset) / likelihood.view_slope
+    """The inverse of `Likelihood.to_likelihood_space`: booleans taken as numbers become probabilities again."""
+    features: np.ndarray = (viewed - likelihood.likelihood_offset) / likelihood.likelihood_slope
     taken = likelihood.as_number_feature
     features[..., taken] = np.clip(features[..., taken], 0.0, 1.0)
     return features

@@ -29,7 +29,7 @@ from vaecli.data.cells import MISSING, PRESENT, Cells
 from vaecli.data.marginals import Marginals
 from vaecli.data.preprocessor import NUMBERS, FeatureBatch
 from vaecli.model.ensemble import Family
-from vaecli.model.exemplar_prior import Codes
+from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.likelihoods import MAX_LOGIT
 from vaecli.model.network import decode, encode
 from vaecli.model.tiles import tiled
@@ -46,7 +46,7 @@ _PRIOR, _PILOT, _AROUND = 0x5A3E, 0x9107, 0xA20D
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
+class RandomDraws:
     """All that is random in t rows."""
 
     exemplar: np.ndarray  # (t,) which of the N
@@ -109,7 +109,7 @@ class Sampler:
     def rows(self, start: int, stop: int) -> Cells:
         """Rows number `start` to `stop` of those that the prior gives."""
 
-        def codes(_rows: np.ndarray, chance: Chance) -> np.ndarray:
+        def codes(_rows: np.ndarray, chance: RandomDraws) -> np.ndarray:
             return _around_exemplars(self.family.codes, chance)
 
         return self._made(start, stop, _PRIOR, codes)
@@ -132,7 +132,7 @@ class Sampler:
         """
         mean, spread = posterior
 
-        def codes(rows: np.ndarray, chance: Chance) -> np.ndarray:
+        def codes(rows: np.ndarray, chance: RandomDraws) -> np.ndarray:
             given = np.clip(rows // n_each - first, 0, mean.shape[1] - 1)  # what is out of reach is not asked for
             member = rows % mean.shape[0]
             found: np.ndarray = mean[member, given] + spread[member, given] * chance.code
@@ -140,7 +140,7 @@ class Sampler:
 
         return self._made(start, stop, _AROUND, codes)
 
-    def _made(self, start: int, stop: int, key: int, codes: Callable[[np.ndarray, Chance], np.ndarray]) -> Cells:
+    def _made(self, start: int, stop: int, key: int, codes: Callable[[np.ndarray, RandomDraws], np.ndarray]) -> Cells:
         size, parts = _tile_rows(self.family), []
         for tile in range(start // size, max(-(-stop // size), start // size + 1)):
             rows = np.arange(tile * size, (tile + 1) * size)
@@ -162,7 +162,7 @@ class Sampler:
             last = len(self.columns[j].categories) - 1  # the sum of all shares may be a little less than 1
             values[:, j] = np.minimum((share < drawn.uniform[:, i, None]).sum(1), last)
         absent = np.zeros(values.shape, bool)
-        absent[:, self.family.likelihood.gappy] = drawn.presence <= found.presence_bar
+        absent[:, self.family.likelihood.has_missing] = drawn.presence <= found.presence_bar
         values[absent] = np.nan
         return Cells(values, np.where(np.isnan(values), MISSING, PRESENT).astype(np.uint8), rows)
 
@@ -171,20 +171,20 @@ def _tile_rows(family: Family) -> int:
     return MEMBER_ROWS * len(family.held_out)
 
 
-def _chance(family: Family, seed: tuple[int, ...], size: int) -> Chance:
+def _chance(family: Family, seed: tuple[int, ...], size: int) -> RandomDraws:
     rng, likelihood = np.random.default_rng(seed), family.likelihood
     n_latent, n_exemplars = family.noise.shape[-1], family.codes.place.shape[1]
-    return Chance(
+    return RandomDraws(
         rng.integers(n_exemplars, size=size),
         rng.standard_normal((size, n_latent), np.float32),
         rng.standard_normal((size, likelihood.n_numeric), np.float32),
         rng.logistic(size=(size, likelihood.n_boolean)),
         rng.random((size, likelihood.membership.shape[1])),
-        rng.logistic(size=(size, likelihood.gappy.size)),
+        rng.logistic(size=(size, likelihood.has_missing.size)),
     )
 
 
-def _around_exemplars(codes: Codes, chance: Chance) -> np.ndarray:
+def _around_exemplars(codes: ExemplarPrior, chance: RandomDraws) -> np.ndarray:
     """(t, k): place + ε, in units of the codes' uncertainty."""
     member = np.arange(chance.exemplar.size) % codes.place.shape[0]
     place = codes.place[member, chance.exemplar] + chance.code
@@ -192,7 +192,7 @@ def _around_exemplars(codes: Codes, chance: Chance) -> np.ndarray:
     return found
 
 
-def _drawn(family: Family, z: np.ndarray, chance: Chance) -> Drawn:
+def _drawn(family: Family, z: np.ndarray, chance: RandomDraws) -> Drawn:
     """Rows for codes `z` (t, k), the first by member 0, the second by member 1, …"""
     likelihood, e = family.likelihood, len(family.held_out)
     by_member = np.ascontiguousarray(z.reshape(-1, e, z.shape[1]).transpose(1, 0, 2))
@@ -232,9 +232,9 @@ def _corrections(
 ) -> Corrections:
     pilot, likelihood = _pilot(family, seed), family.likelihood
     missing = likelihood.n_missing / likelihood.n_rows
-    presence_bar = np.array([_bar(pilot.presence[:, i], missing[j]) for i, j in enumerate(likelihood.gappy)])
+    presence_bar = np.array([_bar(pilot.presence[:, i], missing[j]) for i, j in enumerate(likelihood.has_missing)])
     there = np.ones((len(pilot.number), layout.n_columns), bool)
-    there[:, likelihood.gappy] = pilot.presence > presence_bar
+    there[:, likelihood.has_missing] = pilot.presence > presence_bar
     there[:, ~there.any(0)] = True  # a column of nothing but gaps
 
     ranks = np.linspace(0.0, 1.0, PILOT_KNOTS)

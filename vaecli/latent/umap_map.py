@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.latent.encoding import principal_places
-from vaecli.latent.knn_map import Neighbourhoods, exemplar_codes, neighbourhoods
-from vaecli.model.exemplar_prior import Codes
+from vaecli.latent.knn_map import KnnMap, exemplar_codes, neighbourhoods
+from vaecli.model.exemplar_prior import ExemplarPrior
 
 SEED = 0
 N_NEIGHBOURS = 15  # umap-learn's own choice
@@ -27,7 +27,7 @@ def require_umap() -> None:
         )
 
 
-def umap_of(codes: Codes, dims: int) -> Neighbourhoods:
+def umap_of(codes: ExemplarPrior, dims: int) -> KnnMap:
     """The map of the exemplars `codes`: a function of them, of `dims` and of the installed umap-learn.
 
     Raises UsageError when there are too few exemplars to lay out.

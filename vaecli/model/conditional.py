@@ -1,6 +1,6 @@
 """What the other columns lead one to expect of a cell: one value, or how probable each of several is.
 
-`fill`: a cell is taken as unknown and set to the mean of its column; then, a few times over, the row is encoded,
+`impute`: a cell is taken as unknown and set to the mean of its column; then, a few times over, the row is encoded,
 decoded at z = μ, and the unknown cells become what the decoder expects (the imputation of Rezende, Mohamed & Wierstra
 2014, appendix F, by means instead of draws). Known cells stay. The decoder's variance is not the uncertainty of a cell
 so filled: the code was found with the filled cell as if it had been seen.
@@ -23,32 +23,32 @@ N_ROUNDS = 5
 LONGEST_STRIDE = 10.0  # rounds that one goes ahead at most: where a line is no guide it must not lead far astray
 
 
-def fill(
+def impute(
     family: Family,
     seen: np.ndarray,
     state: np.ndarray | None,
     unknown: np.ndarray,
     n_rounds: int | None = None,
     *,
-    hurried: bool = False,
+    accelerated: bool = False,
 ) -> np.ndarray:
     """Rows (e, n, d), one reading a member, with the features marked `unknown` (n, d) of `seen` (n, d) filled in.
 
     Features are as the family's likelihood views them; `state` (n, c) has the unknown cells as present. `n_rounds` is
-    N_ROUNDS if not given. `hurried` is for one unknown cell a row: a round starts where the line through the last two
-    says that nothing would change any more (the secant method; Anderson 1965 with a memory of one), and the last one
-    ends as always.
+    N_ROUNDS if not given. `accelerated` is for one unknown cell per row: a round starts where the line through the last
+    two rounds predicts no further change (the secant method; Anderson 1965 with a memory of one). The last round is a
+    plain one.
     """
     parameters, likelihood = family.parameters, family.likelihood
     filled = np.broadcast_to(np.where(unknown, np.float32(0), seen), (len(family.held_out), *seen.shape))
     found = filled
     before: tuple[np.ndarray, np.ndarray] | None = None
     for _ in range(n_rounds or N_ROUNDS):
-        mean = posterior_mean(parameters, encoder_inputs(filled, state, likelihood.gappy))
+        mean = posterior_mean(parameters, encoder_inputs(filled, state, likelihood.has_missing))
         found = np.where(unknown, likelihood.mean(decode(parameters, mean)), filled)
         step = found - filled
         filled = found
-        if hurried and before is not None:
+        if accelerated and before is not None:
             bend = step - before[1]
             share = (step * bend).sum(-1, keepdims=True) / np.maximum((bend * bend).sum(-1, keepdims=True), _TINY)
             filled = found - np.clip(share, -LONGEST_STRIDE, 0.5) * (found - before[0])

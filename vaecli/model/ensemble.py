@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.model.array_namespace import Array
-from vaecli.model.exemplar_prior import Codes
+from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import (
     Parameters,
@@ -24,9 +24,9 @@ class Family:
     likelihood: Likelihood
     parameters: Parameters
     noise: Array
-    codes: Codes
+    codes: ExemplarPrior
     held_out: tuple[int, ...]  # the fold that each member was not trained on
-    latents: tuple[str, ...]  # what is added to −log p(x|z=μ) in each of the scores that make up `combined`
+    score_terms: tuple[str, ...]  # what is added to −log p(x|z=μ) in each of the scores that make up `combined`
 
     def on(self, device: str) -> Family:
         """The same family as torch tensors on a torch device."""
@@ -37,7 +37,7 @@ class Family:
 
         parameters = {name: moved(value) for name, value in self.parameters.items()}
         return Family(
-            self.likelihood, parameters, moved(self.noise), self.codes.on(device), self.held_out, self.latents
+            self.likelihood, parameters, moved(self.noise), self.codes.on(device), self.held_out, self.score_terms
         )
 
 

@@ -31,7 +31,7 @@ BLOCK_CODES = 3072
 
 
 @dataclass(frozen=True, slots=True)
-class Codes:
+class ExemplarPrior:
     """Codes of N training rows a member, in units in which the members' codes are uncertain by about 1.
 
     A code z is taken as (z − center)·scale, with scale² the mean precision of q(z|x) over training rows.
@@ -40,11 +40,11 @@ class Codes:
     center: Array  # (e, 1, k)
     scale: Array  # (e, 1, k)
     place: Array  # (e, N, k) the codes
-    product: Array  # (e, k + 1, N) minus the codes, and below them half their squared norms
+    augmented_codes: Array  # (e, k + 1, N) minus the codes, and below them half their squared norms
     row: Array | None = None  # (e, 1, N) training rows they are; only while these rows are scored themselves
 
     @classmethod
-    def of(cls, mean: np.ndarray, log_variance: np.ndarray, row: np.ndarray | None = None) -> Codes:
+    def of(cls, mean: np.ndarray, log_variance: np.ndarray, row: np.ndarray | None = None) -> ExemplarPrior:
         """From the means and log-variances (e, N, k) of q(z|x_i), and the numbers (e, N) of these rows."""
         center = mean.mean(1, keepdims=True)
         scale = np.sqrt(np.exp(-log_variance.astype(np.float64)).mean(1, keepdims=True)).astype(np.float32)
@@ -60,25 +60,25 @@ class Codes:
         weight: np.ndarray,
         offset: np.ndarray,
         row: np.ndarray | None = None,
-    ) -> Codes:
+    ) -> ExemplarPrior:
         """From the codes (e, k, N) in their units, and half their squared norms (e, 1, N)."""
         place = np.ascontiguousarray(weight.transpose(0, 2, 1))
         return cls(center, scale, place, np.concatenate([-weight, offset], axis=1), row)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """What a bundle keeps; `stored` is the inverse."""
-        weight, offset = -self.product[:, :-1], self.product[:, -1:]
+        weight, offset = -self.augmented_codes[:, :-1], self.augmented_codes[:, -1:]
         return {"center": self.center, "scale": self.scale, "weight": weight, "offset": offset}
 
-    def on(self, device: str) -> Codes:
+    def on(self, device: str) -> ExemplarPrior:
         """The same codes as torch tensors on a torch device."""
         import torch
 
-        parts = (self.center, self.scale, self.place, self.product)
-        return Codes(*(torch.as_tensor(part, device=device) for part in parts))
+        parts = (self.center, self.scale, self.place, self.augmented_codes)
+        return ExemplarPrior(*(torch.as_tensor(part, device=device) for part in parts))
 
 
-def nearest_code(mean: Array, codes: Codes, row: Array | None = None) -> Array:
+def nearest_exemplar_distance(mean: Array, codes: ExemplarPrior, row: Array | None = None) -> Array:
     """½ min_i (μ − μ_i)ᵀ Λ̄ (μ − μ_i) in nats, (e, n), for posterior means `mean` (e, n, k).
 
     With `row` (n,), the numbers of training rows, a row's own exemplar is left out: nothing is odd compared with
@@ -99,7 +99,7 @@ def nearest_code(mean: Array, codes: Codes, row: Array | None = None) -> Array:
             for start in range(0, n_codes, width):
                 block = slice(start, min(start + width, n_codes))
                 into = buffer[: rows.stop - top, : block.stop - start]
-                difference = xp.matmul(with_one[k, rows], codes.product[k, :, block], out=into)
+                difference = xp.matmul(with_one[k, rows], codes.augmented_codes[k, :, block], out=into)
                 if row is not None and codes.row is not None:
                     difference = xp.where(codes.row[k, :, block] == row[rows, None], like(_FAR, z), difference)
                 nearest = codes.place[k, start + difference.argmin(-1)]
@@ -113,7 +113,7 @@ _FAR = np.full((), 1e30, np.float32)
 
 def choose_exemplars(
     likelihood: Likelihood, parameters: Parameters, held_out: tuple[int, ...], rows: Rows, n_exemplars: int, seed: int
-) -> Codes:
+) -> ExemplarPrior:
     """The codes of rows that each member was trained on, drawn uniformly, with their numbers in `rows`.
 
     N is `n_exemplars`, or what the smallest member has. No row of fold `held_out[k]` is an exemplar of member k.
@@ -129,4 +129,4 @@ def choose_exemplars(
         means.append(mean[0])
         log_variances.append(log_variance[0])
         numbers.append(number)
-    return Codes.of(np.stack(means), np.stack(log_variances), np.stack(numbers))
+    return ExemplarPrior.of(np.stack(means), np.stack(log_variances), np.stack(numbers))

@@ -7,7 +7,7 @@
 | numeric, datetime   | N(μ_j(z), σ²_j(z)) of the standardised value, floored  | `gaussian`      |
 | boolean             | Bernoulli(σ(a_j(z))), or a number's, see `Likelihood.of` | `bernoulli`   |
 | categorical         | softmax(a_j(z)) over the K_j categories                | `categorical`   |
-| … one of r folded   | the probability of "other", divided by r               | `folded`        |
+| … one of r folded   | the probability of "other", divided by r               | `log_n_folded`        |
 | missing, any kind   | Bernoulli over "is the cell there", for every cell     | `presence`      |
 | novel, any kind     | a constant: 2 log(m + 1) nats after m training rows    | `novelty_nats`  |
 
@@ -69,16 +69,16 @@ class Likelihood:
     n_numeric: int
     n_boolean: int
     membership: np.ndarray  # (categories of all columns, categorical columns) 0/1
-    folded: np.ndarray  # likewise: nats that tell which of the rare values an "other" is
+    log_n_folded: np.ndarray  # likewise: nats that tell which of the rare values an "other" is
     order: np.ndarray  # (c,) where each schema column stands among numeric, boolean, categorical
     n_missing: np.ndarray  # (c,) empty cells a column had in training
     n_rows: int  # m training rows
-    gappy: np.ndarray  # (g,) the columns that had any
-    surprise: np.ndarray  # (c,) nats of a missing cell where training had none, else 0
+    has_missing: np.ndarray  # (g,) the columns that had any
+    unexpected_missing_nats: np.ndarray  # (c,) nats of a missing cell where training had none, else 0
     novelty_nats: float
     min_log_variance: float
-    view_offset: np.ndarray  # (d,) what `view` adds to a feature
-    view_slope: np.ndarray  # (d,) after multiplying it by this
+    likelihood_offset: np.ndarray  # (d,) what `to_likelihood_space` adds to a feature
+    likelihood_slope: np.ndarray  # (d,) after multiplying it by this
     as_number: np.ndarray  # the schema columns that are booleans taken as numbers
     as_number_feature: np.ndarray  # and the features that they are
 
@@ -102,8 +102,8 @@ class Likelihood:
         slots = [slot for _, slot in layout.of_kind(Kind.CATEGORICAL)]
         categories = [slot.stop - slot.start for slot in slots]
         membership = np.repeat(np.eye(len(categories), dtype=np.float32), categories, axis=0)
-        folded = np.zeros_like(membership)
-        folded[np.cumsum(categories, dtype=np.int64) - 1, np.arange(len(slots))] = [
+        log_n_folded = np.zeros_like(membership)
+        log_n_folded[np.cumsum(categories, dtype=np.int64) - 1, np.arange(len(slots))] = [
             math.log(max(slot.n_folded, 1)) for slot in slots
         ]
         gaps = np.asarray(n_missing) > 0
@@ -118,16 +118,16 @@ class Likelihood:
             n_numeric=m,
             n_boolean=b,
             membership=membership,
-            folded=folded,
+            log_n_folded=log_n_folded,
             order=np.argsort(np.array([j for block in blocks for j in block], np.int64), kind="stable"),
             n_missing=np.asarray(n_missing, np.int64),
             n_rows=n_rows,
-            gappy=np.flatnonzero(gaps),
-            surprise=np.where(gaps, 0.0, math.log(n_rows + 2)).astype(np.float32),
+            has_missing=np.flatnonzero(gaps),
+            unexpected_missing_nats=np.where(gaps, 0.0, math.log(n_rows + 2)).astype(np.float32),
             novelty_nats=2 * math.log(n_rows + 1),
             min_log_variance=min_log_variance,
-            view_offset=offset,
-            view_slope=slope,
+            likelihood_offset=offset,
+            likelihood_slope=slope,
             as_number=as_number,
             as_number_feature=as_number_feature,
         )
@@ -135,31 +135,31 @@ class Likelihood:
     @property
     def n_parameters(self) -> int:
         """p, the width of the decoder's output."""
-        return 2 * self.n_numeric + self.n_boolean + self.membership.shape[0] + self.gappy.size
+        return 2 * self.n_numeric + self.n_boolean + self.membership.shape[0] + self.has_missing.size
 
-    def view(self, features: Array, state: Array | None) -> Array:
+    def to_likelihood_space(self, features: Array, state: Array | None) -> Array:
         """The features (n, d) as this likelihood and its networks take them: booleans perhaps as numbers.
 
         A boolean that is not there becomes 0, the mean, as a number does. `state` as in `column_log_prob`.
         """
         if not self.as_number.size:
             return features
-        seen = like(self.view_offset, features) + features * like(self.view_slope, features)
+        seen = like(self.likelihood_offset, features) + features * like(self.likelihood_slope, features)
         if state is None:
             return seen
         there = (state[..., like(self.as_number, features)] == PRESENT) * like(_ONE, features)
-        place = like(np.eye(self.view_slope.size, dtype=np.float32)[self.as_number_feature], features)
+        place = like(np.eye(self.likelihood_slope.size, dtype=np.float32)[self.as_number_feature], features)
         return seen * (like(_ONE, features) - (like(_ONE, features) - there) @ place)
 
     def column_log_prob(self, output: Array, features: Array, state: Array | None) -> Array:
         """log p(x_j | z) of every cell, in nats: (…, n, c), columns in schema order.
 
-        `output` (…, n, p) from the decoder, `features` (n, d) as `view` gives them, `state` (n, c) as in `Cells`, or
-        None when every cell is present and no column had gaps in training.
+        `output` (…, n, p) from the decoder, `features` (n, d) as `to_likelihood_space` gives them, `state` (n, c)
+        as in `Cells`, or None when every cell is present and no column had gaps in training.
         """
         xp = namespace(output)
         m, b, k = self.n_numeric, self.n_boolean, self.membership.shape[0]
-        mean, log_variance, yes, category, presence = _split(output, (m, m, b, k, self.gappy.size))
+        mean, log_variance, yes, category, presence = _split(output, (m, m, b, k, self.has_missing.size))
         numbers, booleans, one_hot = _split(features, (m, b, k))
         kinds = []
         if m:
@@ -168,7 +168,7 @@ class Likelihood:
             kinds.append(bernoulli_log_prob(booleans, yes))
         if k:
             log_prob = categorical_log_prob(one_hot, category, like(self.membership, output))
-            kinds.append(log_prob - one_hot @ like(self.folded, output))
+            kinds.append(log_prob - one_hot @ like(self.log_n_folded, output))
         log_prob = kinds[0] if len(kinds) == 1 else xp.concatenate(kinds, -1)[..., like(self.order, output)]
         if state is None:
             return log_prob
@@ -176,22 +176,22 @@ class Likelihood:
         log_prob = xp.where(present, log_prob, like(_ZERO, output))
         # a float beside a bool would make NumPy go on in float64
         novelty = like(np.full(1, self.novelty_nats, np.float32), output)
-        log_prob = log_prob - missing * like(self.surprise, output) - novel * novelty
-        if self.gappy.size:
-            gappy = like(self.gappy, output)
-            there = like(_ONE, output) - missing[..., gappy] * like(_ONE, output)
-            place = like(np.eye(self.order.size, dtype=np.float32)[self.gappy], output)
+        log_prob = log_prob - missing * like(self.unexpected_missing_nats, output) - novel * novelty
+        if self.has_missing.size:
+            has_missing = like(self.has_missing, output)
+            there = like(_ONE, output) - missing[..., has_missing] * like(_ONE, output)
+            place = like(np.eye(self.order.size, dtype=np.float32)[self.has_missing], output)
             log_prob = log_prob + bernoulli_log_prob(there, presence) @ place
         return log_prob
 
     def mean(self, output: Array) -> Array:
-        """E[x|z] for `output` (…, n, p), in the form in which `view` gives features: (…, n, d).
+        """E[x|z] for `output` (…, n, p), in the form in which `to_likelihood_space` gives features: (…, n, d).
 
         Of a number its mean, of a boolean and of each category its probability.
         """
         xp = namespace(output)
         m, b, k = self.n_numeric, self.n_boolean, self.membership.shape[0]
-        mean, _, yes, category, _ = _split(output, (m, m, b, k, self.gappy.size))
+        mean, _, yes, category, _ = _split(output, (m, m, b, k, self.has_missing.size))
         weight = xp.exp(xp.clip(category, -MAX_LOGIT, MAX_LOGIT))
         share = weight / ((weight @ like(self.membership, output)) @ like(self.membership.T, output)) if k else weight
         return xp.concatenate([mean, sigmoid(yes), share], -1)

@@ -42,7 +42,7 @@ class Elbo:
 
 def shapes(n_features: int, likelihood: Likelihood, n_latent: int, n_hidden: int) -> dict[str, tuple[int, ...]]:
     """The shape of every parameter of one member, by name: i inputs, h hidden, k latent, p outputs."""
-    i, h, k, p = n_features + likelihood.gappy.size, n_hidden, n_latent, likelihood.n_parameters
+    i, h, k, p = n_features + likelihood.has_missing.size, n_hidden, n_latent, likelihood.n_parameters
     return {
         "encoder.0.w": (i, h),
         "encoder.0.b": (1, h),
@@ -77,13 +77,13 @@ def check_shapes(
             raise ValueError(f"network/{name} has shape {parameters[name].shape}, not {(n_members, *shape)}")
 
 
-def encoder_inputs(features: Array, state: Array | None, gappy: np.ndarray) -> Array:
+def encoder_inputs(features: Array, state: Array | None, has_missing: np.ndarray) -> Array:
     """The features, and for each column that had gaps in training whether the cell is missing: (…, n, i)."""
-    if not gappy.size or state is None:
+    if not has_missing.size or state is None:
         return features
     xp = namespace(features)
-    missing = (state == MISSING)[..., like(gappy, features)] * like(np.ones((), np.float32), features)
-    return xp.concatenate([features, xp.broadcast_to(missing, (*features.shape[:-1], gappy.size))], -1)
+    missing = (state == MISSING)[..., like(has_missing, features)] * like(np.ones((), np.float32), features)
+    return xp.concatenate([features, xp.broadcast_to(missing, (*features.shape[:-1], has_missing.size))], -1)
 
 
 def posterior(parameters: Parameters, inputs: Array) -> tuple[Array, Array]:
@@ -135,8 +135,8 @@ class Forward:
 
 def encode(parameters: Parameters, likelihood: Likelihood, features: Array, state: Array | None) -> tuple[Array, Array]:
     """Mean and log-variance of q(z|x), each (e, n, k), for features (n, d) as preprocessing gives them."""
-    seen = likelihood.view(features, state)
-    return posterior(parameters, encoder_inputs(seen, state, likelihood.gappy))
+    seen = likelihood.to_likelihood_space(features, state)
+    return posterior(parameters, encoder_inputs(seen, state, likelihood.has_missing))
 
 
 def forward(
@@ -146,15 +146,17 @@ def forward(
 
     `features` (n, d) as preprocessing gives them. Noise of zeros means z = μ.
     """
-    return forward_seen(parameters, likelihood, likelihood.view(features, state), state, noise)
+    return forward_in_likelihood_space(
+        parameters, likelihood, likelihood.to_likelihood_space(features, state), state, noise
+    )
 
 
-def forward_seen(
+def forward_in_likelihood_space(
     parameters: Parameters, likelihood: Likelihood, seen: Array, state: Array | None, noise: Array
 ) -> Forward:
     """`forward` for features that the likelihood has viewed already, (n, d) or, other ones a member, (e, n, d)."""
     xp = namespace(seen)
-    mean, log_variance = posterior(parameters, encoder_inputs(seen, state, likelihood.gappy))
+    mean, log_variance = posterior(parameters, encoder_inputs(seen, state, likelihood.has_missing))
     z = mean + xp.exp(0.5 * log_variance) * noise
     return Forward(mean, log_variance, noise, likelihood.column_log_prob(decode(parameters, z), seen, state))
 

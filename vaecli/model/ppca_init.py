@@ -28,18 +28,18 @@ def start_parameters(
     held_out: tuple[int, ...],
     n_latent: int,
     n_hidden: int,
-    one_variance: bool,
+    homoscedastic: bool,
     seed: int,
 ) -> Parameters:
     """float32 parameters with a leading axis of members; member k is told nothing of the rows of fold `held_out[k]`.
 
-    With `one_variance` a log-variance is the decoder's bias alone: the weights that lead to it are zero.
+    With `homoscedastic` a log-variance is the decoder's bias alone: the weights that lead to it are zero.
     """
     rng = np.random.default_rng([seed, 0x1217])
-    seen = rows._replace(values=likelihood.view(rows.values, rows.state))
+    seen = rows._replace(values=likelihood.to_likelihood_space(rows.values, rows.state))
     members = [_member(seen.take(rows.fold != fold), likelihood, n_latent, n_hidden, rng) for fold in held_out]
     start = {name: np.stack([member[name] for member in members]).astype(np.float32) for name in members[0]}
-    if one_variance:
+    if homoscedastic:
         for name in VARIANCE_WEIGHTS:
             start[name][..., variance_outputs(likelihood)] = 0
     return start
@@ -57,7 +57,7 @@ def independent_output(rows: Rows, likelihood: Likelihood) -> np.ndarray:
     """(1, p) the decoder output that knows no latent: each column's own mean, variance and shares where it has values.
 
     The bias that a decoder starts from, and the baseline a fitted model has to beat. `rows.values` are as
-    `likelihood.view` gives them.
+    `likelihood.to_likelihood_space` gives them.
     """
     m, b = likelihood.n_numeric, likelihood.n_boolean
     x = rows.values.astype(np.float64)
@@ -69,7 +69,7 @@ def independent_output(rows: Rows, likelihood: Likelihood) -> np.ndarray:
     share = np.clip(np.concatenate([mean[m:], x[:, m + b :].mean(0)]), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
     # the categories' own log-shares are logits already; a boolean's logit is its log-odds
     odds, log_share = np.log(share / (1 - share))[:b], np.log(share)[b:]
-    there = np.clip((rows.state[:, likelihood.gappy] != MISSING).mean(0), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
+    there = np.clip((rows.state[:, likelihood.has_missing] != MISSING).mean(0), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
     raw = raw_log_variance(np.log(variance), likelihood.min_log_variance)
     return np.concatenate([mean[:m], raw, odds, log_share, np.log(there / (1 - there))])[None]
 

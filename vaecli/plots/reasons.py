@@ -14,7 +14,9 @@ _COLOURS = 7
 _LIGHT = "0.88"
 
 
-def draw_blames(path: str, first: Mapping[str, int], later: Mapping[str, int], rows: Sequence[FlaggedRow]) -> None:
+def plot_attributions(
+    path: str, first: Mapping[str, int], later: Mapping[str, int], rows: Sequence[FlaggedRow]
+) -> None:
     """Draw in how many rows each column is the `first` reason or a `later` one, and what the scores of `rows` are of.
 
     matplotlib is loaded here.

@@ -48,7 +48,7 @@ Summary = (
 
 def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextManager[OnEvent]:
     """Announce events while the context is open: bars on a terminal, lines with `verbose`, else nothing."""
-    from vaecli.render.progress import announcing
+    from vaecli.render.progress_bar import announcing
 
     return announcing(quiet=quiet, verbose=verbose)
 

@@ -377,7 +377,7 @@ def _moment(seconds: float) -> str:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as `loop.seed`, one a line; what is empty or a page long is for --json."""
+    """Nested settings as `train.seed`, one a line; what is empty or a page long is for --json."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")

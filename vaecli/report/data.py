@@ -161,7 +161,7 @@ class Picture:
     score: float
     found: bytes
     redrawn: bytes
-    blame: bytes
+    attribute: bytes
 
 
 @dataclass(frozen=True, slots=True)

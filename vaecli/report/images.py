@@ -54,7 +54,7 @@ def _wall(shown: tuple[Picture, ...], shape: tuple[int, int]) -> Html:
                 for png, what in (
                     (one.found, "as it is"),
                     (one.redrawn, "how the model draws it"),
-                    (one.blame, "pixels to blame"),
+                    (one.attribute, "pixels to blame"),
                 )
             ),
             element("figcaption", element("b", f"row {one.row:,}"), f" score {number(one.score)}"),

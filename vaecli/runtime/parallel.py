@@ -19,7 +19,7 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def in_order(work: Callable[[Item], Result], items: Iterable[Item], n_workers: int) -> Iterator[Result]:
+def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_workers: int) -> Iterator[Result]:
     """`work(item)` for each item, in order; `n_workers` threads work while this one takes the next item.
 
     At most `2 * n_workers + 2` items are in work or wait to be handed on, so memory stays bounded. The results, and the

@@ -1,6 +1,6 @@
 """Why a row is odd: how far its score falls when one cell becomes what the others lead one to expect.
 
-    Δ_j = s(x) − s(x with x_j ← E[x_j | the rest])         a counterfactual, one column at a time (`conditional.fill`)
+    Δ_j = s(x) − s(x with x_j ← E[x_j | the rest])         a counterfactual, one column at a time (`conditional.impute`)
     part_j = max(Δ_j, 0) · min(1, s / Σ_i max(Δ_i, 0)),   rest = s − Σ_j part_j
 
 The nats of a column alone (`ScoredBatch.column_score`) say where a row is improbable, which is often not where it
@@ -19,7 +19,7 @@ import numpy as np
 
 from vaecli.data.cells import PRESENT
 from vaecli.data.preprocessor import FeatureBatch
-from vaecli.model.conditional import conditional, fill
+from vaecli.model.conditional import conditional, impute
 from vaecli.schema import Layout
 from vaecli.scoring.scores import Ensemble, ScoredBatch, member_parts
 
@@ -28,17 +28,21 @@ TOO_FAR = 1000.0  # where features are no numbers of their column any more
 MOST_CANDIDATES = 64  # columns a row that are tried: those that its own nats, or an unexpected cell, point at
 
 
-def blame(
-    ensemble: Ensemble, layout: Layout, batch: FeatureBatch, kind: str, scored: ScoredBatch, lift: np.ndarray
+def attribute(
+    ensemble: Ensemble, layout: Layout, batch: FeatureBatch, kind: str, scored: ScoredBatch, novelty_offset: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Parts (n, c), at least 0, and rest (n,) of the scores of `batch`, by the `kind` of score: they add up to it.
 
-    `lift` (n, c) is what cells unlike all of training added to the scores (see `detector.with_surprises`).
+    `novelty_offset` (n, c) is what cells unlike all of training added to the scores (see `add_novelty_offset`).
     """
     part, rest = np.zeros(scored.column_score.shape), np.zeros(len(batch))
     for i in range(len(batch)):
         tried = candidates(scored.column_score[i], batch.state[i] != PRESENT)
-        without = _scores_without(ensemble, layout, batch, i, tried, kind) + lift[i].sum() - lift[i, tried]
+        without = (
+            _scores_without(ensemble, layout, batch, i, tried, kind)
+            + novelty_offset[i].sum()
+            - novelty_offset[i, tried]
+        )
         part[i, tried], rest[i] = shares(scored.score[i] - without, float(scored.score[i]))
     return part, rest
 
@@ -68,24 +72,26 @@ def _scores_without(
         unknown[place, layout.slots[j].start : layout.slots[j].stop] = True
     state = np.repeat(batch.state[i : i + 1], m, axis=0)
     state[np.arange(m), tried] = PRESENT
-    surprise = ensemble.surprises[kind]
+    surprisal = ensemble.surprisal_scales[kind]
     scores, cells, n_members = [], [], 0
     for family in ensemble.families:
-        seen = family.likelihood.view(np.repeat(batch.values[i : i + 1], m, axis=0), state)
-        nats, latents = member_parts(family, fill(family, seen, state, unknown, hurried=True), state, None, kind)
+        seen = family.likelihood.to_likelihood_space(np.repeat(batch.values[i : i + 1], m, axis=0), state)
+        nats, score_terms = member_parts(
+            family, impute(family, seen, state, unknown, accelerated=True), state, None, kind
+        )
         columns = nats.astype(np.float64)
         # a cell as expected costs what such cells cost on average, not what a perfect guess would
-        typical = surprise.typical[n_members : n_members + len(family.held_out)]
-        columns[:, np.arange(m), tried] = typical[:, tried]
+        mean_column_score = surprisal.mean_column_score[n_members : n_members + len(family.held_out)]
+        columns[:, np.arange(m), tried] = mean_column_score[:, tried]
         total = columns.sum(-1)
-        scores += [total + latent for latent in latents]
+        scores += [total + latent for latent in score_terms]
         cells.append(columns)
         n_members += len(family.held_out)
-    without, _ = surprise.of_rows(np.concatenate(scores), np.concatenate(cells))
+    without, _ = surprisal.of_rows(np.concatenate(scores), np.concatenate(cells))
     return without
 
 
-def replacement(ensemble: Ensemble, layout: Layout, batch: FeatureBatch, i: int, j: int) -> float:
+def imputed_feature(ensemble: Ensemble, layout: Layout, batch: FeatureBatch, i: int, j: int) -> float:
     """The feature that takes the place of a number in column `j` of row `i` to see what the score loses by it.
 
     By the first family, as in `instead`; the mean over its members. It may lie beyond all of training.
@@ -95,11 +101,11 @@ def replacement(ensemble: Ensemble, layout: Layout, batch: FeatureBatch, i: int,
     state[:, j] = PRESENT
     unknown = np.zeros((1, layout.n_features), bool)
     unknown[:, slot.start] = True
-    seen = family.likelihood.view(batch.values[i : i + 1], state)
-    return float(fill(family, seen, state, unknown, hurried=True)[:, 0, slot.start].astype(np.float64).mean())
+    seen = family.likelihood.to_likelihood_space(batch.values[i : i + 1], state)
+    return float(impute(family, seen, state, unknown, accelerated=True)[:, 0, slot.start].astype(np.float64).mean())
 
 
-def reaching(grid: np.ndarray, feature: float) -> np.ndarray:
+def extend_grid(grid: np.ndarray, feature: float) -> np.ndarray:
     """The ascending `grid` (g,); where `feature` lies well beyond an end, it goes on to there and as far again."""
     if not WELL_BEYOND < max(grid[0] - feature, feature - grid[-1]) < TOO_FAR:
         return grid
@@ -124,7 +130,7 @@ def instead(
 
 
 @dataclass(frozen=True, slots=True)
-class Explained:
+class Explanation:
     """Why n rows scored as they did: parts that add up to their scores, and what was expected instead.
 
     Expectations are cells as in `Cells`: the median of a number or date, the most probable category; `low` and `high`

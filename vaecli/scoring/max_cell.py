@@ -11,21 +11,21 @@ from vaecli.scoring.tail_scale import SMALLEST_SPREAD, TAIL_BEGINS, fit_scales, 
 
 LIMIT = 0.99  # the quantile of a column's nats from which a cell is odd by itself; of few rows a lower one, so that
 MIN_BEYOND = 100  # cells are beyond it: the mean excess of fewer is no unit to count in
-BEYOND_ALL = 1e100  # nats: the limit of a column of which no cell decides; a difference from it has to be finite
+NEVER_DECIDES = 1e100  # nats: the limit of a column of which no cell decides; a difference from it has to be finite
 _SLICE_ROWS = 1024  # whose excesses are in memory at once
-PRICE = 2.0  # nats of surprise by which a single cell must be odder than its row
+MAX_CELL_PENALTY = 2.0  # nats of surprise by which a single cell must be odder than its row
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What single cells are judged by, for e members and c columns, see `Single`; and how many cells were beyond."""
+class CellLimits:
+    """Per member and column (e, c): the limit of a cell's nats, the mean excess beyond it, how many cells exceed it."""
 
     limit: np.ndarray  # (e, c)
     excess: np.ndarray  # (e, c)
     n_beyond: np.ndarray  # (e, c)
 
     @classmethod
-    def of(cls, columns: Iterable[np.ndarray]) -> Limits:
+    def of(cls, columns: Iterable[np.ndarray]) -> CellLimits:
         """From each member's nats (n, c) of held-out cells."""
         found = []
         for nats in columns:
@@ -57,7 +57,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Single:
+class MaxCellScale:
     """The scale of the oddest single cell of a row, for e members and c columns, float64.
 
     How far a cell is beyond its column's limit is counted in what normal cells beyond it exceed it by, on the mean; the
@@ -70,9 +70,9 @@ class Single:
     spread: np.ndarray  # (e,) mean excess over the last knot
 
     @classmethod
-    def of(cls, limits: Limits, largest: np.ndarray, alike: np.ndarray, held_out: np.ndarray) -> Single:
-        """From the `largest` excess (n, e) of each training row; `alike` (e,) and `held_out` as in `Surprise.of`."""
-        knots, spread = fit_scales(largest, np.arange(len(limits.limit)), alike, held_out)
+    def of(cls, limits: CellLimits, largest: np.ndarray, score_type: np.ndarray, held_out: np.ndarray) -> MaxCellScale:
+        """From the `largest` excess (n, e) per training row; `score_type` (e,), `held_out`: see `SurprisalScale.of`."""
+        knots, spread = fit_scales(largest, np.arange(len(limits.limit)), score_type, held_out)
         return cls(limits.limit, limits.excess, knots, spread)
 
     def largest(self, column_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -90,6 +90,6 @@ class Single:
         return np.stack([surprisal_at(*one) for one in zip(largest, self.knots, self.spread, strict=True)])
 
 
-def joined(together: np.ndarray, alone: np.ndarray) -> np.ndarray:
+def larger_of(together: np.ndarray, alone: np.ndarray) -> np.ndarray:
     """The surprise of rows (n,): that of all their cells together, or of the oddest alone where that says more."""
-    return np.maximum(together, alone - PRICE)
+    return np.maximum(together, alone - MAX_CELL_PENALTY)

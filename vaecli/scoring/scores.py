@@ -7,13 +7,13 @@ column: score = Σ_j column_score_j + latent_score.
 |------------------|------------------------------------------------------------------------------|-------------|
 | `reconstruction` | −E_q[log p(x|z)], the reconstruction probability of An & Cho 2015             | 0           |
 | `elbo`           | −ELBO = −E_q[log p(x|z)] + KL(q(z|x) ‖ p(z)), Kingma & Welling 2014           | the KL      |
-| `latent`         | ½ d², the distance of the code to the nearest exemplar's, see `nearest_code`  | all         |
+| `latent`         | ½ d², the distance of the code to the nearest exemplar's, `exemplar_prior`        | all         |
 | `combined`       | −log p(x|z=μ) + ½ d², the joint density of row and code under an exemplar     | ½ d²        |
 |                  | prior; of the first family also without the ½ d², at half the weight,         | 0           |
 |                  | and with the KL beside it                                                     | ½ d² + KL   |
 
 A member's scores become surprises: how improbable such a score is of a normal row, on one scale for all (see
-`surprise`). The score of the ensemble is the mean over its members of the mean over their scores; of `combined`, that
+`surprisal`). The score of the ensemble is the mean over its members of the mean over their scores; of `combined`, that
 of the oddest cell alone where it says more.
 """
 
@@ -30,18 +30,18 @@ from vaecli.data.preprocessor import FeatureBatch
 from vaecli.model import tiles
 from vaecli.model.array_namespace import Array
 from vaecli.model.ensemble import Family
-from vaecli.model.exemplar_prior import nearest_code
+from vaecli.model.exemplar_prior import nearest_exemplar_distance
 from vaecli.model.network import (
     decode,
     elbo,
     encoder_inputs,
-    forward_seen,
+    forward_in_likelihood_space,
     kl_to_prior,
     posterior,
     posterior_mean,
 )
 from vaecli.model.tiles import padded_tile, tile_places
-from vaecli.scoring.surprisal import Surprise
+from vaecli.scoring.surprisal import SurprisalScale
 
 DEVICE_TILE_ROWS = 16_384  # on a GPU, which small products leave idle
 
@@ -51,7 +51,7 @@ class Ensemble:
     """All members, and the scale on which their scores are averaged, one a score kind."""
 
     families: tuple[Family, ...]
-    surprises: Mapping[str, Surprise]
+    surprisal_scales: Mapping[str, SurprisalScale]
 
     @property
     def held_out(self) -> np.ndarray:
@@ -68,21 +68,21 @@ class Ensemble:
         import torch
 
         torch.set_float32_matmul_precision("highest")
-        return Ensemble(tuple(family.on(device) for family in self.families), self.surprises)
+        return Ensemble(tuple(family.on(device) for family in self.families), self.surprisal_scales)
 
 
 def score_owners(families: Sequence[Family], kind: str) -> tuple[np.ndarray, np.ndarray]:
     """(member, sort) of each of the w scores of a kind, both (w,): family after family, sort after sort."""
     members: list[np.ndarray] = []
-    sorts: list[np.ndarray] = []
+    score_types: list[np.ndarray] = []
     n_members = 0
     for family in families:
         e = len(family.held_out)
-        for _ in range(len(family.latents) if kind == "combined" else 1):
+        for _ in range(len(family.score_terms) if kind == "combined" else 1):
             members.append(n_members + np.arange(e))
-            sorts.append(np.full(e, len(sorts)))
+            score_types.append(np.full(e, len(score_types)))
         n_members += e
-    return np.concatenate(members), np.concatenate(sorts)
+    return np.concatenate(members), np.concatenate(score_types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,10 @@ class ScoredBatch:
 
 def score_batch(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> ScoredBatch:
     """Score every row of the batch by one of the kinds above. Its rows are numbered one after the other."""
-    surprise = ensemble.surprises[kind]
+    surprisal = ensemble.surprisal_scales[kind]
     total, column_score = np.empty(len(batch)), np.empty((len(batch), batch.state.shape[1]))
     for rows, within, scores, columns in _tiles(ensemble.families, batch, kind):
-        score, parts = surprise.of_rows(scores, columns)
+        score, parts = surprisal.of_rows(scores, columns)
         total[rows], column_score[rows] = score[within], parts[within]
     latent = total - column_score.sum(1)
     return ScoredBatch(batch.row, column_score.sum(1) + latent, column_score, latent)  # exactly the sum of its parts
@@ -136,13 +136,13 @@ def _tile(
 ) -> tuple[np.ndarray, np.ndarray]:
     features, state = (padded_tile(part[rows], within, size, 0) for part in (batch.values, batch.state))
     row = padded_tile(batch.row[rows], within, size, -1)
-    is_plain = not families[0].likelihood.gappy.size and not state.any()
+    is_plain = not families[0].likelihood.has_missing.size and not state.any()
     scores, columns = [], []
     for family in families:
-        column, latents = _parts(family, features, None if is_plain else state, row, kind)
+        column, score_terms = _parts(family, features, None if is_plain else state, row, kind)
         columns.append(_numpy(column).astype(np.float64))
         nats = columns[-1].sum(-1)
-        scores += [nats + _numpy(latent) for latent in latents]
+        scores += [nats + _numpy(latent) for latent in score_terms]
     return np.concatenate(scores), np.concatenate(columns)
 
 
@@ -150,7 +150,7 @@ def _parts(family: Family, features: Any, state: Any, row: Any, kind: str) -> tu
     if not isinstance(family.noise, np.ndarray):
         features = _moved(features, family.noise)
         state = None if state is None else _moved(state, family.noise)
-    return member_parts(family, family.likelihood.view(features, state), state, row, kind)
+    return member_parts(family, family.likelihood.to_likelihood_space(features, state), state, row, kind)
 
 
 def member_parts(
@@ -163,7 +163,7 @@ def member_parts(
     parameters, likelihood = family.parameters, family.likelihood
     if kind in ("latent", "combined"):
         return _parts_at_the_mean(family, seen, state, row, kind)
-    passed = forward_seen(parameters, likelihood, seen, state, family.noise)
+    passed = forward_in_likelihood_space(parameters, likelihood, seen, state, family.noise)
     bound = elbo(passed)
     match kind:
         case "reconstruction":
@@ -179,19 +179,19 @@ def _parts_at_the_mean(
 ) -> tuple[Array, list[Array]]:
     """`member_parts` of the kinds that look at the code z = μ(x) only."""
     parameters, likelihood = family.parameters, family.likelihood
-    inputs = encoder_inputs(seen, state, likelihood.gappy)
+    inputs = encoder_inputs(seen, state, likelihood.has_missing)
     kl = None
-    if kind == "combined" and "code and KL" in family.latents:
+    if kind == "combined" and "code and KL" in family.score_terms:
         mean, log_variance = posterior(parameters, inputs)
         kl = kl_to_prior(mean, log_variance)
     else:
         mean = posterior_mean(parameters, inputs)
-    code = nearest_code(mean, family.codes, row)
+    code = nearest_exemplar_distance(mean, family.codes, row)
     if kind == "latent":
         return np.zeros((*mean.shape[:2], likelihood.order.size), np.float32), [code]
     added = {"nothing": 0 * code, "code": code, "code and KL": code if kl is None else code + kl}
     nats = -likelihood.column_log_prob(decode(parameters, mean), seen, state)
-    return nats, [added[name] for name in family.latents]
+    return nats, [added[name] for name in family.score_terms]
 
 
 def _moved(array: np.ndarray, reference: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 TAIL_BEGINS = 0.8
 LEVELS = np.linspace(0.0, TAIL_BEGINS, 65)
-SURPRISES = -np.log1p(-LEVELS)  # at the knots
+SURPRISALS = -np.log1p(-LEVELS)  # at the knots
 MIN_OWN_ROWS = 200  # held out from a member, below which its quantiles are too noisy to stand alone
 SMALLEST_SPREAD = 0.1  # nats a nat of surprise; below it rounding would tell scores of normal rows apart
 
@@ -16,6 +16,7 @@ SMALLEST_SPREAD = 0.1  # nats a nat of surprise; below it rounding would tell sc
 def checked_scale(
     arrays: Mapping[str, np.ndarray], prefix: str, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
+    """The arrays of a scale by name. Raises KeyError or ValueError on arrays that no scale can have written."""
     found = {name: arrays[f"{prefix}.{name}"] for name in shapes}
     for name, array in found.items():
         if array.dtype != np.float64 or array.shape != shapes[name] or not np.isfinite(array).all():
@@ -27,18 +28,18 @@ def checked_scale(
 
 
 def fit_scales(
-    scores: np.ndarray, member: np.ndarray, alike: np.ndarray, held_out: np.ndarray
+    scores: np.ndarray, member: np.ndarray, score_type: np.ndarray, held_out: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Knots (w, 65) and spreads (w,) of the scores (n, w), see `Surprise.of`."""
+    """Knots (w, 65) and spreads (w,) of the scores (n, w), see `SurprisalScale.of`."""
     usable = held_out[:, member] & np.isfinite(scores)
     knots, spread = np.empty((member.size, LEVELS.size)), np.empty(member.size)
     for i in range(member.size):
-        of = np.arange(member.size) == i if usable[:, i].sum() >= MIN_OWN_ROWS else alike == alike[i]
+        of = np.arange(member.size) == i if usable[:, i].sum() >= MIN_OWN_ROWS else score_type == score_type[i]
         unseen = scores[:, of][usable[:, of]]
         if not unseen.size:
             raise ValueError("no calibration row has a score")
         # knots at least as far apart as rounding: among tied scores it must not decide the surprise
-        steps = SMALLEST_SPREAD * SURPRISES
+        steps = SMALLEST_SPREAD * SURPRISALS
         knots[i] = np.maximum.accumulate(np.quantile(unseen, LEVELS) - steps) + steps
         excess = unseen[unseen > knots[i, -1]] - knots[i, -1]
         spread[i] = max(float(excess.mean()) if excess.size else 0.0, SMALLEST_SPREAD)
@@ -47,5 +48,5 @@ def fit_scales(
 
 def surprisal_at(score: np.ndarray, knots: np.ndarray, spread: float) -> np.ndarray:
     """Surprises (n,) at scores (n,): read off between the knots (65,), linear beyond the last."""
-    beyond = SURPRISES[-1] + (score - knots[-1]) / spread
-    return np.where(score > knots[-1], beyond, np.interp(score, knots, SURPRISES))
+    beyond = SURPRISALS[-1] + (score - knots[-1]) / spread
+    return np.where(score > knots[-1], beyond, np.interp(score, knots, SURPRISALS))

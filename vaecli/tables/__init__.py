@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vaecli.tables.check_schema import match_schema
+from vaecli.tables.check_schema import check_schema
 from vaecli.tables.convert.labels import label_mask
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.convert.to_cells import numbers_of, readable_times, time_values, to_cells
@@ -10,7 +10,7 @@ from vaecli.tables.infer import infer_schema, same_unit_columns
 from vaecli.tables.read.frames import frame_source
 from vaecli.tables.read.open import format_of_name, open_source
 from vaecli.tables.source import Batch, Piece, Source, whole
-from vaecli.tables.write.new_rows import made_schema, made_table
+from vaecli.tables.write.new_rows import new_schema, new_table
 from vaecli.tables.write.row_writers import Rendered
 from vaecli.tables.write.sinks import CollectSink, Sink, collect_sink, default_output, open_sink
 from vaecli.tables.write.targets import refuse_to_overwrite, whole_output
@@ -23,15 +23,15 @@ __all__ = [
     "Rendered",
     "Sink",
     "Source",
+    "check_schema",
     "collect_sink",
     "default_output",
     "format_of_name",
     "frame_source",
     "infer_schema",
     "label_mask",
-    "made_schema",
-    "made_table",
-    "match_schema",
+    "new_schema",
+    "new_table",
     "numbers_of",
     "open_sink",
     "open_source",

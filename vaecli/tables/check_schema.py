@@ -12,7 +12,7 @@ from vaecli.tables.convert.arrow_types import Family
 from vaecli.tables.infer import did_you_mean
 from vaecli.tables.source import Source
 
-__all__ = ["match_schema"]
+__all__ = ["check_schema"]
 
 _ACCEPTED = {
     Kind.NUMERIC: {Family.NUMBER, Family.BOOLEAN},
@@ -23,7 +23,7 @@ _ACCEPTED = {
 _TEXT = {Family.TEXT, Family.DICTIONARY}
 
 
-def match_schema(source: Source, schema: Schema) -> tuple[str, ...]:
+def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
     """The columns of a table that are not features, which pass through; the order of columns is free.
 
     Raises InputError naming every feature column that is missing, and every one whose type cannot hold

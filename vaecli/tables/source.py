@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from vaecli.runtime.parallel import in_order, n_cores
+from vaecli.runtime.parallel import map_in_order, n_cores
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Source(Protocol):
 
 def parsed(pieces: Iterable[Piece], batch_rows: int) -> Iterator[Batch]:
     """The pieces in order, parsed side by side, in batches of at most `batch_rows`."""
-    for whole in in_order(_call, pieces, n_cores()):
+    for whole in map_in_order(_call, pieces, n_cores()):
         yield from whole.slices(batch_rows)
 
 

@@ -7,7 +7,7 @@ import sys
 import pyarrow as pa
 
 
-def settle_without_pandas() -> None:
+def skip_pandas_import() -> None:
     """Let pyarrow find that there is no pandas, unless it is loaded already.
 
     At its first conversion pyarrow imports pandas, only to know its types: 0.7 s of a job that cron starts every

@@ -11,11 +11,11 @@ import pyarrow as pa
 from vaecli.aggregates.row_sample import Points, chosen
 from vaecli.data.cells import MISSING, NOVEL
 from vaecli.detector import Detector
-from vaecli.engines.local import streamed
-from vaecli.latent.knn_map import Neighbourhoods
+from vaecli.engines.local import map_batches
+from vaecli.latent.knn_map import KnnMap
 from vaecli.results import Event, OnEvent
 from vaecli.tables import Batch, Rendered, Source, to_cells
-from vaecli.tables.write.replace_cells import rewritten
+from vaecli.tables.write.replace_cells import replace_cells
 from vaecli.tasks.score import Output
 
 ROW = pa.schema([("row", pa.int64())])
@@ -42,7 +42,7 @@ def encode_table(
     names: Sequence[str],
     *,
     dims: int | None,
-    on: Neighbourhoods | None,
+    on: KnnMap | None,
     keep: bool,
     picture: bool,
     colour_by: str | None,
@@ -86,7 +86,7 @@ def reconstruct_table(
         cells = to_cells(batch, detector.schema)
         missing = cells.state == MISSING
         values = detector.reconstruct(cells, impute=impute)
-        replaced = rewritten(batch, source, columns, values, missing if impute else np.ones_like(missing))
+        replaced = replace_cells(batch, source, columns, values, missing if impute else np.ones_like(missing))
         return output.render(replaced, {}), Tally(len(cells), missing.sum(0), int((cells.state == NOVEL).sum()))
 
     stage = "imputing" if impute else "reconstructing"
@@ -107,7 +107,7 @@ def _written(
 ) -> Tally:
     """One thread reads and writes, `workers` do all that lies between; bytes do not depend on their number."""
     tally = Tally(0, np.zeros(len(detector.schema.features), np.int64), 0)
-    for part in streamed(
+    for part in map_batches(
         one, source, detector.schema, others=others, keep=keep, batch_rows=batch_rows, workers=workers
     ):
         for rendered, seen in part:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
-from vaecli.engines.local import streamed
+from vaecli.engines.local import map_batches
 from vaecli.errors import InputError, UsageError
 from vaecli.evaluation.baselines import Scorer
 from vaecli.evaluation.metrics import Labelled
@@ -25,7 +25,7 @@ NO_GROUP = "(empty)"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class LabelledScores:
     """Every row of a table as its label and the methods see it; vaecli is the first method."""
 
     rows: Labelled
@@ -34,7 +34,7 @@ class Judged:
     groups: tuple[str, ...]
 
 
-def judge_table(
+def score_labelled(
     detector: Detector,
     source: Source,
     decide: Decision,
@@ -46,7 +46,7 @@ def judge_table(
     batch_rows: int,
     workers: int,
     on_event: OnEvent,
-) -> Judged:
+) -> LabelledScores:
     """Score every row of `source` by all methods, and read what its label says.
 
     Raises InputError for labels that say nothing and for a table without rows, UsageError for too many groups.
@@ -67,7 +67,7 @@ def judge_table(
     parts: list[_Part] = []
     codes = _Codes(source.name, group)
     n_rows = 0
-    for found in streamed(judged, source, detector.schema, others=others, batch_rows=batch_rows, workers=workers):
+    for found in map_batches(judged, source, detector.schema, others=others, batch_rows=batch_rows, workers=workers):
         for part in found:
             codes.add(part)
             n_rows += part.is_anomaly.size
@@ -154,7 +154,7 @@ class _Codes:
         self.parts.append(known[which])
 
 
-def _whole(parts: list[_Part], codes: _Codes) -> Judged:
+def _whole(parts: list[_Part], codes: _Codes) -> LabelledScores:
     scores = {method: np.concatenate([part.scores[method] for part in parts]) for method in parts[0].scores}
     unscored = int(np.isnan(scores[OURS]).sum())
     for score in scores.values():
@@ -162,4 +162,4 @@ def _whole(parts: list[_Part], codes: _Codes) -> Judged:
     rows = Labelled(
         np.concatenate([part.is_anomaly for part in parts]), np.concatenate([part.flagged for part in parts]), scores
     )
-    return Judged(rows, unscored, np.concatenate(codes.parts), tuple(codes.code))
+    return LabelledScores(rows, unscored, np.concatenate(codes.parts), tuple(codes.code))

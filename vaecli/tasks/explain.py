@@ -10,11 +10,11 @@ import numpy as np
 
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
-from vaecli.engines.local import streamed
+from vaecli.engines.local import map_batches
 from vaecli.errors import UsageError
 from vaecli.results import Event, FlaggedRow, OnEvent
 from vaecli.tables import Batch, Source, to_cells
-from vaecli.tasks.reasons import Suspects, explained
+from vaecli.tasks.reasons import RowsToExplain, explained
 
 N_KEPT = 1000  # of the explained rows, the oddest, for the summary
 _MOST_ROWS = 2**62  # that a table can have: a row number that was typed may be beyond any integer of NumPy's
@@ -84,12 +84,12 @@ def explain_table(
         decided = detector.score(cells, kind)
         flagged = decide.flags(decided)
         which = np.flatnonzero(np.isin(cells.row, wanted) if wanted.size else flagged)
-        suspects = Suspects.of(detector, batch, cells, decided, flagged, which)
-        found = tuple(explained(detector, suspects, kind, top))
+        rows_to_explain = RowsToExplain.of(detector, batch, cells, decided, flagged, which)
+        found = tuple(explained(detector, rows_to_explain, kind, top))
         return Explanations.of(len(cells), int(flagged.sum()), found)
 
     n_rows = 0
-    for parts in streamed(one, source, detector.schema, batch_rows=batch_rows, workers=workers):
+    for parts in map_batches(one, source, detector.schema, batch_rows=batch_rows, workers=workers):
         for part in parts:
             n_rows += part.rows
             yield part

@@ -9,29 +9,29 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
-from vaecli.decisions.threshold import Decided
+from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
 from vaecli.schema import Column, Kind
-from vaecli.scoring.attribution import Explained
+from vaecli.scoring.attribution import Explanation
 from vaecli.tables import Batch
 
 _EPOCH = datetime(1970, 1, 1)  # in UTC
 
 
 @dataclass(frozen=True, slots=True)
-class Suspects:
+class RowsToExplain:
     """Rows of one batch that may be explained: their cells, scores and own values, column by column."""
 
     cells: Cells
-    decided: Decided
+    decided: ScoredRows
     flagged: np.ndarray  # (n,) bool
     values: tuple[tuple[object, ...], ...]  # (c) of (n)
 
     @classmethod
     def of(
-        cls, detector: Detector, batch: Batch, cells: Cells, decided: Decided, flagged: np.ndarray, which: np.ndarray
-    ) -> Suspects:
+        cls, detector: Detector, batch: Batch, cells: Cells, decided: ScoredRows, flagged: np.ndarray, which: np.ndarray
+    ) -> RowsToExplain:
         """The rows `which` (k,) of a batch."""
         columns = [batch.table.column(column.name).take(which) for column in detector.schema.features]
         values = tuple(_own_values(column) for column in columns)
@@ -40,11 +40,11 @@ class Suspects:
     def __len__(self) -> int:
         return len(self.cells)
 
-    def only(self, i: int) -> Suspects:
+    def only(self, i: int) -> RowsToExplain:
         """The i-th of them."""
         which = np.array([i])
         values = tuple((column[i],) for column in self.values)
-        return Suspects(self.cells[which], self.decided.take(which), self.flagged[which], values)
+        return RowsToExplain(self.cells[which], self.decided.take(which), self.flagged[which], values)
 
 
 def _own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
@@ -56,22 +56,24 @@ def _own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
         return tuple(str(value) for value in column.cast(kind).to_pylist())
 
 
-def explained(detector: Detector, suspects: Suspects, kind: str, most: int) -> list[FlaggedRow]:
+def explained(detector: Detector, rows_to_explain: RowsToExplain, kind: str, most: int) -> list[FlaggedRow]:
     """Each row with its `most` strongest reasons, strongest first."""
-    if not len(suspects):
+    if not len(rows_to_explain):
         return []
-    found = detector.explain(suspects.cells, suspects.decided, kind, most)
+    found = detector.explain(rows_to_explain.cells, rows_to_explain.decided, kind, most)
     rows = []
-    for i in range(len(suspects)):
-        scored = suspects.decided.scored
+    for i in range(len(rows_to_explain)):
+        scored = rows_to_explain.decided.scored
         order = np.argsort(-found.part[i], kind="stable")[:most]
-        reasons = [_reason(detector.schema.features[j], suspects, found, i, j) for j in order if found.part[i, j] > 0]
+        reasons = [
+            _reason(detector.schema.features[j], rows_to_explain, found, i, j) for j in order if found.part[i, j] > 0
+        ]
         rows.append(
             FlaggedRow(
                 int(scored.row[i]) + 1,
                 float(scored.score[i]),
-                float(suspects.decided.p_value[i]),
-                bool(suspects.flagged[i]),
+                float(rows_to_explain.decided.p_value[i]),
+                bool(rows_to_explain.flagged[i]),
                 tuple(reasons),
                 float(found.rest[i]),
             )
@@ -88,14 +90,14 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"' if any(special in name for special in ':;"') else name
 
 
-def _reason(column: Column, suspects: Suspects, found: Explained, i: int, j: int) -> Reason:
-    state = suspects.cells.state[i, j]
+def _reason(column: Column, rows_to_explain: RowsToExplain, found: Explanation, i: int, j: int) -> Reason:
+    state = rows_to_explain.cells.state[i, j]
     low, high = _number(found.low[i, j]), _number(found.high[i, j])
     moment = column.kind is Kind.DATETIME
     return Reason(
         column.name,
         float(found.part[i, j]),
-        None if state == MISSING else _value(column, suspects.cells.values[i, j], suspects.values[j][i]),
+        None if state == MISSING else _value(column, rows_to_explain.cells.values[i, j], rows_to_explain.values[j][i]),
         _expected(column, found.expected[i, j]),
         None if moment else low,
         None if moment else high,

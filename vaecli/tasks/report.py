@@ -15,9 +15,9 @@ from vaecli.aggregates.histograms import calibration_counts, score_counts, score
 from vaecli.aggregates.row_sample import row_hash
 from vaecli.aggregates.timeline import CLOCK, DECIMAL, Stretches
 from vaecli.data.cells import MISSING, NOVEL, Cells
-from vaecli.decisions.threshold import Decided, Decision
+from vaecli.decisions.threshold import Decision, ScoredRows
 from vaecli.detector import Detector
-from vaecli.engines.local import streamed
+from vaecli.engines.local import map_batches
 from vaecli.report import (
     Contribution,
     Contributions,
@@ -32,13 +32,13 @@ from vaecli.report import (
 )
 from vaecli.results import Event, FlaggedRow, OnEvent
 from vaecli.schema import Column, Kind, Schema
-from vaecli.scoring.attribution import Explained
+from vaecli.scoring.attribution import Explanation
 from vaecli.scoring.scores import ScoredBatch
 from vaecli.tables import Batch, Source, readable_times, to_cells
 from vaecli.tasks.column_profiles import Profiler
-from vaecli.tasks.reasons import Suspects, explained
-from vaecli.tasks.report_images import Frame, Shown, pictures
-from vaecli.tasks.score import Suspect, worst_of
+from vaecli.tasks.reasons import RowsToExplain, explained
+from vaecli.tasks.report_images import ImageLayout, ImageRows, pictures
+from vaecli.tasks.score import Candidate, worst_of
 
 N_WORST = 20  # rows with reasons
 N_REASONS = 3
@@ -51,50 +51,50 @@ MOST_EXPLAINED_CELLS, MOST_SAMPLE_CELLS = 200_000, 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptRows:
     """Whole rows that are looked at again at the end, and by which of them are kept: the smallest keys."""
 
     cells: Cells
-    decided: Decided
+    decided: ScoredRows
     flagged: np.ndarray  # (n,) bool
     key: np.ndarray  # (n,)
 
-    def take(self, which: np.ndarray) -> Kept:
+    def take(self, which: np.ndarray) -> KeptRows:
         """The chosen ones, in that order."""
-        return Kept(self.cells[which], self.decided.take(which), self.flagged[which], self.key[which])
+        return KeptRows(self.cells[which], self.decided.take(which), self.flagged[which], self.key[which])
 
     def __len__(self) -> int:
         return len(self.cells)
 
-    def smallest(self, most: int) -> Kept:
+    def smallest(self, most: int) -> KeptRows:
         """Those with the smallest keys, of equal ones the earlier rows, in the order of rows."""
         return self if len(self) <= most else self.take(np.sort(np.argsort(self.key, kind="stable")[:most]))
 
     @classmethod
-    def nothing(cls, n_columns: int) -> Kept:
+    def nothing(cls, n_columns: int) -> KeptRows:
         """No row."""
         none, no_cells = np.zeros(0), np.zeros((0, n_columns))
         cells = Cells(no_cells, no_cells.astype(np.uint8), none.astype(np.int64))
         scored = ScoredBatch(cells.row, none, no_cells, none)
-        return cls(cells, Decided(scored, none, 0), none.astype(bool), none)
+        return cls(cells, ScoredRows(scored, none, 0), none.astype(bool), none)
 
-    def __add__(self, later: Kept) -> Kept:
+    def __add__(self, later: KeptRows) -> KeptRows:
         """Both, one behind the other."""
         one, other = self.decided.scored, later.decided.scored
         scored = ScoredBatch(
             *(np.concatenate([getattr(one, name), getattr(other, name)]) for name in ScoredBatch.__slots__)
         )
         p_value = np.concatenate([self.decided.p_value, later.decided.p_value])
-        return Kept(
+        return KeptRows(
             Cells.concatenate([self.cells, later.cells]),
-            Decided(scored, p_value, 0),
+            ScoredRows(scored, p_value, 0),
             np.concatenate([self.flagged, later.flagged]),
             np.concatenate([self.key, later.key]),
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class BatchStatistics:
     """What was seen in the rows of one batch."""
 
     rows: int
@@ -107,22 +107,22 @@ class Seen:
     ticks: np.ndarray  # (n,) where each row stands in time
     timed: np.ndarray  # (n,) bool, whether it has one
     flags: np.ndarray  # (n,) bool
-    worst: tuple[Suspect, ...]
-    oddest: Kept
-    sample: Kept
+    worst: tuple[Candidate, ...]
+    oddest: KeptRows
+    sample: KeptRows
 
     @classmethod
-    def nothing(cls, n_columns: int, n_scores: int, n_counts: int) -> Seen:
+    def nothing(cls, n_columns: int, n_scores: int, n_counts: int) -> BatchStatistics:
         """Of no rows."""
-        none, kept = np.zeros(0, np.int64), Kept.nothing(n_columns)
+        none, kept = np.zeros(0, np.int64), KeptRows.nothing(n_columns)
         no_flags = none.astype(bool)
         scores, profiles = np.zeros(n_scores, np.int64), np.zeros(n_counts, np.int64)
         return cls(0, 0, 0, 0, 0, scores, profiles, none, no_flags, no_flags, (), kept, kept)
 
-    def then(self, later: Seen, n_explained: int, n_sample: int) -> Seen:
+    def then(self, later: BatchStatistics, n_explained: int, n_sample: int) -> BatchStatistics:
         """Of these rows and the `later` ones; where each row stands in time and whether it is flagged is not kept."""
-        worst = sorted((*self.worst, *later.worst), key=lambda suspect: -suspect.score)
-        return Seen(
+        worst = sorted((*self.worst, *later.worst), key=lambda candidate: -candidate.score)
+        return BatchStatistics(
             self.rows + later.rows,
             self.flagged + later.flagged,
             self.unscored + later.unscored,
@@ -140,7 +140,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ReportInputs:
     """What one pass found: the parts of a report that need the table."""
 
     rows: int
@@ -199,17 +199,17 @@ def _tick(column: Column) -> float:
     return float(10.0 ** math.floor(math.log10(span) - 5))
 
 
-def gather(
+def collect(
     detector: Detector,
     source: Source,
     decide: Decision,
     *,
     kind: str,
-    frame: Frame | None,
+    frame: ImageLayout | None,
     batch_rows: int,
     workers: int,
     on_event: OnEvent,
-) -> Found:
+) -> ReportInputs:
     """One pass over `source`, then the rows that it kept; with a `frame` rows are drawn as pictures."""
     calibration = detector.calibrations[kind]
     edges = score_edges(calibration.scores, calibration.ranks, decide.min_score)
@@ -219,15 +219,15 @@ def gather(
     n_sample = max(N_WORST, min(N_SAMPLE, MOST_SAMPLE_CELLS // n_columns))
     others = [clock.column.name] if clock.column is not None and clock.place is None else []
 
-    def one(batch: Batch) -> Seen:
+    def one(batch: Batch) -> BatchStatistics:
         cells = to_cells(batch, detector.schema)
         decided = detector.score(cells, kind)
         score, flags = decided.scored.score, decide.flags(decided)
         order = np.flatnonzero(flags)
         order = order[np.argsort(-score[order], kind="stable")]
-        everyone = Kept(cells, decided, flags, row_hash(cells.row))
+        everyone = KeptRows(cells, decided, flags, row_hash(cells.row))
         unusual = replace(everyone, key=-score).take(np.sort(order[:n_explained]))
-        return Seen(
+        return BatchStatistics(
             len(cells),
             int(flags.sum()),
             int(np.isnan(score).sum()),
@@ -237,14 +237,14 @@ def gather(
             profiler.counts(cells),
             *clock.read(batch, cells),
             flags,
-            worst_of(Suspects.of(detector, batch, cells, decided, flags, order[:N_WORST])),
+            worst_of(RowsToExplain.of(detector, batch, cells, decided, flags, order[:N_WORST])),
             unusual,
             everyone.smallest(n_sample),
         )
 
-    total = Seen.nothing(n_columns, edges.size, profiler.n_counts)
+    total = BatchStatistics.nothing(n_columns, edges.size, profiler.n_counts)
     stretches = Stretches(CLOCK if clock.is_date else DECIMAL)
-    for parts in streamed(one, source, detector.schema, others=others, batch_rows=batch_rows, workers=workers):
+    for parts in map_batches(one, source, detector.schema, others=others, batch_rows=batch_rows, workers=workers):
         for seen in parts:
             stretches.add(seen.ticks, seen.flags, seen.timed)
             total = total.then(seen, n_explained, n_sample)
@@ -252,7 +252,7 @@ def gather(
     on_event(Event("explaining", total.rows, total.rows))
     why = detector.explain(total.oddest.cells, total.oddest.decided, kind, most=0)
     normal = calibration_counts(edges, calibration.scores, calibration.ranks)
-    return Found(
+    return ReportInputs(
         total.rows,
         total.flagged,
         total.unscored,
@@ -287,7 +287,7 @@ def _timeline(clock: Clock, found: Stretches) -> Timeline:
     )
 
 
-def _contributions(detector: Detector, found: Explained) -> Contributions:
+def _contributions(detector: Detector, found: Explanation) -> Contributions:
     names = [column.name for column in detector.schema.features]
     if not len(found.rest):
         return Contributions(0, (), len(names), 0.0, 0.0)
@@ -301,7 +301,7 @@ def _contributions(detector: Detector, found: Explained) -> Contributions:
     )
 
 
-def _map(detector: Detector, total: Seen) -> LatentMap | None:
+def _map(detector: Detector, total: BatchStatistics) -> LatentMap | None:
     if detector.n_latent < 2:
         return None
     sample, oddest = total.sample, total.oddest
@@ -316,7 +316,7 @@ def _map(detector: Detector, total: Seen) -> LatentMap | None:
     )
 
 
-def _pictures(detector: Detector, frame: Frame, total: Seen, why: Explained, kind: str) -> Pictures:
+def _pictures(detector: Detector, frame: ImageLayout, total: BatchStatistics, why: Explanation, kind: str) -> Pictures:
     """The oddest flagged rows, explained by `why` already, and some of the sample that are not flagged."""
     first = np.argsort(-total.oddest.decided.scored.score, kind="stable")[: frame.n_odd]
     usual = ~total.sample.flagged & ~np.isnan(total.sample.decided.scored.score)
@@ -325,12 +325,12 @@ def _pictures(detector: Detector, frame: Frame, total: Seen, why: Explained, kin
     return pictures(
         detector,
         frame,
-        Shown(odd.cells, odd.decided.scored.score, why.part[first]),
-        Shown(normal.cells, normal.decided.scored.score, part),
+        ImageRows(odd.cells, odd.decided.scored.score, why.part[first]),
+        ImageRows(normal.cells, normal.decided.scored.score, part),
     )
 
 
-def _places(detector: Detector, kept: Kept) -> np.ndarray:
+def _places(detector: Detector, kept: KeptRows) -> np.ndarray:
     """Where the rows lie on the map, (n, 2): encoded in one go, and so numbered anew."""
     if not len(kept):
         return np.zeros((0, 2))

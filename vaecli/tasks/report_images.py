@@ -19,8 +19,8 @@ MOST_BYTES = 680_000
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """Rows to draw, with their scores (n,) and each column's part in them (n, c), as in `Explained`."""
+class ImageRows:
+    """Rows to draw, with their scores (n,) and each column's part in them (n, c), as in `Explanation`."""
 
     cells: Cells
     score: np.ndarray
@@ -28,14 +28,14 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class ImageLayout:
     """How each row of a table is a picture."""
 
     pixels: Pixels
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, detector: Detector, shape: tuple[int, int]) -> Frame:
+    def of(cls, detector: Detector, shape: tuple[int, int]) -> ImageLayout:
         """Raises UsageError unless the columns of the detector are the pixels of one picture, small enough."""
         height, width = shape
         pixels = Pixels.of(detector.schema)
@@ -63,7 +63,7 @@ class Frame:
         height, width = self.shape
         return max(1, MOST_BYTES // (3 * height * (width + 1)))
 
-    def draw(self, shown: Shown, redrawn: np.ndarray, most_nats: float) -> tuple[Picture, ...]:
+    def draw(self, shown: ImageRows, redrawn: np.ndarray, most_nats: float) -> tuple[Picture, ...]:
         """The rows in their order, each beside its reconstruction (n, c) and its blame, black from `most_nats`."""
         low, high = self.pixels.low, self.pixels.high
         drawn = (
@@ -77,7 +77,7 @@ class Frame:
         )
 
 
-def pictures(detector: Detector, frame: Frame, odd: Shown, normal: Shown) -> Pictures:
+def pictures(detector: Detector, frame: ImageLayout, odd: ImageRows, normal: ImageRows) -> Pictures:
     """Both groups, their blame on one scale: black is the blame of the first pixel of an odd row, in the median."""
     rows = Cells.concatenate([odd.cells, normal.cells])
     # reconstructed in one go, and so numbered anew

@@ -12,8 +12,8 @@ from vaecli.data.cells import Cells
 from vaecli.detector import Detector
 from vaecli.latent.sampling import Sampler
 from vaecli.results import Event, OnEvent
-from vaecli.runtime.parallel import in_order
-from vaecli.tables import Batch, Rendered, Source, made_table, numbers_of, to_cells
+from vaecli.runtime.parallel import map_in_order
+from vaecli.tables import Batch, Rendered, Source, new_table, numbers_of, to_cells
 from vaecli.tasks.score import Output
 
 Stretch = Callable[[], Cells]  # rows that are yet to be made, by any thread
@@ -78,12 +78,12 @@ def _written(
 ) -> int:
     def one(stretch: Stretch) -> tuple[Rendered, int]:
         cells = stretch()
-        table = made_table(cells, sampler.columns, schema)
+        table = new_table(cells, sampler.columns, schema)
         return output.render(Batch(table, 0, str, whole=table), {}), len(cells)
 
     n_rows = 0
     with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
-        for rendered, n in in_order(one, stretches, workers):
+        for rendered, n in map_in_order(one, stretches, workers):
             output.append(rendered)
             n_rows += n
             on_event(Event("sampling", n_rows, total))

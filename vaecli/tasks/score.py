@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from vaecli.aggregates.score_bars import Bars
-from vaecli.decisions.threshold import Decided, Decision
+from vaecli.decisions.threshold import Decision, ScoredRows
 from vaecli.detector import Detector
-from vaecli.engines.local import streamed
+from vaecli.engines.local import map_batches
 from vaecli.results import Event, FlaggedRow, OnEvent, ignore
 from vaecli.tables import Batch, Rendered, Source, to_cells
-from vaecli.tasks.reasons import Suspects, explained, top_columns
+from vaecli.tasks.reasons import RowsToExplain, explained, top_columns
 
 N_WORST = 10
 WORKERS_ON_DEVICE = 2  # one computes while the other reads; each holds a tile in the device's memory
@@ -32,17 +32,19 @@ class Output(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Suspect:
+class Candidate:
     """A row that may be one of the worst."""
 
     score: float
-    among: Suspects
+    among: RowsToExplain
     place: int
 
 
-def worst_of(suspects: Suspects) -> tuple[Suspect, ...]:
+def worst_of(rows_to_explain: RowsToExplain) -> tuple[Candidate, ...]:
     """Each of them, in their order."""
-    return tuple(Suspect(float(score), suspects, i) for i, score in enumerate(suspects.decided.scored.score))
+    return tuple(
+        Candidate(float(score), rows_to_explain, i) for i, score in enumerate(rows_to_explain.decided.scored.score)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +55,15 @@ class Tally:
     anomalies: int = 0
     unscored: int = 0
     novel_cells: int = 0
-    worst: tuple[Suspect, ...] = ()  # the highest-scoring flagged rows, worst first, of equal ones the earlier
+    worst: tuple[Candidate, ...] = ()  # the highest-scoring flagged rows, worst first, of equal ones the earlier
     counts: np.ndarray | None = None  # how many rows stand in each bar of a picture
 
     @classmethod
     def of(
         cls,
-        decided: Decided,
+        decided: ScoredRows,
         flagged: np.ndarray,
-        worst: tuple[Suspect, ...] = (),
+        worst: tuple[Candidate, ...] = (),
         bars: Bars | None = None,
     ) -> Tally:
         """Of one batch; with `bars` also how many scores stand in each."""
@@ -71,7 +73,7 @@ class Tally:
 
     def __add__(self, later: Tally) -> Tally:
         """Of both, `later` being about later rows."""
-        both = sorted((*self.worst, *later.worst), key=lambda suspect: -suspect.score)
+        both = sorted((*self.worst, *later.worst), key=lambda candidate: -candidate.score)
         return Tally(
             self.rows + later.rows,
             self.anomalies + later.anomalies,
@@ -87,7 +89,9 @@ class Tally:
 
     def worst_rows(self, detector: Detector, kind: str) -> tuple[FlaggedRow, ...]:
         """The highest-scoring flagged rows, with reasons."""
-        rows = (explained(detector, suspect.among.only(suspect.place), kind, N_TOP_COLUMNS) for suspect in self.worst)
+        rows = (
+            explained(detector, candidate.among.only(candidate.place), kind, N_TOP_COLUMNS) for candidate in self.worst
+        )
         return tuple(row for [row] in rows)
 
 
@@ -127,16 +131,16 @@ def score_table(
             "is_anomaly": flagged,
         }
         if explain:
-            suspects = Suspects.of(detector, batch, cells, decided, flagged, np.flatnonzero(flagged))
-            added["top_columns"] = _top_columns(batch, explained(detector, suspects, kind, explain))
+            rows_to_explain = RowsToExplain.of(detector, batch, cells, decided, flagged, np.flatnonzero(flagged))
+            added["top_columns"] = _top_columns(batch, explained(detector, rows_to_explain, kind, explain))
         rendered = output.render(batch, added, flagged if anomalies_only else None)
         where = np.flatnonzero(flagged) if with_worst else np.empty(0, np.int64)
         oddest = where[np.argsort(-decided.scored.score[where], kind="stable")[:N_WORST]]
-        worst = worst_of(Suspects.of(detector, batch, cells, decided, flagged, oddest)) if oddest.size else ()
+        worst = worst_of(RowsToExplain.of(detector, batch, cells, decided, flagged, oddest)) if oddest.size else ()
         return rendered, Tally.of(decided, flagged, worst, bars)
 
     tally = Tally()
-    for part in streamed(one, source, detector.schema, keep=True, batch_rows=batch_rows, workers=workers):
+    for part in map_batches(one, source, detector.schema, keep=True, batch_rows=batch_rows, workers=workers):
         for rendered, seen in part:
             output.append(rendered)
             tally += seen

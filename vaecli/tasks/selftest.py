@@ -12,11 +12,11 @@ from vaecli.config import FAULTS
 from vaecli.data.cells import Cells
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
-from vaecli.engines.local import streamed
-from vaecli.evaluation.column_limits import Ranges
-from vaecli.evaluation.faults import CATALOGUE, Fault, Normal, assigned, inject
+from vaecli.engines.local import map_batches
+from vaecli.evaluation.column_limits import ColumnLimits
+from vaecli.evaluation.faults import CATALOGUE, Fault, ReferenceRows, assigned, inject
 from vaecli.results import Event, OnEvent
-from vaecli.runtime.parallel import in_order
+from vaecli.runtime.parallel import map_in_order
 from vaecli.schema import Column
 from vaecli.scoring.scores import member_scores
 from vaecli.tables import Batch, Source, label_mask, to_cells
@@ -92,7 +92,7 @@ def draw_rows(
     c = len(detector.schema.features)
     kept = Cells(np.empty((0, c)), np.empty((0, c), np.uint8), np.empty(0, np.int64))
     keys, n_rows, n_marked = np.empty(0), 0, 0
-    for found in streamed(one, source, detector.schema, others=others, batch_rows=batch_rows, workers=workers):
+    for found in map_batches(one, source, detector.schema, others=others, batch_rows=batch_rows, workers=workers):
         for cells, marked in found:
             # the rows with the smallest keys are a uniform sample, wherever batches end
             kept, keys = Cells.concatenate([kept, cells]), np.concatenate([keys, rng.random(len(cells))])
@@ -104,7 +104,7 @@ def draw_rows(
     return Drawn(kept, n_rows, n_marked)
 
 
-def put_to_the_test(
+def run_faults(
     detector: Detector,
     decide: Decision,
     cells: Cells,
@@ -121,8 +121,8 @@ def put_to_the_test(
     """
     cells = _numbered(cells)
     flagged_before = decide.flags(detector.score(cells, kind))
-    normal = Normal.of(cells, detector.schema.features, detector.preprocessor)
-    ranges = Ranges.of(normal, int(flagged_before.sum()))
+    normal = ReferenceRows.of(cells, detector.schema.features, detector.preprocessor)
+    ranges = ColumnLimits.of(normal, int(flagged_before.sum()))
     rows = _numbered(cells[~flagged_before])
 
     def case(planned: tuple[Fault, float | None]) -> Case:
@@ -139,7 +139,7 @@ def put_to_the_test(
     plan = [(CATALOGUE[name], size) for name in names for size in CATALOGUE[name].sizes]
     cases: list[Case] = []
     with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
-        for found in in_order(case, plan if len(rows) else [], workers):
+        for found in map_in_order(case, plan if len(rows) else [], workers):
             cases.append(found)
             on_event(Event("injecting faults", len(cases), len(plan), "faults"))
     return Outcome(flagged_before, ranges.flags_own(), *_known(detector, cells), tuple(cases))

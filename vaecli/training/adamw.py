@@ -36,7 +36,7 @@ class AdamW:
             spread = square.sqrt().div_(math.sqrt(of_square)).add_(EPSILON)
             parameter.addcdiv_(mean, spread, value=-learning_rate / of_mean)
 
-    def forget_gradients(self) -> None:
+    def zero_grad(self) -> None:
         """Before the next backward pass."""
         for parameter in self.parameters:
             parameter.grad = None

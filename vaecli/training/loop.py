@@ -59,7 +59,7 @@ class Plan:
     start: Parameters  # (e, …)
     held_out: tuple[int, ...]  # the fold that each member must not see
     beta: float
-    one_variance: bool  # a log-variance is a bias of the decoder: the weights that lead to it stay zero
+    homoscedastic: bool  # a log-variance is a bias of the decoder: the weights that lead to it stay zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,23 +110,23 @@ def train(
     """
     device = device_of(config.device)
     schedule = Schedule.of(rows.n_rows, config)
-    run = Run.begin(plans, config, device) if resume is None else Run.again(resume, plans, config, device)
+    run = Run.start(plans, config, device) if resume is None else Run.resume(resume, plans, config, device)
     held_out = HeldOut.of(rows, plans, config.seed, device)
     every = max(1, schedule.n_steps // N_CHECKS)
     clock = Clock(config.time_budget_seconds, run.seconds)
 
     with _threads(schedule.batch_rows):
-        for batch in _batches(rows, schedule, config.seed, run.step):
-            run.step += 1
-            progress = max(run.step / schedule.n_steps, clock.share())
-            warmth = min(1.0, progress / config.warmup_share) if config.warmup_share else 1.0
-            run.descend(batch, warmth, config.learning_rate * _learning_rate(run.step, progress))
+        for batch in _batches(rows, schedule, config.seed, run.n_steps):
+            run.n_steps += 1
+            progress = max(run.n_steps / schedule.n_steps, clock.share())
+            kl_weight = min(1.0, progress / config.warmup_share) if config.warmup_share else 1.0
+            run.step(batch, kl_weight, config.learning_rate * _learning_rate(run.n_steps, progress))
             ended = progress >= 1
-            if run.step % every == 0 or ended:
-                run.judge(held_out, may_win=warmth == 1 or ended)
+            if run.n_steps % every == 0 or ended:
+                run.validate(held_out, eligible=kl_weight == 1 or ended)
                 ended = ended or run.checks_since_best >= config.patience or run.has_diverged
-            if run.step % STEPS_BETWEEN_EVENTS == 0 or ended:
-                on_event(Event("training", run.step, schedule.n_steps, "steps", run.figures()))
+            if run.n_steps % STEPS_BETWEEN_EVENTS == 0 or ended:
+                on_event(Event("training", run.n_steps, schedule.n_steps, "steps", run.figures()))
             if on_checkpoint is not None and not ended and clock.wants_checkpoint():
                 run.seconds = clock.elapsed()
                 on_checkpoint(*run.to_parts())
@@ -135,14 +135,15 @@ def train(
     winners = [family.best for family in run.families]
     if None in winners:  # the last step is always a check that may win, if its bound is a number
         raise UsageError(
-            f"training diverged: the ELBO of held-out rows is no number at step {run.step:,} of {schedule.n_steps:,}",
+            "training diverged: the ELBO of held-out rows is not a number at step "
+            f"{run.n_steps:,} of {schedule.n_steps:,}",
             f"lower train.learning_rate (now {config.learning_rate:g}) in --config FILE.toml",
         )
     return Trained(
         tuple(_in_numpy(family.best_parameters) for family in run.families),
         tuple(tuple(family.history) for family in run.families),
         tuple(check for check in winners if check is not None),
-        run.step,
+        run.n_steps,
     )
 
 
@@ -169,22 +170,22 @@ class Family:
     best_parameters: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def begin(cls, plan: Plan, values: Parameters, device: torch.device) -> Family:
+    def start(cls, plan: Plan, values: Parameters, device: torch.device) -> Family:
         """With `values` as parameters."""
         # sorted, as a checkpoint hands them back: the order in which gradients are summed shows in the last bit
         parameters = {name: torch.tensor(values[name], device=device, requires_grad=True) for name in sorted(values)}
         return cls(plan, parameters, torch.tensor(plan.held_out, device=device))
 
-    def judge(self, check: Check, may_win: bool) -> None:
+    def validate(self, check: Check, eligible: bool) -> None:
         """Remember the check, and the parameters when it is the best so far; never a bound that is not a number."""
         self.history.append(check)
-        if may_win and math.isfinite(check.elbo) and (self.best is None or check.elbo > self.best.elbo):
+        if eligible and math.isfinite(check.elbo) and (self.best is None or check.elbo > self.best.elbo):
             self.best = check
             self.best_parameters = {name: value.detach().clone() for name, value in self.parameters.items()}
 
-    def keep_one_variance(self) -> None:
+    def mask_variance_gradients(self) -> None:
         """Take out of the gradient what would make a variance depend on the row, if the plan says so."""
-        if self.plan.one_variance:
+        if self.plan.homoscedastic:
             for name in VARIANCE_WEIGHTS:
                 gradient = self.parameters[name].grad
                 assert gradient is not None
@@ -198,11 +199,11 @@ class Run:
     families: tuple[Family, ...]
     optimizer: AdamW
     generator: torch.Generator
-    step: int = 0
+    n_steps: int = 0
     seconds: float = 0.0
 
     @classmethod
-    def begin(
+    def start(
         cls,
         plans: Sequence[Plan],
         config: TrainConfig,
@@ -211,20 +212,20 @@ class Run:
     ) -> Run:
         """At step 0, with the optimiser's memory empty, from `values` or where the plans start."""
         values = [plan.start for plan in plans] if values is None else values
-        families = tuple(Family.begin(plan, start, device) for plan, start in zip(plans, values, strict=True))
+        families = tuple(Family.start(plan, start, device) for plan, start in zip(plans, values, strict=True))
         parameters = [parameter for family in families for parameter in family.parameters.values()]
         optimizer = AdamW(parameters, config.weight_decay)
         return cls(families, optimizer, torch.Generator(device).manual_seed(config.seed))
 
     @classmethod
-    def again(cls, checkpoint: Checkpoint, plans: Sequence[Plan], config: TrainConfig, device: torch.device) -> Run:
+    def resume(cls, checkpoint: Checkpoint, plans: Sequence[Plan], config: TrainConfig, device: torch.device) -> Run:
         """Where the checkpoint left off."""
 
         def part(i: int, kind: str) -> dict[str, Tensor]:
             return _part(checkpoint.arrays, f"{i}/{kind}", device)
 
         values = [_in_numpy(part(i, "now")) for i in range(len(plans))]
-        run = cls.begin(plans, config, device, values)
+        run = cls.start(plans, config, device, values)
         memory = run.optimizer
         memory.n_steps = int(checkpoint.progress["step"])
         for i, family in enumerate(run.families):
@@ -232,15 +233,15 @@ class Run:
             mean, square = part(i, "mean"), part(i, "square")
             for j, name in enumerate(family.parameters, start=before):
                 memory.mean[j], memory.square[j] = mean[name], square[name]
-            told = checkpoint.progress["families"][i]
-            family.history = [Check(**check) for check in told["history"]]
-            family.best, family.best_parameters = (Check(**told["best"]) if told["best"] else None), part(i, "best")
+            state = checkpoint.progress["families"][i]
+            family.history = [Check(**check) for check in state["history"]]
+            family.best, family.best_parameters = (Check(**state["best"]) if state["best"] else None), part(i, "best")
         run.generator.set_state(torch.from_numpy(checkpoint.arrays["generator"].copy()))
-        run.step, run.seconds = int(checkpoint.progress["step"]), float(checkpoint.progress["seconds"])
+        run.n_steps, run.seconds = int(checkpoint.progress["step"]), float(checkpoint.progress["seconds"])
         return run
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """(progress as JSON values, arrays) for a checkpoint; `again` is the inverse."""
+        """(progress as JSON values, arrays) for a checkpoint; `resume` is the inverse."""
         families, arrays = [], {"generator": self.generator.get_state().numpy()}
         for i, family in enumerate(self.families):
             best = asdict(family.best) if family.best else None
@@ -251,7 +252,7 @@ class Run:
             for j, name in enumerate(family.parameters, start=before):
                 tensors |= {f"mean/{name}": self.optimizer.mean[j], f"square/{name}": self.optimizer.square[j]}
             arrays |= {f"{i}/{name}": value for name, value in _in_numpy(tensors).items()}
-        return {"step": self.step, "seconds": self.seconds, "families": families}, arrays
+        return {"step": self.n_steps, "seconds": self.seconds, "families": families}, arrays
 
     @property
     def checks_since_best(self) -> int:
@@ -266,23 +267,23 @@ class Run:
         """Whether a latest check is no number; parameters that are not numbers never recover."""
         return any(family.history and not math.isfinite(family.history[-1].elbo) for family in self.families)
 
-    def descend(self, batch: Rows, warmth: float, learning_rate: float) -> None:
+    def step(self, batch: Rows, kl_weight: float, learning_rate: float) -> None:
         """One step of AdamW for all members."""
         device = self.generator.device
         x, state, fold = (torch.from_numpy(part).to(device) for part in batch)
-        self.optimizer.forget_gradients()
+        self.optimizer.zero_grad()
         for family in self.families:
             noise = torch.randn(_noise_shape(family.plan, x.shape[0]), generator=self.generator, device=device)
             bound = elbo(forward(family.parameters, family.plan.likelihood, x, state, noise))
-            objective(bound, fold, family.held_out, family.plan.beta * warmth).backward()
-            family.keep_one_variance()
+            objective(bound, fold, family.held_out, family.plan.beta * kl_weight).backward()
+            family.mask_variance_gradients()
             clip_each_member(family.parameters.values())
         self.optimizer.step(learning_rate)
 
-    def judge(self, held_out: HeldOut, may_win: bool) -> None:
+    def validate(self, held_out: HeldOut, eligible: bool) -> None:
         """Compare every family with its own past."""
         for family, noise in zip(self.families, held_out.noise, strict=True):
-            family.judge(held_out.check(family, noise, self.step), may_win)
+            family.validate(held_out.check(family, noise, self.n_steps), eligible)
 
     def figures(self) -> tuple[tuple[str, float], ...]:
         """The latest held-out figures of the first family, for the progress bar."""

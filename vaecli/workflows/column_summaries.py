@@ -6,7 +6,7 @@ from vaecli.results import ColumnSummary
 from vaecli.schema import Schema
 
 
-def described(schema: Schema) -> tuple[ColumnSummary, ...]:
+def column_summaries(schema: Schema) -> tuple[ColumnSummary, ...]:
     """The columns as the summaries show them."""
     return tuple(
         ColumnSummary(

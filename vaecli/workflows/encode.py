@@ -14,15 +14,15 @@ from vaecli.config import EncodeConfig
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.latent.encoding import principal_places
-from vaecli.latent.knn_map import Neighbourhoods
+from vaecli.latent.knn_map import KnnMap
 from vaecli.latent.umap_map import require_umap, umap_of
 from vaecli.plots.figure import refuse_picture
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
 from vaecli.runtime.parallel import n_cores
 from vaecli.tables import (
+    check_schema,
     default_output,
     frame_source,
-    match_schema,
     numbers_of,
     open_sink,
     open_source,
@@ -53,7 +53,7 @@ def encode(
     target = output if output is not None else default_output(inputs, "encoded")
     refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
-    match_schema(source, detector.schema)
+    check_schema(source, detector.schema)
     refuse_to_overwrite(target, getattr(source, "files", ()), "the input")
     if plot is not None:
         refuse_picture(plot, target, bundle, getattr(source, "files", ()))
@@ -100,7 +100,7 @@ def encode(
     )
 
 
-def _draw(plot: str, tally: Tally, detector: Detector, on: Neighbourhoods | None, config: EncodeConfig) -> None:
+def _draw(plot: str, tally: Tally, detector: Detector, on: KnnMap | None, config: EncodeConfig) -> None:
     from vaecli.plots.latent_map import draw_map
 
     codes = detector.ensemble.families[0].codes

@@ -25,9 +25,9 @@ from vaecli.plots.figure import refuse_targets
 from vaecli.results import Comparison, EvaluateSummary, Evaluation, Event, Figure, OnEvent, ignore
 from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Role, Schema
-from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
+from vaecli.tables import Source, check_schema, frame_source, open_sink, open_source, refuse_to_overwrite
 from vaecli.tables.infer import did_you_mean
-from vaecli.tasks.evaluate import OURS, Judged, judge_table, sample_features
+from vaecli.tasks.evaluate import OURS, LabelledScores, sample_features, score_labelled
 
 SCHEMA = pa.schema(
     [
@@ -62,13 +62,13 @@ def evaluate(
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
     kind = decision.score_kind
     source = open_source(inputs, once=True)
-    match_schema(source, detector.schema)
+    check_schema(source, detector.schema)
     label = _label(source, detector.schema, config)
     refuse_targets(output, plot, bundle, getattr(source, "files", ()))
     simple = _baselines(detector, source, label, config, (output, plot), on_event)
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        judged = judge_table(
+        judged = score_labelled(
             detector,
             source,
             decision,
@@ -170,7 +170,7 @@ def _baselines(
             "--baselines needs scikit-learn, which is not installed here", "pip install scikit-learn"
         )
     normal = open_source([config.baselines])
-    match_schema(normal, detector.schema)
+    check_schema(normal, detector.schema)
     for target in targets:
         if target is not None:
             refuse_to_overwrite(target, getattr(normal, "files", ()), "the table of --baselines")
@@ -193,7 +193,9 @@ def _baselines(
 # -- figures ------------------------------------------------------------------------------------
 
 
-def _evaluated(judged: Judged, config: EvaluateConfig, on_event: OnEvent) -> tuple[Evaluated, tuple[Evaluation, ...]]:
+def _evaluated(
+    judged: LabelledScores, config: EvaluateConfig, on_event: OnEvent
+) -> tuple[Evaluated, tuple[Evaluation, ...]]:
     """(all rows together, every group by itself: the worst first)."""
     parts = 1 + len(judged.groups)
 
@@ -266,7 +268,7 @@ def _drawn(plot: str, rows: Labelled) -> str | None:
     return plot
 
 
-def _warnings(judged: Judged, config: EvaluateConfig, plot: str | None) -> tuple[str, ...]:
+def _warnings(judged: LabelledScores, config: EvaluateConfig, plot: str | None) -> tuple[str, ...]:
     is_anomaly = judged.rows.is_anomaly
     n_anomalies = int(is_anomaly.sum())
     no_plot = "" if plot is None else f"; no curves are drawn, and {plot} is not written"

@@ -14,7 +14,7 @@ from vaecli.decisions.resolve import resolve
 from vaecli.plots.figure import refuse_picture
 from vaecli.results import ExplainSummary, FlaggedRow, OnEvent, ignore
 from vaecli.runtime.parallel import n_cores
-from vaecli.tables import frame_source, match_schema, open_sink, open_source, refuse_to_overwrite
+from vaecli.tables import check_schema, frame_source, open_sink, open_source, refuse_to_overwrite
 from vaecli.tasks.explain import Explanations, explain_table
 
 SCHEMA = pa.schema(
@@ -55,7 +55,7 @@ def explain(
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
     kind = decision.score_kind
     source = open_source(inputs, once=True)
-    match_schema(source, detector.schema)
+    check_schema(source, detector.schema)
     if output is not None:
         refuse_to_overwrite(output, [str(bundle)], "the bundle")
         refuse_to_overwrite(output, getattr(source, "files", ()), "the input")
@@ -77,9 +77,9 @@ def explain(
     for part in parts if output is None else _written(parts, output):
         found += part
     if plot is not None:
-        from vaecli.plots.reasons import draw_blames
+        from vaecli.plots.reasons import plot_attributions
 
-        draw_blames(plot, found.first, found.later, found.oddest(config.most))
+        plot_attributions(plot, found.first, found.later, found.oddest(config.most))
     level = decision.level
     shown = found.found if config.rows else found.oddest(config.most)
     return ExplainSummary(

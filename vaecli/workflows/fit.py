@@ -33,7 +33,7 @@ from vaecli.scoring.scores import Ensemble
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.loop import Plan, Trained, device_of, train
-from vaecli.workflows.column_summaries import described
+from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
 START_ROWS = 50_000  # rows from which the first guess (PCA) and the baseline are computed
@@ -77,20 +77,20 @@ def fit_source(
     sample = normal.rows.some(config.calibration.max_rows, config.train.seed)
     _require_every_fold(sample.fold, normal.n_folds)
     families = tuple(
-        _family(plan, parameters, latents, sample, config)
-        for plan, parameters, latents in zip(plans, trained.parameters, FAMILIES.values(), strict=True)
+        _family(plan, parameters, score_terms, sample, config)
+        for plan, parameters, score_terms in zip(plans, trained.parameters, FAMILIES.values(), strict=True)
     )
     # a pixel that is odd by itself is none: what is measured in one unit is a part of one whole
     parts = same_unit_columns(schema, config.columns)
-    speaks = np.array([column.name not in parts for column in schema.features])
-    surprises, calibrations = calibrated(families, sample, speaks, on_event)
-    forgetful = tuple(  # a new table has other rows
+    may_decide_alone = np.array([column.name not in parts for column in schema.features])
+    surprisal_scales, calibrations = calibrated(families, sample, may_decide_alone, on_event)
+    without_row_numbers = tuple(  # a new table has other rows
         replace(family, codes=replace(family.codes, row=None)) for family in families
     )
     detector = Detector(
         schema,
         normal.preprocessor,
-        Ensemble(forgetful, surprises),
+        Ensemble(without_row_numbers, surprisal_scales),
         calibrations,
         config.score_kind,
         config.calibration.threshold,
@@ -121,12 +121,12 @@ def _plans(normal: NormalRows, likelihoods: Sequence[Likelihood], config: FitCon
             sample,
             likelihoods[i],
             held_out=held_out,
-            n_latent=min(family.n_latent, likelihoods[i].view_slope.size),
+            n_latent=min(family.n_latent, likelihoods[i].likelihood_slope.size),
             n_hidden=family.n_hidden,
-            one_variance=i == 1,
+            homoscedastic=i == 1,
             seed=config.train.seed + i,
         )
-        plans.append(Plan(likelihoods[i], start, held_out, family.beta, one_variance=i == 1))
+        plans.append(Plan(likelihoods[i], start, held_out, family.beta, homoscedastic=i == 1))
     return tuple(plans)
 
 
@@ -155,12 +155,14 @@ def _trained(
     )
 
 
-def _family(plan: Plan, parameters: Parameters, latents: tuple[str, ...], sample: Rows, config: FitConfig) -> Family:
+def _family(
+    plan: Plan, parameters: Parameters, score_terms: tuple[str, ...], sample: Rows, config: FitConfig
+) -> Family:
     """What scores rows once the plan's members are trained."""
     n_latent, seed = parameters["encoder.mean.b"].shape[-1], config.train.seed
     noise = draw_noise(config.model.n_noise, len(plan.held_out), n_latent, seed)
     codes = choose_exemplars(plan.likelihood, parameters, plan.held_out, sample, config.model.n_exemplars, seed)
-    return Family(plan.likelihood, parameters, noise, codes, plan.held_out, latents)
+    return Family(plan.likelihood, parameters, noise, codes, plan.held_out, score_terms)
 
 
 def _baseline(rows: TrainingRows, likelihood: Likelihood, seed: int) -> float:
@@ -178,7 +180,7 @@ def _summary(
         bundle="" if output is None else str(output),
         n_rows=normal.rows.n_rows,
         n_labelled_out=normal.n_labelled_out,
-        columns=described(detector.schema),
+        columns=column_summaries(detector.schema),
         n_members=detector.ensemble.n_members,
         n_steps=trained.n_steps,
         validation_elbo=trained.best[0].elbo,

@@ -9,7 +9,7 @@ from typing import Any
 from vaecli.bundle import load_detector
 from vaecli.detector import Detector
 from vaecli.results import InspectSummary
-from vaecli.workflows.column_summaries import described
+from vaecli.workflows.column_summaries import column_summaries
 
 
 def inspect(bundle: Path) -> InspectSummary:
@@ -23,7 +23,7 @@ def inspect(bundle: Path) -> InspectSummary:
         vaecli_version=manifest.version,
         created_utc=datetime.fromtimestamp(file.st_mtime, UTC).isoformat(timespec="seconds"),
         schema_fingerprint=manifest.schema_fingerprint,
-        columns=described(detector.schema),
+        columns=column_summaries(detector.schema),
         config=dict(manifest.config["fit"]),
         calibration=_calibration(detector),
         digests=dict(manifest.digests),

@@ -9,7 +9,7 @@ from vaecli.bundle import load_detector
 from vaecli.config import ReconstructConfig
 from vaecli.results import OnEvent, ReconstructSummary, ignore
 from vaecli.runtime.parallel import n_cores
-from vaecli.tables import default_output, match_schema, numbers_of, open_sink, open_source, refuse_to_overwrite
+from vaecli.tables import check_schema, default_output, numbers_of, open_sink, open_source, refuse_to_overwrite
 from vaecli.tasks.encode import reconstruct_table
 
 
@@ -27,7 +27,7 @@ def reconstruct(
         target = default_output(inputs, "imputed" if config.impute else "reconstructed")
     refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
-    match_schema(source, detector.schema)
+    check_schema(source, detector.schema)
     with open_sink(target, source, (), numbers=numbers_of(detector.schema)) as sink:
         tally = reconstruct_table(
             detector,

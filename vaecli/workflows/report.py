@@ -18,9 +18,9 @@ from vaecli.report import Facts, ReportData, Training
 from vaecli.report.page import headline, page
 from vaecli.results import OnEvent, ReportSummary, TrainingCheck, ignore
 from vaecli.runtime.parallel import n_cores
-from vaecli.tables import default_output, match_schema, open_source, refuse_to_overwrite, whole_output
-from vaecli.tasks.report import Found, gather
-from vaecli.tasks.report_images import Frame
+from vaecli.tables import check_schema, default_output, open_source, refuse_to_overwrite, whole_output
+from vaecli.tasks.report import ReportInputs, collect
+from vaecli.tasks.report_images import ImageLayout
 from vaecli.tasks.score import Tally
 from vaecli.workflows.drift_warning import warnings_of
 
@@ -36,14 +36,14 @@ def report(
     detector, manifest = load_detector(bundle)
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
     kind = decision.score_kind
-    frame = None if config.image_shape is None else Frame.of(detector, config.image_shape)
+    frame = None if config.image_shape is None else ImageLayout.of(detector, config.image_shape)
     target = output if output is not None else default_output(inputs, "report", ".html")
     refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
-    match_schema(source, detector.schema)
+    check_schema(source, detector.schema)
     refuse_to_overwrite(target, getattr(source, "files", ()), "the input")
     with whole_output(target) as write:
-        found = gather(
+        found = collect(
             detector,
             source,
             decision,
@@ -77,7 +77,13 @@ def report(
 
 
 def _facts(
-    detector: Detector, table: str, bundle: Path, kind: str, level: float | None, decision: Decision, found: Found
+    detector: Detector,
+    table: str,
+    bundle: Path,
+    kind: str,
+    level: float | None,
+    decision: Decision,
+    found: ReportInputs,
 ) -> Facts:
     calibration = detector.calibrations[kind]
     tally = Tally(found.rows, found.flagged, found.unscored, found.novel_cells)
@@ -102,7 +108,7 @@ def _facts(
     )
 
 
-def _data(facts: Facts, found: Found, manifest: Manifest) -> ReportData:
+def _data(facts: Facts, found: ReportInputs, manifest: Manifest) -> ReportData:
     return ReportData(
         facts=facts,
         worst=found.worst,
@@ -139,7 +145,7 @@ def _training(summary: Mapping[str, Any]) -> Training:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as `loop.seed`; what is empty says nothing."""
+    """Nested settings as `train.seed`; what is empty says nothing."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")

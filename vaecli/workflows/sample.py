@@ -19,10 +19,10 @@ from vaecli.runtime.atomic_file import require_writable, write_bytes
 from vaecli.runtime.parallel import n_cores
 from vaecli.tables import (
     Source,
+    check_schema,
     format_of_name,
     frame_source,
-    made_schema,
-    match_schema,
+    new_schema,
     open_sink,
     open_source,
     refuse_to_overwrite,
@@ -43,7 +43,7 @@ def sample(bundle: Path, output: str, config: SampleConfig, *, on_event: OnEvent
     detector, _ = load_detector(bundle)
     refuse_to_overwrite(output, [str(bundle)], "the bundle")
     source = None if config.like is None else _given_rows(config.like, output, detector)
-    schema = made_schema(detector.schema.features, as_text=_is_text(output))
+    schema = new_schema(detector.schema.features, as_text=_is_text(output))
     running: dict[str, Any] = {
         "batch_rows": config.batch_rows,
         "workers": config.workers or n_cores(),
@@ -131,7 +131,7 @@ def warnings_of(detector: Detector) -> tuple[str, ...]:
 
 def _given_rows(like: str, output: str, detector: Detector) -> Source:
     source = open_source([like], once=True)
-    match_schema(source, detector.schema)
+    check_schema(source, detector.schema)
     refuse_to_overwrite(output, getattr(source, "files", ()), "the input")
     return source
 

@@ -18,7 +18,7 @@ from vaecli.model.device import device_of
 from vaecli.plots.figure import refuse_picture
 from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.runtime.parallel import n_cores
-from vaecli.tables import default_output, match_schema, numbers_of, open_sink, open_source, refuse_to_overwrite
+from vaecli.tables import check_schema, default_output, numbers_of, open_sink, open_source, refuse_to_overwrite
 from vaecli.tasks.score import Tally, score_table
 from vaecli.workflows.drift_warning import warnings_of
 
@@ -50,7 +50,7 @@ def score(
     target = output if output is not None else default_output(inputs)
     refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
-    match_schema(source, detector.schema)
+    check_schema(source, detector.schema)
     bars = None
     if plot is not None:
         refuse_picture(plot, target, bundle, getattr(source, "files", ()))

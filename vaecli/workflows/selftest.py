@@ -21,8 +21,8 @@ from vaecli.results import OnEvent, SelftestSummary, Sight, Untested, blind_spot
 from vaecli.results.selftest import UNTRIED
 from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Column, Role, Schema
-from vaecli.tables import Source, frame_source, match_schema, open_sink, open_source
-from vaecli.tasks.selftest import Case, Outcome, draw_rows, put_to_the_test
+from vaecli.tables import Source, check_schema, frame_source, open_sink, open_source
+from vaecli.tasks.selftest import Case, Outcome, draw_rows, run_faults
 
 SCHEMA = pa.schema(
     [
@@ -62,7 +62,7 @@ def selftest(
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
     kind = decision.score_kind
     source = open_source(inputs, once=True)
-    match_schema(source, detector.schema)
+    check_schema(source, detector.schema)
     refuse_targets(output, plot, bundle, getattr(source, "files", ()))
     workers = config.score.workers or n_cores()
 
@@ -78,7 +78,7 @@ def selftest(
             on_event=on_event,
         )
         _require_rows(source.name, len(drawn.cells), "normal rows")
-        tested = put_to_the_test(
+        tested = run_faults(
             detector,
             decision,
             drawn.cells,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
-from vaecli.tables.convert.arrow_types import remembered, spelled
+from vaecli.tables.convert.arrow_types import arrow_type_from_text, arrow_type_to_text
 
 UNITS = ["s", "ms", "us", "ns"]
 PLAIN = [
@@ -26,14 +26,16 @@ PLAIN = [
 @pytest.mark.parametrize("kind", PLAIN, ids=str)
 def test_every_type_of_a_feature_comes_back(kind: pa.DataType) -> None:
     """What a bundle says of a column's type is that type."""
-    assert remembered(spelled(kind)) == kind
+    assert arrow_type_from_text(arrow_type_to_text(kind)) == kind
 
 
 def test_what_cannot_be_written_becomes_what_can() -> None:
     """Views become strings, and an order of categories, which the schema does not keep, is not claimed."""
-    assert spelled(pa.string_view()) == "large_string"
-    assert spelled(pa.dictionary(pa.int8(), pa.string_view())) == spelled(pa.dictionary(pa.int8(), pa.large_string()))
-    assert spelled(pa.dictionary(pa.int8(), pa.string(), ordered=True)) == spelled(
+    assert arrow_type_to_text(pa.string_view()) == "large_string"
+    assert arrow_type_to_text(pa.dictionary(pa.int8(), pa.string_view())) == arrow_type_to_text(
+        pa.dictionary(pa.int8(), pa.large_string())
+    )
+    assert arrow_type_to_text(pa.dictionary(pa.int8(), pa.string(), ordered=True)) == arrow_type_to_text(
         pa.dictionary(pa.int8(), pa.string())
     )
 
@@ -43,7 +45,7 @@ def test_what_cannot_be_written_becomes_what_can() -> None:
 )
 def test_other_types_are_not_kept(kind: pa.DataType) -> None:
     """No feature has them, or nothing reads their values back from text."""
-    assert spelled(kind) == ""
+    assert arrow_type_to_text(kind) == ""
 
 
 NONE = ["", "int", "timestamp[h]", "timestamp[us", "decimal128(99, 2)", "decimal128(0, 0)", "binary", "null", "int8\n"]
@@ -54,5 +56,5 @@ NONE += ["list<item: int8>", "string_view", "dictionary<values=x, indices=int8, 
 
 @pytest.mark.parametrize("text", NONE, ids=lambda text: text[:40])
 def test_no_text_of_a_bundle_is_trusted(text: str) -> None:
-    """What `spelled` does not write is no type."""
-    assert remembered(text) is None
+    """What `arrow_type_to_text` does not write is no type."""
+    assert arrow_type_from_text(text) is None

@@ -10,8 +10,8 @@ import pytest
 
 from vaecli.data.cells import MISSING, PRESENT, Cells
 from vaecli.schema import Column, Kind, Schema
-from vaecli.tables import frame_source, made_schema, made_table, to_cells
-from vaecli.tables.convert.arrow_types import spelled
+from vaecli.tables import frame_source, new_schema, new_table, to_cells
+from vaecli.tables.convert.arrow_types import arrow_type_to_text
 
 DAY = 86_400.0
 COLUMNS = (
@@ -38,7 +38,7 @@ def cells() -> Cells:
 
 
 def made(as_text: bool) -> pa.Table:
-    return made_table(cells(), COLUMNS, made_schema(COLUMNS, as_text=as_text))
+    return new_table(cells(), COLUMNS, new_schema(COLUMNS, as_text=as_text))
 
 
 def test_typed_columns_have_types() -> None:
@@ -82,12 +82,12 @@ def test_dates_beyond_microseconds_are_in_seconds():
     """Three million years ago, to the second."""
     far = (Column("far", Kind.DATETIME, minimum=-1e14, maximum=1e14),)
     known = Cells(np.array([[-1e14 + 1]]), np.full((1, 1), PRESENT, np.uint8), np.arange(1))
-    table = made_table(known, far, made_schema(far, as_text=False))
+    table = new_table(known, far, new_schema(far, as_text=False))
     assert table.column("far").type == pa.timestamp("s")
     assert table.column("far").cast(pa.int64()).to_pylist() == [-(10**14) + 1]
 
 
-DECLARED = spelled(pa.dictionary(pa.int8(), pa.int8()))
+DECLARED = arrow_type_to_text(pa.dictionary(pa.int8(), pa.int8()))
 KINDS = [
     *(pa.int8(), pa.int32(), pa.uint16(), pa.int64(), pa.float32(), pa.float64(), pa.decimal128(9, 2)),
     *(pa.duration("ms"), pa.time32("s"), pa.time64("us"), pa.string(), pa.large_string()),
@@ -97,7 +97,7 @@ KINDS = [
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_numbers_have_the_type_that_went_in(kind: pa.DataType) -> None:
     """Of every type that a number was read from, gaps included."""
-    column = Column("x", Kind.NUMERIC, whole=True, minimum=0.0, maximum=9.0, arrow_type=spelled(kind))
+    column = Column("x", Kind.NUMERIC, whole=True, minimum=0.0, maximum=9.0, arrow_type=arrow_type_to_text(kind))
     table = one_column(column, [7.0, np.nan, 3.0])
     assert table.column("x").type == kind
     assert read_back(table, column) == [7.0, None, 3.0]
@@ -107,7 +107,7 @@ def test_numbers_have_the_type_that_went_in(kind: pa.DataType) -> None:
 def test_switches_have_the_type_that_went_in(kind: pa.DataType) -> None:
     """0.0 and 1.0 of floats are floats again."""
     spellings = ("false", "true") if pa.types.is_boolean(kind) else ("0.0", "1.0")
-    column = Column("x", Kind.BOOLEAN, categories=spellings, arrow_type=spelled(kind))
+    column = Column("x", Kind.BOOLEAN, categories=spellings, arrow_type=arrow_type_to_text(kind))
     table = one_column(column, [1.0, np.nan, 0.0])
     assert table.column("x").type == kind
     assert read_back(table, column) == [1.0, None, 0.0]
@@ -123,7 +123,7 @@ def test_switches_have_the_type_that_went_in(kind: pa.DataType) -> None:
 )
 def test_categories_have_the_type_that_went_in(kind: pa.DataType) -> None:
     """Codes of text stay text, and categories by declaration stay declared."""
-    column = Column("x", Kind.CATEGORICAL, categories=("30", "10"), arrow_type=spelled(kind))
+    column = Column("x", Kind.CATEGORICAL, categories=("30", "10"), arrow_type=arrow_type_to_text(kind))
     table = one_column(column, [1.0, np.nan, 0.0])
     assert table.column("x").type == kind
     assert read_back(table, column) == [1.0, None, 0.0]
@@ -136,7 +136,7 @@ def test_categories_have_the_type_that_went_in(kind: pa.DataType) -> None:
 )  # fmt: skip
 def test_dates_have_the_type_that_went_in(kind: pa.DataType) -> None:
     """Unit and zone included."""
-    column = Column("x", Kind.DATETIME, minimum=0.0, maximum=1e9, arrow_type=spelled(kind))
+    column = Column("x", Kind.DATETIME, minimum=0.0, maximum=1e9, arrow_type=arrow_type_to_text(kind))
     table = one_column(column, [18_000 * DAY, np.nan])
     assert table.column("x").type == kind
     assert read_back(table, column) == [18_000 * DAY, None]
@@ -196,7 +196,7 @@ def test_dates_are_written_in_their_zone(column: Column, seconds: float, text: s
 def one_column(column: Column, values: list[float], as_text: bool = False) -> pa.Table:
     array = np.array(values)[:, None]
     state = np.where(np.isnan(array), MISSING, PRESENT).astype(np.uint8)
-    return made_table(Cells(array, state, np.arange(len(values))), [column], made_schema([column], as_text=as_text))
+    return new_table(Cells(array, state, np.arange(len(values))), [column], new_schema([column], as_text=as_text))
 
 
 def read_back(table: pa.Table, column: Column) -> list[float | None]:

@@ -74,21 +74,21 @@ _PLAIN = (Family.NUMBER, Family.BOOLEAN, Family.DATETIME, Family.TEXT)
 _AS_TEXT = (Family.NUMBER, Family.BOOLEAN, Family.TEXT)  # whose values Arrow reads back from their text
 
 
-def spelled(kind: pa.DataType) -> str:
+def arrow_type_to_text(kind: pa.DataType) -> str:
     """The type as text; nothing for a type that is not written again."""
     if pa.types.is_string_view(kind):  # neither Parquet nor CSV can be written from views
         kind = pa.large_string()
     if pa.types.is_dictionary(kind):
-        values = spelled(kind.value_type)
+        values = arrow_type_to_text(kind.value_type)
         if not values or family(kind.value_type) not in _AS_TEXT or _is_clock(kind.value_type):
             return ""
         return f"dictionary<values={values}, indices={kind.index_type}, ordered=0>"  # an order of values is not kept
     text = str(kind)
-    return text if remembered(text) == kind else ""
+    return text if arrow_type_from_text(text) == kind else ""
 
 
-def remembered(text: str) -> pa.DataType | None:
-    """The type that was spelled so; None for none, and for what `spelled` does not write."""
+def arrow_type_from_text(text: str) -> pa.DataType | None:
+    """The type that was spelled so; None for none, and for what `arrow_type_to_text` does not write."""
     if found := _TIMESTAMP.fullmatch(text):
         return pa.timestamp(found[1], tz=found[2])
     try:
@@ -96,7 +96,7 @@ def remembered(text: str) -> pa.DataType | None:
             decimal = pa.decimal128 if found[1] == "128" else pa.decimal256
             return decimal(int(found[2]), int(found[3]))
         if found := _DICTIONARY.fullmatch(text):
-            values = None if found[1].startswith("dictionary") else remembered(found[1])
+            values = None if found[1].startswith("dictionary") else arrow_type_from_text(found[1])
             return None if values is None else pa.dictionary(pa.type_for_alias(found[2]), values)
         kind = pa.type_for_alias(text)
     except (ValueError, OverflowError):

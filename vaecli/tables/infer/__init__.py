@@ -13,8 +13,8 @@ from vaecli.config import ColumnsConfig
 from vaecli.errors import MAX_LISTED, InputError, UsageError, listed
 from vaecli.results import OnEvent, ignore
 from vaecli.schema import Column, Kind, Role, Schema
-from vaecli.tables.convert.arrow_types import spelled
-from vaecli.tables.infer.classify import Finding, find
+from vaecli.tables.convert.arrow_types import arrow_type_to_text
+from vaecli.tables.infer.classify import Classification, classify
 from vaecli.tables.infer.scan import read_evidence
 from vaecli.tables.read.frames import FrameSource
 from vaecli.tables.read.parquet import ParquetSource
@@ -40,7 +40,7 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
     if read and not n_rows:
         raise InputError(f"{source.name}: there are no rows", "give a table with normal rows to learn from")
 
-    findings = {name: find(name, evidence[name], config.max_categories) for name in read}
+    findings = {name: classify(name, evidence[name], config.max_categories) for name in read}
     columns = _with_types(source, _with_roles(source.names, findings, asked, config))
     columns = tuple(_as_number(column) if _is_named(column, config.same_unit) else column for column in columns)
     _refuse_mixed(source, columns, findings)
@@ -129,7 +129,7 @@ def _is_a_number(text: str) -> bool:
 
 
 def _with_roles(
-    names: Sequence[str], findings: Mapping[str, Finding], asked: Mapping[str, Role], config: ColumnsConfig
+    names: Sequence[str], findings: Mapping[str, Classification], asked: Mapping[str, Role], config: ColumnsConfig
 ) -> tuple[Column, ...]:
     has_time = config.time is not None
     columns = []
@@ -144,7 +144,7 @@ def _with_roles(
 _NAMELESS = (Role.KEY, Role.IGNORED)
 
 
-def _with_role(name: str, finding: Finding | None, asked: Role | None, *, has_time: bool) -> Column:
+def _with_role(name: str, finding: Classification | None, asked: Role | None, *, has_time: bool) -> Column:
     if finding is None:
         assert asked is not None
         return Column(name, Kind.TEXT, asked, reason=ASKED)  # not read
@@ -178,7 +178,7 @@ def _with_types(source: Source, columns: Sequence[Column]) -> tuple[Column, ...]
     """The features with the types that they have in a typed table; delimited text has none."""
     if not isinstance(source, ParquetSource | FrameSource):
         return tuple(columns)
-    types = {field.name: spelled(field.type) for field in source.schema}
+    types = {field.name: arrow_type_to_text(field.type) for field in source.schema}
     return tuple(
         replace(column, arrow_type=types[column.name]) if column.role is Role.FEATURE else column for column in columns
     )
@@ -187,7 +187,7 @@ def _with_types(source: Source, columns: Sequence[Column]) -> tuple[Column, ...]
 # -- what cannot be learned from ----------------------------------------------------------------
 
 
-def _refuse_mixed(source: Source, columns: Sequence[Column], findings: Mapping[str, Finding]) -> None:
+def _refuse_mixed(source: Source, columns: Sequence[Column], findings: Mapping[str, Classification]) -> None:
     """Raise InputError for cells that are not what nearly all of their column is."""
     # a column advised to be left out counts too: measurements never repeat either, and bad cells make them text
     concerned = [column.name for column in columns if column.reason != ASKED or column.role is Role.TIME]
@@ -222,7 +222,7 @@ def _short(value: str) -> str:
     return repr(value if len(value) <= 40 else f"{value[:39]}…")
 
 
-def _refuse_unusable(source: Source, columns: Sequence[Column], findings: Mapping[str, Finding]) -> None:
+def _refuse_unusable(source: Source, columns: Sequence[Column], findings: Mapping[str, Classification]) -> None:
     """Raise InputError for columns that cannot play the part the user gave them."""
     problems = [
         f"--{column.role} {column.name!r}: {why}"
@@ -235,7 +235,7 @@ def _refuse_unusable(source: Source, columns: Sequence[Column], findings: Mappin
         )
 
 
-def _unusable(column: Column, finding: Finding) -> str:
+def _unusable(column: Column, finding: Classification) -> str:
     if column.kind is Kind.TEXT and finding.is_unsupported:
         return finding.impossible
     if column.role is Role.TIME and column.kind not in (Kind.NUMERIC, Kind.DATETIME):

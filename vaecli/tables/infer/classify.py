@@ -27,7 +27,7 @@ class Mixed:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Classification:
     """One column as its values speak for themselves, as a feature.
 
     `impossible` is the reason why it cannot be a feature at all. `advice` is the role it should have
@@ -41,16 +41,16 @@ class Finding:
     is_unsupported: bool = False  # the type itself cannot be read
 
 
-def find(name: str, evidence: Evidence, max_categories: int) -> Finding:
+def classify(name: str, evidence: Evidence, max_categories: int) -> Classification:
     """The kind of a column, and whether it can and should be a feature."""
     if evidence.family is Family.UNSUPPORTED:
-        return Finding(
+        return Classification(
             Column(name, Kind.TEXT, n_missing=evidence.n_missing),
             impossible=f"values of type {getattr(evidence, 'type', '')} are not supported",
             is_unsupported=True,
         )
     if evidence.n == 0:
-        return Finding(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible="no row has a value")
+        return Classification(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible="no row has a value")
     if isinstance(evidence, TypedEvidence):
         return _typed(name, evidence)
     assert isinstance(evidence, TextEvidence)
@@ -60,7 +60,7 @@ def find(name: str, evidence: Evidence, max_categories: int) -> Finding:
 # -- columns with a type of their own -----------------------------------------------------------
 
 
-def _typed(name: str, evidence: TypedEvidence) -> Finding:
+def _typed(name: str, evidence: TypedEvidence) -> Classification:
     if evidence.family is Family.DATETIME:
         return _datetime(name, evidence.numbers, evidence.n_missing, None, evidence.zone)
     if evidence.family is Family.BOOLEAN:
@@ -71,32 +71,32 @@ def _typed(name: str, evidence: TypedEvidence) -> Finding:
     return _numeric(name, evidence.numbers, evidence.n_missing)
 
 
-def _boolean(name: str, numbers: Numbers, n_missing: int, spellings: tuple[str, str]) -> Finding:
+def _boolean(name: str, numbers: Numbers, n_missing: int, spellings: tuple[str, str]) -> Classification:
     column = Column(name, Kind.BOOLEAN, categories=spellings, n_missing=n_missing)
-    return Finding(column, impossible=_constant(numbers, n_missing))
+    return Classification(column, impossible=_constant(numbers, n_missing))
 
 
-def _datetime(name: str, numbers: Numbers, n_missing: int, pattern: str | None, zone: str) -> Finding:
+def _datetime(name: str, numbers: Numbers, n_missing: int, pattern: str | None, zone: str) -> Classification:
     column = replace(_ranged(name, Kind.DATETIME, numbers, n_missing), datetime_format=pattern, zone=zone)
     if reason := _constant(numbers, n_missing):
-        return Finding(column, impossible=reason)
+        return Classification(column, impossible=reason)
     if numbers.n >= MIN_ROWS and numbers.is_sorted:
-        return Finding(column, advice=(Role.TIME, ORDERS_THE_ROWS))
-    return Finding(column)
+        return Classification(column, advice=(Role.TIME, ORDERS_THE_ROWS))
+    return Classification(column)
 
 
-def _numeric(name: str, numbers: Numbers, n_missing: int, width: int = 0) -> Finding:
+def _numeric(name: str, numbers: Numbers, n_missing: int, width: int = 0) -> Classification:
     column = replace(_ranged(name, Kind.NUMERIC, numbers, n_missing), width=width)
     if reason := _constant(numbers, n_missing):
-        return Finding(column, impossible=reason)
+        return Classification(column, impossible=reason)
     if _counts_rows(numbers):
         role = Role.TIME if _is_named_like_a_clock(name) else Role.KEY
-        return Finding(column, advice=(role, "it counts the rows"))
+        return Classification(column, advice=(role, "it counts the rows"))
     if numbers.n >= MIN_ROWS and numbers.is_sorted and _is_named_like_a_clock(name):
-        return Finding(column, advice=(Role.TIME, ORDERS_THE_ROWS))
+        return Classification(column, advice=(Role.TIME, ORDERS_THE_ROWS))
     if _names_rows(name, numbers):
-        return Finding(column, advice=(Role.KEY, "its numbers never repeat, so it names the row"))
-    return Finding(column)
+        return Classification(column, advice=(Role.KEY, "its numbers never repeat, so it names the row"))
+    return Classification(column)
 
 
 def _ranged(name: str, kind: Kind, numbers: Numbers, n_missing: int) -> Column:
@@ -172,25 +172,25 @@ def _is_named_like_a_clock(name: str) -> bool:
 # -- columns of text ----------------------------------------------------------------------------
 
 
-def _text(name: str, evidence: TextEvidence, max_categories: int) -> Finding:
+def _text(name: str, evidence: TextEvidence, max_categories: int) -> Classification:
     if evidence.as_number.n_read == evidence.n:
         return _numbers_as_text(name, evidence)
     dates = _best_dates(evidence)
     if dates is not None and dates.n_read == evidence.n:
         if (example := _ambiguous(evidence)) is not None:
             reason = f"its dates are ambiguous ({example}): day or month first?"
-            return Finding(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible=reason)
+            return Classification(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible=reason)
         return _datetime(name, dates.numbers, evidence.n_missing, dates.pattern, dates.zone)
     if (spellings := _pair(evidence)) is not None:
-        return Finding(Column(name, Kind.BOOLEAN, categories=spellings, n_missing=evidence.n_missing))
+        return Classification(Column(name, Kind.BOOLEAN, categories=spellings, n_missing=evidence.n_missing))
     mixed = None if _are_mostly_numbered_names(name, evidence) else _mixed(evidence, dates)
     if mixed is None and evidence.n_dates >= MOST * evidence.n and dates is not None:
         reason = "its dates are written in more than one way"
-        return Finding(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible=reason)
+        return Classification(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible=reason)
     return _categories(name, evidence, max_categories, mixed)
 
 
-def _numbers_as_text(name: str, evidence: TextEvidence) -> Finding:
+def _numbers_as_text(name: str, evidence: TextEvidence) -> Classification:
     numbers = evidence.as_number.numbers
     if not numbers.only_0_and_1:
         return _numeric(name, numbers, evidence.n_missing, evidence.padding.width)
@@ -238,7 +238,7 @@ def _mixed(evidence: TextEvidence, dates: Trial | None) -> Mixed | None:
     return None
 
 
-def _categories(name: str, evidence: TextEvidence, max_categories: int, mixed: Mixed | None) -> Finding:
+def _categories(name: str, evidence: TextEvidence, max_categories: int, mixed: Mixed | None) -> Classification:
     n_distinct = evidence.counts.n_distinct()
     ranked = evidence.counts.ranked()
     if n_distinct is not None and n_distinct <= max_categories:
@@ -257,8 +257,8 @@ def _categories(name: str, evidence: TextEvidence, max_categories: int, mixed: M
         n_missing=evidence.n_missing,
     )
     if n_distinct == 1:
-        return Finding(column, impossible=_same(evidence.n_missing), mixed=mixed)
-    return Finding(column, advice=_advice(evidence, has_kept=bool(kept)), mixed=mixed)
+        return Classification(column, impossible=_same(evidence.n_missing), mixed=mixed)
+    return Classification(column, advice=_advice(evidence, has_kept=bool(kept)), mixed=mixed)
 
 
 def _advice(evidence: TextEvidence, *, has_kept: bool) -> tuple[Role, str] | None:

@@ -17,7 +17,7 @@ import pyarrow.csv as pa_csv
 from vaecli.errors import InputError, listed
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
-from vaecli.tables.read.locations import LocalFile, Place, RemoteFile, unreadable
+from vaecli.tables.read.locations import LocalFile, Location, RemoteFile, unreadable
 from vaecli.tables.read.malformed import parsed_with_care
 from vaecli.tables.read.named_columns import asked_columns
 from vaecli.tables.read.records import BLOCK_BYTES, Block, block_of_lines, cut_into_blocks
@@ -35,7 +35,7 @@ class DelimitedSource:
 
     name: str
     format: str  # `csv` or `tsv`
-    places: tuple[Place, ...]
+    places: tuple[Location, ...]
     headers: tuple[Header, ...]
 
     @property
@@ -85,7 +85,7 @@ class DelimitedSource:
         return parsed(self.pieces(columns, numbers=numbers, keep=keep), batch_rows)
 
 
-def open_delimited(places: Sequence[Place], name: str, format: str | None) -> DelimitedSource:
+def open_delimited(places: Sequence[Location], name: str, format: str | None) -> DelimitedSource:
     """Read the headers of all files.
 
     `format` `tsv` asks for tabs; `csv` and None let the delimiter be found. Raises InputError when a
@@ -178,7 +178,7 @@ def _batch(
     return Batch(table, first_row, partial(_where, name, block), block.lines() if keep else None)
 
 
-def _blocks_of(place: Place, header: Header, multiple_of: int, first_row: int) -> Iterator[Block]:
+def _blocks_of(place: Location, header: Header, multiple_of: int, first_row: int) -> Iterator[Block]:
     try:
         with place.peek() as stream:
             head = stream.read(8)
@@ -199,7 +199,7 @@ def _blocks_of(place: Place, header: Header, multiple_of: int, first_row: int) -
         raise unreadable(place.name, problem) from problem
 
 
-def _block_bytes(place: Place) -> int:
+def _block_bytes(place: Location) -> int:
     """Small files are cut into some pieces too, so that there is one for every worker."""
     size = os.path.getsize(place.name) if isinstance(place, LocalFile) else BLOCK_BYTES * PIECES_OF_A_FILE
     return min(BLOCK_BYTES, max(size // PIECES_OF_A_FILE, SMALLEST_BLOCK_BYTES))
@@ -213,7 +213,7 @@ def _skip(stream: pa.NativeFile, n_bytes: int) -> None:
         n_bytes -= skipped
 
 
-def _header_of(place: Place, delimiter: str | None) -> Header:
+def _header_of(place: Location, delimiter: str | None) -> Header:
     try:
         with place.peek() as stream:
             head = stream.read(8)
@@ -232,7 +232,7 @@ def _where(name: str, block: Block, i: int) -> str:
     return f"{name}, line {block.line(i)}"
 
 
-def _refuse_different_headers(places: Sequence[Place], headers: Sequence[Header]) -> None:
+def _refuse_different_headers(places: Sequence[Location], headers: Sequence[Header]) -> None:
     first = headers[0]
     problems = [
         f"{place.name}: {_difference(first, header)}"

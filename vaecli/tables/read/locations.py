@@ -24,7 +24,7 @@ PEEK_BYTES = 4 * 2**20  # of a stream that passes once: its header must end with
 _PARQUET = (".parquet", ".pq")
 
 
-class Place(Protocol):
+class Location(Protocol):
     """Bytes that can be read from their start."""
 
     @property
@@ -101,7 +101,7 @@ class Passing:
         return pa.BufferReader(self.head)
 
 
-def find_places(inputs: Sequence[str], *, once: bool = False) -> tuple[Place, ...]:
+def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Location, ...]:
     """Every file the user's words stand for, in the order they are to be read.
 
     A directory stands for the Parquet files below it and a pattern for its matches, both sorted by
@@ -113,7 +113,7 @@ def find_places(inputs: Sequence[str], *, once: bool = False) -> tuple[Place, ..
         raise UsageError("an input has an empty name", "name a CSV or Parquet file; is a variable not set?")
     if "-" in inputs and len(inputs) > 1:
         raise UsageError("`-` cannot be combined with other inputs", "give either files or standard input")
-    return tuple(place for text in inputs for place in _places_of(text, once))
+    return tuple(place for text in inputs for place in _locations_of(text, once))
 
 
 def unreadable(name: str, problem: OSError) -> InputError:
@@ -129,13 +129,13 @@ def unreadable(name: str, problem: OSError) -> InputError:
             return InputError(f"{name}: cannot be read: {problem.strerror or problem}", "check that the file is whole")
 
 
-def _places_of(text: str, once: bool) -> tuple[Place, ...]:
+def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
     if text == "-":
         if sys.stdin is None:
             raise InputError("standard input is closed", "name a file, or pipe a table into vaecli")
         return (_streamed(STANDARD_INPUT, sys.stdin.buffer, once),)
     if remote.is_url(text):
-        return _remote_places(text)
+        return _remote_locations(text)
     path = remote.without_file_scheme(text)
     try:
         mode = os.stat(path).st_mode
@@ -150,7 +150,7 @@ def _places_of(text: str, once: bool) -> tuple[Place, ...]:
     return (_pipe(path, once),)
 
 
-def _streamed(name: str, stream: BinaryIO, once: bool) -> Place:
+def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
     """Parquet needs to seek and a fit reads more than once: both get a copy."""
     try:
         head = _read(stream, PEEK_BYTES)
@@ -167,7 +167,7 @@ def _streamed(name: str, stream: BinaryIO, once: bool) -> Place:
     return Spooled(name, copy)
 
 
-def _pipe(path: str, once: bool) -> Place:
+def _pipe(path: str, once: bool) -> Location:
     """A named pipe, a process substitution or /dev/stdin."""
     try:
         stream = open(path, "rb")  # noqa: SIM115 - read until the place is gone
@@ -182,7 +182,7 @@ def _close(stream: BinaryIO) -> None:
         stream.close()
 
 
-def _remote_places(url: str) -> tuple[Place, ...]:
+def _remote_locations(url: str) -> tuple[Location, ...]:
     try:
         found = remote.expand(url)
     except OSError as problem:
@@ -192,7 +192,7 @@ def _remote_places(url: str) -> tuple[Place, ...]:
     return tuple(RemoteFile(one) for one in found)
 
 
-def _matches(pattern: str) -> tuple[Place, ...]:
+def _matches(pattern: str) -> tuple[Location, ...]:
     wants_underscore = os.path.basename(pattern).startswith("_")
     found = sorted(
         path
@@ -204,11 +204,11 @@ def _matches(pattern: str) -> tuple[Place, ...]:
     return tuple(place for path in found for place in _matched(path))
 
 
-def _matched(path: str) -> tuple[Place, ...]:
+def _matched(path: str) -> tuple[Location, ...]:
     return _parquet_below(path) if os.path.isdir(path) else (LocalFile(path),)
 
 
-def _parquet_below(directory: str) -> tuple[Place, ...]:
+def _parquet_below(directory: str) -> tuple[Location, ...]:
     """Parquet files below `directory`, hidden and `_`-prefixed ones left out (Spark's markers, temporary files)."""
     found = []
     try:

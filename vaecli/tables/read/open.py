@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from vaecli.errors import InputError, listed
 from vaecli.tables.read.delimited import decompressed, open_delimited
-from vaecli.tables.read.locations import Place, find_places, unreadable
+from vaecli.tables.read.locations import Location, find_locations, unreadable
 from vaecli.tables.read.parquet import open_parquet
 from vaecli.tables.source import Source
 
@@ -41,7 +41,7 @@ def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
     format and the same columns; UsageError for words that make no sense together; EnvironmentProblem
     when a URL needs a package that is not installed.
     """
-    places = find_places(inputs, once=once)
+    places = find_locations(inputs, once=once)
     name = _name_of(inputs, places)
     formats = [_format_of(place) for place in places]
     is_parquet = [format == "parquet" for format in formats]
@@ -65,7 +65,7 @@ def format_of_name(name: str) -> str | None:
     return None
 
 
-def _name_of(inputs: Sequence[str], places: Sequence[Place]) -> str:
+def _name_of(inputs: Sequence[str], places: Sequence[Location]) -> str:
     if len(places) == 1:
         return places[0].name
     if len(inputs) == 1:
@@ -73,7 +73,7 @@ def _name_of(inputs: Sequence[str], places: Sequence[Place]) -> str:
     return f"{places[0].name} and {len(places) - 1} more"
 
 
-def _format_of(place: Place) -> str | None:
+def _format_of(place: Location) -> str | None:
     """The format by content; for text, by extension. None is text of an unknown dialect."""
     try:
         with place.peek() as stream:

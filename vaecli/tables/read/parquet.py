@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, listed
-from vaecli.tables.read.locations import Place, RemoteFile, unreadable
+from vaecli.tables.read.locations import Location, RemoteFile, unreadable
 from vaecli.tables.read.named_columns import as_table, asked_columns, refuse_repeated_names
 from vaecli.tables.source import Batch, Piece, ready, whole
 
@@ -27,7 +27,7 @@ class ParquetSource:
     """
 
     name: str
-    places: tuple[Place, ...]
+    places: tuple[Location, ...]
     schema: pa.Schema
     rows: tuple[int, ...]
     compression: str
@@ -92,7 +92,7 @@ class ParquetSource:
                 raise InputError(f"{place.name}: changed while it was read", "try again when it is complete")
 
 
-def open_parquet(places: Sequence[Place], name: str) -> ParquetSource:
+def open_parquet(places: Sequence[Location], name: str) -> ParquetSource:
     """Read the footers of all files.
 
     Raises InputError when a file is damaged, a name stands for two columns, or the files' columns do
@@ -109,7 +109,7 @@ def open_parquet(places: Sequence[Place], name: str) -> ParquetSource:
     )
 
 
-def _footer(place: Place) -> pq.FileMetaData:
+def _footer(place: Location) -> pq.FileMetaData:
     try:
         with place.open() as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
             return file.metadata
@@ -117,7 +117,7 @@ def _footer(place: Place) -> pq.FileMetaData:
         raise _damaged(place.name, problem) from problem
 
 
-def _record_batches(place: Place, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _record_batches(place: Location, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
     try:
         with (
             place.open() as stream,
@@ -137,7 +137,7 @@ def _damaged(name: str, problem: Exception) -> InputError:
     return InputError(f"{name}: damaged, or not Parquet: {what}", "write it again")
 
 
-def _common_schema(places: Sequence[Place], schemas: Sequence[pa.Schema]) -> pa.Schema:
+def _common_schema(places: Sequence[Location], schemas: Sequence[pa.Schema]) -> pa.Schema:
     first = schemas[0]
     problems = [
         f"{place.name}: {_difference(first, schema)}"

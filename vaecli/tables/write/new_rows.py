@@ -14,23 +14,23 @@ import pyarrow as pa
 
 from vaecli.data.cells import Cells
 from vaecli.schema import Column, Kind
-from vaecli.tables.convert.arrow_types import remembered
+from vaecli.tables.convert.arrow_types import arrow_type_from_text
 from vaecli.tables.convert.parse import parse_one_number
 from vaecli.tables.write.replace_cells import as_type, is_of_days, texts
 
-__all__ = ["made_schema", "made_table"]
+__all__ = ["new_schema", "new_table"]
 
 _WHOLE_FLOATS = 2.0**53
 _MOST_TICKS = 2.0**63
 
 
-def made_schema(columns: Sequence[Column], *, as_text: bool) -> pa.Schema:
+def new_schema(columns: Sequence[Column], *, as_text: bool) -> pa.Schema:
     """Names and types of a table with these columns; `as_text` where it becomes delimited text."""
     return pa.schema([(column.name, _text_kind(column) if as_text else _kind(column)) for column in columns])
 
 
-def made_table(cells: Cells, columns: Sequence[Column], schema: pa.Schema) -> pa.Table:
-    """The cells of `columns` with the types of `schema`, which `made_schema` gave."""
+def new_table(cells: Cells, columns: Sequence[Column], schema: pa.Schema) -> pa.Table:
+    """The cells of `columns` with the types of `schema`, which `new_schema` gave."""
     arrays = [_array(cells.values[:, j], column, schema.field(j).type) for j, column in enumerate(columns)]
     return pa.table(arrays, schema=schema)
 
@@ -48,7 +48,7 @@ def _text_kind(column: Column) -> pa.DataType:
 
 def _kind(column: Column) -> pa.DataType:
     """The type that the column had, or without one, what its spellings are those of."""
-    if (kind := remembered(column.arrow_type)) is not None and _can_hold(kind, column):
+    if (kind := arrow_type_from_text(column.arrow_type)) is not None and _can_hold(kind, column):
         return kind
     match column.kind:
         case Kind.NUMERIC:

@@ -22,7 +22,7 @@ from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.header import Header
 from vaecli.tables.source import Batch, Source
 
-__all__ = ["as_type", "is_of_days", "rewritten", "texts"]
+__all__ = ["as_type", "is_of_days", "replace_cells", "texts"]
 
 _DAY = 86_400
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -31,7 +31,9 @@ _FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-
 _WHOLE_FLOATS = 2.0**53
 
 
-def rewritten(batch: Batch, source: Source, columns: Sequence[Column], values: np.ndarray, which: np.ndarray) -> Batch:
+def replace_cells(
+    batch: Batch, source: Source, columns: Sequence[Column], values: np.ndarray, which: np.ndarray
+) -> Batch:
     """`batch` of `source` with the cells `which` (n, c) of `columns` set to `values` (n, c), which are as in `Cells`.
 
     It was read with `keep=True`; what passes through to the output is changed, its `table` is not. Raises InputError
