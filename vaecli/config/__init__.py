@@ -7,18 +7,14 @@ defaults of the model and the training. All mistakes of one run are reported tog
 from __future__ import annotations
 
 from vaecli.config.checks import seconds
+from vaecli.config.encode import EncodeConfig, encode_config
+from vaecli.config.evaluate import EvaluateConfig, evaluate_config
+from vaecli.config.explain import ExplainConfig, explain_config
 from vaecli.config.fit import fit_config
-from vaecli.config.rebuild import EncodeConfig, ReconstructConfig, encode_config, reconstruct_config
+from vaecli.config.reconstruct import ReconstructConfig, reconstruct_config
 from vaecli.config.report import ReportConfig, report_config
 from vaecli.config.sample import SampleConfig, sample_config
-from vaecli.config.score import (
-    EvaluateConfig,
-    ExplainConfig,
-    ScoreConfig,
-    evaluate_config,
-    explain_config,
-    score_config,
-)
+from vaecli.config.score import ScoreConfig, score_config
 from vaecli.config.selftest import FAULTS, SelftestConfig, selftest_config
 from vaecli.config.stages import (
     DEVICES,

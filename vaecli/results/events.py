@@ -1,11 +1,9 @@
-"""What a running verb announces, and the version of what `--json` prints."""
+"""What a running verb announces."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,4 +26,4 @@ OnEvent = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The listener of those who do not listen."""
+    """An event listener that ignores every event."""

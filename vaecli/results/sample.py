@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from vaecli.results.events import SCHEMA_VERSION
+from vaecli.results.json_object import json_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +25,4 @@ class SampleSummary:
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""
-        return {"schema_version": SCHEMA_VERSION, "verb": "sample", **asdict(self)}
+        return json_object("sample", self)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from vaecli.results.events import SCHEMA_VERSION
+from vaecli.results.json_object import json_object
 
 FAULT_NAMES = {
     "spike": "spike",
@@ -108,7 +108,7 @@ class SelftestSummary:
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`; every blind spot with its sentence."""
-        values = {"schema_version": SCHEMA_VERSION, "verb": "selftest", **asdict(self)}
+        values = json_object("selftest", self)
         for spot, told in zip(values["blind_spots"], self.blind_spots, strict=True):
             spot["sentence"] = told.sentence
         return values

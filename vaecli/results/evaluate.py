@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from vaecli.results.events import SCHEMA_VERSION
+from vaecli.results.json_object import json_object
 
 METRIC_NAMES = {
     "auroc": "AUROC",
@@ -96,7 +96,7 @@ class EvaluateSummary:
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`; figures by their names, every comparison with its sentence."""
-        values = {"schema_version": SCHEMA_VERSION, "verb": "evaluate", **asdict(self)}
+        values = json_object("evaluate", self)
         for evaluation in (values["overall"], *values["baselines"], *values["groups"]):
             evaluation["figures"] = {figure.pop("metric"): figure for figure in evaluation["figures"]}
         for comparison, told in zip(values["comparisons"], self.comparisons, strict=True):

@@ -1,0 +1,30 @@
+"""What `inspect` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vaecli.results.columns import ColumnSummary
+from vaecli.results.json_object import json_object
+
+
+@dataclass(frozen=True, slots=True)
+class InspectSummary:
+    """What is in a bundle."""
+
+    bundle: str
+    size_bytes: int
+    format: int
+    vaecli_version: str
+    created_utc: str
+    schema_fingerprint: str
+    columns: tuple[ColumnSummary, ...]
+    config: dict[str, Any]
+    calibration: dict[str, Any]
+    digests: dict[str, str]
+    fit: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object with a `schema_version`."""
+        return json_object("inspect", self)
