@@ -84,7 +84,7 @@ def test_with_json_a_problem_is_an_object_too(run, workflows, verb: str):
     """With --json the reason stands on standard output, where the program at the other end reads."""
     workflows.answers[verb] = InputError("a.csv: empty", "look")
     done = run(verb, "x", "--json")
-    assert json.loads(done.out) == {"schema_version": 1, "error": "a.csv: empty", "hint": "look", "exit_code": 4}
+    assert json.loads(done.out) == {"schema_version": 2, "error": "a.csv: empty", "hint": "look", "exit_code": 4}
     assert done.err == "error: a.csv: empty\nhint: look\n"
 
 

@@ -44,7 +44,7 @@ COLUMNS = (
 FIT = FitSummary(
     bundle="my pump.vae",
     n_rows=43_500,
-    n_labelled_out=3,
+    n_excluded_by_label=3,
     columns=COLUMNS,
     n_members=5,
     n_steps=600,
@@ -333,7 +333,7 @@ def test_json_is_one_line(shown, summary):
     text = shown(summary, as_json=True)
     assert text.count("\n") == 1
     values = json.loads(text)
-    assert values["schema_version"] == 1
+    assert values["schema_version"] == 2
     assert set(summary.__slots__) < set(values)
 
 

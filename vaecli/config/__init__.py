@@ -11,6 +11,7 @@ from vaecli.config.encode import EncodeConfig, encode_config
 from vaecli.config.evaluate import EvaluateConfig, evaluate_config
 from vaecli.config.explain import ExplainConfig, explain_config
 from vaecli.config.fit import fit_config
+from vaecli.config.former_names import FormerName
 from vaecli.config.reconstruct import ReconstructConfig, reconstruct_config
 from vaecli.config.report import ReportConfig, report_config
 from vaecli.config.sample import SampleConfig, sample_config
@@ -44,6 +45,7 @@ __all__ = [
     "ExplainConfig",
     "FamilyConfig",
     "FitConfig",
+    "FormerName",
     "ModelConfig",
     "ReconstructConfig",
     "ReportConfig",

@@ -31,7 +31,7 @@ class ModelConfig:
     n_noise: int = 4  # Monte Carlo draws stored for the scores that are expectations
     n_exemplars: int = 3000  # training rows a member whose codes are the exemplar prior
     min_log_variance: float = -6.0
-    crossed_below: int = 2000  # training rows below which both families hold out every fold; else they take turns
+    full_crossfit_below: int = 2000  # training rows below which both families hold out every fold; else they take turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
     "fast": {
         "model.n_exemplars": 1000,
         "model.n_noise": 2,
-        "model.crossed_below": 0,
+        "model.full_crossfit_below": 0,
         "heteroscedastic.n_hidden": 64,
         "homoscedastic.n_hidden": 32,
         "train.max_steps": 300,
@@ -106,7 +106,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
     "best": {
         "model.n_exemplars": 6000,
         "model.n_noise": 8,
-        "model.crossed_below": 10**9,
+        "model.full_crossfit_below": 10**9,
         "calibration.n_folds": 5,
     },
 }

@@ -10,9 +10,12 @@ import json
 import math
 import sys
 import traceback
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from vaecli.config import FormerName
 from vaecli.errors import GateMet, VaecliError
 from vaecli.results import (
     SCHEMA_VERSION,
@@ -74,6 +77,16 @@ def show_schema(summary: InspectSummary) -> None:
     from vaecli.render.summaries import schema_page
 
     _show_page(schema_page(summary), sys.stdout)
+
+
+@contextmanager
+def warnings_shown(*, quiet: bool = False) -> Iterator[None]:
+    """Print each warning about a setting that is raised inside as one line on standard error; none with `quiet`."""
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always", FormerName)
+        yield
+    for warning in [] if quiet else raised:
+        _error_lines("warning", str(warning.message), "")
 
 
 def show_error(problem: VaecliError, *, as_json: bool = False) -> None:

@@ -29,10 +29,10 @@ def selftest_page(summary: SelftestSummary) -> RenderableType:
     fault = ""
     for sight in summary.faults:
         name = "" if sight.fault == fault else FAULT_NAMES[fault := sight.fault]
-        ranges = "–" if sight.ranges_share is None else _per_cent(sight.ranges_share)
+        ranges = "–" if sight.column_limits_share is None else _per_cent(sight.column_limits_share)
         table.add_row(
             *plain_cells(
-                name, _size(sight.fault, sight.size), _seen(sight), sight.word, _hardest(summary, sight), ranges
+                name, _size(sight.fault, sight.size), _seen(sight), sight.verdict, _hardest(summary, sight), ranges
             )
         )
     parts: list[RenderableType] = [headline("Self-test"), fact_list(_about(summary)), Text(), table]
@@ -45,7 +45,8 @@ def selftest_page(summary: SelftestSummary) -> RenderableType:
 
 def _about(summary: SelftestSummary) -> list[tuple[str, str]]:
     left = summary.drawn - summary.flagged_before
-    marked = f"; {counted(summary.labelled_out, 'row')} labelled anomalous left out" if summary.labelled_out else ""
+    n_excluded = summary.excluded_by_label
+    marked = f"; {counted(n_excluded, 'row')} labelled anomalous left out" if n_excluded else ""
     alarms = f"{summary.flagged_before:,} ({100 * summary.false_alarm_rate:.3g} %) are flagged as they are"
     return [
         ("rows", f"{summary.drawn:,} of {summary.rows:,}, drawn at random, in {duration(summary.seconds)}{marked}"),

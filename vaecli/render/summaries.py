@@ -131,11 +131,11 @@ def explain_page(summary: ExplainSummary) -> RenderableType:
 def evaluate_page(summary: EvaluateSummary) -> RenderableType:
     """The figures with their intervals, then the simple methods and the groups where they were asked for."""
     share = summary.anomalies / summary.rows if summary.rows else 0.0
-    normal = summary.flagged - summary.caught
+    normal = summary.flagged - summary.true_positives
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
         ("anomalies", f"{summary.anomalies:,} ({100 * share:.3g} %), as column {summary.label!r} says"),
-        ("flagged", f"{summary.flagged:,}: {summary.caught:,} anomalies, {counted(normal, 'false alarm')}"),
+        ("flagged", f"{summary.flagged:,}: {summary.true_positives:,} anomalies, {counted(normal, 'false alarm')}"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         ("threshold", decision(summary)),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
@@ -214,9 +214,9 @@ def schema_page(summary: InspectSummary) -> RenderableType:
 
 def _rows_used(summary: FitSummary) -> str:
     used = f"{summary.n_rows:,} used"
-    if not summary.n_labelled_out:
+    if not summary.n_excluded_by_label:
         return used
-    return f"{used}; {counted(summary.n_labelled_out, 'row')} labelled anomalous left out"
+    return f"{used}; {counted(summary.n_excluded_by_label, 'row')} labelled anomalous left out"
 
 
 def _kinds(columns: Sequence[ColumnSummary]) -> str:

@@ -15,7 +15,7 @@ from vaecli.results.reconstruct import ReconstructSummary
 from vaecli.results.report import ReportSummary
 from vaecli.results.sample import SampleSummary
 from vaecli.results.score import ScoreSummary
-from vaecli.results.selftest import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, word_of
+from vaecli.results.selftest import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, verdict_of
 
 __all__ = [
     "METRIC_NAMES",
@@ -44,5 +44,5 @@ __all__ = [
     "Untested",
     "blind_spots_of",
     "ignore",
-    "word_of",
+    "verdict_of",
 ]

@@ -80,7 +80,7 @@ class EvaluateSummary:
     rows: int
     anomalies: int  # as the label says
     flagged: int
-    caught: int  # flagged anomalies
+    true_positives: int  # flagged anomalies
     unscored: int
     score_kind: str
     threshold: float | None  # None when --min-score decided

@@ -24,7 +24,7 @@ class FitSummary:
 
     bundle: str
     n_rows: int
-    n_labelled_out: int
+    n_excluded_by_label: int
     columns: tuple[ColumnSummary, ...]
     n_members: int
     n_steps: int
@@ -39,6 +39,11 @@ class FitSummary:
     warnings: tuple[str, ...]
     seconds: float
     history: tuple[TrainingCheck, ...] = ()  # checks whose bound is a number, first to last
+
+    @property
+    def n_labelled_out(self) -> int:
+        """The former name of `n_excluded_by_label`."""
+        return self.n_excluded_by_label
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.columns import ColumnSummary
-from vaecli.results.json_object import json_object
+from vaecli.results.json_object import json_object, with_former_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,4 +27,6 @@ class InspectSummary:
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""
-        return json_object("inspect", self)
+        values = json_object("inspect", self)
+        stages = {name: with_former_keys(stage) for name, stage in self.config.items() if isinstance(stage, dict)}
+        return values | {"config": self.config | stages, "fit": with_former_keys(self.fit)}

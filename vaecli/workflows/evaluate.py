@@ -97,7 +97,7 @@ def evaluate(
         rows=rows.is_anomaly.size,
         anomalies=int(rows.is_anomaly.sum()),
         flagged=int(rows.flagged.sum()),
-        caught=int((rows.flagged & rows.is_anomaly).sum()),
+        true_positives=int((rows.flagged & rows.is_anomaly).sum()),
         unscored=judged.unscored,
         score_kind=kind,
         threshold=level,
