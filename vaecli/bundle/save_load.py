@@ -13,7 +13,7 @@ from vaecli.bundle.read import read_bundle
 from vaecli.bundle.stored_names import to_current_names, to_stored_names
 from vaecli.bundle.write import write_bundle
 from vaecli.detector import Detector
-from vaecli.errors import BundleError
+from vaecli.errors import BundleError, located
 from vaecli.schema import Schema
 
 
@@ -36,7 +36,8 @@ def load_detector(path: Path) -> tuple[Detector, Manifest]:
 
     Raises BundleError when the file is missing, damaged, foreign or does not describe a detector.
     """
-    manifest, arrays = read_bundle(path)
+    with located(str(path)):
+        manifest, arrays = read_bundle(path)
     try:
         schema = Schema.from_json(manifest.schema)
         if schema.fingerprint != manifest.schema_fingerprint:
@@ -49,4 +50,5 @@ def load_detector(path: Path) -> tuple[Detector, Manifest]:
         raise BundleError(
             f"{path}: its parts do not make a detector: {what}",
             "fit again with `vaecli fit`, and report how it was made",
+            path=str(path),
         ) from None

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.errors import EnvironmentProblem, MissingPackage, UsageError
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.:-]+://")
 _GLOB = re.compile(r"[*?\[]")
@@ -92,7 +92,7 @@ def filesystem(url: str) -> tuple[Any, str]:
             fs, path = url_to_fs(url)
     except ImportError as problem:
         scheme = url.split("://", 1)[0]
-        raise EnvironmentProblem(
+        raise MissingPackage(
             f"{shown(url)}: reading {scheme}:// needs a package that is not installed ({problem})",
             "pip install 'vaecli[remote]'",
         ) from None

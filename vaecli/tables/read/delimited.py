@@ -14,7 +14,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import InputError, listed, located
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
 from vaecli.tables.read.locations import LocalFile, Location, RemoteFile, unreadable
@@ -217,7 +217,7 @@ def _header_of(place: Location, delimiter: str | None) -> Header:
     try:
         with place.peek() as stream:
             head = stream.read(8)
-        with decompressed(place.peek(), head) as stream:
+        with decompressed(place.peek(), head) as stream, located(place.name):
             return read_header(stream, place.name, delimiter)
     except OSError as problem:
         raise unreadable(place.name, problem) from problem

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
-from vaecli.errors import InputError, UsageError
+from vaecli.errors import UnreadableFile, UsageError
 from vaecli.tables import remote
 
 STANDARD_INPUT = "standard input"
@@ -105,7 +105,7 @@ def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Locati
     """Every file the user's words stand for, in the order they are to be read.
 
     A directory stands for the Parquet files below it and a pattern for its matches, both sorted by
-    name. Raises InputError naming what does not exist, and UsageError when `-` is one of several.
+    name. Raises UnreadableFile naming what does not exist, and UsageError when `-` is one of several.
     """
     if not inputs:
         raise UsageError("no input was given", "name a CSV or Parquet file, or `-` for standard input")
@@ -116,23 +116,27 @@ def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Locati
     return tuple(place for text in inputs for place in _locations_of(text, once))
 
 
-def unreadable(name: str, problem: OSError) -> InputError:
-    """What to tell the user about an OSError met while reading `name`."""
+def unreadable(name: str, problem: OSError) -> UnreadableFile:
+    """The error that reports an OSError met while reading `name`."""
     match problem:
         case FileNotFoundError():
-            return InputError(f"{name}: no such file", "check the path and the current directory")
+            return UnreadableFile(f"{name}: no such file", "check the path and the current directory", path=name)
         case PermissionError():
-            return InputError(f"{name}: permission denied", "make it readable for the user that runs vaecli")
+            return UnreadableFile(
+                f"{name}: permission denied", "make it readable for the user that runs vaecli", path=name
+            )
         case IsADirectoryError():
-            return InputError(f"{name}: is a directory, not a table", "name the file in it")
+            return UnreadableFile(f"{name}: is a directory, not a table", "name the file in it", path=name)
         case _:
-            return InputError(f"{name}: cannot be read: {problem.strerror or problem}", "check that the file is whole")
+            return UnreadableFile(
+                f"{name}: cannot be read: {problem.strerror or problem}", "check that the file is whole", path=name
+            )
 
 
 def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
     if text == "-":
         if sys.stdin is None:
-            raise InputError("standard input is closed", "name a file, or pipe a table into vaecli")
+            raise UnreadableFile("standard input is closed", "name a file, or pipe a table into vaecli")
         return (_streamed(STANDARD_INPUT, sys.stdin.buffer, once),)
     if remote.is_url(text):
         return _remote_locations(text)
@@ -188,7 +192,11 @@ def _remote_locations(url: str) -> tuple[Location, ...]:
     except OSError as problem:
         raise unreadable(remote.shown(url), problem) from None
     if not found:
-        raise InputError(f"{remote.shown(url)}: nothing there to read", "check the pattern, or the directory's files")
+        raise UnreadableFile(
+            f"{remote.shown(url)}: nothing there to read",
+            "check the pattern, or the directory's files",
+            path=remote.shown(url),
+        )
     return tuple(RemoteFile(one) for one in found)
 
 
@@ -200,7 +208,9 @@ def _matches(pattern: str) -> tuple[Location, ...]:
         if wants_underscore or not os.path.basename(path).startswith("_")
     )
     if not found:
-        raise InputError(f"{pattern}: the pattern matches no file", "check the path and the current directory")
+        raise UnreadableFile(
+            f"{pattern}: the pattern matches no file", "check the path and the current directory", path=pattern
+        )
     return tuple(place for path in found for place in _matched(path))
 
 
@@ -223,9 +233,10 @@ def _parquet_below(directory: str) -> tuple[Location, ...]:
             if name.lower().endswith(_PARQUET) and not name.startswith((".", "_"))
         ]
     if not found:
-        raise InputError(
+        raise UnreadableFile(
             f"{directory}: a directory without Parquet files",
             f"for CSV files, quote a pattern: '{os.path.join(directory, '*.csv')}'",
+            path=directory,
         )
     return tuple(LocalFile(path) for path in sorted(found))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import InputError, UnreadableFile, listed, located
 from vaecli.tables.read.delimited import decompressed, open_delimited
 from vaecli.tables.read.locations import Location, find_locations, unreadable
 from vaecli.tables.read.parquet import open_parquet
@@ -43,7 +43,10 @@ def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
     """
     places = find_locations(inputs, once=once)
     name = _name_of(inputs, places)
-    formats = [_format_of(place) for place in places]
+    formats = []
+    for place in places:
+        with located(place.name):
+            formats.append(_format_of(place))
     is_parquet = [format == "parquet" for format in formats]
     if all(is_parquet):
         return open_parquet(places, name)
@@ -84,18 +87,22 @@ def _format_of(place: Location) -> str | None:
         raise unreadable(place.name, problem) from problem
     said = format_of_name(place.name)
     if not head:
-        raise InputError(f"{place.name}: the file is empty", "the first line has to name the columns")
+        raise UnreadableFile(f"{place.name}: the file is empty", "the first line has to name the columns")
     if head.startswith(b"PAR1"):
         return "parquet"
     if inner.startswith(b"PAR1"):
-        raise InputError(f"{place.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself")
+        raise UnreadableFile(
+            f"{place.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself"
+        )
     if inner.startswith(b"PK\x03\x04") and inner[30:].startswith(b"manifest.json"):
-        raise InputError(f"{place.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
+        raise UnreadableFile(f"{place.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
     for magic, (what, hint) in _NOT_TABLES.items():
         if inner.startswith(magic):
-            raise InputError(f"{place.name}: {what}, not CSV or Parquet", hint)
+            raise UnreadableFile(f"{place.name}: {what}, not CSV or Parquet", hint)
     if said == "parquet":
-        raise InputError(f"{place.name}: damaged, or not Parquet: it does not begin as such a file", "write it again")
+        raise UnreadableFile(
+            f"{place.name}: damaged, or not Parquet: it does not begin as such a file", "write it again"
+        )
     if place.name.lower().endswith((".json", ".jsonl", ".ndjson")):
-        raise InputError(f"{place.name}: JSON is not read", "convert it to CSV or Parquet")
+        raise UnreadableFile(f"{place.name}: JSON is not read", "convert it to CSV or Parquet")
     return said
