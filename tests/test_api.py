@@ -264,7 +264,7 @@ def test_a_missing_column_is_caught_by_its_type(model: vaecli.Model, fresh_table
     with pytest.raises(UnreadableCell) as cell:
         model.score(tmp_path / "cell.csv")
     place = (cell.value.path, cell.value.line, cell.value.column)
-    assert place == (str(tmp_path / "cell.csv"), 9, "pressure")
+    assert place == (str(tmp_path / "cell.csv"), 9, "flow")
     (tmp_path / "short.csv").write_text("\n".join([*lines[:8], "1,2"]))
     with pytest.raises(MalformedText) as short:
         model.score(tmp_path / "short.csv")

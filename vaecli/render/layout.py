@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from vaecli.render.console import printable
-from vaecli.render.number_format import how_often, number, per_cent
 from vaecli.results import EvaluateSummary, ScoreSummary, SelftestSummary
+from vaecli.results.number_format import exact_per_cent, how_often, number
 
 
 def headline(text: str) -> Text:
@@ -52,7 +52,7 @@ def decision(summary: ScoreSummary | EvaluateSummary | SelftestSummary) -> str:
         return f"{score}, as --min-score says"
     level = summary.threshold
     said = (
-        f"{level:.10g}: more unusual than {per_cent(level)} of normal rows; "
+        f"{level:.10g}: more unusual than {exact_per_cent(level)} of normal rows; "
         f"{how_often(level)} normal rows is flagged by chance ({score})"
     )
     if summary.uses_tail_model:

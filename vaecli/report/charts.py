@@ -6,6 +6,7 @@ fixed aspect, whose strokes and dots keep their width, and ticks beside it as te
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from vaecli.report.data import Point
@@ -14,6 +15,7 @@ from vaecli.report.html import Html, element, together
 Tick = tuple[float, str]  # place in 0…1, text
 
 SIDE = 1000
+_SMALLEST = 1e-300  # of an axis whose steps can be divided
 
 
 def plot(
@@ -98,6 +100,19 @@ def legend(*entries: tuple[str, str]) -> Html:
     """(kind of mark, what it is) in a line."""
     told = [element("span", element("i", class_=f"key {kind}"), text) for kind, text in entries]
     return element("div", *told, class_="legend")
+
+
+def round_steps(low: float, high: float, most: int = 5) -> list[float]:
+    """At most about `most` round numbers between the two, also where floats are hardly finer than the step."""
+    span = high - low
+    if not _SMALLEST < span < math.inf:
+        return [low] if math.isfinite(low) else []
+    size = 10.0 ** math.floor(math.log10(span / most))
+    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor * most >= span)
+    slack = 1e-9 * span
+    first = math.ceil(low / step - 1e-9)
+    ticks = [i * step for i in range(first, first + most + 2) if low - slack <= i * step <= high + slack]
+    return list(dict.fromkeys(ticks))
 
 
 def figure(*parts: str, caption: str) -> Html:

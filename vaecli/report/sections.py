@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from vaecli.report.charts import bar, dots, figure, legend, meter, plot, steps, stroke
+from vaecli.report.charts import bar, dots, figure, legend, meter, plot, round_steps, steps, stroke
 from vaecli.report.columns import columns
 from vaecli.report.data import Point, ReportData, Timeline
 from vaecli.report.html import Html, element, escaped, own, together
 from vaecli.report.images import pictures
-from vaecli.report.number_format import counted, duration, moment, number, per_cent, round_steps
 from vaecli.results import FlaggedRow, Reason, TrainingCheck
+from vaecli.results.number_format import bin_width, counted, moment, number, per_cent
 
 MOST_SETTINGS = 80
 LEAST_SHARE = 1e-6  # at the foot of the scores' axis, when rows are that many
@@ -244,7 +244,7 @@ def _timeline(data: ReportData) -> list[Html]:
     if found.column is None:
         ticks = [(place, round(value)) for place, value in ticks]
     below = [(place, _when(value, span, found.is_date)) for place, value in ticks]
-    each = duration(found.width) if found.is_date else number(found.width)
+    each = bin_width(found.width) if found.is_date else number(found.width)
     if found.column is None:
         each = counted(int(found.width), "row")
     without = _not_shown(found)
