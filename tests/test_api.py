@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import vaecli
-from vaecli import errors
+from vaecli import api, errors
 from vaecli.errors import (
     BundleError,
     InputError,
@@ -288,6 +290,24 @@ def test_an_error_shows_its_hint():
     assert drawn == {
         name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)
     }
+
+
+def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Every public function and method of `vaecli.api` has an example, and each gives what it shows."""
+    monkeypatch.chdir(tmp_path)
+    Path("sample_data").symlink_to(Path(__file__).parent.parent / "sample_data")
+    examples = [test for test in doctest.DocTestFinder().find(api, globs={"vaecli": vaecli}) if test.examples]
+    things = {name: value for name, value in vars(api).items() if getattr(value, "__module__", "") == api.__name__}
+    things |= {
+        f"Model.{name}": value
+        for name, value in vars(vaecli.Model).items()
+        if isinstance(value, FunctionType | property)
+    }
+    public = {name for name in things if not name.rpartition(".")[2].startswith("_")}
+    assert {test.name.removeprefix("vaecli.api.") for test in examples} == public
+    runner = doctest.DocTestRunner()
+    for test in sorted(examples, key=lambda test: not test.name.endswith(".fit")):  # the fit saves what others load
+        assert runner.run(test).failed == 0, test.name
 
 
 # -- the public face ------------------------------------------------------------------------------

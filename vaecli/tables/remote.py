@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from vaecli.errors import EnvironmentProblem, MissingPackage, UsageError
+from vaecli.runtime import file_types
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.:-]+://")
 _GLOB = re.compile(r"[*?\[]")
@@ -46,7 +47,7 @@ def expand(url: str) -> tuple[str, ...]:
             found = [
                 name
                 for name in fs.find(path)
-                if name.endswith((".parquet", ".pq")) and not _is_hidden(name[len(path) :])
+                if name.endswith(file_types.PARQUET_EXTENSIONS) and not _is_hidden(name[len(path) :])
             ]
         else:
             return (url,)

@@ -16,12 +16,11 @@ from typing import Any, BinaryIO, Protocol
 import pyarrow as pa
 
 from vaecli.errors import UnreadableFile, UsageError
+from vaecli.runtime import file_types
 from vaecli.tables import remote
 
 STANDARD_INPUT = "standard input"
 PEEK_BYTES = 4 * 2**20  # of a stream that passes once: its header must end within
-
-_PARQUET = (".parquet", ".pq")
 
 
 class Location(Protocol):
@@ -158,7 +157,7 @@ def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
     """Parquet needs to seek and a fit reads more than once: both get a copy."""
     try:
         head = _read(stream, PEEK_BYTES)
-        if once and not head.startswith(b"PAR1"):
+        if once and not head.startswith(file_types.PARQUET):
             return Passing(name, head, stream)
         # the wrapper, and with it the file, lives as long as the place
         copy = tempfile.NamedTemporaryFile(prefix="vaecli-", suffix=".spool")  # noqa: SIM115
@@ -230,7 +229,7 @@ def _parquet_below(directory: str) -> tuple[Location, ...]:
         found += [
             os.path.join(folder, name)
             for name in names
-            if name.lower().endswith(_PARQUET) and not name.startswith((".", "_"))
+            if name.lower().endswith(file_types.PARQUET_EXTENSIONS) and not name.startswith((".", "_"))
         ]
     if not found:
         raise UnreadableFile(
