@@ -255,7 +255,7 @@ def _is_pandas(table: Any) -> bool:
 
 
 def _with_columns(frame: Any, scored: Any, names: Sequence[str]) -> Any:
-    """A copy of the DataFrame, its index and types as they are, with the columns `names` of the Arrow table behind."""
+    """A copy of the DataFrame with the columns `names` of the Arrow table added; its index and types stay."""
     frame = frame.copy()
     for name in names:
         frame[name] = scored.column(name).to_numpy()

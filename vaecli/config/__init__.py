@@ -1,4 +1,4 @@
-"""Settings, one frozen dataclass a stage or verb, and where they come from.
+"""Settings, one frozen dataclass per stage or verb, and where they come from.
 
 Defaults < project file (`--config FILE.toml`) < environment (`VAECLI_*`) < flags. Presets choose the
 defaults of the model and the training. All mistakes of one run are reported together.

@@ -16,13 +16,13 @@ MAPS = ("pca", "umap")
 
 @dataclass(frozen=True, slots=True)
 class EncodeConfig:
-    """Everything `vaecli encode` can be told; of `run` only the prefix, batches and workers."""
+    """All settings of `vaecli encode`; of `run` it uses only the prefix, batches and workers."""
 
     run: ScoreConfig = field(default_factory=ScoreConfig)
     dims: int | None = None  # columns of a map; None: every coordinate of the code
     spreads: bool = False  # standard deviations as well
     keep: bool = False  # the user's columns in front
-    map: str = "pca"  # how rows find their place on it
+    map: str = "pca"  # how the coordinates on it are computed
     colour_by: str | None = None  # the column that colours the picture
 
 

@@ -13,7 +13,7 @@ from vaecli.config.score import ScoreConfig, score_config
 
 @dataclass(frozen=True, slots=True)
 class EvaluateConfig:
-    """Everything `vaecli evaluate` can be told."""
+    """All settings of `vaecli evaluate`."""
 
     score: ScoreConfig = field(default_factory=ScoreConfig)
     label: str | None = None  # None: the column that marked anomalies at fit

@@ -13,12 +13,12 @@ from vaecli.config.score import ScoreConfig, score_config
 
 @dataclass(frozen=True, slots=True)
 class ExplainConfig:
-    """Everything `vaecli explain` can be told."""
+    """All settings of `vaecli explain`."""
 
     score: ScoreConfig = field(default_factory=ScoreConfig)
-    top: int = 3  # reasons a row
+    top: int = 3  # reasons per row
     rows: tuple[int, ...] = ()  # rows to explain, from 1, flagged or not; none: the flagged ones
-    most: int = 20  # rows in the summary, the oddest; a file gets all
+    most: int = 20  # rows in the summary, the most unusual; a file gets all
 
 
 _OWNERS = {"explain": ExplainConfig}

@@ -12,7 +12,7 @@ from vaecli.config.score import ScoreConfig, run_config
 
 @dataclass(frozen=True, slots=True)
 class ReconstructConfig:
-    """Everything `vaecli reconstruct` can be told; of `run` only batches and workers."""
+    """All settings of `vaecli reconstruct`; of `run` it uses only batches and workers."""
 
     run: ScoreConfig = field(default_factory=ScoreConfig)
     impute: bool = False  # missing cells only

@@ -12,7 +12,7 @@ from vaecli.config.checks import Range, checked, flag_of, from_environment, refu
 
 @dataclass(frozen=True, slots=True)
 class ScoreConfig:
-    """Everything `vaecli score` can be told. None means: as stored in the bundle."""
+    """All settings of `vaecli score`; None takes the value stored in the bundle."""
 
     threshold: float | None = None
     min_score: float | None = None

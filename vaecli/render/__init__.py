@@ -98,14 +98,14 @@ def show_error(problem: VaecliError, *, as_json: bool = False) -> None:
 
 
 def show_stop(message: str, exit_code: int, *, as_json: bool = False) -> None:
-    """One line: somebody or something ended the run."""
+    """One line: the run was interrupted or terminated."""
     _error_lines("error", message, "")
     if as_json:
         _say_error_json(message, "", exit_code)
 
 
 def show_bug(problem: BaseException | None, *, as_json: bool = False) -> None:
-    """The traceback of an exception that nobody foresaw, and what to do with it."""
+    """The traceback of an unexpected exception, and how to report it."""
     import vaecli
 
     traceback.print_exception(problem, file=sys.stderr)
@@ -117,12 +117,12 @@ def show_bug(problem: BaseException | None, *, as_json: bool = False) -> None:
 
 
 def say(line: str) -> None:
-    """One line on standard output."""
+    """Print one line on standard output."""
     print(line)
 
 
 def json_line(values: dict[str, Any]) -> str:
-    """One strict JSON object on one line of ASCII: a number that is none becomes null."""
+    """One strict JSON object on one line of ASCII: not-a-number and infinities become null."""
     return json.dumps(_strict(values), allow_nan=False)
 
 

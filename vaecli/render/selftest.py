@@ -1,4 +1,4 @@
-"""The page of a self-test: what is seen, where nothing is, and what the figures do not say."""
+"""The page of a self-test: which faults are flagged, the blind spots, and what the figures leave out."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _size(fault: str, size: float | None) -> str:
 
 
 def _untested(summary: SelftestSummary) -> list[str]:
-    """One line a fault, all its sizes together."""
+    """One line per fault, all its sizes together."""
     lines: dict[str, None] = {}
     for one in summary.untested:
         size = f" ({_size(one.fault, one.size)})" if one.fault == "missing" else ""

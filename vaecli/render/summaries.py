@@ -205,7 +205,7 @@ def inspect_page(summary: InspectSummary) -> RenderableType:
 
 
 def schema_page(summary: InspectSummary) -> RenderableType:
-    """One line a column: kind, part, and its range, categories or the reason why it is left out."""
+    """One line per column: kind, part, and its range, categories or the reason why it is left out."""
     table = empty_table(("column", "kind", "part", "values"))
     for column in summary.columns:
         table.add_row(*plain_cells(column.name, column.kind, column.role, column.reason or _values(column)))
@@ -344,7 +344,7 @@ def _left(summary: ReconstructSummary) -> str:
 
 
 def _reasons(rows: Sequence[FlaggedRow]) -> Table:
-    """One line a reason; a row's number and score stand beside its first."""
+    """One line per reason; the row's number and score stand beside its first reason."""
     table = empty_table(("row", "score", "p_value", "nats", "reason"), numeric=("row", "score", "p_value", "nats"))
     for row in rows:
         facts = (f"{row.row:,}", number(row.score), f"{row.p_value:.2g}")

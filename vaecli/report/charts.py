@@ -21,7 +21,7 @@ _SMALLEST = 1e-300  # of an axis whose steps can be divided
 def plot(
     marks: Sequence[Html], *, says: str, x: Sequence[Tick], y: Sequence[Tick] = (), unit: str = "", kind: str = ""
 ) -> Html:
-    """Marks with ticks below and, with their `unit` on top, beside them. `says` is what one hears who cannot see it."""
+    """Marks with ticks below and, with their `unit` on top, beside them; `says` is text for those who cannot see it."""
     lines = [stroke([(0, 1 - place), (1, 1 - place)], "grid") for place, _ in y]
     box = element(
         "svg",
@@ -48,7 +48,7 @@ def plot(
 
 
 def _side(place: float, *, spare: bool) -> str:
-    """How a tick text stands to its place, so that none leaves the plot; a spare one is not there on a phone."""
+    """The alignment of a tick's text, which keeps it inside the plot; spare ticks are hidden on a phone."""
     if place < 0.04 or place > 0.96:
         return "first" if place < 0.5 else "last"
     return "spare" if spare else "middle"
@@ -116,7 +116,7 @@ def round_steps(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def figure(*parts: str, caption: str) -> Html:
-    """A chart and, below it, what one sees."""
+    """A chart above its caption."""
     return element("figure", *parts, element("figcaption", together(caption)))
 
 

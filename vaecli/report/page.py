@@ -22,7 +22,7 @@ SURE = 2.33  # standard deviations beyond which a count is not chance, once in a
 
 
 def page(data: ReportData) -> str:
-    """The page, whole."""
+    """The whole page as HTML."""
     facts = data.facts
     head = element(
         "head",
@@ -76,7 +76,7 @@ def is_beyond_chance(facts: Facts) -> bool:
 
 
 def is_below_chance(facts: Facts) -> bool:
-    """Whether fewer are."""
+    """Whether fewer rows are flagged than a normal table has once in a hundred times."""
     return facts.flagged < by_chance(facts) - _margin(facts)
 
 

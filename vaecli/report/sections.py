@@ -1,4 +1,4 @@
-"""The sections of a page: each a heading, what one asks of it, a chart, and how to read it."""
+"""The sections of a page: each has a heading, a question, a chart, and how to read it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _row(row: FlaggedRow, n_normal: int) -> Html:
 
 
 def _odds(p_value: float, n_normal: int) -> str:
-    """What a tail model says below one in all calibration rows is not told as if it were counted."""
+    """A p-value that only a tail model gives, below 1 in all calibration rows, is not shown as a count."""
     if p_value < 1 / (n_normal + 1):
         return f"none of {n_normal:,}"
     return f"1 in {number(round(1 / p_value))}" if p_value <= 0.5 else per_cent(p_value)

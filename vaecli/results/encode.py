@@ -10,7 +10,7 @@ from vaecli.results.json_object import json_object
 
 @dataclass(frozen=True, slots=True)
 class EncodeSummary:
-    """Where the coordinates of a table went."""
+    """Where the coordinates of a table were written."""
 
     output: str
     bundle: str

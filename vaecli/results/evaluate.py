@@ -38,7 +38,7 @@ class Evaluation:
     figures: tuple[Figure, ...]
 
     def figure(self, metric: str) -> Figure:
-        """The one of that name. Raises KeyError where the method has none."""
+        """The figure with that name. Raises KeyError where the method has no such figure."""
         found = {figure.metric: figure for figure in self.figures}
         return found[metric]
 

@@ -11,7 +11,7 @@ class Event:
     """One announcement of a running verb.
 
     `stage` names what is going on (`reading`, `training`, `calibrating`, `scoring`, `writing`);
-    `done` of `total` units of it are behind us, `total` None when unknown (a stream has no length).
+    `done` of `total` units of it are done, `total` None when unknown (a stream has no length).
     `values` are figures worth showing beside the bar: `{"elbo": …, "kl": …}` in nats per row.
     """
 

@@ -10,7 +10,7 @@ from vaecli.results.json_object import json_object
 
 @dataclass(frozen=True, slots=True)
 class ReconstructSummary:
-    """Where the expected cells of a table went, and what was missing in it."""
+    """Where the expected cells of a table were written, and what was missing in it."""
 
     output: str
     bundle: str

@@ -1,4 +1,4 @@
-"""What a report found, and where the page is."""
+"""What `report` returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vaecli.results.json_object import json_object
 
 @dataclass(frozen=True, slots=True)
 class ReportSummary:
-    """Where the page about a table went, and what it says first."""
+    """Where the page about a table was written, and its headline."""
 
     output: str
     bundle: str

@@ -1,4 +1,4 @@
-"""What `sample` returns at its end."""
+"""What `sample` returns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vaecli.results.json_object import json_object
 
 @dataclass(frozen=True, slots=True)
 class SampleSummary:
-    """Where the new rows went, and how to get the same ones again."""
+    """Where the new rows were written, and how to get the same ones again."""
 
     output: str
     bundle: str

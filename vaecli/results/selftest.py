@@ -1,4 +1,4 @@
-"""Which faults a bundle sees: shares with their intervals, blind spots, and all of it in words."""
+"""What `selftest` returns: how often each fault is flagged, with intervals and verdicts, and blind spots."""
 
 from __future__ import annotations
 
