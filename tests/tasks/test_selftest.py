@@ -143,7 +143,7 @@ def test_the_page():
     lines = [line.split("  ") for line in text.splitlines()]
     cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert ["rows", "2,000 of 5,000, drawn at random, in 1.5 s; 3 rows labelled anomalous left out"] in cells
-    assert ["false alarms", "20 (1 %) are flagged as they are; faults are put into the other 1,980"] in cells
+    assert ["false alarms", "20 (1.0 %) are flagged as they are; faults are put into the other 1,980"] in cells
     assert ["output", "seen.csv"] in cells
     assert ["map", "map.png"] in cells
     assert ["spike", "2 sd", "8 % (0 to 18)", "partly", "temp 5 %", "50 %"] in cells
