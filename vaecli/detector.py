@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.novelty_offset import add_novelty_offset
 from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.data.marginals import Marginals
-from vaecli.data.preprocessor import NUMBERS, FeatureBatch, Preprocessor
+from vaecli.data.preprocessor import Preprocessor
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.latent.encoding import coordinates, exemplars, places
 from vaecli.latent.knn_map import KnnMap
@@ -25,8 +24,8 @@ from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.families import FAMILIES, likelihoods_of
 from vaecli.model.likelihoods import Likelihood
 from vaecli.model.network import check_shapes
-from vaecli.schema import Kind, Layout, Schema
-from vaecli.scoring.attribution import ONE_SIGMA, Explanation, attribute, extend_grid, imputed_feature, instead
+from vaecli.schema import Layout, Schema
+from vaecli.scoring.attribution import Explanation, explain
 from vaecli.scoring.scores import Ensemble, score_batch, score_owners
 from vaecli.scoring.surprisal import SurprisalScale
 
@@ -51,21 +50,12 @@ class Detector:
         return ScoredRows(scored, self.calibrations[kind].p_value(scored.score), int((cells.state == NOVEL).sum()))
 
     def explain(self, cells: Cells, decided: ScoredRows, kind: str | None = None, most: int = 3) -> Explanation:
-        """Why these rows scored as `decided` says, with expectations for the `most` columns to blame. On the CPU."""
+        """Why these rows scored as `decided`, with expectations for their `most` largest attributions. On the CPU."""
         kind = kind or self.score_kind
-        layout, batch, scored = self.preprocessor.layout, self.preprocessor.transform(cells), decided.scored
         novelty_offset = self.calibrations[kind].novelty_offset * self._is_unexpected(cells)
-        expected, low, high, probability = np.full((4, *scored.column_score.shape), np.nan)
+        batch = self.preprocessor.transform(cells)
         with threadpool_limits(1, "blas"):
-            part, rest = attribute(self.ensemble, layout, batch, kind, scored, novelty_offset)
-            for i in range(len(cells)):
-                for j in np.argsort(-part[i], kind="stable")[:most]:
-                    if part[i, j] > 0:
-                        expected[i, j], low[i, j], high[i, j], probability[i, j] = self._expected(batch, i, int(j))
-        likelihood = self.ensemble.families[0].likelihood
-        filled = (likelihood.n_rows - likelihood.n_missing + 1) / (likelihood.n_rows + 2)
-        probability = np.where(cells.state == MISSING, filled, probability)
-        return Explanation(part, rest, expected, low, high, probability)
+            return explain(self.ensemble, self.preprocessor, batch, kind, decided.scored, novelty_offset, most)
 
     @property
     def n_latent(self) -> int:
@@ -106,32 +96,6 @@ class Detector:
         marginals = self.marginals or Marginals.from_quantiles(preprocessor, columns)
         with threadpool_limits(1, "blas"):
             return Sampler.of(self.ensemble.families[0], preprocessor.layout, columns, marginals, seed)
-
-    def _expected(self, batch: FeatureBatch, i: int, j: int) -> tuple[float, float, float, float]:
-        """(expected, low, high, probability) of one cell given the rest of its row, as in `Explanation`."""
-        layout, slot = self.preprocessor.layout, self.preprocessor.layout.slots[j]
-        if slot.kind in (Kind.BOOLEAN, Kind.CATEGORICAL):
-            n = max(slot.stop - slot.start, 2)
-            values = np.eye(n, dtype=np.float32) if slot.kind is Kind.CATEGORICAL else np.arange(2.0)[:, None]
-            share = instead(self.ensemble, layout, batch, i, j, values, np.ones(n))
-            return float(share.argmax()), math.nan, math.nan, float(share.max())
-        place = [number for number, _ in layout.of_kind(*NUMBERS)].index(j)
-        grid, numbers = self.preprocessor.grid(place)
-        middle, low, high = self._middle(batch, i, j, grid, numbers)
-        if low == numbers[0] or high == numbers[-1]:  # of what training held: the rest of the row may point beyond it
-            wider = extend_grid(grid, imputed_feature(self.ensemble, layout, batch, i, j))
-            if wider.size > grid.size:
-                middle, low, high = self._middle(batch, i, j, wider, self.preprocessor.numbers(place, wider))
-        return middle, low, high, math.nan
-
-    def _middle(
-        self, batch: FeatureBatch, i: int, j: int, grid: np.ndarray, numbers: np.ndarray
-    ) -> tuple[float, float, float]:
-        """Median and middle 68 % of the `numbers` (g,), features `grid` (g,), by how probable the row is with each."""
-        weight = np.gradient(grid) if grid.size > 1 else grid
-        share = instead(self.ensemble, self.preprocessor.layout, batch, i, j, grid[:, None], weight)
-        middle, low, high = np.interp((0.5, ONE_SIGMA, 1 - ONE_SIGMA), np.cumsum(share) - 0.5 * share, numbers)
-        return float(middle), float(low), float(high)
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:
         """(n, c) cells of which training met none of their like: a value never seen, a gap where none was."""

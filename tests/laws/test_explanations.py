@@ -25,7 +25,14 @@ from vaecli.decisions.threshold import ScoredRows
 from vaecli.model.conditional import conditional, impute
 from vaecli.schema import Kind
 from vaecli.scoring import max_cell
-from vaecli.scoring.attribution import MOST_CANDIDATES, Explanation, attribute, candidates, instead, shares
+from vaecli.scoring.attribution import (
+    MAX_CANDIDATES,
+    Explanation,
+    attribute,
+    candidates,
+    conditional_probability,
+    shares,
+)
 from vaecli.scoring.scores import ScoredBatch, member_parts, score_batch
 from vaecli.tables import frame_source, to_cells
 
@@ -129,17 +136,17 @@ def test_a_part_is_what_the_score_loses_by_a_cell_as_expected(table: Table, kind
 
 
 @given(arrays(np.float64, st.integers(1, 8), elements=finite | st.just(np.nan)), st.floats(0, 1e6))
-@example(fall=np.array([0.0, 0.0]), score=3.0)
-@example(fall=np.array([5.0, 5.0]), score=0.0)
-@example(fall=np.array([2.0, 1.0]), score=8.0)
-def test_shares_are_what_was_gained_as_long_as_there_is_enough(fall: np.ndarray, score: float) -> None:
+@example(decrease=np.array([0.0, 0.0]), score=3.0)
+@example(decrease=np.array([5.0, 5.0]), score=0.0)
+@example(decrease=np.array([2.0, 1.0]), score=8.0)
+def test_shares_are_what_was_gained_as_long_as_there_is_enough(decrease: np.ndarray, score: float) -> None:
     """A column gets what the score loses by it; where all want more than there is, in proportion; never less than 0."""
-    part, rest = shares(fall, score)
-    gain = np.clip(np.nan_to_num(fall), 0, None)
+    part, rest = shares(decrease, score)
+    gain = np.clip(np.nan_to_num(decrease), 0, None)
     assert (part >= 0).all()
     assert (part <= gain).all()
     assert part.sum() + rest == pytest.approx(score, rel=1e-12, abs=1e-12)
-    np.testing.assert_array_equal(part[~(fall > 0)], 0)
+    np.testing.assert_array_equal(part[~(decrease > 0)], 0)
     if gain.sum() <= score:
         np.testing.assert_array_equal(part, gain)
     else:
@@ -151,10 +158,10 @@ def test_candidates_are_the_oddest(column_score: np.ndarray, random: Any) -> Non
     """Up to 64 columns are tried, all where there are no more; unexpected cells first, then the highest scores."""
     unexpected = np.array([random.random() < 0.1 for _ in column_score])
     found = candidates(column_score, unexpected)
-    assert found.size == min(column_score.size, MOST_CANDIDATES)
+    assert found.size == min(column_score.size, MAX_CANDIDATES)
     assert (np.diff(found) > 0).all()
     left_out = np.setdiff1d(np.arange(column_score.size), found)
-    if left_out.size and unexpected.sum() <= MOST_CANDIDATES:
+    if left_out.size and unexpected.sum() <= MAX_CANDIDATES:
         assert not unexpected[left_out].any()
         assert column_score[found][~unexpected[found]].min(initial=np.inf) >= column_score[left_out].max()
 
@@ -169,7 +176,7 @@ def test_a_wide_table_is_explained_by_its_oddest_columns(kind: str) -> None:
     lifted = 1e6 * (batch.state == NOVEL)
     lifted_scores = add_novelty_offset(scored, batch.state == NOVEL, Calibration.of(np.array([0.0, 1e6])))
     part, rest = attribute(table.ensemble, table.layout, batch, kind, lifted_scores, lifted)
-    assert ((part > 0).sum(1) <= MOST_CANDIDATES).all()
+    assert ((part > 0).sum(1) <= MAX_CANDIDATES).all()
     assert part[1].argmax() == 70
     np.testing.assert_allclose(part.sum(1) + rest, lifted_scores.score, rtol=1e-12)
 
@@ -212,7 +219,7 @@ def test_what_is_possible_adds_up_to_one(table: Table, data: st.DataObject) -> N
     else:
         values = np.array(data.draw(st.lists(st.floats(-5, 5), min_size=1, max_size=9), label="values"))[:, None]
     weight = np.array(data.draw(st.lists(st.floats(0.01, 9), min_size=len(values), max_size=len(values))))
-    share = instead(table.ensemble, table.layout, batch, 0, j, values, weight)
+    share = conditional_probability(table.ensemble.families[0], table.layout, batch, 0, j, values, weight)
     assert share.shape == weight.shape
     assert (share >= 0).all()
     assert share.sum() == pytest.approx(1, rel=1e-9)
@@ -249,10 +256,12 @@ def test_whatever_fits_is_explained(flavours: list[str], n: int, seed: int) -> N
     for kind in SCORE_KINDS:
         decided = detector.score(cells, kind)
         found = detector.explain(cells, decided, kind, most=2)
-        np.testing.assert_allclose(found.part.sum(1) + found.rest, decided.scored.score, rtol=1e-12, atol=1e-12)
-        assert (found.part >= 0).all()
+        np.testing.assert_allclose(
+            found.attribution.sum(1) + found.joint_part, decided.scored.score, rtol=1e-12, atol=1e-12
+        )
+        assert (found.attribution >= 0).all()
         told = ~np.isnan(found.expected)
-        assert (told.sum(1) == np.minimum((found.part > 0).sum(1), 2)).all()
+        assert (told.sum(1) == np.minimum((found.attribution > 0).sum(1), 2)).all()
         for j, feature in enumerate(detector.schema.features):
             expected = found.expected[told[:, j], j]
             if feature.kind in (Kind.BOOLEAN, Kind.CATEGORICAL):
