@@ -24,7 +24,7 @@ from vaecli.data.preprocessor import NUMBERS, FeatureBatch, Preprocessor
 from vaecli.model.conditional import conditional, impute
 from vaecli.model.ensemble import Family
 from vaecli.schema import Kind, Layout
-from vaecli.scoring.scores import Ensemble, ScoredBatch, member_parts
+from vaecli.scoring.scores import ScoredBatch, Scorer, member_parts
 
 WELL_BEYOND = 0.25  # about standard deviations of a column outside its training range
 TOO_FAR = 1000.0  # beyond it a feature no longer maps back to a number of its column
@@ -49,22 +49,21 @@ class Explanation:
 
 
 def explain(
-    ensemble: Ensemble,
+    scorer: Scorer,
     preprocessor: Preprocessor,
     batch: FeatureBatch,
-    kind: str,
     scored: ScoredBatch,
     novelty_offset: np.ndarray,
     n_columns: int,
 ) -> Explanation:
-    """Why the n rows of `batch` scored as `scored`, by the `kind` of score.
+    """Why `scorer` gave the n rows of `batch` the scores `scored`.
 
     `novelty_offset` (n, c) is what unexpected cells added to the scores (see `add_novelty_offset`). Expectations are
     computed for the `n_columns` columns of each row with the largest attributions above 0.
     """
-    family = ensemble.families[0]
+    family = scorer.ensemble.reference_family
     expected, low, high, probability = np.full((4, *scored.column_score.shape), np.nan)
-    attribution, joint_part = attribute(ensemble, preprocessor.layout, batch, kind, scored, novelty_offset)
+    attribution, joint_part = attribute(scorer, preprocessor.layout, batch, scored, novelty_offset)
     for i in range(len(batch)):
         for j in np.argsort(-attribution[i], kind="stable")[:n_columns]:
             if attribution[i, j] > 0:
@@ -78,7 +77,7 @@ def explain(
 
 
 def attribute(
-    ensemble: Ensemble, layout: Layout, batch: FeatureBatch, kind: str, scored: ScoredBatch, novelty_offset: np.ndarray
+    scorer: Scorer, layout: Layout, batch: FeatureBatch, scored: ScoredBatch, novelty_offset: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Attributions (n, c), at least 0, and joint parts (n,) of the scores of `batch`, in nats; they sum to the score.
 
@@ -87,7 +86,7 @@ def attribute(
     attribution, joint_part = np.zeros(scored.column_score.shape), np.zeros(len(batch))
     for i in range(len(batch)):
         tried = candidates(scored.column_score[i], batch.state[i] != PRESENT)
-        without = _scores_without(ensemble, layout, batch, i, tried, kind)
+        without = _scores_without(scorer, layout, batch, i, tried)
         without = without + novelty_offset[i].sum() - novelty_offset[i, tried]
         attribution[i, tried], joint_part[i] = shares(scored.score[i] - without, float(scored.score[i]))
     return attribution, joint_part
@@ -114,9 +113,7 @@ def shares(decrease: np.ndarray, score: float) -> tuple[np.ndarray, float]:
     return gain * (most / total), min(score, 0.0)  # nothing is left over, not even a rounding difference
 
 
-def _scores_without(
-    ensemble: Ensemble, layout: Layout, batch: FeatureBatch, i: int, tried: np.ndarray, kind: str
-) -> np.ndarray:
+def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int, tried: np.ndarray) -> np.ndarray:
     """Scores (m,) of row `i` with each of the `tried` (m,) columns imputed, without any novelty offset."""
     m = tried.size
     unknown = np.zeros((m, layout.n_features), bool)
@@ -124,21 +121,20 @@ def _scores_without(
         unknown[row, layout.slots[j].start : layout.slots[j].stop] = True
     state = np.repeat(batch.state[i : i + 1], m, axis=0)
     state[np.arange(m), tried] = PRESENT
-    surprisal = ensemble.surprisal_scales[kind]
-    scores, column_scores, n_members = [], [], 0
-    for family in ensemble.families:
-        inputs = family.likelihood.to_likelihood_space(np.repeat(batch.values[i : i + 1], m, axis=0), state)
-        imputed = impute(family, inputs, state, unknown, accelerated=True)
-        nats, latent_terms = member_parts(family, imputed, state, None, kind)
+    scores, cell_nats, n_members = [], [], 0
+    for family in scorer.ensemble.families:
+        x = family.likelihood.to_likelihood_space(np.repeat(batch.values[i : i + 1], m, axis=0), state)
+        imputed = impute(family, x, state, unknown, accelerated=True)
+        nats, latent_terms = member_parts(family, imputed, state, None, scorer.kind)
         nats = nats.astype(np.float64)
         # an imputed cell costs what such cells cost on average, not what a perfect guess would
-        mean_column_score = surprisal.mean_column_score[n_members : n_members + len(family.held_out)]
+        mean_column_score = scorer.scale.mean_column_score[n_members : n_members + len(family.held_out)]
         nats[:, np.arange(m), tried] = mean_column_score[:, tried]
         total = nats.sum(-1)
         scores += [total + latent for latent in latent_terms]
-        column_scores.append(nats)
+        cell_nats.append(nats)
         n_members += len(family.held_out)
-    without, _ = surprisal.of_rows(np.concatenate(scores), np.concatenate(column_scores))
+    without, _ = scorer.scale.of_rows(np.concatenate(scores), np.concatenate(cell_nats))
     return without
 
 
@@ -183,8 +179,8 @@ def imputed_feature(family: Family, layout: Layout, batch: FeatureBatch, i: int,
     state[:, j] = PRESENT
     unknown = np.zeros((1, layout.n_features), bool)
     unknown[:, slot.start] = True
-    inputs = family.likelihood.to_likelihood_space(batch.values[i : i + 1], state)
-    imputed = impute(family, inputs, state, unknown, accelerated=True)
+    x = family.likelihood.to_likelihood_space(batch.values[i : i + 1], state)
+    imputed = impute(family, x, state, unknown, accelerated=True)
     return float(imputed[:, 0, slot.start].astype(np.float64).mean())
 
 

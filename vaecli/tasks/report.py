@@ -307,7 +307,7 @@ def _map(detector: Detector, total: BatchStatistics) -> LatentMap | None:
     sample, oddest = total.sample, total.oddest
     flagged = sample.take(np.flatnonzero(sample.flagged))
     also = np.flatnonzero(~np.isin(oddest.cells.row, flagged.cells.row))
-    exemplars = detector.exemplar_map(2)
+    exemplars = detector.exemplar_coordinates(2)
     every = -(-len(exemplars) // N_EXEMPLARS)
     return LatentMap(
         _points(exemplars[::every]),
