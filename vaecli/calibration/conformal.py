@@ -5,7 +5,7 @@ With m held-out scores s_1 … s_m of normal rows, the conformal p-value of a ne
     p(s) = (1 + #{i : s_i >= s}) / (m + 1)            Vovk et al. 2005; Bates et al. 2023
 
 and P(p <= alpha) <= alpha for every new row whose score is exchangeable with the m. No p-value of this form is
-below 1/(m+1): what lies beyond the largest score is told apart by a fitted tail, a model and not a guarantee,
+below 1/(m+1): beyond the largest score a fitted tail takes over, which is a model and not a guarantee,
 
     p(s) = S(s) / (m + 1),   S(s) = (1 + shape (s - s_max) / scale) ** (-1 / shape)      Coles 2001, chapter 4
 
