@@ -173,7 +173,7 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
     def spy(*arguments: object) -> object:
         normal = read_normal_rows(*arguments)  # type: ignore[arg-type]
-        seen.append(normal.rows.some(normal.rows.n_rows, 0).fold)
+        seen.append(normal.rows.sample(normal.rows.n_rows, 0).fold)
         return normal
 
     read_normal_rows = workflow.read_normal_rows
