@@ -13,9 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 
 import vaecli
-from vaecli.model import tiles
-from vaecli.tables.read import delimited
-from vaecli.tables.write import row_writers
 
 N = 400
 NAMES = ["id", "load", "heat", "count", "on", "site", "when", "note"]
@@ -277,30 +274,6 @@ def test_a_column_of_nulls_without_a_type_is_refused(run, here):
 # -- promises -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [[], ["--impute"]], ids=["all", "impute"])
-@pytest.mark.parametrize("extension", ["csv", "parquet"])
-def test_workers_and_batches_change_no_byte(
-    run, here, extension: str, words: list[str], monkeypatch: pytest.MonkeyPatch
-):
-    """The same output for 1, 2 and 4 workers, and however many rows they hold at a time."""
-    monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(tiles, "TILE_ROWS", 128)
-    monkeypatch.setattr(row_writers, "_SECTION_ROWS", 64)
-    table = typed(plant(N, seed=6))
-    pq.write_table(table, "new.parquet", row_group_size=90)
-    plain = table.to_pandas()
-    plain["when"] = plain["when"].dt.strftime("%d/%m/%Y")
-    plain["count"] = plain["count"].astype("Int64")
-    plain.to_csv("new.csv", index=False)
-    found = set()
-    for workers, batch_rows in ((1, 16_384), (2, 100), (4, 33)):
-        running = ["--workers", str(workers), "--batch-rows", str(batch_rows)]
-        done = run("reconstruct", f"new.{extension}", *words, *running, "-o", f"out.{extension}", "--quiet")
-        assert (done.code, done.err) == (0, "")
-        found.add(Path(f"out.{extension}").read_bytes())
-    assert len(found) == 1
-
-
 def test_an_imputed_table_can_be_scored(run, lines):
     """What comes out is a table of the same kind: `score` reads it, and imputing again changes nothing."""
     assert run("reconstruct", "new.csv", "--impute").code == 0
@@ -329,39 +302,6 @@ def test_a_gap_in_a_table_of_one_column_is_an_empty_line(run, here, tmp_path: Pa
     first, filled, last = Path("gap.imputed.csv").read_text().splitlines()[1:]
     assert (first, last) == ("5.25", "4.75")
     assert 3 < float(filled) < 7
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["--batch-rows", "0"], 2, "--batch-rows 0"),
-        (["--workers", "1.5"], 2, "--workers '1.5' is not a whole number"),
-        (["-o", "-", "--json"], 2, "--json and the table cannot share standard output"),
-        (["-o", "model.vae"], 2, "model.vae"),
-        (["-o", "new.csv"], 2, "new.csv"),
-        (["--quiet", "--verbose"], 2, "--quiet and --verbose"),
-        (["-m", "other.vae"], 5, "other.vae"),
-    ],
-    ids=str,
-)
-def test_mistakes_are_told_in_two_lines(run, lines, words: list[str], code: int, said: str):
-    """An error and a hint, the exit code of its kind, and no file."""
-    before = {path.name: path.read_bytes() for path in Path().iterdir()}
-    done = run("reconstruct", "new.csv", *words)
-    assert (done.code, done.err.count("\n")) == (code, 2)
-    assert said in done.err.splitlines()[0]
-    assert done.err.splitlines()[1].startswith("hint: ")
-    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
-
-
-def test_a_broken_cell_leaves_no_file(run, lines):
-    """A cell that cannot be read is named by line, and nothing is written."""
-    lines[300][2] = "broken"
-    save(lines, "new.csv")
-    done = run("reconstruct", "new.csv", "--impute")
-    assert done.code == 4
-    assert "new.csv, line 301" in done.err
-    assert not Path("new.imputed.csv").exists()
 
 
 def test_the_stage_is_named(run, lines):
