@@ -19,6 +19,8 @@ import pytest
 
 import vaecli
 from vaecli.config import SCORE_KINDS, ExplainConfig, ScoreConfig
+from vaecli.model import tiles
+from vaecli.tables.read import delimited
 
 PROGRAM = [sys.executable, "-m", "vaecli"]
 TOGETHER = "the columns together: no single one explains this part"
@@ -465,6 +467,23 @@ def test_an_earlier_file_is_replaced(run, new):
 
 
 # -- the same row, the same reasons ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("extension", [".csv", ".parquet"])
+def test_workers_and_batches_change_no_byte(run, explain, new, extension: str, monkeypatch: pytest.MonkeyPatch):
+    """How many threads explain a table, and how many rows at a time, shows in no byte of the file and the summary."""
+    monkeypatch.setattr(delimited, "BLOCK_BYTES", 2_000)  # so that a small file has many blocks
+    monkeypatch.setattr(tiles, "TILE_ROWS", 16)
+    new = new.head(160)  # a row by itself costs a tile
+    new.to_csv("new.csv", index=False)
+    new.to_parquet("new.parquet", row_group_size=50)
+    files, shown = set(), set()
+    for workers, batch_rows in [(1, 16_384), (2, 25), (4, 32), (2, 1), (4, 1_000_000)]:
+        flags = ["--workers", str(workers), "--batch-rows", str(batch_rows), "--threshold", "0.95"]
+        summary = explain(f"new{extension}", "-o", f"reasons{extension}", *flags)
+        files.add(Path(f"reasons{extension}").read_bytes())
+        shown.add(json.dumps(summary["shown"]))
+    assert (len(files), len(shown)) == (1, 1)
 
 
 def test_neighbours_do_not_matter(explain, new):

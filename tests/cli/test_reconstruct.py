@@ -13,6 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import vaecli
+from vaecli.model import tiles
+from vaecli.tables.read import delimited
+from vaecli.tables.write import row_writers
 
 N = 400
 NAMES = ["id", "load", "heat", "count", "on", "site", "when", "note"]
@@ -272,6 +275,30 @@ def test_a_column_of_nulls_without_a_type_is_refused(run, here):
 
 
 # -- promises -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [[], ["--impute"]], ids=["all", "impute"])
+@pytest.mark.parametrize("extension", ["csv", "parquet"])
+def test_workers_and_batches_change_no_byte(
+    run, here, extension: str, words: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """The same output for 1, 2 and 4 workers, and however many rows they hold at a time."""
+    monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
+    monkeypatch.setattr(tiles, "TILE_ROWS", 128)
+    monkeypatch.setattr(row_writers, "_SECTION_ROWS", 64)
+    table = typed(plant(N, seed=6))
+    pq.write_table(table, "new.parquet", row_group_size=90)
+    plain = table.to_pandas()
+    plain["when"] = plain["when"].dt.strftime("%d/%m/%Y")
+    plain["count"] = plain["count"].astype("Int64")
+    plain.to_csv("new.csv", index=False)
+    found = set()
+    for workers, batch_rows in ((1, 16_384), (2, 100), (4, 33)):
+        running = ["--workers", str(workers), "--batch-rows", str(batch_rows)]
+        done = run("reconstruct", f"new.{extension}", *words, *running, "-o", f"out.{extension}", "--quiet")
+        assert (done.code, done.err) == (0, "")
+        found.add(Path(f"out.{extension}").read_bytes())
+    assert len(found) == 1
 
 
 def test_an_imputed_table_can_be_scored(run, lines):
