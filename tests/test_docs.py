@@ -23,7 +23,8 @@ from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
-PAGES = sorted([README, ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+ROOT_PAGES = (ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "RELEASING", "SECURITY"))
+PAGES = sorted([README, *ROOT_PAGES, *DOCS.rglob("*.md")])
 VERBS = ("fit", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report", "inspect")
 
 
