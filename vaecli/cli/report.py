@@ -24,7 +24,7 @@ ImageShape = Annotated[
     str | None,
     typer.Option(
         metavar="HxW",
-        help="Each row is an image, such as 8x8 pixels, top left first: show the most anomalous with reconstructions.",
+        help="Draw each row as an image of this height and width in pixels, such as 8x8; pixels are read row by row.",
     ),
 ]
 
