@@ -40,7 +40,7 @@ test: compiled  ## run all tests but the slow ones (some five minutes); FILE=…
 fast: compiled  ## run the tests that need no S3 server, browser or document walk (a minute or two)
 	$(BIN)/$(PYTEST) -m '$(FAST)' $(FILE)
 
-coverage: compiled  ## run the tests of `make test` with branch coverage; fail below the floor
+coverage: compiled  ## run the tests of `make test` with branch coverage; pages in build/coverage
 	$(BIN)/$(PYTEST) -m 'not slow' --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
 
 lowest:  ## run the fast tests on the lowest promised versions of the dependencies
