@@ -22,24 +22,24 @@ Output = Annotated[
 ]
 Dims = Annotated[
     str | None,
-    typer.Option(metavar="N", help="Write N columns map1, map2, ... instead: where the code lies on a flat map."),
+    typer.Option(
+        metavar="N", help="Write N columns map1, map2, ... instead: coordinates of the code on a map of N dimensions."
+    ),
 ]
 Map = Annotated[
     str | None,
     typer.Option(
         metavar="KIND",
-        help="How: pca (default), or umap, which keeps small neighbourhoods better and needs umap-learn.",
+        help="Method: pca (default) or umap, which keeps small neighbourhoods better and needs umap-learn.",
     ),
 ]
 Plot = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Draw the map of --dims 2 or more: a .png or .svg file.")
+    str | None, typer.Option(metavar="FILE", help="Plot the map of --dims 2 or more to a .png or .svg file.")
 ]
-Color = Annotated[str | None, typer.Option(metavar="NAME", help="The column that colours the rows of the picture.")]
-Spreads = Annotated[
-    bool, typer.Option("--spreads", help="Add how sure each coordinate is: its posterior standard deviation.")
-]
+Color = Annotated[str | None, typer.Option(metavar="NAME", help="Colour the points of the plot by this column.")]
+Spreads = Annotated[bool, typer.Option("--spreads", help="Add the posterior standard deviation of each coordinate.")]
 Keep = Annotated[
-    bool, typer.Option("--keep", help="Write the coordinates behind your columns, not behind row numbers.")
+    bool, typer.Option("--keep", help="Append the coordinates to your columns instead of to a row number.")
 ]
 
 
@@ -60,9 +60,9 @@ def encode(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write the code of every row: the few numbers that the model makes of its columns.
+    """Write the latent code of every row: the few numbers to which the model compresses its columns.
 
-    Each row becomes its number and z1, z2, ...: coordinates for plots, clustering and neighbour search.
+    The output has a row number and z1, z2, ...: coordinates for plots, clustering and neighbour search.
 
     \b
     Examples:

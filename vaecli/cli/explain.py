@@ -1,4 +1,4 @@
-"""`vaecli explain`: which columns made a row odd, and what was expected instead."""
+"""`vaecli explain`: which columns make a row anomalous, and what was expected instead."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Rows = Annotated[
         help="Explain this row, flagged or not; the first is 1. Repeat it, or separate numbers by commas.",
     ),
 ]
-Top = Annotated[str | None, typer.Option(metavar="K", help="Reasons for each row, strongest first (default: 3).")]
+Top = Annotated[str | None, typer.Option(metavar="K", help="Reasons per row, strongest first (default: 3).")]
 Most = Annotated[
-    str | None, typer.Option(metavar="N", help="Rows to show, the oddest first (default: 20); a file gets all.")
+    str | None,
+    typer.Option(metavar="N", help="Rows to show, most anomalous first (default: 20); a file gets all of them."),
 ]
 Output = Annotated[
     str | None,
@@ -29,13 +30,15 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write every reason as a line of CSV, TSV or Parquet; - is standard output.",
+        help="Write one line per reason as CSV, TSV or Parquet; - is standard output.",
     ),
 ]
 
 Plot = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Draw the columns to blame, and the oddest rows: a .png or .svg file."),
+    typer.Option(
+        metavar="FILE", help="Plot the contributing columns and the most anomalous rows to a .png or .svg file."
+    ),
 ]
 
 
@@ -56,9 +59,9 @@ def explain(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Say why rows are flagged: the columns to blame, what their cells hold, and what was expected.
+    """Explain why rows are flagged: the columns responsible, their values, and the values expected.
 
-    A column's nats are what the score loses when its cell is replaced by what the other columns lead one to expect.
+    A column's nats are how far the score falls if its cell is replaced by the value expected from the other columns.
 
     \b
     Examples:

@@ -22,7 +22,10 @@ Output = Annotated[
     ),
 ]
 Impute = Annotated[
-    bool, typer.Option("--impute", help="Fill missing cells only, from the rest of their row; leave all others alone.")
+    bool,
+    typer.Option(
+        "--impute", help="Fill missing cells only, from the rest of their row; leave all other cells unchanged."
+    ),
 ]
 
 
@@ -37,9 +40,9 @@ def reconstruct(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write every row as the model would have it, or with --impute only fill its missing cells.
+    """Write every row as the model reconstructs it, or with --impute only fill its missing cells.
 
-    Values come in your units, spellings and formats; columns that are not modelled pass through.
+    Values are in your units, spellings and formats; columns that are not modelled pass through.
 
     \b
     Examples:

@@ -17,7 +17,7 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="OUT.html",
-        help="The page; - writes it to standard output. If not given: INPUT.report.html, beside the input.",
+        help="The page; - writes it to standard output. If not given: INPUT.report.html, next to the input.",
     ),
 ]
 ImageShape = Annotated[
@@ -43,9 +43,9 @@ def report(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write one HTML page about a table: is there something to look at, where, and why.
+    """Write one HTML page about a table: how many rows are anomalous, which, and why.
 
-    The page is one file that opens offline in any browser, runs no script, and stays below 2 MB.
+    The page is one file below 2 MB that opens offline in any browser and runs no script.
 
     \b
     Examples:

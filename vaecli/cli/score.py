@@ -17,7 +17,7 @@ Plot = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Draw the scores beside those of calibration rows, with the threshold: a .png or .svg file.",
+        help="Plot the scores, those of calibration rows and the threshold to a .png or .svg file.",
     ),
 ]
 
