@@ -2,8 +2,6 @@
 
     scores     bins from the calibration, the threshold one of their edges
     columns    bins over the training range; what training held of each comes from its quantiles
-    time       stretches on a grid of round widths, as narrow as keeps them few; a few times far off stay outside
-    sample     the rows with the smallest hashes of their numbers
 
 NumPy only.
 """
@@ -109,12 +107,6 @@ def share_at_most(quantiles: np.ndarray, value: float) -> float:
 def moved(training: np.ndarray, scored: np.ndarray) -> float:
     """The share that would have to change bins for `scored` to be `training`: half the sum of differences."""
     return 0.5 * float(np.abs(training - scored).sum())
-
-
-# -- time ---------------------------------------------------------------------------------------
-
-
-# -- a sample -----------------------------------------------------------------------------------
 
 
 def shares(counts: np.ndarray) -> np.ndarray:

@@ -7,13 +7,15 @@ them is part of a bundle.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 MOST_ROWS = 20_000  # to fit on; all distances to more would take minutes
 N_NEIGHBOURS = 5
 
-Scorer = Callable[[np.ndarray], np.ndarray]  # features (n, d) → scores (n,)
+Scorer = Callable[[np.ndarray], np.ndarray]  # features (n, d) → scores (n,); a value that can be pickled
 
 
 def fitted(values: np.ndarray, seed: int) -> Mapping[str, Scorer]:
@@ -21,20 +23,49 @@ def fitted(values: np.ndarray, seed: int) -> Mapping[str, Scorer]:
     return {"isolation forest": isolation_forest(values, seed), "ECOD": ecod(values), "kNN": nearest(values)}
 
 
+@dataclass(frozen=True, slots=True)
+class _Forest:
+    forest: Any  # scikit-learn's
+
+    def __call__(self, new: np.ndarray) -> np.ndarray:
+        scores: np.ndarray = -self.forest.score_samples(new)
+        return scores
+
+
 def isolation_forest(values: np.ndarray, seed: int) -> Scorer:
     """How few random cuts set a row apart (Liu, Ting & Zhou 2008): scikit-learn's, 100 trees."""
     from sklearn.ensemble import IsolationForest
 
-    forest = IsolationForest(random_state=seed % 2**32).fit(values)
-    return lambda new: -forest.score_samples(new)
+    return _Forest(IsolationForest(random_state=seed % 2**32).fit(values))
+
+
+@dataclass(frozen=True, slots=True)
+class _Nearest:
+    index: Any  # scikit-learn's
+
+    def __call__(self, new: np.ndarray) -> np.ndarray:
+        distances: np.ndarray = self.index.kneighbors(new)[0].mean(1)
+        return distances
 
 
 def nearest(values: np.ndarray) -> Scorer:
     """The mean distance to the five nearest of the rows fitted on (Ramaswamy, Rastogi & Shim 2000)."""
     from sklearn.neighbors import NearestNeighbors
 
-    index = NearestNeighbors(n_neighbors=min(N_NEIGHBOURS, len(values))).fit(values)
-    return lambda new: index.kneighbors(new)[0].mean(1)
+    return _Nearest(NearestNeighbors(n_neighbors=min(N_NEIGHBOURS, len(values))).fit(values))
+
+
+@dataclass(frozen=True, slots=True)
+class _Ecod:
+    columns: np.ndarray  # (m, d), each ascending
+
+    def __call__(self, new: np.ndarray) -> np.ndarray:
+        total, m = np.zeros(len(new)), len(self.columns)
+        for j in range(self.columns.shape[1]):
+            at_most = np.searchsorted(self.columns[:, j], new[:, j], side="right")
+            at_least = m - np.searchsorted(self.columns[:, j], new[:, j], side="left")
+            total += np.log((m + 1) / (1 + np.minimum(at_most, at_least)))
+        return total
 
 
 def ecod(values: np.ndarray) -> Scorer:
@@ -45,14 +76,4 @@ def ecod(values: np.ndarray) -> Scorer:
     skewness; in PyOD, by the paper's authors, it is within each feature. This is PyOD's, which published comparisons
     used.
     """
-    columns, m = np.sort(values, axis=0), len(values)
-
-    def score(new: np.ndarray) -> np.ndarray:
-        total = np.zeros(len(new))
-        for j in range(columns.shape[1]):
-            at_most = np.searchsorted(columns[:, j], new[:, j], side="right")
-            at_least = m - np.searchsorted(columns[:, j], new[:, j], side="left")
-            total += np.log((m + 1) / (1 + np.minimum(at_most, at_least)))
-        return total
-
-    return score
+    return _Ecod(np.sort(values, axis=0))

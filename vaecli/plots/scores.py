@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from vaecli.aggregates.score_bars import N_BARS, Bars
+from vaecli.aggregates.score_bars import N_BARS, ScoreBars
 from vaecli.calibration.conformal import Calibration
 from vaecli.plots.figure import BEHIND, new_figure, write_figure
 
 _NEAREST_TICKS = 0.045  # of the width of the picture
 
 
-def draw_scores(path: str, seen: np.ndarray, bars: Bars, calibration: Calibration, min_score: float, kind: str) -> None:
+def draw_scores(
+    path: str, seen: np.ndarray, bars: ScoreBars, calibration: Calibration, min_score: float, kind: str
+) -> None:
     """Draw how many rows of the table score what, `seen` (N_BARS,), beside what as many normal rows would.
 
     matplotlib is loaded here.
@@ -45,7 +47,7 @@ def draw_scores(path: str, seen: np.ndarray, bars: Bars, calibration: Calibratio
     write_figure(path, figure)
 
 
-def _ticks(bars: Bars, low: float, high: float) -> np.ndarray:
+def _ticks(bars: ScoreBars, low: float, high: float) -> np.ndarray:
     """Round scores that are not too near each other in the picture: 0, 1, 2, 5, 10 …, rounder ones first."""
     powers = 10.0 ** np.arange(-6, 13)
     taken: list[float] = []
