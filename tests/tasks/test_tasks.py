@@ -133,7 +133,7 @@ def test_totals_do_not_depend_on_where_batches_end(model: vaecli.Model, source: 
     task = of(model.detector, source)
     totals = []
     for engine in (LocalEngine(1000, 1), LocalEngine(32, 3)):
-        parts = [getattr(part, "totals", part) for part in engine.map_batches(task, source)]
+        parts = [getattr(part, "totals", part) for part in engine.map_batches(task, source, task.needs)]
         total = parts[0]
         for part in parts[1:]:
             total = total + part

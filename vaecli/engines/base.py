@@ -38,28 +38,17 @@ class NeededColumns:
 
 
 class Task(Protocol[ItemIn, ResultOut]):
-    """Work on one item: a range of rows, a fault, a batch."""
+    """Work on one item: a batch of a table, a range of rows, a fault."""
 
     def process(self, item: ItemIn, /) -> ResultOut:
         """The result for one item. May be called by any thread, many at a time."""
 
 
-class TableTask(Protocol[ResultOut]):
-    """Work on each batch of a table."""
-
-    @property
-    def needs(self) -> NeededColumns:
-        """What it reads of the table."""
-
-    def process(self, batch: Batch, /) -> ResultOut:
-        """The result for one batch. May be called by any thread, many at a time."""
-
-
 class Engine(Protocol):
     """Where tasks run. Results come in the order of the rows or items, whatever ran side by side."""
 
-    def map_batches(self, task: TableTask[Result], source: Source) -> Iterator[Result]:
-        """`task.process(batch)` for every batch of `source`. Results do not depend on where batches end."""
+    def map_batches(self, task: Task[Batch, Result], source: Source, needs: NeededColumns) -> Iterator[Result]:
+        """`task.process(batch)` for every batch of `source`, which holds what the task `needs`."""
 
     def map_items(self, task: Task[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
         """`task.process(item)` for every item."""

@@ -4,26 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 from threadpoolctl import threadpool_limits
 
-from vaecli.engines.base import Item, Result, TableTask, Task
+from vaecli.config import SampleConfig, ScoreConfig
+from vaecli.engines.base import Item, NeededColumns, Result, Task
 from vaecli.model import tiles
 from vaecli.runtime.parallel import map_in_order, n_cores
-from vaecli.tables import Piece, Source, whole
-
-
-class RunSettings(Protocol):
-    """The settings that say how to run; those of every verb on a table have them."""
-
-    @property
-    def batch_rows(self) -> int:
-        """Rows that a worker holds in memory at a time."""
-
-    @property
-    def workers(self) -> int | None:
-        """Threads; None for one per processor core."""
+from vaecli.tables import Batch, Piece, Source, whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +25,12 @@ class LocalEngine:
     workers: int
 
     @classmethod
-    def of(cls, settings: RunSettings, *, most_workers: int | None = None) -> LocalEngine:
+    def of(cls, settings: ScoreConfig | SampleConfig, *, most_workers: int | None = None) -> LocalEngine:
         """As the settings say, with at most `most_workers` threads."""
         workers = settings.workers or n_cores()
         return cls(settings.batch_rows, workers if most_workers is None else min(workers, most_workers))
 
-    def map_batches(self, task: TableTask[Result], source: Source) -> Iterator[Result]:
+    def map_batches(self, task: Task[Batch, Result], source: Source, needs: NeededColumns) -> Iterator[Result]:
         """See `Engine.map_batches`. Each thread parses a piece of the source and processes its batches."""
         batch_rows = self.batch_rows
         if source.n_rows:  # every worker gets a share of a small table
@@ -51,7 +39,6 @@ class LocalEngine:
         def several(piece: Piece) -> list[Result]:
             return [task.process(batch) for batch in piece().slices(batch_rows)]
 
-        needs = task.needs
         pieces = source.pieces(
             needs.names, numbers=needs.numbers, keep=needs.keep, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS
         )

@@ -7,7 +7,7 @@ them is part of a bundle.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,49 +23,26 @@ def fitted(values: np.ndarray, seed: int) -> Mapping[str, Scorer]:
     return {"isolation forest": isolation_forest(values, seed), "ECOD": ecod(values), "kNN": nearest(values)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Forest:
-    forest: Any  # scikit-learn's
-
-    def __call__(self, new: np.ndarray) -> np.ndarray:
-        scores: np.ndarray = -self.forest.score_samples(new)
-        return scores
-
-
 def isolation_forest(values: np.ndarray, seed: int) -> Scorer:
     """How few random cuts set a row apart (Liu, Ting & Zhou 2008): scikit-learn's, 100 trees."""
     from sklearn.ensemble import IsolationForest
 
-    return _Forest(IsolationForest(random_state=seed % 2**32).fit(values))
+    return partial(_forest_scores, IsolationForest(random_state=seed % 2**32).fit(values))
 
 
-@dataclass(frozen=True, slots=True)
-class _Nearest:
-    index: Any  # scikit-learn's
-
-    def __call__(self, new: np.ndarray) -> np.ndarray:
-        distances: np.ndarray = self.index.kneighbors(new)[0].mean(1)
-        return distances
+def _forest_scores(forest: Any, new: np.ndarray) -> np.ndarray:
+    return -forest.score_samples(new)
 
 
 def nearest(values: np.ndarray) -> Scorer:
     """The mean distance to the five nearest of the rows fitted on (Ramaswamy, Rastogi & Shim 2000)."""
     from sklearn.neighbors import NearestNeighbors
 
-    return _Nearest(NearestNeighbors(n_neighbors=min(N_NEIGHBOURS, len(values))).fit(values))
+    return partial(_mean_distances, NearestNeighbors(n_neighbors=min(N_NEIGHBOURS, len(values))).fit(values))
 
 
-@dataclass(frozen=True, slots=True)
-class _Ecod:
-    columns: np.ndarray  # (m, d), each ascending
-
-    def __call__(self, new: np.ndarray) -> np.ndarray:
-        total, m = np.zeros(len(new)), len(self.columns)
-        for j in range(self.columns.shape[1]):
-            at_most = np.searchsorted(self.columns[:, j], new[:, j], side="right")
-            at_least = m - np.searchsorted(self.columns[:, j], new[:, j], side="left")
-            total += np.log((m + 1) / (1 + np.minimum(at_most, at_least)))
-        return total
+def _mean_distances(index: Any, new: np.ndarray) -> np.ndarray:
+    return index.kneighbors(new)[0].mean(1)
 
 
 def ecod(values: np.ndarray) -> Scorer:
@@ -76,4 +53,13 @@ def ecod(values: np.ndarray) -> Scorer:
     skewness; in PyOD, by the paper's authors, it is within each feature. This is PyOD's, which published comparisons
     used.
     """
-    return _Ecod(np.sort(values, axis=0))
+    return partial(_tail_scores, np.sort(values, axis=0))
+
+
+def _tail_scores(columns: np.ndarray, new: np.ndarray) -> np.ndarray:
+    total, m = np.zeros(len(new)), len(columns)
+    for j in range(columns.shape[1]):
+        at_most = np.searchsorted(columns[:, j], new[:, j], side="right")
+        at_least = m - np.searchsorted(columns[:, j], new[:, j], side="left")
+        total += np.log((m + 1) / (1 + np.minimum(at_most, at_least)))
+    return total

@@ -262,7 +262,7 @@ def collect(
 ) -> ReportInputs:
     """One pass over `source`, then the rows that it kept; with a `layout` rows are drawn as pictures."""
     totals = task.no_totals
-    for part in engine.map_batches(task, source):
+    for part in engine.map_batches(task, source, task.needs):
         totals += part
         on_event(Event("scoring", totals.rows, source.n_rows))
     on_event(Event("explaining", totals.rows, totals.rows))

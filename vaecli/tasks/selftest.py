@@ -101,7 +101,7 @@ def draw_rows(engine: Engine, task: NormalRowsTask, source: Source, most: int, s
     c = len(task.schema.features)
     kept = Cells(np.empty((0, c)), np.empty((0, c), np.uint8), np.empty(0, np.int64))
     keys, n_rows, n_marked = np.empty(0), 0, 0
-    for normal in engine.map_batches(task, source):
+    for normal in engine.map_batches(task, source, task.needs):
         n = len(normal.cells)
         kept, keys = Cells.concatenate([kept, normal.cells]), np.concatenate([keys, rng.random(n)])
         if keys.size > most:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
+import pyarrow as pa
 
-from vaecli.engines.base import Engine, Item, NeededColumns, TableTask, Task
+from vaecli.engines.base import Item, Task
 from vaecli.results import Event, OnEvent
-from vaecli.tables import Batch, Rendered, Source
+from vaecli.tables import Batch, frame_source
 
 
 class Totals(Protocol):
@@ -30,10 +31,10 @@ T = TypeVar("T", bound=Totals)
 class Output(Protocol):
     """Where rows go."""
 
-    def render(self, batch: Batch, added: Mapping[str, np.ndarray], keep: np.ndarray | None = None) -> Rendered:
+    def render(self, batch: Batch, added: Mapping[str, np.ndarray], keep: np.ndarray | None = None) -> Any:
         """The rows of `batch` that `keep` names, with the added columns, as `append` wants them; in any thread."""
 
-    def append(self, rendered: Rendered) -> None:
+    def append(self, rendered: Any) -> None:
         """Write them after those before."""
 
 
@@ -46,71 +47,32 @@ class WrittenRows(Generic[T]):
     totals: T
     keep: np.ndarray | None = None
 
-    def render(self, output: Output) -> tuple[Rendered, T]:
-        """The rows as `output` appends them."""
-        return output.render(self.batch, self.added, self.keep), self.totals
-
 
 @dataclass(frozen=True, slots=True)
-class _RenderedBatches(Generic[T]):
-    """A task on batches whose rows are rendered at once; it holds the output, so it stays in this process."""
-
-    task: TableTask[WrittenRows[T]]
-    output: Output
-
-    @property
-    def needs(self) -> NeededColumns:
-        return self.task.needs
-
-    def process(self, batch: Batch) -> tuple[Rendered, T]:
-        return self.task.process(batch).render(self.output)
-
-
-@dataclass(frozen=True, slots=True)
-class _RenderedItems(Generic[Item, T]):
-    """The same of a task on other items."""
+class Rendered(Generic[Item, T]):
+    """A task whose rows are rendered where they were computed. It holds the output, so it stays in this process."""
 
     task: Task[Item, WrittenRows[T]]
     output: Output
 
-    def process(self, item: Item) -> tuple[Rendered, T]:
-        return self.task.process(item).render(self.output)
+    def process(self, item: Item) -> tuple[Any, T]:
+        """The rows as `output` appends them, and their totals."""
+        rows = self.task.process(item)
+        return self.output.render(rows.batch, rows.added, rows.keep), rows.totals
 
 
-def write_batches(
-    engine: Engine,
-    task: TableTask[WrittenRows[T]],
-    source: Source,
-    output: Output,
-    totals: T,
-    stage: str,
-    on_event: OnEvent,
+def append_rows(
+    parts: Iterable[tuple[Any, T]], output: Output, totals: T, stage: str, n_rows: int | None, on_event: OnEvent
 ) -> T:
-    """Write what `task` makes of every batch of `source`; `totals` and those of all rows."""
-    rendered = engine.map_batches(_RenderedBatches(task, output), source)
-    return _append(rendered, output, totals, stage, source.n_rows, on_event)
-
-
-def write_items(
-    engine: Engine,
-    task: Task[Item, WrittenRows[T]],
-    items: Iterable[Item],
-    output: Output,
-    totals: T,
-    stage: str,
-    n_rows: int | None,
-    on_event: OnEvent,
-) -> T:
-    """Write what `task` makes of every item, `n_rows` rows if that is known; `totals` and those of all rows."""
-    rendered = engine.map_items(_RenderedItems(task, output), items)
-    return _append(rendered, output, totals, stage, n_rows, on_event)
-
-
-def _append(
-    parts: Iterable[tuple[Rendered, T]], output: Output, totals: T, stage: str, n_rows: int | None, on_event: OnEvent
-) -> T:
+    """Write rendered rows, `n_rows` if that is known, to `output`; returns `totals` and those of all rows."""
     for rendered, part in parts:
         output.append(rendered)
         totals = totals + part
         on_event(Event(stage, totals.rows, n_rows))
     return totals
+
+
+def append_table(table: pa.Table, output: Output) -> None:
+    """Write all rows of a table to `output`."""
+    for batch in frame_source(table).batches(keep=True):
+        output.append(output.render(batch, {}))

@@ -29,7 +29,7 @@ from vaecli.tables import (
 )
 from vaecli.tables.infer import did_you_mean
 from vaecli.tasks.encode import ROW, EncodeTask, EncodeTotals
-from vaecli.tasks.written_rows import write_batches
+from vaecli.tasks.written_rows import Rendered, append_rows
 
 
 def encode(
@@ -70,8 +70,8 @@ def encode(
         numbers=numbers_of(detector.schema),
     )
     with sink:
-        engine = LocalEngine.of(config.run)
-        totals = write_batches(engine, task, source, sink, EncodeTotals(), "encoding", on_event)
+        parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)
+        totals = append_rows(parts, sink, EncodeTotals(), "encoding", source.n_rows, on_event)
         if plot is not None:
             _draw(plot, totals, detector, knn_map, config)
     return EncodeSummary(

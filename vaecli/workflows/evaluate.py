@@ -27,6 +27,7 @@ from vaecli.schema import Role, Schema
 from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tables.infer import did_you_mean
 from vaecli.tasks.evaluate import OURS, EvaluateTask, LabelledScores, sample_features
+from vaecli.tasks.written_rows import append_table
 
 SCHEMA = pa.schema(
     [
@@ -67,13 +68,12 @@ def evaluate(
     task = EvaluateTask(detector, decision, label, config.group, simple)
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        batches = LocalEngine.of(config.score).map_batches(task, source)
+        batches = LocalEngine.of(config.score).map_batches(task, source, task.needs)
         labelled = LabelledScores.of(batches, source, config.group, on_event)
         evaluated, groups = _evaluated(labelled, config, on_event)
         overall, *others = _evaluations(evaluated, labelled.rows, None)
         if sink is not None:
-            for batch in frame_source(figure_table((overall, *others, *groups))).batches(keep=True):
-                sink.append(sink.render(batch, {}))
+            append_table(figure_table((overall, *others, *groups)), sink)
         drawn = None if plot is None else _drawn(plot, labelled.rows)
 
     rows = labelled.rows

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from vaecli.decisions.resolve import resolve
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.results import Event, ExplainSummary, FlaggedRow, OnEvent, ignore
-from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tables import Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.explain import ExplainTask, Explanations
 
 SCHEMA = pa.schema(
@@ -57,11 +58,18 @@ def explain(
     check_schema(source, detector.schema)
     Targets.of(output, plot, bundle, source)
 
-    task = ExplainTask(detector, decision, config)
-    parts = _explained(LocalEngine.of(config.score).map_batches(task, source), source, config.rows, on_event)
-    total = Explanations()
-    for part in parts if output is None else _written(parts, output):
-        total += part
+    task, total = ExplainTask(detector, decision, config), Explanations()
+    with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
+        for part in LocalEngine.of(config.score).map_batches(task, source, task.needs):
+            if sink is not None:
+                append_table(reason_table(part.explained), sink)
+            total += part
+            on_event(Event("explaining", total.rows, source.n_rows))
+        if beyond := [row for row in config.rows if row > total.rows]:
+            raise UsageError(
+                f"--row {', '.join(map(str, beyond))}: {source.name} has {total.rows:,} rows",
+                "the first row is number 1",
+            )
     highest = total.highest(config.most)
     if plot is not None:
         from vaecli.plots.reasons import plot_attributions
@@ -80,30 +88,6 @@ def explain(
         seconds=time.monotonic() - started,
         plot=plot,
     )
-
-
-def _explained(
-    parts: Iterator[Explanations], source: Source, rows: Sequence[int], on_event: OnEvent
-) -> Iterator[Explanations]:
-    """Each part. Raises UsageError at the end when `rows` names one that the table does not have."""
-    n_rows = 0
-    for part in parts:
-        n_rows += part.rows
-        yield part
-        on_event(Event("explaining", n_rows, source.n_rows))
-    if beyond := [row for row in rows if row > n_rows]:
-        raise UsageError(
-            f"--row {', '.join(map(str, beyond))}: {source.name} has {n_rows:,} rows", "the first row is number 1"
-        )
-
-
-def _written(parts: Iterator[Explanations], output: str) -> Iterator[Explanations]:
-    """Each part after its reasons were written; the file appears when all are."""
-    with open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        for part in parts:
-            for batch in frame_source(reason_table(part.explained)).batches(keep=True):
-                sink.append(sink.render(batch, {}))
-            yield part
 
 
 def reason_table(rows: Sequence[FlaggedRow]) -> pa.Table:

@@ -12,7 +12,7 @@ from vaecli.results import OnEvent, ReconstructSummary, ignore
 from vaecli.tables import Targets, check_schema, default_output, numbers_of, open_sink, open_source
 from vaecli.tables.write.replace_cells import Spelling
 from vaecli.tasks.reconstruct import ReconstructTask
-from vaecli.tasks.written_rows import write_batches
+from vaecli.tasks.written_rows import Rendered, append_rows
 
 
 def reconstruct(
@@ -33,8 +33,8 @@ def reconstruct(
     task = ReconstructTask(detector, Spelling.of(source), config.impute)
     stage = "imputing" if config.impute else "reconstructing"
     with open_sink(target, source, (), numbers=numbers_of(detector.schema)) as sink:
-        engine = LocalEngine.of(config.run)
-        totals = write_batches(engine, task, source, sink, task.no_totals, stage, on_event)
+        parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)
+        totals = append_rows(parts, sink, task.no_totals, stage, source.n_rows, on_event)
     missing = {column.name: int(n) for column, n in zip(detector.schema.features, totals.missing, strict=True) if n}
     return ReconstructSummary(
         output=target,

@@ -28,7 +28,7 @@ from vaecli.tables import (
     open_source,
 )
 from vaecli.tasks.sample import SampleTask, SampleTotals, prior_ranges, ranges_around
-from vaecli.tasks.written_rows import Output, write_items
+from vaecli.tasks.written_rows import Output, Rendered, append_rows
 
 
 def sample(bundle: Path, output: str, config: SampleConfig, *, on_event: OnEvent = ignore) -> SampleSummary:
@@ -47,17 +47,7 @@ def sample(bundle: Path, output: str, config: SampleConfig, *, on_event: OnEvent
     schema = new_schema(detector.schema.features, as_text=_is_text(output))
     with open_sink(output, frame_source(schema.empty_table()), ()) as sink:
         n_rows = sample_rows(detector, source, sink, schema, config, on_event)
-    return SampleSummary(
-        output=output,
-        bundle=str(bundle),
-        rows=n_rows,
-        columns=tuple(schema.names),
-        seed=config.seed,
-        like=config.like,
-        rows_each=None if config.like is None else config.n_rows,
-        warnings=warnings_of(detector),
-        seconds=time.monotonic() - started,
-    )
+    return _summary(detector, bundle, output, config, n_rows, tuple(schema.names), started)
 
 
 def sample_rows(
@@ -79,8 +69,8 @@ def sample_rows(
     else:
         ranges = ranges_around(detector, sampler, source, n_rows, config.batch_rows)
         total = None if source.n_rows is None else source.n_rows * n_rows
-    engine, task = LocalEngine.of(config), SampleTask(sampler, schema)
-    return write_items(engine, task, ranges, output, SampleTotals(), "sampling", total, on_event).rows
+    parts = LocalEngine.of(config).map_items(Rendered(SampleTask(sampler, schema), output), ranges)
+    return append_rows(parts, output, SampleTotals(), "sampling", total, on_event).rows
 
 
 def draw(bundle: Path, output: str, config: SampleConfig, shape: tuple[int, int]) -> SampleSummary:
@@ -100,17 +90,29 @@ def draw(bundle: Path, output: str, config: SampleConfig, shape: tuple[int, int]
     with threadpool_limits(1, "blas"):  # as a table of the same rows is drawn
         rows = _few_rows(detector, source, config)
     write_bytes(output, png(grid(pixels.pictures(rows), shape, pixels.low, pixels.high)))
+    return _summary(detector, bundle, output, config, len(rows), pixels.names, started)
+
+
+def _summary(
+    detector: Detector,
+    bundle: Path,
+    output: str,
+    config: SampleConfig,
+    n_rows: int,
+    columns: tuple[str, ...],
+    started: float,
+) -> SampleSummary:
     return SampleSummary(
         output=output,
         bundle=str(bundle),
-        rows=len(rows),
-        columns=pixels.names,
+        rows=n_rows,
+        columns=columns,
         seed=config.seed,
         like=config.like,
         rows_each=None if config.like is None else config.n_rows,
         warnings=warnings_of(detector),
         seconds=time.monotonic() - started,
-        image_shape=shape,
+        image_shape=config.image_shape,
     )
 
 

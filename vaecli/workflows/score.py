@@ -20,7 +20,7 @@ from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.tables import Source, Targets, check_schema, default_output, numbers_of, open_sink, open_source
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
-from vaecli.tasks.written_rows import Output, write_batches
+from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
@@ -103,7 +103,8 @@ def score_source(
     scorer = detector if device is None else detector.on(device)
     engine = LocalEngine.of(config, most_workers=None if device is None else WORKERS_ON_DEVICE)
     task = ScoreTask(detector, scorer, decision, config, n_worst, bars)
-    return write_batches(engine, task, source, output, ScoreTotals(), "scoring", on_event)
+    parts = engine.map_batches(Rendered(task, output), source, task.needs)
+    return append_rows(parts, output, ScoreTotals(), "scoring", source.n_rows, on_event)
 
 
 def added_columns(explain: int) -> tuple[tuple[str, pa.DataType], ...]:

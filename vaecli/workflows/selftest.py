@@ -21,6 +21,7 @@ from vaecli.results.selftest import UNTRIED
 from vaecli.schema import Column, Role, Schema
 from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.selftest import Case, NormalRowsTask, Outcome, draw_rows, run_faults
+from vaecli.tasks.written_rows import append_table
 
 SCHEMA = pa.schema(
     [
@@ -71,8 +72,7 @@ def selftest(
         _require_rows(source.name, int((~tested.flagged_before).sum()), "rows that are not flagged as they are")
         overall, by_column = _sights(tested, detector.schema)
         if sink is not None:
-            for batch in frame_source(sight_table((*overall, *by_column))).batches(keep=True):
-                sink.append(sink.render(batch, {}))
+            append_table(sight_table((*overall, *by_column)), sink)
         if plot is not None:
             draw_heatmap(plot, by_column, [column.name for column in detector.schema.features])
 
