@@ -17,6 +17,7 @@ from vaecli.errors import UsageError
 from vaecli.results import Event, ExplainSummary, FlaggedRow, OnEvent, ignore
 from vaecli.tables import Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.explain import ExplainTask, Explanations
+from vaecli.tasks.written_rows import append_table
 
 SCHEMA = pa.schema(
     [
