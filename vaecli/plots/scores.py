@@ -33,8 +33,8 @@ def draw_scores(
     )
     axes.stairs(seen[:last], shown, color="C0", linewidth=1.4, label=f"this table: {n_rows:,} rows")
     if np.isfinite(min_score):
-        place = bars.scaled(np.array([min_score]))[0]
-        axes.axvline(place, color="C3", linestyle="--", linewidth=1.2, label="threshold: flagged from here")
+        position = bars.scaled(np.array([min_score]))[0]
+        axes.axvline(position, color="C3", linestyle="--", linewidth=1.2, label="threshold: flagged from here")
     # a thousand normal rows and three odd ones are to be seen in one picture
     axes.set_yscale("log")
     tallest = max(expected.max(), seen.max(), 1.0)
@@ -54,8 +54,8 @@ def _ticks(bars: ScoreBars, low: float, high: float) -> np.ndarray:
     for candidates in ([0.0], powers[::-1], 5 * powers, 2 * powers):
         for size in candidates:
             for tick in {float(size), -float(size)}:
-                place = float(bars.scaled(np.array([tick]))[0])
-                near = [abs(place - float(bars.scaled(np.array([other]))[0])) for other in taken]
-                if low <= place <= high and min(near, default=high) > _NEAREST_TICKS * (high - low):
+                position = float(bars.scaled(np.array([tick]))[0])
+                near = [abs(position - float(bars.scaled(np.array([other]))[0])) for other in taken]
+                if low <= position <= high and min(near, default=high) > _NEAREST_TICKS * (high - low):
                     taken.append(tick)
     return np.array(sorted(taken))

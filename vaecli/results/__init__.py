@@ -7,7 +7,7 @@ from vaecli.results.events import SCHEMA_VERSION, Event, OnEvent, ignore
 from vaecli.results.reasons import FlaggedRow, Reason
 from vaecli.results.report import ReportSummary
 from vaecli.results.sample import SampleSummary
-from vaecli.results.selftest import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, word_of
+from vaecli.results.selftest import BlindSpot, DetectionRate, SelftestSummary, Untested, blind_spots_of, word_of
 from vaecli.results.verbs import (
     ColumnSummary,
     EncodeSummary,
@@ -25,6 +25,7 @@ __all__ = [
     "BlindSpot",
     "ColumnSummary",
     "Comparison",
+    "DetectionRate",
     "EncodeSummary",
     "EvaluateSummary",
     "Evaluation",
@@ -41,7 +42,6 @@ __all__ = [
     "SampleSummary",
     "ScoreSummary",
     "SelftestSummary",
-    "Sight",
     "TrainingCheck",
     "Untested",
     "blind_spots_of",

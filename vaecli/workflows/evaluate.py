@@ -118,9 +118,6 @@ def figure_table(evaluations: Sequence[Evaluation]) -> pa.Table:
     return pa.Table.from_pylist(lines, schema=SCHEMA)
 
 
-# -- what was asked for -------------------------------------------------------------------------
-
-
 def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
     """The label column: the one that was named, else the one of the fit. Raises UsageError where there is none."""
     marked = schema.with_role(Role.LABEL)
@@ -176,9 +173,6 @@ def _baselines(
             "give the table that the bundle was fitted on, or other normal rows",
         )
     return baselines.fitted(features, config.seed)
-
-
-# -- figures ------------------------------------------------------------------------------------
 
 
 def _evaluated(

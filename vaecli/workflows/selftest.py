@@ -16,7 +16,7 @@ from vaecli.engines.local import LocalEngine
 from vaecli.errors import InputError
 from vaecli.evaluation.faults import wilson
 from vaecli.plots.fault_heatmap import draw_heatmap
-from vaecli.results import OnEvent, SelftestSummary, Sight, Untested, blind_spots_of, ignore, word_of
+from vaecli.results import DetectionRate, OnEvent, SelftestSummary, Untested, blind_spots_of, ignore, word_of
 from vaecli.results.selftest import UNTRIED
 from vaecli.schema import Column, Role, Schema
 from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
@@ -70,9 +70,9 @@ def selftest(
         _require_rows(source.name, len(drawn.cells), "normal rows")
         tested = run_faults(engine, detector, decision, drawn.cells, config.faults, config.seed, on_event)
         _require_rows(source.name, int((~tested.flagged_before).sum()), "rows that are not flagged as they are")
-        overall, by_column = _sights(tested, detector.schema)
+        overall, by_column = _rates(tested, detector.schema)
         if sink is not None:
-            append_table(sight_table((*overall, *by_column)), sink)
+            append_table(rate_table((*overall, *by_column)), sink)
         if plot is not None:
             draw_heatmap(plot, by_column, [column.name for column in detector.schema.features])
 
@@ -105,9 +105,9 @@ def selftest(
     )
 
 
-def sight_table(sights: Sequence[Sight]) -> pa.Table:
+def rate_table(rates: Sequence[DetectionRate]) -> pa.Table:
     """One line a share; the column is null for all columns together."""
-    lines = [{name: getattr(sight, name) for name in SCHEMA.names} for sight in sights]
+    lines = [{name: getattr(rate, name) for name in SCHEMA.names} for rate in rates]
     return pa.Table.from_pylist(lines, schema=SCHEMA)
 
 
@@ -125,29 +125,29 @@ def _require_rows(table: str, n: int, what: str) -> None:
         )
 
 
-def _sights(tested: Outcome, schema: Schema) -> tuple[tuple[Sight, ...], tuple[Sight, ...]]:
+def _rates(tested: Outcome, schema: Schema) -> tuple[tuple[DetectionRate, ...], tuple[DetectionRate, ...]]:
     """(all columns together, column by column) of every case that the table can have."""
-    overall = [_sight(case, tested, None, None) for case in tested.cases if case.applies]
+    overall = [_rate(case, tested, None, None) for case in tested.cases if case.applies]
     by_column = [
-        _sight(case, tested, int(j), schema.features[j].name)
+        _rate(case, tested, int(j), schema.features[j].name)
         for case in tested.cases
         for j in case.fault.applies_to(schema.features, case.size)
     ]
     return tuple(overall), tuple(by_column)
 
 
-def _sight(case: Case, tested: Outcome, j: int | None, column: str | None) -> Sight:
+def _rate(case: Case, tested: Outcome, j: int | None, column: str | None) -> DetectionRate:
     """What became of the rows in which column `j`, or any, had the fault."""
     hit = case.changed if j is None else case.changed & (case.column == j)
     n, n_flagged = int(hit.sum()), int(case.flagged[hit].sum())
     if not n:
-        return Sight(case.fault.name, case.size, column, 0, 0, None, None, None, None, UNTRIED)
+        return DetectionRate(case.fault.name, case.size, column, 0, 0, None, None, None, None, UNTRIED)
     share, (low, high) = n_flagged / n, wilson(n_flagged, n)
     # each is asked about the rows that it had let through
     theirs = case.by_ranges[hit & tested.passed_ranges]
     ranges_share = float(theirs.mean()) if theirs.size else None
     word = word_of(share, low, float(tested.flagged_before.mean()))
-    return Sight(case.fault.name, case.size, column, n, n_flagged, share, low, high, ranges_share, word)
+    return DetectionRate(case.fault.name, case.size, column, n, n_flagged, share, low, high, ranges_share, word)
 
 
 def _warnings(schema: Schema, tested: Outcome, alpha: float | None) -> tuple[str, ...]:
