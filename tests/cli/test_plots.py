@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from vaecli.aggregates import row_sample
-from vaecli.latent.encoding import principal_places
-from vaecli.latent.knn_map import neighbourhoods
+from vaecli.latent.encoding import exemplar_coordinates
+from vaecli.latent.knn_map import KnnMap
 from vaecli.model import tiles
 from vaecli.tables.read import delimited
 
@@ -154,7 +154,7 @@ def test_rows_lie_among_exemplars_however_they_are_cut(run, new, monkeypatch: py
     """On a map of exemplars the bytes do not depend on workers and batches, nor a place on the rows beside it."""
 
     def laid_out(codes, dims):
-        return neighbourhoods(codes, principal_places(codes, dims))
+        return KnnMap.of(codes, exemplar_coordinates(codes, dims))
 
     monkeypatch.setattr("vaecli.workflows.encode.require_umap", lambda: None)
     monkeypatch.setattr("vaecli.workflows.encode.umap_of", laid_out)

@@ -61,7 +61,7 @@ class EncodeTask:
         if self.knn_map is None:
             coordinates = np.concatenate(self.detector.encode(cells, self.config.dims), axis=1)
         else:
-            coordinates = self.detector.placed(cells, self.knn_map)
+            coordinates = self.detector.map_coordinates(cells, self.knn_map)
         added = {name: coordinates[:, i] for i, name in enumerate(self.names)}
         points = _points(batch, coordinates, self._colour_by) if self.with_points else None
         rows = batch if self.config.keep else _numbered(batch)

@@ -103,11 +103,11 @@ def explained(detector: Detector, rows_to_explain: RowsToExplain, kind: str, mos
     explanation = detector.explain(rows_to_explain.cells, rows_to_explain.decided, kind, most)
     scored, rows = rows_to_explain.decided.scored, []
     for i in range(len(rows_to_explain)):
-        order = np.argsort(-explanation.part[i], kind="stable")[:most]
+        order = np.argsort(-explanation.attribution[i], kind="stable")[:most]
         reasons = [
             _reason(detector.schema.features[j], rows_to_explain, explanation, i, j)
             for j in order
-            if explanation.part[i, j] > 0
+            if explanation.attribution[i, j] > 0
         ]
         rows.append(
             FlaggedRow(
@@ -116,7 +116,7 @@ def explained(detector: Detector, rows_to_explain: RowsToExplain, kind: str, mos
                 float(rows_to_explain.decided.p_value[i]),
                 bool(rows_to_explain.flagged[i]),
                 tuple(reasons),
-                float(explanation.rest[i]),
+                float(explanation.joint_part[i]),
             )
         )
     return rows
@@ -137,7 +137,7 @@ def _reason(column: Column, rows_to_explain: RowsToExplain, explanation: Explana
     moment = column.kind is Kind.DATETIME
     return Reason(
         column.name,
-        float(explanation.part[i, j]),
+        float(explanation.attribution[i, j]),
         None if state == MISSING else _value(column, rows_to_explain.cells.values[i, j], rows_to_explain.values[j][i]),
         _expected(column, explanation.expected[i, j]),
         None if moment else low,

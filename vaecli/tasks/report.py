@@ -307,14 +307,16 @@ def _timeline(clock: Clock, bins: TimeBins) -> Timeline:
 
 def _contributions(detector: Detector, why: Explanation) -> Contributions:
     names = [column.name for column in detector.schema.features]
-    if not len(why.rest):
+    if not len(why.joint_part):
         return Contributions(0, (), len(names), 0.0, 0.0)
-    nats, rest = why.part.sum(0), float(why.rest.sum())
-    n_first = np.bincount(why.part.argmax(1)[why.part.max(1) > 0], minlength=len(names))
+    nats, rest = why.attribution.sum(0), float(why.joint_part.sum())
+    n_first = np.bincount(why.attribution.argmax(1)[why.attribution.max(1) > 0], minlength=len(names))
     order = np.argsort(-nats, kind="stable")
     shown = [j for j in order[:N_CONTRIBUTIONS] if nats[j] > 0]
     columns = tuple(Contribution(names[j], float(nats[j]), int(n_first[j])) for j in shown)
-    return Contributions(len(why.rest), columns, len(names) - len(shown), float(nats[order[len(shown) :]].sum()), rest)
+    return Contributions(
+        len(why.joint_part), columns, len(names) - len(shown), float(nats[order[len(shown) :]].sum()), rest
+    )
 
 
 def _map(detector: Detector, totals: ReportTotals) -> LatentMap | None:
@@ -323,7 +325,7 @@ def _map(detector: Detector, totals: ReportTotals) -> LatentMap | None:
     sample, highest = totals.sample, totals.highest
     flagged = sample.take(np.flatnonzero(sample.flagged))
     also = np.flatnonzero(~np.isin(highest.cells.row, flagged.cells.row))
-    exemplars = detector.exemplar_map(2)
+    exemplars = detector.exemplar_coordinates(2)
     every = -(-len(exemplars) // N_EXEMPLARS)
     return LatentMap(
         _points(exemplars[::every]),
@@ -337,11 +339,11 @@ def _pictures(detector: Detector, layout: ImageLayout, totals: ReportTotals, why
     first = np.argsort(-totals.highest.decided.scored.score, kind="stable")[: layout.n_odd]
     usual = ~totals.sample.flagged & ~np.isnan(totals.sample.decided.scored.score)
     odd, normal = totals.highest.take(first), totals.sample.take(np.flatnonzero(usual)).smallest(layout.n_normal)
-    part = detector.explain(normal.cells, normal.decided, kind, most=0).part
+    part = detector.explain(normal.cells, normal.decided, kind, most=0).attribution
     return pictures(
         detector,
         layout,
-        ImageRows(odd.cells, odd.decided.scored.score, why.part[first]),
+        ImageRows(odd.cells, odd.decided.scored.score, why.attribution[first]),
         ImageRows(normal.cells, normal.decided.scored.score, part),
     )
 

@@ -14,8 +14,7 @@ from vaecli.config import EncodeConfig
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
-from vaecli.latent.encoding import principal_places
-from vaecli.latent.knn_map import KnnMap
+from vaecli.latent.knn_map import KnnMap, thinned
 from vaecli.latent.umap_map import require_umap, umap_of
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
 from vaecli.tables import (
@@ -60,7 +59,7 @@ def encode(
     knn_map = None
     if config.map == "umap" and config.dims is not None:
         on_event(Event("laying out the map", 0, None))
-        knn_map = umap_of(detector.ensemble.families[0].codes, config.dims)
+        knn_map = umap_of(detector.ensemble.reference_family.exemplar_prior, config.dims)
     task = EncodeTask(detector, names, config, knn_map, with_points=plot is not None)
     sink = open_sink(
         target,
@@ -89,8 +88,7 @@ def encode(
 def _draw(plot: str, totals: EncodeTotals, detector: Detector, knn_map: KnnMap | None, config: EncodeConfig) -> None:
     from vaecli.plots.latent_map import draw_map
 
-    codes = detector.ensemble.families[0].codes
-    exemplars = principal_places(codes, 2) if knn_map is None else knn_map.place
+    exemplars = thinned(detector.exemplar_coordinates(2)) if knn_map is None else knn_map.coordinates
     points = totals.points or MapPoints(np.empty(0, np.int64), np.empty((0, 2)), np.empty(0, object))
     draw_map(plot, points, totals.rows, exemplars, config.colour_by, config.map.upper())
 

@@ -18,7 +18,7 @@ from vaecli.config import EvaluateConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
-from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.errors import MissingPackage, UsageError
 from vaecli.evaluation import baselines
 from vaecli.evaluation import metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Evaluated, Labelled
@@ -85,7 +85,7 @@ def evaluate(
         rows=rows.is_anomaly.size,
         anomalies=int(rows.is_anomaly.sum()),
         flagged=int(rows.flagged.sum()),
-        caught=int((rows.flagged & rows.is_anomaly).sum()),
+        true_positives=int((rows.flagged & rows.is_anomaly).sum()),
         unscored=labelled.unscored,
         score_kind=decision.score_kind,
         threshold=decision.level,
@@ -153,9 +153,7 @@ def _baselines(
     if config.baselines is None:
         return {}
     if find_spec("sklearn") is None:
-        raise EnvironmentProblem(
-            "--baselines needs scikit-learn, which is not installed here", "pip install scikit-learn"
-        )
+        raise MissingPackage("--baselines needs scikit-learn, which is not installed here", "pip install scikit-learn")
     normal = open_source([config.baselines])
     check_schema(normal, detector.schema)
     targets.refuse(normal.files, "the table of --baselines")

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.errors import MissingPackage, UsageError
 from vaecli.runtime.atomic_file import open_atomic, require_writable, translated
 from vaecli.tables import remote
 from vaecli.tables.source import Source
@@ -117,7 +117,7 @@ def _require_picture(plot: str) -> None:
     if not plot.lower().endswith((".png", ".svg")):
         raise UsageError(f"--plot {plot}: neither a .png nor a .svg file", "name one, such as --plot picture.png")
     if find_spec("matplotlib") is None:
-        raise EnvironmentProblem(
+        raise MissingPackage(
             "--plot needs matplotlib, which is not installed here",
             "pip install matplotlib, or `pip install vaecli[plot]`",
         )
