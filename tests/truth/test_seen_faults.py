@@ -11,6 +11,7 @@ import pytest
 import vaecli
 from vaecli.config import FAULTS
 from vaecli.decisions.threshold import Decision
+from vaecli.engines.local import LocalEngine
 from vaecli.results import ignore
 from vaecli.tables import frame_source, numbers_of, to_cells
 from vaecli.tasks.selftest import Case, Outcome, run_faults
@@ -48,7 +49,7 @@ def judged(model: vaecli.Model, rho: float, names: Sequence[str] = FAULTS, worke
     source = frame_source(table(rho, 1))
     (batch,) = source.batches(["a", "b"], numbers=numbers_of(detector.schema))
     cells = to_cells(batch, detector.schema)
-    return run_faults(detector, decision, cells, names, kind=kind, seed=seed, workers=workers, on_event=ignore)
+    return run_faults(LocalEngine(1024, workers), detector, decision, cells, names, seed, ignore)
 
 
 def case(tested: Outcome, name: str, size: float | None = None) -> Case:
@@ -113,7 +114,7 @@ def test_rows_of_the_fit_are_known_again(tested):
     assert found.n_known < 0.02 * found.n_remembered
     source = frame_source(table(rho, 0))
     (batch,) = source.batches(["a", "b"], numbers=numbers_of(model.schema))
-    decision = Decision("combined", None, None, np.inf, uses_tail_model=False)
+    decision = Decision("elbo", None, None, np.inf, uses_tail_model=False)
     cells = to_cells(batch, model.schema)
-    resume = run_faults(model.detector, decision, cells, [], kind="elbo", seed=0, workers=1, on_event=ignore)
+    resume = run_faults(LocalEngine(1024, 1), model.detector, decision, cells, [], 0, ignore)
     assert resume.n_known == pytest.approx(min(resume.n_remembered, N), rel=0.02)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb, piped
 from vaecli.config import encode_config
 from vaecli.errors import UsageError
 
@@ -71,12 +71,8 @@ def encode(
       vaecli encode new.csv --dims 2 --map umap --plot map.png --color site
       vaecli encode new.csv --keep --spreads
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    options.check_inputs(inputs)
-    # what comes in through a pipe goes out through one
-    target = "-" if output is None and inputs == ["-"] else output
-    if target == "-" and as_json:
-        raise UsageError("--json and the coordinates cannot share standard output", "write the table with -o FILE")
+    verb = Verb(piped(inputs, output), as_json, quiet, verbose)
+    verb.check(inputs, "the coordinates", "the table")
     config = encode_config(
         {
             "dims": dims,
@@ -94,10 +90,6 @@ def encode(
     if color is not None and plot is None:
         raise UsageError("--color colours a picture, but none is asked for", "add --plot FILE")
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.encode import encode as run
+    from vaecli.workflows.encode import encode as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, target, config, plot=plot, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")
+    verb.run(workflow, inputs, model, verb.output, config, plot=plot)

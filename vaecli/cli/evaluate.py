@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb
 from vaecli.config import evaluate_config
 from vaecli.errors import UsageError
 
@@ -84,12 +84,10 @@ def evaluate(
       vaecli evaluate labelled.csv --label is_fault --baselines normal.csv --plot curves.png
       vaecli evaluate labelled.csv --label is_fault --json | jq .overall.figures.auroc
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    options.check_inputs(inputs)
     if baselines == "-":
         raise UsageError("--baselines takes a file, not standard input", "write the normal rows to a file first")
-    if output == "-" and as_json:
-        raise UsageError("--json and the figures cannot share standard output", "write the figures with -o FILE")
+    verb = Verb(output, as_json, quiet, verbose)
+    verb.check(inputs, "the figures", "the figures")
     config = evaluate_config(
         {
             "label": label,
@@ -105,10 +103,6 @@ def evaluate(
         }
     )
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.evaluate import evaluate as run
+    from vaecli.workflows.evaluate import evaluate as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, output, plot, config, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")
+    verb.run(workflow, inputs, model, output, plot, config)

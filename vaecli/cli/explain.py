@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb
 from vaecli.config import explain_config
-from vaecli.errors import UsageError
 
 Rows = Annotated[
     list[str] | None,
@@ -70,10 +69,8 @@ def explain(
       vaecli explain new.parquet -o reasons.csv --plot reasons.png
       vaecli explain new.csv --json | jq .shown[0]
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    options.check_inputs(inputs)
-    if output == "-" and as_json:
-        raise UsageError("--json and the reasons cannot share standard output", "write the reasons with -o FILE")
+    verb = Verb(output, as_json, quiet, verbose)
+    verb.check(inputs, "the reasons", "the reasons")
     config = explain_config(
         {
             "rows": ",".join(rows) if rows else None,
@@ -87,10 +84,6 @@ def explain(
         }
     )
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.explain import explain as run
+    from vaecli.workflows.explain import explain as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, output, config, plot=plot, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")
+    verb.run(workflow, inputs, model, output, config, plot=plot)

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb
 from vaecli.config import sample_config
-from vaecli.errors import UsageError
 
 DEFAULT_OUTPUT = "samples.csv"
 DEFAULT_PICTURE = "samples.png"
@@ -78,22 +77,14 @@ def sample(
       vaecli sample --like faulty.csv -n 20 -o variants.csv
       vaecli sample --image-shape 8x8 -o digits.png
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    if like is not None:
-        options.check_inputs([like])
-    target = output if output is not None else _target(like, image_shape)
-    if target == "-" and as_json:
-        raise UsageError("--json and the rows cannot share standard output", "write the table with -o FILE")
+    verb = Verb(output if output is not None else _target(like, image_shape), as_json, quiet, verbose)
+    verb.check([] if like is None else [like], "the rows", "the table")
     settings = {"rows": rows, "like": like, "image_shape": image_shape, "seed": seed}
     config = sample_config({**settings, "batch_rows": batch_rows, "workers": workers})
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.sample import sample as run
+    from vaecli.workflows.sample import sample as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(model, target, config, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")
+    verb.run(workflow, model, verb.output, config)
 
 
 def _target(like: str | None, image_shape: str | None) -> str:

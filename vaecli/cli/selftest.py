@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb
 from vaecli.config import FAULTS, selftest_config
-from vaecli.errors import UsageError
 
 Rows = Annotated[
     str | None,
@@ -66,10 +65,8 @@ def selftest(
       vaecli selftest fresh.parquet --threshold 0.999 -o seen.csv
       vaecli selftest fresh.csv --faults stuck,swap --rows 10000 --plot seen.png
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    options.check_inputs(inputs)
-    if output == "-" and as_json:
-        raise UsageError("--json and the shares cannot share standard output", "write the shares with -o FILE")
+    verb = Verb(output, as_json, quiet, verbose)
+    verb.check(inputs, "the shares", "the shares")
     config = selftest_config(
         {
             "rows": rows,
@@ -83,10 +80,6 @@ def selftest(
         }
     )
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.selftest import selftest as run
+    from vaecli.workflows.selftest import selftest as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, output, plot, config, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")
+    verb.run(workflow, inputs, model, output, plot, config)

@@ -13,7 +13,7 @@ from vaecli.tables.source import Batch, Piece, Source, whole
 from vaecli.tables.write.new_rows import new_schema, new_table
 from vaecli.tables.write.row_writers import Rendered
 from vaecli.tables.write.sinks import CollectSink, Sink, collect_sink, default_output, open_sink
-from vaecli.tables.write.targets import refuse_to_overwrite, whole_output
+from vaecli.tables.write.targets import Targets, refuse_to_overwrite, whole_output
 
 __all__ = [
     "MISSING_TOKENS",
@@ -23,6 +23,7 @@ __all__ = [
     "Rendered",
     "Sink",
     "Source",
+    "Targets",
     "check_schema",
     "collect_sink",
     "default_output",

@@ -72,6 +72,10 @@ class Source(Protocol):
     def n_rows(self) -> int | None:
         """Number of rows when it is known without reading them."""
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths and URLs that are read, so that nobody overwrites them; empty for a frame."""
+
     def pieces(
         self,
         columns: Sequence[str] | None = None,

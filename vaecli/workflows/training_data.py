@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vaecli.aggregates.group_codes import GroupCodes
 from vaecli.config import FitConfig
 from vaecli.data import folds
 from vaecli.data.cells import MISSING, Cells
@@ -92,7 +93,7 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
     n_missing = np.zeros(len(schema.features), np.int64)
     parts: list[Cells] = []
     orders: list[np.ndarray] = []
-    groups = _Codes()
+    groups = GroupCodes()
     n_rows = n_infinite = 0
     for cells, batch, normal in _normal(source, schema, on_event, "reading"):
         n_rows += len(cells)
@@ -102,7 +103,7 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
         if schema.time is not None:
             orders.append(time_values(batch, schema.time)[normal])
         if schema.group is not None:
-            groups.add(batch.table.column(schema.group.name).filter(pa.array(normal)))
+            groups.add(*_distinct(batch.table.column(schema.group.name).filter(pa.array(normal))))
     if n_rows < FEWEST_ROWS:
         marked = schema.n_rows - n_rows
         left = f" (--label marks {marked:,} of {schema.n_rows:,} as anomalies)" if marked else ""
@@ -156,20 +157,12 @@ def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tu
     return folds.assign_folds(survey.n_rows, n_folds, seed), n_folds
 
 
-class _Codes:
-    """Group values → codes 0, 1, … in the order they are first met; a missing group is one of its own."""
-
-    def __init__(self) -> None:
-        self.parts: list[np.ndarray] = []
-        self._code: dict[object, int] = {}
-
-    def add(self, values: pa.ChunkedArray) -> None:
-        """Code one batch."""
-        encoded = pc.dictionary_encode(values.combine_chunks(), null_encoding="encode")
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.combine_chunks()
-        known = [self._code.setdefault(value, len(self._code)) for value in encoded.dictionary.to_pylist()]
-        self.parts.append(np.array(known, np.int64)[encoded.indices.to_numpy(zero_copy_only=False)])
+def _distinct(values: pa.ChunkedArray) -> tuple[list[object], np.ndarray]:
+    """(the different values, a missing one among them; the index among them of each row)."""
+    encoded = pc.dictionary_encode(values.combine_chunks(), null_encoding="encode")
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
 
 
 def _uniform(n_rows: int, n_wanted: int, seed: int) -> np.ndarray | None:

@@ -16,7 +16,7 @@ from vaecli.errors import InputError
 from vaecli.schema import Column, Kind
 from vaecli.tables import frame_source
 from vaecli.tables.convert.parse import numbers
-from vaecli.tables.write.replace_cells import fields_of, replace_cells
+from vaecli.tables.write.replace_cells import Spelling, fields_of, replace_cells
 
 DELIMITERS = [b",", b";", b"\t", b"|"]
 NUMBER = Column("x", Kind.NUMERIC)
@@ -64,7 +64,7 @@ def replaced(kind: pa.DataType, column: Column, before: list, value: float) -> l
     source = frame_source(pa.table({"x": pa.array(before, kind)}))
     (batch,) = source.batches(keep=True)
     which = np.arange(len(before))[:, None] == 1
-    found = replace_cells(batch, source, (column,), np.full((len(before), 1), value), which)
+    found = replace_cells(batch, Spelling.of(source), (column,), np.full((len(before), 1), value), which)
     assert found.whole is not None
     assert found.whole.schema == source.schema
     return found.whole.column("x").to_pylist()
@@ -163,5 +163,7 @@ def test_a_dictionary_keeps_its_order() -> None:
     """Known values stay where they were, new ones come behind them in the order of the model's categories."""
     source = frame_source(pa.table({"x": pa.array(["west", None, "south"]).dictionary_encode()}))
     (batch,) = source.batches(keep=True)
-    found = replace_cells(batch, source, (SITE,), np.ones((3, 1)), np.array([[False], [True], [False]])).whole
+    found = replace_cells(
+        batch, Spelling.of(source), (SITE,), np.ones((3, 1)), np.array([[False], [True], [False]])
+    ).whole
     assert found.column("x").chunk(0).dictionary.to_pylist() == ["west", "south", "north"]

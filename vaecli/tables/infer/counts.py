@@ -10,15 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from vaecli.data.hashing import splitmix64
+
 _TOP = np.uint64(2**64 - 1)
-
-
-def mixed(values: np.ndarray) -> np.ndarray:
-    """A one-to-one scrambling of uint64 (n,): splitmix64, Steele, Lea & Flood 2014."""
-    z = values + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 def text_hashes(text: pa.Array) -> np.ndarray:
@@ -31,8 +25,8 @@ def text_hashes(text: pa.Array) -> np.ndarray:
     ends = ends - ends[0]
     position = np.arange(content.size) - np.repeat(ends[:-1], np.diff(ends))
     # each (byte, position) adds its own random number; sums of a stretch come from running totals, which wrap
-    totals = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed(content | position.astype(np.uint64) << 8))])
-    return mixed(totals[ends[1:]] - totals[ends[:-1]] + np.diff(ends).astype(np.uint64))
+    totals = np.concatenate([np.zeros(1, np.uint64), np.cumsum(splitmix64(content | position.astype(np.uint64) << 8))])
+    return splitmix64(totals[ends[1:]] - totals[ends[:-1]] + np.diff(ends).astype(np.uint64))
 
 
 class Distinct:

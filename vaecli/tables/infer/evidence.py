@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from vaecli.data.hashing import splitmix64
 from vaecli.schema import MOST_DIGITS
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
 from vaecli.tables.convert.arrow_types import Family
-from vaecli.tables.infer.counts import Distinct, ValueCounts, mixed
+from vaecli.tables.infer.counts import Distinct, ValueCounts
 
 MAX_FAILURES = 10
 SEVERAL = 2
@@ -94,7 +95,7 @@ class Numbers:
         if exact is None:
             fits = bool((np.abs(finite) < 2.0**63).all())
             exact = finite.astype(np.int64) if fits else finite.view(np.int64)
-        hashes = mixed(exact.view(np.uint64))
+        hashes = splitmix64(exact.view(np.uint64))
         if np.unique(hashes).size < hashes.size:
             self._distinct = None
             return

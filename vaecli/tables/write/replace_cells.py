@@ -6,7 +6,7 @@ What is not replaced stays as it is: every byte of delimited text, quotes includ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,7 @@ from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.header import Header
 from vaecli.tables.source import Batch, Source
 
-__all__ = ["as_type", "is_of_days", "replace_cells", "texts"]
+__all__ = ["Spelling", "as_type", "is_of_days", "replace_cells", "texts"]
 
 _DAY = 86_400
 _PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
@@ -31,17 +31,30 @@ _FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-
 _WHOLE_FLOATS = 2.0**53
 
 
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How the cells of one table are written."""
+
+    name: str  # of the table, for messages
+    header: Header | None  # of delimited text; None where columns have types
+
+    @classmethod
+    def of(cls, source: Source) -> Spelling:
+        """That of a table."""
+        return cls(source.name, source.headers[0] if isinstance(source, DelimitedSource) else None)
+
+
 def replace_cells(
-    batch: Batch, source: Source, columns: Sequence[Column], values: np.ndarray, which: np.ndarray
+    batch: Batch, spelling: Spelling, columns: Sequence[Column], values: np.ndarray, which: np.ndarray
 ) -> Batch:
-    """`batch` of `source` with the cells `which` (n, c) of `columns` set to `values` (n, c), which are as in `Cells`.
+    """`batch` with the cells `which` (n, c) of `columns` set to `values` (n, c), which are as in `Cells`.
 
     It was read with `keep=True`; what passes through to the output is changed, its `table` is not. Raises InputError
     for a column whose type cannot hold the values.
     """
-    if isinstance(source, DelimitedSource):
-        return replace(batch, lines=_lines(batch, source.headers[0], columns, values, which))
-    return replace(batch, whole=_table(batch, source.name, columns, values, which))
+    if spelling.header is not None:
+        return replace(batch, lines=_lines(batch, spelling.header, columns, values, which))
+    return replace(batch, whole=_table(batch, spelling.name, columns, values, which))
 
 
 # ---------------------------------------------------------------- delimited text

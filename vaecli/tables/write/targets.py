@@ -8,11 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from vaecli.errors import UsageError
-from vaecli.runtime.atomic_file import open_atomic, translated
+from vaecli.errors import MissingPackage, UsageError
+from vaecli.runtime.atomic_file import open_atomic, require_writable, translated
 from vaecli.tables import remote
+from vaecli.tables.source import Source
 
 STANDARD_OUTPUT = "standard output"
 
@@ -78,6 +81,47 @@ class RemoteTarget:
             self.stream.close()
         with suppress(FileNotFoundError):
             os.unlink(self.temporary)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where one run writes: a table or page, and a picture."""
+
+    output: str | None
+    plot: str | None
+
+    @classmethod
+    def of(cls, output: str | None, plot: str | None, bundle: Path, source: Source | None) -> Targets:
+        """Raise now what writing would raise later, and what would overwrite the bundle or the input.
+
+        Raises UsageError or EnvironmentProblem.
+        """
+        targets = cls(output, plot)
+        targets.refuse([str(bundle)], "the bundle")
+        if source is not None:
+            targets.refuse(source.files, "the input")
+        if plot is not None:
+            if output is not None:
+                refuse_to_overwrite(plot, [output], "the file of -o")
+            _require_picture(plot)
+        return targets
+
+    def refuse(self, files: Iterable[str], what: str) -> None:
+        """Raise UsageError when either would take the place of one of `files`, which are `what`."""
+        for target in (self.output, self.plot):
+            if target is not None:
+                refuse_to_overwrite(target, files, what)
+
+
+def _require_picture(plot: str) -> None:
+    if not plot.lower().endswith((".png", ".svg")):
+        raise UsageError(f"--plot {plot}: neither a .png nor a .svg file", "name one, such as --plot picture.png")
+    if find_spec("matplotlib") is None:
+        raise MissingPackage(
+            "--plot needs matplotlib, which is not installed here",
+            "pip install matplotlib, or `pip install vaecli[plot]`",
+        )
+    require_writable(plot)
 
 
 def refuse_to_overwrite(target: str, files: Iterable[str], what: str) -> None:

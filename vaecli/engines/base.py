@@ -1,0 +1,54 @@
+"""The seam between what is computed and where: a task is the work on one batch, an engine is what runs it.
+
+    partial = task.process(batch)                 for every batch, on any thread or machine
+    totals  = partial₁ + partial₂ + …             in the order of rows, by whoever asked
+
+A task is a frozen dataclass of plain values. It can be pickled, holds no open file, and needs nothing but what is in
+it: the detector of a bundle and settings. What it computes for a row depends on the row and its number alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from vaecli.schema import Schema
+from vaecli.tables import Batch, Source, numbers_of
+
+Item = TypeVar("Item")
+ItemIn = TypeVar("ItemIn", contravariant=True)
+Result = TypeVar("Result")
+ResultOut = TypeVar("ResultOut", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class NeededColumns:
+    """What a task reads of a table: columns by name, which of them are numbers, whether rows pass through."""
+
+    names: tuple[str, ...]
+    numbers: frozenset[str]
+    keep: bool  # whether batches carry what passes through to the output (see `Batch`)
+
+    @classmethod
+    def of(cls, schema: Schema, others: Sequence[str] = (), *, keep: bool = False) -> NeededColumns:
+        """The features of `schema`, and `others` after them."""
+        names = dict.fromkeys([*(column.name for column in schema.features), *others])
+        return cls(tuple(names), frozenset(numbers_of(schema)), keep)
+
+
+class Task(Protocol[ItemIn, ResultOut]):
+    """Work on one item: a batch of a table, a range of rows, a fault."""
+
+    def process(self, item: ItemIn, /) -> ResultOut:
+        """The result for one item. May be called by any thread, many at a time."""
+
+
+class Engine(Protocol):
+    """Where tasks run. Results come in the order of the rows or items, whatever ran side by side."""
+
+    def map_batches(self, task: Task[Batch, Result], source: Source, needs: NeededColumns) -> Iterator[Result]:
+        """`task.process(batch)` for every batch of `source`, which holds what the task `needs`."""
+
+    def map_items(self, task: Task[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
+        """`task.process(item)` for every item."""
