@@ -8,19 +8,19 @@ from vaecli.errors import InputError, listed
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
-from vaecli.tables.convert.arrow_types import Family
+from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.infer import did_you_mean
 from vaecli.tables.source import Source
 
 __all__ = ["check_schema"]
 
 _ACCEPTED = {
-    Kind.NUMERIC: {Family.NUMBER, Family.BOOLEAN},
-    Kind.BOOLEAN: {Family.NUMBER, Family.BOOLEAN},
-    Kind.DATETIME: {Family.DATETIME},
-    Kind.CATEGORICAL: {Family.TEXT, Family.DICTIONARY, Family.NUMBER, Family.BOOLEAN},
+    Kind.NUMERIC: {ArrowFamily.NUMBER, ArrowFamily.BOOLEAN},
+    Kind.BOOLEAN: {ArrowFamily.NUMBER, ArrowFamily.BOOLEAN},
+    Kind.DATETIME: {ArrowFamily.DATETIME},
+    Kind.CATEGORICAL: {ArrowFamily.TEXT, ArrowFamily.DICTIONARY, ArrowFamily.NUMBER, ArrowFamily.BOOLEAN},
 }
-_TEXT = {Family.TEXT, Family.DICTIONARY}
+_TEXT = {ArrowFamily.TEXT, ArrowFamily.DICTIONARY}
 
 
 def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def _can_hold(array: pa.Array, column: Column) -> bool:
     if group in _TEXT and column.kind is not Kind.CATEGORICAL:
         # a model may have been trained on numbers kept as text; one bad cell is reported when it is read
         return not _mostly_unreadable(arrow_types.as_text(array), column)
-    return group is Family.EMPTY or group in _ACCEPTED[column.kind]
+    return group is ArrowFamily.EMPTY or group in _ACCEPTED[column.kind]
 
 
 def _mostly_unreadable(text: pa.Array, column: Column) -> bool:

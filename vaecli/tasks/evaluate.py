@@ -17,7 +17,7 @@ from vaecli.evaluation.metrics import Labelled
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables import Batch, Source, label_mask, numbers_of, to_cells
-from vaecli.tables.convert.arrow_types import Family, as_text, family, one_array
+from vaecli.tables.convert.arrow_types import ArrowFamily, as_text, family, one_array
 
 OURS = "vaecli"
 MOST_GROUPS = 1000
@@ -124,7 +124,7 @@ class _Part:
 def _groups(batch: Batch, group: str) -> tuple[list[str], np.ndarray]:
     """The values of the batch as text, and the place of each row's among them; an empty cell is a group too."""
     array = one_array(batch.table.column(group))
-    if family(array.type) is Family.UNSUPPORTED:
+    if family(array.type) is ArrowFamily.UNSUPPORTED:
         raise UsageError(f"--group {group!r} holds {array.type}", "name a column of words, numbers or dates")
     text = pc.fill_null(as_text(array), NO_GROUP)
     encoded = text.dictionary_encode()

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 
 from vaecli.schema import Column, Kind, Role
-from vaecli.tables.convert.arrow_types import Family
+from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.convert.parse import BOOLEAN_PAIRS, DATE_FORMATS, parse_one_number
 from vaecli.tables.infer.evidence import Evidence, Failure, Numbers, TextEvidence, Trial, TypedEvidence
 
@@ -43,7 +43,7 @@ class Classification:
 
 def classify(name: str, evidence: Evidence, max_categories: int) -> Classification:
     """The kind of a column, and whether it can and should be a feature."""
-    if evidence.family is Family.UNSUPPORTED:
+    if evidence.family is ArrowFamily.UNSUPPORTED:
         return Classification(
             Column(name, Kind.TEXT, n_missing=evidence.n_missing),
             impossible=f"values of type {getattr(evidence, 'type', '')} are not supported",
@@ -61,9 +61,9 @@ def classify(name: str, evidence: Evidence, max_categories: int) -> Classificati
 
 
 def _typed(name: str, evidence: TypedEvidence) -> Classification:
-    if evidence.family is Family.DATETIME:
+    if evidence.family is ArrowFamily.DATETIME:
         return _datetime(name, evidence.numbers, evidence.n_missing, None, evidence.zone)
-    if evidence.family is Family.BOOLEAN:
+    if evidence.family is ArrowFamily.BOOLEAN:
         return _boolean(name, evidence.numbers, evidence.n_missing, ("false", "true"))
     if evidence.numbers.only_0_and_1:
         spellings = ("0", "1") if evidence.is_integer else ("0.0", "1.0")

@@ -15,7 +15,7 @@ import pyarrow as pa
 from vaecli.schema import MOST_DIGITS
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
-from vaecli.tables.convert.arrow_types import Family
+from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.infer.counts import Distinct, ValueCounts, mixed
 
 MAX_FAILURES = 10
@@ -226,7 +226,7 @@ class TextEvidence:
     """A column of text, or one declared to be categories (`declared`)."""
 
     def __init__(self, capacity: Capacity, *, declared: bool) -> None:
-        self.family = Family.DICTIONARY if declared else Family.TEXT
+        self.family = ArrowFamily.DICTIONARY if declared else ArrowFamily.TEXT
         self.n = 0
         self.n_missing = 0
         self.n_characters = 0
@@ -250,7 +250,7 @@ class TextEvidence:
             return
         self.counts.add(block.uniques, block.counts)
         self.n_characters += int(block.counts @ values.lengths(block.uniques))
-        if self.family is Family.TEXT:
+        if self.family is ArrowFamily.TEXT:
             self._try_dates(block, self._try_numbers(block))
         self.n += n
 
@@ -258,7 +258,7 @@ class TextEvidence:
     def _only_numbers_matter(self) -> bool:
         # so many different numbers and nothing else: counting them as categories would cost more than
         # all the rest, and text that comes later is still counted
-        return self.family is Family.TEXT and self.as_number.n_read == self.n and not self.counts.is_exact
+        return self.family is ArrowFamily.TEXT and self.as_number.n_read == self.n and not self.counts.is_exact
 
     def _add_numbers(self, text: pa.Array) -> bool:
         """See the next rows as numbers if all are; otherwise change nothing."""
@@ -385,8 +385,8 @@ Evidence = TextEvidence | TypedEvidence | UnreadEvidence
 def evidence_for(kind: pa.DataType, capacity: Capacity) -> Evidence:
     """What to collect about a column of this Arrow type."""
     group = arrow_types.family(kind)
-    if group in (Family.TEXT, Family.DICTIONARY):
-        return TextEvidence(capacity, declared=group is Family.DICTIONARY)
-    if group in (Family.EMPTY, Family.UNSUPPORTED):
+    if group in (ArrowFamily.TEXT, ArrowFamily.DICTIONARY):
+        return TextEvidence(capacity, declared=group is ArrowFamily.DICTIONARY)
+    if group in (ArrowFamily.EMPTY, ArrowFamily.UNSUPPORTED):
         return UnreadEvidence(kind)
     return TypedEvidence(kind, capacity)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from vaecli.errors import InputError
 from vaecli.results import Event, OnEvent
-from vaecli.tables.convert.arrow_types import Family, family, one_array
+from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
 from vaecli.tables.infer.evidence import Capacity, Evidence, evidence_for
 from vaecli.tables.source import Batch, Source
 
@@ -89,7 +89,7 @@ def blocks(source: Source, columns: Sequence[str]) -> Iterator[Block]:
         yield Block.of(pieces)
 
 
-_LIKE_TEXT = {Family.TEXT, Family.DICTIONARY}
+_LIKE_TEXT = {ArrowFamily.TEXT, ArrowFamily.DICTIONARY}
 
 
 def _matching(known: Evidence | None, kind: pa.DataType, capacity: Capacity, block: Block, name: str) -> Evidence:
@@ -97,9 +97,9 @@ def _matching(known: Evidence | None, kind: pa.DataType, capacity: Capacity, blo
     if known is None:
         return evidence_for(kind, capacity)
     now = family(kind)
-    if now is known.family or now is Family.EMPTY or {now, known.family} <= _LIKE_TEXT:
+    if now is known.family or now is ArrowFamily.EMPTY or {now, known.family} <= _LIKE_TEXT:
         return known
-    if known.family is Family.EMPTY:
+    if known.family is ArrowFamily.EMPTY:
         fresh = evidence_for(kind, capacity)
         fresh.n_missing = known.n_missing
         return fresh

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from vaecli.errors import InputError
 from vaecli.schema import Column, Kind
-from vaecli.tables.convert.arrow_types import Family, family, one_array
+from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
 from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.header import Header
@@ -147,7 +147,7 @@ def _table(batch: Batch, name: str, columns: Sequence[Column], values: np.ndarra
     for j, column in enumerate(columns):
         place = table.schema.get_field_index(column.name)
         field = table.schema.field(place)
-        if family(field.type) is Family.EMPTY and which[:, j].any():
+        if family(field.type) is ArrowFamily.EMPTY and which[:, j].any():
             raise InputError(
                 f"{name}: column {column.name!r} has the type null, which can hold no value",
                 "give the column a type, such as float64 or string",
@@ -197,9 +197,9 @@ def _encoded(before: pa.DictionaryArray, values: pa.Array, column: Column) -> pa
 def as_type(column: Column, kind: pa.DataType, values: np.ndarray) -> pa.Array:
     """Cells (n,) of a column as the Arrow type in which this table holds it."""
     group = family(kind)
-    if group is Family.TEXT or column.kind is Kind.CATEGORICAL:
+    if group is ArrowFamily.TEXT or column.kind is Kind.CATEGORICAL:
         return pa.array(texts(column, values), pa.string()).cast(kind)
-    return _times(kind, values) if group is Family.DATETIME else _numbers(kind, values)
+    return _times(kind, values) if group is ArrowFamily.DATETIME else _numbers(kind, values)
 
 
 def _numbers(kind: pa.DataType, values: np.ndarray) -> pa.Array:
