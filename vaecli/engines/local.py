@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from vaecli.model import tiles
 from vaecli.runtime.parallel import map_in_order
 from vaecli.schema import Schema
-from vaecli.tables import Batch, Piece, Source, numbers_of, whole
+from vaecli.tables import Batch, Piece, ReadRequest, Source, numbers_of, round_up
 
 Result = TypeVar("Result")
 
@@ -33,13 +33,13 @@ def map_batches(
     names = [column.name for column in schema.features]
     names += [name for name in dict.fromkeys(others) if name not in names]
     if source.n_rows:  # every worker gets a share of a small table
-        batch_rows = min(batch_rows, whole(-(-source.n_rows // workers), tiles.TILE_ROWS))
+        batch_rows = min(batch_rows, round_up(-(-source.n_rows // workers), tiles.TILE_ROWS))
 
     def several(piece: Piece) -> list[Result]:
         return [one(batch) for batch in piece().slices(batch_rows)]
 
-    pieces = source.pieces(
+    request = ReadRequest(
         names, numbers=numbers_of(schema), keep=keep, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS
     )
     with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
-        yield from map_in_order(several, pieces, workers)
+        yield from map_in_order(several, source.pieces(request), workers)

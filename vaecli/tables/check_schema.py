@@ -10,7 +10,7 @@ from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.infer import did_you_mean
-from vaecli.tables.source import Source
+from vaecli.tables.source import ReadRequest, Source
 
 __all__ = ["check_schema"]
 
@@ -46,7 +46,7 @@ def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
 
 
 def _refuse_mistyped(source: Source, schema: Schema) -> None:
-    batches = iter(source.batches([column.name for column in schema.features], batch_rows=1024))
+    batches = iter(source.batches(ReadRequest([column.name for column in schema.features], batch_rows=1024)))
     first = next(batches, None)
     if first is None:
         return

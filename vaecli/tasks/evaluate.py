@@ -16,7 +16,7 @@ from vaecli.evaluation.baselines import Scorer
 from vaecli.evaluation.metrics import Labelled
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Column, Kind, Role
-from vaecli.tables import Batch, Source, label_mask, numbers_of, to_cells
+from vaecli.tables import Batch, ReadRequest, Source, label_mask, numbers_of, to_cells
 from vaecli.tables.convert.arrow_types import ArrowFamily, as_text, family, one_array
 
 OURS = "vaecli"
@@ -89,7 +89,7 @@ def sample_features(
     names += [label] if label is not None else []
     rng = np.random.default_rng([seed, 0xBA5E])
     kept, keys = np.empty((0, detector.preprocessor.layout.n_features), np.float32), np.empty(0)
-    for batch in source.batches(names, numbers=numbers_of(detector.schema)):
+    for batch in source.batches(ReadRequest(names, numbers=numbers_of(detector.schema))):
         key = rng.random(batch.n_rows)  # the rows with the smallest keys are a uniform sample, however long the table
         cells = to_cells(batch, detector.schema)
         if label is not None:

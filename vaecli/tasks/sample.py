@@ -13,7 +13,7 @@ from vaecli.detector import Detector
 from vaecli.latent.sampling import Sampler
 from vaecli.results import Event, OnEvent
 from vaecli.runtime.parallel import map_in_order
-from vaecli.tables import Batch, Rendered, Source, new_table, numbers_of, to_cells
+from vaecli.tables import Batch, ReadRequest, Rendered, Source, new_table, numbers_of, to_cells
 from vaecli.tasks.score import Output
 
 Stretch = Callable[[], Cells]  # rows that are yet to be made, by any thread
@@ -59,7 +59,7 @@ def stretches_around(
 ) -> Iterator[Stretch]:
     """`n_each` rows around each row of `source`, in its order, at most `batch_rows` at a time."""
     names = [column.name for column in detector.schema.features]
-    for batch in source.batches(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows):
+    for batch in source.batches(ReadRequest(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows)):
         posterior = sampler.posterior(detector.preprocessor.transform(to_cells(batch, detector.schema)))
         end = (batch.first_row + batch.n_rows) * n_each
         for start in range(batch.first_row * n_each, end, batch_rows):

@@ -25,7 +25,7 @@ from vaecli.plots.figure import refuse_targets
 from vaecli.results import Comparison, EvaluateSummary, Evaluation, Event, Figure, OnEvent, ignore
 from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Role, Schema
-from vaecli.tables import Source, check_schema, frame_source, open_sink, open_source, refuse_to_overwrite
+from vaecli.tables import ReadRequest, Source, check_schema, frame_source, open_sink, open_source, refuse_to_overwrite
 from vaecli.tables.infer import did_you_mean
 from vaecli.tasks.evaluate import OURS, LabelledScores, sample_features, score_labelled
 
@@ -83,7 +83,7 @@ def evaluate(
         found, groups = _evaluated(judged, config, on_event)
         overall, *others = _evaluations(found, judged.rows, None)
         if sink is not None:
-            for batch in frame_source(figure_table((overall, *others, *groups))).batches(keep=True):
+            for batch in frame_source(figure_table((overall, *others, *groups))).batches(ReadRequest(keep=True)):
                 sink.append(sink.render(batch, {}))
         drawn = None if plot is None else _drawn(plot, judged.rows)
 

@@ -14,7 +14,7 @@ from vaecli.decisions.resolve import resolve
 from vaecli.plots.figure import refuse_picture
 from vaecli.results import ExplainSummary, FlaggedRow, OnEvent, ignore
 from vaecli.runtime.parallel import n_cores
-from vaecli.tables import check_schema, frame_source, open_sink, open_source, refuse_to_overwrite
+from vaecli.tables import ReadRequest, check_schema, frame_source, open_sink, open_source, refuse_to_overwrite
 from vaecli.tasks.explain import Explanations, explain_table
 
 SCHEMA = pa.schema(
@@ -101,7 +101,7 @@ def _written(parts: Iterator[Explanations], output: str) -> Iterator[Explanation
     """Each part after its reasons were written; the file appears when all are."""
     with open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
         for part in parts:
-            for batch in frame_source(reason_table(part.found)).batches(keep=True):
+            for batch in frame_source(reason_table(part.found)).batches(ReadRequest(keep=True)):
                 sink.append(sink.render(batch, {}))
             yield part
 

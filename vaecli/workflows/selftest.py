@@ -21,7 +21,7 @@ from vaecli.results import OnEvent, SelftestSummary, Sight, Untested, blind_spot
 from vaecli.results.selftest import UNTRIED
 from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Column, Role, Schema
-from vaecli.tables import Source, check_schema, frame_source, open_sink, open_source
+from vaecli.tables import ReadRequest, Source, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.selftest import Case, Outcome, draw_rows, run_faults
 
 SCHEMA = pa.schema(
@@ -91,7 +91,7 @@ def selftest(
         _require_rows(source.name, int((~tested.flagged_before).sum()), "rows that are not flagged as they are")
         overall, by_column = _sights(tested, detector.schema)
         if sink is not None:
-            for batch in frame_source(sight_table((*overall, *by_column))).batches(keep=True):
+            for batch in frame_source(sight_table((*overall, *by_column))).batches(ReadRequest(keep=True)):
                 sink.append(sink.render(batch, {}))
         if plot is not None:
             draw_heatmap(plot, by_column, [column.name for column in detector.schema.features])

@@ -18,7 +18,7 @@ from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRo
 from vaecli.errors import InputError
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Layout, Schema
-from vaecli.tables import Batch, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
+from vaecli.tables import Batch, ReadRequest, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
 
 FEWEST_ROWS = 8
 SMALLEST_SHARE = 0.01  # of the rows, that a member must learn from when the largest group is held out
@@ -127,7 +127,7 @@ def _normal(source: Source, schema: Schema, on_event: OnEvent, stage: str) -> It
     others = [column.name for column in (schema.time, schema.group, label) if column is not None]
     names = [column.name for column in schema.features] + others
     numbers = numbers_of(schema)
-    for batch in source.batches(names, numbers=numbers):
+    for batch in source.batches(ReadRequest(names, numbers=numbers)):
         normal = np.ones(batch.n_rows, bool) if label is None else ~label_mask(batch, label)
         cells = to_cells(batch, schema)
         yield (cells if normal.all() else cells[normal]), batch, normal

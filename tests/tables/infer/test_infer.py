@@ -41,8 +41,8 @@ class Memory:
     def n_rows(self):
         return self.table.num_rows
 
-    def batches(self, columns=None, *, numbers=(), keep=False, batch_rows=16_384):
-        chosen = self.table.select(self.names if columns is None else list(columns))
+    def batches(self, request):
+        chosen = self.table.select(request.columns)
         for start in range(0, self.n_rows, self.rows):
             yield Batch(chosen.slice(start, self.rows), start, lambda i, start=start: f"pump.csv, line {start + i + 2}")
 
@@ -530,7 +530,7 @@ def test_a_column_that_changes_its_type_is_named():
     """Numbers in one file and text in the next are refused; a file without values is not."""
 
     class Parts(Memory):
-        def batches(self, columns=None, **_):
+        def batches(self, request):
             for i, column in enumerate(parts):
                 table = pa.table({"x": column})
                 yield Batch(table, 40_000 * i, lambda row, i=i: f"part{i}, row {row + 1}")

@@ -15,7 +15,7 @@ from vaecli.errors import InputError
 from vaecli.results import Event, OnEvent
 from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
 from vaecli.tables.infer.evidence import Capacity, Evidence, evidence_for
-from vaecli.tables.source import Batch, Source
+from vaecli.tables.source import Batch, ReadRequest, Source
 
 _BLOCK_CELLS = 2**22
 
@@ -73,7 +73,7 @@ def blocks(source: Source, columns: Sequence[str]) -> Iterator[Block]:
     n_block = min(max(_BLOCK_CELLS // len(columns), 1024), 32_768)
     pieces: list[Stretch] = []
     n_held = 0
-    for batch in source.batches(columns, batch_rows=n_block):
+    for batch in source.batches(ReadRequest(columns, batch_rows=n_block)):
         if pieces and not batch.table.schema.equals(pieces[-1].batch.table.schema):
             yield Block.of(pieces)  # another file, with other types
             pieces, n_held = [], 0

@@ -19,9 +19,9 @@ from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
 from vaecli.tables.read.locations import LocalFile, Location, RemoteFile, unreadable
 from vaecli.tables.read.malformed import parsed_with_care
-from vaecli.tables.read.named_columns import asked_columns
+from vaecli.tables.read.named_columns import requested_columns
 from vaecli.tables.read.records import BLOCK_BYTES, Block, block_of_lines, cut_into_blocks
-from vaecli.tables.source import Batch, Piece, parsed
+from vaecli.tables.source import EVERYTHING, Batch, Piece, ReadRequest, parse_in_parallel
 
 PIECES_OF_A_FILE = 8
 SMALLEST_BLOCK_BYTES = 256 * 2**10
@@ -35,7 +35,7 @@ class DelimitedSource:
 
     name: str
     format: str  # `csv` or `tsv`
-    places: tuple[Location, ...]
+    locations: tuple[Location, ...]
     headers: tuple[Header, ...]
 
     @property
@@ -51,51 +51,36 @@ class DelimitedSource:
     @property
     def files(self) -> tuple[str, ...]:
         """Paths and URLs that are read, so that nobody overwrites them."""
-        return tuple(place.url if isinstance(place, RemoteFile) else place.name for place in self.places)
+        return tuple(location.url if isinstance(location, RemoteFile) else location.name for location in self.locations)
 
-    def pieces(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        numbers: Collection[str] = (),
-        keep: bool = False,
-        batch_rows: int = 16_384,  # noqa: ARG002 - the Protocol's; a block has the rows that it has
-        multiple_of: int = 1,
-    ) -> Iterator[Piece]:
+    def pieces(self, request: ReadRequest = EVERYTHING) -> Iterator[Piece]:
         """Blocks of whole records; see `Source.pieces`."""
-        asked = asked_columns(self.names, columns, self.name)
+        columns = requested_columns(self.names, request.columns, self.name)
         first_row = 0
-        for place, header in zip(self.places, self.headers, strict=True):
-            for block in _blocks_of(place, header, multiple_of, first_row):
-                yield partial(_batch, block, header, asked, numbers, place.name, first_row, keep)
+        for location, header in zip(self.locations, self.headers, strict=True):
+            for block in _blocks_of(location, header, request.multiple_of, first_row):
+                yield partial(_batch, block, header, columns, request.numbers, location.name, first_row, request.keep)
                 first_row += len(block)
 
-    def batches(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        numbers: Collection[str] = (),
-        keep: bool = False,
-        batch_rows: int = 16_384,
-    ) -> Iterator[Batch]:
-        """Stream the rows: strings, and float64 for `numbers`; see `Source.batches`.
+    def batches(self, request: ReadRequest = EVERYTHING) -> Iterator[Batch]:
+        """Stream the rows: strings, and float64 for `request.numbers`; see `Source.batches`.
 
-        Batches are slices of a parsed block, so they are often smaller than `batch_rows`.
+        Batches are slices of a parsed block, so they are often smaller than `request.batch_rows`.
         """
-        return parsed(self.pieces(columns, numbers=numbers, keep=keep), batch_rows)
+        return parse_in_parallel(self.pieces(request), request.aligned_rows)
 
 
-def open_delimited(places: Sequence[Location], name: str, format: str | None) -> DelimitedSource:
+def open_delimited(locations: Sequence[Location], name: str, format: str | None) -> DelimitedSource:
     """Read the headers of all files.
 
     `format` `tsv` asks for tabs; `csv` and None let the delimiter be found. Raises InputError when a
     file cannot be read, its header is not usable, or it differs from that of the first file.
     """
-    headers = tuple(_header_of(place, "\t" if format == "tsv" else None) for place in places)
-    _refuse_different_headers(places, headers)
+    headers = tuple(_header_of(location, "\t" if format == "tsv" else None) for location in locations)
+    _refuse_different_headers(locations, headers)
     if format is None:
         format = "tsv" if headers[0].delimiter == "\t" else "csv"
-    return DelimitedSource(name, format, tuple(places), headers)
+    return DelimitedSource(name, format, tuple(locations), headers)
 
 
 def parse(
@@ -178,30 +163,30 @@ def _batch(
     return Batch(table, first_row, partial(_where, name, block), block.lines() if keep else None)
 
 
-def _blocks_of(place: Location, header: Header, multiple_of: int, first_row: int) -> Iterator[Block]:
+def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: int) -> Iterator[Block]:
     try:
-        with place.peek() as stream:
+        with location.peek() as stream:
             head = stream.read(8)
-        with decompressed(place.open(), head) as stream:
+        with decompressed(location.open(), head) as stream:
             _skip(stream, header.size)
             yield from cut_into_blocks(
                 stream,
                 header.delimiter,
-                name=place.name,
+                name=location.name,
                 first_line=header.first_line,
                 first_byte=header.size,
                 keep_blank=len(header.names) == 1,
-                block_bytes=_block_bytes(place),
+                block_bytes=_block_bytes(location),
                 multiple_of=multiple_of,
                 first_row=first_row,
             )
     except OSError as problem:
-        raise unreadable(place.name, problem) from problem
+        raise unreadable(location.name, problem) from problem
 
 
-def _block_bytes(place: Location) -> int:
+def _block_bytes(location: Location) -> int:
     """Small files are cut into some pieces too, so that there is one for every worker."""
-    size = os.path.getsize(place.name) if isinstance(place, LocalFile) else BLOCK_BYTES * PIECES_OF_A_FILE
+    size = os.path.getsize(location.name) if isinstance(location, LocalFile) else BLOCK_BYTES * PIECES_OF_A_FILE
     return min(BLOCK_BYTES, max(size // PIECES_OF_A_FILE, SMALLEST_BLOCK_BYTES))
 
 
@@ -213,14 +198,14 @@ def _skip(stream: pa.NativeFile, n_bytes: int) -> None:
         n_bytes -= skipped
 
 
-def _header_of(place: Location, delimiter: str | None) -> Header:
+def _header_of(location: Location, delimiter: str | None) -> Header:
     try:
-        with place.peek() as stream:
+        with location.peek() as stream:
             head = stream.read(8)
-        with decompressed(place.peek(), head) as stream:
-            return read_header(stream, place.name, delimiter)
+        with decompressed(location.peek(), head) as stream:
+            return read_header(stream, location.name, delimiter)
     except OSError as problem:
-        raise unreadable(place.name, problem) from problem
+        raise unreadable(location.name, problem) from problem
 
 
 def _parse_bytes(block: Block, n_bytes: int) -> int:
@@ -232,16 +217,16 @@ def _where(name: str, block: Block, i: int) -> str:
     return f"{name}, line {block.line(i)}"
 
 
-def _refuse_different_headers(places: Sequence[Location], headers: Sequence[Header]) -> None:
+def _refuse_different_headers(locations: Sequence[Location], headers: Sequence[Header]) -> None:
     first = headers[0]
     problems = [
-        f"{place.name}: {_difference(first, header)}"
-        for place, header in zip(places, headers, strict=True)
+        f"{location.name}: {_difference(first, header)}"
+        for location, header in zip(locations, headers, strict=True)
         if (header.names, header.delimiter) != (first.names, first.delimiter)
     ]
     if problems:
         raise InputError(
-            f"the files do not have the columns of {places[0].name}:\n{listed(problems)}",
+            f"the files do not have the columns of {locations[0].name}:\n{listed(problems)}",
             "give files with the same columns in the same order",
         )
 

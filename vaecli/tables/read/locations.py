@@ -113,7 +113,7 @@ def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Locati
         raise UsageError("an input has an empty name", "name a CSV or Parquet file; is a variable not set?")
     if "-" in inputs and len(inputs) > 1:
         raise UsageError("`-` cannot be combined with other inputs", "give either files or standard input")
-    return tuple(place for text in inputs for place in _locations_of(text, once))
+    return tuple(location for text in inputs for location in _locations_of(text, once))
 
 
 def unreadable(name: str, problem: OSError) -> InputError:
@@ -156,7 +156,7 @@ def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
         head = _read(stream, PEEK_BYTES)
         if once and not head.startswith(b"PAR1"):
             return Passing(name, head, stream)
-        # the wrapper, and with it the file, lives as long as the place
+        # the wrapper, and with it the file, lives as long as the location
         copy = tempfile.NamedTemporaryFile(prefix="vaecli-", suffix=".spool")  # noqa: SIM115
         copy.write(head)
         shutil.copyfileobj(stream, copy, 2**20)
@@ -170,7 +170,7 @@ def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
 def _pipe(path: str, once: bool) -> Location:
     """A named pipe, a process substitution or /dev/stdin."""
     try:
-        stream = open(path, "rb")  # noqa: SIM115 - read until the place is gone
+        stream = open(path, "rb")  # noqa: SIM115 - read until the location is gone
     except OSError as problem:
         raise unreadable(path, problem) from None
     return _streamed(path, stream, once)
@@ -201,7 +201,7 @@ def _matches(pattern: str) -> tuple[Location, ...]:
     )
     if not found:
         raise InputError(f"{pattern}: the pattern matches no file", "check the path and the current directory")
-    return tuple(place for path in found for place in _matched(path))
+    return tuple(location for path in found for location in _matched(path))
 
 
 def _matched(path: str) -> tuple[Location, ...]:

@@ -10,8 +10,8 @@ import pyarrow as pa
 from vaecli.errors import InputError, listed
 
 
-def asked_columns(names: Sequence[str], columns: Sequence[str] | None, source: str) -> list[str]:
-    """The columns to read, None meaning all of them. Raises InputError listing those that are not there."""
+def requested_columns(names: Sequence[str], columns: Sequence[str] | None, source: str) -> list[str]:
+    """The columns to read; None means all of `names`. Raises InputError listing those that the table does not have."""
     if columns is None:
         return list(names)
     missing = [column for column in columns if column not in names]

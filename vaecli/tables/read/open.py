@@ -41,17 +41,17 @@ def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
     format and the same columns; UsageError for words that make no sense together; EnvironmentProblem
     when a URL needs a package that is not installed.
     """
-    places = find_locations(inputs, once=once)
-    name = _name_of(inputs, places)
-    formats = [_format_of(place) for place in places]
+    locations = find_locations(inputs, once=once)
+    name = _name_of(inputs, locations)
+    formats = [_format_of(location) for location in locations]
     is_parquet = [format == "parquet" for format in formats]
     if all(is_parquet):
-        return open_parquet(places, name)
+        return open_parquet(locations, name)
     if any(is_parquet):
-        kinds = zip(places, is_parquet, strict=True)
-        said = [f"{place.name}: {'Parquet' if parquet else 'text'}" for place, parquet in kinds]
+        kinds = zip(locations, is_parquet, strict=True)
+        said = [f"{location.name}: {'Parquet' if parquet else 'text'}" for location, parquet in kinds]
         raise InputError(f"the files are of different formats:\n{listed(said)}", "give files of one format")
-    return open_delimited(places, name, formats[0])
+    return open_delimited(locations, name, formats[0])
 
 
 def format_of_name(name: str) -> str | None:
@@ -65,37 +65,41 @@ def format_of_name(name: str) -> str | None:
     return None
 
 
-def _name_of(inputs: Sequence[str], places: Sequence[Location]) -> str:
-    if len(places) == 1:
-        return places[0].name
+def _name_of(inputs: Sequence[str], locations: Sequence[Location]) -> str:
+    if len(locations) == 1:
+        return locations[0].name
     if len(inputs) == 1:
         return inputs[0]
-    return f"{places[0].name} and {len(places) - 1} more"
+    return f"{locations[0].name} and {len(locations) - 1} more"
 
 
-def _format_of(place: Location) -> str | None:
+def _format_of(location: Location) -> str | None:
     """The format by content; for text, by extension. None is text of an unknown dialect."""
     try:
-        with place.peek() as stream:
+        with location.peek() as stream:
             head = stream.read(8)
-        with decompressed(place.peek(), head) as stream:
+        with decompressed(location.peek(), head) as stream:
             inner = stream.read(64)
     except OSError as problem:
-        raise unreadable(place.name, problem) from problem
-    said = format_of_name(place.name)
+        raise unreadable(location.name, problem) from problem
+    said = format_of_name(location.name)
     if not head:
-        raise InputError(f"{place.name}: the file is empty", "the first line has to name the columns")
+        raise InputError(f"{location.name}: the file is empty", "the first line has to name the columns")
     if head.startswith(b"PAR1"):
         return "parquet"
     if inner.startswith(b"PAR1"):
-        raise InputError(f"{place.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself")
+        raise InputError(
+            f"{location.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself"
+        )
     if inner.startswith(b"PK\x03\x04") and inner[30:].startswith(b"manifest.json"):
-        raise InputError(f"{place.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
+        raise InputError(f"{location.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
     for magic, (what, hint) in _NOT_TABLES.items():
         if inner.startswith(magic):
-            raise InputError(f"{place.name}: {what}, not CSV or Parquet", hint)
+            raise InputError(f"{location.name}: {what}, not CSV or Parquet", hint)
     if said == "parquet":
-        raise InputError(f"{place.name}: damaged, or not Parquet: it does not begin as such a file", "write it again")
-    if place.name.lower().endswith((".json", ".jsonl", ".ndjson")):
-        raise InputError(f"{place.name}: JSON is not read", "convert it to CSV or Parquet")
+        raise InputError(
+            f"{location.name}: damaged, or not Parquet: it does not begin as such a file", "write it again"
+        )
+    if location.name.lower().endswith((".json", ".jsonl", ".ndjson")):
+        raise InputError(f"{location.name}: JSON is not read", "convert it to CSV or Parquet")
     return said

@@ -147,7 +147,7 @@ def open_sink(
     """
     named = [(prefix + name, kind) for name, kind in added]
     _refuse_taken_names([name for name, _ in named], like)
-    refuse_to_overwrite(target, getattr(like, "files", ()), "the input")
+    refuse_to_overwrite(target, like.files, "the input")
     format = _format_of(target, like, output_format)
     opened = open_target(target)
     try:
