@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from vaecli.aggregates.histograms import NumberBins, calibration_counts, moved, score_counts, score_edges, share_at_most
-from vaecli.aggregates.row_sample import row_hash
 from vaecli.aggregates.timeline import CLOCK, DECIMAL, MOST_STRETCHES, Line, Stretches
 from vaecli.calibration.conformal import Calibration
+from vaecli.data.hashing import row_hash
 
 SCORES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 

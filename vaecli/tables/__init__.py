@@ -6,7 +6,7 @@ from vaecli.tables.check_schema import check_schema
 from vaecli.tables.convert.labels import label_mask
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.convert.to_cells import numbers_of, readable_times, time_values, to_cells
-from vaecli.tables.infer import infer_schema, same_unit_columns
+from vaecli.tables.infer.infer_schema import infer_schema, same_unit_columns
 from vaecli.tables.read.frames import frame_source
 from vaecli.tables.read.open import format_of_name, open_source
 from vaecli.tables.source import Batch, Piece, ReadRequest, Source, round_up

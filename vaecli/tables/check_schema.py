@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import InputError, did_you_mean, listed
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
-from vaecli.tables.infer import did_you_mean
 from vaecli.tables.source import ReadRequest, Source
 
 __all__ = ["check_schema"]

@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vaecli.aggregates.histograms import calibration_counts, score_counts, score_edges
-from vaecli.aggregates.row_sample import row_hash
 from vaecli.aggregates.timeline import CLOCK, DECIMAL, Stretches
 from vaecli.data.cells import MISSING, NOVEL, Cells
+from vaecli.data.hashing import row_hash
 from vaecli.decisions.threshold import Decision, ScoredRows
 from vaecli.detector import Detector
 from vaecli.engines.local import map_batches

@@ -12,7 +12,7 @@ from vaecli.aggregates.row_sample import Points
 from vaecli.bundle import load_detector
 from vaecli.config import EncodeConfig
 from vaecli.detector import Detector
-from vaecli.errors import UsageError
+from vaecli.errors import UsageError, did_you_mean
 from vaecli.latent.encoding import principal_places
 from vaecli.latent.knn_map import KnnMap
 from vaecli.latent.umap_map import require_umap, umap_of
@@ -28,7 +28,6 @@ from vaecli.tables import (
     open_source,
     refuse_to_overwrite,
 )
-from vaecli.tables.infer import did_you_mean
 from vaecli.tasks.encode import ROW, Tally, encode_table
 
 

@@ -17,7 +17,7 @@ from vaecli.bundle import load_detector
 from vaecli.config import EvaluateConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.detector import Detector
-from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.errors import EnvironmentProblem, UsageError, did_you_mean
 from vaecli.evaluation import baselines
 from vaecli.evaluation import metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Evaluated, Labelled
@@ -26,7 +26,6 @@ from vaecli.results import Comparison, EvaluateSummary, Evaluation, Event, Figur
 from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Role, Schema
 from vaecli.tables import ReadRequest, Source, check_schema, frame_source, open_sink, open_source, refuse_to_overwrite
-from vaecli.tables.infer import did_you_mean
 from vaecli.tasks.evaluate import OURS, LabelledScores, sample_features, score_labelled
 
 SCHEMA = pa.schema(

@@ -19,7 +19,7 @@ from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables.convert.labels import label_mask
 from vaecli.tables.convert.parse import DATE_FORMATS, parse_dates, parse_numbers
 from vaecli.tables.convert.to_cells import numbers_of, time_values, to_cells
-from vaecli.tables.infer import infer_schema
+from vaecli.tables.infer.infer_schema import infer_schema
 from vaecli.tables.read.frames import FrameSource
 from vaecli.tables.source import Batch, ReadRequest
 
