@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
+from vaecli.data.moments import EPOCH
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
 from vaecli.schema import Column, Kind
 from vaecli.scoring.attribution import Explanation
 from vaecli.tables import Batch
-
-_EPOCH = datetime(1970, 1, 1)  # in UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,7 @@ def _expected(column: Column, cell: float) -> float | str | None:
 
 def _moment(seconds: float) -> str:
     try:
-        return f"{(_EPOCH + timedelta(seconds=round(float(seconds)))).isoformat()}Z"
+        return f"{(EPOCH + timedelta(seconds=round(float(seconds)))).replace(tzinfo=None).isoformat()}Z"
     except (OverflowError, ValueError):
         return f"{seconds:.6g} s since 1970"
 
