@@ -1,18 +1,28 @@
-"""What a file that is no bundle seems to be, from its first bytes, for the person who named it by mistake."""
+"""Recognises a file that is not a bundle by its first bytes, for the person who named it by mistake."""
 
 from __future__ import annotations
 
 from vaecli.bundle.manifest import MANIFEST
+from vaecli.runtime.file_formats import (
+    ARROW_MAGIC,
+    GZIP_MAGIC,
+    HDF5_MAGIC,
+    NUMPY_MAGIC,
+    PARQUET_MAGIC,
+    SQLITE_MAGIC,
+    ZIP_MAGIC,
+    ZSTD_MAGIC,
+)
 
 _LOOKS = (
     *((b"\x80" + bytes([protocol]), "a pickle, which vaecli never opens") for protocol in range(2, 6)),
-    (b"PAR1", "a Parquet table"),
-    (b"ARROW1", "an Arrow table"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"SQLite format 3", "a SQLite database"),
+    (PARQUET_MAGIC, "a Parquet table"),
+    (ARROW_MAGIC, "an Arrow table"),
+    (GZIP_MAGIC, "a gzip file"),
+    (ZSTD_MAGIC, "a zstd file"),
+    (HDF5_MAGIC, "an HDF5 file"),
+    (NUMPY_MAGIC, "a NumPy array"),
+    (SQLITE_MAGIC, "a SQLite database"),
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"),
     (b"PK\x05\x06", "an empty ZIP archive"),
 )
@@ -24,10 +34,10 @@ _ZIP_LOOKS = (
 
 
 def looks_like(head: bytes) -> str:
-    """What a file that is no bundle seems to be; empty for the beginning of a bundle."""
-    if head.startswith(b"PK\x03\x04"):
+    """What the file that begins with `head` seems to be, in words; empty if it may be a bundle."""
+    if head.startswith(ZIP_MAGIC):
         name = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
-        if MANIFEST.startswith(name):  # a part of the name: cut short, which is said later
+        if MANIFEST.startswith(name):  # a part of the name: the file is truncated, which is reported later
             return ""
         return next((words for end, words in _ZIP_LOOKS if name.endswith(end)), f"a ZIP archive of {name[:80]!r}")
     for magic, words in _LOOKS:

@@ -1,4 +1,4 @@
-"""Whether a table has the columns that a model was trained on."""
+"""Checks that a table has the columns that a model was trained on."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _TEXT = {ArrowFamily.TEXT, ArrowFamily.DICTIONARY}
 
 
 def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
-    """The columns of a table that are not features, which pass through; the order of columns is free.
+    """The names of the table's columns that are not features, which pass through; columns may be in any order.
 
-    Raises InputError naming every feature column that is missing, and every one whose type cannot hold
-    what the model was trained on. Delimited text has no types: its cells are checked as they are read.
+    Raises InputError listing the features that are missing, or else those whose type cannot hold what the
+    model was trained on. Delimited text has no types: its cells are checked as they are read.
     """
     names = set(source.names)
     missing = [column.name for column in schema.features if column.name not in names]
@@ -39,12 +39,12 @@ def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
             "give a table with the columns the model was trained on, in any order",
         )
     if source.format not in ("csv", "tsv"):
-        _refuse_mistyped(source, schema)
+        _reject_mistyped(source, schema)
     features = {column.name for column in schema.features}
     return tuple(name for name in source.names if name not in features)
 
 
-def _refuse_mistyped(source: Source, schema: Schema) -> None:
+def _reject_mistyped(source: Source, schema: Schema) -> None:
     batches = iter(source.batches(ReadRequest([column.name for column in schema.features], batch_rows=1024)))
     first = next(batches, None)
     if first is None:
@@ -53,7 +53,9 @@ def _refuse_mistyped(source: Source, schema: Schema) -> None:
     for column in schema.features:
         array = arrow_types.one_array(first.table.column(column.name))
         if not _can_hold(array, column):
-            mistyped.append(f"{column.name!r} holds {array.type}; the model was trained on {_TRAINED[column.kind]}")
+            mistyped.append(
+                f"{column.name!r} holds {array.type}; the model was trained on {_KIND_IN_WORDS[column.kind]}"
+            )
     if mistyped:
         count = "a column has" if len(mistyped) == 1 else f"{len(mistyped):,} columns have"
         raise InputError(
@@ -62,7 +64,7 @@ def _refuse_mistyped(source: Source, schema: Schema) -> None:
         )
 
 
-_TRAINED = {
+_KIND_IN_WORDS = {
     Kind.NUMERIC: "numbers",
     Kind.BOOLEAN: "true or false",
     Kind.DATETIME: "dates",

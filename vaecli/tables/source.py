@@ -100,7 +100,7 @@ class Source(Protocol):
         """Number of rows, None when it is not known before they are read."""
 
     @property
-    def files(self) -> Sequence[str]:
+    def files(self) -> tuple[str, ...]:
         """Paths and URLs that are read, so that no output overwrites them; empty for a table in memory."""
 
     def pieces(self, request: ReadRequest = EVERYTHING) -> Iterator[Piece]:

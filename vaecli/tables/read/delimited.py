@@ -1,7 +1,7 @@
-"""Reads CSV and TSV: streamed, typed as told, with every row's own bytes beside its values.
+"""Reads CSV and TSV as a stream: the requested columns of every row and, where requested, its exact bytes.
 
-Each block of whole records is parsed by pyarrow and cut by `records`; the two must find the same
-number of rows. A blank line is no row, except in a table of one column, where it is a missing cell.
+Module `records` cuts the bytes into blocks of whole records, and pyarrow parses each block; both must find the same
+number of rows. A blank line is not a row, except in a table of one column, where it is a missing cell.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from vaecli.errors import InputError, listed
+from vaecli.runtime.file_formats import BZIP2_MAGIC, GZIP_MAGIC, ZSTD_MAGIC
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
 from vaecli.tables.read.locations import LocalFile, Location, RemoteFile, unreadable
-from vaecli.tables.read.malformed import parsed_with_care
+from vaecli.tables.read.malformed import parse_or_explain
 from vaecli.tables.read.named_columns import requested_columns
-from vaecli.tables.read.records import BLOCK_BYTES, Block, block_of_lines, cut_into_blocks
+from vaecli.tables.read.records import BLOCK_BYTES, RecordBlock, block_of_lines, cut_into_blocks
 from vaecli.tables.source import EVERYTHING, Batch, Piece, ReadRequest, parse_in_parallel
 
 PIECES_OF_A_FILE = 8
 SMALLEST_BLOCK_BYTES = 256 * 2**10
 _PARSE_BYTES = 2**20  # measured: half of it, or four times, parses a little slower
-_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+_CODECS = {GZIP_MAGIC: "gzip", ZSTD_MAGIC: "zstd", BZIP2_MAGIC: "bz2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,12 @@ class DelimitedSource:
 
     @property
     def n_rows(self) -> int | None:
-        """Unknown before the end."""
+        """None: it is not known before all rows are read."""
         return None
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Paths and URLs that are read, so that nobody overwrites them."""
+        """Paths and URLs that are read, so that no output overwrites them."""
         return tuple(location.url if isinstance(location, RemoteFile) else location.name for location in self.locations)
 
     def pieces(self, request: ReadRequest = EVERYTHING) -> Iterator[Piece]:
@@ -71,29 +72,29 @@ class DelimitedSource:
 
 
 def open_delimited(locations: Sequence[Location], name: str, format: str | None) -> DelimitedSource:
-    """Read the headers of all files.
+    """Read the headers of all files and open them as one table.
 
-    `format` `tsv` asks for tabs; `csv` and None let the delimiter be found. Raises InputError when a
-    file cannot be read, its header is not usable, or it differs from that of the first file.
+    With `format` "tsv" fields are separated by tabs; with "csv" or None the delimiter is detected. Raises InputError
+    when a file cannot be read, its header is not usable, or it differs from that of the first file.
     """
     headers = tuple(_header_of(location, "\t" if format == "tsv" else None) for location in locations)
-    _refuse_different_headers(locations, headers)
+    _reject_different_headers(locations, headers)
     if format is None:
         format = "tsv" if headers[0].delimiter == "\t" else "csv"
     return DelimitedSource(name, format, tuple(locations), headers)
 
 
 def parse(
-    block: Block,
+    block: RecordBlock,
     header: Header,
     columns: Sequence[str],
     numbers: Collection[str] = (),
     name: str = "the table",
     missing: Sequence[str] = MISSING_TOKENS,
 ) -> pa.Table:
-    """The asked columns of a block, in this order: strings, and float64 for `numbers`; null for `missing`.
+    """Parse `columns` of a block, in this order: strings, and float64 for `numbers`; null for the texts `missing`.
 
-    Raises InputError listing the rows with too few or too many fields, or the cells that are no numbers.
+    Raises InputError listing the rows with too few or too many fields, or the cells that are not numbers.
     """
     types = {column: pa.float64() if column in numbers else pa.string() for column in columns}
     if not len(block):
@@ -103,7 +104,7 @@ def parse(
         table = pa_csv.read_csv(
             pa.BufferReader(content),
             read_options=pa_csv.ReadOptions(
-                use_threads=False,  # blocks are parsed side by side
+                use_threads=False,  # several blocks are parsed at a time
                 column_names=header.names,
                 block_size=_parse_bytes(block, content.size),
             ),
@@ -119,11 +120,11 @@ def parse(
                 column_types=types or {header.names[0]: pa.string()},
                 null_values=missing,
                 strings_can_be_null=True,
-                check_utf8=False,  # `records` has looked
+                check_utf8=False,  # `records` has checked it
             ),
         )
     except pa.ArrowInvalid as problem:
-        table = parsed_with_care(block, header, columns, numbers, name, problem)
+        table = parse_or_explain(block, header, columns, numbers, name, problem)
     if table.num_rows != len(block):
         raise InputError(
             f"{name}, lines {block.line(0)} to {block.line(len(block) - 1)}: "
@@ -134,7 +135,10 @@ def parse(
 
 
 def parse_lines(lines: pa.LargeBinaryArray, header: Header, numbers: Sequence[str]) -> pa.Table:
-    """All columns of kept lines: float64 for `numbers`, the exact text for the others, null where a cell is empty."""
+    """Parse all columns of rows given by their bytes (n,): float64 for `numbers`, the exact text for the others.
+
+    Empty cells are null, and so are missing-value tokens in `numbers`.
+    """
     block = block_of_lines(lines)
     typed = parse(block, header, numbers, numbers)
     texts = [name for name in header.names if name not in numbers]
@@ -143,7 +147,7 @@ def parse_lines(lines: pa.LargeBinaryArray, header: Header, numbers: Sequence[st
 
 
 def decompressed(stream: pa.NativeFile, head: bytes) -> pa.NativeFile:
-    """The plain bytes of a stream that begins with `head`; gzip, zstd and bzip2 are known by their first bytes."""
+    """The stream decompressed if its first bytes, `head`, are those of gzip, zstd or bzip2; else the stream itself."""
     for magic, codec in _CODECS.items():
         if head.startswith(magic):
             return pa.CompressedInputStream(stream, codec)
@@ -151,7 +155,7 @@ def decompressed(stream: pa.NativeFile, head: bytes) -> pa.NativeFile:
 
 
 def _batch(
-    block: Block,
+    block: RecordBlock,
     header: Header,
     columns: Sequence[str],
     numbers: Collection[str],
@@ -163,7 +167,7 @@ def _batch(
     return Batch(table, first_row, partial(_where, name, block), block.lines() if keep else None)
 
 
-def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: int) -> Iterator[Block]:
+def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: int) -> Iterator[RecordBlock]:
     try:
         with location.peek() as stream:
             head = stream.read(8)
@@ -185,7 +189,7 @@ def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: 
 
 
 def _block_bytes(location: Location) -> int:
-    """Small files are cut into some pieces too, so that there is one for every worker."""
+    """Bytes per block: fewer for a small file, so that there is a block for every worker."""
     size = os.path.getsize(location.name) if isinstance(location, LocalFile) else BLOCK_BYTES * PIECES_OF_A_FILE
     return min(BLOCK_BYTES, max(size // PIECES_OF_A_FILE, SMALLEST_BLOCK_BYTES))
 
@@ -208,16 +212,16 @@ def _header_of(location: Location, delimiter: str | None) -> Header:
         raise unreadable(location.name, problem) from problem
 
 
-def _parse_bytes(block: Block, n_bytes: int) -> int:
-    """A record has to fit into one of pyarrow's own blocks."""
+def _parse_bytes(block: RecordBlock, n_bytes: int) -> int:
+    """Bytes of pyarrow's own blocks, into one of which the longest record must fit."""
     return _PARSE_BYTES if block.longest() < _PARSE_BYTES // 2 else n_bytes + 1
 
 
-def _where(name: str, block: Block, i: int) -> str:
+def _where(name: str, block: RecordBlock, i: int) -> str:
     return f"{name}, line {block.line(i)}"
 
 
-def _refuse_different_headers(locations: Sequence[Location], headers: Sequence[Header]) -> None:
+def _reject_different_headers(locations: Sequence[Location], headers: Sequence[Header]) -> None:
     first = headers[0]
     problems = [
         f"{location.name}: {_difference(first, header)}"
@@ -239,6 +243,6 @@ def _difference(first: Header, other: Header) -> str:
     if parts:
         return "; ".join(parts)
     if first.names != other.names:
-        moved = next(name for name, there in zip(other.names, first.names, strict=True) if name != there)
+        moved = next(name for name, expected in zip(other.names, first.names, strict=True) if name != expected)
         return f"the same columns in another order, from {moved!r} on"
     return f"fields are separated by {other.delimiter!r}, not {first.delimiter!r}"

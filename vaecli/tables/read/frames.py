@@ -1,4 +1,4 @@
-"""A table that is in memory already: pandas, Arrow, polars, NumPy."""
+"""Tables that are already in memory: pandas, Arrow, polars, NumPy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import InputError, listed
-from vaecli.tables.read.named_columns import refuse_repeated_names, requested_columns
+from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
 from vaecli.tables.source import EVERYTHING, Batch, Piece, ReadRequest, parsed_piece
 
 _HINT = "give a pandas or polars DataFrame, an Arrow table, or a 2-D NumPy array"
@@ -62,14 +62,14 @@ class FrameSource:
 
 
 def frame_source(frame: Any) -> FrameSource:
-    """A pandas or polars DataFrame, an Arrow table or batch, or a 2-D NumPy array as a Source.
+    """A pandas or polars DataFrame, an Arrow table or batch, or a NumPy array (n, c) as a Source.
 
-    Columns of an array are named `x0`, `x1`, …; NaN in pandas and NumPy is a missing cell; an index of
+    The columns of an array are named `x0`, `x1`, …; NaN in pandas and NumPy is a missing cell; an index of
     pandas is not a column. Raises InputError for anything else, for repeated column names and for columns
     whose values do not share one type (all are listed).
     """
     table = _without_views(_to_arrow(frame))
-    refuse_repeated_names(table.column_names, "frame")
+    reject_repeated_names(table.column_names, "frame")
     return FrameSource(table)
 
 
@@ -80,7 +80,7 @@ def _to_arrow(frame: Any) -> pa.Table:
         return pa.Table.from_batches([frame])
     if isinstance(frame, np.ndarray):
         return _from_array(frame)
-    # whoever hands over a DataFrame has imported pandas
+    # a caller that has a DataFrame has imported pandas
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(frame, pandas.DataFrame):
         return _from_pandas(frame)
@@ -109,7 +109,7 @@ def _from_array(array: np.ndarray) -> pa.Table:
 
 def _from_pandas(frame: Any) -> pa.Table:
     names = [str(name) for name in frame.columns]
-    refuse_repeated_names(names, "frame")
+    reject_repeated_names(names, "frame")
     return _by_column(names, [frame.iloc[:, j] for j in range(len(names))])
 
 

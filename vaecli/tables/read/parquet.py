@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, listed
 from vaecli.tables.read.locations import Location, RemoteFile, unreadable
-from vaecli.tables.read.named_columns import as_table, refuse_repeated_names, requested_columns
+from vaecli.tables.read.named_columns import as_table, reject_repeated_names, requested_columns
 from vaecli.tables.source import EVERYTHING, Batch, Piece, ReadRequest, parsed_piece
 
 # Measured on one row group of 5 million rows of 30 floats (1.2 GB): whole column chunks hold 1,370 MB, read through
@@ -23,7 +23,8 @@ _BUFFER_BYTES = 64 * 2**10
 class ParquetSource:
     """One or more Parquet files with the same columns, read one after the other.
 
-    `schema` is common to all files: where they differ, the wider type. `rows` counts the rows of each.
+    `schema` is common to all files: where their types differ, it has the wider one. `rows` are the numbers of rows of
+    each file, and `compression` the codec of the first.
     """
 
     name: str
@@ -44,12 +45,12 @@ class ParquetSource:
 
     @property
     def n_rows(self) -> int:
-        """From the footers."""
+        """Number of rows, from the footers of the files."""
         return sum(self.rows)
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Paths and URLs that are read, so that nobody overwrites them."""
+        """Paths and URLs that are read, so that no output overwrites them."""
         return tuple(location.url if isinstance(location, RemoteFile) else location.name for location in self.locations)
 
     def pieces(self, request: ReadRequest = EVERYTHING) -> Iterator[Piece]:
@@ -78,23 +79,23 @@ class ParquetSource:
 
 
 def open_parquet(locations: Sequence[Location], name: str) -> ParquetSource:
-    """Read the footers of all files.
+    """Read the footers of all files and open them as one table.
 
-    Raises InputError when a file is damaged, a name stands for two columns, or the files' columns do
-    not fit together (all such files are listed).
+    Raises InputError when a file is damaged, two columns of a file share a name, or the columns of the files are not
+    the same (all such files are listed).
     """
     footers = [_footer(location) for location in locations]
     schemas = [footer.schema.to_arrow_schema() for footer in footers]
     for location, schema in zip(locations, schemas, strict=True):
-        refuse_repeated_names(schema.names, location.name)
+        reject_repeated_names(schema.names, location.name)
     first = footers[0]
-    used = first.row_group(0).column(0).compression if first.num_row_groups and first.num_columns else "ZSTD"
+    codec = first.row_group(0).column(0).compression if first.num_row_groups and first.num_columns else "ZSTD"
     return ParquetSource(
         name,
         tuple(locations),
         _common_schema(locations, schemas),
         tuple(footer.num_rows for footer in footers),
-        used.lower(),
+        codec.lower(),
     )
 
 
@@ -121,9 +122,9 @@ def _record_batches(location: Location, columns: Sequence[str], batch_rows: int)
 def _damaged(name: str, problem: Exception) -> InputError:
     if isinstance(problem, OSError) and problem.errno is not None:
         return unreadable(name, problem)
-    said = str(problem).strip().splitlines()
-    what = said[0] if said else type(problem).__name__
-    return InputError(f"{name}: damaged, or not Parquet: {what}", "write it again")
+    lines = str(problem).strip().splitlines()
+    reason = lines[0] if lines else type(problem).__name__
+    return InputError(f"{name}: damaged, or not Parquet: {reason}", "write it again")
 
 
 def _common_schema(locations: Sequence[Location], schemas: Sequence[pa.Schema]) -> pa.Schema:
