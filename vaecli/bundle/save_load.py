@@ -1,4 +1,4 @@
-"""A detector into a bundle and back."""
+"""Saves a detector as a bundle, and loads it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from vaecli.schema import Schema
 
 
 def save_detector(path: Path, detector: Detector, config: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
-    """Write the detector with the settings it was fitted by and what the fit reported. Raises BundleError."""
+    """Write the detector to `path`, with the settings of its fit, `config`, and the summary that the fit reported.
+
+    Raises as `write_bundle` does.
+    """
     settings, arrays = detector.to_parts()
     manifest = Manifest(
         format=FORMAT,
@@ -30,7 +33,10 @@ def save_detector(path: Path, detector: Detector, config: Mapping[str, Any], sum
 
 
 def load_detector(path: Path) -> tuple[Detector, Manifest]:
-    """Raises BundleError when the file is missing, damaged, foreign or does not describe a detector."""
+    """Read the detector and the manifest.
+
+    Raises BundleError when the file is missing, damaged, not a bundle, or does not describe a detector.
+    """
     manifest, arrays = read_bundle(path)
     try:
         schema = Schema.from_json(manifest.schema)
@@ -38,8 +44,8 @@ def load_detector(path: Path) -> tuple[Detector, Manifest]:
             raise ValueError("the schema is not the one the fingerprint was taken of")
         return Detector.from_parts(schema, manifest.config["detector"], arrays), manifest
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError) as problem:
-        what = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
+        reason = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
         raise BundleError(
-            f"{path}: its parts do not make a detector: {what}",
+            f"{path}: its parts do not make a detector: {reason}",
             "fit again with `vaecli fit`, and report how it was made",
         ) from None

@@ -1,1 +1,1 @@
-"""Threads, files that appear whole or not at all."""
+"""Threads, atomic files and file formats: what the other packages need of the machine."""
