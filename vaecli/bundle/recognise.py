@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 from vaecli.bundle.manifest import MANIFEST
-from vaecli.runtime.file_formats import (
-    ARROW_MAGIC,
-    GZIP_MAGIC,
-    HDF5_MAGIC,
-    NUMPY_MAGIC,
-    PARQUET_MAGIC,
-    SQLITE_MAGIC,
-    ZIP_MAGIC,
-    ZSTD_MAGIC,
-)
+from vaecli.runtime import file_formats as formats
 
 _LOOKS = (
     *((b"\x80" + bytes([protocol]), "a pickle, which vaecli never opens") for protocol in range(2, 6)),
-    (PARQUET_MAGIC, "a Parquet table"),
-    (ARROW_MAGIC, "an Arrow table"),
-    (GZIP_MAGIC, "a gzip file"),
-    (ZSTD_MAGIC, "a zstd file"),
-    (HDF5_MAGIC, "an HDF5 file"),
-    (NUMPY_MAGIC, "a NumPy array"),
-    (SQLITE_MAGIC, "a SQLite database"),
+    (formats.PARQUET, "a Parquet table"),
+    (formats.ARROW, "an Arrow table"),
+    (formats.GZIP, "a gzip file"),
+    (formats.ZSTD, "a zstd file"),
+    (formats.HDF5, "an HDF5 file"),
+    (formats.NUMPY, "a NumPy array"),
+    (formats.SQLITE, "a SQLite database"),
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"),
     (b"PK\x05\x06", "an empty ZIP archive"),
 )
@@ -35,7 +26,7 @@ _ZIP_LOOKS = (
 
 def looks_like(head: bytes) -> str:
     """What the file that begins with `head` seems to be, in words; empty if it may be a bundle."""
-    if head.startswith(ZIP_MAGIC):
+    if head.startswith(formats.ZIP):
         name = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
         if MANIFEST.startswith(name):  # a part of the name: the file is truncated, which is reported later
             return ""

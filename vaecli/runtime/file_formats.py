@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-ARROW_MAGIC = b"ARROW1"
-BZIP2_MAGIC = b"BZh"
-GZIP_MAGIC = b"\x1f\x8b"
-HDF5_MAGIC = b"\x89HDF"
-NUMPY_MAGIC = b"\x93NUMPY"
-PARQUET_MAGIC = b"PAR1"
-SQLITE_MAGIC = b"SQLite format 3"
-ZIP_MAGIC = b"PK\x03\x04"
-ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+# first bytes
+ARROW = b"ARROW1"
+BZIP2 = b"BZh"
+GZIP = b"\x1f\x8b"
+HDF5 = b"\x89HDF"
+NUMPY = b"\x93NUMPY"
+PARQUET = b"PAR1"
+SQLITE = b"SQLite format 3"
+ZIP = b"PK\x03\x04"
+ZSTD = b"\x28\xb5\x2f\xfd"
 
-CSV_EXTENSIONS = (".csv",)
-TSV_EXTENSIONS = (".tsv", ".tab")
-PARQUET_EXTENSIONS = (".parquet", ".pq")
+# extensions, in lower case
+EXTENSIONS = {"csv": (".csv",), "tsv": (".tsv", ".tab"), "parquet": (".parquet", ".pq")}
 COMPRESSED_EXTENSIONS = (".gz", ".zst", ".bz2")

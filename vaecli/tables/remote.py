@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from vaecli.errors import EnvironmentProblem, UsageError
-from vaecli.runtime.file_formats import PARQUET_EXTENSIONS
+from vaecli.runtime import file_formats as formats
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.:-]+://")
 _GLOB = re.compile(r"[*?\[]")
@@ -47,7 +47,7 @@ def expand(url: str) -> tuple[str, ...]:
             paths = [
                 name
                 for name in fs.find(path)
-                if name.endswith(PARQUET_EXTENSIONS) and not _is_hidden(name[len(path) :])
+                if name.endswith(formats.EXTENSIONS["parquet"]) and not _is_hidden(name[len(path) :])
             ]
         else:
             return (url,)

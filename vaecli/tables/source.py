@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
+from operator import call
 from typing import Protocol
 
 import pyarrow as pa
@@ -118,12 +119,8 @@ class Source(Protocol):
 
 def parse_in_parallel(pieces: Iterable[Piece], batch_rows: int) -> Iterator[Batch]:
     """Parse the pieces in one thread per core and yield their rows in order, in batches of at most `batch_rows`."""
-    for batch in map_in_order(_call, pieces, n_cores()):
+    for batch in map_in_order(call, pieces, n_cores()):
         yield from batch.slices(batch_rows)
-
-
-def _call(piece: Piece) -> Batch:
-    return piece()
 
 
 def round_up(n_rows: int, multiple_of: int) -> int:
@@ -133,11 +130,7 @@ def round_up(n_rows: int, multiple_of: int) -> int:
 
 def parsed_piece(batch: Batch) -> Piece:
     """A piece whose rows are parsed already."""
-    return partial(_itself, batch)
-
-
-def _itself(batch: Batch) -> Batch:
-    return batch
+    return lambda: batch
 
 
 def _where_in_slice(where: Callable[[int], str], start: int, i: int) -> str:

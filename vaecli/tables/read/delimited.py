@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from vaecli.errors import InputError, listed
-from vaecli.runtime.file_formats import BZIP2_MAGIC, GZIP_MAGIC, ZSTD_MAGIC
+from vaecli.runtime import file_formats as formats
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
 from vaecli.tables.read.locations import LocalFile, Location, RemoteFile, unreadable
@@ -27,7 +27,7 @@ from vaecli.tables.source import EVERYTHING, Batch, Piece, ReadRequest, parse_in
 PIECES_OF_A_FILE = 8
 SMALLEST_BLOCK_BYTES = 256 * 2**10
 _PARSE_BYTES = 2**20  # measured: half of it, or four times, parses a little slower
-_CODECS = {GZIP_MAGIC: "gzip", ZSTD_MAGIC: "zstd", BZIP2_MAGIC: "bz2"}
+_CODECS = {formats.GZIP: "gzip", formats.ZSTD: "zstd", formats.BZIP2: "bz2"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Protocol
 import pyarrow as pa
 
 from vaecli.errors import InputError, UsageError
-from vaecli.runtime.file_formats import PARQUET_EXTENSIONS, PARQUET_MAGIC
+from vaecli.runtime import file_formats as formats
 from vaecli.tables import remote
 
 STANDARD_INPUT = "standard input"
@@ -154,7 +154,7 @@ def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
     """The location of a stream: a copy of it for Parquet, which is not read in order, and for more than one pass."""
     try:
         head = _read(stream, PEEK_BYTES)
-        if once and not head.startswith(PARQUET_MAGIC):
+        if once and not head.startswith(formats.PARQUET):
             return SinglePassStream(name, head, stream)
         # the wrapper, and with it the file, exists as long as the location
         copy = tempfile.NamedTemporaryFile(prefix="vaecli-", suffix=".spool")  # noqa: SIM115
@@ -222,7 +222,7 @@ def _parquet_below(directory: str) -> tuple[Location, ...]:
         paths += [
             os.path.join(folder, name)
             for name in names
-            if name.lower().endswith(PARQUET_EXTENSIONS) and not name.startswith((".", "_"))
+            if name.lower().endswith(formats.EXTENSIONS["parquet"]) and not name.startswith((".", "_"))
         ]
     if not paths:
         raise InputError(

@@ -6,39 +6,27 @@ import os
 from collections.abc import Sequence
 
 from vaecli.errors import InputError, listed
-from vaecli.runtime.file_formats import (
-    ARROW_MAGIC,
-    COMPRESSED_EXTENSIONS,
-    CSV_EXTENSIONS,
-    HDF5_MAGIC,
-    NUMPY_MAGIC,
-    PARQUET_EXTENSIONS,
-    PARQUET_MAGIC,
-    SQLITE_MAGIC,
-    TSV_EXTENSIONS,
-    ZIP_MAGIC,
-)
+from vaecli.runtime import file_formats as formats
 from vaecli.tables.read.delimited import decompressed, open_delimited
 from vaecli.tables.read.locations import Location, find_locations, unreadable
 from vaecli.tables.read.parquet import open_parquet
 from vaecli.tables.source import Source
 
-_EXTENSIONS = (("csv", CSV_EXTENSIONS), ("tsv", TSV_EXTENSIONS), ("parquet", PARQUET_EXTENSIONS))
 _PICTURE = ("a picture", "give a CSV or Parquet file")
 _NOT_TABLES = {
-    ZIP_MAGIC: ("a zip archive or an Excel workbook", "unzip it, or save the sheet as CSV"),
+    formats.ZIP: ("a zip archive or an Excel workbook", "unzip it, or save the sheet as CSV"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV"),
-    ARROW_MAGIC: ("an Arrow IPC (Feather) file", "convert it to Parquet with pyarrow.parquet.write_table"),
+    formats.ARROW: ("an Arrow IPC (Feather) file", "convert it to Parquet with pyarrow.parquet.write_table"),
     b"\xfd7zXZ": ("compressed with xz", "unpack it, or compress with gzip or zstd"),
     b"\x04\x22\x4d\x18": ("compressed with lz4", "unpack it, or compress with gzip or zstd"),
     b"7z\xbc\xaf": ("a 7-Zip archive", "unpack it"),
     b"Rar!": ("a RAR archive", "unpack it"),
-    HDF5_MAGIC: ("an HDF5 file", "convert it to Parquet"),
-    SQLITE_MAGIC: ("a SQLite database", "export the table as CSV"),
+    formats.HDF5: ("an HDF5 file", "convert it to Parquet"),
+    formats.SQLITE: ("a SQLite database", "export the table as CSV"),
     b"\x89PNG": _PICTURE,
     b"\xff\xd8\xff": _PICTURE,
     b"%PDF-": ("a PDF document", "export the table as CSV"),
-    NUMPY_MAGIC: ("a NumPy array", "convert it to Parquet, or score it from Python"),
+    formats.NUMPY: ("a NumPy array", "convert it to Parquet, or score it from Python"),
 }
 
 
@@ -52,23 +40,23 @@ def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
     """
     locations = find_locations(inputs, once=once)
     name = _name_of(inputs, locations)
-    formats = [_format_of(location) for location in locations]
-    is_parquet = [format == "parquet" for format in formats]
+    format_by_file = [_format_of(location) for location in locations]
+    is_parquet = [format == "parquet" for format in format_by_file]
     if all(is_parquet):
         return open_parquet(locations, name)
     if any(is_parquet):
         by_file = zip(locations, is_parquet, strict=True)
         lines = [f"{location.name}: {'Parquet' if parquet else 'text'}" for location, parquet in by_file]
         raise InputError(f"the files are of different formats:\n{listed(lines)}", "give files of one format")
-    return open_delimited(locations, name, formats[0])
+    return open_delimited(locations, name, format_by_file[0])
 
 
 def format_of_name(name: str) -> str | None:
     """`csv`, `tsv` or `parquet` by the extension of `name`, that of a compression left out; None for any other."""
     stem, extension = os.path.splitext(name.lower())
-    if extension in COMPRESSED_EXTENSIONS:
+    if extension in formats.COMPRESSED_EXTENSIONS:
         extension = os.path.splitext(stem)[1]
-    for format, extensions in _EXTENSIONS:
+    for format, extensions in formats.EXTENSIONS.items():
         if extension in extensions:
             return format
     return None
@@ -94,13 +82,13 @@ def _format_of(location: Location) -> str | None:
     by_name = format_of_name(location.name)
     if not head:
         raise InputError(f"{location.name}: the file is empty", "the first line has to name the columns")
-    if head.startswith(PARQUET_MAGIC):
+    if head.startswith(formats.PARQUET):
         return "parquet"
-    if content.startswith(PARQUET_MAGIC):
+    if content.startswith(formats.PARQUET):
         raise InputError(
             f"{location.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself"
         )
-    if content.startswith(ZIP_MAGIC) and content[30:].startswith(b"manifest.json"):
+    if content.startswith(formats.ZIP) and content[30:].startswith(b"manifest.json"):
         raise InputError(f"{location.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
     for magic, (what, hint) in _NOT_TABLES.items():
         if content.startswith(magic):
