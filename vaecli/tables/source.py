@@ -78,7 +78,7 @@ class ReadRequest:
         return round_up(self.batch_rows, self.multiple_of)
 
 
-EVERYTHING = ReadRequest()
+ALL_COLUMNS = ReadRequest()
 
 
 class Source(Protocol):
@@ -104,7 +104,7 @@ class Source(Protocol):
     def files(self) -> tuple[str, ...]:
         """Paths and URLs that are read, so that no output overwrites them; empty for a table in memory."""
 
-    def pieces(self, request: ReadRequest = EVERYTHING) -> Iterator[Piece]:
+    def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
         """Yield the rows in order, in pieces of a few megabytes that are not yet parsed.
 
         The iterator does what must happen in order; calling a piece does what several threads may do at once. Both
@@ -113,7 +113,7 @@ class Source(Protocol):
         that many rows fit into a block.
         """
 
-    def batches(self, request: ReadRequest = EVERYTHING) -> Iterator[Batch]:
+    def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
         """Stream the rows in order, in bounded memory. Raises InputError naming file, line and column."""
 
 

@@ -22,7 +22,7 @@ from vaecli.tables.read.locations import LocalFile, Location, RemoteFile, unread
 from vaecli.tables.read.malformed import parse_or_explain
 from vaecli.tables.read.named_columns import requested_columns
 from vaecli.tables.read.records import BLOCK_BYTES, RecordBlock, block_of_lines, cut_into_blocks
-from vaecli.tables.source import EVERYTHING, Batch, Piece, ReadRequest, parse_in_parallel
+from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parse_in_parallel
 
 PIECES_OF_A_FILE = 8
 SMALLEST_BLOCK_BYTES = 256 * 2**10
@@ -54,7 +54,7 @@ class DelimitedSource:
         """Paths and URLs that are read, so that no output overwrites them."""
         return tuple(location.url if isinstance(location, RemoteFile) else location.name for location in self.locations)
 
-    def pieces(self, request: ReadRequest = EVERYTHING) -> Iterator[Piece]:
+    def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
         """Blocks of whole records; see `Source.pieces`."""
         columns = requested_columns(self.names, request.columns, self.name)
         first_row = 0
@@ -63,7 +63,7 @@ class DelimitedSource:
                 yield partial(_batch, block, header, columns, request.numbers, location.name, first_row, request.keep)
                 first_row += len(block)
 
-    def batches(self, request: ReadRequest = EVERYTHING) -> Iterator[Batch]:
+    def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
         """Stream the rows: strings, and float64 for `request.numbers`; see `Source.batches`.
 
         Batches are slices of a parsed block, so they are often smaller than `request.batch_rows`.

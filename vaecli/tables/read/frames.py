@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from vaecli.errors import InputError, listed
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
-from vaecli.tables.source import EVERYTHING, Batch, Piece, ReadRequest, parsed_piece
+from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
 _HINT = "give a pandas or polars DataFrame, an Arrow table, or a 2-D NumPy array"
 
@@ -50,11 +50,11 @@ class FrameSource:
         """Empty: a frame is in memory."""
         return ()
 
-    def pieces(self, request: ReadRequest = EVERYTHING) -> Iterator[Piece]:
+    def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
         """Slices of the frame; see `Source.pieces`."""
         return map(parsed_piece, self.batches(request))
 
-    def batches(self, request: ReadRequest = EVERYTHING) -> Iterator[Batch]:
+    def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
         """Slices of the frame with its own types; see `Source.batches`."""
         table = self.table.select(requested_columns(self.names, request.columns, self.name))
         rows = Batch(table, 0, partial(_where, self.name), whole=self.table if request.keep else None)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from vaecli.errors import InputError, listed
 from vaecli.tables.read.locations import Location, RemoteFile, unreadable
 from vaecli.tables.read.named_columns import as_table, reject_repeated_names, requested_columns
-from vaecli.tables.source import EVERYTHING, Batch, Piece, ReadRequest, parsed_piece
+from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
 # Measured on one row group of 5 million rows of 30 floats (1.2 GB): whole column chunks hold 1,370 MB, read through
 # a small buffer they hold 170 MB, at the same speed. Pre-buffering reads whole row groups ahead.
@@ -53,11 +53,11 @@ class ParquetSource:
         """Paths and URLs that are read, so that no output overwrites them."""
         return tuple(location.url if isinstance(location, RemoteFile) else location.name for location in self.locations)
 
-    def pieces(self, request: ReadRequest = EVERYTHING) -> Iterator[Piece]:
+    def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
         """Batches that are decoded already, as a row group is decoded in order; see `Source.pieces`."""
         return map(parsed_piece, self.batches(request))
 
-    def batches(self, request: ReadRequest = EVERYTHING) -> Iterator[Batch]:
+    def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
         """Stream the rows with the types of the file; see `Source.batches`."""
         requested = requested_columns(self.names, request.columns, self.name)
         read = list(self.names) if request.keep else requested
