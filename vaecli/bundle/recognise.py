@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from vaecli.bundle.manifest import MANIFEST
-from vaecli.runtime import file_formats as formats
+from vaecli.runtime import file_types
 
 _LOOKS = (
     *((b"\x80" + bytes([protocol]), "a pickle, which vaecli never opens") for protocol in range(2, 6)),
-    (formats.PARQUET, "a Parquet table"),
-    (formats.ARROW, "an Arrow table"),
-    (formats.GZIP, "a gzip file"),
-    (formats.ZSTD, "a zstd file"),
-    (formats.HDF5, "an HDF5 file"),
-    (formats.NUMPY, "a NumPy array"),
-    (formats.SQLITE, "a SQLite database"),
+    (file_types.PARQUET, "a Parquet table"),
+    (file_types.ARROW, "an Arrow table"),
+    (file_types.GZIP, "a gzip file"),
+    (file_types.ZSTD, "a zstd file"),
+    (file_types.HDF5, "an HDF5 file"),
+    (file_types.NUMPY, "a NumPy array"),
+    (file_types.SQLITE, "a SQLite database"),
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"),
     (b"PK\x05\x06", "an empty ZIP archive"),
 )
@@ -26,7 +26,7 @@ _ZIP_LOOKS = (
 
 def looks_like(head: bytes) -> str:
     """What the file that begins with `head` seems to be, in words; empty if it may be a bundle."""
-    if head.startswith(formats.ZIP):
+    if head.startswith(file_types.ZIP):
         name = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
         if MANIFEST.startswith(name):  # a part of the name: the file is truncated, which is reported later
             return ""

@@ -1,1 +1,1 @@
-"""Threads, atomic files and file formats: what the other packages need of the machine."""
+"""Threads, file formats and atomic writes: what the other packages need of the machine."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from vaecli.errors import InputError, did_you_mean, listed
+from vaecli.errors import SchemaMismatch, did_you_mean, listed
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
@@ -25,7 +25,7 @@ _TEXT = {ArrowFamily.TEXT, ArrowFamily.DICTIONARY}
 def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
     """The names of the table's columns that are not features, which pass through; columns may be in any order.
 
-    Raises InputError listing the features that are missing, or else those whose type cannot hold what the
+    Raises SchemaMismatch listing the features that are missing, or else those whose type cannot hold what the
     model was trained on. Delimited text has no types: its cells are checked as they are read.
     """
     names = set(source.names)
@@ -34,9 +34,11 @@ def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
         others = [name for name in source.names if all(name != column.name for column in schema.features)]
         problems = [f"{name!r}{did_you_mean(name, others)}" for name in missing]
         count = "a column is" if len(missing) == 1 else f"{len(missing):,} columns are"
-        raise InputError(
+        raise SchemaMismatch(
             f"{source.name}: {count} missing:\n{listed(problems)}",
             "give a table with the columns the model was trained on, in any order",
+            path=source.name,
+            column=missing[0],
         )
     if source.format not in ("csv", "tsv"):
         _reject_mistyped(source, schema)
@@ -54,13 +56,18 @@ def _reject_mistyped(source: Source, schema: Schema) -> None:
         array = arrow_types.one_array(first.table.column(column.name))
         if not _can_hold(array, column):
             mistyped.append(
-                f"{column.name!r} holds {array.type}; the model was trained on {_KIND_IN_WORDS[column.kind]}"
+                (
+                    column.name,
+                    f"{column.name!r} holds {array.type}; the model was trained on {_KIND_IN_WORDS[column.kind]}",
+                )
             )
     if mistyped:
         count = "a column has" if len(mistyped) == 1 else f"{len(mistyped):,} columns have"
-        raise InputError(
-            f"{source.name}: {count} the wrong type:\n{listed(mistyped)}",
+        raise SchemaMismatch(
+            f"{source.name}: {count} the wrong type:\n{listed([what for _, what in mistyped])}",
             "convert them before scoring, or fit again on a table like this one",
+            path=source.name,
+            column=mistyped[0][0],
         )
 
 

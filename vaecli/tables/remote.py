@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vaecli.errors import EnvironmentProblem, UsageError
-from vaecli.runtime import file_formats as formats
+from vaecli.errors import EnvironmentProblem, MissingPackage, UsageError
+from vaecli.runtime import file_types
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.:-]+://")
 _GLOB = re.compile(r"[*?\[]")
@@ -47,7 +47,7 @@ def expand(url: str) -> tuple[str, ...]:
             paths = [
                 name
                 for name in fs.find(path)
-                if name.endswith(formats.EXTENSIONS["parquet"]) and not _is_hidden(name[len(path) :])
+                if name.endswith(file_types.PARQUET_EXTENSIONS) and not _is_hidden(name[len(path) :])
             ]
         else:
             return (url,)
@@ -97,7 +97,7 @@ def filesystem(url: str) -> tuple[Any, str]:
             fs, path = url_to_fs(url)
     except ImportError as problem:
         scheme = url.split("://", 1)[0]
-        raise EnvironmentProblem(
+        raise MissingPackage(
             f"{without_credentials(url)}: reading {scheme}:// needs a package that is not installed ({problem})",
             "pip install 'vaecli[remote]'",
         ) from None

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
-from vaecli.data.moments import EPOCH
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
+from vaecli.runtime.moments import EPOCH
 from vaecli.schema import Column, Kind
 from vaecli.scoring.attribution import Explanation
 from vaecli.tables import Batch

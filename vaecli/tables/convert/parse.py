@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vaecli.data.moments import SECONDS_PER_DAY, TICKS_PER_SECOND
+from vaecli.runtime.moments import SECONDS_PER_DAY, TICKS_PER_SECOND
 from vaecli.tables.convert.arrow_types import as_numpy
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 

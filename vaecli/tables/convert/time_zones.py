@@ -6,7 +6,7 @@ import re
 from datetime import UTC, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from vaecli.data.moments import EPOCH
+from vaecli.runtime.moments import EPOCH
 
 __all__ = ["ahead_of_utc", "zone_named"]
 

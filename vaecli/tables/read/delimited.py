@@ -14,8 +14,8 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, listed
-from vaecli.runtime import file_formats as formats
+from vaecli.errors import InputError, listed, located
+from vaecli.runtime import file_types
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
 from vaecli.tables.read.locations import LocalFile, Location, RemoteFile, unreadable
@@ -27,7 +27,7 @@ from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parse_i
 PIECES_OF_A_FILE = 8
 SMALLEST_BLOCK_BYTES = 256 * 2**10
 _PARSE_BYTES = 2**20  # measured: half of it, or four times, parses a little slower
-_CODECS = {formats.GZIP: "gzip", formats.ZSTD: "zstd", formats.BZIP2: "bz2"}
+_CODECS = {file_types.GZIP: "gzip", file_types.ZSTD: "zstd", file_types.BZIP2: "bz2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ def _header_of(location: Location, delimiter: str | None) -> Header:
     try:
         with location.peek() as stream:
             head = stream.read(8)
-        with decompressed(location.peek(), head) as stream:
+        with decompressed(location.peek(), head) as stream, located(location.name):
             return read_header(stream, location.name, delimiter)
     except OSError as problem:
         raise unreadable(location.name, problem) from problem

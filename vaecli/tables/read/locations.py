@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
-from vaecli.errors import InputError, UsageError
-from vaecli.runtime import file_formats as formats
+from vaecli.errors import UnreadableFile, UsageError
+from vaecli.runtime import file_types
 from vaecli.tables import remote
 
 STANDARD_INPUT = "standard input"
@@ -104,7 +104,7 @@ def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Locati
     """The location of every file that `inputs` name, in the order in which they are read.
 
     A directory names the Parquet files below it and a pattern its matches, both sorted by name; `-` names standard
-    input. With `once` a stream that is not Parquet is not copied. Raises InputError naming what does not exist or
+    input. With `once` a stream that is not Parquet is not copied. Raises UnreadableFile naming what does not exist or
     cannot be read, and UsageError when there is no input or `-` is one of several.
     """
     if not inputs:
@@ -116,23 +116,27 @@ def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Locati
     return tuple(location for text in inputs for location in _locations_of(text, once))
 
 
-def unreadable(name: str, problem: OSError) -> InputError:
-    """The error that reports an OSError raised while reading `name`."""
+def unreadable(name: str, problem: OSError) -> UnreadableFile:
+    """The error that reports an OSError met while reading `name`."""
     match problem:
         case FileNotFoundError():
-            return InputError(f"{name}: no such file", "check the path and the current directory")
+            return UnreadableFile(f"{name}: no such file", "check the path and the current directory", path=name)
         case PermissionError():
-            return InputError(f"{name}: permission denied", "make it readable for the user that runs vaecli")
+            return UnreadableFile(
+                f"{name}: permission denied", "make it readable for the user that runs vaecli", path=name
+            )
         case IsADirectoryError():
-            return InputError(f"{name}: is a directory, not a table", "name the file in it")
+            return UnreadableFile(f"{name}: is a directory, not a table", "name the file in it", path=name)
         case _:
-            return InputError(f"{name}: cannot be read: {problem.strerror or problem}", "check that the file is whole")
+            return UnreadableFile(
+                f"{name}: cannot be read: {problem.strerror or problem}", "check that the file is whole", path=name
+            )
 
 
 def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
     if text == "-":
         if sys.stdin is None:
-            raise InputError("standard input is closed", "name a file, or pipe a table into vaecli")
+            raise UnreadableFile("standard input is closed", "name a file, or pipe a table into vaecli")
         return (_streamed(STANDARD_INPUT, sys.stdin.buffer, once),)
     if remote.is_url(text):
         return _remote_locations(text)
@@ -154,7 +158,7 @@ def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
     """The location of a stream: a copy of it for Parquet, which is not read in order, and for more than one pass."""
     try:
         head = _read(stream, PEEK_BYTES)
-        if once and not head.startswith(formats.PARQUET):
+        if once and not head.startswith(file_types.PARQUET):
             return SinglePassStream(name, head, stream)
         # the wrapper, and with it the file, exists as long as the location
         copy = tempfile.NamedTemporaryFile(prefix="vaecli-", suffix=".spool")  # noqa: SIM115
@@ -188,8 +192,10 @@ def _remote_locations(url: str) -> tuple[Location, ...]:
     except OSError as problem:
         raise unreadable(remote.without_credentials(url), problem) from None
     if not urls:
-        raise InputError(
-            f"{remote.without_credentials(url)}: nothing there to read", "check the pattern, or the directory's files"
+        raise UnreadableFile(
+            f"{remote.without_credentials(url)}: nothing there to read",
+            "check the pattern, or the directory's files",
+            path=remote.without_credentials(url),
         )
     return tuple(RemoteFile(file_url) for file_url in urls)
 
@@ -202,7 +208,9 @@ def _matches(pattern: str) -> tuple[Location, ...]:
         if wants_underscore or not os.path.basename(path).startswith("_")
     )
     if not paths:
-        raise InputError(f"{pattern}: the pattern matches no file", "check the path and the current directory")
+        raise UnreadableFile(
+            f"{pattern}: the pattern matches no file", "check the path and the current directory", path=pattern
+        )
     return tuple(location for path in paths for location in _matched(path))
 
 
@@ -222,12 +230,13 @@ def _parquet_below(directory: str) -> tuple[Location, ...]:
         paths += [
             os.path.join(folder, name)
             for name in names
-            if name.lower().endswith(formats.EXTENSIONS["parquet"]) and not name.startswith((".", "_"))
+            if name.lower().endswith(file_types.PARQUET_EXTENSIONS) and not name.startswith((".", "_"))
         ]
     if not paths:
-        raise InputError(
+        raise UnreadableFile(
             f"{directory}: a directory without Parquet files",
             f"for CSV files, quote a pattern: '{os.path.join(directory, '*.csv')}'",
+            path=directory,
         )
     return tuple(LocalFile(path) for path in sorted(paths))
 

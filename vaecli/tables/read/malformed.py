@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import MalformedText, UnreadableCell, listed
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.records import RecordBlock
@@ -50,7 +50,9 @@ def parse_or_explain(
     if bad_cells:
         raise _not_a_number(block, text, sorted(bad_cells), name)
     if any(array is None for array in arrays):
-        raise InputError(f"{name}, line {block.line(0)} and following: {problem}") from problem
+        raise MalformedText(
+            f"{name}, line {block.line(0)} and following: {problem}", path=name, line=block.line(0)
+        ) from problem
     return pa.table(arrays, names=list(columns))
 
 
@@ -90,26 +92,31 @@ def _not_numbers(text: pa.ChunkedArray) -> list[int]:
     return rows
 
 
-def _ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, int]], name: str) -> InputError:
+def _ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, int]], name: str) -> MalformedText:
     expected = len(header.names)
     hint = f"quote fields that hold the delimiter {header.delimiter!r}, and write empty fields for missing cells"
     lines = [
         f"line {block.line(row)}: {n} field{'s' if n != 1 else ''}, the header has {expected}" for row, n in ragged
     ]
-    if len(lines) == 1:
-        return InputError(f"{name}, {lines[0]}", hint)
-    return InputError(f"{name}: {len(lines)} rows do not have as many fields as the header:\n{listed(lines)}", hint)
+    what = (
+        f", {lines[0]}"
+        if len(lines) == 1
+        else f": {len(lines)} rows do not have as many fields as the header:\n{listed(lines)}"
+    )
+    return MalformedText(name + what, hint, path=name, line=block.line(ragged[0][0]))
 
 
-def _not_a_number(block: RecordBlock, text: pa.Table, bad_cells: Sequence[tuple[int, str]], name: str) -> InputError:
+def _not_a_number(
+    block: RecordBlock, text: pa.Table, bad_cells: Sequence[tuple[int, str]], name: str
+) -> UnreadableCell:
     hint = "correct the cell, or leave it empty if the value is missing; decimals are written with a point"
     lines = [
         f'line {block.line(row)}, column {column}: "{_shortened(text[column][row].as_py())}" is not a number'
         for row, column in bad_cells
     ]
-    if len(lines) == 1:
-        return InputError(f"{name}, {lines[0]}", hint)
-    return InputError(f"{name}: {len(lines)} cells are not numbers:\n{listed(lines)}", hint)
+    what = f", {lines[0]}" if len(lines) == 1 else f": {len(lines)} cells are not numbers:\n{listed(lines)}"
+    (row, column), *_ = bad_cells
+    return UnreadableCell(name + what, hint, path=name, line=block.line(row), column=column)
 
 
 def _shortened(text: str) -> str:

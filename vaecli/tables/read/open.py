@@ -5,28 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from vaecli.errors import InputError, listed
-from vaecli.runtime import file_formats as formats
+from vaecli.errors import InputError, UnreadableFile, listed, located
+from vaecli.runtime import file_types
 from vaecli.tables.read.delimited import decompressed, open_delimited
 from vaecli.tables.read.locations import Location, find_locations, unreadable
 from vaecli.tables.read.parquet import open_parquet
 from vaecli.tables.source import Source
 
+_EXTENSIONS = (
+    ("csv", file_types.CSV_EXTENSIONS),
+    ("tsv", file_types.TSV_EXTENSIONS),
+    ("parquet", file_types.PARQUET_EXTENSIONS),
+)
 _PICTURE = ("a picture", "give a CSV or Parquet file")
 _NOT_TABLES = {
-    formats.ZIP: ("a zip archive or an Excel workbook", "unzip it, or save the sheet as CSV"),
+    file_types.ZIP: ("a zip archive or an Excel workbook", "unzip it, or save the sheet as CSV"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV"),
-    formats.ARROW: ("an Arrow IPC (Feather) file", "convert it to Parquet with pyarrow.parquet.write_table"),
+    file_types.ARROW: ("an Arrow IPC (Feather) file", "convert it to Parquet with pyarrow.parquet.write_table"),
     b"\xfd7zXZ": ("compressed with xz", "unpack it, or compress with gzip or zstd"),
     b"\x04\x22\x4d\x18": ("compressed with lz4", "unpack it, or compress with gzip or zstd"),
     b"7z\xbc\xaf": ("a 7-Zip archive", "unpack it"),
     b"Rar!": ("a RAR archive", "unpack it"),
-    formats.HDF5: ("an HDF5 file", "convert it to Parquet"),
-    formats.SQLITE: ("a SQLite database", "export the table as CSV"),
+    file_types.HDF5: ("an HDF5 file", "convert it to Parquet"),
+    file_types.SQLITE: ("a SQLite database", "export the table as CSV"),
     b"\x89PNG": _PICTURE,
     b"\xff\xd8\xff": _PICTURE,
     b"%PDF-": ("a PDF document", "export the table as CSV"),
-    formats.NUMPY: ("a NumPy array", "convert it to Parquet, or score it from Python"),
+    file_types.NUMPY: ("a NumPy array", "convert it to Parquet, or score it from Python"),
 }
 
 
@@ -40,23 +45,26 @@ def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
     """
     locations = find_locations(inputs, once=once)
     name = _name_of(inputs, locations)
-    format_by_file = [_format_of(location) for location in locations]
-    is_parquet = [format == "parquet" for format in format_by_file]
+    formats = []
+    for location in locations:
+        with located(location.name):
+            formats.append(_format_of(location))
+    is_parquet = [format == "parquet" for format in formats]
     if all(is_parquet):
         return open_parquet(locations, name)
     if any(is_parquet):
         by_file = zip(locations, is_parquet, strict=True)
         lines = [f"{location.name}: {'Parquet' if parquet else 'text'}" for location, parquet in by_file]
         raise InputError(f"the files are of different formats:\n{listed(lines)}", "give files of one format")
-    return open_delimited(locations, name, format_by_file[0])
+    return open_delimited(locations, name, formats[0])
 
 
 def format_of_name(name: str) -> str | None:
     """`csv`, `tsv` or `parquet` by the extension of `name`, that of a compression left out; None for any other."""
     stem, extension = os.path.splitext(name.lower())
-    if extension in formats.COMPRESSED_EXTENSIONS:
+    if extension in file_types.COMPRESSED_EXTENSIONS:
         extension = os.path.splitext(stem)[1]
-    for format, extensions in formats.EXTENSIONS.items():
+    for format, extensions in _EXTENSIONS:
         if extension in extensions:
             return format
     return None
@@ -81,22 +89,22 @@ def _format_of(location: Location) -> str | None:
         raise unreadable(location.name, problem) from problem
     by_name = format_of_name(location.name)
     if not head:
-        raise InputError(f"{location.name}: the file is empty", "the first line has to name the columns")
-    if head.startswith(formats.PARQUET):
+        raise UnreadableFile(f"{location.name}: the file is empty", "the first line has to name the columns")
+    if head.startswith(file_types.PARQUET):
         return "parquet"
-    if content.startswith(formats.PARQUET):
-        raise InputError(
+    if content.startswith(file_types.PARQUET):
+        raise UnreadableFile(
             f"{location.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself"
         )
-    if content.startswith(formats.ZIP) and content[30:].startswith(b"manifest.json"):
-        raise InputError(f"{location.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
+    if content.startswith(file_types.ZIP) and content[30:].startswith(b"manifest.json"):
+        raise UnreadableFile(f"{location.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
     for magic, (what, hint) in _NOT_TABLES.items():
         if content.startswith(magic):
-            raise InputError(f"{location.name}: {what}, not CSV or Parquet", hint)
+            raise UnreadableFile(f"{location.name}: {what}, not CSV or Parquet", hint)
     if by_name == "parquet":
-        raise InputError(
+        raise UnreadableFile(
             f"{location.name}: damaged, or not Parquet: it does not begin as such a file", "write it again"
         )
     if location.name.lower().endswith((".json", ".jsonl", ".ndjson")):
-        raise InputError(f"{location.name}: JSON is not read", "convert it to CSV or Parquet")
+        raise UnreadableFile(f"{location.name}: JSON is not read", "convert it to CSV or Parquet")
     return by_name

@@ -9,7 +9,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import InputError, UnreadableFile, listed
 from vaecli.tables.read.locations import Location, RemoteFile, unreadable
 from vaecli.tables.read.named_columns import as_table, reject_repeated_names, requested_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
@@ -75,7 +75,9 @@ class ParquetSource:
                 )
                 first_row += table.num_rows
             if first_row - first_of_file != n_rows:
-                raise InputError(f"{location.name}: changed while it was read", "try again when it is complete")
+                raise UnreadableFile(
+                    f"{location.name}: changed while it was read", "try again when it is complete", path=location.name
+                )
 
 
 def open_parquet(locations: Sequence[Location], name: str) -> ParquetSource:
@@ -119,12 +121,12 @@ def _record_batches(location: Location, columns: Sequence[str], batch_rows: int)
         raise _damaged(location.name, problem) from problem
 
 
-def _damaged(name: str, problem: Exception) -> InputError:
+def _damaged(name: str, problem: Exception) -> UnreadableFile:
     if isinstance(problem, OSError) and problem.errno is not None:
         return unreadable(name, problem)
     lines = str(problem).strip().splitlines()
     reason = lines[0] if lines else type(problem).__name__
-    return InputError(f"{name}: damaged, or not Parquet: {reason}", "write it again")
+    return UnreadableFile(f"{name}: damaged, or not Parquet: {reason}", "write it again", path=name)
 
 
 def _common_schema(locations: Sequence[Location], schemas: Sequence[pa.Schema]) -> pa.Schema:

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vaecli.data.moments import EPOCH, SECONDS_PER_DAY, TICKS_PER_SECOND
 from vaecli.errors import InputError
+from vaecli.runtime.moments import EPOCH, SECONDS_PER_DAY, TICKS_PER_SECOND
 from vaecli.schema import Column, Kind
 from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
