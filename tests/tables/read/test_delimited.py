@@ -355,7 +355,7 @@ def test_a_line_without_end_is_bounded(tmp_path, monkeypatch):
 def test_the_parser_gets_memory_of_its_own():
     """No thread of pyarrow ever holds memory of Python's: letting go of it while the interpreter ends is an abort."""
     data = b"1,2\n3,4\n"
-    block = records.Block(data, len(data), np.array([0, 4]), np.array([3, 7]), quoted=False, first_line=2)
+    block = records.RecordBlock(data, len(data), np.array([0, 4]), np.array([3, 7]), quoted=False, first_line=2)
     copy = block.buffer()
     assert copy.to_pybytes() == data
     assert copy.address != np.frombuffer(data, np.uint8).ctypes.data
