@@ -89,7 +89,7 @@ class _Survey:
 
 
 def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent, keep_rows: int) -> _Survey:
-    sampled = _uniform(schema.n_rows, keep_rows, config.train.seed)
+    sampled = _uniform(schema.n_rows, keep_rows, config.seed)
     n_missing = np.zeros(len(schema.features), np.int64)
     parts: list[Cells] = []
     orders: list[np.ndarray] = []
@@ -140,7 +140,7 @@ def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tu
 
     Raises InputError when too few rows are left while the largest group is held out.
     """
-    n_folds, seed = min(config.calibration.n_folds, survey.n_rows // 4), config.train.seed
+    n_folds, seed = min(config.calibration.n_folds, survey.n_rows // 4), config.seed
     if survey.group is not None:
         n_groups = int(survey.group.max()) + 1
         fold = folds.assign_groups(survey.group, n_folds, seed)
