@@ -18,13 +18,12 @@ from vaecli.config import EncodeConfig, ExplainConfig, ScoreConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
-from vaecli.engines.base import NeededColumns
 from vaecli.engines.local import LocalEngine
 from vaecli.evaluation import baselines
 from vaecli.evaluation.column_limits import ColumnLimits
 from vaecli.evaluation.faults import ReferenceRows
 from vaecli.schema import Column, Kind, Role
-from vaecli.tables import Source, frame_source, new_schema, open_source, to_cells
+from vaecli.tables import ReadRequest, Source, frame_source, new_schema, open_source, to_cells
 from vaecli.tables.write.replace_cells import Spelling
 from vaecli.tasks.encode import EncodeTask
 from vaecli.tasks.evaluate import EvaluateTask
@@ -111,7 +110,7 @@ def test_a_task_on_a_file_travels(model: vaecli.Model, source: Source, of: Calla
 def test_a_fault_travels(model: vaecli.Model, source: Source):
     """The task of one fault in normal rows."""
     detector = model.detector
-    (whole,) = source.batches(keep=True)
+    (whole,) = source.batches(ReadRequest(keep=True))
     cells = to_cells(whole, detector.schema)
     rows = ReferenceRows.of(cells, detector.schema.features, detector.preprocessor)
     task = FaultTask(detector, decide(detector), cells, rows, ColumnLimits.of(rows, 3), 0)
@@ -141,7 +140,7 @@ def test_totals_do_not_depend_on_where_batches_end(model: vaecli.Model, source: 
     assert_same(*totals)
 
 
-def batches(needs: NeededColumns, source: Source) -> list[Any]:
+def batches(needs: ReadRequest, source: Source) -> list[Any]:
     return list(source.batches(needs.names, numbers=needs.numbers, keep=needs.keep, batch_rows=150))
 
 

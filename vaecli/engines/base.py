@@ -10,11 +10,10 @@ it: the detector of a bundle and settings. What it computes for a row depends on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from vaecli.schema import Schema
-from vaecli.tables import Batch, Source, numbers_of
+from vaecli.tables import Batch, ReadRequest, Source, numbers_of
 
 Item = TypeVar("Item")
 ItemIn = TypeVar("ItemIn", contravariant=True)
@@ -22,19 +21,10 @@ Result = TypeVar("Result")
 ResultOut = TypeVar("ResultOut", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
-class NeededColumns:
-    """What a task reads of a table: columns by name, which of them are numbers, whether rows pass through."""
-
-    names: tuple[str, ...]
-    numbers: frozenset[str]
-    keep: bool  # whether batches carry what passes through to the output (see `Batch`)
-
-    @classmethod
-    def of(cls, schema: Schema, others: Sequence[str] = (), *, keep: bool = False) -> NeededColumns:
-        """The features of `schema`, and `others` after them."""
-        names = dict.fromkeys([*(column.name for column in schema.features), *others])
-        return cls(tuple(names), frozenset(numbers_of(schema)), keep)
+def features_of(schema: Schema, others: Sequence[str] = (), *, keep: bool = False) -> ReadRequest:
+    """A request for the features of `schema`, and `others` after them; with `keep` rows pass through (see `Batch`)."""
+    names = dict.fromkeys([*(column.name for column in schema.features), *others])
+    return ReadRequest(tuple(names), numbers=numbers_of(schema), keep=keep)
 
 
 class Task(Protocol[ItemIn, ResultOut]):
@@ -47,8 +37,8 @@ class Task(Protocol[ItemIn, ResultOut]):
 class Engine(Protocol):
     """Where tasks run. Results come in the order of the rows or items, whatever ran side by side."""
 
-    def map_batches(self, task: Task[Batch, Result], source: Source, needs: NeededColumns) -> Iterator[Result]:
-        """`task.process(batch)` for every batch of `source`, which holds what the task `needs`."""
+    def map_batches(self, task: Task[Batch, Result], source: Source, needs: ReadRequest) -> Iterator[Result]:
+        """`task.process(batch)` for every batch of `source`, which holds the columns that the task `needs`."""
 
     def map_items(self, task: Task[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
         """`task.process(item)` for every item."""

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from threadpoolctl import threadpool_limits
 
 from vaecli.config import SampleConfig, ScoreConfig
-from vaecli.engines.base import Item, NeededColumns, Result, Task
+from vaecli.engines.base import Item, Result, Task
 from vaecli.model import tiles
 from vaecli.runtime.parallel import map_in_order, n_cores
-from vaecli.tables import Batch, Piece, Source, whole
+from vaecli.tables import Batch, Piece, ReadRequest, Source, round_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,16 @@ class LocalEngine:
         workers = settings.workers or n_cores()
         return cls(settings.batch_rows, workers if most_workers is None else min(workers, most_workers))
 
-    def map_batches(self, task: Task[Batch, Result], source: Source, needs: NeededColumns) -> Iterator[Result]:
+    def map_batches(self, task: Task[Batch, Result], source: Source, needs: ReadRequest) -> Iterator[Result]:
         """See `Engine.map_batches`. Each thread parses a piece of the source and processes its batches."""
         batch_rows = self.batch_rows
         if source.n_rows:  # every worker gets a share of a small table
-            batch_rows = min(batch_rows, whole(-(-source.n_rows // self.workers), tiles.TILE_ROWS))
+            batch_rows = min(batch_rows, round_up(-(-source.n_rows // self.workers), tiles.TILE_ROWS))
 
         def several(piece: Piece) -> list[Result]:
             return [task.process(batch) for batch in piece().slices(batch_rows)]
 
-        pieces = source.pieces(
-            needs.names, numbers=needs.numbers, keep=needs.keep, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS
-        )
+        pieces = source.pieces(replace(needs, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS))
         with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
             for results in map_in_order(several, pieces, self.workers):
                 yield from results

@@ -10,9 +10,9 @@ import pyarrow as pa
 from vaecli.aggregates.row_sample import MapPoints
 from vaecli.config import EncodeConfig
 from vaecli.detector import Detector
-from vaecli.engines.base import NeededColumns
+from vaecli.engines.base import features_of
 from vaecli.latent.knn_map import KnnMap
-from vaecli.tables import Batch, to_cells
+from vaecli.tables import Batch, ReadRequest, to_cells
 from vaecli.tasks.written_rows import WrittenRows
 
 ROW = pa.schema([("row", pa.int64())])
@@ -46,10 +46,10 @@ class EncodeTask:
     with_points: bool  # for a picture of the map: some rows, with what the column `config.colour_by` holds
 
     @property
-    def needs(self) -> NeededColumns:
+    def needs(self) -> ReadRequest:
         """The features, and what colours the points."""
         others = () if self._colour_by is None else (self._colour_by,)
-        return NeededColumns.of(self.detector.schema, others, keep=self.config.keep)
+        return features_of(self.detector.schema, others, keep=self.config.keep)
 
     @property
     def _colour_by(self) -> str | None:

@@ -12,14 +12,14 @@ from vaecli.aggregates.group_codes import GroupCodes
 from vaecli.aggregates.row_sample import smallest
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
-from vaecli.engines.base import NeededColumns
+from vaecli.engines.base import features_of
 from vaecli.errors import InputError, UsageError
 from vaecli.evaluation.baselines import Scorer
 from vaecli.evaluation.metrics import Labelled
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Column, Kind, Role
-from vaecli.tables import Batch, Source, label_mask, numbers_of, to_cells
-from vaecli.tables.convert.arrow_types import Family, as_text, family, one_array
+from vaecli.tables import Batch, ReadRequest, Source, label_mask, numbers_of, to_cells
+from vaecli.tables.convert.arrow_types import ArrowFamily, as_text, family, one_array
 
 OURS = "vaecli"
 MOST_GROUPS = 1000
@@ -47,10 +47,10 @@ class EvaluateTask:
     baselines: Mapping[str, Scorer]
 
     @property
-    def needs(self) -> NeededColumns:
+    def needs(self) -> ReadRequest:
         """The features, the label and the group."""
         others = [self.label] if self.group is None else [self.label, self.group]
-        return NeededColumns.of(self.detector.schema, others)
+        return features_of(self.detector.schema, others)
 
     def process(self, batch: Batch) -> LabelledBatch:
         """Labels, flags, scores and groups. Raises InputError for labels that cannot be read."""
@@ -116,7 +116,7 @@ def sample_features(
     names += [label] if label is not None else []
     rng = np.random.default_rng([seed, 0xBA5E])
     kept, keys = np.empty((0, detector.preprocessor.layout.n_features), np.float32), np.empty(0)
-    for batch in source.batches(names, numbers=numbers_of(detector.schema)):
+    for batch in source.batches(ReadRequest(names, numbers=numbers_of(detector.schema))):
         key = rng.random(batch.n_rows)
         cells = to_cells(batch, detector.schema)
         if label is not None:
@@ -141,7 +141,7 @@ def label_column(name: str) -> Column:
 def _groups(batch: Batch, group: str) -> tuple[list[str], np.ndarray]:
     """The values of the batch as text, and the index of each row's among them; an empty cell is a group too."""
     array = one_array(batch.table.column(group))
-    if family(array.type) is Family.UNSUPPORTED:
+    if family(array.type) is ArrowFamily.UNSUPPORTED:
         raise UsageError(f"--group {group!r} holds {array.type}", "name a column of words, numbers or dates")
     text = pc.fill_null(as_text(array), NO_GROUP)
     encoded = text.dictionary_encode()

@@ -11,9 +11,9 @@ import numpy as np
 from vaecli.config import ExplainConfig
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
-from vaecli.engines.base import NeededColumns
+from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
-from vaecli.tables import Batch, to_cells
+from vaecli.tables import Batch, ReadRequest, to_cells
 from vaecli.tasks.reasons import RowsToExplain, explained
 
 N_KEPT = 1000  # of the explained rows, those with the highest scores, for the summary
@@ -70,9 +70,9 @@ class ExplainTask:
     config: ExplainConfig
 
     @property
-    def needs(self) -> NeededColumns:
+    def needs(self) -> ReadRequest:
         """The features."""
-        return NeededColumns.of(self.detector.schema)
+        return features_of(self.detector.schema)
 
     def process(self, batch: Batch) -> Explanations:
         """The explanations of one batch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import chain
 
 import numpy as np
@@ -14,11 +14,10 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
+from vaecli.runtime.moments import EPOCH
 from vaecli.schema import Column, Kind
 from vaecli.scoring.attribution import Explanation
 from vaecli.tables import Batch
-
-_EPOCH = datetime(1970, 1, 1)  # in UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +170,7 @@ def _expected(column: Column, cell: float) -> float | str | None:
 
 def _moment(seconds: float) -> str:
     try:
-        return f"{(_EPOCH + timedelta(seconds=round(float(seconds)))).isoformat()}Z"
+        return f"{(EPOCH + timedelta(seconds=round(float(seconds)))).replace(tzinfo=None).isoformat()}Z"
     except (OverflowError, ValueError):
         return f"{seconds:.6g} s since 1970"
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from vaecli.data.cells import MISSING, NOVEL
 from vaecli.detector import Detector
-from vaecli.engines.base import NeededColumns
-from vaecli.tables import Batch, to_cells
+from vaecli.engines.base import features_of
+from vaecli.tables import Batch, ReadRequest, to_cells
 from vaecli.tables.write.replace_cells import Spelling, replace_cells
 from vaecli.tasks.written_rows import WrittenRows
 
@@ -36,9 +36,9 @@ class ReconstructTask:
     impute: bool
 
     @property
-    def needs(self) -> NeededColumns:
+    def needs(self) -> ReadRequest:
         """The features; all columns pass through."""
-        return NeededColumns.of(self.detector.schema, keep=True)
+        return features_of(self.detector.schema, keep=True)
 
     @property
     def no_totals(self) -> ReconstructTotals:

@@ -18,7 +18,7 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.data.hashing import row_hash
 from vaecli.decisions.threshold import Decision, ScoredRows
 from vaecli.detector import Detector
-from vaecli.engines.base import Engine, NeededColumns
+from vaecli.engines.base import Engine, features_of
 from vaecli.report import (
     Contribution,
     Contributions,
@@ -35,7 +35,7 @@ from vaecli.results import Event, FlaggedRow, OnEvent
 from vaecli.schema import Column, Kind, Schema
 from vaecli.scoring.attribution import Explanation
 from vaecli.scoring.scores import ScoredBatch
-from vaecli.tables import Batch, Source, readable_times, to_cells
+from vaecli.tables import Batch, ReadRequest, Source, readable_times, to_cells
 from vaecli.tasks.column_profiles import Profiler
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained_candidates, worst_of
 from vaecli.tasks.report_images import ImageLayout, ImageRows, pictures
@@ -210,11 +210,11 @@ class ReportTask:
         return cls(detector, decision, edges, Profiler.of(detector), Clock.of(detector.schema, source))
 
     @property
-    def needs(self) -> NeededColumns:
+    def needs(self) -> ReadRequest:
         """The features, and the time."""
         column = self.clock.column
         others = [column.name] if column is not None and self.clock.feature is None else []
-        return NeededColumns.of(self.detector.schema, others)
+        return features_of(self.detector.schema, others)
 
     @property
     def no_totals(self) -> ReportTotals:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from vaecli.data.cells import Cells
 from vaecli.detector import Detector
 from vaecli.latent.sampling import Sampler
-from vaecli.tables import Batch, Source, new_table, numbers_of, to_cells
+from vaecli.tables import Batch, ReadRequest, Source, new_table, numbers_of, to_cells
 from vaecli.tasks.written_rows import WrittenRows
 
 
@@ -75,7 +75,7 @@ def ranges_around(
 ) -> Iterator[RowRange]:
     """`n_each` rows around each row of `source`, in its order, at most `batch_rows` at a time."""
     names = [column.name for column in detector.schema.features]
-    for batch in source.batches(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows):
+    for batch in source.batches(ReadRequest(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows)):
         posterior = sampler.posterior(detector.preprocessor.transform(to_cells(batch, detector.schema)))
         given = GivenRows(posterior, batch.first_row, n_each)
         end = (batch.first_row + batch.n_rows) * n_each

@@ -12,9 +12,9 @@ from vaecli.aggregates.score_bars import ScoreBars
 from vaecli.config import ScoreConfig
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
-from vaecli.engines.base import NeededColumns
+from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
-from vaecli.tables import Batch, to_cells
+from vaecli.tables import Batch, ReadRequest, to_cells
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained, top_columns, worst_of
 from vaecli.tasks.written_rows import WrittenRows
 
@@ -60,9 +60,9 @@ class ScoreTask:
     bars: ScoreBars | None = None  # of a histogram to count among the totals
 
     @property
-    def needs(self) -> NeededColumns:
+    def needs(self) -> ReadRequest:
         """The features; all columns pass through."""
-        return NeededColumns.of(self.detector.schema, keep=True)
+        return features_of(self.detector.schema, keep=True)
 
     def process(self, batch: Batch) -> WrittenRows[ScoreTotals]:
         """The rows with the added columns; with `config.anomalies_only` only the flagged ones."""

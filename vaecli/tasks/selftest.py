@@ -12,14 +12,14 @@ from vaecli.config import FAULTS
 from vaecli.data.cells import Cells
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
-from vaecli.engines.base import Engine, NeededColumns
+from vaecli.engines.base import Engine, features_of
 from vaecli.evaluation.column_limits import ColumnLimits
 from vaecli.evaluation.faults import CATALOGUE, Fault, ReferenceRows, assigned, inject
 from vaecli.model.ensemble import Ensemble
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Column, Schema
 from vaecli.scoring.scores import member_scores
-from vaecli.tables import Batch, Source, label_mask, to_cells
+from vaecli.tables import Batch, ReadRequest, Source, label_mask, to_cells
 
 SAME_CODE = 1e-8  # nats: a row's code differs from what the fit made of it by 1e-10, from other rows' by far more
 
@@ -83,9 +83,9 @@ class NormalRowsTask:
     label: Column | None
 
     @property
-    def needs(self) -> NeededColumns:
+    def needs(self) -> ReadRequest:
         """The features and the label."""
-        return NeededColumns.of(self.schema, () if self.label is None else (self.label.name,))
+        return features_of(self.schema, () if self.label is None else (self.label.name,))
 
     def process(self, batch: Batch) -> NormalRows:
         """The rows of one batch."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from vaecli.engines.base import Item, Task
 from vaecli.results import Event, OnEvent
-from vaecli.tables import Batch, frame_source
+from vaecli.tables import Batch, ReadRequest, frame_source
 
 
 class Totals(Protocol):
@@ -74,5 +74,5 @@ def append_rows(
 
 def append_table(table: pa.Table, output: Output) -> None:
     """Write all rows of a table to `output`."""
-    for batch in frame_source(table).batches(keep=True):
+    for batch in frame_source(table).batches(ReadRequest(keep=True)):
         output.append(output.render(batch, {}))

@@ -13,7 +13,7 @@ from vaecli.bundle import load_detector
 from vaecli.config import EncodeConfig
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
-from vaecli.errors import UsageError
+from vaecli.errors import UsageError, did_you_mean
 from vaecli.latent.knn_map import KnnMap, thinned
 from vaecli.latent.umap_map import require_umap, umap_of
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
@@ -26,7 +26,6 @@ from vaecli.tables import (
     open_sink,
     open_source,
 )
-from vaecli.tables.infer import did_you_mean
 from vaecli.tasks.encode import ROW, EncodeTask, EncodeTotals
 from vaecli.tasks.written_rows import Rendered, append_rows
 

@@ -18,14 +18,20 @@ from vaecli.config import EvaluateConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
-from vaecli.errors import MissingPackage, UsageError
+from vaecli.errors import MissingPackage, UsageError, did_you_mean
 from vaecli.evaluation import baselines
 from vaecli.evaluation import metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Evaluated, Labelled
 from vaecli.results import Comparison, EvaluateSummary, Evaluation, Event, Figure, OnEvent, ignore
 from vaecli.schema import Role, Schema
-from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
-from vaecli.tables.infer import did_you_mean
+from vaecli.tables import (
+    Source,
+    Targets,
+    check_schema,
+    frame_source,
+    open_sink,
+    open_source,
+)
 from vaecli.tasks.evaluate import OURS, EvaluateTask, LabelledScores, sample_features
 from vaecli.tasks.written_rows import append_table
 

@@ -1,4 +1,4 @@
-"""Where output goes: a file, standard output, a device, a URL; all but streams whole or not at all."""
+"""Opens outputs: a file or a URL, which appears complete or not at all; standard output, a pipe or a device."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ class Target(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of the output in messages."""
 
     @property
     def stream(self) -> BinaryIO:
-        """Where to write."""
+        """The binary stream to write to."""
 
     def commit(self) -> None:
-        """Make what was written the output. Raises OSError."""
+        """Make the bytes written so far the output. Raises OSError."""
 
     def abort(self) -> None:
-        """Leave no trace; an earlier output stays as it was."""
+        """Discard the bytes written so far; an earlier output stays unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class DirectTarget:
-    """Standard output, a device or a named pipe: what is written is out."""
+    """Standard output, a device or a named pipe, on which writing cannot be undone."""
 
     name: str
     stream: BinaryIO
@@ -60,7 +60,7 @@ class DirectTarget:
 
 @dataclass(frozen=True, slots=True)
 class RemoteTarget:
-    """A URL: written to a local temporary file, uploaded when it is complete."""
+    """A URL: the output is written to a local temporary file and uploaded when it is complete."""
 
     url: str
     temporary: str
@@ -68,7 +68,7 @@ class RemoteTarget:
 
     @property
     def name(self) -> str:
-        return remote.shown(self.url)
+        return remote.without_credentials(self.url)
 
     def commit(self) -> None:
         self.stream.flush()
@@ -162,9 +162,9 @@ def open_target(target: str) -> Target:
 
 @contextmanager
 def whole_output(target: str) -> Iterator[Callable[[bytes], None]]:
-    """A function that takes the content of `target`, which becomes the output when the block ends well.
+    """Yield a function that writes bytes to `target`, which they replace when the block ends without an exception.
 
-    Raises as `open_target`, before anything is computed.
+    Raises as `open_target` does, before the block runs.
     """
     opened = open_target(target)
 
@@ -182,7 +182,7 @@ def whole_output(target: str) -> Iterator[Callable[[bytes], None]]:
 
 
 def _remote_target(url: str) -> RemoteTarget:
-    with translated(remote.shown(url)):
+    with translated(remote.without_credentials(url)):
         remote.check_writable(url)
         descriptor, temporary = tempfile.mkstemp(prefix="vaecli-", suffix=".part")
         return RemoteTarget(url, temporary, os.fdopen(descriptor, "wb"))
