@@ -336,10 +336,10 @@ def test_the_same_table_in_any_format_gives_the_same_bundle(fit, table, tmp_path
 STALLING = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import vaecli.training.loop
+import vaecli.training.schedule
 from vaecli.training.checkpoint import Checkpoint
 from vaecli.cli.app import main
-vaecli.training.loop.SECONDS_BETWEEN_CHECKPOINTS = 0
+vaecli.training.schedule.SECONDS_BETWEEN_CHECKPOINTS = 0
 save = Checkpoint.save
 def save_and_stall(self, path):
     save(self, path)
@@ -381,7 +381,7 @@ def interrupted(run, quick: Path, table, monkeypatch: pytest.MonkeyPatch) -> Pat
 
     save = Checkpoint.save
     with monkeypatch.context() as patch:
-        patch.setattr("vaecli.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0)
+        patch.setattr("vaecli.training.schedule.SECONDS_BETWEEN_CHECKPOINTS", 0)
         patch.setattr(Checkpoint, "save", save_and_stop)
         done = run("fit", "normal.csv", "--config", str(quick))
     assert done.code == 130
