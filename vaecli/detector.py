@@ -23,7 +23,7 @@ from vaecli.latent.sampling import Sampler
 from vaecli.model.ensemble import Family
 from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.families import FAMILIES, likelihoods_of
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import check_shapes
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.scoring.attribution import ONE_SIGMA, Explanation, attribute, extend_grid, imputed_feature, instead
@@ -63,7 +63,7 @@ class Detector:
                     if part[i, j] > 0:
                         expected[i, j], low[i, j], high[i, j], probability[i, j] = self._expected(batch, i, int(j))
         likelihood = self.ensemble.families[0].likelihood
-        filled = (likelihood.n_rows - likelihood.n_missing + 1) / (likelihood.n_rows + 2)
+        filled = (likelihood.presence.n_rows - likelihood.presence.n_missing + 1) / (likelihood.presence.n_rows + 2)
         probability = np.where(cells.state == MISSING, filled, probability)
         return Explanation(part, rest, expected, low, high, probability)
 
@@ -135,7 +135,7 @@ class Detector:
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:
         """(n, c) cells of which training met none of their like: a value never seen, a gap where none was."""
-        never_missing = self.ensemble.families[0].likelihood.unexpected_missing_nats > 0
+        never_missing = self.ensemble.families[0].likelihood.presence.unexpected_missing_nats > 0
         return (cells.state == NOVEL) | ((cells.state == MISSING) & never_missing)
 
     def on(self, device: str) -> Detector:
@@ -161,8 +161,8 @@ class Detector:
         }
         arrays = {
             **{f"preprocess/{name}": value for name, value in self.preprocessor.to_arrays().items()},
-            "likelihood/n_missing": likelihood.n_missing,
-            "likelihood/n_rows": np.array([likelihood.n_rows], np.int64),
+            "likelihood/n_missing": likelihood.presence.n_missing,
+            "likelihood/n_rows": np.array([likelihood.presence.n_rows], np.int64),
         }
         for name, family in zip(FAMILIES, self.ensemble.families, strict=True):
             arrays |= _within_family(name, family)

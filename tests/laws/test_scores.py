@@ -20,7 +20,7 @@ from vaecli.data.training_rows import Rows
 from vaecli.model import tiles
 from vaecli.model.ensemble import Family, draw_noise
 from vaecli.model.exemplar_prior import choose_exemplars
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import shapes
 from vaecli.schema import Column, Kind, Layout
 from vaecli.scoring import max_cell

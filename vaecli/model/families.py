@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vaecli.data.preprocessor import Preprocessor
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.schema import Layout
 
 # What the scores that make up `combined` add to −log p(x|z=μ); named twice, counted twice. Part of the bundle format.

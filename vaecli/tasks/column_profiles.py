@@ -34,7 +34,7 @@ class Profiler:
     def of(cls, detector: Detector) -> Profiler:
         """For the features of a detector; how often its categories occurred is unknown where it keeps no marginals."""
         preprocessor, columns = detector.preprocessor, detector.schema.features
-        likelihood = detector.ensemble.families[0].likelihood
+        presence = detector.ensemble.families[0].likelihood.presence
         bins: list[NumberBins | None] = [None] * len(columns)
         training: list[np.ndarray | None] = [None] * len(columns)
         for i, (j, _) in enumerate(preprocessor.layout.of_kind(*NUMBERS)):
@@ -46,15 +46,12 @@ class Profiler:
             known = bins[j]
             widths[j] = _n_categories(column) if known is None else known.training.size
         if detector.marginals is not None:
-            for kind, counts in (
-                (Kind.BOOLEAN, detector.marginals.booleans),
-                (Kind.CATEGORICAL, detector.marginals.categories),
-            ):
-                for (j, _), one in zip(preprocessor.layout.of_kind(kind), counts, strict=True):
-                    training[j] = shares(one.astype(np.float64))
+            for j, counts in enumerate(detector.marginals.columns):
+                if isinstance(counts, np.ndarray):
+                    training[j] = shares(counts.astype(np.float64))
         starts = np.concatenate([[0], np.cumsum(widths + 2)])
-        missing = likelihood.n_missing / likelihood.n_rows
-        return cls(columns, tuple(bins), tuple(training), missing, likelihood.n_rows, starts)
+        missing = presence.n_missing / presence.n_rows
+        return cls(columns, tuple(bins), tuple(training), missing, presence.n_rows, starts)
 
     @property
     def n_counts(self) -> int:

@@ -23,7 +23,7 @@ from vaecli.errors import UsageError
 from vaecli.model.ensemble import Family, draw_noise
 from vaecli.model.exemplar_prior import choose_exemplars
 from vaecli.model.families import FAMILIES, likelihoods_of
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters
 from vaecli.model.ppca_init import independent_output, start_parameters
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
