@@ -64,7 +64,7 @@ def test_figures_are_those_of_the_scored_table(run, evaluate, labelled):
     summary = evaluate("labelled.csv", "--threshold", "0.95")
     assert summary["rows"] == 500
     assert summary["anomalies"] == 60
-    assert (summary["flagged"], summary["caught"]) == (flagged.sum(), (flagged & (truth == 1)).sum())
+    assert (summary["flagged"], summary["true_positives"]) == (flagged.sum(), (flagged & (truth == 1)).sum())
     told = {metric: value(summary["overall"], metric) for metric in METRIC_NAMES}
     precision, recall = precision_score(truth, flagged), recall_score(truth, flagged)
     assert told == pytest.approx(

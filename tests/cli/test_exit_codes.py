@@ -84,7 +84,7 @@ def test_with_json_a_problem_is_an_object_too(run, workflows, verb: str):
     """With --json the reason stands on standard output, where the program at the other end reads."""
     workflows.answers[verb] = InputError("a.csv: empty", "look")
     done = run(verb, "x", "--json")
-    assert json.loads(done.out) == {"schema_version": 1, "error": "a.csv: empty", "hint": "look", "exit_code": 4}
+    assert json.loads(done.out) == {"schema_version": 2, "error": "a.csv: empty", "hint": "look", "exit_code": 4}
     assert done.err == "error: a.csv: empty\nhint: look\n"
 
 
@@ -163,7 +163,7 @@ def test_a_met_gate_is_3_after_the_summary(run, workflows):
     """`--fail-on` leaves with 3, and the summary is complete."""
     done = run("score", "x", "--fail-on", "1%")
     assert done.code == 3
-    assert "20 (2 %)" in done.out
+    assert "20 (2.0 %)" in done.out
     assert "error: 20 of 1,000 rows are flagged; --fail-on 1% is met" in done.err
     assert "hint: the complete scored table is in new.scored.csv" in done.err
 

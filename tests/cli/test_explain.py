@@ -514,7 +514,7 @@ def test_json_is_strict(run, new):
     done = run("explain", "inf.csv", "--json")
     summary = strict_json(done.out)
     assert done.out.count("\n") == 1
-    assert (summary["schema_version"], summary["verb"], summary["output"]) == (1, "explain", None)
+    assert (summary["schema_version"], summary["verb"], summary["output"]) == (2, "explain", None)
     row = summary["shown"][0]
     assert set(row) == {"row", "score", "p_value", "is_anomaly", "reasons", "rest"}
     assert set(row["reasons"][0]) == {

@@ -121,7 +121,7 @@ def test_json_is_one_object_with_a_version(run, workflows, verb: str):
     assert done.err == ""
     assert done.out.count("\n") == 1
     answer = json.loads(done.out)
-    assert (answer["schema_version"], answer["verb"]) == (1, verb)
+    assert (answer["schema_version"], answer["verb"]) == (2, verb)
 
 
 def test_inspect_lists_the_schema(run, workflows):

@@ -175,7 +175,7 @@ def test_a_score_that_all_rows_reach_is_no_answer(run, new):
     """--min-score below all scores flags everything; the page does not call that usual, and still names odd rows."""
     text = reported(run, "new.csv", "--min-score", "-1000").text
     assert re.search(r"Worth a look: row 1\d\d is odder than chance explains\. But 500 of 500 rows are flagged", text)
-    assert "where all normal rows would be. --min-score −1,000 is too low to tell odd rows from normal ones." in text
+    assert "where all normal rows would be. --min-score -1000 is too low to tell odd rows from normal ones." in text
 
 
 def test_a_table_without_rows_has_a_page(run, new):

@@ -489,7 +489,7 @@ def test_json_counts_what_was_written(run, fresh):
     done = run("score", "fresh.csv", "--json")
     summary = strict_json(done.out)
     scored = read("fresh.scored.csv")
-    assert (summary["schema_version"], summary["verb"], done.out.count("\n")) == (1, "score", 1)
+    assert (summary["schema_version"], summary["verb"], done.out.count("\n")) == (2, "score", 1)
     assert (summary["rows"], summary["anomalies"]) == (500, int(scored["is_anomaly"].sum()))
     assert {row["row"] for row in summary["worst"]} <= set(np.flatnonzero(scored["is_anomaly"]) + 1)
     assert summary["worst"][0]["score"] == scored["anomaly_score"].max()

@@ -57,7 +57,7 @@ def sight(summary: dict, fault: str, size: float | None = None, column: str | No
 def test_shares_add_up(run, tested, new):
     """Every fault at every size: columns sum to the whole, intervals are Wilson's, false alarms are score's."""
     summary = tested("new.csv")
-    assert (summary["verb"], summary["schema_version"]) == ("selftest", 1)
+    assert (summary["verb"], summary["schema_version"]) == ("selftest", 2)
     assert (summary["rows"], summary["drawn"], summary["seed"]) == (N, N, 0)
     scored = json.loads(run("score", "new.csv", "-o", "scored.csv", "--json").out)
     assert summary["flagged_before"] == scored["anomalies"]
@@ -70,7 +70,7 @@ def test_shares_add_up(run, tested, new):
         assert one["share"] == one["flagged"] / one["rows"]
         assert (one["low"], one["high"]) == wilson(one["flagged"], one["rows"])
     assert sight(summary, "spike", 8.0)["share"] > 0.9
-    assert sight(summary, "unseen")["word"] == "seen"
+    assert sight(summary, "unseen")["verdict"] == "seen"
 
 
 def test_the_page_is_for_a_plant_engineer(run, new):
@@ -111,6 +111,7 @@ def test_a_table_of_all_shares(run, tested, new):
     pd.testing.assert_frame_equal(found, told[list(found.columns)], check_dtype=False)
     assert list(found.columns) == [
         "fault", "size", "column", "rows", "flagged", "share", "low", "high", "ranges_share", "word",
+        "column_limits_share", "verdict",
     ]  # fmt: skip
     for name, separator in (("seen.csv", ","), ("seen.tsv", "\t")):
         assert run("selftest", "new.csv", "-o", name, "--quiet").out == ""
@@ -209,9 +210,9 @@ def test_labelled_rows_are_left_out(run, tested, new, quick: Path, normal_table:
     assert run("fit", "train.csv", "--label", "fault", "--config", str(quick), "-o", "l.vae", "-q").code == 0
     new.assign(fault=(np.arange(N) < 40).astype(int)).to_csv("marked.csv", index=False)
     summary = tested("marked.csv", "-m", "l.vae", "--faults", "spike")
-    assert (summary["rows"], summary["labelled_out"], summary["drawn"]) == (N, 40, N - 40)
+    assert (summary["rows"], summary["excluded_by_label"], summary["drawn"]) == (N, 40, N - 40)
     new.to_csv("unmarked.csv", index=False)
-    assert tested("unmarked.csv", "-m", "l.vae", "--faults", "spike")["labelled_out"] == 0
+    assert tested("unmarked.csv", "-m", "l.vae", "--faults", "spike")["excluded_by_label"] == 0
 
 
 def test_what_a_table_cannot_have_is_listed(run, tested, new, quick: Path, normal_table: pd.DataFrame):

@@ -11,7 +11,7 @@ import pytest
 from vaecli.plots import fault_heatmap
 from vaecli.render.console import write
 from vaecli.render.summaries import page
-from vaecli.results import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, word_of
+from vaecli.results import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, verdict_of
 
 
 def sight(fault: str, size: float | None, column: str | None, share: float, n: int = 100, **changes) -> Sight:
@@ -35,11 +35,11 @@ SUMMARY = SelftestSummary(
     plot="map.png",
     bundle="model.vae",
     rows=5000,
-    labelled_out=3,
+    excluded_by_label=3,
     drawn=2000,
     flagged_before=20,
     false_alarm_rate=0.01,
-    ranges_false_alarm_rate=0.01,
+    column_limits_false_alarm_rate=0.01,
     known_rows=0,
     score_kind="combined",
     threshold=0.99,
@@ -47,10 +47,10 @@ SUMMARY = SelftestSummary(
     uses_tail_model=False,
     seed=0,
     faults=(
-        sight("spike", 2.0, None, 0.08, ranges_share=0.5),
+        sight("spike", 2.0, None, 0.08, column_limits_share=0.5),
         sight("spike", 8.0, None, 0.997, high=1.0),
         sight("stuck", None, None, 0.003, low=0.0),
-        sight("missing", 1.0, None, 1.0, ranges_share=None),
+        sight("missing", 1.0, None, 1.0, column_limits_share=None),
     ),
     columns=COLUMNS,
     untested=(Untested("unseen", None, "it takes a categorical column"), Untested("missing", 3.0, "there are two")),
@@ -73,7 +73,7 @@ def shown(summary: SelftestSummary) -> str:
 
 
 @pytest.mark.parametrize(
-    ("share", "low", "word"),
+    ("share", "low", "verdict"),
     [
         (1.0, 0.98, "seen"),
         (0.9, 0.85, "seen"),
@@ -88,9 +88,9 @@ def shown(summary: SelftestSummary) -> str:
         (0.0, 0.0, "not seen"),
     ],
 )
-def test_words_have_bounds(share: float, low: float, word: str):
+def test_words_have_bounds(share: float, low: float, verdict: str):
     """From 90, 60 and 30 %; what may be no more than the 1 % of false alarms is not seen, however few rows say so."""
-    assert word_of(share, low, 0.01) == word
+    assert verdict_of(share, low, 0.01) == verdict
 
 
 def test_a_blind_spot_is_sure_at_every_size():
@@ -143,7 +143,7 @@ def test_the_page():
     lines = [line.split("  ") for line in text.splitlines()]
     cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert ["rows", "2,000 of 5,000, drawn at random, in 1.5 s; 3 rows labelled anomalous left out"] in cells
-    assert ["false alarms", "20 (1 %) are flagged as they are; faults are put into the other 1,980"] in cells
+    assert ["false alarms", "20 (1.0 %) are flagged as they are; faults are put into the other 1,980"] in cells
     assert ["output", "seen.csv"] in cells
     assert ["map", "map.png"] in cells
     assert ["spike", "2 sd", "8 % (0 to 18)", "partly", "temp 5 %", "50 %"] in cells

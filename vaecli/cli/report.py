@@ -24,7 +24,7 @@ ImageShape = Annotated[
     str | None,
     typer.Option(
         metavar="HxW",
-        help="Rows are pictures of so many pixels, top left first: show the oddest and how the model draws them; 8x8.",
+        help="Draw each row as an image of this height and width in pixels, such as 8x8; pixels are read row by row.",
     ),
 ]
 

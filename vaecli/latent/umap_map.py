@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.errors import MissingPackage, UsageError
 from vaecli.latent.encoding import principal_places
 from vaecli.latent.knn_map import KnnMap, exemplar_codes, neighbourhoods
 from vaecli.model.exemplar_prior import ExemplarPrior
@@ -21,7 +21,7 @@ _FEWEST = 10  # exemplars that have neighbourhoods
 def require_umap() -> None:
     """Nothing where umap-learn is installed, else raises EnvironmentProblem."""
     if find_spec("umap") is None:
-        raise EnvironmentProblem(
+        raise MissingPackage(
             "--map umap needs umap-learn, which is not installed here",
             "pip install umap-learn, or `pip install vaecli[umap]`; --map pca needs nothing",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vaecli.errors import EnvironmentProblem
+from vaecli.errors import MissingDevice, MissingPackage
 
 GPU_DEVICE = Path("/dev/nvidiactl")
 
@@ -18,9 +18,9 @@ def device_of(device: str) -> str | None:
     except ImportError:
         if device == "auto":
             return None
-        raise EnvironmentProblem("--device cuda needs torch", "pip install torch, or use --device cpu") from None
+        raise MissingPackage("--device cuda needs torch", "pip install torch, or use --device cpu") from None
     if torch.cuda.is_available():
         return "cuda"
     if device == "auto":
         return None
-    raise EnvironmentProblem("no CUDA device is available", "use --device cpu, or install a CUDA build of torch")
+    raise MissingDevice("no CUDA device is available", "use --device cpu, or install a CUDA build of torch")

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.errors import MissingPackage, UsageError
 from vaecli.runtime.atomic_file import replacing, require_writable
 from vaecli.tables import refuse_to_overwrite
 
@@ -29,7 +29,7 @@ def refuse_picture(plot: str, output: str | None, bundle: Path, files: Iterable[
     if not plot.lower().endswith((".png", ".svg")):
         raise UsageError(f"--plot {plot}: neither a .png nor a .svg file", "name one, such as --plot picture.png")
     if find_spec("matplotlib") is None:
-        raise EnvironmentProblem(
+        raise MissingPackage(
             "--plot needs matplotlib, which is not installed here",
             "pip install matplotlib, or `pip install vaecli[plot]`",
         )

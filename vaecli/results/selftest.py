@@ -1,12 +1,12 @@
-"""Which faults a bundle sees: shares with their intervals, blind spots, and all of it in words."""
+"""What `selftest` returns: how often each fault is flagged, with intervals and verdicts, and blind spots."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from vaecli.results.events import SCHEMA_VERSION
+from vaecli.results.json_object import json_object, with_former_keys
 
 FAULT_NAMES = {
     "spike": "spike",
@@ -19,7 +19,8 @@ FAULT_NAMES = {
     "wrong": "wrong category",
     "borrowed": "another row's value",
 }
-WORDS = ((0.9, "seen"), (0.6, "mostly"), (0.3, "partly"), (0.0, "hardly"))  # the word of a share from which it counts
+# the lowest share that earns each verdict
+VERDICTS = ((0.9, "seen"), (0.6, "mostly"), (0.3, "partly"), (0.0, "hardly"))
 NOT_SEEN, UNTRIED = "not seen", "not tried"
 BLIND_BELOW = 0.5  # of the rows with a fault: what is surely seen less often, at every size, is a blind spot
 
@@ -39,8 +40,8 @@ class Sight:
     share: float | None
     low: float | None
     high: float | None
-    ranges_share: float | None  # what limits on each column alone would flag, as often wrong as the bundle
-    word: str  # seen, mostly, partly, hardly, not seen, not tried
+    column_limits_share: float | None  # what limits on each column alone would flag, as often wrong as the bundle
+    verdict: str  # seen, mostly, partly, hardly, not seen, not tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,11 @@ class SelftestSummary:
     plot: str | None
     bundle: str
     rows: int  # of the table
-    labelled_out: int
+    excluded_by_label: int
     drawn: int
     flagged_before: int  # of the drawn rows as they are: false alarms, which get no fault
     false_alarm_rate: float
-    ranges_false_alarm_rate: float  # of limits on each column alone
+    column_limits_false_alarm_rate: float  # of limits on each column alone
     known_rows: int  # of the drawn ones: exactly like a row that the bundle remembers of its fit
     score_kind: str
     threshold: float | None  # None when --min-score decided
@@ -99,7 +100,7 @@ class SelftestSummary:
     @property
     def ranges_see_more(self) -> tuple[Sight, ...]:
         """The faults that limits on each column alone would see more often than the interval of the share allows."""
-        return tuple(one for one in self.faults if one.high is not None and (one.ranges_share or 0.0) > one.high)
+        return tuple(one for one in self.faults if one.high is not None and (one.column_limits_share or 0.0) > one.high)
 
     def hardest(self, sight: Sight) -> Sight | None:
         """The column in which a fault is seen least often; None where only one column can have it."""
@@ -108,17 +109,19 @@ class SelftestSummary:
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`; every blind spot with its sentence."""
-        values = {"schema_version": SCHEMA_VERSION, "verb": "selftest", **asdict(self)}
+        values = json_object("selftest", self)
+        for shares in ("faults", "columns"):
+            values[shares] = [with_former_keys(sight) for sight in values[shares]]
         for spot, told in zip(values["blind_spots"], self.blind_spots, strict=True):
             spot["sentence"] = told.sentence
         return values
 
 
-def word_of(share: float, low: float, false_alarm_rate: float) -> str:
-    """`not seen` where it may be no more than false alarms, else what WORDS says of the share."""
+def verdict_of(share: float, low: float, false_alarm_rate: float) -> str:
+    """`not seen` where the share may be no more than false alarms, else the verdict that VERDICTS has for it."""
     if low <= false_alarm_rate:
         return NOT_SEEN
-    return next(word for bound, word in WORDS if share >= bound)
+    return next(verdict for bound, verdict in VERDICTS if share >= bound)
 
 
 def blind_spots_of(sights: Sequence[Sight]) -> tuple[BlindSpot, ...]:

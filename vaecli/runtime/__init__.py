@@ -1,1 +1,1 @@
-"""Threads, files that appear whole or not at all."""
+"""Threads, kinds of files, and files that appear whole or not at all."""

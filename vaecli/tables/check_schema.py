@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import SchemaMismatch, listed
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
@@ -26,7 +26,7 @@ _TEXT = {Family.TEXT, Family.DICTIONARY}
 def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
     """The columns of a table that are not features, which pass through; the order of columns is free.
 
-    Raises InputError naming every feature column that is missing, and every one whose type cannot hold
+    Raises SchemaMismatch naming every feature column that is missing, and every one whose type cannot hold
     what the model was trained on. Delimited text has no types: its cells are checked as they are read.
     """
     names = set(source.names)
@@ -35,9 +35,11 @@ def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
         others = [name for name in source.names if all(name != column.name for column in schema.features)]
         problems = [f"{name!r}{did_you_mean(name, others)}" for name in missing]
         count = "a column is" if len(missing) == 1 else f"{len(missing):,} columns are"
-        raise InputError(
+        raise SchemaMismatch(
             f"{source.name}: {count} missing:\n{listed(problems)}",
             "give a table with the columns the model was trained on, in any order",
+            path=source.name,
+            column=missing[0],
         )
     if source.format not in ("csv", "tsv"):
         _refuse_mistyped(source, schema)
@@ -54,12 +56,16 @@ def _refuse_mistyped(source: Source, schema: Schema) -> None:
     for column in schema.features:
         array = arrow_types.one_array(first.table.column(column.name))
         if not _can_hold(array, column):
-            mistyped.append(f"{column.name!r} holds {array.type}; the model was trained on {_TRAINED[column.kind]}")
+            mistyped.append(
+                (column.name, f"{column.name!r} holds {array.type}; the model was trained on {_TRAINED[column.kind]}")
+            )
     if mistyped:
         count = "a column has" if len(mistyped) == 1 else f"{len(mistyped):,} columns have"
-        raise InputError(
-            f"{source.name}: {count} the wrong type:\n{listed(mistyped)}",
+        raise SchemaMismatch(
+            f"{source.name}: {count} the wrong type:\n{listed([what for _, what in mistyped])}",
             "convert them before scoring, or fit again on a table like this one",
+            path=source.name,
+            column=mistyped[0][0],
         )
 
 

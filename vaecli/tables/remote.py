@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.errors import EnvironmentProblem, MissingPackage, UsageError
+from vaecli.runtime import file_types
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.:-]+://")
 _GLOB = re.compile(r"[*?\[]")
@@ -46,7 +47,7 @@ def expand(url: str) -> tuple[str, ...]:
             found = [
                 name
                 for name in fs.find(path)
-                if name.endswith((".parquet", ".pq")) and not _is_hidden(name[len(path) :])
+                if name.endswith(file_types.PARQUET_EXTENSIONS) and not _is_hidden(name[len(path) :])
             ]
         else:
             return (url,)
@@ -92,7 +93,7 @@ def filesystem(url: str) -> tuple[Any, str]:
             fs, path = url_to_fs(url)
     except ImportError as problem:
         scheme = url.split("://", 1)[0]
-        raise EnvironmentProblem(
+        raise MissingPackage(
             f"{shown(url)}: reading {scheme}:// needs a package that is not installed ({problem})",
             "pip install 'vaecli[remote]'",
         ) from None

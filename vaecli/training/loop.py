@@ -21,7 +21,7 @@ from torch import Tensor
 
 from vaecli.config import TrainConfig
 from vaecli.data.training_rows import Rows, TrainingRows
-from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.errors import MissingDevice, UsageError
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Elbo, Parameters, elbo, forward
 from vaecli.model.ppca_init import VARIANCE_WEIGHTS, variance_outputs
@@ -90,7 +90,7 @@ class Schedule:
 def device_of(name: str) -> torch.device:
     """`auto` is CUDA when there is one. Raises EnvironmentProblem when `cuda` is asked for and absent."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentProblem("no CUDA device is available", "use --device cpu, or install a CUDA build of torch")
+        raise MissingDevice("no CUDA device is available", "use --device cpu, or install a CUDA build of torch")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 

@@ -17,7 +17,7 @@ from vaecli.bundle import load_detector
 from vaecli.config import EvaluateConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.detector import Detector
-from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.errors import MissingPackage, UsageError
 from vaecli.evaluation import baselines
 from vaecli.evaluation import metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Evaluated, Labelled
@@ -97,7 +97,7 @@ def evaluate(
         rows=rows.is_anomaly.size,
         anomalies=int(rows.is_anomaly.sum()),
         flagged=int(rows.flagged.sum()),
-        caught=int((rows.flagged & rows.is_anomaly).sum()),
+        true_positives=int((rows.flagged & rows.is_anomaly).sum()),
         unscored=judged.unscored,
         score_kind=kind,
         threshold=level,
@@ -166,9 +166,7 @@ def _baselines(
     if config.baselines is None:
         return {}
     if find_spec("sklearn") is None:
-        raise EnvironmentProblem(
-            "--baselines needs scikit-learn, which is not installed here", "pip install scikit-learn"
-        )
+        raise MissingPackage("--baselines needs scikit-learn, which is not installed here", "pip install scikit-learn")
     normal = open_source([config.baselines])
     check_schema(normal, detector.schema)
     for target in targets:

@@ -113,7 +113,7 @@ def _plans(normal: NormalRows, likelihoods: Sequence[Likelihood], config: FitCon
     """The two families: each holds out every fold when rows are few, else they take turns."""
     sample = normal.rows.some(START_ROWS, config.train.seed)
     folds = tuple(range(normal.n_folds))
-    crossed = normal.rows.n_rows < config.model.crossed_below
+    crossed = normal.rows.n_rows < config.model.full_crossfit_below
     plans = []
     for i, family in enumerate((config.heteroscedastic, config.homoscedastic)):
         held_out = folds if crossed else folds[i::2]
@@ -179,7 +179,7 @@ def _summary(
     return FitSummary(
         bundle="" if output is None else str(output),
         n_rows=normal.rows.n_rows,
-        n_labelled_out=normal.n_labelled_out,
+        n_excluded_by_label=normal.n_labelled_out,
         columns=column_summaries(detector.schema),
         n_members=detector.ensemble.n_members,
         n_steps=trained.n_steps,

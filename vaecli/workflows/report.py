@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from vaecli.detector import Detector
 from vaecli.report import Facts, ReportData, Training
 from vaecli.report.page import headline, page
 from vaecli.results import OnEvent, ReportSummary, TrainingCheck, ignore
+from vaecli.results.flat_settings import flat_settings
 from vaecli.runtime.parallel import n_cores
 from vaecli.tables import check_schema, default_output, open_source, refuse_to_overwrite, whole_output
 from vaecli.tasks.report import ReportInputs, collect
@@ -123,7 +124,7 @@ def _data(facts: Facts, found: ReportInputs, manifest: Manifest) -> ReportData:
             ("vaecli", manifest.version),
             ("bundle", facts.bundle),
             ("schema", manifest.schema_fingerprint[:16]),
-            *_flat(manifest.config["fit"]),
+            *flat_settings(manifest.config["fit"]),
         ),
         pictures=found.pictures,
     )
@@ -142,15 +143,3 @@ def _training(summary: Mapping[str, Any]) -> Training:
         return Training(history, float(summary["baseline_log_prob"]), kept)
     except (KeyError, TypeError, ValueError):
         return Training((), None, None)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as `train.seed`; what is empty says nothing."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple):
-            if value:
-                yield f"{prefix}{name}", ", ".join(map(str, value))
-        elif value is not None and value != "":
-            yield f"{prefix}{name}", f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -17,7 +17,7 @@ from vaecli.errors import InputError
 from vaecli.evaluation.faults import wilson
 from vaecli.plots.fault_heatmap import draw_heatmap
 from vaecli.plots.figure import refuse_targets
-from vaecli.results import OnEvent, SelftestSummary, Sight, Untested, blind_spots_of, ignore, word_of
+from vaecli.results import OnEvent, SelftestSummary, Sight, Untested, blind_spots_of, ignore, verdict_of
 from vaecli.results.selftest import UNTRIED
 from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Column, Role, Schema
@@ -36,8 +36,11 @@ SCHEMA = pa.schema(
         ("high", pa.float64()),
         ("ranges_share", pa.float64()),
         ("word", pa.string()),
+        ("column_limits_share", pa.float64()),
+        ("verdict", pa.string()),
     ]
 )
+_FORMER_COLUMNS = {"ranges_share": "column_limits_share", "word": "verdict"}  # until schema_version 3 (docs/cli.md)
 FEWEST_ROWS = 20  # unflagged, to put faults into
 MANY_ALARMS = 3.0  # times as many as the level promises
 FEWEST_KNOWN, FEW_KNOWN = 2, 0.2  # rows of the fit that are none to speak of: one, or a fifth of what all would be
@@ -102,11 +105,11 @@ def selftest(
         plot=plot,
         bundle=str(bundle),
         rows=drawn.n_rows,
-        labelled_out=drawn.n_labelled_out,
+        excluded_by_label=drawn.n_labelled_out,
         drawn=len(drawn.cells),
         flagged_before=int(tested.flagged_before.sum()),
         false_alarm_rate=float(tested.flagged_before.mean()),
-        ranges_false_alarm_rate=float(tested.ranges_before.mean()),
+        column_limits_false_alarm_rate=float(tested.ranges_before.mean()),
         known_rows=tested.n_known,
         score_kind=kind,
         threshold=level,
@@ -128,7 +131,7 @@ def selftest(
 
 def sight_table(sights: Sequence[Sight]) -> pa.Table:
     """One line a share; the column is null for all columns together."""
-    lines = [{name: getattr(sight, name) for name in SCHEMA.names} for sight in sights]
+    lines = [{name: getattr(sight, _FORMER_COLUMNS.get(name, name)) for name in SCHEMA.names} for sight in sights]
     return pa.Table.from_pylist(lines, schema=SCHEMA)
 
 
@@ -166,9 +169,9 @@ def _sight(case: Case, tested: Outcome, j: int | None, column: str | None) -> Si
     share, (low, high) = n_flagged / n, wilson(n_flagged, n)
     # each is asked about the rows that it had let through
     theirs = case.by_ranges[hit & tested.passed_ranges]
-    ranges_share = float(theirs.mean()) if theirs.size else None
-    word = word_of(share, low, float(tested.flagged_before.mean()))
-    return Sight(case.fault.name, case.size, column, n, n_flagged, share, low, high, ranges_share, word)
+    column_limits_share = float(theirs.mean()) if theirs.size else None
+    verdict = verdict_of(share, low, float(tested.flagged_before.mean()))
+    return Sight(case.fault.name, case.size, column, n, n_flagged, share, low, high, column_limits_share, verdict)
 
 
 def _warnings(schema: Schema, tested: Outcome, level: float | None) -> tuple[str, ...]:

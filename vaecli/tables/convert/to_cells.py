@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
-from vaecli.errors import MAX_LISTED, InputError
+from vaecli.errors import MAX_LISTED, UnreadableCell
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
@@ -40,7 +40,7 @@ def to_cells(batch: Batch, schema: Schema) -> Cells:
 
     A category never seen becomes the "other" one where the column has it and is NOVEL where it has
     not, as are infinities and numbers other than 0 and 1 in a column of zeros and ones. Raises
-    InputError listing the cells that are not of their column's kind.
+    UnreadableCell listing the cells that are not of their column's kind.
     """
     features = schema.features
     n = batch.table.num_rows
@@ -67,7 +67,7 @@ def to_cells(batch: Batch, schema: Schema) -> Cells:
 def time_values(batch: Batch, column: Column) -> np.ndarray:
     """The numbers or moments (seconds since the epoch, UTC) that order the rows, (n,); NaN where missing.
 
-    Raises InputError listing the cells that are neither.
+    Raises UnreadableCell listing the cells that are neither.
     """
     reading = _read(_array(batch, column), column)
     if reading.failed.size:
@@ -183,9 +183,13 @@ def _refuse(batch: Batch, failed: list[tuple[int, Column]]) -> None:
     if len(failed) > MAX_LISTED:
         lines.append(f"  … and {len(failed) - MAX_LISTED:,} more")
     count = "a cell does" if len(failed) == 1 else f"{len(failed):,} cells do"
-    raise InputError(
+    row, column = failed[0]
+    raise UnreadableCell(
         f"{count} not hold what the model was trained on:\n" + "\n".join(lines),
         "repair the cell, or leave it empty if the value is missing",
+        path=batch.where(row).rpartition(", ")[0],
+        row=batch.first_row + row + 1,
+        column=column.name,
     )
 
 

@@ -14,7 +14,8 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import InputError, listed, located
+from vaecli.runtime import file_types
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
 from vaecli.tables.read.locations import LocalFile, Location, RemoteFile, unreadable
@@ -26,7 +27,7 @@ from vaecli.tables.source import Batch, Piece, parsed
 PIECES_OF_A_FILE = 8
 SMALLEST_BLOCK_BYTES = 256 * 2**10
 _PARSE_BYTES = 2**20  # measured: half of it, or four times, parses a little slower
-_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+_CODECS = {file_types.GZIP: "gzip", file_types.ZSTD: "zstd", b"BZh": "bz2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ def _header_of(place: Location, delimiter: str | None) -> Header:
     try:
         with place.peek() as stream:
             head = stream.read(8)
-        with decompressed(place.peek(), head) as stream:
+        with decompressed(place.peek(), head) as stream, located(place.name):
             return read_header(stream, place.name, delimiter)
     except OSError as problem:
         raise unreadable(place.name, problem) from problem

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import MalformedText, UnreadableFile, listed
 from vaecli.tables.read.records import MAX_RECORD_BYTES, find_record_ends
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -45,9 +45,9 @@ class Header:
 def read_header(stream: pa.NativeFile, name: str, delimiter: str | None = None) -> Header:
     """The header of the file that `stream` starts.
 
-    With `delimiter` None it is found among comma, semicolon, tab and bar. Raises InputError for an empty
-    file, another encoding than UTF-8, and column names that are empty or given twice (all are listed);
-    OSError from the stream.
+    With `delimiter` None it is found among comma, semicolon, tab and bar. Raises UnreadableFile for an empty
+    file, MalformedText for another encoding than UTF-8 and for column names that are empty or given twice (all are
+    listed); OSError from the stream.
     """
     data, at_end = stream.read(_PEEK_BYTES), False
     _refuse_non_text(data, name)
@@ -58,7 +58,7 @@ def read_header(stream: pa.NativeFile, name: str, delimiter: str | None = None) 
         if bounds is not None:
             break
         if len(data) > MAX_RECORD_BYTES:
-            raise InputError(f"{name}, line 1: the header does not end", "check that the file is delimited text")
+            raise MalformedText(f"{name}, line 1: the header does not end", "check that the file is delimited text")
         more = stream.read(len(data))
         data, at_end = data + more, not more
     stop, after = bounds
@@ -69,13 +69,16 @@ def read_header(stream: pa.NativeFile, name: str, delimiter: str | None = None) 
 
 def _refuse_non_text(data: bytes, name: str) -> None:
     if data.startswith(_UTF16_OR_32):
-        raise InputError(f"{name}: UTF-16 text, not UTF-8", f"`iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`")
+        raise UnreadableFile(
+            f"{name}: UTF-16 text, not UTF-8",
+            f"`iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`",
+        )
     if not data.removeprefix(_BYTE_ORDER_MARK).strip():
-        raise InputError(f"{name}: the file is empty", "the first line has to name the columns")
+        raise UnreadableFile(f"{name}: the file is empty", "the first line has to name the columns")
     nul = data.find(b"\0")
     if nul >= 0:
         line = data.count(b"\n", 0, nul) + 1
-        raise InputError(
+        raise MalformedText(
             f"{name}, line {line}: a NUL byte (byte {nul + 1:,} of the file)",
             f"not plain text, or UTF-16: try `iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`",
         )
@@ -113,12 +116,12 @@ def _end_of_first_record(data: bytes, start: int, delimiter: str, at_end: bool, 
     whole = ends.starts_after.size > 0
     if ends.unclosed is not None and at_end and (not whole or ends.unclosed < ends.starts_after[0]):
         line = data.count(b"\n", 0, start + ends.unclosed) + 1
-        raise InputError(
+        raise MalformedText(
             f"{name}, line {line}: a quote opens here and does not close",
             'close it, or write "" for a quote inside a quoted field',
         )
     if ends.stray_return is not None and (not whole or ends.stray_return < ends.starts_after[0]):
-        raise InputError(
+        raise MalformedText(
             f"{name}, line 1: a carriage return without a line feed",
             "for old Macintosh line ends, `tr '\\r' '\\n' < old.csv > new.csv`",
         )
@@ -129,7 +132,7 @@ def _names(line: bytes, delimiter: str, name: str, line_number: int) -> tuple[st
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as problem:
-        raise InputError(
+        raise MalformedText(
             f"{name}, line {line_number}: byte 0x{line[problem.start]:02x} in the header is not UTF-8",
             f"convert it: `iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8.csv`",
         ) from None
@@ -156,5 +159,5 @@ def _refuse_names(names: Sequence[str], name: str, line: int) -> None:
     if not names[0]:
         hint += "; pandas writes its index as a column without a name unless told `to_csv(index=False)`"
     if len(problems) == 1:
-        raise InputError(f"{name}, line {line}: {problems[0]}", hint)
-    raise InputError(f"{name}, line {line}: column names are not usable:\n{listed(problems)}", hint)
+        raise MalformedText(f"{name}, line {line}: {problems[0]}", hint)
+    raise MalformedText(f"{name}, line {line}: column names are not usable:\n{listed(problems)}", hint)

@@ -15,13 +15,12 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
-from vaecli.errors import InputError, UsageError
+from vaecli.errors import UnreadableFile, UsageError
+from vaecli.runtime import file_types
 from vaecli.tables import remote
 
 STANDARD_INPUT = "standard input"
 PEEK_BYTES = 4 * 2**20  # of a stream that passes once: its header must end within
-
-_PARQUET = (".parquet", ".pq")
 
 
 class Location(Protocol):
@@ -105,7 +104,7 @@ def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Locati
     """Every file the user's words stand for, in the order they are to be read.
 
     A directory stands for the Parquet files below it and a pattern for its matches, both sorted by
-    name. Raises InputError naming what does not exist, and UsageError when `-` is one of several.
+    name. Raises UnreadableFile naming what does not exist, and UsageError when `-` is one of several.
     """
     if not inputs:
         raise UsageError("no input was given", "name a CSV or Parquet file, or `-` for standard input")
@@ -116,23 +115,27 @@ def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Locati
     return tuple(place for text in inputs for place in _locations_of(text, once))
 
 
-def unreadable(name: str, problem: OSError) -> InputError:
-    """What to tell the user about an OSError met while reading `name`."""
+def unreadable(name: str, problem: OSError) -> UnreadableFile:
+    """The error that reports an OSError met while reading `name`."""
     match problem:
         case FileNotFoundError():
-            return InputError(f"{name}: no such file", "check the path and the current directory")
+            return UnreadableFile(f"{name}: no such file", "check the path and the current directory", path=name)
         case PermissionError():
-            return InputError(f"{name}: permission denied", "make it readable for the user that runs vaecli")
+            return UnreadableFile(
+                f"{name}: permission denied", "make it readable for the user that runs vaecli", path=name
+            )
         case IsADirectoryError():
-            return InputError(f"{name}: is a directory, not a table", "name the file in it")
+            return UnreadableFile(f"{name}: is a directory, not a table", "name the file in it", path=name)
         case _:
-            return InputError(f"{name}: cannot be read: {problem.strerror or problem}", "check that the file is whole")
+            return UnreadableFile(
+                f"{name}: cannot be read: {problem.strerror or problem}", "check that the file is whole", path=name
+            )
 
 
 def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
     if text == "-":
         if sys.stdin is None:
-            raise InputError("standard input is closed", "name a file, or pipe a table into vaecli")
+            raise UnreadableFile("standard input is closed", "name a file, or pipe a table into vaecli")
         return (_streamed(STANDARD_INPUT, sys.stdin.buffer, once),)
     if remote.is_url(text):
         return _remote_locations(text)
@@ -154,7 +157,7 @@ def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
     """Parquet needs to seek and a fit reads more than once: both get a copy."""
     try:
         head = _read(stream, PEEK_BYTES)
-        if once and not head.startswith(b"PAR1"):
+        if once and not head.startswith(file_types.PARQUET):
             return Passing(name, head, stream)
         # the wrapper, and with it the file, lives as long as the place
         copy = tempfile.NamedTemporaryFile(prefix="vaecli-", suffix=".spool")  # noqa: SIM115
@@ -188,7 +191,11 @@ def _remote_locations(url: str) -> tuple[Location, ...]:
     except OSError as problem:
         raise unreadable(remote.shown(url), problem) from None
     if not found:
-        raise InputError(f"{remote.shown(url)}: nothing there to read", "check the pattern, or the directory's files")
+        raise UnreadableFile(
+            f"{remote.shown(url)}: nothing there to read",
+            "check the pattern, or the directory's files",
+            path=remote.shown(url),
+        )
     return tuple(RemoteFile(one) for one in found)
 
 
@@ -200,7 +207,9 @@ def _matches(pattern: str) -> tuple[Location, ...]:
         if wants_underscore or not os.path.basename(path).startswith("_")
     )
     if not found:
-        raise InputError(f"{pattern}: the pattern matches no file", "check the path and the current directory")
+        raise UnreadableFile(
+            f"{pattern}: the pattern matches no file", "check the path and the current directory", path=pattern
+        )
     return tuple(place for path in found for place in _matched(path))
 
 
@@ -220,12 +229,13 @@ def _parquet_below(directory: str) -> tuple[Location, ...]:
         found += [
             os.path.join(folder, name)
             for name in names
-            if name.lower().endswith(_PARQUET) and not name.startswith((".", "_"))
+            if name.lower().endswith(file_types.PARQUET_EXTENSIONS) and not name.startswith((".", "_"))
         ]
     if not found:
-        raise InputError(
+        raise UnreadableFile(
             f"{directory}: a directory without Parquet files",
             f"for CSV files, quote a pattern: '{os.path.join(directory, '*.csv')}'",
+            path=directory,
         )
     return tuple(LocalFile(path) for path in sorted(found))
 

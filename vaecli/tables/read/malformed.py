@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import MalformedText, UnreadableCell, listed
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.records import Block
@@ -50,7 +50,9 @@ def parsed_with_care(
     if bad:
         raise _not_a_number(block, text, sorted(bad), name)
     if any(array is None for array in arrays):
-        raise InputError(f"{name}, line {block.line(0)} and following: {problem}") from problem
+        raise MalformedText(
+            f"{name}, line {block.line(0)} and following: {problem}", path=name, line=block.line(0)
+        ) from problem
     return pa.table(arrays, names=list(columns))
 
 
@@ -90,24 +92,27 @@ def _not_numbers(text: pa.ChunkedArray) -> list[int]:
     return rows
 
 
-def _ragged(block: Block, header: Header, ragged: Sequence[tuple[int, int]], name: str) -> InputError:
+def _ragged(block: Block, header: Header, ragged: Sequence[tuple[int, int]], name: str) -> MalformedText:
     expected = len(header.names)
     hint = f"quote fields that hold the delimiter {header.delimiter!r}, and write empty fields for missing cells"
     said = [f"line {block.line(row)}: {n} field{'s' if n != 1 else ''}, the header has {expected}" for row, n in ragged]
-    if len(said) == 1:
-        return InputError(f"{name}, {said[0]}", hint)
-    return InputError(f"{name}: {len(said)} rows do not have as many fields as the header:\n{listed(said)}", hint)
+    what = (
+        f", {said[0]}"
+        if len(said) == 1
+        else f": {len(said)} rows do not have as many fields as the header:\n{listed(said)}"
+    )
+    return MalformedText(name + what, hint, path=name, line=block.line(ragged[0][0]))
 
 
-def _not_a_number(block: Block, text: pa.Table, bad: Sequence[tuple[int, str]], name: str) -> InputError:
+def _not_a_number(block: Block, text: pa.Table, bad: Sequence[tuple[int, str]], name: str) -> UnreadableCell:
     hint = "correct the cell, or leave it empty if the value is missing; decimals are written with a point"
     said = [
         f'line {block.line(row)}, column {column}: "{_shortened(text[column][row].as_py())}" is not a number'
         for row, column in bad
     ]
-    if len(said) == 1:
-        return InputError(f"{name}, {said[0]}", hint)
-    return InputError(f"{name}: {len(said)} cells are not numbers:\n{listed(said)}", hint)
+    what = f", {said[0]}" if len(said) == 1 else f": {len(said)} cells are not numbers:\n{listed(said)}"
+    (row, column), *_ = bad
+    return UnreadableCell(name + what, hint, path=name, line=block.line(row), column=column)
 
 
 def _shortened(text: str) -> str:

@@ -5,31 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import InputError, UnreadableFile, listed, located
+from vaecli.runtime import file_types
 from vaecli.tables.read.delimited import decompressed, open_delimited
 from vaecli.tables.read.locations import Location, find_locations, unreadable
 from vaecli.tables.read.parquet import open_parquet
 from vaecli.tables.source import Source
 
-_TSV = (".tsv", ".tab")
-_CSV = (".csv",)
-_PARQUET = (".parquet", ".pq")
-_COMPRESSED = (".gz", ".zst", ".bz2")
+_EXTENSIONS = (
+    ("csv", file_types.CSV_EXTENSIONS),
+    ("tsv", file_types.TSV_EXTENSIONS),
+    ("parquet", file_types.PARQUET_EXTENSIONS),
+)
 _PICTURE = ("a picture", "give a CSV or Parquet file")
 _NOT_TABLES = {
-    b"PK\x03\x04": ("a zip archive or an Excel workbook", "unzip it, or save the sheet as CSV"),
+    file_types.ZIP: ("a zip archive or an Excel workbook", "unzip it, or save the sheet as CSV"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV"),
-    b"ARROW1": ("an Arrow IPC (Feather) file", "convert it to Parquet with pyarrow.parquet.write_table"),
+    file_types.ARROW: ("an Arrow IPC (Feather) file", "convert it to Parquet with pyarrow.parquet.write_table"),
     b"\xfd7zXZ": ("compressed with xz", "unpack it, or compress with gzip or zstd"),
     b"\x04\x22\x4d\x18": ("compressed with lz4", "unpack it, or compress with gzip or zstd"),
     b"7z\xbc\xaf": ("a 7-Zip archive", "unpack it"),
     b"Rar!": ("a RAR archive", "unpack it"),
-    b"\x89HDF": ("an HDF5 file", "convert it to Parquet"),
-    b"SQLite f": ("a SQLite database", "export the table as CSV"),
+    file_types.HDF5: ("an HDF5 file", "convert it to Parquet"),
+    file_types.SQLITE: ("a SQLite database", "export the table as CSV"),
     b"\x89PNG": _PICTURE,
     b"\xff\xd8\xff": _PICTURE,
     b"%PDF-": ("a PDF document", "export the table as CSV"),
-    b"\x93NUMPY": ("a NumPy array", "convert it to Parquet, or score it from Python"),
+    file_types.NUMPY: ("a NumPy array", "convert it to Parquet, or score it from Python"),
 }
 
 
@@ -43,7 +45,10 @@ def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
     """
     places = find_locations(inputs, once=once)
     name = _name_of(inputs, places)
-    formats = [_format_of(place) for place in places]
+    formats = []
+    for place in places:
+        with located(place.name):
+            formats.append(_format_of(place))
     is_parquet = [format == "parquet" for format in formats]
     if all(is_parquet):
         return open_parquet(places, name)
@@ -57,9 +62,9 @@ def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
 def format_of_name(name: str) -> str | None:
     """`csv`, `tsv` or `parquet` as the extension says (below one of compression), None when it says nothing."""
     stem, extension = os.path.splitext(name.lower())
-    if extension in _COMPRESSED:
+    if extension in file_types.COMPRESSED_EXTENSIONS:
         extension = os.path.splitext(stem)[1]
-    for format, extensions in (("csv", _CSV), ("tsv", _TSV), ("parquet", _PARQUET)):
+    for format, extensions in _EXTENSIONS:
         if extension in extensions:
             return format
     return None
@@ -84,18 +89,22 @@ def _format_of(place: Location) -> str | None:
         raise unreadable(place.name, problem) from problem
     said = format_of_name(place.name)
     if not head:
-        raise InputError(f"{place.name}: the file is empty", "the first line has to name the columns")
-    if head.startswith(b"PAR1"):
+        raise UnreadableFile(f"{place.name}: the file is empty", "the first line has to name the columns")
+    if head.startswith(file_types.PARQUET):
         return "parquet"
-    if inner.startswith(b"PAR1"):
-        raise InputError(f"{place.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself")
-    if inner.startswith(b"PK\x03\x04") and inner[30:].startswith(b"manifest.json"):
-        raise InputError(f"{place.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
+    if inner.startswith(file_types.PARQUET):
+        raise UnreadableFile(
+            f"{place.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself"
+        )
+    if inner.startswith(file_types.ZIP) and inner[30:].startswith(b"manifest.json"):
+        raise UnreadableFile(f"{place.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
     for magic, (what, hint) in _NOT_TABLES.items():
         if inner.startswith(magic):
-            raise InputError(f"{place.name}: {what}, not CSV or Parquet", hint)
+            raise UnreadableFile(f"{place.name}: {what}, not CSV or Parquet", hint)
     if said == "parquet":
-        raise InputError(f"{place.name}: damaged, or not Parquet: it does not begin as such a file", "write it again")
+        raise UnreadableFile(
+            f"{place.name}: damaged, or not Parquet: it does not begin as such a file", "write it again"
+        )
     if place.name.lower().endswith((".json", ".jsonl", ".ndjson")):
-        raise InputError(f"{place.name}: JSON is not read", "convert it to CSV or Parquet")
+        raise UnreadableFile(f"{place.name}: JSON is not read", "convert it to CSV or Parquet")
     return said

@@ -9,7 +9,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import InputError, UnreadableFile, listed
 from vaecli.tables.read.locations import Location, RemoteFile, unreadable
 from vaecli.tables.read.named_columns import as_table, asked_columns, refuse_repeated_names
 from vaecli.tables.source import Batch, Piece, ready, whole
@@ -89,7 +89,9 @@ class ParquetSource:
                 )
                 first_row += table.num_rows
             if first_row - first_of_file != n_rows:
-                raise InputError(f"{place.name}: changed while it was read", "try again when it is complete")
+                raise UnreadableFile(
+                    f"{place.name}: changed while it was read", "try again when it is complete", path=place.name
+                )
 
 
 def open_parquet(places: Sequence[Location], name: str) -> ParquetSource:
@@ -129,12 +131,12 @@ def _record_batches(place: Location, columns: Sequence[str], batch_rows: int) ->
         raise _damaged(place.name, problem) from problem
 
 
-def _damaged(name: str, problem: Exception) -> InputError:
+def _damaged(name: str, problem: Exception) -> UnreadableFile:
     if isinstance(problem, OSError) and problem.errno is not None:
         return unreadable(name, problem)
     said = str(problem).strip().splitlines()
     what = said[0] if said else type(problem).__name__
-    return InputError(f"{name}: damaged, or not Parquet: {what}", "write it again")
+    return UnreadableFile(f"{name}: damaged, or not Parquet: {what}", "write it again", path=name)
 
 
 def _common_schema(places: Sequence[Location], schemas: Sequence[pa.Schema]) -> pa.Schema:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vaecli.errors import InputError
+from vaecli.errors import MalformedText
 
 BLOCK_BYTES = 2 * 2**20  # measured: 1 MB costs a tenth more time, 4 MB are no quicker and take 50 MB more
 MAX_ALIGNED_BYTES = 16 * 2**20  # of a block that grows until it holds a whole number of tiles
@@ -114,7 +114,7 @@ def cut_into_blocks(
     are too large for a block, or the last.
 
     With `keep_blank` a blank line is a record of no bytes, otherwise it is passed over. `first_line` and
-    `first_byte` say where the stream stands in the file. Raises InputError naming file and line for NUL
+    `first_byte` say where the stream stands in the file. Raises MalformedText naming file and line for NUL
     bytes, bytes that are not UTF-8, a stray carriage return, an unclosed quote; OSError from the stream.
     """
     pending = b""
@@ -134,9 +134,11 @@ def cut_into_blocks(
             raise _stray_return(name, first_line + data.count(b"\n", 0, ends.stray_return))
         if not size:
             if len(data) > MAX_RECORD_BYTES:
-                raise InputError(
+                raise MalformedText(
                     f"{name}, line {first_line}: a line of more than {MAX_RECORD_BYTES // 2**20} MB",
                     "check that the file is delimited text",
+                    path=name,
+                    line=first_line,
                 )
             pending = data
             continue
@@ -263,9 +265,11 @@ def _refuse_nul(data: bytes, name: str, first_line: int, first_byte: int) -> Non
     nul = data.find(b"\0")
     if nul >= 0:
         line = first_line + data.count(b"\n", 0, nul)
-        raise InputError(
+        raise MalformedText(
             f"{name}, line {line}: a NUL byte (byte {first_byte + nul + 1:,} of the file)",
             f"not plain text, or UTF-16: try `iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`",
+            path=name,
+            line=line,
         )
 
 
@@ -281,28 +285,34 @@ def _refuse_other_encodings(data: bytes, size: int, name: str, first_line: int, 
         raise _not_utf8(data[:size], name, first_line, first_byte) from None
 
 
-def _not_utf8(data: bytes, name: str, first_line: int, first_byte: int) -> InputError:
+def _not_utf8(data: bytes, name: str, first_line: int, first_byte: int) -> MalformedText:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as problem:
         where, value = problem.start, data[problem.start]
         line = first_line + data.count(b"\n", 0, where)
-        return InputError(
+        return MalformedText(
             f"{name}, line {line}: byte 0x{value:02x} is not UTF-8 (byte {first_byte + where + 1:,} of the file)",
             f"convert it: `iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8.csv`",
+            path=name,
+            line=line,
         )
     raise AssertionError("pyarrow and Python disagree about UTF-8")
 
 
-def _unclosed(name: str, line: int) -> InputError:
-    return InputError(
+def _unclosed(name: str, line: int) -> MalformedText:
+    return MalformedText(
         f"{name}, line {line}: a quote opens here and does not close",
         'close it, or write "" for a quote inside a quoted field',
+        path=name,
+        line=line,
     )
 
 
-def _stray_return(name: str, line: int) -> InputError:
-    return InputError(
+def _stray_return(name: str, line: int) -> MalformedText:
+    return MalformedText(
         f"{name}, line {line}: a carriage return without a line feed",
         "quote the field that holds it; for old Macintosh line ends, `tr '\\r' '\\n' < old.csv > new.csv`",
+        path=name,
+        line=line,
     )

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import UsageError
+from vaecli.runtime import file_types
 from vaecli.runtime.atomic_file import translated
 from vaecli.tables import remote
 from vaecli.tables.read.delimited import DelimitedSource
@@ -33,8 +34,12 @@ from vaecli.tables.write.row_writers import (
 from vaecli.tables.write.targets import Target, open_target, refuse_to_overwrite
 
 FORMATS = ("csv", "tsv", "parquet")
-_EXTENSIONS = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq")
-_COMPRESSED = (".gz", ".zst", ".bz2")
+_EXTENSIONS = (
+    *file_types.CSV_EXTENSIONS,
+    *file_types.TSV_EXTENSIONS,
+    ".txt",
+    *file_types.PARQUET_EXTENSIONS,
+)
 _UNWRITABLE = (".xlsx", ".xls", ".json", ".jsonl", ".ndjson", ".feather", ".arrow", ".zip", ".xz", ".pkl")
 _GZIP_LEVEL = 6
 _PARQUET_CODECS = {"snappy", "gzip", "brotli", "zstd", "lz4"}
@@ -204,7 +209,7 @@ def default_output(inputs: Sequence[str], verb: str = "scored", extension: str |
 def _split(name: str) -> tuple[str, str]:
     """`a/pump.v2.csv.gz` as (`a/pump.v2`, `.csv.gz`)."""
     stem, extension = os.path.splitext(name)
-    if extension.lower() in _COMPRESSED:
+    if extension.lower() in file_types.COMPRESSED_EXTENSIONS:
         inner_stem, inner = os.path.splitext(stem)
         if inner.lower() in _EXTENSIONS:
             return inner_stem, inner + extension
@@ -231,7 +236,7 @@ def _format_of(target: str, like: Source, output_format: str | None) -> str:
     if named is None:
         is_text = like.format in ("csv", "tsv")
         named = like.format if is_text else "csv" if target == "-" else "parquet"
-    if named == "parquet" and target.lower().endswith(_COMPRESSED):
+    if named == "parquet" and target.lower().endswith(file_types.COMPRESSED_EXTENSIONS):
         raise UsageError(f"{target}: Parquet is not compressed as a whole", "it compresses by itself: -o NAME.parquet")
     return named
 
