@@ -78,8 +78,7 @@ def as_cells(
     values = np.full(which.shape, np.nan)
     for i, (j, slot) in enumerate(preprocessor.layout.of_kind(*NUMBERS)):
         here = np.clip(features[which[:, j], slot.start], -FURTHEST, FURTHEST)
-        whole = columns[j].whole and columns[j].kind is Kind.NUMERIC
-        decimals = 0 if whole else N_DIGITS - math.floor(math.log10(preprocessor.scale[i]))
+        decimals = 0 if columns[j].has_whole_numbers else N_DIGITS - math.floor(math.log10(preprocessor.scale[i]))
         values[which[:, j], j] = _rounded(preprocessor.numbers(i, here), decimals)
     for j, slot in preprocessor.layout.of_kind(Kind.BOOLEAN):
         values[which[:, j], j] = features[which[:, j], slot.start] >= 0.5
