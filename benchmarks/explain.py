@@ -257,7 +257,7 @@ FAULTS = {"shift": shifted, "swap": swapped}
 
 def parts(detector: Detector, cells: Cells, decided: ScoredRows) -> np.ndarray:
     """What `vaecli explain` shows (n, c): how much of the score each column takes with it."""
-    return detector.explain(cells, decided, most=0).part
+    return detector.explain(cells, decided, most=0).attribution
 
 
 def own_nats(detector: Detector, cells: Cells, decided: ScoredRows) -> np.ndarray:  # noqa: ARG001 - as every method

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -288,3 +289,23 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "[calibration]\nn_folds = 3\n"
     )
     return path
+
+
+PROBE = """
+import sys
+from vaecli.cli.app import main
+try:
+    main(sys.argv[1:])
+except SystemExit as left:
+    assert not left.code
+print(*{name.partition(".")[0] for name, module in sys.modules.items() if module is not None}, file=sys.stderr)
+"""
+
+
+def loaded_by(words: list[str]) -> set[str]:
+    """The names of the packages that a process has loaded when it has run a command line."""
+    command = [sys.executable, "-c", PROBE, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "vaecli" in loaded
+    return loaded

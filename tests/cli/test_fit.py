@@ -105,13 +105,6 @@ def test_json_tells_the_same_to_programs(fit, table):
     assert columns_with(summary, "feature") == FEATURES
 
 
-def test_quiet_says_nothing(run, quick: Path, table):
-    """--quiet: no summary, no progress; the bundle all the same."""
-    done = run("fit", "normal.csv", "--config", str(quick), "--quiet")
-    assert (done.code, done.out, done.err) == (0, "", "")
-    assert vaecli.load("model.vae").schema.n_rows == 600
-
-
 def test_verbose_says_each_stage(run, quick: Path, table):
     """--verbose: reading, training with its ELBO, calibrating, on standard error."""
     done = run("fit", "normal.csv", "--config", str(quick), "--verbose", "--json")
@@ -173,7 +166,7 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
     def spy(*arguments: object) -> object:
         normal = read_normal_rows(*arguments)  # type: ignore[arg-type]
-        seen.append(normal.rows.some(normal.rows.n_rows, 0).fold)
+        seen.append(normal.rows.sample(normal.rows.n_rows, 0).fold)
         return normal
 
     read_normal_rows = workflow.read_normal_rows

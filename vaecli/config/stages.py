@@ -87,6 +87,11 @@ class FitConfig:
     score_kind: str = "combined"
     resume: bool = False
 
+    @property
+    def seed(self) -> int:
+        """The seed of the whole fit: folds, samples, start parameters, batches, noise and exemplars."""
+        return self.train.seed
+
 
 # Where columns share one scale, one that hardly ever varies has a tiny variance, and its rare readings would rule every
 # score (docs/adr/0017-one-scale-for-one-unit.md).

@@ -96,7 +96,7 @@ class Sampler:
         """Rows number `start` to `stop` of those that the prior gives."""
 
         def codes(_rows: np.ndarray, chance: RandomDraws) -> np.ndarray:
-            return _around_exemplars(self.family.codes, chance)
+            return _around_exemplars(self.family.exemplar_prior, chance)
 
         return self._made(start, stop, _PRIOR, codes)
 
@@ -157,7 +157,7 @@ def _tile_rows(family: Family) -> int:
 
 def _chance(family: Family, seed: tuple[int, ...], size: int) -> RandomDraws:
     rng, likelihood = np.random.default_rng(seed), family.likelihood
-    n_latent, n_exemplars = family.noise.shape[-1], family.codes.place.shape[1]
+    n_latent, n_exemplars = family.noise.shape[-1], family.exemplar_prior.codes.shape[1]
     return RandomDraws(
         rng.integers(n_exemplars, size=size),
         rng.standard_normal((size, n_latent), np.float32),
@@ -166,11 +166,11 @@ def _chance(family: Family, seed: tuple[int, ...], size: int) -> RandomDraws:
     )
 
 
-def _around_exemplars(codes: ExemplarPrior, chance: RandomDraws) -> np.ndarray:
+def _around_exemplars(prior: ExemplarPrior, chance: RandomDraws) -> np.ndarray:
     """(t, k): place + ε, in units of the codes' uncertainty."""
-    member = np.arange(chance.exemplar.size) % codes.place.shape[0]
-    place = codes.place[member, chance.exemplar] + chance.code
-    found: np.ndarray = place / codes.scale[member, 0] + codes.center[member, 0]
+    member = np.arange(chance.exemplar.size) % prior.codes.shape[0]
+    place = prior.codes[member, chance.exemplar] + chance.code
+    found: np.ndarray = place / prior.scale[member, 0] + prior.center[member, 0]
     return found
 
 
@@ -204,11 +204,11 @@ def _corrections(family: Family, columns: Sequence[Column], marginals: Marginals
 
 def _pilot(family: Family, seed: int) -> Drawn:
     """Rows that visit the exemplars of every member evenly."""
-    size, n_exemplars, e = _tile_rows(family), family.codes.place.shape[1], len(family.held_out)
+    size, n_exemplars, e = _tile_rows(family), family.exemplar_prior.codes.shape[1], len(family.held_out)
     n_rows = min(PILOT_ROWS, max(PILOT_CELLS // family.likelihood.n_parameters, FEWEST_PILOT_ROWS))
     n_tiles, parts = -(-n_rows // size), []
     for tile in range(n_tiles):
         place = (tile * MEMBER_ROWS + np.arange(size) // e) * n_exemplars // (n_tiles * MEMBER_ROWS)
         chance = replace(_chance(family, (seed, _PILOT, tile), size), exemplar=place)
-        parts.append(_drawn(family, _around_exemplars(family.codes, chance), chance))
+        parts.append(_drawn(family, _around_exemplars(family.exemplar_prior, chance), chance))
     return Drawn.concatenate(parts)

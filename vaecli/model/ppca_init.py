@@ -30,13 +30,13 @@ def start_parameters(
     homoscedastic: bool,
     seed: int,
 ) -> Parameters:
-    """float32 parameters with a leading axis of members; member k is told nothing of the rows of fold `held_out[k]`.
+    """float32 parameters with a leading axis of members; member k does not depend on the rows of fold `held_out[k]`.
 
     With `homoscedastic` a log-variance is the decoder's bias alone: the weights that lead to it are zero.
     """
     rng = np.random.default_rng([seed, 0x1217])
-    seen = rows._replace(values=likelihood.to_likelihood_space(rows.values, rows.state))
-    members = [_member(seen.take(rows.fold != fold), likelihood, n_latent, n_hidden, rng) for fold in held_out]
+    rows = rows._replace(values=likelihood.to_likelihood_space(rows.values, rows.state))
+    members = [_member(rows.take(rows.fold != fold), likelihood, n_latent, n_hidden, rng) for fold in held_out]
     start = {name: np.stack([member[name] for member in members]).astype(np.float32) for name in members[0]}
     if homoscedastic:
         for name in VARIANCE_WEIGHTS:
@@ -53,7 +53,7 @@ def variance_outputs(likelihood: Likelihood) -> slice:
 
 
 def independent_output(rows: Rows, likelihood: Likelihood) -> np.ndarray:
-    """(1, p) the decoder output that knows no latent: each column's own mean, variance and shares where it has values.
+    """Decoder output (1, p) that ignores the code: each column's mean, variance and shares over its present cells.
 
     The bias that a decoder starts from, and the baseline a fitted model has to beat. `rows.values` are as
     `likelihood.to_likelihood_space` gives them.

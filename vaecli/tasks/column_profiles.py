@@ -34,7 +34,7 @@ class Profiler:
     def of(cls, detector: Detector) -> Profiler:
         """For the features of a detector; how often its categories occurred is unknown where it keeps no marginals."""
         preprocessor, columns = detector.preprocessor, detector.schema.features
-        presence = detector.ensemble.families[0].likelihood.presence
+        presence = detector.ensemble.reference_family.likelihood.presence
         bins: list[NumberBins | None] = [None] * len(columns)
         training: list[np.ndarray | None] = [None] * len(columns)
         for i, (j, _) in enumerate(preprocessor.layout.of_kind(*NUMBERS)):

@@ -59,7 +59,9 @@ def encode_table(
 
     def one(batch: Batch) -> tuple[Rendered, Tally]:
         cells = to_cells(batch, detector.schema)
-        coordinates = detector.placed(cells, on) if on else np.concatenate(detector.encode(cells, dims), axis=1)
+        coordinates = (
+            detector.map_coordinates(cells, on) if on else np.concatenate(detector.encode(cells, dims), axis=1)
+        )
         rows = batch if keep else _numbered(batch)
         added = {name: coordinates[:, i] for i, name in enumerate(names)}
         points = _points(batch, coordinates, colour_by) if picture else None

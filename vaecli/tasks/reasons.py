@@ -64,9 +64,11 @@ def explained(detector: Detector, rows_to_explain: RowsToExplain, kind: str, mos
     rows = []
     for i in range(len(rows_to_explain)):
         scored = rows_to_explain.decided.scored
-        order = np.argsort(-found.part[i], kind="stable")[:most]
+        order = np.argsort(-found.attribution[i], kind="stable")[:most]
         reasons = [
-            _reason(detector.schema.features[j], rows_to_explain, found, i, j) for j in order if found.part[i, j] > 0
+            _reason(detector.schema.features[j], rows_to_explain, found, i, j)
+            for j in order
+            if found.attribution[i, j] > 0
         ]
         rows.append(
             FlaggedRow(
@@ -75,7 +77,7 @@ def explained(detector: Detector, rows_to_explain: RowsToExplain, kind: str, mos
                 float(rows_to_explain.decided.p_value[i]),
                 bool(rows_to_explain.flagged[i]),
                 tuple(reasons),
-                float(found.rest[i]),
+                float(found.joint_part[i]),
             )
         )
     return rows
@@ -96,7 +98,7 @@ def _reason(column: Column, rows_to_explain: RowsToExplain, found: Explanation, 
     moment = column.kind is Kind.DATETIME
     return Reason(
         column.name,
-        float(found.part[i, j]),
+        float(found.attribution[i, j]),
         None if state == MISSING else _value(column, rows_to_explain.cells.values[i, j], rows_to_explain.values[j][i]),
         _expected(column, found.expected[i, j]),
         None if moment else low,

@@ -289,15 +289,15 @@ def _timeline(clock: Clock, found: Stretches) -> Timeline:
 
 def _contributions(detector: Detector, found: Explanation) -> Contributions:
     names = [column.name for column in detector.schema.features]
-    if not len(found.rest):
+    if not len(found.joint_part):
         return Contributions(0, (), len(names), 0.0, 0.0)
-    nats, rest = found.part.sum(0), float(found.rest.sum())
-    n_first = np.bincount(found.part.argmax(1)[found.part.max(1) > 0], minlength=len(names))
+    nats, rest = found.attribution.sum(0), float(found.joint_part.sum())
+    n_first = np.bincount(found.attribution.argmax(1)[found.attribution.max(1) > 0], minlength=len(names))
     order = np.argsort(-nats, kind="stable")
     shown = [j for j in order[:N_CONTRIBUTIONS] if nats[j] > 0]
     columns = tuple(Contribution(names[j], float(nats[j]), int(n_first[j])) for j in shown)
     return Contributions(
-        len(found.rest), columns, len(names) - len(shown), float(nats[order[len(shown) :]].sum()), rest
+        len(found.joint_part), columns, len(names) - len(shown), float(nats[order[len(shown) :]].sum()), rest
     )
 
 
@@ -307,7 +307,7 @@ def _map(detector: Detector, total: BatchStatistics) -> LatentMap | None:
     sample, oddest = total.sample, total.oddest
     flagged = sample.take(np.flatnonzero(sample.flagged))
     also = np.flatnonzero(~np.isin(oddest.cells.row, flagged.cells.row))
-    exemplars = detector.exemplar_map(2)
+    exemplars = detector.exemplar_coordinates(2)
     every = -(-len(exemplars) // N_EXEMPLARS)
     return LatentMap(
         _points(exemplars[::every]),
@@ -321,11 +321,11 @@ def _pictures(detector: Detector, frame: ImageLayout, total: BatchStatistics, wh
     first = np.argsort(-total.oddest.decided.scored.score, kind="stable")[: frame.n_odd]
     usual = ~total.sample.flagged & ~np.isnan(total.sample.decided.scored.score)
     odd, normal = total.oddest.take(first), total.sample.take(np.flatnonzero(usual)).smallest(frame.n_normal)
-    part = detector.explain(normal.cells, normal.decided, kind, most=0).part
+    part = detector.explain(normal.cells, normal.decided, kind, most=0).attribution
     return pictures(
         detector,
         frame,
-        ImageRows(odd.cells, odd.decided.scored.score, why.part[first]),
+        ImageRows(odd.cells, odd.decided.scored.score, why.attribution[first]),
         ImageRows(normal.cells, normal.decided.scored.score, part),
     )
 

@@ -15,6 +15,7 @@ from vaecli.detector import Detector
 from vaecli.engines.local import map_batches
 from vaecli.evaluation.column_limits import ColumnLimits
 from vaecli.evaluation.faults import CATALOGUE, Fault, ReferenceRows, assigned, inject
+from vaecli.model.ensemble import Ensemble
 from vaecli.results import Event, OnEvent
 from vaecli.runtime.parallel import map_in_order
 from vaecli.schema import Column
@@ -147,9 +148,9 @@ def run_faults(
 
 def _known(detector: Detector, cells: Cells) -> tuple[int, int]:
     """(how many rows have exactly the code of a row of the fit, how many such codes a member keeps)."""
-    family = detector.ensemble.families[0]
-    distance, _ = member_scores((family,), detector.preprocessor.transform(cells), "latent")
-    return int((distance[:, 0] < SAME_CODE).sum()), int(family.codes.place.shape[1])
+    family = detector.ensemble.reference_family
+    distance, _ = member_scores(Ensemble((family,)), detector.preprocessor.transform(cells), "latent")
+    return int((distance[:, 0] < SAME_CODE).sum()), int(family.exemplar_prior.codes.shape[1])
 
 
 def _numbered(cells: Cells) -> Cells:

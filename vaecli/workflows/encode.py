@@ -13,8 +13,7 @@ from vaecli.bundle import load_detector
 from vaecli.config import EncodeConfig
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
-from vaecli.latent.encoding import principal_places
-from vaecli.latent.knn_map import KnnMap
+from vaecli.latent.knn_map import KnnMap, thinned
 from vaecli.latent.umap_map import require_umap, umap_of
 from vaecli.plots.figure import refuse_picture
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
@@ -63,7 +62,7 @@ def encode(
     on = None
     if config.map == "umap" and config.dims is not None:
         on_event(Event("laying out the map", 0, None))
-        on = umap_of(detector.ensemble.families[0].codes, config.dims)
+        on = umap_of(detector.ensemble.reference_family.exemplar_prior, config.dims)
     sink = open_sink(
         target,
         source if config.keep else frame_source(ROW.empty_table()),
@@ -103,8 +102,7 @@ def encode(
 def _draw(plot: str, tally: Tally, detector: Detector, on: KnnMap | None, config: EncodeConfig) -> None:
     from vaecli.plots.latent_map import draw_map
 
-    codes = detector.ensemble.families[0].codes
-    exemplars = principal_places(codes, 2) if on is None else on.place
+    exemplars = thinned(detector.exemplar_coordinates(2)) if on is None else on.coordinates
     points = tally.points or Points(np.empty(0, np.int64), np.empty((0, 2)), np.empty(0, object))
     draw_map(plot, points, tally.rows, exemplars, config.colour_by, config.map.upper())
 

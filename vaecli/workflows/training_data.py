@@ -88,7 +88,7 @@ class _Survey:
 
 
 def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent, keep_rows: int) -> _Survey:
-    chosen = _uniform(schema.n_rows, keep_rows, config.train.seed)
+    chosen = _uniform(schema.n_rows, keep_rows, config.seed)
     n_missing = np.zeros(len(schema.features), np.int64)
     parts: list[Cells] = []
     orders: list[np.ndarray] = []
@@ -136,7 +136,7 @@ def _normal(source: Source, schema: Schema, on_event: OnEvent, stage: str) -> It
 
 def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tuple[np.ndarray, int]:
     """(fold of each normal row, number of folds): by group, in stretches of time, or at random."""
-    n_folds, seed = min(config.calibration.n_folds, survey.n_rows // 4), config.train.seed
+    n_folds, seed = min(config.calibration.n_folds, survey.n_rows // 4), config.seed
     if survey.group is not None:
         n_groups = int(survey.group.max()) + 1
         fold = folds.assign_groups(survey.group, n_folds, seed)
