@@ -190,12 +190,12 @@ def _vaecli(
 
 
 def _cells(detector: Any, rows: np.ndarray) -> Any:
-    from vaecli.tables import check_schema, frame_source, numbers_of, to_cells
+    from vaecli.tables import ReadRequest, check_schema, frame_source, numbers_of, to_cells
 
     source = frame_source(rows)
     check_schema(source, detector.schema)
     names = [column.name for column in detector.schema.features]
-    [batch] = source.batches(names, numbers=numbers_of(detector.schema), batch_rows=len(rows))
+    [batch] = source.batches(ReadRequest(names, numbers=numbers_of(detector.schema), batch_rows=len(rows)))
     return to_cells(batch, detector.schema)
 
 

@@ -275,7 +275,7 @@ def timed(compute: Compute, stored: np.ndarray, asked: dict[str, Any]) -> dict[s
         for _ in done:
             pass
 
-    with threadpool_limits(1, "blas"):  # as `score_table` does
+    with threadpool_limits(1, "blas"):  # as `LocalEngine` does
         work(next(batches(stored, asked["rows"], asked["batch_rows"])))
         passes = -(-MIN_TIMED_ROWS // asked["rows"])
         cpu = time.process_time()

@@ -16,13 +16,15 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.detector import Detector
 from vaecli.model import tiles
 from vaecli.model.families import FAMILIES
-from vaecli.tables import frame_source, numbers_of, to_cells
+from vaecli.tables import ReadRequest, frame_source, numbers_of, to_cells
 
 
 def cells_of(model: vaecli.Model, frame: pd.DataFrame) -> Cells:
     source, schema = frame_source(frame), model.schema
     names = [column.name for column in schema.features]
-    return Cells.concatenate([to_cells(part, schema) for part in source.batches(names, numbers=numbers_of(schema))])
+    return Cells.concatenate(
+        [to_cells(part, schema) for part in source.batches(ReadRequest(names, numbers=numbers_of(schema)))]
+    )
 
 
 def column_of(model: vaecli.Model, name: str) -> int:

@@ -23,7 +23,8 @@ from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
-PAGES = sorted([README, ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+ROOT_PAGES = (ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "RELEASING", "SECURITY"))
+PAGES = sorted([README, *ROOT_PAGES, *DOCS.rglob("*.md")])
 VERBS = ("fit", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report", "inspect")
 
 
@@ -476,7 +477,7 @@ def test_figures_of_the_readme_are_the_measured_ones():
     head, *rows = table(text)
     columns = [(plain(name), figure) for name, _, figure in (column.rpartition(" ") for column in head[1:])]
     assert rows == [[row[0], *(figures[name, row[0]][figure] for name, figure in columns)] for row in rows]
-    head, *rows = table(text[text.index("Its own flags") :])
+    head, *rows = table(text[text.index("vaecli's flags") :])
     assert rows == [[row[0], *(figures[plain(row[0]), "vaecli"][figure] for figure in head[1:])] for row in rows]
     seconds = {
         (question, command): median

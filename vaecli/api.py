@@ -12,7 +12,7 @@ are called x0, x1, …
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from vaecli.config import FitConfig, ScoreConfig, fit_config, sample_config, sco
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import FitSummary, OnEvent, ignore
-from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Schema
 from vaecli.tables import Source, check_schema, collect_sink, frame_source, new_schema, numbers_of, open_source
 
@@ -82,29 +81,17 @@ class Model:
         """
         from vaecli.decisions.resolve import resolve
         from vaecli.model.device import device_of
-        from vaecli.tasks.score import score_table
-        from vaecli.workflows.score import added_columns
+        from vaecli.workflows.score import added_columns, score_source
 
         config = _score_config(settings)
         source = _source(table)
         check_schema(source, self.schema)
         decision = resolve(config, self.detector.calibrations, self.detector.score_kind, self.detector.threshold)
-        kind = decision.score_kind
         added = added_columns(config.explain)
+        # the rows of a DataFrame are chosen at the end: they keep its index
+        every_row = replace(config, anomalies_only=config.anomalies_only and not _is_pandas(table))
         with collect_sink(source, added, prefix=config.prefix, numbers=numbers_of(self.schema)) as sink:
-            score_table(
-                self.detector,
-                source,
-                sink,
-                decision,
-                kind=kind,
-                anomalies_only=config.anomalies_only and not _is_pandas(table),
-                batch_rows=config.batch_rows,
-                workers=config.workers or n_cores(),
-                explain=config.explain,
-                with_worst=False,
-                device=device_of(config.device),
-            )
+            score_source(self.detector, source, sink, decision, every_row, device_of(config.device))
         if not _is_pandas(table):
             return sink.table()
         frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
@@ -125,20 +112,15 @@ class Model:
         >>> model.sample(20, like="sample_data/cars/normal.csv").num_rows
         2220
         """
-        from vaecli.tasks.sample import sample_around, sample_table
+        from vaecli.workflows.sample import sample_rows
 
         config = sample_config({"rows": n_rows, "seed": seed}, environment={})
         source = None if like is None else _source(like)
         if source is not None:
             check_schema(source, self.schema)
         schema = new_schema(self.schema.features, as_text=False)
-        sampler = self.detector.sampler(config.seed)
-        running: dict[str, Any] = {"batch_rows": config.batch_rows, "workers": n_cores(), "on_event": ignore}
         with collect_sink(frame_source(schema.empty_table()), ()) as sink:
-            if source is None:
-                sample_table(sampler, sink, schema, config.n_rows, **running)
-            else:
-                sample_around(self.detector, sampler, source, sink, schema, config.n_rows, **running)
+            sample_rows(self.detector, source, sink, schema, config)
         return sink.table()
 
     def save(self, path: str | Path) -> None:

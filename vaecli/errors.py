@@ -134,3 +134,12 @@ def listed(items: Sequence[str]) -> str:
     shown = "\n".join(f"  {item}" for item in items[:MAX_LISTED])
     more = len(items) - MAX_LISTED
     return shown if more <= 0 else f"{shown}\n  … and {more:,} more"
+
+
+def did_you_mean(name: str, names: Sequence[str]) -> str:
+    """` (did you mean 'x'?)` with the most similar of `names`; an empty text when none is similar."""
+    from difflib import get_close_matches  # not at start-up: only a mistyped name needs it
+
+    by_lower = {other.strip().lower(): other for other in reversed(names)}
+    close = get_close_matches(name.strip().lower(), by_lower, n=1, cutoff=0.6)
+    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""

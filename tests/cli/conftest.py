@@ -15,6 +15,7 @@ import pytest
 from vaecli.cli.app import main
 from vaecli.results import (
     ColumnSummary,
+    DetectionRate,
     EncodeSummary,
     EvaluateSummary,
     Evaluation,
@@ -28,7 +29,6 @@ from vaecli.results import (
     SampleSummary,
     ScoreSummary,
     SelftestSummary,
-    Sight,
 )
 
 COLUMNS = (
@@ -127,8 +127,8 @@ SELFTEST = SelftestSummary(
     min_score=12.0,
     uses_tail_model=False,
     seed=0,
-    faults=(Sight("stuck", None, None, 400, 100, 0.25, 0.21, 0.29, 0.0, "hardly"),),
-    columns=(Sight("stuck", None, "temp", 400, 100, 0.25, 0.21, 0.29, 0.0, "hardly"),),
+    faults=(DetectionRate("stuck", None, None, 400, 100, 0.25, 0.21, 0.29, 0.0, "hardly"),),
+    columns=(DetectionRate("stuck", None, "temp", 400, 100, 0.25, 0.21, 0.29, 0.0, "hardly"),),
     untested=(),
     blind_spots=(),
     warnings=(),

@@ -17,6 +17,7 @@ from tests.cli.messages import assert_is_a_message, contents
 from tests.cli.verbs import BROKEN_ROW, FEATURES, TABLES, VERBS, Mistake, Verb, machine_table, write_table
 from vaecli.errors import BundleError, EnvironmentProblem, InputError, UsageError
 from vaecli.model import tiles
+from vaecli.results.json_object import SCHEMA_VERSION
 from vaecli.tables.read import delimited
 from vaecli.tables.write import row_writers
 
@@ -95,7 +96,7 @@ class TestContract:
         done = run(*verb.command(), "--json")
         assert (done.code, done.err) == (0, "")
         answer = without_seconds(done.out)
-        assert (answer["schema_version"], answer["verb"]) == (1, verb.name)
+        assert (answer["schema_version"], answer["verb"]) == (SCHEMA_VERSION, verb.name)
         if verb.outputs:
             assert Path(f"out.{verb.outputs[0]}").exists()
             assert without_seconds(run(*verb.command(), "--json", "--quiet").out) == answer
@@ -259,7 +260,7 @@ class TestContract:
         done = run(*verb.command())
         assert (done.code, done.out) == (code, "")
         assert done.err == f"error: {problem.message}\nhint: {problem.hint}\n"
-        answer = {"schema_version": 1, "error": problem.message, "hint": problem.hint, "exit_code": code}
+        answer = {"schema_version": SCHEMA_VERSION, "error": problem.message, "hint": problem.hint, "exit_code": code}
         in_json = run(*verb.command(), "--json")
         assert (in_json.code, json.loads(in_json.out), in_json.err) == (code, answer, done.err)
 

@@ -242,7 +242,7 @@ def test_curves_are_drawn(evaluate, labelled, name: str, starts: bytes):
 
 def test_without_matplotlib_there_are_no_curves(run, labelled, monkeypatch: pytest.MonkeyPatch):
     """--plot without matplotlib ends with code 7 and says what to install, before a row is scored."""
-    monkeypatch.setattr("vaecli.plots.figure.find_spec", lambda _name: None)
+    monkeypatch.setattr("vaecli.tables.write.targets.find_spec", lambda _name: None)
     done = run("evaluate", "labelled.csv", "--label", "fault", "--plot", "c.png", "-o", "f.csv")
     assert done.code == 7
     assert "error: --plot needs matplotlib" in done.err

@@ -91,7 +91,7 @@ def test_a_table_without_rows_has_a_picture(run, new, verb: str):
 @pytest.mark.parametrize("verb", VERBS)
 def test_without_matplotlib_there_is_no_picture(run, new, verb: str, monkeypatch: pytest.MonkeyPatch):
     """--plot ends with code 7 and says what to install, before a row is computed."""
-    monkeypatch.setattr("vaecli.plots.figure.find_spec", lambda _name: None)
+    monkeypatch.setattr("vaecli.tables.write.targets.find_spec", lambda _name: None)
     done = run(*VERBS[verb], "--plot", "p.png")
     assert done.code == 7
     assert "error: --plot needs matplotlib" in done.err

@@ -238,7 +238,7 @@ def test_tables_that_will_not_do(run, new, change: Callable, words: list[str], s
 
 def test_without_matplotlib_there_is_no_map(run, new, monkeypatch: pytest.MonkeyPatch):
     """--plot says what to install before anything is scored."""
-    monkeypatch.setattr("vaecli.plots.figure.find_spec", lambda name: None)
+    monkeypatch.setattr("vaecli.tables.write.targets.find_spec", lambda name: None)
     done = run("selftest", "new.csv", "--plot", "map.png")
     assert done.code == 7
     assert "pip install" in done.err

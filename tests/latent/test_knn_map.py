@@ -12,7 +12,7 @@ from tests.conftest import of_a_hundred
 from vaecli.latent import knn_map
 from vaecli.latent.knn_map import KnnMap, exemplar_codes
 from vaecli.model.exemplar_prior import ExemplarPrior
-from vaecli.tables import frame_source, to_cells
+from vaecli.tables import ReadRequest, frame_source, to_cells
 
 
 def some_map(seed: int, n_codes: int = 40) -> KnnMap:
@@ -82,7 +82,7 @@ def test_umap_keeps_neighbourhoods(model, fresh_table: pd.DataFrame):
     np.testing.assert_array_equal(
         on.coordinates, umap_of(model.detector.ensemble.reference_family.exemplar_prior, 2).coordinates
     )
-    (batch,) = frame_source(fresh_table).batches(batch_rows=len(fresh_table))
+    (batch,) = frame_source(fresh_table).batches(ReadRequest(batch_rows=len(fresh_table)))
     cells = to_cells(batch, model.detector.schema)
     places, (code, _) = model.detector.map_coordinates(cells, on), model.detector.encode(cells)
     assert places.shape == (len(fresh_table), 2)

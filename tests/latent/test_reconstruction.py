@@ -22,7 +22,7 @@ from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import shapes
 from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout
-from vaecli.tables import frame_source, to_cells
+from vaecli.tables import ReadRequest, frame_source, to_cells
 
 D, K, N, SIGMA2, FLOOR = 5, 2, 40, 0.3, -12.0
 LAYOUT = Layout.of([Column(f"x{j}", Kind.NUMERIC) for j in range(D)])
@@ -40,7 +40,7 @@ def cells(detector: Detector, fresh_table: pd.DataFrame) -> Cells:
     gaps = np.random.default_rng(5).random(table.shape) < 0.15
     table = table.mask(gaps)
     table.loc[3, "mode"], table.loc[4, "pressure"] = "turbo", np.inf
-    (batch,) = frame_source(table).batches(batch_rows=len(table))
+    (batch,) = frame_source(table).batches(ReadRequest(batch_rows=len(table)))
     return to_cells(batch, detector.schema)
 
 
@@ -230,7 +230,7 @@ def test_a_novel_cell_tells_an_imputation_nothing(detector: Detector, cells: Cel
 
 def test_columns_that_move_together_fill_each_other(detector: Detector, fresh_table: pd.DataFrame):
     """A removed flow is found from the pressure: within a third of the spread that its column has."""
-    (batch,) = frame_source(fresh_table.assign(flow=np.nan)).batches(batch_rows=len(fresh_table))
+    (batch,) = frame_source(fresh_table.assign(flow=np.nan)).batches(ReadRequest(batch_rows=len(fresh_table)))
     cells = to_cells(batch, detector.schema)
     j = [column.name for column in detector.schema.features].index("flow")
     error = detector.reconstruct(cells, impute=True)[:, j] - fresh_table["flow"].to_numpy()

@@ -13,7 +13,7 @@ from vaecli.data.cells import MISSING, PRESENT, Cells
 from vaecli.latent.sampling import Sampler
 from vaecli.model.likelihoods.categorical import NEVER, logit_shift
 from vaecli.schema import Kind
-from vaecli.tables import frame_source, to_cells
+from vaecli.tables import ReadRequest, frame_source, to_cells
 
 N = 4000
 
@@ -30,7 +30,7 @@ def made(sampler: Sampler) -> Cells:
 
 @pytest.fixture(scope="module")
 def given(model: vaecli.Model, fresh_table: pd.DataFrame) -> Cells:
-    (batch,) = frame_source(fresh_table[:60]).batches(batch_rows=60)
+    (batch,) = frame_source(fresh_table[:60]).batches(ReadRequest(batch_rows=60))
     return to_cells(batch, model.schema)
 
 

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaecli.results import EvaluateSummary, Evaluation, ExplainSummary, FlaggedRow, Reason, SelftestSummary, Sight
+from vaecli.results import (
+    DetectionRate,
+    EvaluateSummary,
+    Evaluation,
+    ExplainSummary,
+    FlaggedRow,
+    Reason,
+    SelftestSummary,
+)
 
 NUMBER = Reason("temp_3", 40.0, value=91.2, expected=64.0, low=61.9, high=66.1)
 WORD = Reason("mode", 9.5, value="eco", expected="boost", probability=0.934)
@@ -122,7 +130,7 @@ def test_every_reason_has_a_sentence(value, expected, ends, probability) -> None
 
 def test_json_keeps_the_former_keys() -> None:
     """A renamed key is there under both names with one value: in the summary and in each of its shares."""
-    sight = Sight("spike", 2.0, "verdict", 80, 70, 0.875, 0.8, 0.95, 0.5, "mostly")
+    rate = DetectionRate("spike", 2.0, "verdict", 80, 70, 0.875, 0.8, 0.95, 0.5, "mostly")
     common = {"output": None, "plot": None, "bundle": "m.vae", "rows": 99, "score_kind": "combined", "threshold": 0.99}
     common |= {"min_score": 3.0, "uses_tail_model": False, "warnings": (), "seconds": 1.0}
     selftest = SelftestSummary(
@@ -134,7 +142,7 @@ def test_json_keeps_the_former_keys() -> None:
         known_rows=0,
         seed=0,
         faults=(),
-        columns=(sight,),
+        columns=(rate,),
         untested=(),
         blind_spots=(),
         **common,

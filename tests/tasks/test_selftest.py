@@ -11,23 +11,25 @@ import pytest
 from vaecli.plots import fault_heatmap
 from vaecli.render.console import write
 from vaecli.render.summaries import page
-from vaecli.results import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, verdict_of
+from vaecli.results import BlindSpot, DetectionRate, SelftestSummary, Untested, blind_spots_of, verdict_of
 
 
-def sight(fault: str, size: float | None, column: str | None, share: float, n: int = 100, **changes) -> Sight:
+def detection_rate(
+    fault: str, size: float | None, column: str | None, share: float, n: int = 100, **changes
+) -> DetectionRate:
     low, high = max(share - 0.1, 0.0), min(share + 0.1, 1.0)
-    one = Sight(fault, size, column, n, round(n * share), share, low, high, 0.0, "partly")
+    one = DetectionRate(fault, size, column, n, round(n * share), share, low, high, 0.0, "partly")
     return dataclasses.replace(one, **changes)
 
 
-UNTRIED = Sight("stuck", None, "on", 0, 0, None, None, None, None, "not tried")
+UNTRIED = DetectionRate("stuck", None, "on", 0, 0, None, None, None, None, "not tried")
 COLUMNS = (
-    sight("spike", 2.0, "flow", 0.1),
-    sight("spike", 2.0, "temp", 0.05),
-    sight("spike", 8.0, "flow", 0.9),
-    sight("spike", 8.0, "temp", 0.35),
-    sight("stuck", None, "flow", 0.42),
-    sight("stuck", None, "temp", 0.0),
+    detection_rate("spike", 2.0, "flow", 0.1),
+    detection_rate("spike", 2.0, "temp", 0.05),
+    detection_rate("spike", 8.0, "flow", 0.9),
+    detection_rate("spike", 8.0, "temp", 0.35),
+    detection_rate("stuck", None, "flow", 0.42),
+    detection_rate("stuck", None, "temp", 0.0),
     UNTRIED,
 )
 SUMMARY = SelftestSummary(
@@ -47,10 +49,10 @@ SUMMARY = SelftestSummary(
     uses_tail_model=False,
     seed=0,
     faults=(
-        sight("spike", 2.0, None, 0.08, column_limits_share=0.5),
-        sight("spike", 8.0, None, 0.997, high=1.0),
-        sight("stuck", None, None, 0.003, low=0.0),
-        sight("missing", 1.0, None, 1.0, column_limits_share=None),
+        detection_rate("spike", 2.0, None, 0.08, column_limits_share=0.5),
+        detection_rate("spike", 8.0, None, 0.997, high=1.0),
+        detection_rate("stuck", None, None, 0.003, low=0.0),
+        detection_rate("missing", 1.0, None, 1.0, column_limits_share=None),
     ),
     columns=COLUMNS,
     untested=(Untested("unseen", None, "it takes a categorical column"), Untested("missing", 3.0, "there are two")),
@@ -96,7 +98,7 @@ def test_words_have_bounds(share: float, low: float, verdict: str):
 def test_a_blind_spot_is_sure_at_every_size():
     """Upper ends below one half, also at the size that is seen best; the blindest column first, untried ones never."""
     assert blind_spots_of(COLUMNS) == (BlindSpot("temp", ("spike", "stuck"), 2),)
-    more = (*COLUMNS, sight("stuck", None, "rpm", 0.39), sight("spike", 2.0, "rpm", 0.9))
+    more = (*COLUMNS, detection_rate("stuck", None, "rpm", 0.39), detection_rate("spike", 2.0, "rpm", 0.9))
     assert [spot.column for spot in blind_spots_of(more)] == ["temp", "rpm"]
 
 

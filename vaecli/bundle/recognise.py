@@ -1,4 +1,4 @@
-"""What a file that is no bundle seems to be, from its first bytes, for the person who named it by mistake."""
+"""Recognises a file that is not a bundle by its first bytes, for the person who named it by mistake."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _ZIP_LOOKS = (
 
 
 def looks_like(head: bytes) -> str:
-    """What a file that is no bundle seems to be; empty for the beginning of a bundle."""
+    """What the file that begins with `head` seems to be, in words; empty if it may be a bundle."""
     if head.startswith(file_types.ZIP):
         name = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
-        if MANIFEST.startswith(name):  # a part of the name: cut short, which is said later
+        if MANIFEST.startswith(name):  # a part of the name: the file is truncated, which is reported later
             return ""
         return next((words for end, words in _ZIP_LOOKS if name.endswith(end)), f"a ZIP archive of {name[:80]!r}")
     for magic, words in _LOOKS:

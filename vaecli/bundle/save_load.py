@@ -1,4 +1,4 @@
-"""A detector into a bundle and back."""
+"""Saves a detector as a bundle, and loads it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from vaecli.schema import Schema
 
 
 def save_detector(path: Path, detector: Detector, config: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
-    """Write the detector with the settings it was fitted by and what the fit reported. Raises BundleError."""
+    """Write the detector to `path`, with the settings of its fit, `config`, and the summary that the fit reported.
+
+    Raises as `write_bundle` does.
+    """
     settings, arrays = detector.to_parts()
     manifest = Manifest(
         format=FORMAT,
@@ -46,9 +49,9 @@ def load_detector(path: Path) -> tuple[Detector, Manifest]:
         config = manifest.config | {"fit": to_current_names(manifest.config["fit"])}
         return detector, replace(manifest, config=config, summary=to_current_names(manifest.summary))
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError) as problem:
-        what = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
+        reason = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
         raise BundleError(
-            f"{path}: its parts do not make a detector: {what}",
+            f"{path}: its parts do not make a detector: {reason}",
             "fit again with `vaecli fit`, and report how it was made",
             path=str(path),
         ) from None

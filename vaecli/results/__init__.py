@@ -15,7 +15,7 @@ from vaecli.results.reconstruct import ReconstructSummary
 from vaecli.results.report import ReportSummary
 from vaecli.results.sample import SampleSummary
 from vaecli.results.score import ScoreSummary
-from vaecli.results.selftest import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, verdict_of
+from vaecli.results.selftest import BlindSpot, DetectionRate, SelftestSummary, Untested, blind_spots_of, verdict_of
 
 __all__ = [
     "METRIC_NAMES",
@@ -23,6 +23,7 @@ __all__ = [
     "BlindSpot",
     "ColumnSummary",
     "Comparison",
+    "DetectionRate",
     "EncodeSummary",
     "EvaluateSummary",
     "Evaluation",
@@ -39,7 +40,6 @@ __all__ = [
     "SampleSummary",
     "ScoreSummary",
     "SelftestSummary",
-    "Sight",
     "TrainingCheck",
     "Untested",
     "blind_spots_of",

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_DAY = 86_400
+from vaecli.runtime.moments import EPOCH, SECONDS_PER_DAY
 
 
 def number(value: float, digits: int = 4) -> str:
@@ -83,7 +82,7 @@ def duration(seconds: float) -> str:
 
 def bin_width(seconds: float) -> str:
     """The width of a bin of time: `15 minutes`, `1 day`."""
-    for unit, name in ((7 * _DAY, "week"), (_DAY, "day"), (3600, "hour"), (60, "minute")):
+    for unit, name in ((7 * SECONDS_PER_DAY, "week"), (SECONDS_PER_DAY, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= unit and seconds % unit == 0:
             return counted(int(seconds // unit), name)
     return counted(int(seconds), "second") if seconds == int(seconds) else f"{number(seconds)} seconds"
@@ -92,9 +91,9 @@ def bin_width(seconds: float) -> str:
 def moment(seconds: float, span: float) -> str:
     """The date of `seconds` since the epoch, with the time of day where `span` seconds are few days."""
     try:
-        when = _EPOCH + timedelta(seconds=seconds)
+        when = EPOCH + timedelta(seconds=seconds)
     except (OverflowError, ValueError):
         return f"{number(seconds)} s"
-    if span >= 4 * _DAY:
+    if span >= 4 * SECONDS_PER_DAY:
         return when.date().isoformat()  # strftime leaves years below 1000 unpadded on some systems
     return when.strftime("%m-%d %H:%M") if span > 600 else when.strftime("%H:%M:%S")

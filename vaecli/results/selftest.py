@@ -26,7 +26,7 @@ BLIND_BELOW = 0.5  # of the rows with a fault: what is surely seen less often, a
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class DetectionRate:
     """How often one fault at one size is seen, in all columns together (`column` None) or in one.
 
     `low` and `high` bound the share with 95 % confidence. None, and 0 rows, where no row could have the fault.
@@ -90,28 +90,28 @@ class SelftestSummary:
     min_score: float
     uses_tail_model: bool
     seed: int
-    faults: tuple[Sight, ...]  # all columns together
-    columns: tuple[Sight, ...]  # column by column, in the same order
+    faults: tuple[DetectionRate, ...]  # all columns together
+    columns: tuple[DetectionRate, ...]  # column by column, in the same order
     untested: tuple[Untested, ...]
     blind_spots: tuple[BlindSpot, ...]  # the blindest column first
     warnings: tuple[str, ...]
     seconds: float
 
     @property
-    def ranges_see_more(self) -> tuple[Sight, ...]:
+    def ranges_see_more(self) -> tuple[DetectionRate, ...]:
         """The faults that limits on each column alone would see more often than the interval of the share allows."""
         return tuple(one for one in self.faults if one.high is not None and (one.column_limits_share or 0.0) > one.high)
 
-    def hardest(self, sight: Sight) -> Sight | None:
+    def hardest(self, rate: DetectionRate) -> DetectionRate | None:
         """The column in which a fault is seen least often; None where only one column can have it."""
-        tried = [one for one in self.columns if (one.fault, one.size) == (sight.fault, sight.size) and one.rows]
+        tried = [one for one in self.columns if (one.fault, one.size) == (rate.fault, rate.size) and one.rows]
         return min(tried, key=lambda one: one.share or 0.0) if len(tried) > 1 else None
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`; every blind spot with its sentence."""
         values = json_object("selftest", self)
         for shares in ("faults", "columns"):
-            values[shares] = [with_former_keys(sight) for sight in values[shares]]
+            values[shares] = [with_former_keys(rate) for rate in values[shares]]
         for spot, told in zip(values["blind_spots"], self.blind_spots, strict=True):
             spot["sentence"] = told.sentence
         return values
@@ -124,14 +124,14 @@ def verdict_of(share: float, low: float, false_alarm_rate: float) -> str:
     return next(verdict for bound, verdict in VERDICTS if share >= bound)
 
 
-def blind_spots_of(sights: Sequence[Sight]) -> tuple[BlindSpot, ...]:
+def blind_spots_of(rates: Sequence[DetectionRate]) -> tuple[BlindSpot, ...]:
     """From the figures column by column, the column with the most such faults first, of equal ones in file order."""
     spots = []
-    for column in dict.fromkeys(sight.column for sight in sights):
+    for column in dict.fromkeys(rate.column for rate in rates):
         best: dict[str, float] = {}
-        for sight in sights:
-            if sight.column == column and sight.high is not None:
-                best[sight.fault] = max(best.get(sight.fault, 0.0), sight.high)
+        for rate in rates:
+            if rate.column == column and rate.high is not None:
+                best[rate.fault] = max(best.get(rate.fault, 0.0), rate.high)
         blind = tuple(fault for fault, high in best.items() if high < BLIND_BELOW)
         if blind:
             spots.append(BlindSpot(str(column), blind, len(best)))

@@ -1,4 +1,4 @@
-"""How kinds of files are recognised: by their first bytes, and by their extensions."""
+"""The first bytes and the extensions by which file formats are recognised."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ SQLITE = b"SQLite format 3"
 ZIP = b"PK\x03\x04"
 GZIP = b"\x1f\x8b"
 ZSTD = b"\x28\xb5\x2f\xfd"
+BZIP2 = b"BZh"
 
 CSV_EXTENSIONS = (".csv",)
 TSV_EXTENSIONS = (".tsv", ".tab")

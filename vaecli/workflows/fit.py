@@ -40,7 +40,7 @@ def fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent
     """
     require_writable(output)
     source = open_source(inputs)
-    refuse_to_overwrite(str(output), getattr(source, "files", ()), "the input")
+    refuse_to_overwrite(str(output), source.files, "the input")
     checkpoint = _checkpoint_path(output)
     try:
         detector, summary = fit_source(source, config, output, on_event=on_event)

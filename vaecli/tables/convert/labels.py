@@ -10,7 +10,7 @@ from vaecli.errors import MAX_LISTED, UnreadableCell
 from vaecli.schema import Column
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
-from vaecli.tables.convert.arrow_types import Family
+from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.convert.to_cells import _array
 from vaecli.tables.source import Batch
 
@@ -32,13 +32,13 @@ def label_mask(batch: Batch, column: Column) -> np.ndarray:
     """
     array = _array(batch, column)
     group = arrow_types.family(array.type)
-    if group is Family.EMPTY:
+    if group is ArrowFamily.EMPTY:
         return np.zeros(len(array), bool)
-    if group in (Family.NUMBER, Family.BOOLEAN):
+    if group in (ArrowFamily.NUMBER, ArrowFamily.BOOLEAN):
         number = values.numbers(array)
         _refuse_labels(batch, column, np.flatnonzero(number < 0))
         return number > 0  # not where it is missing
-    if group in (Family.TEXT, Family.DICTIONARY):
+    if group in (ArrowFamily.TEXT, ArrowFamily.DICTIONARY):
         return _text_labels(batch, column, arrow_types.as_text(array))
     _refuse_labels(batch, column, np.flatnonzero(arrow_types.as_numpy(array.is_valid())))
     return np.zeros(len(array), bool)

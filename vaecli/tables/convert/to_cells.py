@@ -13,7 +13,7 @@ from vaecli.errors import MAX_LISTED, UnreadableCell
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
-from vaecli.tables.convert.arrow_types import Family
+from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.source import Batch
 
 
@@ -98,12 +98,14 @@ def _read(array: pa.Array, column: Column) -> _Reading:
 def _quantities(array: pa.Array, column: Column) -> _Reading:
     """Numbers, or moments in seconds."""
     group = arrow_types.family(array.type)
-    if group is Family.EMPTY:
+    if group is ArrowFamily.EMPTY:
         return _Reading(np.full(len(array), np.nan), _NO_ROWS, _NO_ROWS)
-    if group in (Family.TEXT, Family.DICTIONARY):
+    if group in (ArrowFamily.TEXT, ArrowFamily.DICTIONARY):
         found, failed = _parsed(arrow_types.as_text(array), column)
         return _Reading(found, _NO_ROWS, np.flatnonzero(failed))
-    if group in ((Family.DATETIME,) if column.kind is Kind.DATETIME else (Family.NUMBER, Family.BOOLEAN)):
+    if group in (
+        (ArrowFamily.DATETIME,) if column.kind is Kind.DATETIME else (ArrowFamily.NUMBER, ArrowFamily.BOOLEAN)
+    ):
         return _Reading(values.numbers(array), _NO_ROWS, _NO_ROWS)
     return _all_failed(array)
 
@@ -131,11 +133,11 @@ def _all_failed(array: pa.Array) -> _Reading:
 
 def _booleans(array: pa.Array, column: Column) -> _Reading:
     group = arrow_types.family(array.type)
-    if group is Family.EMPTY:
+    if group is ArrowFamily.EMPTY:
         return _Reading(np.full(len(array), np.nan), _NO_ROWS, _NO_ROWS)
-    if group in (Family.UNSUPPORTED, Family.DATETIME):
+    if group in (ArrowFamily.UNSUPPORTED, ArrowFamily.DATETIME):
         return _all_failed(array)
-    if group in (Family.BOOLEAN, Family.NUMBER):
+    if group in (ArrowFamily.BOOLEAN, ArrowFamily.NUMBER):
         found = values.numbers(array)
         failed = ~((found == 0) | (found == 1) | np.isnan(found))
     else:
@@ -153,7 +155,7 @@ def _was_numbers(column: Column) -> bool:
 
 def _categories(array: pa.Array, column: Column) -> _Reading:
     group = arrow_types.family(array.type)
-    if group in (Family.UNSUPPORTED, Family.DATETIME):
+    if group in (ArrowFamily.UNSUPPORTED, ArrowFamily.DATETIME):
         return _all_failed(array)
     text = arrow_types.as_text(array)
     known = pa.array(column.categories, text.type)
