@@ -378,7 +378,7 @@ def graph(families: Any, *, grouped: bool) -> bytes:
     nodes = Nodes()
     scores, columns = [], []
     for family in families:
-        if family.likelihood.n_numeric != family.likelihood.order.size or family.likelihood.has_missing.size:
+        if family.likelihood.n_gaussian != family.likelihood.order.size or family.likelihood.has_missing.size:
             raise ValueError("the graph knows only numeric columns without gaps")
         members = [nodes.member(family, k, grouped=grouped) for k in range(len(family.held_out))]
         columns += [member["columns"] for member in members]
@@ -391,7 +391,7 @@ def graph(families: Any, *, grouped: bool) -> bytes:
         helper.make_tensor_value_info(nodes.stack(scores), TensorProto.DOUBLE, ["w", "n"]),
         helper.make_tensor_value_info(nodes.stack(columns), TensorProto.DOUBLE, ["e", "n", "c"]),
     ]
-    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", families[0].likelihood.n_numeric])]
+    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", families[0].likelihood.n_gaussian])]
     whole = helper.make_graph(nodes.nodes, KIND, inputs, outputs, nodes.constants)
     model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.checker.check_model(model)
@@ -468,7 +468,7 @@ class Nodes:
 
     def gaussian(self, output: str, likelihood: Any) -> str:
         """−log p(x_j|z) of each column, the log-variance kept above its floor."""
-        c, floor = likelihood.n_numeric, float(likelihood.min_log_variance)
+        c, floor = likelihood.n_gaussian, float(likelihood.min_log_variance)
         mean, raw = (
             self.op("Slice", output, np.array([start]), np.array([start + c]), np.array([1])) for start in (0, c)
         )

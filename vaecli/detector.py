@@ -100,7 +100,7 @@ class Detector:
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:
         """(n, c) bool: novel cells, and missing cells of columns that had none in training."""
-        never_missing = self.ensemble.reference_family.likelihood.unexpected_missing_nats > 0
+        never_missing = self.ensemble.reference_family.likelihood.presence.unexpected_missing_nats > 0
         return (cells.state == NOVEL) | ((cells.state == MISSING) & never_missing)
 
     def on(self, device: str) -> Detector:
@@ -118,8 +118,8 @@ class Detector:
         }
         arrays = {
             **{f"preprocess/{name}": value for name, value in self.preprocessor.to_arrays().items()},
-            "likelihood/n_missing": likelihood.n_missing,
-            "likelihood/n_rows": np.array([likelihood.n_rows], np.int64),
+            "likelihood/n_missing": likelihood.presence.n_missing,
+            "likelihood/n_rows": np.array([likelihood.presence.n_rows], np.int64),
         }
         arrays |= self.ensemble.to_arrays()
         for kind, calibration in self.calibrations.items():

@@ -18,7 +18,7 @@ from vaecli.latent.reconstruction import as_cells, imputation, reconstruction
 from vaecli.model import tiles
 from vaecli.model.ensemble import Ensemble, Family
 from vaecli.model.exemplar_prior import ExemplarPrior
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import shapes
 from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout

@@ -21,7 +21,7 @@ from vaecli.model import tiles
 from vaecli.model.ensemble import Ensemble, Family, draw_noise
 from vaecli.model.exemplar_prior import choose_exemplars
 from vaecli.model.families import ScoreTerm
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import shapes
 from vaecli.schema import Column, Kind, Layout
 from vaecli.scoring import max_cell

@@ -16,7 +16,7 @@ from vaecli.data.training_rows import Rows
 from vaecli.model.ensemble import Ensemble, Family, draw_noise
 from vaecli.model.exemplar_prior import ExemplarPrior, choose_exemplars, nearest_exemplar_distance
 from vaecli.model.families import ScoreTerm
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import elbo, encoder_inputs, forward, posterior
 from vaecli.model.ppca_init import start_parameters
 from vaecli.model.tiles import TILE_ROWS

@@ -18,7 +18,7 @@ from vaecli.config import TrainConfig
 from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.model.device import torch_device
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, decode, elbo, forward, kl_to_prior
 from vaecli.model.ppca_init import VARIANCE_WEIGHTS, independent_output, start_parameters, variance_outputs
 from vaecli.results import Event
@@ -248,7 +248,7 @@ def test_a_family_of_one_variance_keeps_it() -> None:
     for name in VARIANCE_WEIGHTS:
         assert (found.parameters[1][name][..., variance_outputs(VIEWING)] == 0).all()
         assert (found.parameters[0][name][..., variance_outputs(LIKELIHOOD)] != 0).all()
-        means = found.parameters[1][name][..., : VIEWING.n_numeric]
+        means = found.parameters[1][name][..., : VIEWING.n_gaussian]
         assert (means != 0).any()
     bias = "decoder.out.b"
     learned = found.parameters[1][bias] != BOTH[1].start[bias]

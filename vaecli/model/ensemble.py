@@ -10,7 +10,7 @@ import numpy as np
 from vaecli.model.array_namespace import Array
 from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.families import FAMILIES, ScoreTerm
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, check_shapes
 
 

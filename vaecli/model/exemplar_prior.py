@@ -21,7 +21,7 @@ import numpy as np
 
 from vaecli.data.training_rows import Rows
 from vaecli.model.array_namespace import Array, empty_like, like, namespace
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, encode
 
 # Rows and codes compared at once, in one buffer: fresh memory for the distances costs more than the product. Fewer

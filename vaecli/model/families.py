@@ -7,7 +7,7 @@ from enum import Enum
 import numpy as np
 
 from vaecli.data.preprocessor import Preprocessor
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.schema import Layout
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from vaecli.data.cells import MISSING
 from vaecli.model.array_namespace import Array, affine, leaky, like, namespace, plus
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 
 Parameters = dict[str, Array]
 

@@ -71,7 +71,7 @@ def explain(
                     family, preprocessor, batch, i, int(j)
                 )
     likelihood = family.likelihood
-    filled = (likelihood.n_rows - likelihood.n_missing + 1) / (likelihood.n_rows + 2)
+    filled = (likelihood.presence.n_rows - likelihood.presence.n_missing + 1) / (likelihood.presence.n_rows + 2)
     probability = np.where(batch.state == MISSING, filled, probability)
     return Explanation(attribution, joint_part, expected, low, high, probability)
 

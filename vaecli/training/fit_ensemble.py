@@ -13,7 +13,7 @@ from vaecli.errors import UsageError
 from vaecli.model.ensemble import Ensemble, Family, draw_noise
 from vaecli.model.exemplar_prior import choose_exemplars
 from vaecli.model.families import FAMILIES
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.ppca_init import independent_output, start_parameters
 from vaecli.results import OnEvent, ignore
 from vaecli.training.checkpoint import Checkpoint

@@ -22,7 +22,7 @@ from vaecli.config import TrainConfig
 from vaecli.data.training_rows import Rows, TrainingRows
 from vaecli.errors import UsageError
 from vaecli.model.device import torch_device
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Elbo, Parameters, elbo, forward
 from vaecli.model.ppca_init import VARIANCE_WEIGHTS, variance_outputs
 from vaecli.results import Event, OnEvent, ignore
