@@ -31,11 +31,13 @@ Baselines = Annotated[
 ]
 Bootstrap = Annotated[
     str | None,
-    typer.Option(metavar="N", help="Draws behind each 95 % interval (default: 1000); 0 leaves the intervals out."),
+    typer.Option(
+        metavar="N", help="0 leaves the intervals out. Other numbers are out of use: nothing is drawn any more."
+    ),
 ]
 Seed = Annotated[
     str | None,
-    typer.Option(metavar="N", help="The same seed and input give the same figures and intervals (0 if not given)."),
+    typer.Option(metavar="N", help="The same seed and input give the same simple methods (0 if not given)."),
 ]
 Output = Annotated[
     str | None,
@@ -73,7 +75,7 @@ def evaluate(
 ) -> None:
     """Measure a bundle on a labelled table: how well it ranks, and what its threshold catches and costs.
 
-    AUROC, average precision, precision, recall, F1 and false alarms, each with a bootstrap interval.
+    AUROC, average precision, precision, recall, F1 and false alarms, each with a 95 % interval.
 
     \b
     Examples:

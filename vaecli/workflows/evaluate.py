@@ -20,9 +20,9 @@ from vaecli.detector import Detector
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.evaluation import baselines
 from vaecli.evaluation import metrics as evaluation
-from vaecli.evaluation.metrics import RANKED, Evaluated, Labelled
+from vaecli.evaluation.metrics import RANKED, Difference, Estimate, Evaluated, Labelled
 from vaecli.plots.figure import refuse_targets
-from vaecli.results import Comparison, EvaluateSummary, Evaluation, Event, Figure, OnEvent, ignore
+from vaecli.results import Comparison, EvaluateSummary, Evaluation, Figure, OnEvent, ignore
 from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Role, Schema
 from vaecli.tables import Source, check_schema, frame_source, open_sink, open_source, refuse_to_overwrite
@@ -39,7 +39,7 @@ SCHEMA = pa.schema(
         ("high", pa.float64()),
     ]
 )
-FEW_ANOMALIES = 20  # below it, an interval rests on hardly any rows
+FEW_ANOMALIES = 20  # below it, an interval is wide
 FEWEST_NORMAL_ROWS = 8
 
 
@@ -80,8 +80,10 @@ def evaluate(
             workers=config.score.workers or n_cores(),
             on_event=on_event,
         )
-        found, groups = _evaluated(judged, config, on_event)
-        overall, *others = _evaluations(found, judged.rows, None)
+        found = evaluation.evaluate(judged.rows)
+        has_intervals = config.bootstrap != 0
+        overall, *others = _evaluations(found, judged.rows, None, has_intervals)
+        groups = _groups(judged, has_intervals)
         if sink is not None:
             for batch in frame_source(figure_table((overall, *others, *groups))).batches(keep=True):
                 sink.append(sink.render(batch, {}))
@@ -103,11 +105,11 @@ def evaluate(
         threshold=level,
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
-        bootstrap=config.bootstrap,
+        has_intervals=has_intervals,
         overall=overall,
         baselines=tuple(others),
         groups=groups,
-        comparisons=_comparisons(found),
+        comparisons=_comparisons(found, has_intervals),
         warnings=_warnings(judged, config, plot),
         seconds=time.monotonic() - started,
     )
@@ -193,29 +195,19 @@ def _baselines(
 # -- figures ------------------------------------------------------------------------------------
 
 
-def _evaluated(
-    judged: LabelledScores, config: EvaluateConfig, on_event: OnEvent
-) -> tuple[Evaluated, tuple[Evaluation, ...]]:
-    """(all rows together, every group by itself: the worst first)."""
-    parts = 1 + len(judged.groups)
-
-    def said(part: int, n_done: int) -> None:
-        on_event(Event("resampling", part * config.bootstrap + n_done, parts * config.bootstrap, "draws"))
-
-    found = evaluation.evaluate(judged.rows, config.bootstrap, config.seed, lambda n_done: said(0, n_done))
+def _groups(judged: LabelledScores, has_intervals: bool) -> tuple[Evaluation, ...]:
+    """Every group by itself: the worst first."""
     order = np.argsort(judged.group, kind="stable")
     bounds = np.searchsorted(judged.group[order], np.arange(len(judged.groups) + 1))
     by_group = []
     for place, name in enumerate(judged.groups):
         rows = judged.rows.where(order[bounds[place] : bounds[place + 1]])
-        one = evaluation.evaluate(rows, config.bootstrap, config.seed)
-        by_group.append(_evaluations(one, rows, name))
-        said(place + 1, config.bootstrap)
+        by_group.append(_evaluations(evaluation.evaluate(rows), rows, name, has_intervals))
     by_group.sort(key=lambda of_group: _badness(of_group[0]))
-    return found, tuple(one for of_group in by_group for one in of_group)
+    return tuple(one for of_group in by_group for one in of_group)
 
 
-def _evaluations(found: Evaluated, rows: Labelled, group: str | None) -> tuple[Evaluation, ...]:
+def _evaluations(found: Evaluated, rows: Labelled, group: str | None, has_intervals: bool) -> tuple[Evaluation, ...]:
     """One a method, vaecli first."""
     n_rows, n_anomalies = rows.is_anomaly.size, int(rows.is_anomaly.sum())
     return tuple(
@@ -225,12 +217,15 @@ def _evaluations(found: Evaluated, rows: Labelled, group: str | None) -> tuple[E
             n_rows,
             n_anomalies,
             tuple(
-                Figure(metric, _told(figure.value), _told(figure.low), _told(figure.high))
-                for metric, figure in figures.items()
+                Figure(metric, _told(figure.value), *_ends(figure, has_intervals)) for metric, figure in figures.items()
             ),
         )
         for method, figures in found.figures.items()
     )
+
+
+def _ends(of: Estimate | Difference, has_intervals: bool) -> tuple[float | None, float | None]:
+    return (_told(of.low), _told(of.high)) if has_intervals else (None, None)
 
 
 def _told(value: float) -> float | None:
@@ -243,7 +238,7 @@ def _badness(one: Evaluation) -> tuple[float, float, str]:
     return (math.inf if auroc is None else auroc, -(alarms or 0.0), one.group or "")
 
 
-def _comparisons(found: Evaluated) -> tuple[Comparison, ...]:
+def _comparisons(found: Evaluated, has_intervals: bool) -> tuple[Comparison, ...]:
     """vaecli against the best of the others, by each metric that ranks."""
     others = [method for method in found.figures if method != OURS]
     comparisons = []
@@ -254,7 +249,7 @@ def _comparisons(found: Evaluated) -> tuple[Comparison, ...]:
         best = max(others, key=lambda method: found.figures[method][metric].value)
         gap = found.difference(metric, OURS, best)
         theirs = found.figures[best][metric].value
-        comparisons.append(Comparison(metric, ours, best, theirs, _told(gap.low), _told(gap.high)))
+        comparisons.append(Comparison(metric, ours, best, theirs, *_ends(gap, has_intervals)))
     return tuple(comparisons)
 
 
@@ -283,15 +278,12 @@ def _warnings(judged: LabelledScores, config: EvaluateConfig, plot: str | None) 
             "every row is labelled an anomaly: AUROC, average precision and the false-alarm rate are undefined, and "
             f"recall is the only figure that says something{no_plot}"
         )
-    elif n_anomalies < FEW_ANOMALIES and config.bootstrap:
-        warnings.append(f"only {n_anomalies:,} rows are labelled anomalies: the intervals are rough")
+    elif n_anomalies < FEW_ANOMALIES and config.bootstrap != 0:
+        warnings.append(f"only {n_anomalies:,} rows are labelled anomalies: the intervals are wide")
     if not judged.rows.flagged.any():
         warnings.append("no row is flagged: precision is undefined")
     if judged.unscored:
         warnings.append(f"{judged.unscored:,} rows have no score: they count as not flagged, and rank last")
-    if config.bootstrap and max(n_anomalies, is_anomaly.size - n_anomalies) > evaluation.MOST_DRAWN:
-        warnings.append(
-            f"the intervals draw {evaluation.MOST_DRAWN:,} rows of a class that has more: they are a little wider than "
-            "they need be"
-        )
+    if config.bootstrap:
+        warnings.append("--bootstrap draws nothing any more: intervals are computed; only 0, for none, has a meaning")
     return tuple(warnings)
