@@ -4,8 +4,8 @@
 |-----------------------|---------------------------------------------------------------|------------------------|
 | a share, k of n       | beta quantiles, exact                                         | Clopper & Pearson 1934 |
 | F1 = 2J / (1 + J)     | that of J, the share of hits in all rows flagged or anomalous |                        |
-| average precision     | that of a share of the anomalies                              | Boyd, Eng & Page 2013  |
-| AUROC                 | the wider, at each end, of the two limits in `auroc_interval` | DeLong 1988; Newcombe  |
+| average precision     | the wider of two limits, in `average_precision_interval`      | Boyd, Eng & Page 2013  |
+| AUROC                 | the wider of two limits, in `auroc_interval`                  | DeLong 1988; Newcombe  |
 | difference of methods | square-and-add with the correlation of the two                | Zou & Donner 2008      |
 
 Clopper–Pearson rather than Wilson (1927), although Brown, Cai & DasGupta (2001) find it conservative: with few
@@ -59,9 +59,22 @@ def auroc_interval(area: float, variance: float, n_anomalies: int, n_normals: in
         return min(low, widest[0]), max(high, widest[1])
     if variance <= 0 or not 0 < area < 1:
         return low, high
-    half = t_quantile(n_fewer - 1) * math.sqrt(variance) / (area * (1 - area))
-    middle = math.log(area / (1 - area))
-    return min(low, max(widest[0], _expit(middle - half))), max(high, min(widest[1], _expit(middle + half)))
+    of_delong = _logit_interval(area, t_quantile(n_fewer - 1) * math.sqrt(variance))
+    return min(low, max(widest[0], of_delong[0])), max(high, min(widest[1], of_delong[1]))
+
+
+def average_precision_interval(mean_precision: float, variance: float, n_anomalies: int) -> tuple[float, float]:
+    """The ends of an average precision, `variance` being that of its influence function; NaN where it is unknown.
+
+    Two limits, of which the outer one counts at each end. (1) Boyd, Eng & Page (2013) take it for a share of the
+    anomalies; here with the limits of Clopper & Pearson, which exist at 0 and 1. (2) The influence function on the
+    logit scale, which knows of normal rows that score above most anomalies: they lower precision at every anomaly.
+    """
+    low, high = clopper_pearson(mean_precision * n_anomalies, n_anomalies)
+    if not variance > 0 or not 0 < mean_precision < 1:
+        return low, high
+    of_slopes = _logit_interval(mean_precision, Z * math.sqrt(variance))
+    return min(low, of_slopes[0]), max(high, of_slopes[1])
 
 
 def difference_interval(
@@ -125,6 +138,12 @@ def _density(x: float, a: float, b: float) -> float:
         return 0.0
     logarithm = (a - 1) * math.log(x) + (b - 1) * math.log1p(-x) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     return math.exp(logarithm)
+
+
+def _logit_interval(value: float, half: float) -> tuple[float, float]:
+    """Where `half` to each side of `value` ends when the logit is as far from it as that at its slope."""
+    middle, reach = math.log(value / (1 - value)), half / (value * (1 - value))
+    return _expit(middle - reach), _expit(middle + reach)
 
 
 def _score_interval(area: float, n_anomalies: int, n_normals: int) -> tuple[float, float]:

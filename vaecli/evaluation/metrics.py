@@ -23,7 +23,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.evaluation.intervals import auroc_interval, clopper_pearson, difference_interval, f1_interval
+from vaecli.evaluation.intervals import (
+    auroc_interval,
+    average_precision_interval,
+    clopper_pearson,
+    difference_interval,
+    f1_interval,
+)
 
 RANKED = ("auroc", "average_precision")  # what a score is worth by itself
 METRICS = (*RANKED, "precision", "recall", "f1", "false_alarm_rate")
@@ -204,7 +210,7 @@ def _ranked(auroc: Area, average_precision: Area, n_anomalies: int) -> dict[str,
         undefined = Estimate(np.nan, np.nan, np.nan)
         return dict.fromkeys(RANKED, undefined)
     of_auroc = auroc_interval(auroc.value, auroc.variance, n_anomalies, auroc.ranks.normal.size)
-    of_precision = clopper_pearson(average_precision.value * n_anomalies, n_anomalies)
+    of_precision = average_precision_interval(average_precision.value, average_precision.variance, n_anomalies)
     return {
         "auroc": Estimate(auroc.value, *of_auroc),
         "average_precision": Estimate(average_precision.value, *of_precision),
