@@ -9,7 +9,7 @@
 | difference of methods | square-and-add with the correlation of the two                | Zou & Donner 2008      |
 
 Clopper–Pearson rather than Wilson (1927), although Brown, Cai & DasGupta (2001) find it conservative: with few
-anomalies Wilson's coverage falls to 85 %. `benchmarks/results/intervals.md` has the coverage and width of each.
+anomalies Wilson's coverage falls to 84 %. `benchmarks/results/intervals.md` has the coverage and width of each.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ def auroc_interval(area: float, variance: float, n_anomalies: int, n_normals: in
     """The ends of an AUROC whose `variance` is DeLong's; NaN there where a class has fewer than two rows.
 
     Two limits, of which the outer one counts at each end. (1) DeLong, DeLong & Clarke-Pearson (1988) on the logit scale
-    with a t quantile, never beyond Clopper–Pearson with the rows of the smaller class, which bounds every distribution
-    (Birnbaum & Klose 1957). It takes the place of (1) where a class has one row, and (1) is left out where all pairs
-    are alike, so that the variance is 0, as at an AUROC of 0 or 1. (2) The score interval with the variance of Hanley &
-    McNeil (1982), method 5 of Newcombe (2006), which holds at 0 and 1 too. (1) sees anomalies that are unlike each
-    other, (2) does not rely on a variance that was estimated from five rows.
+    with a t quantile, never beyond Clopper–Pearson with the rows of the smaller class, which allows for the largest
+    variance that any distribution has (Birnbaum & Klose 1957). Where a class has one row, Clopper–Pearson takes its
+    place; where the variance is 0, as at an AUROC of 0 or 1, (2) stands alone. (2) The score interval with the variance
+    of Hanley & McNeil (1982), method 5 of Newcombe (2006). (1) sees anomalies that are unlike each other, (2) does not
+    rely on a variance that was estimated from a few rows.
     """
     low, high = _score_interval(area, n_anomalies, n_normals)
     n_fewer = min(n_anomalies, n_normals)
@@ -83,7 +83,7 @@ def difference_interval(
     """The ends of `one` minus `other`, both (value, low, high) on the same rows, from their own ends.
 
     Each end is as far away as √(a² + b² − 2ρab), a and b being how far the two figures are from the ends that matter
-    there: Zou & Donner (2008), equation 9, and Newcombe's (1998) square-and-add where ρ is 0.
+    there: Newcombe's (1998) square-and-add, for any figures after Zou & Donner (2008).
     """
     (value, low, high), (other_value, other_low, other_high) = one, other
     gap = value - other_value
