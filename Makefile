@@ -1,14 +1,24 @@
 # Everything a developer types. Needs GNU make and Python 3.11 or newer; the rest goes into .venv.
 PYTHON ?= python3
 PYTEST_JOBS ?= 2
+# the tests to run: make test FILE=tests/data
+FILE ?=
 # where the benchmark tables lie
 DATA ?= benchmarks/data
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+LOWEST := build/lowest/bin
+PYTEST := python -m pytest -n $(PYTEST_JOBS) --dist worksteal
+FAST := not slow and not s3 and not browser and not walk
 
-.PHONY: install compiled demo test fast check format bench golden clean
+.DEFAULT_GOAL := help
+.PHONY: help install compiled demo test fast coverage lowest check format bench golden clean
 
-install: $(INSTALLED)
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo "Variables: FILE=tests/data (test, fast), PYTEST_JOBS=2, PYTHON=python3.12 (install, lowest), DATA=folder (bench)"
+
+install: $(INSTALLED)  ## install vaecli and the development tools into .venv
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -18,29 +28,37 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,plot,remote]'
 	touch $@
 
-demo: install  ## the README's walk, on sample_data
+demo: install  ## run the README's example on sample_data; writes to demo/
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash sample_data/demo.sh
 
 compiled: install
 	@$(BIN)/python -m compileall -q vaecli  # once, not by each process that a test starts
 
-test: compiled  ## every promise; what measures, or needs its size, is left to make bench
-	$(BIN)/python -m pytest -n $(PYTEST_JOBS) --dist worksteal -m 'not slow'
+test: compiled  ## run all tests but the slow ones (some five minutes); FILE=… runs some
+	$(BIN)/$(PYTEST) -m 'not slow' $(FILE)
 
-fast: compiled  ## the tests that answer while you think
-	$(BIN)/python -m pytest -n $(PYTEST_JOBS) --dist worksteal -m 'not slow and not s3 and not browser and not walk'
+fast: compiled  ## run the tests that need no S3 server, browser or document walk (a minute or two)
+	$(BIN)/$(PYTEST) -m '$(FAST)' $(FILE)
 
-check: install
+coverage: compiled  ## run the tests of `make test` with branch coverage; pages in build/coverage
+	$(BIN)/$(PYTEST) -m 'not slow' --cov --cov-report=term:skip-covered --cov-report=html:build/coverage
+
+lowest:  ## run the fast tests on the lowest promised versions of the dependencies
+	test -x $(LOWEST)/python || $(PYTHON) -m venv build/lowest
+	$(LOWEST)/python -m pip install -qq --disable-pip-version-check -c constraints-lowest.txt -e '.[dev,plot,remote]'
+	$(LOWEST)/$(PYTEST) -m '$(FAST)' $(FILE)
+
+check: install  ## lint, check the format, the types and the layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: install
+format: install  ## fix what ruff can fix, and format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: install  ## quality, speed and memory beside peers; results are kept in benchmarks/results
+bench: install  ## measure quality, speed and memory next to peers (hours); writes benchmarks/results
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/adbench.py --data $(DATA)
 	$(BIN)/python benchmarks/mixed.py --data $(DATA)
@@ -57,9 +75,9 @@ bench: install  ## quality, speed and memory beside peers; results are kept in b
 	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m pytest -n $(PYTEST_JOBS) -m hypothesis --hypothesis-profile search
 
-golden: install  ## a bundle of today's format for tests/golden; old ones are never touched
+golden: install  ## write a golden bundle of the current format to tests/golden; existing ones stay
 	$(BIN)/python tests/golden/make.py
 
-clean:
-	rm -rf build dist demo *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+clean:  ## remove build outputs and caches; .venv stays
+	rm -rf build dist demo *.egg-info .coverage .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

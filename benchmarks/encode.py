@@ -173,9 +173,9 @@ def _vaecli(
     seen, new = (detector.preprocessor.transform(_cells(detector, rows)).values for rows in (train, test))
     cells = _cells(detector, test)
     k = detector.n_latent
-    codes = detector.ensemble.families[0].codes
+    prior = detector.ensemble.reference_family.exemplar_prior
     found = {
-        "vaecli, all coordinates": (detector.encode(cells)[0] * codes.scale[0, 0], seconds),
+        "vaecli, all coordinates": (detector.encode(cells)[0] * prior.scale[0, 0], seconds),
         "PCA, as many": _pca(min(k, reference.shape[1]), reference, standard),
         "vaecli, map": (detector.encode(cells, 2)[0], seconds),
         "PCA of features": _pca(2, seen, new),
@@ -184,18 +184,18 @@ def _vaecli(
         from vaecli.latent.umap_map import umap_of
 
         began = time.perf_counter()
-        placed = detector.placed(cells, umap_of(detector, 2))
+        placed = detector.map_coordinates(cells, umap_of(prior, 2))
         found["vaecli, UMAP map"] = placed, seconds + time.perf_counter() - began
     return found
 
 
 def _cells(detector: Any, rows: np.ndarray) -> Any:
-    from vaecli.tables import check_schema, frame_source, numbers_of, to_cells
+    from vaecli.tables import ReadRequest, check_schema, frame_source, numbers_of, to_cells
 
     source = frame_source(rows)
     check_schema(source, detector.schema)
     names = [column.name for column in detector.schema.features]
-    [batch] = source.batches(names, numbers=numbers_of(detector.schema), batch_rows=len(rows))
+    [batch] = source.batches(ReadRequest(names, numbers=numbers_of(detector.schema), batch_rows=len(rows)))
     return to_cells(batch, detector.schema)
 
 

@@ -275,7 +275,7 @@ def timed(compute: Compute, stored: np.ndarray, asked: dict[str, Any]) -> dict[s
         for _ in done:
             pass
 
-    with threadpool_limits(1, "blas"):  # as `score_table` does
+    with threadpool_limits(1, "blas"):  # as `LocalEngine` does
         work(next(batches(stored, asked["rows"], asked["batch_rows"])))
         passes = -(-MIN_TIMED_ROWS // asked["rows"])
         cpu = time.process_time()
@@ -286,9 +286,9 @@ def timed(compute: Compute, stored: np.ndarray, asked: dict[str, Any]) -> dict[s
 
 def final_scores(detector: Any, compute: Compute, stored: np.ndarray, batch_rows: int) -> np.ndarray:
     """(n,) what `score_batch` makes of the member scores."""
-    surprise = detector.ensemble.surprisal_scales[KIND]
+    scale = detector.surprisal_scales[KIND]
     scores = [
-        surprise.of_rows(of_members, columns)[0]
+        scale.of_rows(of_members, columns)[0]
         for batch in batches(stored, len(stored), batch_rows)
         for of_members, columns in compute(*batch)
     ]
@@ -328,23 +328,23 @@ def imported(runtime: str) -> dict[str, Any]:
 def compute_of(engine: str, detector: Any, files: dict[str, str], threads: int) -> Compute:
     """The engine ready to compute with so many threads inside an operation; NumPy always takes one."""
     if engine == "numpy":
-        return vaecli_compute(detector.ensemble.families)
+        return vaecli_compute(detector.ensemble)
     if engine == "torch":
         import torch
 
         torch.set_num_threads(threads)
-        return vaecli_compute(detector.ensemble.on("cpu").families)
+        return vaecli_compute(detector.ensemble.on("cpu"))
     return onnx_compute(Path(files[engine]), threads)
 
 
-def vaecli_compute(families: Any) -> Compute:
+def vaecli_compute(ensemble: Any) -> Compute:
     """vaecli's own lines, over NumPy arrays or tensors; with tensors a tile is the whole batch."""
     from vaecli.data.preprocessor import FeatureBatch
     from vaecli.scoring.scores import _tiles
 
     def compute(values: np.ndarray, row: np.ndarray) -> Iterator[Scores]:
         batch = FeatureBatch(values, np.zeros(values.shape, np.uint8), row)
-        for _, within, scores, columns in _tiles(families, batch, KIND):
+        for _, within, scores, columns in _tiles(ensemble, batch, KIND):
             yield scores[:, within], columns[:, within]
 
     return compute
@@ -378,19 +378,20 @@ def graph(families: Any, *, grouped: bool) -> bytes:
     nodes = Nodes()
     scores, columns = [], []
     for family in families:
-        if family.likelihood.n_numeric != family.likelihood.order.size or family.likelihood.has_missing.size:
+        if family.likelihood.n_gaussian != family.likelihood.order.size or family.likelihood.has_missing.size:
             raise ValueError("the graph knows only numeric columns without gaps")
         members = [nodes.member(family, k, grouped=grouped) for k in range(len(family.held_out))]
         columns += [member["columns"] for member in members]
-        for latent in family.score_terms:
+        for term in family.score_terms:
             for member in members:
-                added = [] if latent == "nothing" else [nodes.op("Cast", member[latent], to=TensorProto.DOUBLE)]
+                latent = member.get(term.value)
+                added = [] if latent is None else [nodes.op("Cast", latent, to=TensorProto.DOUBLE)]
                 scores.append(nodes.op("Add", member["nats"], *added) if added else member["nats"])
     outputs = [
         helper.make_tensor_value_info(nodes.stack(scores), TensorProto.DOUBLE, ["w", "n"]),
         helper.make_tensor_value_info(nodes.stack(columns), TensorProto.DOUBLE, ["e", "n", "c"]),
     ]
-    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", families[0].likelihood.n_numeric])]
+    inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", families[0].likelihood.n_gaussian])]
     whole = helper.make_graph(nodes.nodes, KIND, inputs, outputs, nodes.constants)
     model = helper.make_model(whole, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
     onnx.checker.check_model(model)
@@ -431,7 +432,7 @@ class Nodes:
         return self.op("ReduceSum", name, np.array([-1]), keepdims=0)
 
     def member(self, family: Any, k: int, *, grouped: bool) -> dict[str, str]:
-        """`columns` and `nats` of one member, and what may be added to them, by the names of `Family.score_terms`."""
+        """`columns` and `nats` of one member, and what may be added to them, by the values of `ScoreTerm`."""
         from onnx import TensorProto
 
         parameters = {name: value[k] for name, value in family.parameters.items()}
@@ -441,9 +442,14 @@ class Nodes:
         decoded = self.hidden(parameters, "decoder", mean)
         output = self.with_skip(parameters, "decoder.out", "decoder.skip", decoded, mean)
         columns = self.op("Cast", self.gaussian(output, family.likelihood), to=TensorProto.DOUBLE)
-        code = self.nearest_exemplar_distance(mean, family.codes, k, grouped=grouped)
-        with_kl = self.op("Add", code, self.kl(mean, log_variance))
-        return {"columns": columns, "nats": self.sum(columns), "code": code, "code and KL": with_kl}
+        distance = self.nearest_exemplar_distance(mean, family.exemplar_prior, k, grouped=grouped)
+        with_kl = self.op("Add", distance, self.kl(mean, log_variance))
+        return {
+            "columns": columns,
+            "nats": self.sum(columns),
+            "exemplar distance": distance,
+            "exemplar distance and KL": with_kl,
+        }
 
     def linear(self, parameters: dict[str, np.ndarray], name: str, inputs: str) -> str:
         """x W + b."""
@@ -462,7 +468,7 @@ class Nodes:
 
     def gaussian(self, output: str, likelihood: Any) -> str:
         """−log p(x_j|z) of each column, the log-variance kept above its floor."""
-        c, floor = likelihood.n_numeric, float(likelihood.min_log_variance)
+        c, floor = likelihood.n_gaussian, float(likelihood.min_log_variance)
         mean, raw = (
             self.op("Slice", output, np.array([start]), np.array([start + c]), np.array([1])) for start in (0, c)
         )
@@ -477,21 +483,21 @@ class Nodes:
         both = self.op("Add", self.op("Mul", mean, mean), self.op("Exp", log_variance))
         return self.op("Mul", self.sum(self.op("Sub", self.op("Sub", both, log_variance), 1.0)), 0.5)
 
-    def nearest_exemplar_distance(self, mean: str, codes: Any, k: int, *, grouped: bool) -> str:
+    def nearest_exemplar_distance(self, mean: str, prior: Any, k: int, *, grouped: bool) -> str:
         """`nearest_exemplar_distance` of one member: found by a product, measured by difference, by blocks."""
         from vaecli.model.exemplar_prior import BLOCK_CODES
 
-        z = self.op("Mul", self.op("Sub", mean, codes.center[k]), codes.scale[k])
+        z = self.op("Mul", self.op("Sub", mean, prior.center[k]), prior.scale[k])
         with_one = self.op("Concat", z, self.op("Add", self.op("Mul", self.first(z), 0.0), 1.0), axis=1)
-        n_codes = codes.place.shape[1]
+        n_codes = prior.codes.shape[1]
         width = -(-n_codes // -(-n_codes // BLOCK_CODES))
         distances = []
         for start in range(0, n_codes, width):
             block = slice(start, start + width)
-            difference = self.op("MatMul", with_one, codes.augmented_codes[k, :, block])
-            place = codes.place[k, block]
-            which = self.argmin(difference, groups_of(len(place)) if grouped else 1, len(place))
-            away = self.op("Sub", z, self.op("Gather", place, which, axis=0))
+            difference = self.op("MatMul", with_one, prior.augmented_codes[k, :, block])
+            codes = prior.codes[k, block]
+            which = self.argmin(difference, groups_of(len(codes)) if grouped else 1, len(codes))
+            away = self.op("Sub", z, self.op("Gather", codes, which, axis=0))
             distances.append(self.op("Mul", self.sum(self.op("Mul", away, away)), 0.5))
         return self.op("Min", *distances)
 

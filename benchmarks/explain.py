@@ -40,7 +40,7 @@ from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.model.network import decode, encoder_inputs, posterior
 from vaecli.schema import Kind
-from vaecli.tables import check_schema, frame_source, numbers_of, open_source, to_cells
+from vaecli.tables import ReadRequest, check_schema, frame_source, numbers_of, open_source, to_cells
 
 KEYS = ("question", "table", "seed", "rows")
 THRESHOLD = 0.99
@@ -168,7 +168,7 @@ def cells_of(detector: Detector, test: Any) -> Cells:
     source = open_source([test]) if isinstance(test, str) else frame_source(test)
     check_schema(source, detector.schema)
     names = [column.name for column in detector.schema.features]
-    batches = source.batches(names, numbers=numbers_of(detector.schema))
+    batches = source.batches(ReadRequest(names, numbers=numbers_of(detector.schema)))
     return Cells.concatenate([to_cells(batch, detector.schema) for batch in batches])
 
 
@@ -257,7 +257,7 @@ FAULTS = {"shift": shifted, "swap": swapped}
 
 def parts(detector: Detector, cells: Cells, decided: ScoredRows) -> np.ndarray:
     """What `vaecli explain` shows (n, c): how much of the score each column takes with it."""
-    return detector.explain(cells, decided, most=0).part
+    return detector.explain(cells, decided, most=0).attribution
 
 
 def own_nats(detector: Detector, cells: Cells, decided: ScoredRows) -> np.ndarray:  # noqa: ARG001 - as every method

@@ -122,7 +122,7 @@ def column_errors(filled: np.ndarray, whole: np.ndarray, removed: np.ndarray, sc
 
 def _vaecli(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray, float, float]:
     import vaecli
-    from vaecli.tables import check_schema, frame_source, numbers_of, to_cells
+    from vaecli.tables import ReadRequest, check_schema, frame_source, numbers_of, to_cells
 
     began = time.perf_counter()
     names = tuple(f"x{j}" for j in range(train.shape[1]))
@@ -131,7 +131,8 @@ def _vaecli(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray,
     fitted = time.perf_counter()
     source = frame_source(test)
     check_schema(source, detector.schema)
-    batches = source.batches([column.name for column in detector.schema.features], numbers=numbers_of(detector.schema))
+    names = [column.name for column in detector.schema.features]
+    batches = source.batches(ReadRequest(names, numbers=numbers_of(detector.schema)))
     parts = [detector.reconstruct(to_cells(batch, detector.schema), impute=True) for batch in batches]
     found = np.concatenate(parts)
     filled = np.where(np.isnan(test), np.nanmean(train, axis=0), test)  # a column that is no feature keeps its mean

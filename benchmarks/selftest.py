@@ -128,7 +128,7 @@ def _line(summary: Any, sight: Any) -> dict[str, Any]:
         "share": sight.share,
         "low": sight.low,
         "high": sight.high,
-        "ranges_share": sight.ranges_share,
+        "ranges_share": sight.column_limits_share,
         "hardest": None if hardest is None else hardest.column,
         "hardest_share": None if hardest is None else hardest.share,
     }

@@ -2,7 +2,7 @@
 
     python sample_data/compare.py demo/shuttle.scored.csv
 
-Standard library only. vaecli never sees the labels; they passed through to the output with the other columns.
+Standard library only. vaecli does not use the labels; they pass through to the output with the other columns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path, help="what `vaecli score` wrote, with a label column")
     parser.add_argument("--label", default="label", help="column that is 1 for an anomaly, 0 otherwise")
-    parser.add_argument("--show", default="", help="comma-separated columns of the oddest rows to print")
+    parser.add_argument("--show", default="", help="comma-separated columns of the most anomalous rows to print")
     options = parser.parse_args()
     with options.table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -31,7 +31,7 @@ def main() -> None:
     normal = [row for row in scored if row[options.label] == "0"]
     print_counts(anomalies, normal, len(rows) - len(scored))
     if options.show:
-        print_oddest(scored, [*options.show.split(","), options.label])
+        print_most_anomalous(scored, [*options.show.split(","), options.label])
 
 
 def print_counts(anomalies: list[Row], normal: list[Row], n_unscored: int) -> None:
@@ -46,13 +46,13 @@ def print_counts(anomalies: list[Row], normal: list[Row], n_unscored: int) -> No
         print(f"{n_unscored:,} rows could not be scored and are left out")
 
 
-def print_oddest(rows: list[Row], columns: list[str], n_shown: int = 5) -> None:
+def print_most_anomalous(rows: list[Row], columns: list[str], n_shown: int = 5) -> None:
     """The rows with the highest scores."""
-    oddest = sorted(rows, key=lambda row: -float(row["anomaly_score"]))[:n_shown]
+    top = sorted(rows, key=lambda row: -float(row["anomaly_score"]))[:n_shown]
     shown = [*columns, "anomaly_score"]
-    table = [shown] + [[*(row[name] for name in columns), f"{float(row['anomaly_score']):.2f}"] for row in oddest]
+    table = [shown] + [[*(row[name] for name in columns), f"{float(row['anomaly_score']):.2f}"] for row in top]
     widths = [max(len(line[j]) for line in table) for j in range(len(shown))]
-    print("\nThe oddest rows:")
+    print("\nThe most anomalous rows:")
     for line in table:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 

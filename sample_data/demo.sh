@@ -37,17 +37,17 @@ run vaecli fit sample_data/shuttle/normal.csv -o demo/shuttle.vae
 run vaecli inspect demo/shuttle.vae
 
 say "   mixed.csv holds other readings, normal ones and faults together. Its column 'label' (1 = fault)" \
-  "   passes through to the output unread: vaecli was never told about it."
+  "   passes through to the output; vaecli does not use it."
 run vaecli score sample_data/shuttle/mixed.csv -m demo/shuttle.vae --threshold 0.99 -o demo/shuttle.scored.csv
 run head -n 6 demo/shuttle.scored.csv
 
-say "   Was it right? Count the flagged rows against the labels. (The warning above is: one row in seven here is a fault.)"
+say "   Was it right? Compare the flags with the labels. (The warning above is correct: one row in seven here is a fault.)"
 run python sample_data/compare.py demo/shuttle.scored.csv
 
-say "   Why is a row flagged? Each reason: what a cell holds, and what the rest of its row leads one to expect."
+say "   Why is a row flagged? Each reason shows the value of a cell and the value expected from the rest of its row."
 run vaecli explain sample_data/shuttle/mixed.csv -m demo/shuttle.vae --row 11,21
 
-say "   And would a simple method do as well? Measured on the same rows, with intervals."
+say "   Would a simple method do as well? Measured on the same rows, with intervals."
 run vaecli evaluate sample_data/shuttle/mixed.csv -m demo/shuttle.vae --label label \
   --baselines sample_data/shuttle/normal.csv
 
@@ -60,9 +60,9 @@ say "   mixed.csv holds other petrol cars and twenty diesels (label 1) that slip
 run vaecli score sample_data/cars/mixed.csv -m demo/cars.vae --threshold 0.99 -o demo/cars.scored.csv
 run python sample_data/compare.py demo/cars.scored.csv --show make,num-of-cylinders,compression-ratio,horsepower
 
-say "   The diesels are told by their compression, power and revolutions together. A flagged petrol car counts as a" \
-  "   false alarm, though some are odd in their own right, like the only three-cylinder. And 111 rows are few:" \
-  "   heed the warning above, the share of false alarms may well differ from 1 %."
+say "   The diesels differ in their compression, power and revolutions together. A flagged petrol car counts as a" \
+  "   false alarm, though some are unusual cars, like the only three-cylinder. And 111 rows are few:" \
+  "   as the warning above states, the share of false alarms may differ from 1 %."
 
 say "3. HANDWRITTEN DIGITS: a picture of 8 x 8 pixels is a row of 64 numbers" \
   "   normal.csv holds the digits 0 to 9 without the five. All columns are ink, measured in one unit."
@@ -70,16 +70,16 @@ run vaecli fit sample_data/digits/normal.csv --same-unit all -o demo/digits.vae 
 say "   mixed.csv holds other digits and the fives (label 1)."
 run vaecli score sample_data/digits/mixed.csv -m demo/digits.vae -o demo/digits.scored.csv --quiet
 run python sample_data/compare.py demo/digits.scored.csv
-say "   The same networks draw: a hundred digits that nobody wrote."
+say "   The same networks can draw new rows: a hundred digits that nobody wrote."
 run vaecli sample -m demo/digits.vae --image-shape 8x8 -o demo/digits.png
 
-say "4. WHICH FAULTS WOULD BE SEEN? No labels are needed: faults are put into normal rows of the shuttle, and counted."
+say "4. WHICH FAULTS WOULD BE DETECTED? No labels are needed: faults are injected into normal rows of the shuttle."
 awk -F, 'NR == 1 || $NF == 0' sample_data/shuttle/mixed.csv > demo/shuttle.fresh.csv
 run vaecli selftest demo/shuttle.fresh.csv -m demo/shuttle.vae
 
-say "5. A REPORT to send to whoever was not here: one page that opens in any browser, offline."
+say "5. A REPORT to share: one self-contained HTML page that opens offline in any browser."
 run vaecli report sample_data/shuttle/mixed.csv -m demo/shuttle.vae -o demo/shuttle.report.html
 
-say "The scored tables lie in demo/, every column of yours unchanged and three added:" \
-  "anomaly_score (higher is odder), p_value (share of normal rows at least this odd), is_anomaly." \
+say "The scored tables are in demo/, with your columns unchanged and three added:" \
+  "anomaly_score (higher is more anomalous), p_value (share of normal rows that score as high), is_anomaly." \
   "Open the report:  $PWD/demo/shuttle.report.html"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import doctest
+import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 import pandas as pd
@@ -14,7 +17,16 @@ import pyarrow.parquet as pq
 import pytest
 
 import vaecli
-from vaecli.errors import BundleError, InputError, UsageError
+from vaecli import api, errors
+from vaecli.errors import (
+    BundleError,
+    InputError,
+    MalformedText,
+    SchemaMismatch,
+    UnreadableCell,
+    UnreadableFile,
+    UsageError,
+)
 from vaecli.results import Event
 
 ADDED = ["anomaly_score", "p_value", "is_anomaly"]
@@ -235,6 +247,67 @@ def test_mistakes_raise_what_can_be_caught(model: vaecli.Model, fresh_table: pd.
         assert expected in raised.value.message
         assert raised.value.hint
         assert isinstance(raised.value, vaecli.VaecliError)
+
+
+def test_a_missing_column_is_caught_by_its_type(model: vaecli.Model, fresh_table: pd.DataFrame, tmp_path: Path):
+    """A caller can tell what is wrong with a table by the type, and where by `path`, `line`, `row` and `column`."""
+    with pytest.raises(SchemaMismatch) as missing:
+        model.score(fresh_table.drop(columns="flow"))
+    assert (missing.value.path, missing.value.column) == ("frame", "flow")
+    with pytest.raises(SchemaMismatch) as mistyped:
+        model.score(fresh_table.assign(flow=pd.Timestamp("2026-01-01")))
+    assert (mistyped.value.path, mistyped.value.column) == ("frame", "flow")
+    with pytest.raises(UnreadableCell) as cell:
+        model.score(fresh_table.assign(flow=[*fresh_table["flow"][:499].map(str), "high"]))
+    assert (cell.value.path, cell.value.row, cell.value.column) == ("frame", 500, "flow")
+
+    lines = fresh_table.to_csv(index=False).splitlines()
+    (tmp_path / "cell.csv").write_text("\n".join([*lines[:8], "high," * 4 + "eco", *lines[9:]]))
+    with pytest.raises(UnreadableCell) as cell:
+        model.score(tmp_path / "cell.csv")
+    place = (cell.value.path, cell.value.line, cell.value.column)
+    assert place == (str(tmp_path / "cell.csv"), 9, "flow")
+    (tmp_path / "short.csv").write_text("\n".join([*lines[:8], "1,2"]))
+    with pytest.raises(MalformedText) as short:
+        model.score(tmp_path / "short.csv")
+    assert (short.value.path, short.value.line) == (str(tmp_path / "short.csv"), 9)
+    with pytest.raises(UnreadableFile) as gone:
+        model.score(tmp_path / "no.csv")
+    assert gone.value.path == str(tmp_path / "no.csv")
+    with pytest.raises(BundleError) as bundle:
+        vaecli.load(tmp_path / "no.vae")
+    assert bundle.value.path == str(tmp_path / "no.vae")
+
+
+def test_an_error_shows_its_hint():
+    """`str` of an error, which a traceback and a log show, holds the hint; every error is one of the tree."""
+    assert (
+        str(InputError("a.csv: the file is empty", "name the columns"))
+        == "a.csv: the file is empty\nhint: name the columns"
+    )
+    assert str(InputError("a.csv: the file is empty")) == "a.csv: the file is empty"
+    drawn = set(re.findall(r"[├└]── (\w+)", errors.__doc__)) | {"VaecliError"}
+    assert drawn == {
+        name for name, value in vars(errors).items() if isinstance(value, type) and issubclass(value, Exception)
+    }
+
+
+def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Every public function and method of `vaecli.api` has an example, and each gives what it shows."""
+    monkeypatch.chdir(tmp_path)
+    Path("sample_data").symlink_to(Path(__file__).parent.parent / "sample_data")
+    examples = [test for test in doctest.DocTestFinder().find(api, globs={"vaecli": vaecli}) if test.examples]
+    things = {name: value for name, value in vars(api).items() if getattr(value, "__module__", "") == api.__name__}
+    things |= {
+        f"Model.{name}": value
+        for name, value in vars(vaecli.Model).items()
+        if isinstance(value, FunctionType | property)
+    }
+    public = {name for name in things if not name.rpartition(".")[2].startswith("_")}
+    assert {test.name.removeprefix("vaecli.api.") for test in examples} == public
+    runner = doctest.DocTestRunner()
+    for test in sorted(examples, key=lambda test: not test.name.endswith(".fit")):  # the fit saves what others load
+        assert runner.run(test).failed == 0, test.name
 
 
 # -- the public face ------------------------------------------------------------------------------

@@ -23,7 +23,8 @@ from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
-PAGES = sorted([README, ROOT / "CHANGELOG.md", *DOCS.rglob("*.md")])
+ROOT_PAGES = (ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "RELEASING", "SECURITY"))
+PAGES = sorted([README, *ROOT_PAGES, *DOCS.rglob("*.md")])
 VERBS = ("fit", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report", "inspect")
 
 
@@ -382,7 +383,11 @@ def test_the_settings_file_shown_is_one(tmp_path: Path):
 def test_names_of_the_model_page_exist():
     """Every name in a column "code name", and every `module.name` of docs/model.md, is in the code."""
     text = (DOCS / "model.md").read_text(encoding="utf-8")
-    files = [*(ROOT / "vaecli").glob("*.py"), *(ROOT / "vaecli").glob("*/*.py")]
+    files = [
+        *(ROOT / "vaecli").glob("*.py"),
+        *(ROOT / "vaecli").glob("*/*.py"),
+        *(ROOT / "vaecli/model").glob("*/*.py"),
+    ]
     modules = {path.stem: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files}
     names = {name for name in re.findall(r"`(\w+(?:\.\w+)+)`", text) if name.partition(".")[0] in modules}
     assert len(names) > 25
@@ -472,7 +477,7 @@ def test_figures_of_the_readme_are_the_measured_ones():
     head, *rows = table(text)
     columns = [(plain(name), figure) for name, _, figure in (column.rpartition(" ") for column in head[1:])]
     assert rows == [[row[0], *(figures[name, row[0]][figure] for name, figure in columns)] for row in rows]
-    head, *rows = table(text[text.index("Its own flags") :])
+    head, *rows = table(text[text.index("vaecli's flags") :])
     assert rows == [[row[0], *(figures[plain(row[0]), "vaecli"][figure] for figure in head[1:])] for row in rows]
     seconds = {
         (question, command): median

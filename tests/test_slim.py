@@ -293,7 +293,7 @@ def check_python_fit(host: Host) -> None:
         "try:\n    vaecli.fit(pa.table({'x': [1.0, 2.0]}))\n"
         "except vaecli.VaecliError as problem:\n    print(type(problem).__name__, problem.exit_code, problem.message)\n"
     )
-    assert host.execute(program) == f"EnvironmentProblem 7 {REFUSAL}\n"
+    assert host.execute(program) == f"MissingPackage 7 {REFUSAL}\n"
 
 
 def check_cuda(host: Host, bundle: Path, table: Path) -> None:

@@ -2,7 +2,10 @@
 
     import vaecli
     model = vaecli.fit("normal.parquet")
-    flagged = vaecli.load("model.vae").score(frame)
+    model.save("model.vae")
+    scored = vaecli.load("model.vae").score(frame)
+
+A `Model` is what `fit` and `load` return; a bundle is the file that it is saved to.
 
 Importing this package imports nothing heavy: every public name is loaded when first used (PEP 562).
 """
@@ -12,7 +15,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 _HOME = {
     "Model": "vaecli.api",

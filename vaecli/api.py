@@ -1,15 +1,18 @@
 """vaecli from Python: the same fit, load and score as on the command line, on frames or files.
 
-import vaecli
-model = vaecli.fit("normal.parquet", seed=1)
-model.save("model.vae")
-scored = vaecli.load("model.vae").score(frame, threshold=0.999)
+    model = vaecli.fit("normal.parquet", seed=1)
+    model.save("model.vae")
+    scored = vaecli.load("model.vae").score(frame, threshold=0.999)
+
+A `Model` is what a fit returns; a bundle is the file that it is saved to. A table is a path or several, a pandas
+DataFrame, an Arrow table or record batch, a polars frame, or a NumPy array of shape (n rows, c columns), whose columns
+are called x0, x1, …
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +20,21 @@ from vaecli.config import FitConfig, ScoreConfig, fit_config, sample_config, sco
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import FitSummary, OnEvent, ignore
-from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Schema
 from vaecli.tables import Source, check_schema, collect_sink, frame_source, new_schema, numbers_of, open_source
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A fitted detector. `summary` is what the fit reported, None for a loaded one."""
+    """A fitted detector with its settings, which cannot be changed: `fit` and `load` make one.
+
+    `settings` are those of the fit by stage, `report` is what a bundle keeps of its summary, and `summary` is what the
+    fit reported, None for a loaded model. `detector` computes on cells and is not part of the public interface.
+
+    >>> model = vaecli.load("cars.vae")
+    >>> model.settings["train"]["seed"]
+    1
+    """
 
     detector: Detector
     settings: dict[str, Any]
@@ -33,75 +43,96 @@ class Model:
 
     @property
     def schema(self) -> Schema:
-        """The columns it was fitted on."""
+        """The columns of the table that it was fitted on, with the kind and the part of each.
+
+        >>> [column.name for column in vaecli.load("cars.vae").schema.features][:3]
+        ['symboling', 'normalized-losses', 'make']
+        """
         return self.detector.schema
 
     @property
     def threshold(self) -> float:
-        """The default threshold level."""
+        """The level that `score` uses unless another is given, in (0, 1): the share of normal rows it leaves unflagged.
+
+        >>> vaecli.load("cars.vae").threshold
+        0.95
+        """
         return self.detector.threshold
 
     def score(self, table: Any, **settings: Any) -> Any:
-        """The rows of `table` with `anomaly_score`, `p_value` and `is_anomaly` behind their columns.
+        """Score every row of `table` and flag the anomalous ones.
 
-        `table` is a path (or several), a pandas DataFrame, an Arrow table or a NumPy array (n, c); the result is
-        a DataFrame for a DataFrame, else an Arrow table. Higher scores are odder; `is_anomaly` is `p_value`
-        at most 1 − threshold. `settings` are those of `vaecli score`: threshold, min_score, score_kind,
-        anomalies_only, explain, prefix, batch_rows, workers, device. Raises UsageError or InputError.
+        `table` needs the columns that the model was fitted on, in any order; others pass through. `settings` are those
+        of `vaecli score`: threshold, min_score, score_kind, anomalies_only, explain, prefix, batch_rows, workers,
+        device.
+
+        Returns the rows with three more columns: `anomaly_score` in nats, higher for more unusual rows; `p_value` in
+        (0, 1], the share of normal rows that score at least as high; and `is_anomaly`, true where `p_value` is at most
+        1 − threshold. A DataFrame gives a DataFrame with the same index, any other table an Arrow table.
+
+        Raises SchemaMismatch where columns are missing or have another type, UnreadableCell, UnreadableFile and other
+        kinds of InputError for what cannot be read, and UsageError for settings that make no sense.
+
+        >>> scored = vaecli.load("cars.vae").score("sample_data/cars/mixed.csv", threshold=0.9)
+        >>> scored.column_names[-3:]
+        ['anomaly_score', 'p_value', 'is_anomaly']
+        >>> scored.num_rows
+        94
         """
         from vaecli.decisions.resolve import resolve
         from vaecli.model.device import device_of
-        from vaecli.tasks.score import score_table
-        from vaecli.workflows.score import added_columns
+        from vaecli.workflows.score import added_columns, score_source
 
         config = _score_config(settings)
         source = _source(table)
         check_schema(source, self.schema)
         decision = resolve(config, self.detector.calibrations, self.detector.score_kind, self.detector.threshold)
-        kind = decision.score_kind
         added = added_columns(config.explain)
+        # the rows of a DataFrame are chosen at the end: they keep its index
+        every_row = replace(config, anomalies_only=config.anomalies_only and not _is_pandas(table))
         with collect_sink(source, added, prefix=config.prefix, numbers=numbers_of(self.schema)) as sink:
-            score_table(
-                self.detector,
-                source,
-                sink,
-                decision,
-                kind=kind,
-                anomalies_only=config.anomalies_only and not _is_pandas(table),
-                batch_rows=config.batch_rows,
-                workers=config.workers or n_cores(),
-                explain=config.explain,
-                with_worst=False,
-                device=device_of(config.device),
-            )
+            score_source(self.detector, source, sink, decision, every_row, device_of(config.device))
         if not _is_pandas(table):
             return sink.table()
         frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
         return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
 
     def sample(self, n_rows: int = 1000, *, seed: int = 0, like: Any = None) -> Any:
-        """New rows as an Arrow table: those of `vaecli sample` with that seed, in the types of a Parquet file.
+        """Draw new rows that look like those of the fit.
 
-        With `like`, a table as in `score`, `n_rows` around each of its rows. Raises UsageError or InputError.
+        `n_rows`, from 1, is their number; with `like`, a table, it is their number around each row of that table.
+        `seed` chooses them: the same seed gives the same rows, those of `vaecli sample --seed`.
+
+        Returns an Arrow table with the columns of the model, in the types that a Parquet file would have. Raises
+        UsageError for a number out of range, and InputError where `like` cannot be read or lacks columns.
+
+        >>> model = vaecli.load("cars.vae")
+        >>> model.sample(3, seed=7).num_rows
+        3
+        >>> model.sample(20, like="sample_data/cars/normal.csv").num_rows
+        2220
         """
-        from vaecli.tasks.sample import sample_around, sample_table
+        from vaecli.workflows.sample import sample_rows
 
         config = sample_config({"rows": n_rows, "seed": seed}, environment={})
         source = None if like is None else _source(like)
         if source is not None:
             check_schema(source, self.schema)
         schema = new_schema(self.schema.features, as_text=False)
-        sampler = self.detector.sampler(config.seed)
-        running: dict[str, Any] = {"batch_rows": config.batch_rows, "workers": n_cores(), "on_event": ignore}
         with collect_sink(frame_source(schema.empty_table()), ()) as sink:
-            if source is None:
-                sample_table(sampler, sink, schema, config.n_rows, **running)
-            else:
-                sample_around(self.detector, sampler, source, sink, schema, config.n_rows, **running)
+            sample_rows(self.detector, source, sink, schema, config)
         return sink.table()
 
     def save(self, path: str | Path) -> None:
-        """Write the bundle whole or not at all. Raises UsageError or EnvironmentProblem."""
+        """Write the bundle, whole or not at all; an earlier file at `path` is replaced.
+
+        Raises UsageError where the folder does not exist or `path` is not a file, and EnvironmentProblem where the
+        machine refuses (permission, a full disk).
+
+        >>> vaecli.load("cars.vae").save("copy.vae")
+        >>> vaecli.load("copy.vae").threshold
+        0.95
+        """
         from vaecli.bundle import save_detector
 
         save_detector(Path(path), self.detector, self.settings, self.report)
@@ -110,9 +141,18 @@ class Model:
 def fit(table: Any, *, on_event: OnEvent = ignore, **settings: Any) -> Model:
     """Learn what the rows of `table` look like when they are normal, and calibrate.
 
-    `table` as in `Model.score`. `settings` are those of `vaecli fit`, by their short names (`seed`, `preset`,
-    `label`, `exclude`, …) or dotted (`**{"model.n_noise": 4}`). Raises UsageError, InputError or
-    EnvironmentProblem.
+    `table` holds mostly normal rows. `on_event` is called now and then with an `Event` that reports progress.
+    `settings` are those of `vaecli fit`, by their short names (`seed`, `preset`, `label`, `exclude`, …) or by their
+    dotted names (`**{"model.n_noise": 4}`); environment variables are not read.
+
+    Returns a model, whose `summary` is the report of the fit. Raises UsageError for unknown or contradictory settings,
+    InputError for a table that cannot be read or holds nothing to learn from, and EnvironmentProblem where a package
+    (MissingPackage) or the device (MissingDevice) is not there. Warns of settings given by a former name.
+
+    >>> model = vaecli.fit("sample_data/cars/normal.csv", seed=1, threshold=0.95, **{"train.max_steps": 60})
+    >>> model.summary.n_rows
+    111
+    >>> model.save("cars.vae")
     """
     from vaecli.workflows import require_fitting_packages
 
@@ -126,7 +166,14 @@ def fit(table: Any, *, on_event: OnEvent = ignore, **settings: Any) -> Model:
 
 
 def load(path: str | Path) -> Model:
-    """The model in a bundle. Raises BundleError; executes nothing that the file holds."""
+    """Read the model in the bundle at `path`; nothing that the file holds is executed.
+
+    Returns a model that scores as the one that was saved. Raises BundleError where the file is missing, damaged, not a
+    bundle, or of a format that this version does not read.
+
+    >>> vaecli.load("cars.vae").summary is None
+    True
+    """
     from vaecli.bundle import load_detector
 
     detector, manifest = load_detector(Path(path))
@@ -134,7 +181,13 @@ def load(path: str | Path) -> Model:
 
 
 def score(table: Any, model: str | Path, **settings: Any) -> Any:
-    """`load(model).score(table, **settings)`."""
+    """Score `table` with the bundle at the path `model`: `load(model).score(table, **settings)`.
+
+    Returns and raises what these two do.
+
+    >>> vaecli.score("sample_data/cars/mixed.csv", "cars.vae", anomalies_only=True).num_rows < 94
+    True
+    """
     return load(model).score(table, **settings)
 
 
@@ -184,7 +237,7 @@ def _is_pandas(table: Any) -> bool:
 
 
 def _with_columns(frame: Any, scored: Any, names: Sequence[str]) -> Any:
-    """A copy of the DataFrame, its index and types as they are, with the columns `names` of the Arrow table behind."""
+    """A copy of the DataFrame with the columns `names` of the Arrow table added; its index and types stay."""
     frame = frame.copy()
     for name in names:
         frame[name] = scored.column(name).to_numpy()

@@ -1,54 +1,106 @@
 """Every problem a user can meet: one sentence, one hint, one exit code.
 
 VaecliError
-├── UsageError          2   the options contradict each other or make no sense
-├── GateMet             3   --fail-on or another gate; the output is complete
-├── InputError          4   a table is unreadable, malformed or does not match the schema
-├── BundleError         5   a bundle is missing, damaged, foreign or of a newer format
-└── EnvironmentProblem  7   the device, the lock or an optional package asked for is not there
+├── UsageError              2   the options contradict each other or make no sense
+├── GateMet                 3   --fail-on or another gate; the output is complete
+├── InputError              4   a table is unreadable, malformed or does not match the schema
+│   ├── UnreadableFile          it is not there, may not be read, or is not a table
+│   ├── MalformedText           a line of delimited text is not a row of the table
+│   ├── SchemaMismatch          columns of the model are missing, or have another type
+│   └── UnreadableCell          a cell does not hold what its column holds
+├── BundleError             5   a bundle is missing, damaged, foreign or of a newer format
+└── EnvironmentProblem      7   the device, the lock or an optional package asked for is not there
+    ├── MissingPackage          an optional package is not installed
+    └── MissingDevice           there is no such device
 
-Anything else that escapes is a bug in vaecli (exit code 1). Errors are translated into two
+Catch the kind that you can handle:
+
+    try:
+        scored = model.score(table)
+    except SchemaMismatch as problem:
+        print(problem.path, problem.column)
+
+Any other exception that escapes is a bug in vaecli (exit code 1). Errors are translated into two
 lines, `error:` and `hint:`, in one place: `vaecli.render`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 MAX_LISTED = 10
 
 
 class VaecliError(Exception):
-    """A problem the user can act on. `message` may hold several lines; `hint` says what to try."""
+    """A problem the user can act on; `str` of it is the message, and the hint on a line of its own.
+
+    `message` may hold several lines; `hint` names what to try and may be empty. Where they are known, the other
+    attributes locate the problem, or the first of several: `path` is the file as it was named (`frame` for a table in
+    memory), `line` its line in a text file, `row` its row in the whole table without the header, both counted from 1,
+    and `column` the name of its column.
+    """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        hint: str = "",
+        *,
+        path: str | None = None,
+        line: int | None = None,
+        row: int | None = None,
+        column: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.path = path
+        self.line = line
+        self.row = row
+        self.column = column
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
 
 
 class UsageError(VaecliError):
-    """Options that contradict each other, or a value out of range."""
+    """Options contradict each other, or a value is out of range."""
 
     exit_code = 2
 
 
 class GateMet(VaecliError):
-    """`--fail-on` (or another gate) was met. Raised after the output is complete."""
+    """`--fail-on` (or another gate) was met. It is raised after the output is complete."""
 
     exit_code = 3
 
 
 class InputError(VaecliError):
-    """A table that cannot be read, or whose columns or values do not fit the schema."""
+    """A table cannot be read, or its columns or values do not fit the schema."""
 
     exit_code = 4
 
 
+class UnreadableFile(InputError):
+    """A file is not there, may not be read, or is not a table."""
+
+
+class MalformedText(InputError):
+    """A line of delimited text is not a row of the table."""
+
+
+class SchemaMismatch(InputError):
+    """Columns that the model was trained on are missing, or have another type."""
+
+
+class UnreadableCell(InputError):
+    """A cell does not hold what its column holds: a word among numbers, an impossible date, an unclear label."""
+
+
 class BundleError(VaecliError):
-    """A bundle that is missing, damaged, not a bundle, or written by a newer vaecli."""
+    """A bundle is missing, damaged, not a bundle, or written by a newer vaecli."""
 
     exit_code = 5
 
@@ -59,8 +111,35 @@ class EnvironmentProblem(VaecliError):
     exit_code = 7
 
 
+class MissingPackage(EnvironmentProblem):
+    """An optional package is not installed."""
+
+
+class MissingDevice(EnvironmentProblem):
+    """The device that was asked for is not there."""
+
+
+@contextmanager
+def located(path: str) -> Iterator[None]:
+    """Give errors that are raised inside, and name no file yet, `path`."""
+    try:
+        yield
+    except VaecliError as problem:
+        problem.path = problem.path or path
+        raise
+
+
 def listed(items: Sequence[str]) -> str:
-    """Join the first ten items, one a line, and count the rest."""
+    """Join the first ten items, one per line, and count the rest."""
     shown = "\n".join(f"  {item}" for item in items[:MAX_LISTED])
     more = len(items) - MAX_LISTED
     return shown if more <= 0 else f"{shown}\n  … and {more:,} more"
+
+
+def did_you_mean(name: str, names: Sequence[str]) -> str:
+    """` (did you mean 'x'?)` with the most similar of `names`; an empty text when none is similar."""
+    from difflib import get_close_matches  # not at start-up: only a mistyped name needs it
+
+    by_lower = {other.strip().lower(): other for other in reversed(names)}
+    close = get_close_matches(name.strip().lower(), by_lower, n=1, cutoff=0.6)
+    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""

@@ -76,6 +76,21 @@ class Column:
         """Classes the likelihood has for this column, the "other" class included."""
         return len(self.categories) + self.has_other
 
+    @property
+    def n_codes(self) -> int:
+        """Different values that a cell of a boolean or categorical column can have, as in `Cells`."""
+        return 2 if self.kind is Kind.BOOLEAN else self.n_categories
+
+    @property
+    def n_features(self) -> int:
+        """Features that the column becomes."""
+        return self.n_categories if self.kind is Kind.CATEGORICAL else 1
+
+    @property
+    def has_whole_numbers(self) -> bool:
+        """Whether its values are numbers of which all were integers; dates are not such numbers."""
+        return self.whole and self.kind is Kind.NUMERIC
+
 
 @dataclass(frozen=True, slots=True)
 class Schema:
@@ -176,9 +191,9 @@ class Layout:
         for kinds in ((Kind.NUMERIC, Kind.DATETIME), (Kind.BOOLEAN,), (Kind.CATEGORICAL,)):
             for column in columns:
                 if column.kind in kinds:
-                    width = column.n_categories if column.kind is Kind.CATEGORICAL else 1
-                    where[column.name] = Slot(column.name, column.kind, start, start + width, column.n_folded)
-                    start += width
+                    stop = start + column.n_features
+                    where[column.name] = Slot(column.name, column.kind, start, stop, column.n_folded)
+                    start = stop
         return cls(tuple(where[column.name] for column in columns))
 
     @property

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from functools import reduce
 from itertools import pairwise
+from operator import add
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vaecli.aggregates import timeline
 from vaecli.aggregates.histograms import NumberBins, calibration_counts, moved, score_counts, score_edges, share_at_most
-from vaecli.aggregates.row_sample import row_hash
-from vaecli.aggregates.timeline import CLOCK, DECIMAL, MOST_STRETCHES, Line, Stretches
+from vaecli.aggregates.timeline import CLOCK, DECIMAL, MOST_BINS, TimeBins
 from vaecli.calibration.conformal import Calibration
+from vaecli.data.hashing import row_hash
 
 SCORES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 
@@ -89,21 +92,21 @@ def test_share_at_most_is_the_distribution():
     cuts=st.lists(st.integers(0, 200), max_size=4),
     ladder=st.sampled_from([CLOCK, DECIMAL]),
 )
-def test_stretches_do_not_depend_on_cuts(ticks: list[int], cuts: list[int], ladder: tuple[int, ...]):
-    """Rows in any batches come to the same stretches: few, of one width, each row in its own."""
+def test_bins_of_time_do_not_depend_on_cuts(ticks: list[int], cuts: list[int], ladder: tuple[int, ...]):
+    """Rows in any batches come to the same bins: few, of one width, each row in its own."""
     flagged = np.arange(len(ticks)) % 3 == 0
-    whole, parts = Stretches(ladder), Stretches(ladder)
     everyone = np.array(ticks, np.int64)
-    whole.add(everyone, flagged, np.ones(len(ticks), bool))
     ends = [0, *sorted(cut for cut in cuts if cut < len(ticks)), len(ticks)]
-    for start, stop in pairwise(ends):
-        parts.add(everyone[start:stop], flagged[start:stop], np.ones(stop - start, bool))
-    line, same = whole.line(), parts.line()
-    for one in ("width", "n_outside", "n_flagged_outside", "first", "last"):
-        assert getattr(line, one) == getattr(same, one)
-    for one in ("number", "rows", "flagged"):
-        np.testing.assert_array_equal(getattr(line, one), getattr(same, one))
-    assert line.number[-1] - line.number[0] < MOST_STRETCHES
+    parts = [bins(everyone[start:stop], flagged[start:stop], ladder) for start, stop in pairwise(ends)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timeline, "MOST_KEPT", 40)  # parts have bins of different widths
+        narrow = [bins(everyone[start:stop], flagged[start:stop], ladder) for start, stop in pairwise(ends)]
+        coarse, same_coarse = bins(everyone, flagged, ladder), reduce(add, narrow)
+    for whole, summed in ((bins(everyone, flagged, ladder), reduce(add, parts)), (coarse, same_coarse)):
+        assert (whole.width, whole.rung, whole.n_without) == (summed.width, summed.rung, summed.n_without)
+        np.testing.assert_array_equal(whole.counts, summed.counts)
+    line = reduce(add, parts).timeline()
+    assert line.number[-1] - line.number[0] < MOST_BINS
     assert (np.diff(line.number) > 0).all()
     assert line.rows.sum() + line.n_outside == len(ticks)
     assert line.flagged.sum() + line.n_flagged_outside == flagged.sum()
@@ -111,20 +114,17 @@ def test_stretches_do_not_depend_on_cuts(ticks: list[int], cuts: list[int], ladd
     np.testing.assert_array_equal(line.number, np.intersect1d(within, line.number))
 
 
-def test_stretches_of_time_are_round():
+def test_bins_of_time_are_round():
     """An hour of seconds comes in half minutes or minutes, a year of hours in days or weeks."""
-    hour, year = Stretches(CLOCK), Stretches(CLOCK)
-    hour.add(np.arange(3600), np.zeros(3600, bool), np.ones(3600, bool))
-    year.add(np.arange(8760) * 3600, np.zeros(8760, bool), np.ones(8760, bool))
-    assert (hour.line().width, year.line().width) == (60, 7 * 86_400)
+    hour, year = bins(np.arange(3600)), bins(np.arange(8760) * 3600)
+    assert (hour.timeline().width, year.timeline().width) == (60, 7 * 86_400)
 
 
 def test_rows_without_a_time_are_counted():
-    """They are in no stretch."""
-    line = Stretches(DECIMAL)
-    line.add(np.array([1, 0, 2]), np.array([True, True, False]), np.array([True, False, True]))
-    found = line.line()
-    assert (line.n_without, found.number.tolist(), found.rows.tolist(), found.flagged.tolist()) == (
+    """They are in no bin."""
+    found = TimeBins.of(DECIMAL, np.array([1, 0, 2]), np.array([True, True, False]), np.array([True, False, True]))
+    line = found.timeline()
+    assert (found.n_without, line.number.tolist(), line.rows.tolist(), line.flagged.tolist()) == (
         1,
         [1, 2],
         [1, 1],
@@ -132,10 +132,10 @@ def test_rows_without_a_time_are_counted():
     )
 
 
-def stretches(ticks: np.ndarray, flagged: np.ndarray | None = None) -> Line:
-    found = Stretches(CLOCK)
-    found.add(ticks, np.zeros(ticks.size, bool) if flagged is None else flagged, np.ones(ticks.size, bool))
-    return found.line()
+def bins(ticks: np.ndarray, flagged: np.ndarray | None = None, ladder: tuple[int, ...] = CLOCK) -> TimeBins:
+    """All rows have a time; without `flagged` none is flagged."""
+    no_flag = np.zeros(ticks.size, bool)
+    return TimeBins.of(ladder, ticks, no_flag if flagged is None else flagged, ~no_flag)
 
 
 @pytest.mark.parametrize("n_rows", [100, 100_000])
@@ -143,8 +143,8 @@ def test_a_wild_time_does_not_coarsen_the_others(n_rows: int):
     """A week with a row of 1970 and one of 2200 is shown as a week, and the two are counted."""
     week = 1_700_000_000 + np.random.default_rng(0).integers(7 * 86_400, size=n_rows)
     wild = np.array([3, 7_258_118_400])
-    line = stretches(np.append(week, wild), np.append(np.zeros(n_rows, bool), [True, False]))
-    alone = stretches(week)
+    line = bins(np.append(week, wild), np.append(np.zeros(n_rows, bool), [True, False])).timeline()
+    alone = bins(week).timeline()
     assert (line.width, line.rows.tolist()) == (alone.width, alone.rows.tolist())
     assert (line.n_outside, line.n_flagged_outside) == (2, 1)
     assert abs(line.first - wild[0]) <= line.width
@@ -163,7 +163,7 @@ def test_a_wild_time_does_not_coarsen_the_others(n_rows: int):
 )
 def test_times_that_belong_stay(ticks: np.ndarray):
     """Rows are left outside only where they are a few and far off."""
-    line = stretches(ticks)
+    line = bins(ticks).timeline()
     assert line.n_outside == 0
     assert line.rows.sum() == ticks.size
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vaecli.aggregates import row_sample as points
-from vaecli.aggregates.row_sample import chosen
-from vaecli.aggregates.score_bars import N_BARS, Bars
+from vaecli.aggregates.row_sample import MapPoints, smallest
+from vaecli.aggregates.score_bars import N_BARS, ScoreBars
 from vaecli.calibration.conformal import Calibration
 
 CALIBRATION = Calibration.of(np.random.default_rng(0).gamma(2.0, 1.0, 500))
@@ -24,31 +24,37 @@ def test_the_sample_does_not_depend_on_how_rows_are_cut(sizes: list[int]):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(points, "MOST_POINTS", 50)
         parts = [
-            chosen(np.arange(end - size, end), place[end - size : end], text[end - size : end])
+            MapPoints.of(np.arange(end - size, end), place[end - size : end], text[end - size : end])
             for size, end in zip(sizes, ends, strict=True)
         ]
         found = parts[0]
         for part in parts[1:]:
             found += part
-        whole = chosen(np.arange(sum(sizes)), place, text)
+        whole = MapPoints.of(np.arange(sum(sizes)), place, text)
     assert len(found.row) == min(50, sum(sizes))
     np.testing.assert_array_equal(found.row, whole.row)
-    np.testing.assert_array_equal(found.place, place[found.row])
+    np.testing.assert_array_equal(found.position, place[found.row])
     np.testing.assert_array_equal(found.text, text[found.row])
 
 
 def test_the_sample_is_spread_over_the_rows():
     """Each tenth of a long table gives about a tenth of the points."""
     n = 100_000
-    kept = chosen(np.arange(n), np.zeros((n, 2)), np.full(n, None, object)).row
+    kept = MapPoints.of(np.arange(n), np.zeros((n, 2)), np.full(n, None, object)).row
     assert kept.size == points.MOST_POINTS
     share = np.histogram(kept, bins=10, range=(0, n))[0] / kept.size
     assert np.abs(share - 0.1).max() < 0.02
 
 
+def test_of_equal_keys_the_earlier_stay():
+    """The smallest keys, in the order of rows; all where there are not more than asked for."""
+    assert smallest(np.array([2.0, 1.0, 2.0, 0.0, 2.0]), 3).tolist() == [0, 1, 3]
+    assert smallest(np.array([2.0, 1.0]), 3).tolist() == [0, 1]
+
+
 def test_every_score_stands_in_one_bar():
     """Scores far beyond in the last one, far below in the first; rows without a score in none."""
-    bars = Bars.of(CALIBRATION, CALIBRATION.threshold(0.99))
+    bars = ScoreBars.of(CALIBRATION, CALIBRATION.threshold(0.99))
     found = bars.counts(np.array([-1e9, 0.5, 3.0, 1e9, np.inf, np.nan]))
     assert found.sum() == 5
     assert found[0] >= 1
@@ -59,7 +65,7 @@ def test_every_score_stands_in_one_bar():
 def test_bars_are_fine_where_the_threshold_is():
     """More than ten lie between the median calibration row and the threshold, which no bar hides."""
     threshold = CALIBRATION.threshold(0.99)
-    bars = Bars.of(CALIBRATION, threshold)
+    bars = ScoreBars.of(CALIBRATION, threshold)
     edges = bars.scores(bars.edges)
     assert (np.diff(edges) > 0).all()
     assert ((edges > bars.middle) & (edges < threshold)).sum() > 10
@@ -69,4 +75,4 @@ def test_bars_are_fine_where_the_threshold_is():
 def test_bars_stand_on_any_threshold(min_score: float):
     """Also where no row is flagged, every row is, or all calibration rows score the same."""
     for calibration in (CALIBRATION, Calibration.of(np.full(10, 3.0))):
-        assert np.isfinite(Bars.of(calibration, min_score).edges).all()
+        assert np.isfinite(ScoreBars.of(calibration, min_score).edges).all()

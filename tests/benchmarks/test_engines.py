@@ -47,7 +47,7 @@ def test_the_graph_computes_what_numpy_computes(engines, detector, tmp_path, gro
     path = tmp_path / "combined.onnx"
     path.write_bytes(engines.graph(detector.ensemble.families, grouped=grouped))
     values = np.random.default_rng(1).normal(scale=2.0, size=(700, 3)).astype(np.float32)
-    truth = computed(engines.vaecli_compute(detector.ensemble.families), values)
+    truth = computed(engines.vaecli_compute(detector.ensemble), values)
     for given, wanted in zip(computed(engines.onnx_compute(path, 1), values), truth, strict=True):
         np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-5)
 
@@ -55,8 +55,8 @@ def test_the_graph_computes_what_numpy_computes(engines, detector, tmp_path, gro
 def test_torch_computes_what_numpy_computes(engines, detector):
     """vaecli's own lines on tensors give the member scores and column parts of NumPy to 1e-5."""
     values = np.random.default_rng(1).normal(scale=2.0, size=(700, 3)).astype(np.float32)
-    truth = computed(engines.vaecli_compute(detector.ensemble.families), values)
-    tensors = detector.ensemble.on("cpu").families
+    truth = computed(engines.vaecli_compute(detector.ensemble), values)
+    tensors = detector.ensemble.on("cpu")
     for given, wanted in zip(computed(engines.vaecli_compute(tensors), values), truth, strict=True):
         np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-5)
 
@@ -64,13 +64,14 @@ def test_torch_computes_what_numpy_computes(engines, detector):
 def test_the_scores_compared_are_those_of_vaecli(engines, detector):
     """What parity compares is the score that `score_batch` gives."""
     from vaecli.data.preprocessor import FeatureBatch
-    from vaecli.scoring.scores import score_batch
+    from vaecli.scoring.scores import Scorer, score_batch
 
     values = np.random.default_rng(1).normal(size=(700, 3)).astype(np.float32)
     batch = FeatureBatch(values, np.zeros(values.shape, np.uint8), np.arange(len(values)))
-    compute = engines.vaecli_compute(detector.ensemble.families)
+    compute = engines.vaecli_compute(detector.ensemble)
+    scorer = Scorer(detector.ensemble, "combined", detector.surprisal_scales["combined"])
     given = engines.final_scores(detector, compute, values, batch_rows=700)
-    np.testing.assert_allclose(given, score_batch(detector.ensemble, batch, "combined").score, rtol=1e-12)
+    np.testing.assert_allclose(given, score_batch(scorer, batch).score, rtol=1e-12)
 
 
 def test_every_row_is_in_one_batch(engines):

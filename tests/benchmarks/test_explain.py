@@ -127,7 +127,7 @@ def test_the_squared_error_is_that_of_the_features(bench, detector):
     from vaecli.model.network import decode, encode
 
     cells = bench.cells_of(detector, some_rows(5, seed=3))
-    family = detector.ensemble.families[0]
+    family = detector.ensemble.reference_family
     one = replace(detector, ensemble=replace(detector.ensemble, families=(family,)))
     batch = detector.preprocessor.transform(cells)
     code, _ = encode(family.parameters, family.likelihood, batch.values, batch.state)

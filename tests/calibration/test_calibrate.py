@@ -54,10 +54,8 @@ def test_no_limits_from_too_few_rows() -> None:
 def test_single_cells_need_rows(n_rows: int, has_cells: bool) -> None:
     """A bundle of few rows judges rows as a whole only."""
     model = vaecli.fit(sensor_table(n_rows, seed=0), **QUICK)
-    assert (model.detector.ensemble.surprisal_scales["combined"].max_cell is not None) == has_cells
-    assert all(
-        model.detector.ensemble.surprisal_scales[kind].max_cell is None for kind in ("elbo", "reconstruction", "latent")
-    )
+    assert (model.detector.surprisal_scales["combined"].max_cell is not None) == has_cells
+    assert all(model.detector.surprisal_scales[kind].max_cell is None for kind in ("elbo", "reconstruction", "latent"))
 
 
 def test_groups_one_after_the_other_can_be_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,9 +72,9 @@ def test_columns_of_one_unit_do_not_speak_for_themselves() -> None:
     """Of pixels none decides, of the columns beside them each may; where there are only pixels, rows are wholes."""
     table = sensor_table(400, seed=0)[["pressure", "flow"]].assign(mode=np.tile(["eco", "boost"], 200))
     model = vaecli.fit(table, same_unit=["pressure", "flow"], **QUICK)
-    max_cell = model.detector.ensemble.surprisal_scales["combined"].max_cell
+    max_cell = model.detector.surprisal_scales["combined"].max_cell
     assert max_cell is not None
     where = max_cell.largest(np.random.default_rng(0).gamma(2, 100, size=(len(max_cell.limit), 50, 3)))[1]
     assert set(where.ravel()) == {2}
     model = vaecli.fit(table, same_unit="all", exclude=["mode"], **QUICK)
-    assert model.detector.ensemble.surprisal_scales["combined"].max_cell is None
+    assert model.detector.surprisal_scales["combined"].max_cell is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import pytest
 from vaecli.cli.app import main
 from vaecli.results import (
     ColumnSummary,
+    DetectionRate,
     EncodeSummary,
     EvaluateSummary,
     Evaluation,
@@ -27,7 +29,6 @@ from vaecli.results import (
     SampleSummary,
     ScoreSummary,
     SelftestSummary,
-    Sight,
 )
 
 COLUMNS = (
@@ -38,7 +39,7 @@ COLUMNS = (
 FIT = FitSummary(
     bundle="model.vae",
     n_rows=1200,
-    n_labelled_out=3,
+    n_excluded_by_label=3,
     columns=COLUMNS,
     n_members=5,
     n_steps=600,
@@ -96,7 +97,7 @@ EVALUATE = EvaluateSummary(
     rows=1000,
     anomalies=20,
     flagged=25,
-    caught=15,
+    true_positives=15,
     unscored=0,
     score_kind="elbo",
     threshold=0.99,
@@ -115,19 +116,19 @@ SELFTEST = SelftestSummary(
     plot=None,
     bundle="model.vae",
     rows=1000,
-    labelled_out=0,
+    excluded_by_label=0,
     drawn=500,
     flagged_before=5,
     false_alarm_rate=0.01,
-    ranges_false_alarm_rate=0.01,
+    column_limits_false_alarm_rate=0.01,
     known_rows=0,
     score_kind="elbo",
     threshold=0.99,
     min_score=12.0,
     uses_tail_model=False,
     seed=0,
-    faults=(Sight("stuck", None, None, 400, 100, 0.25, 0.21, 0.29, 0.0, "hardly"),),
-    columns=(Sight("stuck", None, "temp", 400, 100, 0.25, 0.21, 0.29, 0.0, "hardly"),),
+    faults=(DetectionRate("stuck", None, None, 400, 100, 0.25, 0.21, 0.29, 0.0, "hardly"),),
+    columns=(DetectionRate("stuck", None, "temp", 400, 100, 0.25, 0.21, 0.29, 0.0, "hardly"),),
     untested=(),
     blind_spots=(),
     warnings=(),
@@ -288,3 +289,23 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "[calibration]\nn_folds = 3\n"
     )
     return path
+
+
+PROBE = """
+import sys
+from vaecli.cli.app import main
+try:
+    main(sys.argv[1:])
+except SystemExit as left:
+    assert not left.code
+print(*{name.partition(".")[0] for name, module in sys.modules.items() if module is not None}, file=sys.stderr)
+"""
+
+
+def loaded_by(words: list[str]) -> set[str]:
+    """The names of the packages that a process has loaded when it has run a command line."""
+    command = [sys.executable, "-c", PROBE, *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    loaded = set(done.stderr.split())
+    assert "vaecli" in loaded
+    return loaded

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import vaecli
+from tests.cli.messages import assert_is_a_message, contents
 from vaecli.bundle import FORMAT, read_bundle, write_bundle
 
 HEADER = "pressure,flow,temperature,pump_on,mode"
@@ -859,23 +860,6 @@ def refused(case: Case, words: str, run, place: Path) -> None:
     assert_is_a_message(done.err)
     for said in case.says:
         assert said in done.err
-
-
-def assert_is_a_message(err: str) -> None:
-    """`error:` and its lines, then one line `hint:`; no traceback."""
-    first, *more = err.splitlines()
-    assert first.startswith("error: ")
-    assert all(line.startswith("  ") for line in more[:-1])
-    assert more[-1].startswith("hint: ")
-    assert err.endswith("\n")
-
-
-def contents(place: Path) -> dict[str, bytes | None]:
-    """Everything below a folder: what is hidden and half-written, too."""
-    return {
-        str(path.relative_to(place)): path.read_bytes() if path.is_file() and os.access(path, os.R_OK) else None
-        for path in sorted(place.rglob("*"))
-    }
 
 
 IN_EARNEST = {param.id: param for param in (*FIT, *SCORE)}  # type: ignore[attr-defined]

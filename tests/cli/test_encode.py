@@ -12,10 +12,6 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from vaecli.model import tiles
-from vaecli.tables.read import delimited
-from vaecli.tables.write import row_writers
-
 
 @pytest.fixture
 def new(fresh_table: pd.DataFrame, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
@@ -117,61 +113,6 @@ def test_what_comes_through_a_pipe_goes_out_through_one(run, new):
     assert done.stderr.startswith(b"Encoded")
 
 
-@pytest.mark.parametrize("words", [[], ["--keep"], ["--dims", "2", "--spreads"]], ids=str)
-@pytest.mark.parametrize("extension", ["csv", "parquet"])
-def test_workers_and_batches_change_no_byte(
-    run, new, extension: str, words: list[str], monkeypatch: pytest.MonkeyPatch
-):
-    """The same output for 1, 2 and 4 workers, and however many rows they hold at a time."""
-    monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
-    monkeypatch.setattr(tiles, "TILE_ROWS", 128)
-    monkeypatch.setattr(row_writers, "_SECTION_ROWS", 64)
-    found = set()
-    for workers, batch_rows in ((1, 16_384), (2, 100), (4, 33)):
-        running = ["--workers", str(workers), "--batch-rows", str(batch_rows)]
-        done = run("encode", f"new.{extension}", *words, *running, "-o", f"out.{extension}", "--quiet")
-        assert (done.code, done.err) == (0, "")
-        found.add(Path(f"out.{extension}").read_bytes())
-    assert len(found) == 1
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["--dims", "4"], 2, "--dims 4: the codes of this bundle have 3 dimensions"),
-        (["--dims", "0"], 2, "--dims 0 is not between 1 and 512"),
-        (["--dims", "two"], 2, "--dims 'two' is not a whole number"),
-        (["--batch-rows", "0"], 2, "--batch-rows 0"),
-        (["--workers", "none"], 2, "--workers 'none' is not a whole number"),
-        (["-o", "-", "--json"], 2, "--json and the coordinates cannot share standard output"),
-        (["-o", "model.vae"], 2, "model.vae"),
-        (["-o", "new.csv"], 2, "new.csv"),
-        (["--quiet", "--verbose"], 2, "--quiet and --verbose"),
-        (["-m", "other.vae"], 5, "other.vae"),
-    ],
-    ids=str,
-)
-def test_mistakes_are_told_in_two_lines(run, new, words: list[str], code: int, said: str):
-    """An error and a hint, the exit code of its kind, and no file."""
-    before = {path.name: path.read_bytes() for path in Path().iterdir()}
-    done = run("encode", "new.csv", *words)
-    assert (done.code, done.err.count("\n")) == (code, 2)
-    assert said in done.err.splitlines()[0]
-    assert done.err.splitlines()[1].startswith("hint: ")
-    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
-
-
-def test_a_broken_cell_leaves_no_file(run, new):
-    """A cell that cannot be read is named by line, and nothing is written."""
-    lines = Path("new.csv").read_text().splitlines()
-    lines[300] = lines[300].replace(lines[300].split(",")[0], "broken", 1)
-    Path("new.csv").write_text("\n".join(lines) + "\n")
-    done = run("encode", "new.csv")
-    assert done.code == 4
-    assert "new.csv, line 301" in done.err
-    assert not Path("new.encoded.csv").exists()
-
-
 def test_workers_may_come_from_the_environment(run, new, monkeypatch: pytest.MonkeyPatch):
     """VAECLI_WORKERS is read; a threshold for scores in the environment is no matter of a code."""
     monkeypatch.setenv("VAECLI_THRESHOLD", "nonsense")
@@ -185,23 +126,3 @@ def test_a_table_without_rows_has_no_codes(run, new):
     new[:0].to_csv("empty.csv", index=False)
     assert run("encode", "empty.csv").code == 0
     assert pd.read_csv("empty.encoded.csv").shape == (0, 4)
-
-
-def test_the_stage_is_named(run, new):
-    """--verbose says on standard error what is going on."""
-    assert "encoding" in run("encode", "new.csv", "--verbose").err
-
-
-@pytest.mark.parametrize("words", [["encode"], ["reconstruct"], ["reconstruct", "--impute"]], ids=" ".join)
-def test_neither_loads_what_only_fitting_needs(new, words: list[str]):
-    """Codes and reconstructions are made without torch, scikit-learn, SciPy and pandas."""
-    probe = (
-        "import sys\nfrom vaecli.cli.app import main\n"
-        "try:\n    main(sys.argv[1:])\n"
-        "except SystemExit as left:\n    assert not left.code\n"
-        "loaded = {name.partition('.')[0] for name, module in sys.modules.items() if module is not None}\n"
-        "print(*loaded & {'torch', 'sklearn', 'scipy', 'pandas'})\n"
-    )
-    command = [sys.executable, "-c", probe, *words, "new.csv", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +63,7 @@ def test_figures_are_those_of_the_scored_table(run, evaluate, labelled):
     summary = evaluate("labelled.csv", "--threshold", "0.95")
     assert summary["rows"] == 500
     assert summary["anomalies"] == 60
-    assert (summary["flagged"], summary["caught"]) == (flagged.sum(), (flagged & (truth == 1)).sum())
+    assert (summary["flagged"], summary["true_positives"]) == (flagged.sum(), (flagged & (truth == 1)).sum())
     told = {metric: value(summary["overall"], metric) for metric in METRIC_NAMES}
     precision, recall = precision_score(truth, flagged), recall_score(truth, flagged)
     assert told == pytest.approx(
@@ -100,7 +99,7 @@ def test_intervals_may_be_left_out(run, evaluate, labelled):
     drawn = evaluate("labelled.csv", "--bootstrap", "50")
     assert drawn["overall"] == first["overall"]
     assert [warning for warning in drawn["warnings"] if "--bootstrap" in warning] == [
-        "--bootstrap draws nothing any more: intervals are computed; only 0, for none, has a meaning"
+        "--bootstrap 50 has no effect: intervals are computed, not drawn (0 leaves them out)"
     ]
     none = evaluate("labelled.csv", "--bootstrap", "0", "--baselines", "normal.csv", "--group", "site")
     assert none["has_intervals"] is False
@@ -272,7 +271,7 @@ def test_curves_are_drawn(evaluate, labelled, name: str, starts: bytes):
 
 def test_without_matplotlib_there_are_no_curves(run, labelled, monkeypatch: pytest.MonkeyPatch):
     """--plot without matplotlib ends with code 7 and says what to install, before a row is scored."""
-    monkeypatch.setattr("vaecli.plots.figure.find_spec", lambda _name: None)
+    monkeypatch.setattr("vaecli.tables.write.targets.find_spec", lambda _name: None)
     done = run("evaluate", "labelled.csv", "--label", "fault", "--plot", "c.png", "-o", "f.csv")
     assert done.code == 7
     assert "error: --plot needs matplotlib" in done.err
@@ -344,70 +343,3 @@ def test_rows_without_a_score_are_named(evaluate, labelled, monkeypatch: pytest.
 
 
 # -- bad input ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "says"),
-    [
-        ("labelled.csv", 2, "no column is named that marks the anomalies"),
-        ("labelled.csv --label falt", 2, "--label 'falt' (did you mean 'fault'?)"),
-        ("labelled.csv --label fault --group sit", 2, "--group 'sit' (did you mean 'site'?)"),
-        ("labelled.csv --label pump_on", 2, "--label 'pump_on' is a feature of the model"),
-        ("labelled.csv --label fault --group fault", 2, "named by --label and --group"),
-        ("labelled.csv --label fault --plot c.pdf", 2, "neither a .png nor a .svg"),
-        ("labelled.csv --label fault --plot no/c.png", 2, "no such directory"),
-        ("labelled.csv --label fault -o no/f.csv", 2, "no such directory"),
-        ("labelled.csv --label fault -o labelled.csv", 2, "is the input itself"),
-        ("labelled.csv --label fault -o model.vae", 2, "is the bundle itself"),
-        ("labelled.csv --label fault --baselines normal.csv -o normal.csv", 2, "is the table of --baselines itself"),
-        ("labelled.csv --label fault --baselines labelled.csv", 2, "is the table to be evaluated"),
-        ("labelled.csv --label fault --baselines -", 2, "not standard input"),
-        ("labelled.csv --label fault --baselines none.csv", 4, "none.csv"),
-        ("labelled.csv --label fault --baselines short.csv", 2, "3 normal rows; at least 8"),
-        ("labelled.csv --label fault --baselines empty.csv", 4, "there are no normal rows"),
-        ("labelled.csv --label fault -o - --json", 2, "cannot share standard output"),
-        ("labelled.csv --label fault --bootstrap -1", 2, "--bootstrap -1 is not between 0 and 100000"),
-        ("labelled.csv --label fault --bootstrap many", 2, "--bootstrap 'many' is not a whole number"),
-        ("labelled.csv --label fault --seed -1", 2, "--seed -1"),
-        ("labelled.csv --label fault --threshold 2", 2, "--threshold 2"),
-        ("labelled.csv --label fault --threshold 0.9 --min-score 1", 2, "both decide"),
-        ("empty.csv --label fault", 4, "there are no rows"),
-        ("minus.csv --label fault", 4, "holds '-1'"),
-        ("wide.csv --label fault --group id", 2, "more than 1,000 different values"),
-        ("lists.parquet --label fault --group lists", 2, "--group 'lists' holds list"),
-        ("lists.parquet --label lists", 4, "labels that say neither"),
-        ("labelled.csv --label fault -m none.vae", 5, "none.vae"),
-        ("labelled.csv --label fault --quiet --verbose", 2, "contradict"),
-    ],
-)
-def test_bad_input_is_told_in_two_lines(run, labelled, words: str, code: int, says: str):
-    """The right exit code, an error and a hint that say what is wrong, and nothing written."""
-    labelled.head(0).to_csv("empty.csv", index=False)
-    labelled.drop(columns="fault").head(3).to_csv("short.csv", index=False)
-    labelled.assign(fault=-labelled["fault"]).to_csv("minus.csv", index=False)
-    labelled.assign(lists=[[1]] * 500).to_parquet("lists.parquet", index=False)
-    wide = pd.concat([labelled] * 3)
-    wide.assign(id=np.arange(len(wide)).astype(str)).to_csv("wide.csv", index=False)
-    before = {path.name: path.read_bytes() for path in Path().iterdir()}
-    done = run("evaluate", *words.split())
-    assert done.code == code, done.err
-    assert says in done.err
-    assert done.err.startswith("error: ")
-    assert "\nhint: " in done.err
-    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
-
-
-def test_evaluating_is_light(bundle: Path, labelled):
-    """Without --baselines and --plot nothing heavy is loaded: no torch, scikit-learn, SciPy, pandas or matplotlib."""
-    import subprocess
-
-    probe = (
-        "import sys\nfrom vaecli.cli.app import main\n"
-        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n"
-        "    print(*(name for name in sys.modules if '.' not in name), file=sys.stderr)\n"
-    )
-    words = ["evaluate", "labelled.csv", "--label", "fault", "--quiet"]
-    done = subprocess.run([sys.executable, "-c", probe, *words], capture_output=True, text=True, check=True)
-    loaded = set(done.stderr.split())
-    assert "vaecli" in loaded
-    assert not {"torch", "sklearn", "scipy", "pandas", "matplotlib"} & loaded

@@ -99,17 +99,10 @@ def test_the_summary_for_people(run, quick: Path, table):
 def test_json_tells_the_same_to_programs(fit, table):
     """--json: one strict JSON object with a version and every figure of the page."""
     summary = fit("normal.csv", "--threshold", "0.9")
-    assert (summary["schema_version"], summary["verb"], summary["n_rows"]) == (1, "fit", 600)
+    assert (summary["schema_version"], summary["verb"], summary["n_rows"]) == (2, "fit", 600)
     assert (summary["n_members"], summary["n_steps"], summary["threshold"]) == (6, 12, 0.9)
     assert summary["min_score"] > 0
     assert columns_with(summary, "feature") == FEATURES
-
-
-def test_quiet_says_nothing(run, quick: Path, table):
-    """--quiet: no summary, no progress; the bundle all the same."""
-    done = run("fit", "normal.csv", "--config", str(quick), "--quiet")
-    assert (done.code, done.out, done.err) == (0, "", "")
-    assert vaecli.load("model.vae").schema.n_rows == 600
 
 
 def test_verbose_says_each_stage(run, quick: Path, table):
@@ -152,7 +145,7 @@ def test_label_keeps_anomalies_out_of_training(fit, table):
     table.to_csv("labelled.csv", index=False)
     table[table["state"] == "ok"].drop(columns="state").to_csv("normal.csv", index=False)
     summary = fit("labelled.csv", "--label", "state", "-o", "labelled.vae")
-    assert (summary["n_rows"], summary["n_labelled_out"]) == (540, 60)
+    assert (summary["n_rows"], summary["n_excluded_by_label"]) == (540, 60)
     assert roles(summary)["state"] == "label"
     fit("normal.csv")
     one, other = vaecli.load("labelled.vae").score("normal.csv"), vaecli.load("model.vae").score("normal.csv")
@@ -173,7 +166,7 @@ def folds(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
 
     def spy(*arguments: object) -> object:
         normal = read_normal_rows(*arguments)  # type: ignore[arg-type]
-        seen.append(normal.rows.some(normal.rows.n_rows, 0).fold)
+        seen.append(normal.rows.sample(normal.rows.n_rows, 0).fold)
         return normal
 
     read_normal_rows = workflow.read_normal_rows
@@ -248,6 +241,23 @@ def test_preset_sets_the_sizes(run, table):
     assert fast["model"]["n_noise"] < best["model"]["n_noise"]
     assert fast["heteroscedastic"]["n_hidden"] < best["heteroscedastic"]["n_hidden"]
     assert fast["train"]["max_steps"] == best["train"]["max_steps"] == 5
+
+
+def test_a_setting_keeps_its_former_name(run, table):
+    """`model.crossed_below` in a file works, with one warning line and a bundle that is the same to the byte."""
+    bundles = []
+    for name in ("crossed_below", "full_crossfit_below"):
+        Path("short.toml").write_text(f"[model]\n{name} = 0\n[train]\nmax_steps = 5\n")
+        done = run("fit", "normal.csv", "--config", "short.toml", "-o", "m.vae")
+        assert done.code == 0
+        warned = [line for line in done.err.splitlines() if "full_crossfit_below" in line]
+        assert warned == (["warning: model.crossed_below is now called model.full_crossfit_below"] * (not bundles))
+        bundles.append(Path("m.vae").read_bytes())
+    assert bundles[0] == bundles[1]
+    assert b'"crossed_below"' in bundles[0]  # format 3 keeps the name that it began with
+    inspected = json.loads(run("inspect", "m.vae", "--json").out)
+    assert inspected["config"]["model"]["full_crossfit_below"] == inspected["config"]["model"]["crossed_below"] == 0
+    assert inspected["fit"]["n_excluded_by_label"] == inspected["fit"]["n_labelled_out"] == 0
 
 
 def test_max_epochs_bounds_the_steps(fit, table):
@@ -326,10 +336,10 @@ def test_the_same_table_in_any_format_gives_the_same_bundle(fit, table, tmp_path
 STALLING = """
 import signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-import vaecli.training.loop
+import vaecli.training.schedule
 from vaecli.training.checkpoint import Checkpoint
 from vaecli.cli.app import main
-vaecli.training.loop.SECONDS_BETWEEN_CHECKPOINTS = 0
+vaecli.training.schedule.SECONDS_BETWEEN_CHECKPOINTS = 0
 save = Checkpoint.save
 def save_and_stall(self, path):
     save(self, path)
@@ -371,7 +381,7 @@ def interrupted(run, quick: Path, table, monkeypatch: pytest.MonkeyPatch) -> Pat
 
     save = Checkpoint.save
     with monkeypatch.context() as patch:
-        patch.setattr("vaecli.training.loop.SECONDS_BETWEEN_CHECKPOINTS", 0)
+        patch.setattr("vaecli.training.schedule.SECONDS_BETWEEN_CHECKPOINTS", 0)
         patch.setattr(Checkpoint, "save", save_and_stop)
         done = run("fit", "normal.csv", "--config", str(quick))
     assert done.code == 130

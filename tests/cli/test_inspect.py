@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import vaecli
+
 FEATURES = ["pressure", "flow", "temperature", "pump_on", "mode"]
 
 
@@ -19,7 +21,13 @@ def test_the_page_for_people(run, bundle: Path):
     said = re.sub(r"\s+", " ", done.out)
     assert (done.code, done.err) == (0, "")
     assert "5 of 5 modelled: 3 numeric, 1 boolean, 1 categorical" in said
-    for expected in ("vaecli 0.1.0", "threshold 0.99", "n_hidden 16", "max_steps 120", "arrays.safetensors"):
+    for expected in (
+        f"vaecli {vaecli.__version__}",
+        "threshold 0.99",
+        "n_hidden 16",
+        "max_steps 120",
+        "arrays.safetensors",
+    ):
         assert expected in said
 
 
@@ -27,7 +35,7 @@ def test_json_is_the_whole_truth(run, bundle: Path):
     """--json: one strict object with a version; its digests are those of the parts in the file."""
     done = run("inspect", str(bundle), "--json")
     told = json.loads(done.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert (told["schema_version"], told["verb"], told["format"]) == (1, "inspect", 3)
+    assert (told["schema_version"], told["verb"], told["format"]) == (2, "inspect", 3)
     assert told["size_bytes"] == bundle.stat().st_size
     assert [column["name"] for column in told["columns"]] == FEATURES
     assert told["config"]["heteroscedastic"]["n_hidden"] == 16

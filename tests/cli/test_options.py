@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from pathlib import Path
 
@@ -105,23 +104,6 @@ def test_a_terminal_is_no_table(run, workflows, monkeypatch: pytest.MonkeyPatch)
     done = run("score", "-")
     assert done.code == 2
     assert "standard input is a terminal" in done.err
-
-
-def test_quiet_prints_nothing(run, workflows):
-    """--quiet: no summary and no progress; --json was asked for by name and stays."""
-    assert run("score", "x", "--quiet").out == ""
-    assert run("fit", "x", "-q").out == ""
-    assert json.loads(run("fit", "x", "-q", "--json").out)["verb"] == "fit"
-
-
-@pytest.mark.parametrize("verb", ["fit", "score", "inspect"])
-def test_json_is_one_object_with_a_version(run, workflows, verb: str):
-    """--json prints one object and nothing else."""
-    done = run(verb, "x", "--json")
-    assert done.err == ""
-    assert done.out.count("\n") == 1
-    answer = json.loads(done.out)
-    assert (answer["schema_version"], answer["verb"]) == (1, verb)
 
 
 def test_inspect_lists_the_schema(run, workflows):

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from vaecli.aggregates import row_sample
-from vaecli.latent.encoding import principal_places
-from vaecli.latent.knn_map import neighbourhoods
+from vaecli.latent.encoding import exemplar_coordinates
+from vaecli.latent.knn_map import KnnMap
 from vaecli.model import tiles
 from vaecli.tables.read import delimited
 
@@ -91,52 +91,12 @@ def test_a_table_without_rows_has_a_picture(run, new, verb: str):
 @pytest.mark.parametrize("verb", VERBS)
 def test_without_matplotlib_there_is_no_picture(run, new, verb: str, monkeypatch: pytest.MonkeyPatch):
     """--plot ends with code 7 and says what to install, before a row is computed."""
-    monkeypatch.setattr("vaecli.plots.figure.find_spec", lambda _name: None)
+    monkeypatch.setattr("vaecli.tables.write.targets.find_spec", lambda _name: None)
     done = run(*VERBS[verb], "--plot", "p.png")
     assert done.code == 7
     assert "error: --plot needs matplotlib" in done.err
     assert "hint: pip install matplotlib" in done.err
     assert not Path("out.csv").exists()
-
-
-@pytest.mark.parametrize("verb", VERBS)
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("p.pdf", "neither a .png nor a .svg"),
-        ("no/p.png", "no such directory"),
-        ("new.csv", "is the input itself"),
-        ("model.vae", "is the bundle itself"),
-        ("out.csv", "is the file of -o itself"),
-    ],
-)
-def test_mistaken_names_are_refused(run, new, verb: str, name: str, said: str):
-    """An error and a hint before a row is computed, and nothing is written."""
-    before = {path.name: path.read_bytes() for path in Path().iterdir()}
-    done = run(*VERBS[verb], "--plot", name)
-    assert (done.code, done.err.count("\n")) == (2, 2)
-    assert said in done.err.splitlines()[0]
-    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["--plot", "p.png"], 2, "--plot draws a map of two dimensions"),
-        (["--plot", "p.png", "--dims", "1"], 2, "--plot draws a map of two dimensions"),
-        (["--color", "mode", "--dims", "2"], 2, "--color colours a picture"),
-        (["--color", "mod", "--dims", "2", "--plot", "p.png"], 2, "has no column 'mod'"),
-        (["--map", "umap"], 2, "--map says what kind of map"),
-        (["--map", "tsne", "--dims", "2"], 2, "--map 'tsne' is not one of pca, umap"),
-        (["--map", "umap", "--dims", "2", "--spreads"], 2, "--spreads: a UMAP map has none"),
-    ],
-    ids=str,
-)
-def test_options_of_the_map_go_together(run, new, words: list[str], code: int, said: str):
-    """What contradicts itself is told in two lines."""
-    done = run("encode", "new.csv", *words)
-    assert (done.code, done.err.count("\n")) == (code, 2)
-    assert said in done.err.splitlines()[0]
 
 
 def test_without_umap_there_is_no_umap_map(run, new, monkeypatch: pytest.MonkeyPatch):
@@ -154,7 +114,7 @@ def test_rows_lie_among_exemplars_however_they_are_cut(run, new, monkeypatch: py
     """On a map of exemplars the bytes do not depend on workers and batches, nor a place on the rows beside it."""
 
     def laid_out(codes, dims):
-        return neighbourhoods(codes, principal_places(codes, dims))
+        return KnnMap.of(codes, exemplar_coordinates(codes, dims))
 
     monkeypatch.setattr("vaecli.workflows.encode.require_umap", lambda: None)
     monkeypatch.setattr("vaecli.workflows.encode.umap_of", laid_out)

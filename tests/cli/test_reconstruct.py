@@ -331,39 +331,6 @@ def test_a_gap_in_a_table_of_one_column_is_an_empty_line(run, here, tmp_path: Pa
     assert 3 < float(filled) < 7
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["--batch-rows", "0"], 2, "--batch-rows 0"),
-        (["--workers", "1.5"], 2, "--workers '1.5' is not a whole number"),
-        (["-o", "-", "--json"], 2, "--json and the table cannot share standard output"),
-        (["-o", "model.vae"], 2, "model.vae"),
-        (["-o", "new.csv"], 2, "new.csv"),
-        (["--quiet", "--verbose"], 2, "--quiet and --verbose"),
-        (["-m", "other.vae"], 5, "other.vae"),
-    ],
-    ids=str,
-)
-def test_mistakes_are_told_in_two_lines(run, lines, words: list[str], code: int, said: str):
-    """An error and a hint, the exit code of its kind, and no file."""
-    before = {path.name: path.read_bytes() for path in Path().iterdir()}
-    done = run("reconstruct", "new.csv", *words)
-    assert (done.code, done.err.count("\n")) == (code, 2)
-    assert said in done.err.splitlines()[0]
-    assert done.err.splitlines()[1].startswith("hint: ")
-    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
-
-
-def test_a_broken_cell_leaves_no_file(run, lines):
-    """A cell that cannot be read is named by line, and nothing is written."""
-    lines[300][2] = "broken"
-    save(lines, "new.csv")
-    done = run("reconstruct", "new.csv", "--impute")
-    assert done.code == 4
-    assert "new.csv, line 301" in done.err
-    assert not Path("new.imputed.csv").exists()
-
-
 def test_the_stage_is_named(run, lines):
     """--verbose says on standard error what is going on."""
     assert "imputing" in run("reconstruct", "new.csv", "--impute", "--verbose").err

@@ -13,8 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vaecli.tables.write import row_writers
-
 MODES = {"eco", "normal", "boost"}
 
 
@@ -90,50 +88,6 @@ def test_standard_output_is_for_rows(run, new):
     assert len(done.stdout.splitlines()) == 4
 
 
-@pytest.mark.parametrize("words", [["-n", "3000"], ["--like", "new.csv", "-n", "30"]], ids=["prior", "like"])
-@pytest.mark.parametrize("extension", ["csv", "tsv", "parquet", "csv.gz"])
-def test_workers_and_batches_change_no_byte(
-    run, new, extension: str, words: list[str], monkeypatch: pytest.MonkeyPatch
-):
-    """The same output for 1, 2 and 4 workers, and however many rows they hold at a time."""
-    monkeypatch.setattr(row_writers, "_SECTION_ROWS", 64)
-    found = set()
-    for workers, batch_rows in ((1, 16_384), (2, 512), (4, 333)):
-        running = ["--workers", str(workers), "--batch-rows", str(batch_rows)]
-        done = run("sample", *words, *running, "-o", f"out.{extension}", "--quiet")
-        assert (done.code, done.err) == (0, "")
-        found.add(Path(f"out.{extension}").read_bytes())
-    assert len(found) == 1
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["-n", "0"], 2, "--rows 0 is not between 1 and"),
-        (["-n", "many"], 2, "--rows 'many' is not a whole number"),
-        (["--seed", "-1"], 2, "--seed -1"),
-        (["--batch-rows", "0"], 2, "--batch-rows 0"),
-        (["--workers", "none"], 2, "--workers 'none' is not a whole number"),
-        (["-o", "-", "--json"], 2, "--json and the rows cannot share standard output"),
-        (["-o", "model.vae"], 2, "model.vae"),
-        (["-o", "out.xlsx"], 2, "out.xlsx: .xlsx files are not written"),
-        (["--like", "new.csv", "-o", "new.csv"], 2, "new.csv: is the input itself"),
-        (["--like", "none.csv"], 4, "none.csv"),
-        (["--quiet", "--verbose"], 2, "--quiet and --verbose"),
-        (["-m", "other.vae"], 5, "other.vae"),
-    ],
-    ids=str,
-)
-def test_mistakes_are_told_in_two_lines(run, new, words: list[str], code: int, said: str):
-    """An error and a hint, the exit code of its kind, and no file."""
-    before = {path.name: path.read_bytes() for path in Path().iterdir()}
-    done = run("sample", *words)
-    assert (done.code, done.err.count("\n")) == (code, 2)
-    assert said in done.err.splitlines()[0]
-    assert done.err.splitlines()[1].startswith("hint: ")
-    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
-
-
 def test_given_rows_have_to_be_of_the_table(run, new):
     """A missing column and a broken cell are told as `score` tells them, and nothing is written."""
     new.drop(columns="flow").to_csv("short.csv", index=False)
@@ -162,26 +116,6 @@ def test_an_old_bundle_warns(run, new):
     assert done.code == 0
     assert "warning: the bundle is of a vaecli that did not keep how often each value occurred" in done.out
     assert len(pd.read_csv("samples.csv")) == 10
-
-
-def test_the_stage_is_named(run, new):
-    """--verbose says on standard error what is going on."""
-    assert "sampling" in run("sample", "--verbose").err
-
-
-@pytest.mark.parametrize("words", [["-n", "10"], ["--like", "new.csv"]], ids=" ".join)
-def test_it_loads_nothing_that_only_fitting_needs(new, words: list[str]):
-    """Rows are made without torch, scikit-learn, SciPy and pandas."""
-    probe = (
-        "import sys\nfrom vaecli.cli.app import main\n"
-        "try:\n    main(sys.argv[1:])\n"
-        "except SystemExit as left:\n    assert not left.code\n"
-        "loaded = {name.partition('.')[0] for name, module in sys.modules.items() if module is not None}\n"
-        "print(*loaded & {'torch', 'sklearn', 'scipy', 'pandas'})\n"
-    )
-    command = [sys.executable, "-c", probe, "sample", *words, "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""
 
 
 def test_what_comes_out_is_of_the_kind_that_went_in(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: Path):

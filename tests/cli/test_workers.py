@@ -96,11 +96,3 @@ def test_the_first_bad_cell_is_named_whoever_finds_it(
         assert answer.code == 4
         assert "new.csv, line 801, column pressure:" in answer.err
     assert not (tmp_path / "out.csv").exists()
-
-
-@pytest.mark.parametrize("wrong", ["0", "-1", "two", "1.5"])
-def test_a_number_of_workers_that_cannot_be(wrong: str, bundle: Path, run: Callable[..., Any]) -> None:
-    """Less than one worker, or no whole number of them, is refused."""
-    answer = run("score", "new.csv", "-m", str(bundle), "--workers", wrong)
-    assert answer.code == 2
-    assert f"--workers {wrong}" in answer.err or f"--workers '{wrong}'" in answer.err

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaecli.config import FitConfig, ScoreConfig, fit_config, score_config, seconds
+from vaecli.config import FitConfig, FormerName, ScoreConfig, fit_config, score_config, seconds
 from vaecli.config.fail_on import Gate
 from vaecli.errors import UsageError
 
@@ -40,6 +40,23 @@ def test_a_flag_goes_before_the_environment_before_the_file(settings_file: Path)
     assert (config.train.seed, config.train.max_epochs) == (3, 20)
     assert config.columns.exclude == ("a", "b")
     assert config.preset == "fast"
+
+
+def test_a_former_name_works_and_warns(tmp_path: Path):
+    """`model.crossed_below` sets `model.full_crossfit_below`, from a file or from Python, with one warning each."""
+    file = tmp_path / "old.toml"
+    file.write_text("[model]\ncrossed_below = 5\n")
+    for flags, path in (({}, file), ({"model.crossed_below": 5}, None)):
+        with pytest.warns(FormerName, match="model.crossed_below is now called model.full_crossfit_below") as warned:
+            config = fit_config(flags, path, environment={})
+        assert (config.model.full_crossfit_below, len(warned)) == (5, 1)
+
+
+def test_a_former_name_beside_the_current_one_is_a_mistake(tmp_path: Path):
+    """Two names of one setting say nothing certain, wherever they come from."""
+    file = tmp_path / "old.toml"
+    file.write_text("[model]\ncrossed_below = 5\n")
+    assert "model.crossed_below is the former name" in refused({"model.full_crossfit_below": 6}, file)
 
 
 def test_an_empty_variable_and_a_flag_not_given_say_nothing():

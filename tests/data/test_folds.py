@@ -77,21 +77,21 @@ def test_a_group_that_is_nearly_everything_is_refused(n_other: int, said: str) -
         vaecli.fit(table, group="plant")
 
 
-@pytest.mark.parametrize(("crossed_below", "n_members"), [(0, 2), (1000, 4)])
-def test_two_groups_are_enough(crossed_below: int, n_members: int) -> None:
+@pytest.mark.parametrize(("below", "n_members"), [(0, 2), (1000, 4)])
+def test_two_groups_are_enough(below: int, n_members: int) -> None:
     """With two groups there are two folds: a member of each family for each, or one of either where rows are many."""
     table = pd.DataFrame({"load": np.random.default_rng(0).normal(size=60), "plant": ["A"] * 45 + ["B"] * 15})
     settings = {"train.max_steps": 5, "heteroscedastic.n_hidden": 4, "homoscedastic.n_hidden": 4}
-    model = vaecli.fit(table, group="plant", **settings, **{"model.crossed_below": crossed_below})
+    model = vaecli.fit(table, group="plant", **settings, **{"model.full_crossfit_below": below})
     assert model.summary is not None
     assert model.summary.n_members == n_members
     assert sorted(model.detector.ensemble.held_out) == sorted([0, 1] * (n_members // 2))
 
 
-@pytest.mark.parametrize(("crossed_below", "held_out"), [(81, ((0, 1, 2, 3), (0, 1, 2, 3))), (80, ((0, 2), (1, 3)))])
-def test_families_hold_out_every_fold_or_take_turns(crossed_below: int, held_out: tuple[tuple[int, ...], ...]) -> None:
-    """Below `model.crossed_below` rows both families hold out all folds; from there on they take turns."""
+@pytest.mark.parametrize(("below", "held_out"), [(81, ((0, 1, 2, 3), (0, 1, 2, 3))), (80, ((0, 2), (1, 3)))])
+def test_families_hold_out_every_fold_or_take_turns(below: int, held_out: tuple[tuple[int, ...], ...]) -> None:
+    """Below `model.full_crossfit_below` rows both families hold out all folds; from there on they take turns."""
     table = pd.DataFrame({"load": np.random.default_rng(0).normal(size=80)})
     settings = {"train.max_steps": 5, "heteroscedastic.n_hidden": 4, "homoscedastic.n_hidden": 4}
-    model = vaecli.fit(table, **settings, **{"model.crossed_below": crossed_below})
+    model = vaecli.fit(table, **settings, **{"model.full_crossfit_below": below})
     assert tuple(family.held_out for family in model.detector.ensemble.families) == held_out

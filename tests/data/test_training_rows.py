@@ -101,7 +101,7 @@ def test_a_batch_mixes_the_table(kind: str) -> None:
 @given(n=st.integers(1, 200), n_wanted=st.integers(1, 250), seed=st.integers(0, 2**31))
 def test_some_rows_are_distinct_and_in_order(kind: str, n: int, n_wanted: int, seed: int) -> None:
     """A sample has that many distinct rows in file order; all of them when there are no more."""
-    sample = KINDS[kind](n).some(n_wanted, seed)
+    sample = KINDS[kind](n).sample(n_wanted, seed)
     number = sample.values[:, 0].astype(int)
     assert number.size == min(n, n_wanted)
     assert (np.diff(number) > 0).all()
@@ -110,13 +110,13 @@ def test_some_rows_are_distinct_and_in_order(kind: str, n: int, n_wanted: int, s
 
 def test_memory_and_disk_draw_the_same_sample() -> None:
     """Where the rows are kept does not change which are drawn."""
-    assert_same(on_disk(200).some(40, 9), in_memory(200).some(40, 9))
+    assert_same(on_disk(200).sample(40, 9), in_memory(200).sample(40, 9))
 
 
 def test_samples_are_uniform() -> None:
     """Over many seeds every row is drawn equally often, first and last included."""
     rows = in_memory(20)
-    drawn = np.concatenate([rows.some(5, seed).values[:, 0] for seed in range(2000)]).astype(int)
+    drawn = np.concatenate([rows.sample(5, seed).values[:, 0] for seed in range(2000)]).astype(int)
     counts = np.bincount(drawn, minlength=20)
     assert counts.min() > 400
     assert counts.max() < 600
@@ -136,5 +136,5 @@ def test_an_epoch_can_be_read_while_another_is_under_way() -> None:
     first = rows.shuffled(8, 1)
     parts = [next(first)]
     assert_same(map_in_order(together(list(rows.shuffled(8, 2)))), rows_of(100))
-    rows.some(10, 0)
+    rows.sample(10, 0)
     assert_same(map_in_order(together([*parts, *first])), rows_of(100))

@@ -16,14 +16,13 @@ from vaecli.latent import reconstruction as rebuild
 from vaecli.latent.encoding import principal_axes
 from vaecli.latent.reconstruction import as_cells, imputation, reconstruction
 from vaecli.model import tiles
-from vaecli.model.ensemble import Family
+from vaecli.model.ensemble import Ensemble, Family
 from vaecli.model.exemplar_prior import ExemplarPrior
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import shapes
 from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring.scores import Ensemble
-from vaecli.tables import frame_source, to_cells
+from vaecli.tables import ReadRequest, frame_source, to_cells
 
 D, K, N, SIGMA2, FLOOR = 5, 2, 40, 0.3, -12.0
 LAYOUT = Layout.of([Column(f"x{j}", Kind.NUMERIC) for j in range(D)])
@@ -41,7 +40,7 @@ def cells(detector: Detector, fresh_table: pd.DataFrame) -> Cells:
     gaps = np.random.default_rng(5).random(table.shape) < 0.15
     table = table.mask(gaps)
     table.loc[3, "mode"], table.loc[4, "pressure"] = "turbo", np.inf
-    (batch,) = frame_source(table).batches(batch_rows=len(table))
+    (batch,) = frame_source(table).batches(ReadRequest(batch_rows=len(table)))
     return to_cells(batch, detector.schema)
 
 
@@ -78,7 +77,7 @@ def test_coordinates_are_the_first_members_posterior(detector: Detector, cells: 
     """z and its spread are mean and standard deviation of q(z|x) by member 0 of the first family."""
     from vaecli.model.network import encode
 
-    family = detector.ensemble.families[0]
+    family = detector.ensemble.reference_family
     batch = detector.preprocessor.transform(cells)
     mean, log_variance = encode(family.parameters, family.likelihood, batch.values, batch.state)
     z, spread = detector.encode(cells)
@@ -91,16 +90,16 @@ def test_coordinates_are_the_first_members_posterior(detector: Detector, cells: 
 def test_a_map_is_linear_in_the_code(detector: Detector, cells: Cells):
     """Where a row lies on the map follows from its code by one fixed matrix, and its spread from the code's."""
     (z, spread), (place, place_spread) = detector.encode(cells), detector.encode(cells, dims=2)
-    center, axes = principal_axes(detector.ensemble.families[0].codes, 2)
+    center, axes = principal_axes(detector.ensemble.reference_family.exemplar_prior, 2)
     np.testing.assert_allclose(place, (z - center) @ axes, atol=1e-9)
     np.testing.assert_allclose(place_spread**2, spread**2 @ axes**2, rtol=1e-9)
 
 
 def test_axes_are_those_of_the_exemplars(detector: Detector):
     """Along the axes the exemplars' codes are uncorrelated, and vary less from one axis to the next."""
-    codes = detector.ensemble.families[0].codes
-    center, axes = principal_axes(codes, detector.n_latent)
-    exemplars = codes.place[0] / codes.scale[0] + codes.center[0]
+    prior = detector.ensemble.reference_family.exemplar_prior
+    center, axes = principal_axes(prior, detector.n_latent)
+    exemplars = prior.codes[0] / prior.scale[0] + prior.center[0]
     scatter = np.cov((exemplars - center) @ axes, rowvar=False)
     variance = np.diag(scatter)
     np.testing.assert_allclose(scatter, np.diag(variance), atol=1e-3 * variance[0])
@@ -109,10 +108,10 @@ def test_axes_are_those_of_the_exemplars(detector: Detector):
 
 def test_a_full_map_keeps_distances(detector: Detector, cells: Cells):
     """With as many axes as coordinates, rows lie as far apart as their codes do in units of their uncertainty."""
-    codes = detector.ensemble.families[0].codes
+    prior = detector.ensemble.reference_family.exemplar_prior
     z, _ = detector.encode(cells)
     place, _ = detector.encode(cells, dims=detector.n_latent)
-    apart = np.linalg.norm((z[:-1] - z[1:]) * codes.scale[0], axis=1)
+    apart = np.linalg.norm((z[:-1] - z[1:]) * prior.scale[0], axis=1)
     np.testing.assert_allclose(np.linalg.norm(place[:-1] - place[1:], axis=1), apart, rtol=1e-6)
 
 
@@ -120,16 +119,16 @@ def test_exemplars_lie_where_their_rows_do(detector: Detector, normal_table: pd.
     """Every training row that the bundle remembers is on the map where `encode` puts that row."""
     batch = next(iter(frame_source(normal_table).batches()))
     places, _ = detector.encode(to_cells(batch, detector.schema), 2)
-    arrow_type_from_text = detector.exemplar_map(2)
-    assert arrow_type_from_text.shape == (50, 2)
-    nearest = np.abs(arrow_type_from_text[:, None] - places[None]).max(-1).min(1)
+    exemplars = detector.exemplar_coordinates(2)
+    assert exemplars.shape == (50, 2)
+    nearest = np.abs(exemplars[:, None] - places[None]).max(-1).min(1)
     assert nearest.max() < 1e-3
 
 
 def test_the_sign_of_an_axis_is_fixed(detector: Detector):
     """Of each axis the largest entry is positive, so that no library's choice of signs mirrors a map."""
-    codes = detector.ensemble.families[0].codes
-    directions = principal_axes(codes, detector.n_latent)[1] / codes.scale[0].T
+    prior = detector.ensemble.reference_family.exemplar_prior
+    directions = principal_axes(prior, detector.n_latent)[1] / prior.scale[0].T
     assert (np.abs(directions).max(0) == directions.max(0)).all()
 
 
@@ -194,9 +193,7 @@ def test_a_reconstruction_is_the_mean_at_the_code(gaussian):
     rows = np.random.default_rng(2).multivariate_normal(mean, covariance, N)
     batch = FeatureBatch(rows, np.zeros((N, D), np.uint8), np.arange(N))
     shrunk = (covariance - SIGMA2 * np.eye(D)) @ np.linalg.inv(covariance)
-    np.testing.assert_allclose(
-        reconstruction(Ensemble((family,), {}), batch), mean + (rows - mean) @ shrunk.T, atol=1e-9
-    )
+    np.testing.assert_allclose(reconstruction(Ensemble((family,)), batch), mean + (rows - mean) @ shrunk.T, atol=1e-9)
 
 
 def test_every_member_counts_the_same():
@@ -209,10 +206,8 @@ def test_every_member_counts_the_same():
         held_out=(0, 1),
     )
     batch = FeatureBatch(np.random.default_rng(3).normal(size=(4, D)), np.zeros((4, D), np.uint8), np.arange(4))
-    alone = [reconstruction(Ensemble((family,), {}), batch) for family in (one, other)]
-    np.testing.assert_allclose(
-        reconstruction(Ensemble((one, two), {}), batch), (alone[0] + 2 * alone[1]) / 3, rtol=1e-12
-    )
+    alone = [reconstruction(Ensemble((family,)), batch) for family in (one, other)]
+    np.testing.assert_allclose(reconstruction(Ensemble((one, two)), batch), (alone[0] + 2 * alone[1]) / 3, rtol=1e-12)
 
 
 def test_only_missing_cells_are_imputed(detector: Detector, cells: Cells):
@@ -235,7 +230,7 @@ def test_a_novel_cell_tells_an_imputation_nothing(detector: Detector, cells: Cel
 
 def test_columns_that_move_together_fill_each_other(detector: Detector, fresh_table: pd.DataFrame):
     """A removed flow is found from the pressure: within a third of the spread that its column has."""
-    (batch,) = frame_source(fresh_table.assign(flow=np.nan)).batches(batch_rows=len(fresh_table))
+    (batch,) = frame_source(fresh_table.assign(flow=np.nan)).batches(ReadRequest(batch_rows=len(fresh_table)))
     cells = to_cells(batch, detector.schema)
     j = [column.name for column in detector.schema.features].index("flow")
     error = detector.reconstruct(cells, impute=True)[:, j] - fresh_table["flow"].to_numpy()
@@ -279,7 +274,7 @@ def test_a_boolean_taken_as_a_number_counts_as_a_probability(detector: Detector,
     """Averaged over members, the feature of a boolean lies between 0 and 1."""
     layout = detector.preprocessor.layout
     batch = detector.preprocessor.transform(cells)
-    family = detector.ensemble.families[0]
+    family = detector.ensemble.reference_family
     for features in (reconstruction(detector.ensemble, batch), imputation(family, layout, batch)):
         for _, slot in layout.of_kind(Kind.BOOLEAN):
             assert ((features[:, slot.start] >= 0) & (features[:, slot.start] <= 1)).all()

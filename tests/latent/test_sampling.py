@@ -10,9 +10,10 @@ import pytest
 
 import vaecli
 from vaecli.data.cells import MISSING, PRESENT, Cells
-from vaecli.latent.sampling import NEVER, Sampler, _shift
+from vaecli.latent.sampling import Sampler
+from vaecli.model.likelihoods.categorical import NEVER, logit_shift
 from vaecli.schema import Kind
-from vaecli.tables import frame_source, to_cells
+from vaecli.tables import ReadRequest, frame_source, to_cells
 
 N = 4000
 
@@ -29,7 +30,7 @@ def made(sampler: Sampler) -> Cells:
 
 @pytest.fixture(scope="module")
 def given(model: vaecli.Model, fresh_table: pd.DataFrame) -> Cells:
-    (batch,) = frame_source(fresh_table[:60]).batches(batch_rows=60)
+    (batch,) = frame_source(fresh_table[:60]).batches(ReadRequest(batch_rows=60))
     return to_cells(batch, model.schema)
 
 
@@ -107,10 +108,10 @@ def test_a_given_row_has_its_rows_whatever_is_given_beside_it(model: vaecli.Mode
 def test_other_never_comes_and_shares_are_met():
     """Shifted logits have the mean shares of the counts, without those behind the kept ones, or those of no row."""
     logits = np.random.default_rng(0).normal([0.0, 1.0, 2.0, 3.0], size=(5000, 4))
-    shift = _shift(logits, np.array([60, 40, 0, 900]), 3)
+    shift = logit_shift(logits, np.array([60, 40, 0, 900]), 3)
     weight = np.exp(logits + shift)
     np.testing.assert_allclose((weight / weight.sum(1, keepdims=True)).mean(0), [0.6, 0.4, 0, 0], atol=1e-3)
-    np.testing.assert_array_equal(_shift(logits, np.zeros(4), 3), [0, 0, 0, NEVER])
+    np.testing.assert_array_equal(logit_shift(logits, np.zeros(4), 3), [0, 0, 0, NEVER])
 
 
 def test_rare_values_that_were_folded_do_not_come():
@@ -134,9 +135,11 @@ def test_a_column_of_gaps_alone_stays_empty(model: vaecli.Model):
     sampler = model.detector.sampler(0)
     likelihood = sampler.family.likelihood
     j = int(likelihood.has_missing[0])
-    n_missing = likelihood.n_missing.copy()
-    n_missing[j] = likelihood.n_rows
-    empty = replace(sampler.family, likelihood=replace(likelihood, n_missing=n_missing))
+    presence = likelihood.presence
+    n_missing = presence.n_missing.copy()
+    n_missing[j] = presence.n_rows
+    without = replace(likelihood, presence=replace(presence, n_missing=n_missing))
+    empty = replace(sampler.family, likelihood=without)
     found = Sampler.of(empty, sampler.layout, sampler.columns, sampler.marginals, 0).rows(0, 200)
     assert (found.state[:, j] == MISSING).all()
     assert (np.delete(found.state, j, axis=1) == PRESENT).all()

@@ -19,13 +19,21 @@ from tests.laws.test_any_table import FLAVOURS, SETTINGS, column
 from tests.laws.test_scores import Table, score_kinds, tables, taken
 from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.novelty_offset import add_novelty_offset
+from vaecli.calibration.novelty_offset import novelty_offset as novelty_offset_of
 from vaecli.config import SCORE_KINDS
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.model.conditional import conditional, impute
 from vaecli.schema import Kind
 from vaecli.scoring import max_cell
-from vaecli.scoring.attribution import MOST_CANDIDATES, Explanation, attribute, candidates, instead, shares
+from vaecli.scoring.attribution import (
+    MAX_CANDIDATES,
+    Explanation,
+    attribute,
+    candidates,
+    conditional_probability,
+    shares,
+)
 from vaecli.scoring.scores import ScoredBatch, member_parts, score_batch
 from vaecli.tables import frame_source, to_cells
 
@@ -45,9 +53,9 @@ def explained(table: Table, kind: str, novelty_offset: float) -> tuple[ScoredBat
     batch = table.batch
     unexpected = (batch.state == NOVEL) | ((batch.state == MISSING) & ~np.array(table.has_missing))
     calibration = Calibration.of(np.array([0.0, novelty_offset]))
-    scored = add_novelty_offset(score_batch(table.ensemble, batch, kind), unexpected, calibration)
-    lifted = calibration.novelty_offset * unexpected
-    return scored, lifted, *attribute(table.ensemble, table.layout, batch, kind, scored, lifted)
+    scored = add_novelty_offset(score_batch(table.scorer(kind), batch), unexpected, calibration)
+    lifted = novelty_offset_of(calibration) * unexpected
+    return scored, lifted, *attribute(table.scorer(kind), table.layout, batch, scored, lifted)
 
 
 # -- parts ----------------------------------------------------------------------------------------
@@ -69,12 +77,12 @@ def test_parts_and_rest_add_up_to_the_score(table: Table, kind: str, novelty_off
 @given(tables, score_kinds, st.integers(0, 2**32 - 1))
 def test_a_row_is_explained_by_itself(table: Table, kind: str, seed: int) -> None:
     """Other rows, their order and their number change no bit of a row's parts."""
-    batch, ensemble = table.batch, table.ensemble
+    batch = table.batch
     scored, lifted, part, rest = explained(table, kind, 5.0)
     rng = np.random.default_rng(seed)
     some = rng.permutation(len(batch))[: 1 + rng.integers(len(batch))]
     chosen = ScoredRows(scored, scored.score, 0).take(some).scored
-    part_of_some, rest_of_some = attribute(ensemble, table.layout, taken(batch, some), kind, chosen, lifted[some])
+    part_of_some, rest_of_some = attribute(table.scorer(kind), table.layout, taken(batch, some), chosen, lifted[some])
     np.testing.assert_array_equal(part_of_some, part[some])
     np.testing.assert_array_equal(rest_of_some, rest[some])
 
@@ -84,14 +92,14 @@ def test_a_row_is_explained_by_itself(table: Table, kind: str, seed: int) -> Non
 def test_the_one_unheard_of_cell_is_blamed(table: Table, kind: str, data: st.DataObject) -> None:
     """What training never met, lifted far above all else, takes nearly all of the score."""
     j = data.draw(st.integers(0, len(table.kinds) - 1), label="column")
-    batch, ensemble = table.rows(3, 1, 0.0), table.ensemble
+    batch = table.rows(3, 1, 0.0)
     slot = table.layout.slots[j]
     batch.state[:, j], batch.values[:, slot.start : slot.stop] = NOVEL, 0
-    plain = score_batch(ensemble, batch, kind)
+    plain = score_batch(table.scorer(kind), batch)
     calibration = Calibration.of(np.array([0.0, 1e6 * (1 + plain.score.max())]))
     scored = add_novelty_offset(plain, batch.state == NOVEL, calibration)
-    lifted = calibration.novelty_offset * (batch.state == NOVEL)
-    part, _ = attribute(ensemble, table.layout, batch, kind, scored, lifted)
+    lifted = novelty_offset_of(calibration) * (batch.state == NOVEL)
+    part, _ = attribute(table.scorer(kind), table.layout, batch, scored, lifted)
     assert (part[:, j] > 0.99 * scored.score).all()
 
 
@@ -99,14 +107,10 @@ def test_the_one_unheard_of_cell_is_blamed(table: Table, kind: str, data: st.Dat
 @given(tables, score_kinds)
 def test_a_part_is_what_the_score_loses_by_a_cell_as_expected(table: Table, kind: str) -> None:
     """Δ_j = s(x) − s(x with x_j as the others lead one to expect), that cell at its typical cost, and no longer odd."""
-    batch, ensemble, surprisal = (
-        table.rows(2, 1, table.share_odd),
-        table.ensemble,
-        table.ensemble.surprisal_scales[kind],
-    )
-    scored = score_batch(ensemble, batch, kind)
+    batch, ensemble, surprisal = table.rows(2, 1, table.share_odd), table.ensemble, table.scales[kind]
+    scored = score_batch(table.scorer(kind), batch)
     nothing = np.zeros(batch.state.shape)
-    part, _ = attribute(ensemble, table.layout, batch, kind, scored, nothing)
+    part, _ = attribute(table.scorer(kind), table.layout, batch, scored, nothing)
     without = np.empty(part.shape)
     for j, slot in enumerate(table.layout.slots):
         state, unknown = batch.state.copy(), np.zeros(batch.values.shape, bool)
@@ -116,10 +120,10 @@ def test_a_part_is_what_the_score_loses_by_a_cell_as_expected(table: Table, kind
             filled = impute(
                 family, family.likelihood.to_likelihood_space(batch.values, state), state, unknown, accelerated=True
             )
-            nats, score_terms = member_parts(family, filled, state, None, kind)
+            nats, latent_terms = member_parts(family, filled, state, None, kind)
             columns, e = nats.astype(np.float64), len(family.held_out)
             columns[:, :, j] = surprisal.mean_column_score[n_members : n_members + e, [j]]
-            scores += [columns.sum(-1) + latent for latent in score_terms]
+            scores += [columns.sum(-1) + latent for latent in latent_terms]
             cells.append(columns)
             n_members += e
         without[:, j], _ = surprisal.of_rows(np.concatenate(scores), np.concatenate(cells))
@@ -129,17 +133,17 @@ def test_a_part_is_what_the_score_loses_by_a_cell_as_expected(table: Table, kind
 
 
 @given(arrays(np.float64, st.integers(1, 8), elements=finite | st.just(np.nan)), st.floats(0, 1e6))
-@example(fall=np.array([0.0, 0.0]), score=3.0)
-@example(fall=np.array([5.0, 5.0]), score=0.0)
-@example(fall=np.array([2.0, 1.0]), score=8.0)
-def test_shares_are_what_was_gained_as_long_as_there_is_enough(fall: np.ndarray, score: float) -> None:
+@example(decrease=np.array([0.0, 0.0]), score=3.0)
+@example(decrease=np.array([5.0, 5.0]), score=0.0)
+@example(decrease=np.array([2.0, 1.0]), score=8.0)
+def test_shares_are_what_was_gained_as_long_as_there_is_enough(decrease: np.ndarray, score: float) -> None:
     """A column gets what the score loses by it; where all want more than there is, in proportion; never less than 0."""
-    part, rest = shares(fall, score)
-    gain = np.clip(np.nan_to_num(fall), 0, None)
+    part, rest = shares(decrease, score)
+    gain = np.clip(np.nan_to_num(decrease), 0, None)
     assert (part >= 0).all()
     assert (part <= gain).all()
     assert part.sum() + rest == pytest.approx(score, rel=1e-12, abs=1e-12)
-    np.testing.assert_array_equal(part[~(fall > 0)], 0)
+    np.testing.assert_array_equal(part[~(decrease > 0)], 0)
     if gain.sum() <= score:
         np.testing.assert_array_equal(part, gain)
     else:
@@ -151,10 +155,10 @@ def test_candidates_are_the_oddest(column_score: np.ndarray, random: Any) -> Non
     """Up to 64 columns are tried, all where there are no more; unexpected cells first, then the highest scores."""
     unexpected = np.array([random.random() < 0.1 for _ in column_score])
     found = candidates(column_score, unexpected)
-    assert found.size == min(column_score.size, MOST_CANDIDATES)
+    assert found.size == min(column_score.size, MAX_CANDIDATES)
     assert (np.diff(found) > 0).all()
     left_out = np.setdiff1d(np.arange(column_score.size), found)
-    if left_out.size and unexpected.sum() <= MOST_CANDIDATES:
+    if left_out.size and unexpected.sum() <= MAX_CANDIDATES:
         assert not unexpected[left_out].any()
         assert column_score[found][~unexpected[found]].min(initial=np.inf) >= column_score[left_out].max()
 
@@ -165,11 +169,11 @@ def test_a_wide_table_is_explained_by_its_oddest_columns(kind: str) -> None:
     table = Table((Kind.NUMERIC,) * 100, (False,) * 100, 3, 0.0, seed=5)
     batch = table.batch
     batch.state[1, 70], batch.values[1, 70] = NOVEL, 0
-    scored = score_batch(table.ensemble, batch, kind)
+    scored = score_batch(table.scorer(kind), batch)
     lifted = 1e6 * (batch.state == NOVEL)
     lifted_scores = add_novelty_offset(scored, batch.state == NOVEL, Calibration.of(np.array([0.0, 1e6])))
-    part, rest = attribute(table.ensemble, table.layout, batch, kind, lifted_scores, lifted)
-    assert ((part > 0).sum(1) <= MOST_CANDIDATES).all()
+    part, rest = attribute(table.scorer(kind), table.layout, batch, lifted_scores, lifted)
+    assert ((part > 0).sum(1) <= MAX_CANDIDATES).all()
     assert part[1].argmax() == 70
     np.testing.assert_allclose(part.sum(1) + rest, lifted_scores.score, rtol=1e-12)
 
@@ -212,7 +216,7 @@ def test_what_is_possible_adds_up_to_one(table: Table, data: st.DataObject) -> N
     else:
         values = np.array(data.draw(st.lists(st.floats(-5, 5), min_size=1, max_size=9), label="values"))[:, None]
     weight = np.array(data.draw(st.lists(st.floats(0.01, 9), min_size=len(values), max_size=len(values))))
-    share = instead(table.ensemble, table.layout, batch, 0, j, values, weight)
+    share = conditional_probability(table.ensemble.reference_family, table.layout, batch, 0, j, values, weight)
     assert share.shape == weight.shape
     assert (share >= 0).all()
     assert share.sum() == pytest.approx(1, rel=1e-9)
@@ -222,7 +226,7 @@ def test_what_is_possible_adds_up_to_one(table: Table, data: st.DataObject) -> N
 @given(tables)
 def test_equal_readings_are_equally_probable(table: Table) -> None:
     """Of readings that do not differ the width of the interval alone decides."""
-    family, batch = table.ensemble.families[0], taken(table.batch, np.zeros(3, np.int64))
+    family, batch = table.ensemble.reference_family, taken(table.batch, np.zeros(3, np.int64))
     share = conditional(family, batch.values, batch.state, np.array([1.0, 2.0, 5.0]))
     np.testing.assert_allclose(share, [0.125, 0.25, 0.625], rtol=1e-4)
 
@@ -249,10 +253,12 @@ def test_whatever_fits_is_explained(flavours: list[str], n: int, seed: int) -> N
     for kind in SCORE_KINDS:
         decided = detector.score(cells, kind)
         found = detector.explain(cells, decided, kind, most=2)
-        np.testing.assert_allclose(found.part.sum(1) + found.rest, decided.scored.score, rtol=1e-12, atol=1e-12)
-        assert (found.part >= 0).all()
+        np.testing.assert_allclose(
+            found.attribution.sum(1) + found.joint_part, decided.scored.score, rtol=1e-12, atol=1e-12
+        )
+        assert (found.attribution >= 0).all()
         told = ~np.isnan(found.expected)
-        assert (told.sum(1) == np.minimum((found.part > 0).sum(1), 2)).all()
+        assert (told.sum(1) == np.minimum((found.attribution > 0).sum(1), 2)).all()
         for j, feature in enumerate(detector.schema.features):
             expected = found.expected[told[:, j], j]
             if feature.kind in (Kind.BOOLEAN, Kind.CATEGORICAL):

@@ -18,18 +18,19 @@ from vaecli.data.cells import MISSING, NOVEL, PRESENT
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.data.training_rows import Rows
 from vaecli.model import tiles
-from vaecli.model.ensemble import Family, draw_noise
+from vaecli.model.ensemble import Ensemble, Family, draw_noise
 from vaecli.model.exemplar_prior import choose_exemplars
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.families import ScoreTerm
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import shapes
 from vaecli.schema import Column, Kind, Layout
 from vaecli.scoring import max_cell
 from vaecli.scoring.max_cell import CellLimits, MaxCellScale
-from vaecli.scoring.scores import Ensemble, ScoredBatch, member_scores, score_batch, score_owners
+from vaecli.scoring.scores import ScoredBatch, Scorer, member_scores, score_batch, score_index
 from vaecli.scoring.surprisal import SurprisalScale
 
 HELD_OUT, N_LATENT, H = ((0, 1), (1,)), (3, 2), 5  # of two families
-LATENTS = (("nothing", "code", "code and KL"), ("code",))
+SCORE_TERMS = (tuple(ScoreTerm), (ScoreTerm.EXEMPLAR_DISTANCE,))
 E = sum(map(len, HELD_OUT))
 TILE = 16
 
@@ -83,19 +84,24 @@ class Table:
 
     @cached_property
     def ensemble(self) -> Ensemble:
-        families, some = (self.family(0), self.family(1)), self.rows(40, 3, self.share_odd)
-        held_out = np.ones((40, E), bool)
-        surprisal_scales = {}
+        return Ensemble((self.family(0), self.family(1)))
+
+    @cached_property
+    def scales(self) -> dict[str, SurprisalScale]:
+        some, held_out = self.rows(40, 3, self.share_odd), np.ones((40, E), bool)
+        scales = {}
         for kind in SCORE_KINDS:
-            scores, columns = member_scores(families, some, kind)
+            scores, columns = member_scores(self.ensemble, some, kind)
             max_cell = None
             if kind == "combined":
                 limits = CellLimits.of(columns)
                 max_cell = MaxCellScale.of(limits, limits.largest(columns, held_out.T).T, np.arange(E), held_out)
-            surprisal_scales[kind] = SurprisalScale.of(
-                scores, *score_owners(families, kind), held_out, columns.mean(1), max_cell
-            )
-        return Ensemble(families, surprisal_scales)
+            index = score_index(self.ensemble, kind)
+            scales[kind] = SurprisalScale.of(scores, *index, held_out, columns.mean(1), max_cell)
+        return scales
+
+    def scorer(self, kind: str) -> Scorer:
+        return Scorer(self.ensemble, kind, self.scales[kind])
 
     def family(self, i: int) -> Family:
         """The first takes booleans as such, the second as numbers."""
@@ -108,9 +114,9 @@ class Table:
         }
         some = self.rows(30, 2, 0.0)
         rows = Rows(some.values, some.state, np.arange(30) % 2)
-        codes = choose_exemplars(likelihood, parameters, HELD_OUT[i], rows, n_exemplars=10, seed=0)
+        prior = choose_exemplars(likelihood, parameters, HELD_OUT[i], rows, n_exemplars=10, seed=0)
         noise = draw_noise(4, len(HELD_OUT[i]), N_LATENT[i], self.seed)
-        return Family(likelihood, parameters, noise, replace(codes, row=None), HELD_OUT[i], LATENTS[i])
+        return Family(likelihood, parameters, noise, replace(prior, row=None), HELD_OUT[i], SCORE_TERMS[i])
 
 
 kinds = st.lists(st.sampled_from([kind for kind in Kind if kind is not Kind.TEXT]), min_size=1, max_size=6)
@@ -149,9 +155,10 @@ def assert_close(found: ScoredBatch, expected: ScoredBatch) -> None:
 def test_single_cells_decide_in_these_tables() -> None:
     """What the laws below say of `combined` is said of rows of both kinds: whole rows decide, and single cells."""
     table = Table(tuple(kind for kind in Kind if kind is not Kind.TEXT), (True,) * 4, 3 * TILE, 0.2, 0)
-    ensemble, cells = table.ensemble, table.ensemble.surprisal_scales["combined"]
-    scores, _ = member_scores(ensemble.families, table.batch, "combined")
-    more = score_batch(ensemble, table.batch, "combined").score - cells.of_members(scores.T).mean(0)
+    scores, _ = member_scores(table.ensemble, table.batch, "combined")
+    more = score_batch(table.scorer("combined"), table.batch).score - table.scales["combined"].of_members(
+        scores.T
+    ).mean(0)
     assert 0.1 < (more > 1e-6).mean() < 0.9
 
 
@@ -159,7 +166,7 @@ def test_single_cells_decide_in_these_tables() -> None:
 @given(tables, score_kinds)
 def test_the_parts_add_up_to_the_score(table: Table, kind: str) -> None:
     """score = Σ_j column_score_j + latent_score, all finite, for every row and kind."""
-    found = score_batch(table.ensemble, table.batch, kind)
+    found = score_batch(table.scorer(kind), table.batch)
     assert found.column_score.shape == (table.n_rows, len(table.kinds))
     assert found.score.dtype == found.column_score.dtype == found.latent_score.dtype == np.float64
     assert np.isfinite(found.score).all()
@@ -171,19 +178,19 @@ def test_the_parts_add_up_to_the_score(table: Table, kind: str) -> None:
 @given(tables, score_kinds)
 def test_numpy_and_torch_agree(table: Table, kind: str) -> None:
     """The torch road gives the same parts to 1e-5."""
-    assert_close(
-        score_batch(table.ensemble.on("cpu"), table.batch, kind), score_batch(table.ensemble, table.batch, kind)
-    )
+    scorer = table.scorer(kind)
+    on_torch = replace(scorer, ensemble=scorer.ensemble.on("cpu"))
+    assert_close(score_batch(on_torch, table.batch), score_batch(scorer, table.batch))
 
 
 @of_a_hundred(15)
 @given(tables, score_kinds, st.lists(st.integers(1, 3 * TILE)))
 def test_where_batches_are_cut_changes_no_bit(table: Table, kind: str, cuts: list[int]) -> None:
     """Consecutive batches of any sizes give the very scores that one batch gives."""
-    ensemble, batch = table.ensemble, table.batch
-    whole = score_batch(ensemble, batch, kind)
+    scorer, batch = table.scorer(kind), table.batch
+    whole = score_batch(scorer, batch)
     bounds = sorted({0, table.n_rows, *(cut for cut in cuts if cut < table.n_rows)})
-    parts = [score_batch(ensemble, taken(batch, np.arange(i, j)), kind) for i, j in pairwise(bounds)]
+    parts = [score_batch(scorer, taken(batch, np.arange(i, j))) for i, j in pairwise(bounds)]
     np.testing.assert_array_equal(np.concatenate([part.score for part in parts]), whole.score)
     np.testing.assert_array_equal(np.concatenate([part.column_score for part in parts]), whole.column_score)
 
@@ -192,11 +199,11 @@ def test_where_batches_are_cut_changes_no_bit(table: Table, kind: str, cuts: lis
 @given(tables, score_kinds, st.integers(0, 2**32 - 1))
 def test_neighbours_and_order_do_not_matter(table: Table, kind: str, seed: int) -> None:
     """A row has the same score in any order and company, to 1e-5."""
-    ensemble, batch = table.ensemble, table.batch
+    scorer, batch = table.scorer(kind), table.batch
     rng = np.random.default_rng(seed)
     order = rng.permutation(table.n_rows)[: 1 + rng.integers(table.n_rows)]
-    whole = score_batch(ensemble, batch, kind)
-    assert_close(score_batch(ensemble, taken(batch, order), kind), taken_scores(whole, order))
+    whole = score_batch(scorer, batch)
+    assert_close(score_batch(scorer, taken(batch, order)), taken_scores(whole, order))
 
 
 @of_a_hundred(10)
@@ -206,11 +213,10 @@ def test_the_ensemble_scores_the_mean_of_its_members_surprises(table: Table, kin
 
     Or, in `combined`, the surprise of the oddest cell alone where it is larger by its price.
     """
-    ensemble = table.ensemble
-    scores, columns = member_scores(ensemble.families, table.batch, kind)
+    scores, columns = member_scores(table.ensemble, table.batch, kind)
     assert scores.shape == (table.n_rows, E + 2 * len(HELD_OUT[0]) * (kind == "combined"))
     assert columns.shape == (E, table.n_rows, len(table.kinds))
-    surprisal, whole = ensemble.surprisal_scales[kind], score_batch(ensemble, table.batch, kind)
+    surprisal, whole = table.scales[kind], score_batch(table.scorer(kind), table.batch)
     expected, parts = surprisal.of_members(scores.T).mean(0), surprisal.of_columns(columns)
     if surprisal.max_cell is not None:
         alone = (
@@ -230,8 +236,8 @@ def test_the_ensemble_scores_the_mean_of_its_members_surprises(table: Table, kin
 @given(tables, score_kinds)
 def test_no_family_disturbs_another(table: Table, kind: str) -> None:
     """A family's members score the same beside another family as alone."""
-    families, batch = (table.family(0), table.family(1)), table.batch
-    together, columns = member_scores(families, batch, kind)
-    alone = [member_scores((some,), batch, kind) for some in families]
+    ensemble, batch = table.ensemble, table.batch
+    together, columns = member_scores(ensemble, batch, kind)
+    alone = [member_scores(Ensemble((some,)), batch, kind) for some in ensemble.families]
     np.testing.assert_array_equal(together, np.concatenate([scores for scores, _ in alone], 1))
     np.testing.assert_array_equal(columns, np.concatenate([own for _, own in alone]))

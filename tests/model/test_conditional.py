@@ -17,7 +17,7 @@ from vaecli.model import conditional as expected
 from vaecli.model.conditional import N_ROUNDS, conditional, impute
 from vaecli.model.ensemble import Family
 from vaecli.model.exemplar_prior import ExemplarPrior
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import shapes
 from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from vaecli.data.cells import MISSING, NOVEL
-from vaecli.model.likelihoods import MAX_LOGIT, Likelihood, categorical_log_prob
+from vaecli.model.likelihoods.categorical import MAX_LOGIT, categorical_log_prob
+from vaecli.model.likelihoods.gaussian import floored_log_variance
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.schema import Column, Kind, Layout
 
 NUMBER, DATE = Column("a", Kind.NUMERIC), Column("d", Kind.DATETIME)
@@ -68,7 +70,7 @@ def test_terms_stand_in_schema_order() -> None:
 def test_the_variance_has_a_smooth_floor(raw: float, floor: float) -> None:
     """No decoder output takes a log-variance below its floor, and a larger output never makes it smaller."""
     some = Likelihood.of(Layout.of((NUMBER,)), np.zeros(1), 10, floor)
-    at, above = some.log_variance(np.array([raw, raw + 1.0]))
+    at, above = floored_log_variance(np.array([raw, raw + 1.0]), some.min_log_variance)
     assert floor <= at <= above
     assert above == pytest.approx(max(raw + 1, floor), abs=0.6931 + 1e-9)
 
@@ -130,7 +132,7 @@ def test_without_values_the_view_is_none() -> None:
 def test_a_boolean_as_a_number_is_a_gaussian_in_its_column() -> None:
     """Its term is the Gaussian of the viewed value, in schema order; the other columns' terms are as ever."""
     some, plain = viewing(), of(*COLUMNS)
-    assert (some.n_numeric, some.n_boolean, some.n_parameters) == (3, 0, 2 * 3 + 3)
+    assert (some.n_gaussian, len(some.blocks), some.n_parameters) == (3, 2, 2 * 3 + 3)
     seen = some.to_likelihood_space(features(), None)
     rng = np.random.default_rng(1)
     mean, log_variance, category = rng.normal(size=(40, 3)), rng.normal(size=(40, 3)), rng.normal(size=(40, 3))

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vaecli.data.cells import MISSING
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import (
     LEAK,
     MAX_LATENT_LOG_VARIANCE,

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 from vaecli import render
 from vaecli.errors import InputError
 from vaecli.render.console import printable
-from vaecli.render.number_format import counted, duration, how_often, number, per_cent, size
 from vaecli.render.progress_bar import figures
 from vaecli.results import (
     ColumnSummary,
@@ -31,6 +30,7 @@ from vaecli.results import (
     Reason,
     ScoreSummary,
 )
+from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent, size
 
 ROOT = Path(render.__file__).parents[2]
 COLUMNS = (
@@ -44,7 +44,7 @@ COLUMNS = (
 FIT = FitSummary(
     bundle="my pump.vae",
     n_rows=43_500,
-    n_labelled_out=3,
+    n_excluded_by_label=3,
     columns=COLUMNS,
     n_members=5,
     n_steps=600,
@@ -215,7 +215,7 @@ def test_a_score_says_what_a_person_needs(shown):
     text = shown(SCORE)
     for expected in (
         "14,500 in 0.4 s",
-        "912 (6.29 %)",
+        "912 (6.3 %)",
         "3 rows",
         "12 cells with a value that training never saw",
         "0.99: more unusual than 99 % of normal rows; about 1 in 100 normal rows",
@@ -257,7 +257,7 @@ def test_a_summary_beside_data_goes_to_standard_error(capsys: pytest.CaptureFixt
     render.show(SCORE, beside_data=True)
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "912 (6.29 %)" in captured.err
+    assert "912 (6.3 %)" in captured.err
 
 
 # ---------------------------------------------------------------- explain
@@ -333,7 +333,7 @@ def test_json_is_one_line(shown, summary):
     text = shown(summary, as_json=True)
     assert text.count("\n") == 1
     values = json.loads(text)
-    assert values["schema_version"] == 1
+    assert values["schema_version"] == 2
     assert set(summary.__slots__) < set(values)
 
 
@@ -565,9 +565,10 @@ def test_how_often_inverts_the_level(one_in: int):
 
 def test_numbers_as_people_say_them():
     """Shares, sizes, durations and counts."""
-    assert per_cent(0.999) == "99.9 %"
+    assert exact_per_cent(0.9995) == "99.95 %"
+    assert per_cent(0.9999) == "99.9 %"
     assert [size(n) for n in (1, 999, 1000, 1_234_567, 5 * 10**12)] == ["1 B", "999 B", "1 kB", "1.23 MB", "5e+03 GB"]
     assert [duration(s) for s in (0.421, 12.3, 200, 7500)] == ["0.42 s", "12 s", "3 min 20 s", "2 h 05 min"]
     assert [counted(n, "row") for n in (0, 1, 1234)] == ["0 rows", "1 row", "1,234 rows"]
-    assert number(12.3456) == "12.35"
+    assert [number(value) for value in (12.3456, 41_023.4, -3.25)] == ["12.35", "41,023", "-3.25"]
     assert figures(Event("x", 1, values=(("elbo", 1.0), ("kl", 0.123456)))) == "elbo 1  kl 0.1235"

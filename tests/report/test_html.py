@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vaecli.report.charts import round_steps
 from vaecli.report.html import Html, element, escaped, image, own, together
-from vaecli.report.number_format import counted, duration, moment, number, per_cent, round_steps
+from vaecli.results.number_format import bin_width, counted, moment, number, per_cent
 
 
 @given(st.text(max_size=60))
@@ -67,7 +68,7 @@ def test_a_lone_surrogate_can_be_written():
     ("said", "expected"),
     [
         (number(12345.6), "12,346"),
-        (number(-0.5), "−0.5"),
+        (number(-0.5), "-0.5"),
         (number(float("inf")), "∞"),
         (number(float("nan")), "–"),
         (number(1e12), "1e+12"),
@@ -76,8 +77,8 @@ def test_a_lone_surrogate_can_be_written():
         (per_cent(0.0003), "0.03 %"),
         (per_cent(0), "0 %"),
         (counted(1, "row"), "1 row"),
-        (duration(900), "15 minutes"),
-        (duration(604_800), "1 week"),
+        (bin_width(900), "15 minutes"),
+        (bin_width(604_800), "1 week"),
         (moment(0, 1e7), "1970-01-01"),
         (moment(3600, 7200), "01-01 01:00"),
         (moment(1e300, 1), "1e+300 s"),

@@ -80,7 +80,7 @@ def test_the_headline_answers(facts: dict[str, float], p_value: float, said: str
     [
         (
             {"flagged": 1000, "share_by_chance": 1.0, "threshold": None, "min_score": -5.0},
-            "1,000 of 1,000 rows are flagged, where all normal rows would be. --min-score −5",
+            "1,000 of 1,000 rows are flagged, where all normal rows would be. --min-score -5",
         ),
         (
             {"flagged": 600, "share_by_chance": 0.9996, "threshold": None, "min_score": 0.25},

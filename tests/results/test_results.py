@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vaecli.results import ExplainSummary, FlaggedRow, Reason
+from vaecli.results import (
+    DetectionRate,
+    EvaluateSummary,
+    Evaluation,
+    ExplainSummary,
+    FlaggedRow,
+    Reason,
+    SelftestSummary,
+)
 
 NUMBER = Reason("temp_3", 40.0, value=91.2, expected=64.0, low=61.9, high=66.1)
 WORD = Reason("mode", 9.5, value="eco", expected="boost", probability=0.934)
@@ -120,12 +128,52 @@ def test_every_reason_has_a_sentence(value, expected, ends, probability) -> None
     assert sentence.startswith("temp_3 is missing" if value is None else "temp_3 = ")
 
 
+def test_json_keeps_the_former_keys() -> None:
+    """A renamed key is there under both names with one value: in the summary and in each of its shares."""
+    rate = DetectionRate("spike", 2.0, "verdict", 80, 70, 0.875, 0.8, 0.95, 0.5, "mostly")
+    common = {"output": None, "plot": None, "bundle": "m.vae", "rows": 99, "score_kind": "combined", "threshold": 0.99}
+    common |= {"min_score": 3.0, "uses_tail_model": False, "warnings": (), "seconds": 1.0}
+    selftest = SelftestSummary(
+        excluded_by_label=3,
+        drawn=90,
+        flagged_before=1,
+        false_alarm_rate=0.01,
+        column_limits_false_alarm_rate=0.02,
+        known_rows=0,
+        seed=0,
+        faults=(),
+        columns=(rate,),
+        untested=(),
+        blind_spots=(),
+        **common,
+    ).to_json()
+    assert selftest["excluded_by_label"] == selftest["labelled_out"] == 3
+    assert selftest["column_limits_false_alarm_rate"] == selftest["ranges_false_alarm_rate"] == 0.02
+    (share,) = selftest["columns"]
+    assert share["column_limits_share"] == share["ranges_share"] == 0.5
+    assert share["verdict"] == share["word"] == "mostly"
+    evaluated = EvaluateSummary(
+        label="failed",
+        anomalies=9,
+        flagged=8,
+        true_positives=7,
+        unscored=0,
+        has_intervals=True,
+        overall=Evaluation("vaecli", None, 99, 9, ()),
+        baselines=(),
+        groups=(),
+        comparisons=(),
+        **common,
+    ).to_json()
+    assert evaluated["true_positives"] == evaluated["caught"] == 7
+
+
 def test_json_has_the_sentence_of_every_reason() -> None:
     """The summary of `explain` says its verb and version, and each reason in words."""
     row = FlaggedRow(17, 61.5, 0.001, True, (NUMBER, WORD), 12.0)
     summary = ExplainSummary("r.csv", "m.vae", 500, 6, 2, "combined", 0.99, (row, replace(row, reasons=())), (), 0.4)
     values = json.loads(json.dumps(summary.to_json()))
-    assert (values["schema_version"], values["verb"]) == (1, "explain")
+    assert (values["schema_version"], values["verb"]) == (2, "explain")
     assert values["shown"][0]["rest"] == 12.0
     assert [reason["sentence"] for reason in values["shown"][0]["reasons"]] == [NUMBER.sentence, WORD.sentence]
     assert values["shown"][1]["reasons"] == []

@@ -66,8 +66,8 @@ def test_the_shifted_cell_is_blamed(detector: Detector, j: int, shift: float) ->
     rows[:, j] += shift * SD[j]
     decided, found = explained(detector, rows)
     assert (decided.p_value <= 0.01).mean() > 0.95
-    assert (found.part.argmax(1) == j).mean() > 0.95
-    assert np.median(found.part[:, j] / decided.scored.score) > 0.7
+    assert (found.attribution.argmax(1) == j).mean() > 0.95
+    assert np.median(found.attribution[:, j] / decided.scored.score) > 0.7
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
@@ -76,7 +76,7 @@ def test_every_score_kind_blames_the_column_alone(detector: Detector, kind: str)
     rows = gaussian_rows(N, seed=2)
     rows[:, ALONE] += 9 * SD[ALONE]
     _, found = explained(detector, rows, kind)
-    assert (found.part.argmax(1) == ALONE).mean() > 0.95
+    assert (found.attribution.argmax(1) == ALONE).mean() > 0.95
 
 
 def test_wrong_company_is_blamed_on_the_pair(detector: Detector) -> None:
@@ -86,8 +86,8 @@ def test_wrong_company_is_blamed_on_the_pair(detector: Detector) -> None:
     rows[:, LEFT], rows[:, RIGHT] = MEAN[LEFT] + side * SD[LEFT], MEAN[RIGHT] - side * SD[RIGHT]
     decided, found = explained(detector, rows)
     assert (decided.p_value <= 0.01).mean() > 0.95
-    assert np.isin(found.part.argmax(1), [LEFT, RIGHT]).all()
-    share = found.part / decided.scored.score[:, None]
+    assert np.isin(found.attribution.argmax(1), [LEFT, RIGHT]).all()
+    share = found.attribution / decided.scored.score[:, None]
     assert (np.median(share[:, [LEFT, RIGHT]], axis=0) > 0.3).all()  # nothing says which of the two is wrong
     assert np.median(share[:, ALONE]) < 0.1
 
@@ -117,7 +117,7 @@ def test_what_is_expected_may_lie_beyond_training(detector: Detector, shift: flo
     rows[0, LEFT] += shift * SD[LEFT]
     rows[0, RIGHT] = training.max() if shift > 0 else training.min()
     _, found = explained(detector, rows, "elbo")
-    assert found.part[0, RIGHT] > 0
+    assert found.attribution[0, RIGHT] > 0
     truth, spread = conditional_mean(rows, RIGHT)[0], CONDITIONAL_SD[RIGHT]
     assert abs(found.expected[0, RIGHT] - truth) < 1.5 * spread
     assert not found.low[0, RIGHT] <= rows[0, RIGHT] <= found.high[0, RIGHT]
@@ -141,7 +141,7 @@ def test_an_absurd_reading_is_expected_as_any_other(detector: Detector) -> None:
     near, far = rows.copy(), rows.copy()
     near[:, ALONE], far[:, ALONE] = MEAN[ALONE] + 9 * SD[ALONE], 1e12
     (_, one), (_, other) = explained(detector, near), explained(detector, far)
-    assert (other.part.argmax(1) == ALONE).all()
+    assert (other.attribution.argmax(1) == ALONE).all()
     for found in ("expected", "low", "high"):
         np.testing.assert_array_equal(getattr(one, found)[:, ALONE], getattr(other, found)[:, ALONE])
 
@@ -150,7 +150,7 @@ def test_normal_rows_have_little_to_explain(detector: Detector) -> None:
     """A row of the law itself scores low, and its parts are no larger than its score."""
     decided, found = explained(detector, gaussian_rows(200, seed=6))
     assert np.median(decided.scored.score) < 2
-    assert (found.part.sum(1) <= decided.scored.score * (1 + 1e-12)).all()
+    assert (found.attribution.sum(1) <= decided.scored.score * (1 + 1e-12)).all()
 
 
 def test_only_the_columns_to_blame_have_expectations(detector: Detector) -> None:
@@ -163,8 +163,8 @@ def test_only_the_columns_to_blame_have_expectations(detector: Detector) -> None
     assert (told.sum(1) <= 1).all()
     assert told.any()
     i, j = np.nonzero(told)
-    np.testing.assert_array_equal(found.part.argmax(1)[i], j)
-    np.testing.assert_array_equal(found.part, detector.explain(cells, decided, most=3).part)
+    np.testing.assert_array_equal(found.attribution.argmax(1)[i], j)
+    np.testing.assert_array_equal(found.attribution, detector.explain(cells, decided, most=3).attribution)
 
 
 # -- other kinds of columns -----------------------------------------------------------------------
@@ -193,7 +193,7 @@ def test_a_switch_in_the_wrong_company_is_blamed(machine: tuple[Detector, pd.Dat
     detector, frame = machine
     _, found = of_frame(detector, frame.assign(pump_on="no"))
     j = place(detector, "pump_on")
-    assert (found.part.argmax(1) == j).mean() > 0.9
+    assert (found.attribution.argmax(1) == j).mean() > 0.9
     told = ~np.isnan(found.expected[:, j])
     assert (found.expected[told, j] == 1).all()
     assert (found.probability[told, j] > 0.9).all()
@@ -204,7 +204,7 @@ def test_a_category_never_seen_is_expected_to_be_the_usual_one(machine: tuple[De
     detector, frame = machine
     _, found = of_frame(detector, frame.assign(mode="turbo"))
     j = place(detector, "mode")
-    assert (found.part.argmax(1) == j).all()
+    assert (found.attribution.argmax(1) == j).all()
     assert {detector.schema.features[j].categories[int(code)] for code in found.expected[:, j]} == {"normal"}
     assert np.abs(found.probability[:, j] - 0.6).max() < 0.2
 
@@ -216,4 +216,4 @@ def test_a_gap_is_told_how_often_there_is_none(machine: tuple[Detector, pd.DataF
     n, n_gaps = len(normal_table), int(normal_table["temperature"].isna().sum())
     np.testing.assert_allclose(found.probability[:, place(detector, "pressure")], (n + 1) / (n + 2))
     np.testing.assert_allclose(found.probability[:, place(detector, "temperature")], (n - n_gaps + 1) / (n + 2))
-    assert (found.part.argmax(1) == place(detector, "pressure")).all()
+    assert (found.attribution.argmax(1) == place(detector, "pressure")).all()

@@ -39,7 +39,7 @@ class Csv:
     format: str = "csv"
     n_rows: int | None = None
 
-    def batches(self, columns=None, **_):
+    def batches(self, request):
         raise AssertionError("matching delimited text needs the header only")
 
 

@@ -11,23 +11,25 @@ import pytest
 from vaecli.plots import fault_heatmap
 from vaecli.render.console import write
 from vaecli.render.summaries import page
-from vaecli.results import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, word_of
+from vaecli.results import BlindSpot, DetectionRate, SelftestSummary, Untested, blind_spots_of, verdict_of
 
 
-def sight(fault: str, size: float | None, column: str | None, share: float, n: int = 100, **changes) -> Sight:
+def detection_rate(
+    fault: str, size: float | None, column: str | None, share: float, n: int = 100, **changes
+) -> DetectionRate:
     low, high = max(share - 0.1, 0.0), min(share + 0.1, 1.0)
-    one = Sight(fault, size, column, n, round(n * share), share, low, high, 0.0, "partly")
+    one = DetectionRate(fault, size, column, n, round(n * share), share, low, high, 0.0, "partly")
     return dataclasses.replace(one, **changes)
 
 
-UNTRIED = Sight("stuck", None, "on", 0, 0, None, None, None, None, "not tried")
+UNTRIED = DetectionRate("stuck", None, "on", 0, 0, None, None, None, None, "not tried")
 COLUMNS = (
-    sight("spike", 2.0, "flow", 0.1),
-    sight("spike", 2.0, "temp", 0.05),
-    sight("spike", 8.0, "flow", 0.9),
-    sight("spike", 8.0, "temp", 0.35),
-    sight("stuck", None, "flow", 0.42),
-    sight("stuck", None, "temp", 0.0),
+    detection_rate("spike", 2.0, "flow", 0.1),
+    detection_rate("spike", 2.0, "temp", 0.05),
+    detection_rate("spike", 8.0, "flow", 0.9),
+    detection_rate("spike", 8.0, "temp", 0.35),
+    detection_rate("stuck", None, "flow", 0.42),
+    detection_rate("stuck", None, "temp", 0.0),
     UNTRIED,
 )
 SUMMARY = SelftestSummary(
@@ -35,11 +37,11 @@ SUMMARY = SelftestSummary(
     plot="map.png",
     bundle="model.vae",
     rows=5000,
-    labelled_out=3,
+    excluded_by_label=3,
     drawn=2000,
     flagged_before=20,
     false_alarm_rate=0.01,
-    ranges_false_alarm_rate=0.01,
+    column_limits_false_alarm_rate=0.01,
     known_rows=0,
     score_kind="combined",
     threshold=0.99,
@@ -47,10 +49,10 @@ SUMMARY = SelftestSummary(
     uses_tail_model=False,
     seed=0,
     faults=(
-        sight("spike", 2.0, None, 0.08, ranges_share=0.5),
-        sight("spike", 8.0, None, 0.997, high=1.0),
-        sight("stuck", None, None, 0.003, low=0.0),
-        sight("missing", 1.0, None, 1.0, ranges_share=None),
+        detection_rate("spike", 2.0, None, 0.08, column_limits_share=0.5),
+        detection_rate("spike", 8.0, None, 0.997, high=1.0),
+        detection_rate("stuck", None, None, 0.003, low=0.0),
+        detection_rate("missing", 1.0, None, 1.0, column_limits_share=None),
     ),
     columns=COLUMNS,
     untested=(Untested("unseen", None, "it takes a categorical column"), Untested("missing", 3.0, "there are two")),
@@ -73,7 +75,7 @@ def shown(summary: SelftestSummary) -> str:
 
 
 @pytest.mark.parametrize(
-    ("share", "low", "word"),
+    ("share", "low", "verdict"),
     [
         (1.0, 0.98, "seen"),
         (0.9, 0.85, "seen"),
@@ -88,15 +90,15 @@ def shown(summary: SelftestSummary) -> str:
         (0.0, 0.0, "not seen"),
     ],
 )
-def test_words_have_bounds(share: float, low: float, word: str):
+def test_words_have_bounds(share: float, low: float, verdict: str):
     """From 90, 60 and 30 %; what may be no more than the 1 % of false alarms is not seen, however few rows say so."""
-    assert word_of(share, low, 0.01) == word
+    assert verdict_of(share, low, 0.01) == verdict
 
 
 def test_a_blind_spot_is_sure_at_every_size():
     """Upper ends below one half, also at the size that is seen best; the blindest column first, untried ones never."""
     assert blind_spots_of(COLUMNS) == (BlindSpot("temp", ("spike", "stuck"), 2),)
-    more = (*COLUMNS, sight("stuck", None, "rpm", 0.39), sight("spike", 2.0, "rpm", 0.9))
+    more = (*COLUMNS, detection_rate("stuck", None, "rpm", 0.39), detection_rate("spike", 2.0, "rpm", 0.9))
     assert [spot.column for spot in blind_spots_of(more)] == ["temp", "rpm"]
 
 
@@ -143,7 +145,7 @@ def test_the_page():
     lines = [line.split("  ") for line in text.splitlines()]
     cells = [[cell.strip() for cell in line if cell.strip()] for line in lines]
     assert ["rows", "2,000 of 5,000, drawn at random, in 1.5 s; 3 rows labelled anomalous left out"] in cells
-    assert ["false alarms", "20 (1 %) are flagged as they are; faults are put into the other 1,980"] in cells
+    assert ["false alarms", "20 (1.0 %) are flagged as they are; faults are put into the other 1,980"] in cells
     assert ["output", "seen.csv"] in cells
     assert ["map", "map.png"] in cells
     assert ["spike", "2 sd", "8 % (0 to 18)", "partly", "temp 5 %", "50 %"] in cells

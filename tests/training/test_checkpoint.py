@@ -13,7 +13,7 @@ from safetensors.numpy import save
 from vaecli.config import fit_config
 from vaecli.errors import BundleError
 from vaecli.results import Event
-from vaecli.training import loop
+from vaecli.training import schedule
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.workflows.fit import fit
 
@@ -127,7 +127,7 @@ def interrupt_while_training(event: Event) -> None:
 @pytest.fixture
 def interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a fit of table.csv that was stopped half-way."""
-    monkeypatch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(schedule, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
     rng = np.random.default_rng(0)
     pd.DataFrame({"on": rng.choice(["yes", "no"], 60), "mode": rng.choice(["a", "b"], 60)}).to_csv(
         tmp_path / "table.csv", index=False

@@ -17,12 +17,14 @@ from hypothesis import strategies as st
 from vaecli.config import TrainConfig
 from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
 from vaecli.errors import EnvironmentProblem, UsageError
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.device import torch_device
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, decode, elbo, forward, kl_to_prior
 from vaecli.model.ppca_init import VARIANCE_WEIGHTS, independent_output, start_parameters, variance_outputs
 from vaecli.results import Event
 from vaecli.schema import Column, Kind, Layout
 from vaecli.training import loop as module
+from vaecli.training import schedule as schedule_module
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.loop import (
     Check,
@@ -30,12 +32,11 @@ from vaecli.training.loop import (
     HeldOut,
     Plan,
     Run,
-    Schedule,
     clip_each_member,
-    device_of,
     objective,
     train,
 )
+from vaecli.training.schedule import Schedule
 
 E, N, D = 3, 240, 4
 QUICK = TrainConfig(device="cpu", max_steps=50, batch_rows=64)
@@ -222,7 +223,7 @@ def test_held_out_rows_are_judged_by_members_that_hold_them_out(i: int) -> None:
     """A check is the mean over rows and the members not trained on them, the KL weighted as in training."""
     some, held_out = BOTH[i], HeldOut.of(ROWS, BOTH, 0, CPU)
     check = check_of(some, some.start, held_out, i, 5)
-    rows = ROWS.some(N, 0)
+    rows = ROWS.sample(N, 0)
     bound = elbo(forward(some.start, some.likelihood, rows.values, rows.state, held_out.noise[i].numpy()))
     value = bound.column_log_prob.sum(-1) - some.beta * bound.kl
     own = [(k, rows.fold == fold) for k, fold in enumerate(some.held_out)]
@@ -247,7 +248,7 @@ def test_a_family_of_one_variance_keeps_it() -> None:
     for name in VARIANCE_WEIGHTS:
         assert (found.parameters[1][name][..., variance_outputs(VIEWING)] == 0).all()
         assert (found.parameters[0][name][..., variance_outputs(LIKELIHOOD)] != 0).all()
-        means = found.parameters[1][name][..., : VIEWING.n_numeric]
+        means = found.parameters[1][name][..., : VIEWING.n_gaussian]
         assert (means != 0).any()
     bias = "decoder.out.b"
     learned = found.parameters[1][bias] != BOTH[1].start[bias]
@@ -337,7 +338,7 @@ def test_patience_waits_for_every_family() -> None:
 def test_a_time_budget_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the budget spent training stops at a check that may win, however many steps were planned."""
     ticking = iter(np.arange(0.0, 1e6))
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(ticking))))
+    monkeypatch.setattr(schedule_module, "time", SimpleNamespace(monotonic=lambda: float(next(ticking))))
     found = trained(quick(max_steps=5000, time_budget_seconds=12.0))
     assert 5 <= found.n_steps <= 12
     assert found.best[0].step == found.n_steps
@@ -346,7 +347,7 @@ def test_a_time_budget_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_time_budget_warms_up_in_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """The KL has its full weight for most of a training that time cuts short, not only of one that runs its steps."""
     ticking = iter(np.arange(0.0, 1e6))
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(ticking))))
+    monkeypatch.setattr(schedule_module, "time", SimpleNamespace(monotonic=lambda: float(next(ticking))))
     seen = weights_of_the_kl(monkeypatch)
     trained(quick(max_steps=5000, time_budget_seconds=20.0))
     assert seen == sorted(seen)
@@ -413,7 +414,7 @@ def interrupted(
     config: TrainConfig, rows: TrainingRows, path: Path, at: int, monkeypatch: pytest.MonkeyPatch, *plans: Plan
 ) -> Checkpoint:
     """The checkpoint, through its file, of a training that is stopped after step `at`."""
-    monkeypatch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    monkeypatch.setattr(schedule_module, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
 
     class Stop(Exception):
         pass
@@ -471,7 +472,7 @@ def test_every_row_is_seen_at_least_once(n_rows: int, max_steps: int, batch_rows
     assert schedule.n_steps * schedule.batch_rows >= n_rows
     assert schedule.n_steps <= max_epochs * math.ceil(n_rows / schedule.batch_rows)
     assert schedule.batch_rows >= batch_rows
-    assert schedule.batch_rows <= max(batch_rows, module.LARGEST_BATCH_ROWS)
+    assert schedule.batch_rows <= max(batch_rows, schedule_module.LARGEST_BATCH_ROWS)
 
 
 def test_more_steps_than_asked_only_for_a_whole_epoch() -> None:
@@ -484,7 +485,7 @@ def test_more_steps_than_asked_only_for_a_whole_epoch() -> None:
 
 def test_a_step_sees_every_row_of_a_large_table(monkeypatch: pytest.MonkeyPatch) -> None:
     """With few steps and many rows, each row is in exactly one batch of the epoch."""
-    monkeypatch.setattr(module, "LARGEST_BATCH_ROWS", 32)
+    monkeypatch.setattr(schedule_module, "LARGEST_BATCH_ROWS", 32)
     rows, seen = RowsInMemory(correlated(700)), []
     step = Run.step
 
@@ -503,9 +504,9 @@ def test_a_device_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) 
     """`cuda` without CUDA is an error with a hint; `auto` and `cpu` then mean the CPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EnvironmentProblem, match="CUDA") as caught:
-        device_of("cuda")
+        torch_device("cuda")
     assert "--device cpu" in caught.value.hint
-    assert device_of("auto") == device_of("cpu") == torch.device("cpu")
+    assert torch_device("auto") == torch_device("cpu") == "cpu"
 
 
 def test_torch_keeps_its_threads() -> None:

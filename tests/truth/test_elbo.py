@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from vaecli.model.exemplar_prior import ExemplarPrior, nearest_exemplar_distance
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Elbo, Parameters, elbo, forward, kl_to_prior, shapes
 from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout

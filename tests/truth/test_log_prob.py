@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from vaecli.data.cells import MISSING, NOVEL, PRESENT
-from vaecli.model.likelihoods import Likelihood, bernoulli_log_prob, categorical_log_prob, gaussian_log_prob
+from vaecli.model.likelihoods.bernoulli import bernoulli_log_prob
+from vaecli.model.likelihoods.categorical import categorical_log_prob
+from vaecli.model.likelihoods.gaussian import gaussian_log_prob
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.schema import Column, Kind, Layout
 
 KITS: dict[str, Any] = {"numpy": np.asarray, "torch": torch.as_tensor}
@@ -149,7 +152,7 @@ def test_a_novel_category_never_looks_most_normal(logits: list[float], m: int) -
     """Whatever the decoder says, a category never seen costs more than the most probable known one."""
     k = len(logits)
     known = categorical_log_prob(np.eye(k), np.array([logits] * k), np.ones((k, 1)))
-    novelty = Likelihood.of(Layout.of(COLUMNS), np.zeros(5), m, FLOOR).novelty_nats
+    novelty = Likelihood.of(Layout.of(COLUMNS), np.zeros(5), m, FLOOR).presence.novelty_nats
     assert novelty > -known.max()
 
 

@@ -9,7 +9,7 @@ from vaecli.data.marginals import Marginals
 from vaecli.latent.sampling import Sampler
 from vaecli.model.ensemble import Family
 from vaecli.model.exemplar_prior import ExemplarPrior
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import shapes
 from vaecli.model.ppca_init import raw_log_variance
 from vaecli.schema import Column, Kind, Layout

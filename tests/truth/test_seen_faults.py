@@ -11,8 +11,9 @@ import pytest
 import vaecli
 from vaecli.config import FAULTS
 from vaecli.decisions.threshold import Decision
+from vaecli.engines.local import LocalEngine
 from vaecli.results import ignore
-from vaecli.tables import frame_source, numbers_of, to_cells
+from vaecli.tables import ReadRequest, frame_source, numbers_of, to_cells
 from vaecli.tasks.selftest import Case, Outcome, run_faults
 
 N = 1500
@@ -46,9 +47,9 @@ def judged(model: vaecli.Model, rho: float, names: Sequence[str] = FAULTS, worke
     kind = detector.score_kind
     decision = Decision(kind, 0.99, 0.01, detector.calibrations[kind].threshold(0.99), uses_tail_model=False)
     source = frame_source(table(rho, 1))
-    (batch,) = source.batches(["a", "b"], numbers=numbers_of(detector.schema))
+    (batch,) = source.batches(ReadRequest(["a", "b"], numbers=numbers_of(detector.schema)))
     cells = to_cells(batch, detector.schema)
-    return run_faults(detector, decision, cells, names, kind=kind, seed=seed, workers=workers, on_event=ignore)
+    return run_faults(LocalEngine(1024, workers), detector, decision, cells, names, seed, ignore)
 
 
 def case(tested: Outcome, name: str, size: float | None = None) -> Case:
@@ -112,8 +113,8 @@ def test_rows_of_the_fit_are_known_again(tested):
     rho, found, model = tested
     assert found.n_known < 0.02 * found.n_remembered
     source = frame_source(table(rho, 0))
-    (batch,) = source.batches(["a", "b"], numbers=numbers_of(model.schema))
-    decision = Decision("combined", None, None, np.inf, uses_tail_model=False)
+    (batch,) = source.batches(ReadRequest(["a", "b"], numbers=numbers_of(model.schema)))
+    decision = Decision("elbo", None, None, np.inf, uses_tail_model=False)
     cells = to_cells(batch, model.schema)
-    resume = run_faults(model.detector, decision, cells, [], kind="elbo", seed=0, workers=1, on_event=ignore)
+    resume = run_faults(LocalEngine(1024, 1), model.detector, decision, cells, [], 0, ignore)
     assert resume.n_known == pytest.approx(min(resume.n_remembered, N), rel=0.02)

@@ -2,8 +2,6 @@
 
     scores     bins from the calibration, the threshold one of their edges
     columns    bins over the training range; what training held of each comes from its quantiles
-    time       stretches on a grid of round widths, as narrow as keeps them few; a few times far off stay outside
-    sample     the rows with the smallest hashes of their numbers
 
 NumPy only.
 """
@@ -19,8 +17,6 @@ from vaecli.aggregates.timeline import OUTER
 
 N_SCORE_BINS = 44
 N_COLUMN_BINS = 24
-
-# -- scores -------------------------------------------------------------------------------------
 
 
 def score_edges(scores: np.ndarray, ranks: np.ndarray, threshold: float) -> np.ndarray:
@@ -50,8 +46,8 @@ def score_edges(scores: np.ndarray, ranks: np.ndarray, threshold: float) -> np.n
 
 def score_counts(edges: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """(b + 1,) how many scores lie in each bin [from, to), below the first in the first, beyond all in one more."""
-    place = np.searchsorted(edges, scores[~np.isnan(scores)], side="right") - 1
-    return np.bincount(np.maximum(place, 0), minlength=edges.size)
+    bins = np.searchsorted(edges, scores[~np.isnan(scores)], side="right") - 1
+    return np.bincount(np.maximum(bins, 0), minlength=edges.size)
 
 
 def calibration_counts(edges: np.ndarray, scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:
@@ -59,9 +55,6 @@ def calibration_counts(edges: np.ndarray, scores: np.ndarray, ranks: np.ndarray)
     below = np.concatenate([[0], ranks])[np.searchsorted(scores, edges, side="left")]
     below[0] = 0
     return np.diff(np.append(below, ranks[-1]))
-
-
-# -- columns ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,24 +90,18 @@ class NumberBins:
 
 def share_at_most(quantiles: np.ndarray, value: float) -> float:
     """P(X <= value) where X lies with equal probability between any two neighbouring `quantiles`, evenly there."""
-    place = int(np.searchsorted(quantiles, value, side="right"))
-    if place == 0:
+    n_at_most = int(np.searchsorted(quantiles, value, side="right"))
+    if n_at_most == 0:
         return 0.0
-    if place == quantiles.size:
+    if n_at_most == quantiles.size:
         return 1.0
-    below, above = float(quantiles[place - 1]), float(quantiles[place])
-    return (place - 1 + (value - below) / (above - below)) / (quantiles.size - 1)
+    below, above = float(quantiles[n_at_most - 1]), float(quantiles[n_at_most])
+    return (n_at_most - 1 + (value - below) / (above - below)) / (quantiles.size - 1)
 
 
 def moved(training: np.ndarray, scored: np.ndarray) -> float:
     """The share that would have to change bins for `scored` to be `training`: half the sum of differences."""
     return 0.5 * float(np.abs(training - scored).sum())
-
-
-# -- time ---------------------------------------------------------------------------------------
-
-
-# -- a sample -----------------------------------------------------------------------------------
 
 
 def shares(counts: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ FURTHEST = 2000.0  # thresholds above the median; the last bar holds whatever is
 
 
 @dataclass(frozen=True, slots=True)
-class Bars:
+class ScoreBars:
     """Where the bars of a histogram are."""
 
     middle: float
@@ -27,7 +27,7 @@ class Bars:
     lowest: float  # where the first bar begins, in u
 
     @classmethod
-    def of(cls, calibration: Calibration, min_score: float) -> Bars:
+    def of(cls, calibration: Calibration, min_score: float) -> ScoreBars:
         """For scores that are calibrated so, and flagged from `min_score`."""
         low, high = float(calibration.scores[0]), float(calibration.scores[-1])
         middle = float(calibration.scores[np.searchsorted(calibration.ranks, calibration.n_rows / 2)])
@@ -50,7 +50,7 @@ class Bars:
 
     def counts(self, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         """(N_BARS,) how many of the scores (n,) stand in each bar, those beyond in the outermost; NaN in none."""
-        here = ~np.isnan(scores)
-        bar = np.clip(np.searchsorted(self.edges, self.scaled(scores[here]), side="right") - 1, 0, N_BARS - 1)
-        found: np.ndarray = np.bincount(bar, None if weights is None else weights[here], minlength=N_BARS)
-        return found
+        scored = ~np.isnan(scores)
+        bar = np.clip(np.searchsorted(self.edges, self.scaled(scores[scored]), side="right") - 1, 0, N_BARS - 1)
+        counts: np.ndarray = np.bincount(bar, None if weights is None else weights[scored], minlength=N_BARS)
+        return counts

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-MOST_STRETCHES = 150
-MOST_KEPT = 8192  # stretches until the end of the table shows which rows lie far off
+MOST_BINS = 150
+MOST_KEPT = 8192  # bins until the end of the table shows which rows lie far off
 OUTER = 0.005  # share of the values that a far tail may hold on either side
 FEWEST_ROWS = 50  # of which one may be such a tail
 FAR = 2  # times as far from the other rows as they are from each other
@@ -21,15 +21,15 @@ def _factor(ladder: tuple[int, ...], rung: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """Rows and flagged rows in stretches of one width, ascending; stretches without rows are not there.
+class Timeline:
+    """Rows and flagged rows in bins of one width, ascending; bins without rows are left out.
 
-    Where a few rows lie so far off that all others would fall into few stretches, those are `n_outside`. `first` and
-    `last` are where the first and the last of all rows stand, in ticks, to the stretch.
+    Where a few rows lie so far off that all others would fall into few bins, those are `n_outside`. `first` and `last`
+    are where the first and the last of all rows stand, in ticks, to the bin.
     """
 
     width: int
-    number: np.ndarray  # (u,) of the stretch: it starts at number × width
+    number: np.ndarray  # (u,) of the bin: it starts at number × width
     rows: np.ndarray  # (u,)
     flagged: np.ndarray  # (u,)
     n_outside: int
@@ -38,50 +38,63 @@ class Line:
     last: int
 
 
-@dataclass(slots=True)
-class Stretches:
-    """Rows and flagged rows along a line of whole numbers, in stretches of one width that starts at 1.
+@dataclass(frozen=True, slots=True)
+class TimeBins:
+    """Rows and flagged rows along a line of whole numbers, in bins of one width, at first 1.
 
     As soon as there would be too many that hold rows, neighbours are merged: each width of the ladder is a multiple of
-    the one before, so what comes out depends on the rows alone.
+    the one before, so the sum of the bins of all parts depends on the rows alone.
     """
 
     ladder: tuple[int, ...]
-    n_without: int = 0
-    _width: int = 1
-    _rung: int = 0
-    _counts: np.ndarray = field(default_factory=lambda: np.zeros((3, 0), np.int64))  # number, rows, flagged
+    counts: np.ndarray  # (3, u) number of the bin, ascending; its rows; its flagged rows
+    n_without: int = 0  # rows without a time
+    width: int = 1
+    rung: int = 0  # of the ladder
 
-    def add(self, ticks: np.ndarray, flagged: np.ndarray, present: np.ndarray) -> None:
+    @classmethod
+    def of(cls, ladder: tuple[int, ...], ticks: np.ndarray, flagged: np.ndarray, present: np.ndarray) -> TimeBins:
         """Rows at `ticks` (n,) int64 where they are `present`."""
-        self.n_without += int((~present).sum())
-        number = ticks[present] // self._width
-        self._counts = _merged(
-            np.concatenate([self._counts, [number, np.ones(number.size, np.int64), flagged[present]]], axis=1)
-        )
-        while self._counts.shape[1] > MOST_KEPT:
-            self._widen()
+        number = ticks[present]
+        counts = np.stack([number, np.ones(number.size, np.int64), flagged[present]])
+        return cls(ladder, _merged(counts), int((~present).sum()))._narrowed()
 
-    def _widen(self) -> None:
-        factor = _factor(self.ladder, self._rung)
-        self._width, self._rung = self._width * factor, self._rung + 1
-        self._counts[0] //= factor
-        self._counts = _merged(self._counts)
+    def __add__(self, later: TimeBins) -> TimeBins:
+        """The bins of these rows and the `later` ones."""
+        one, other = self, later
+        while one.rung < other.rung:
+            one = one._widened()
+        while other.rung < one.rung:
+            other = other._widened()
+        counts = _merged(np.concatenate([one.counts, other.counts], axis=1))
+        return replace(one, counts=counts, n_without=one.n_without + other.n_without)._narrowed()
 
-    def line(self) -> Line:
-        """At most `MOST_STRETCHES` of them, from the first that is shown to the last."""
-        number, rows, flagged = self._counts
+    def _narrowed(self) -> TimeBins:
+        """In bins so wide that at most MOST_KEPT hold rows."""
+        bins = self
+        while bins.counts.shape[1] > MOST_KEPT:
+            bins = bins._widened()
+        return bins
+
+    def _widened(self) -> TimeBins:
+        """In bins of the next width."""
+        factor = _factor(self.ladder, self.rung)
+        counts = _merged(np.stack([self.counts[0] // factor, *self.counts[1:]]))
+        return replace(self, counts=counts, width=self.width * factor, rung=self.rung + 1)
+
+    def timeline(self) -> Timeline:
+        """At most MOST_BINS bins, from the first that is shown to the last."""
+        number, rows, flagged = self.counts
         if not number.size:
-            return Line(self._width, number, rows, flagged, 0, 0, 0, 0)
-        shown = _near(number, rows)
-        n_outside, n_flagged = int(rows.sum() - rows[shown].sum()), int(flagged.sum() - flagged[shown].sum())
-        width, rung, counts = self._width, self._rung, self._counts[:, shown]
-        while counts[0, -1] - counts[0, 0] >= MOST_STRETCHES:
-            factor = _factor(self.ladder, rung)
-            width, rung = width * factor, rung + 1
-            counts = _merged(np.stack([counts[0] // factor, *counts[1:]]))
-        first, last = (int(end) * self._width for end in number[[0, -1]])
-        return Line(width, counts[0], counts[1], counts[2], n_outside, n_flagged, first, last)
+            return Timeline(self.width, number, rows, flagged, 0, 0, 0, 0)
+        near = _near(number, rows)
+        n_outside, n_flagged = int(rows.sum() - rows[near].sum()), int(flagged.sum() - flagged[near].sum())
+        shown = replace(self, counts=self.counts[:, near])
+        while shown.counts[0, -1] - shown.counts[0, 0] >= MOST_BINS:
+            shown = shown._widened()
+        first, last = (int(end) * self.width for end in number[[0, -1]])
+        number, rows, flagged = shown.counts
+        return Timeline(shown.width, number, rows, flagged, n_outside, n_flagged, first, last)
 
 
 def _merged(counts: np.ndarray) -> np.ndarray:
@@ -93,7 +106,7 @@ def _merged(counts: np.ndarray) -> np.ndarray:
 
 
 def _near(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """(u,) which of the stretches are shown: all but those of a few rows that lie far from the others."""
+    """(u,) which of the bins are shown: all but those of a few rows that lie far from the others."""
     n_rows = int(rows.sum())
     spare = max(1, int(OUTER * n_rows)) if n_rows >= FEWEST_ROWS else 0
     first = int(number[np.searchsorted(rows.cumsum(), spare, side="right")])

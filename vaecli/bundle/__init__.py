@@ -1,12 +1,12 @@
-"""A detector in one file: a manifest in JSON and arrays in safetensors, side by side in a ZIP archive.
+"""A detector in one file: a manifest in JSON and arrays in safetensors, in a ZIP archive.
 
     model.vae   ZIP, entries stored uncompressed, in this order and no others
-    ├── manifest.json        what it is, in words: format, schema, settings, digests
-    └── arrays.safetensors   what it knows, in numbers
+    ├── manifest.json        format, schema, settings, digests
+    └── arrays.safetensors   the arrays of the detector, by name
 
-This package knows names, arrays and JSON; what they mean is the detector's affair. Reading executes nothing
-and bounds every size before it allocates. The same manifest and arrays give the same bytes, so a bundle holds
-no time of its own: `vaecli inspect` shows the file's. docs/bundle-format.md is the specification.
+This package handles names, arrays and JSON; the detector gives them their meaning. Reading executes nothing
+and checks every size before it allocates memory. The same manifest and arrays give the same bytes, so a bundle holds
+no timestamp: `vaecli inspect` shows that of the file. docs/bundle-format.md is the specification.
 """
 
 from __future__ import annotations

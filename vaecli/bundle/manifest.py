@@ -1,4 +1,4 @@
-"""What a bundle says about itself, and the limits and rules that its writer and its reader share."""
+"""The manifest of a bundle, and the limits and rules that its writer and its reader share."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from vaecli.errors import listed
 
-# The bump rule. Raise FORMAT when a released vaecli would misread or refuse what this one writes: a manifest key or
+# The bump rule. Raise FORMAT when a released vaecli would misread or reject what this one writes: a manifest key or
 # an array is renamed, removed, or changes its meaning, shape or unit. A new key or array that older readers may
-# ignore is no bump. With a bump: the translation of the old format goes to vaecli/bundle/format_<old>.py and stays
+# ignore needs no bump. With a bump: the translation of the old format goes to vaecli/bundle/format_<old>.py and stays
 # there forever; a bundle written by the last release of the old format goes to tests/golden/bundle_v<old>/ and is never
 # edited again; CHANGELOG.md says so. Whatever the format, `manifest.json` stays the first entry and keeps `format`
-# and `version`, so that every reader can say which vaecli is needed.
-FORMAT = 3  # format 2 knew no single cells: its bundles load as they are, and score as they did
+# and `version`, so that every reader can report which vaecli is needed.
+FORMAT = 3  # format 2 has no max-cell scores: its bundles load unchanged, and score as they did
 OLDEST = 2  # format 1, of vaecli 0.1.0, held networks and scores that no longer exist: nothing to translate
 
 MANIFEST = "manifest.json"
@@ -41,10 +41,10 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a bundle says about itself; every value is plain JSON.
+    """The description of a bundle; every value is plain JSON.
 
-    `version` is the vaecli that wrote it. `digests` holds the SHA-256 of each part and is filled in by
-    `write_bundle`; that of the manifest is over all its other keys.
+    `version` is that of the vaecli that wrote it. `digests` holds the SHA-256 of each part and is set by
+    `write_bundle`; that of the manifest covers all its other keys.
     """
 
     format: int
@@ -56,12 +56,12 @@ class Manifest:
     digests: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON values; `from_json` is the inverse."""
+        """The manifest as plain JSON values; `from_json` is the inverse."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Manifest:
-        """Raises ValueError naming every missing or mistyped key; unknown keys are ignored."""
+        """The manifest in `values`, without unknown keys. Raises ValueError naming every missing or mistyped key."""
         problems = [problem for name, kind in _KEYS.items() if (problem := _key_problem(values, name, kind))]
         if problems:
             raise ValueError(listed(problems))
@@ -83,7 +83,7 @@ _JSON_WORDS = {int: "a whole number", str: "text", dict: "an object"}
 def _key_problem(values: Mapping[str, Any], name: str, kind: type) -> str:
     if name not in values:
         return f"{name!r} is missing"
-    if type(values[name]) is not kind:  # isinstance would let `true` pass for a number
+    if type(values[name]) is not kind:  # isinstance would accept `true` as a number
         return f"{name!r} is not {_JSON_WORDS[kind]}"
     if name == "digests" and not all(isinstance(digest, str) for digest in values[name].values()):
         return "'digests' holds something other than text"
@@ -91,12 +91,12 @@ def _key_problem(values: Mapping[str, Any], name: str, kind: type) -> str:
 
 
 def manifest_digest(values: Mapping[str, Any]) -> str:
-    """SHA-256 over every key but the digests themselves, in one canonical spelling."""
+    """SHA-256 of all keys except the digests, in canonical JSON, as hexadecimal digits."""
     others = {name: value for name, value in values.items() if name != "digests"}
-    arrow_type_to_text = json.dumps(others, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return sha256(arrow_type_to_text.encode())
+    text = json.dumps(others, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return sha256(text.encode())
 
 
 def sha256(content: bytes) -> str:
-    """In hexadecimal digits, as `sha256sum` prints it."""
+    """SHA-256 of `content` as hexadecimal digits, as `sha256sum` prints it."""
     return hashlib.sha256(content).hexdigest()

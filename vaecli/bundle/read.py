@@ -1,4 +1,4 @@
-"""One file → manifest and arrays, believing nothing that the file says until it is checked."""
+"""Reads a bundle: one file → manifest and arrays. Nothing in the file is trusted before it is checked."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _FOREIGN_HINT = "give the file that `vaecli fit` wrote, model.vae unless you nam
 
 
 def read_bundle(path: Path) -> tuple[Manifest, dict[str, np.ndarray]]:
-    """The manifest and the arrays by name: fresh, little-endian, C-contiguous.
+    """Read the manifest and the arrays by name: new arrays, little-endian and C-contiguous.
 
-    Raises BundleError, and nothing else, whatever the bytes are.
+    Raises BundleError, and no other error of the file, whatever its bytes are.
     """
     with _opened(path) as file:
         try:
@@ -96,13 +96,13 @@ _END_MARK, _END64_MARK = b"PK\x05\x06", b"PK\x06\x07"
 
 
 def _require_bundle_shape(path: Path, file: IO[bytes], size: int) -> None:
-    """Refuse what is not a bundle or not whole, before the archive's own directory is believed."""
+    """Raise BundleError for a file that is not a bundle, or not complete, before the archive's directory is used."""
     if size == 0:
         raise BundleError(f"{path}: is empty", _DAMAGED_HINT)
     head = file.read(4096)
-    foreign = looks_like(head)
-    if foreign:
-        raise BundleError(f"{path}: is not a bundle: it looks like {foreign}", _FOREIGN_HINT)
+    other_format = looks_like(head)
+    if other_format:
+        raise BundleError(f"{path}: is not a bundle: it looks like {other_format}", _FOREIGN_HINT)
 
     file.seek(max(0, size - 20 - _END.size))
     tail = file.read()
@@ -120,7 +120,7 @@ def _require_bundle_shape(path: Path, file: IO[bytes], size: int) -> None:
 
 
 def _content(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int) -> bytes:
-    """The bytes of one entry: never more than its limit, nor than the `size` of the file."""
+    """The bytes of one entry; raises BundleError if it claims more than its limit, or than the `size` of the file."""
     if entry.flag_bits & 0x1:
         raise BundleError(f"{path}: {entry.filename} is encrypted; a bundle never is", _FOREIGN_HINT)
     if entry.compress_type != zipfile.ZIP_STORED:
@@ -196,7 +196,7 @@ def _require_known_format(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def _shown(value: object) -> str:
-    """A stranger's value for a message: short, and unable to steer the terminal."""
+    """An untrusted value for a message: short, and without control characters that a terminal would obey."""
     text = str(value)[:40]
     return text if text.isprintable() else ascii(text)
 
@@ -223,8 +223,8 @@ def _manifest(path: Path, values: Mapping[str, Any]) -> Manifest:
         raise BundleError(f"{path}: {MANIFEST} is incomplete:\n{problem}", _DAMAGED_HINT) from None
 
 
-def _require_digests(path: Path, manifest: Manifest, found: Mapping[str, str]) -> None:
-    for part, digest in found.items():
+def _require_digests(path: Path, manifest: Manifest, computed: Mapping[str, str]) -> None:
+    for part, digest in computed.items():
         if manifest.digests.get(part) != digest:
             raise BundleError(f"{path}: is damaged: {part} is not what was written (SHA-256 differs)", _DAMAGED_HINT)
 

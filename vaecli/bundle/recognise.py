@@ -1,18 +1,19 @@
-"""What a file that is no bundle seems to be, from its first bytes, for the person who named it by mistake."""
+"""Recognises a file that is not a bundle by its first bytes, for the person who named it by mistake."""
 
 from __future__ import annotations
 
 from vaecli.bundle.manifest import MANIFEST
+from vaecli.runtime import file_types
 
 _LOOKS = (
     *((b"\x80" + bytes([protocol]), "a pickle, which vaecli never opens") for protocol in range(2, 6)),
-    (b"PAR1", "a Parquet table"),
-    (b"ARROW1", "an Arrow table"),
-    (b"\x1f\x8b", "a gzip file"),
-    (b"\x28\xb5\x2f\xfd", "a zstd file"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"SQLite format 3", "a SQLite database"),
+    (file_types.PARQUET, "a Parquet table"),
+    (file_types.ARROW, "an Arrow table"),
+    (file_types.GZIP, "a gzip file"),
+    (file_types.ZSTD, "a zstd file"),
+    (file_types.HDF5, "an HDF5 file"),
+    (file_types.NUMPY, "a NumPy array"),
+    (file_types.SQLITE, "a SQLite database"),
     (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull`"),
     (b"PK\x05\x06", "an empty ZIP archive"),
 )
@@ -24,10 +25,10 @@ _ZIP_LOOKS = (
 
 
 def looks_like(head: bytes) -> str:
-    """What a file that is no bundle seems to be; empty for the beginning of a bundle."""
-    if head.startswith(b"PK\x03\x04"):
+    """What the file that begins with `head` seems to be, in words; empty if it may be a bundle."""
+    if head.startswith(file_types.ZIP):
         name = head[30 : 30 + int.from_bytes(head[26:28], "little")].decode("utf-8", "replace")
-        if MANIFEST.startswith(name):  # a part of the name: cut short, which is said later
+        if MANIFEST.startswith(name):  # a part of the name: the file is truncated, which is reported later
             return ""
         return next((words for end, words in _ZIP_LOOKS if name.endswith(end)), f"a ZIP archive of {name[:80]!r}")
     for magic, words in _LOOKS:

@@ -1,45 +1,57 @@
-"""A detector into a bundle and back."""
+"""Saves a detector as a bundle, and loads it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import vaecli
 from vaecli.bundle.manifest import FORMAT, Manifest
 from vaecli.bundle.read import read_bundle
+from vaecli.bundle.stored_names import to_current_names, to_stored_names
 from vaecli.bundle.write import write_bundle
 from vaecli.detector import Detector
-from vaecli.errors import BundleError
+from vaecli.errors import BundleError, located
 from vaecli.schema import Schema
 
 
 def save_detector(path: Path, detector: Detector, config: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
-    """Write the detector with the settings it was fitted by and what the fit reported. Raises BundleError."""
+    """Write the detector to `path`, with the settings of its fit, `config`, and the summary that the fit reported.
+
+    Raises as `write_bundle` does.
+    """
     settings, arrays = detector.to_parts()
     manifest = Manifest(
         format=FORMAT,
         version=vaecli.__version__,
         schema=detector.schema.to_json(),
         schema_fingerprint=detector.schema.fingerprint,
-        config={"detector": settings, "fit": dict(config)},
-        summary=dict(summary),
+        config={"detector": settings, "fit": to_stored_names(config)},
+        summary=to_stored_names(summary),
     )
     write_bundle(path, manifest, arrays)
 
 
 def load_detector(path: Path) -> tuple[Detector, Manifest]:
-    """Raises BundleError when the file is missing, damaged, foreign or does not describe a detector."""
-    manifest, arrays = read_bundle(path)
+    """The detector in a bundle, and its manifest with settings and report under their current names.
+
+    Raises BundleError when the file is missing, damaged, foreign or does not describe a detector.
+    """
+    with located(str(path)):
+        manifest, arrays = read_bundle(path)
     try:
         schema = Schema.from_json(manifest.schema)
         if schema.fingerprint != manifest.schema_fingerprint:
             raise ValueError("the schema is not the one the fingerprint was taken of")
-        return Detector.from_parts(schema, manifest.config["detector"], arrays), manifest
+        detector = Detector.from_parts(schema, manifest.config["detector"], arrays)
+        config = manifest.config | {"fit": to_current_names(manifest.config["fit"])}
+        return detector, replace(manifest, config=config, summary=to_current_names(manifest.summary))
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError) as problem:
-        what = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
+        reason = f"{problem} is missing" if isinstance(problem, KeyError) else str(problem)
         raise BundleError(
-            f"{path}: its parts do not make a detector: {what}",
+            f"{path}: its parts do not make a detector: {reason}",
             "fit again with `vaecli fit`, and report how it was made",
+            path=str(path),
         ) from None

@@ -1,4 +1,4 @@
-"""Manifest and arrays → one file, whole or not at all, the same bytes every time."""
+"""Writes a bundle: manifest and arrays → one file, atomically, with the same bytes every time."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from vaecli.runtime.atomic_file import replacing
 
 
 def write_bundle(path: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write the bundle whole or not at all; an earlier file at `path` is replaced in one step.
+    """Write the bundle; it replaces an earlier file at `path` in one step when it is complete.
 
     Raises UsageError or EnvironmentProblem when `path` cannot be written (see `atomic_file`), BundleError when the
-    detector is too large, and ValueError for arrays that the format does not hold (a programming error).
+    detector is too large, and ValueError for arrays of a type that the format does not have (a programming error).
     """
     packed = _packed_arrays(arrays)
     if len(packed) > MAX_ARRAYS_BYTES:
@@ -52,19 +52,18 @@ def write_bundle(path: Path, manifest: Manifest, arrays: Mapping[str, np.ndarray
 
 def _packed_arrays(arrays: Mapping[str, np.ndarray]) -> bytes:
     plain = {name: np.asarray(values, order="C") for name, values in sorted(arrays.items())}
-    foreign = [f"{name}: {values.dtype}" for name, values in plain.items() if _stored(values.dtype) is None]
-    if foreign:
-        raise ValueError(f"a bundle holds {', '.join(DTYPES)}, not:\n{listed(foreign)}")
+    unsupported = [f"{name}: {values.dtype}" for name, values in plain.items() if not _is_supported(values.dtype)]
+    if unsupported:
+        raise ValueError(f"a bundle holds {', '.join(DTYPES)}, not:\n{listed(unsupported)}")
     return bytes(save(plain))
 
 
-def _stored(dtype: np.dtype[Any]) -> str | None:
-    little = dtype.newbyteorder("<")
-    return next((name for name, known in DTYPES.items() if known == little), None)
+def _is_supported(dtype: np.dtype[Any]) -> bool:
+    return dtype.newbyteorder("<") in DTYPES.values()
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """An entry that is the same on every day and every system."""
+    """An uncompressed entry whose metadata does not depend on the day or the system."""
     entry = zipfile.ZipInfo(name, date_time=(1980, 1, 1, 0, 0, 0))
     entry.compress_type = zipfile.ZIP_STORED
     entry.create_system = 3

@@ -1,4 +1,4 @@
-"""The last step of a fit: what scores mean, found from rows that the scoring members did not learn from."""
+"""The last step of a fit: the scales and calibrations of the scores, from rows that members were not trained on."""
 
 from __future__ import annotations
 
@@ -12,111 +12,116 @@ from vaecli.calibration.cross_fitting import cross_fitted_scores
 from vaecli.config import SCORE_KINDS
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.data.training_rows import Rows
-from vaecli.model.ensemble import Family
+from vaecli.model.ensemble import Ensemble
 from vaecli.model.tiles import TILE_ROWS
 from vaecli.results import Event, OnEvent
 from vaecli.runtime.parallel import map_in_order, n_cores
 from vaecli.scoring.max_cell import NEVER_DECIDES, CellLimits, MaxCellScale, larger_of
-from vaecli.scoring.scores import member_scores, score_owners
+from vaecli.scoring.scores import member_scores, score_index
 from vaecli.scoring.surprisal import SurprisalScale
 from vaecli.scoring.tail_scale import MIN_OWN_ROWS
 
 BLOCK_ROWS = 8_192
-LIMIT_TILES = 32  # from all over the rows, about so many give the limits of single cells
+LIMIT_TILES = 32  # about so many tiles, evenly spread over the rows, give the limits of single cells
 LIMIT_CELLS = 2**24  # and about so many cells, whose nats are all in memory
-BY_CELLS = "combined"  # the score kind in which one cell alone may decide
+KIND_WITH_MAX_CELL = "combined"  # the score kind in which one cell alone may decide
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
-    """The limits of single cells, and which rows (n,) they are from."""
+class _SampledLimits:
+    """The limits of single cells, and from which of the rows (n,) bool they were computed."""
 
     limits: CellLimits
-    rows: np.ndarray
+    sampled: np.ndarray
 
 
 def calibrated(
-    families: tuple[Family, ...], rows: Rows, may_decide_alone: np.ndarray, on_event: OnEvent
+    ensemble: Ensemble, rows: Rows, may_decide_alone: np.ndarray, on_event: OnEvent
 ) -> tuple[dict[str, SurprisalScale], dict[str, Calibration]]:
-    """Every score kind on the scale of surprisal, and calibrated.
+    """The surprisal scale and the calibration of every score kind, from training rows with their folds.
 
-    `may_decide_alone` (c,) bool: the columns of which one cell may decide the score of a row.
+    `may_decide_alone` (c,) bool marks the columns of which one cell may decide the score of a row. While the exemplar
+    priors have row numbers, these are positions in `rows`.
     """
-    held_out = rows.fold[:, None] == np.concatenate([family.held_out for family in families])
+    held_out = rows.fold[:, None] == ensemble.held_out
     surprisal_scales, calibrations = {}, {}
     with threadpool_limits(1, "blas"):
         for i, kind in enumerate(SCORE_KINDS):
-            cells = _known(families, rows, held_out, may_decide_alone) if kind == BY_CELLS else None
-            scores, largest, mean_column_score = _scored(families, rows, kind, held_out, cells, (i, on_event))
-            member, score_type = score_owners(families, kind)
-            max_cell = None if cells is None else MaxCellScale.of(cells.limits, largest, _family_of(families), held_out)
-            surprisal = SurprisalScale.of(
-                scores, member, score_type, held_out, _per_row(mean_column_score, held_out, families), max_cell
-            )
-            surprisal_scales[kind] = surprisal
-            found = cross_fitted_scores(surprisal.of_members(scores.T).T, held_out)
+            with_max_cell = kind == KIND_WITH_MAX_CELL
+            cells = _cell_limits(ensemble, rows, held_out, may_decide_alone) if with_max_cell else None
+            scores, largest, total_nats = _scored(ensemble, rows, kind, held_out, cells, (i, on_event))
+            max_cell = None
+            if cells is not None:
+                max_cell = MaxCellScale.of(cells.limits, largest, ensemble.family_of_member, held_out)
+            mean_column_score = _mean_per_family(total_nats, held_out, ensemble)
+            scale = SurprisalScale.of(scores, *score_index(ensemble, kind), held_out, mean_column_score, max_cell)
+            row_scores = cross_fitted_scores(scale.of_members(scores.T).T, held_out)
             if max_cell is not None:
-                found = larger_of(found, cross_fitted_scores(max_cell.of_members(largest.T).T, held_out))
-            calibrations[kind] = Calibration.of(found)
+                row_scores = larger_of(row_scores, cross_fitted_scores(max_cell.of_members(largest.T).T, held_out))
+            surprisal_scales[kind], calibrations[kind] = scale, Calibration.of(row_scores)
     return surprisal_scales, calibrations
 
 
 def _scored(
-    families: tuple[Family, ...],
+    ensemble: Ensemble,
     rows: Rows,
     kind: str,
     held_out: np.ndarray,
-    cells: _Known | None,
+    cells: _SampledLimits | None,
     progress: tuple[int, OnEvent],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scores (n, w) of all rows, with `cells` their largest excesses (n, e), sums (e, c) of nats of held-out cells."""
+    """Scores (n, w) of all rows, their largest excesses (n, e) over `cells`, and sums (e, c) of held-out nats."""
     n_rows, (n_before, on_event) = rows.fold.size, progress
 
     def compute(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         number = np.arange(start, min(start + BLOCK_ROWS, n_rows))
-        scores, columns = _of(families, rows, number, kind)
-        sums = np.einsum("ne,enc->ec", held_out[number].astype(np.float64), columns)
+        scores, nats = _member_scores(ensemble, rows, number, kind)
+        sums = np.einsum("ne,enc->ec", held_out[number].astype(np.float64), nats)
         if cells is None:
             return scores, np.empty((number.size, 0)), sums
-        return scores, cells.limits.largest(columns, (held_out[number] & cells.rows[number, None]).T).T, sums
+        return scores, cells.limits.largest(nats, (held_out[number] & cells.sampled[number, None]).T).T, sums
 
-    scored, largest, mean_column_score = [], [], np.zeros((held_out.shape[1], rows.state.shape[1]))
+    scored, largest, total_nats = [], [], np.zeros((held_out.shape[1], rows.state.shape[1]))
     for scores, excess, sums in map_in_order(compute, range(0, n_rows, BLOCK_ROWS), n_cores()):
         scored.append(scores)
         largest.append(excess)
-        mean_column_score += sums
+        total_nats += sums
         n_done = min(len(scored) * BLOCK_ROWS, n_rows)
         on_event(Event("calibrating", n_before * n_rows + n_done, len(SCORE_KINDS) * n_rows, "scores"))
-    return np.concatenate(scored), np.concatenate(largest), mean_column_score
+    return np.concatenate(scored), np.concatenate(largest), total_nats
 
 
-def _known(
-    families: tuple[Family, ...], rows: Rows, held_out: np.ndarray, may_decide_alone: np.ndarray
-) -> _Known | None:
-    """Limits, one a family, as members of one kind are alike; None where too few rows are held out to draw them."""
+def _cell_limits(
+    ensemble: Ensemble, rows: Rows, held_out: np.ndarray, may_decide_alone: np.ndarray
+) -> _SampledLimits | None:
+    """The limits, shared by the members of a family; None where too few rows are held out to compute them."""
     if not may_decide_alone.any():
         return None
-    family = _family_of(families)
-    of_family = [np.flatnonzero(family == f) for f in range(len(families))]
+    family = ensemble.family_of_member
+    of_family = [np.flatnonzero(family == f) for f in range(len(ensemble.families))]
     tiles = _tiles(rows, np.stack([held_out[:, members].any(1) for members in of_family]))
     if not tiles:
         return None
 
     def compute(number: np.ndarray) -> list[np.ndarray]:
-        columns, unseen = _of(families, rows, number, BY_CELLS)[1].astype(np.float32), held_out[number].T
-        return [np.concatenate([columns[k][unseen[k]] for k in members]) for members in of_family]
+        _, nats = _member_scores(ensemble, rows, number, KIND_WITH_MAX_CELL)
+        nats, unseen = nats.astype(np.float32), held_out[number].T
+        return [np.concatenate([nats[k][unseen[k]] for k in members]) for members in of_family]
 
     parts = list(map_in_order(compute, tiles, n_cores()))
-    found = CellLimits.of(np.concatenate(nats) for nats in zip(*parts, strict=True))
-    known = np.isin(np.arange(rows.fold.size), np.concatenate(tiles))
-    limit = np.where(may_decide_alone, found.limit, NEVER_DECIDES)
-    return _Known(CellLimits(limit[family], found.excess[family], found.n_beyond[family]), known)
+    limits = CellLimits.of(np.concatenate(nats) for nats in zip(*parts, strict=True))
+    limit = np.where(may_decide_alone, limits.limit, NEVER_DECIDES)
+    return _SampledLimits(
+        CellLimits(limit[family], limits.excess[family], limits.n_beyond[family]),
+        sampled=np.isin(np.arange(rows.fold.size), np.concatenate(tiles)),
+    )
 
 
 def _tiles(rows: Rows, unseen: np.ndarray) -> list[np.ndarray]:
-    """Numbers of the rows in some tiles, evenly spread, and in more of them where groups or times come in order.
+    """Row numbers of some tiles, evenly spread, and of more where a family's held-out rows are unevenly distributed.
 
-    `unseen` (families, n) tells which rows are held out; no tiles where these are below MIN_OWN_ROWS for a family.
+    `unseen` (families, n) marks the rows held out from a member of each family. No tiles are given when a family has
+    fewer than MIN_OWN_ROWS of them.
     """
     n_rows, n_columns = rows.state.shape
     starts = np.arange(0, n_rows, TILE_ROWS)
@@ -132,20 +137,14 @@ def _tiles(rows: Rows, unseen: np.ndarray) -> list[np.ndarray]:
     return [np.arange(start, min(start + TILE_ROWS, n_rows)) for start in starts[chosen]]
 
 
-def _of(families: tuple[Family, ...], rows: Rows, number: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+def _member_scores(ensemble: Ensemble, rows: Rows, number: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     block = rows.take(number)
-    return member_scores(families, FeatureBatch(block.values, block.state, number), kind)
+    return member_scores(ensemble, FeatureBatch(block.values, block.state, number), kind)
 
 
-def _family_of(families: tuple[Family, ...]) -> np.ndarray:
-    """(e,) the number of each member's family."""
-    return np.repeat(np.arange(len(families)), [len(family.held_out) for family in families])
-
-
-def _per_row(total: np.ndarray, held_out: np.ndarray, families: tuple[Family, ...]) -> np.ndarray:
+def _mean_per_family(total: np.ndarray, held_out: np.ndarray, ensemble: Ensemble) -> np.ndarray:
     """Sums over held-out rows (e, c) as means over the rows held out from any member of the family: (e, c)."""
-    means = []
-    for part in np.split(np.arange(held_out.shape[1]), np.cumsum([len(family.held_out) for family in families])[:-1]):
-        mean = total[part].sum(0) / max(int(held_out[:, part].sum()), 1)
-        means += [mean] * part.size
-    return np.stack(means)
+    mean, family = np.empty_like(total), ensemble.family_of_member
+    for f in range(len(ensemble.families)):
+        mean[family == f] = total[family == f].sum(0) / max(int(held_out[:, family == f].sum()), 1)
+    return mean

@@ -5,11 +5,11 @@ With m held-out scores s_1 … s_m of normal rows, the conformal p-value of a ne
     p(s) = (1 + #{i : s_i >= s}) / (m + 1)            Vovk et al. 2005; Bates et al. 2023
 
 and P(p <= alpha) <= alpha for every new row whose score is exchangeable with the m. No p-value of this form is
-below 1/(m+1): what lies beyond the largest score is told apart by a fitted tail, a model and not a guarantee,
+below 1/(m+1): beyond the largest score a fitted tail takes over, which is a model and not a guarantee,
 
     p(s) = S(s) / (m + 1),   S(s) = (1 + shape (s - s_max) / scale) ** (-1 / shape)      Coles 2001, chapter 4
 
-so that every level that the rows resolve keeps its guarantee untouched. docs/calibration.md says it in plain words.
+so that every level that the rows resolve keeps its guarantee untouched. docs/calibration.md explains it in plain words.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ import numpy as np
 
 from vaecli.calibration.tail import Tail, fitted_tail
 
-NOVELTY_LEVEL = 0.999  # at which a cell unlike all of training is flagged
 N_TOP = 4096  # the largest scores, all kept: where thresholds lie
 N_BULK = 4096  # order statistics kept of the rest: p-values there are too large by 1/N_BULK at most
 SMALLEST_P = 1e-300  # a p-value is never 0, so its logarithm is a number
@@ -53,8 +52,8 @@ class Calibration:
     """The scores of m held-out normal rows, thinned where they are dense, and what they let us claim.
 
     Valid for rows exchangeable with these; neighbouring rows of one series are not.
-    `scores` (r,) are distinct and ascending, float64; higher is more anomalous. `ranks` (r,) int64 says how many of
-    the m rows score at most that. Build it with `Calibration.of`.
+    `scores` (r,) are distinct and ascending, float64; higher is more anomalous. `ranks` (r,) int64 counts how many
+    of the m rows score at most that. Build it with `Calibration.of`.
     """
 
     scores: np.ndarray
@@ -75,7 +74,7 @@ class Calibration:
 
     @property
     def n_rows(self) -> int:
-        """How many rows calibrate: m."""
+        """The number m of calibration rows."""
         return int(self.ranks[-1])
 
     @property
@@ -87,28 +86,19 @@ class Calibration:
         return level
 
     def resolves(self, level: float) -> bool:
-        """Whether there are rows enough for `level` to need no tail model."""
+        """Whether there are enough calibration rows for `level` to need no tail model."""
         return 1 / (self.n_rows + 1) <= alpha_of(level)
 
-    @property
-    def novelty_offset(self) -> float:
-        """What raises the score of the most normal row to that of one in a thousand, or of the oddest of fewer."""
-        finite = self.scores[np.isfinite(self.scores)]
-        if not finite.size:
-            return 0.0
-        odd = self.threshold(NOVELTY_LEVEL) if self.resolves(NOVELTY_LEVEL) else float(finite[-1])
-        return max(min(odd, float(finite[-1])) - float(finite[0]), 0.0)
-
-    def at_least_as_odd(self, score: np.ndarray) -> np.ndarray:
+    def at_least_as_extreme(self, score: np.ndarray) -> np.ndarray:
         """How many of the m rows score at least `score`: exact among the largest N_TOP, never too few below them."""
         below = np.concatenate([[0], self.ranks])
-        found: np.ndarray = self.n_rows - below[np.searchsorted(self.scores, score, side="left")]
-        return found
+        count: np.ndarray = self.n_rows - below[np.searchsorted(self.scores, score, side="left")]
+        return count
 
     def p_value(self, score: np.ndarray) -> np.ndarray:
-        """Share of normal rows at least this odd, in (0, 1], never increasing with the score; NaN for NaN."""
+        """Share of normal rows that score at least this, in (0, 1], never increasing with the score; NaN for NaN."""
         score = np.asarray(score, dtype=np.float64)
-        conformal = (1 + self.at_least_as_odd(score)) / (1 + self.n_rows)
+        conformal = (1 + self.at_least_as_extreme(score)) / (1 + self.n_rows)
         p_value = np.where(np.isnan(score), np.nan, conformal)
         if self.tail is None:
             return p_value
@@ -134,7 +124,7 @@ class Calibration:
 
     def _threshold_in_tail(self, alpha: float) -> float:
         """The smallest float64 whose modelled p-value is at most `alpha`, found by halving the floats between."""
-        unflagged, flagged = _place(float(self.scores[-1])), _place(math.inf)
+        unflagged, flagged = _position(float(self.scores[-1])), _position(math.inf)
         while flagged - unflagged > 1:
             middle = (unflagged + flagged) // 2
             if self.p_value(np.array(_float_at(middle))) <= alpha:
@@ -175,7 +165,7 @@ def _problem(scores: np.ndarray, ranks: np.ndarray, tail: np.ndarray) -> str:
     if ranks[0] < 1 or not (ranks[1:] > ranks[:-1]).all():
         return "ranks are not ascending counts"
     if tail.size and not math.isfinite(scores[-1]):
-        return "a tail begins at no number"
+        return "a tail begins where the scores are not finite"
     return ""
 
 
@@ -191,17 +181,11 @@ def _thinned(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return distinct[kept], ranks[kept]
 
 
-def _place(number: float) -> int:
+def _position(number: float) -> int:
     """The position of a float64 among all of them, ascending; `_float_at` is the inverse."""
     bits = int(np.float64(number).view(np.int64))
     return bits if bits >= 0 else -(bits + 2**63)
 
 
-def _float_at(place: int) -> float:
-    return float(np.int64(place if place >= 0 else -place - 2**63).view(np.float64))
-
-
-# ------------------------------------------------------------------------------------------ the tail
-
-
-# ------------------------------------------------------------------------------------------ cross-fitting
+def _float_at(position: int) -> float:
+    return float(np.int64(position if position >= 0 else -position - 2**63).view(np.float64))

@@ -10,12 +10,12 @@ MIN_OWN_MAP = 200  # held-out rows of a member, below which its quantiles are to
 def cross_fitted_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.ndarray:
     """What the ensemble would have scored each training row, had no member been trained on it: (n,).
 
-    `member_scores` (n, e) is the score of each row by each member, on one scale; `held_out` (n, e) says where the
+    `member_scores` (n, e) is the score of each row by each member, on one scale; `held_out` (n, e) bool marks where the
     member was not trained on the row. A new row is scored by the mean of e members that have not seen it; of a training
-    row only one or two such scores exist. The others are too low, as scores of rows one has learned are, and are raised
-    to what rows unseen score: member by member the quantiles of its in-sample scores are mapped to those of its
+    row only one or two such scores exist. The others are too low, as scores of training rows are, and are raised
+    to what unseen rows score: member by member the quantiles of its in-sample scores are mapped to those of its
     held-out ones, pooled over members where a fold is small. So marginals come from held-out rows and the dependence
-    between members from learned ones. A model, not a theorem: docs/calibration.md. Rows with a NaN stay NaN.
+    between members from in-sample ones. A model, not a theorem: docs/calibration.md. Rows with a NaN stay NaN.
     """
     scores = np.array(member_scores, dtype=np.float64)
     raised = scores.copy()

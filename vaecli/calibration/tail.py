@@ -46,13 +46,13 @@ class Tail:
         kind, scale, shape, n_exceedances = numbers
         counts = kind in range(len(TAIL_KINDS)) and n_exceedances.is_integer() and n_exceedances >= 1
         if not (counts and 0 < scale < math.inf and 0 <= shape <= _MAX_SHAPE):
-            raise ValueError(f"tail {list(numbers)} cannot be")
+            raise ValueError(f"tail {list(numbers)} is not one that a fit gives")
         return cls(TAIL_KINDS[int(kind)], scale, shape, int(n_exceedances))
 
 
 @np.errstate(over="ignore", invalid="ignore")  # near the largest float64 a spread is inf, which `_tail` sorts out
 def fitted_tail(ascending: np.ndarray) -> Tail | None:
-    """The tail beyond the largest of `ascending` (m,), or None where there is nothing to fit one to."""
+    """The tail beyond the largest of `ascending` (m,), or None where the scores have no spread to fit one to."""
     m = ascending.size
     # how many of the largest: Vehtari et al. 2024, appendix H
     excess = _excess(ascending, math.ceil(min(m / 5, 3 * math.sqrt(m))))
@@ -63,7 +63,7 @@ def fitted_tail(ascending: np.ndarray) -> Tail | None:
     excess = _excess(ascending, m - 1)
     if not excess.size:
         return None
-    # three times as wide as all scores but the smallest suggest: few rows have not seen the tail yet
+    # three times as wide as all scores but the smallest suggest: few rows hardly reach the tail
     return _tail("exponential", 3 * float(excess.mean()), 0.0, excess.size)
 
 
@@ -72,7 +72,7 @@ def _tail(kind: str, scale: float, shape: float, n_exceedances: int) -> Tail | N
 
 
 def _excess(ascending: np.ndarray, n_largest: int) -> np.ndarray:
-    """By how much the `n_largest` exceed the next one below them, ascending; ties with it are not in excess."""
+    """By how much the `n_largest` exceed the next one below them, ascending, without ties with it."""
     if not 0 < n_largest < ascending.size:
         return ascending[:0]
     start = ascending[-n_largest - 1]
@@ -90,6 +90,6 @@ def fit_pareto(excess: np.ndarray) -> tuple[float, float]:
     mean = float(excess.mean())
     weighted = float((excess * np.arange(k - 1, -1, -1)).mean()) / (k - 1)
     spread = mean - 2 * weighted
-    found = 2 - mean / spread if spread > 0 else 0.0  # equal excesses: no tail could be lighter
-    shape = min(max((k * found + 10 * 0.5) / (k + 10), 0.0), _MAX_SHAPE)
+    moment_shape = 2 - mean / spread if spread > 0 else 0.0  # equal excesses: no tail could be lighter
+    shape = min(max((k * moment_shape + 10 * 0.5) / (k + 10), 0.0), _MAX_SHAPE)
     return shape, mean * (1 - shape)

@@ -159,7 +159,7 @@ def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _explain(problem: BaseException | None, *, as_json: bool, streamed: bool = False) -> int:
-    """Say what went wrong, and return the exit code that says it to scripts."""
+    """Show what went wrong, and return the exit code for scripts."""
     if _is_reader_gone(problem):
         # the interpreter flushes standard output once more on its way out
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb, piped
 from vaecli.config import encode_config
 from vaecli.errors import UsageError
 
@@ -22,24 +22,24 @@ Output = Annotated[
 ]
 Dims = Annotated[
     str | None,
-    typer.Option(metavar="N", help="Write N columns map1, map2, ... instead: where the code lies on a flat map."),
+    typer.Option(
+        metavar="N", help="Write N columns map1, map2, ... instead: coordinates of the code on a map of N dimensions."
+    ),
 ]
 Map = Annotated[
     str | None,
     typer.Option(
         metavar="KIND",
-        help="How: pca (default), or umap, which keeps small neighbourhoods better and needs umap-learn.",
+        help="Method: pca (default) or umap, which keeps small neighbourhoods better and needs umap-learn.",
     ),
 ]
 Plot = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Draw the map of --dims 2 or more: a .png or .svg file.")
+    str | None, typer.Option(metavar="FILE", help="Plot the map of --dims 2 or more to a .png or .svg file.")
 ]
-Color = Annotated[str | None, typer.Option(metavar="NAME", help="The column that colours the rows of the picture.")]
-Spreads = Annotated[
-    bool, typer.Option("--spreads", help="Add how sure each coordinate is: its posterior standard deviation.")
-]
+Color = Annotated[str | None, typer.Option(metavar="NAME", help="Colour the points of the plot by this column.")]
+Spreads = Annotated[bool, typer.Option("--spreads", help="Add the posterior standard deviation of each coordinate.")]
 Keep = Annotated[
-    bool, typer.Option("--keep", help="Write the coordinates behind your columns, not behind row numbers.")
+    bool, typer.Option("--keep", help="Append the coordinates to your columns instead of to a row number.")
 ]
 
 
@@ -60,9 +60,9 @@ def encode(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write the code of every row: the few numbers that the model makes of its columns.
+    """Write the latent code of every row: the few numbers to which the model compresses its columns.
 
-    Each row becomes its number and z1, z2, ...: coordinates for plots, clustering and neighbour search.
+    The output has a row number and z1, z2, ...: coordinates for plots, clustering and neighbour search.
 
     \b
     Examples:
@@ -71,12 +71,8 @@ def encode(
       vaecli encode new.csv --dims 2 --map umap --plot map.png --color site
       vaecli encode new.csv --keep --spreads
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    options.check_inputs(inputs)
-    # what comes in through a pipe goes out through one
-    target = "-" if output is None and inputs == ["-"] else output
-    if target == "-" and as_json:
-        raise UsageError("--json and the coordinates cannot share standard output", "write the table with -o FILE")
+    verb = Verb(piped(inputs, output), as_json, quiet, verbose)
+    verb.check(inputs, "the coordinates", "the table")
     config = encode_config(
         {
             "dims": dims,
@@ -94,10 +90,6 @@ def encode(
     if color is not None and plot is None:
         raise UsageError("--color colours a picture, but none is asked for", "add --plot FILE")
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.encode import encode as run
+    from vaecli.workflows.encode import encode as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, target, config, plot=plot, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")
+    verb.run(workflow, inputs, model, verb.output, config, plot=plot)

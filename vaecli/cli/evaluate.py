@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb
 from vaecli.config import evaluate_config
 from vaecli.errors import UsageError
 
@@ -15,29 +15,29 @@ Label = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="The column that marks anomalous rows (default: the one that marked them at fit).",
+        help="Column that marks anomalous rows (default: the label column of the fit).",
     ),
 ]
 Group = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="Evaluate each value of this column (a device, a site) by itself, worst first."),
+    typer.Option(
+        metavar="NAME", help="Also evaluate each value of this column (a device, a site) separately, worst first."
+    ),
 ]
 Baselines = Annotated[
     str | None,
     typer.Option(
         metavar="TABLE",
-        help="Normal rows to fit three simple methods on, for comparison; the table of the fit, say.",
+        help="Normal rows on which to fit three simple methods for comparison, such as the table of the fit.",
     ),
 ]
 Bootstrap = Annotated[
     str | None,
-    typer.Option(
-        metavar="N", help="0 leaves the intervals out. Other numbers are out of use: nothing is drawn any more."
-    ),
+    typer.Option(metavar="N", help="Deprecated: 0 leaves the intervals out, other numbers have no effect."),
 ]
 Seed = Annotated[
     str | None,
-    typer.Option(metavar="N", help="The same seed and input give the same simple methods (0 if not given)."),
+    typer.Option(metavar="N", help="The same seed and input give the same baselines (default: 0)."),
 ]
 Output = Annotated[
     str | None,
@@ -45,12 +45,12 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write every figure as a line of CSV, TSV or Parquet; - is standard output.",
+        help="Write one line per figure as CSV, TSV or Parquet; - is standard output.",
     ),
 ]
 Plot = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Draw the ROC and precision-recall curves: a .png or .svg file."),
+    typer.Option(metavar="FILE", help="Plot the ROC and precision-recall curves to a .png or .svg file."),
 ]
 
 
@@ -73,9 +73,9 @@ def evaluate(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Measure a bundle on a labelled table: how well it ranks, and what its threshold catches and costs.
+    """Measure a bundle on a labelled table: its ranking, and the flags and false alarms at its threshold.
 
-    AUROC, average precision, precision, recall, F1 and false alarms, each with a 95 % interval.
+    Reports AUROC, average precision, precision, recall, F1 and false alarms, each with a 95 % interval.
 
     \b
     Examples:
@@ -84,12 +84,10 @@ def evaluate(
       vaecli evaluate labelled.csv --label is_fault --baselines normal.csv --plot curves.png
       vaecli evaluate labelled.csv --label is_fault --json | jq .overall.figures.auroc
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    options.check_inputs(inputs)
     if baselines == "-":
         raise UsageError("--baselines takes a file, not standard input", "write the normal rows to a file first")
-    if output == "-" and as_json:
-        raise UsageError("--json and the figures cannot share standard output", "write the figures with -o FILE")
+    verb = Verb(output, as_json, quiet, verbose)
+    verb.check(inputs, "the figures", "the figures")
     config = evaluate_config(
         {
             "label": label,
@@ -105,10 +103,6 @@ def evaluate(
         }
     )
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.evaluate import evaluate as run
+    from vaecli.workflows.evaluate import evaluate as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, output, plot, config, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")
+    verb.run(workflow, inputs, model, output, plot, config)

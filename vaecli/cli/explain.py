@@ -1,4 +1,4 @@
-"""`vaecli explain`: which columns made a row odd, and what was expected instead."""
+"""`vaecli explain`: which columns make a row anomalous, and what was expected instead."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb
 from vaecli.config import explain_config
-from vaecli.errors import UsageError
 
 Rows = Annotated[
     list[str] | None,
@@ -19,9 +18,10 @@ Rows = Annotated[
         help="Explain this row, flagged or not; the first is 1. Repeat it, or separate numbers by commas.",
     ),
 ]
-Top = Annotated[str | None, typer.Option(metavar="K", help="Reasons for each row, strongest first (default: 3).")]
+Top = Annotated[str | None, typer.Option(metavar="K", help="Reasons per row, strongest first (default: 3).")]
 Most = Annotated[
-    str | None, typer.Option(metavar="N", help="Rows to show, the oddest first (default: 20); a file gets all.")
+    str | None,
+    typer.Option(metavar="N", help="Rows to show, most anomalous first (default: 20); a file gets all of them."),
 ]
 Output = Annotated[
     str | None,
@@ -29,13 +29,15 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write every reason as a line of CSV, TSV or Parquet; - is standard output.",
+        help="Write one line per reason as CSV, TSV or Parquet; - is standard output.",
     ),
 ]
 
 Plot = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Draw the columns to blame, and the oddest rows: a .png or .svg file."),
+    typer.Option(
+        metavar="FILE", help="Plot the contributing columns and the most anomalous rows to a .png or .svg file."
+    ),
 ]
 
 
@@ -56,9 +58,9 @@ def explain(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Say why rows are flagged: the columns to blame, what their cells hold, and what was expected.
+    """Explain why rows are flagged: the columns responsible, their values, and the values expected.
 
-    A column's nats are what the score loses when its cell is replaced by what the other columns lead one to expect.
+    A column's nats are how far the score falls if its cell is replaced by the value expected from the other columns.
 
     \b
     Examples:
@@ -67,10 +69,8 @@ def explain(
       vaecli explain new.parquet -o reasons.csv --plot reasons.png
       vaecli explain new.csv --json | jq .shown[0]
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    options.check_inputs(inputs)
-    if output == "-" and as_json:
-        raise UsageError("--json and the reasons cannot share standard output", "write the reasons with -o FILE")
+    verb = Verb(output, as_json, quiet, verbose)
+    verb.check(inputs, "the reasons", "the reasons")
     config = explain_config(
         {
             "rows": ",".join(rows) if rows else None,
@@ -84,10 +84,6 @@ def explain(
         }
     )
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.explain import explain as run
+    from vaecli.workflows.explain import explain as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, output, config, plot=plot, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")
+    verb.run(workflow, inputs, model, output, config, plot=plot)

@@ -62,7 +62,8 @@ def fit(
         "train.device": device,
         "resume": resume,
     }
-    config = fit_config(settings, config_file)
+    with render.warnings_shown(quiet=quiet):
+        config = fit_config(settings, config_file)
 
     from vaecli.workflows import require_fitting_packages
 

@@ -16,7 +16,7 @@ def inspect(
         Path, typer.Argument(metavar="[BUNDLE]", envvar="VAECLI_MODEL", help="The bundle that `vaecli fit` wrote.")
     ] = options.DEFAULT_BUNDLE,
     schema: Annotated[
-        bool, typer.Option("--schema", help="List the columns: kind, part, range or categories, reason left out.")
+        bool, typer.Option("--schema", help="List the columns: kind, role, range or categories, reason if left out.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The options that several verbs share, each said once."""
+"""The options that several verbs share, each defined once."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Device = Annotated[
     str | None,
     typer.Option(
         metavar="|".join(DEVICES),
-        help="Where to compute; auto takes CUDA when it is there. Environment: VAECLI_DEVICE.",
+        help="Where to compute; auto uses CUDA when available. Environment: VAECLI_DEVICE.",
         autocompletion=lambda: list(DEVICES),
         rich_help_panel=_RUNNING,
     ),
@@ -42,7 +42,7 @@ ScoreKind = Annotated[
     str | None,
     typer.Option(
         metavar="|".join(SCORE_KINDS),
-        help="Which score decides; all of them are calibrated at fit. Environment: VAECLI_SCORE_KIND.",
+        help="Which score to use; fit calibrates all of them. Environment: VAECLI_SCORE_KIND.",
         autocompletion=lambda: list(SCORE_KINDS),
         rich_help_panel=_DECISION,
     ),
@@ -62,7 +62,7 @@ AsJson = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.", rich_help_panel=_OUTPUT)]
 Verbose = Annotated[
     bool,
-    typer.Option("--verbose", "-v", help="Say each stage, also when no terminal is there.", rich_help_panel=_OUTPUT),
+    typer.Option("--verbose", "-v", help="Log each stage even when stderr is not a terminal.", rich_help_panel=_OUTPUT),
 ]
 
 # fit only
@@ -87,7 +87,7 @@ Label = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="A column that marks anomalous rows: they are left out of training, and it is never a feature.",
+        help="Column that marks anomalous rows: those rows are left out of training; the column is never a feature.",
         rich_help_panel=_COLUMNS,
     ),
 ]
@@ -101,7 +101,7 @@ Time = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="A column that orders the rows; neighbours in time stay together when rows are held out.",
+        help="Column that orders the rows; neighbours in time are held out together.",
         rich_help_panel=_COLUMNS,
     ),
 ]
@@ -109,7 +109,7 @@ Group = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="A column whose equal values belong together (a device, a site) when rows are held out.",
+        help="Column whose equal values (a device, a site) are held out together.",
         rich_help_panel=_COLUMNS,
     ),
 ]
@@ -117,7 +117,7 @@ SameUnit = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAMES|all",
-        help="Columns measured in one unit (the pixels of a picture, the bins of a spectrum): they share one scale.",
+        help="Columns measured in one unit (pixels of an image, bins of a spectrum); they share one scale.",
         rich_help_panel=_COLUMNS,
     ),
 ]
@@ -125,7 +125,7 @@ Seed = Annotated[
     str | None,
     typer.Option(
         metavar="N",
-        help="The same seed and input give the same bundle (0 if not given). Environment: VAECLI_SEED.",
+        help="The same seed and input give the same bundle (default: 0). Environment: VAECLI_SEED.",
         rich_help_panel=_TRAINING,
     ),
 ]
@@ -159,7 +159,7 @@ ConfigFile = Annotated[
     typer.Option(
         "--config",
         metavar="FILE.toml",
-        help="Settings by stage; the environment and flags go before it.",
+        help="TOML file of settings; environment variables and options override it.",
         rich_help_panel=_TRAINING,
     ),
 ]
@@ -194,8 +194,8 @@ FailOn = Annotated[
     str | None,
     typer.Option(
         metavar="any|N|P%",
-        help="Exit with code 3 when any row, more than N rows or more than P % of the rows are flagged; "
-        "the output is complete all the same.",
+        help="Exit with code 3 if any row, more than N rows or more than P % of the rows are flagged; "
+        "the output is written in full all the same.",
         rich_help_panel=_DECISION,
     ),
 ]
@@ -206,21 +206,23 @@ Prefix = Annotated[
     str | None,
     typer.Option(
         metavar="TEXT",
-        help="Put this before the names of the added columns, for tables that have such names already.",
+        help="Prefix for the names of the added columns, for tables that already have columns of these names.",
         rich_help_panel=_OUTPUT,
     ),
 ]
 BatchRows = Annotated[
     str | None,
     typer.Option(
-        metavar="N", help="Rows a worker holds in memory at a time; never changes a score.", rich_help_panel=_RUNNING
+        metavar="N",
+        help="Rows that a worker holds in memory at a time; does not change any output.",
+        rich_help_panel=_RUNNING,
     ),
 ]
 Explain = Annotated[
     str | None,
     typer.Option(
         metavar="K",
-        help="Add top_columns to flagged rows: the K columns to blame, name:nats; 0 adds none.",
+        help="Add top_columns to flagged rows: the K columns that contribute most, as name:nats; 0 adds none.",
         rich_help_panel=_OUTPUT,
     ),
 ]
@@ -228,7 +230,7 @@ Workers = Annotated[
     str | None,
     typer.Option(
         metavar="N",
-        help="Threads that score side by side (default: one a processor core); never changes a score.",
+        help="Number of threads (default: one per processor core); does not change any output.",
         rich_help_panel=_RUNNING,
     ),
 ]
@@ -252,7 +254,7 @@ def names(given: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def check_inputs(inputs: Sequence[str]) -> None:
-    """Raise UsageError where a run would wait for a person to type a table."""
+    """Raise UsageError if the run would wait for a table typed at the terminal."""
     if "-" not in inputs:
         return
     if len(inputs) > 1:

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb, piped
 from vaecli.config import reconstruct_config
-from vaecli.errors import UsageError
 
 Output = Annotated[
     str | None,
@@ -22,7 +21,10 @@ Output = Annotated[
     ),
 ]
 Impute = Annotated[
-    bool, typer.Option("--impute", help="Fill missing cells only, from the rest of their row; leave all others alone.")
+    bool,
+    typer.Option(
+        "--impute", help="Fill missing cells only, from the rest of their row; leave all other cells unchanged."
+    ),
 ]
 
 
@@ -37,9 +39,9 @@ def reconstruct(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write every row as the model would have it, or with --impute only fill its missing cells.
+    """Write every row as the model reconstructs it, or with --impute only fill its missing cells.
 
-    Values come in your units, spellings and formats; columns that are not modelled pass through.
+    Values are in your units, spellings and formats; columns that are not modelled pass through.
 
     \b
     Examples:
@@ -47,18 +49,10 @@ def reconstruct(
       vaecli reconstruct new.csv --impute
       vaecli reconstruct new.parquet --impute -m pump.vae -o filled.parquet
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    options.check_inputs(inputs)
-    # what comes in through a pipe goes out through one
-    target = "-" if output is None and inputs == ["-"] else output
-    if target == "-" and as_json:
-        raise UsageError("--json and the table cannot share standard output", "write the table with -o FILE")
+    verb = Verb(piped(inputs, output), as_json, quiet, verbose)
+    verb.check(inputs, "the table", "the table")
     config = reconstruct_config({"impute": impute, "batch_rows": batch_rows, "workers": workers})
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.reconstruct import reconstruct as run
+    from vaecli.workflows.reconstruct import reconstruct as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, target, config, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")
+    verb.run(workflow, inputs, model, verb.output, config)

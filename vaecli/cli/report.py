@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb, piped
 from vaecli.config import report_config
-from vaecli.errors import UsageError
 
 Output = Annotated[
     str | None,
@@ -17,14 +16,14 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="OUT.html",
-        help="The page; - writes it to standard output. If not given: INPUT.report.html, beside the input.",
+        help="The page; - writes it to standard output. If not given: INPUT.report.html, next to the input.",
     ),
 ]
 ImageShape = Annotated[
     str | None,
     typer.Option(
         metavar="HxW",
-        help="Rows are pictures of so many pixels, top left first: show the oddest and how the model draws them; 8x8.",
+        help="Draw each row as an image of this height and width in pixels, such as 8x8; pixels are read row by row.",
     ),
 ]
 
@@ -43,9 +42,9 @@ def report(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Write one HTML page about a table: is there something to look at, where, and why.
+    """Write one HTML page about a table: how many rows are anomalous, which, and why.
 
-    The page is one file that opens offline in any browser, runs no script, and stays below 2 MB.
+    The page is one file below 2 MB that opens offline in any browser and runs no script.
 
     \b
     Examples:
@@ -54,12 +53,8 @@ def report(
       vaecli report digits.csv -m digits.vae --image-shape 8x8
       vaecli report today.csv --quiet
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    options.check_inputs(inputs)
-    # what comes in through a pipe goes out through one
-    target = "-" if output is None and inputs == ["-"] else output
-    if target == "-" and as_json:
-        raise UsageError("--json and the page cannot share standard output", "write the page with -o FILE")
+    verb = Verb(piped(inputs, output), as_json, quiet, verbose)
+    verb.check(inputs, "the page", "the page")
     config = report_config(
         {
             "threshold": threshold,
@@ -71,10 +66,6 @@ def report(
         }
     )
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.report import report as run
+    from vaecli.workflows.report import report as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, target, config, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")
+    verb.run(workflow, inputs, model, verb.output, config)

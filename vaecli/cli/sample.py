@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb
 from vaecli.config import sample_config
-from vaecli.errors import UsageError
 
 DEFAULT_OUTPUT = "samples.csv"
 DEFAULT_PICTURE = "samples.png"
@@ -26,31 +25,31 @@ Output = Annotated[
 ]
 Rows = Annotated[
     str | None,
-    typer.Option("--rows", "-n", metavar="N", help="New rows (1000 if not given); with --like, for each row (1)."),
+    typer.Option(
+        "--rows", "-n", metavar="N", help="Number of new rows (default: 1000); with --like, per given row (default: 1)."
+    ),
 ]
 Like = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Draw rows around each row of this table; - reads standard input."),
+    typer.Option(metavar="FILE", help="Draw new rows similar to each row of this table; - reads standard input."),
 ]
 ImageShape = Annotated[
     str | None,
     typer.Option(
         metavar="HxW",
-        help="Draw the rows as pictures of this many pixels, top left first: a grid of 100, as PNG; 8x8.",
+        help="Write the rows as images, such as 8x8 pixels, top left first: a grid of 100 in a PNG file.",
     ),
 ]
 Seed = Annotated[
     str | None,
-    typer.Option(metavar="N", help="The same seed gives the same rows (0 if not given). Environment: VAECLI_SEED."),
+    typer.Option(metavar="N", help="The same seed gives the same rows (default: 0). Environment: VAECLI_SEED."),
 ]
 BatchRows = Annotated[
-    str | None, typer.Option(metavar="N", help="Rows a worker holds in memory at a time; never changes a row.")
+    str | None, typer.Option(metavar="N", help="Rows that a worker holds in memory at a time; does not change any row.")
 ]
 Workers = Annotated[
     str | None,
-    typer.Option(
-        metavar="N", help="Threads that draw side by side (default: one a processor core); never changes a row."
-    ),
+    typer.Option(metavar="N", help="Number of threads (default: one per processor core); does not change any row."),
 ]
 
 
@@ -67,37 +66,29 @@ def sample(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Draw new rows that look like those of training, with its kinds, ranges, categories and gaps.
+    """Draw new rows that resemble the training rows: same kinds, ranges, categories and missing cells.
 
-    They are drawn around training rows and may resemble them: this does not make data anonymous.
+    They are drawn around training rows and may come close to one: this does not make data anonymous.
 
     \b
     Examples:
       vaecli sample
       vaecli sample -n 1000000 -o new.parquet --seed 7
-      vaecli sample --like odd.csv -n 20 -o variants.csv
+      vaecli sample --like faulty.csv -n 20 -o variants.csv
       vaecli sample --image-shape 8x8 -o digits.png
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    if like is not None:
-        options.check_inputs([like])
-    target = output if output is not None else _target(like, image_shape)
-    if target == "-" and as_json:
-        raise UsageError("--json and the rows cannot share standard output", "write the table with -o FILE")
+    verb = Verb(output if output is not None else _target(like, image_shape), as_json, quiet, verbose)
+    verb.check([] if like is None else [like], "the rows", "the table")
     settings = {"rows": rows, "like": like, "image_shape": image_shape, "seed": seed}
     config = sample_config({**settings, "batch_rows": batch_rows, "workers": workers})
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.sample import sample as run
+    from vaecli.workflows.sample import sample as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(model, target, config, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")
+    verb.run(workflow, model, verb.output, config)
 
 
 def _target(like: str | None, image_shape: str | None) -> str:
-    """Where rows go when nobody said."""
+    """The default target of the rows."""
     if image_shape is not None:
         return DEFAULT_PICTURE
     # what comes in through a pipe goes out through one

@@ -6,18 +6,18 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb, piped
 from vaecli.config import score_config
 from vaecli.config.fail_on import Gate
-from vaecli.errors import GateMet, UsageError
+from vaecli.errors import GateMet
 from vaecli.results import ScoreSummary
 
 Plot = Annotated[
     str | None,
     typer.Option(
         metavar="FILE",
-        help="Draw the scores beside those of calibration rows, with the threshold: a .png or .svg file.",
+        help="Plot the scores, those of calibration rows and the threshold to a .png or .svg file.",
     ),
 ]
 
@@ -53,12 +53,8 @@ def score(
       vaecli score - -o - < new.csv
       vaecli score today.csv --quiet --fail-on 2%
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    options.check_inputs(inputs)
-    # what comes in through a pipe goes out through one
-    target = "-" if output is None and inputs == ["-"] else output
-    if target == "-" and as_json:
-        raise UsageError("--json and the scored table cannot share standard output", "write the table with -o FILE")
+    verb = Verb(piped(inputs, output), as_json, quiet, verbose)
+    verb.check(inputs, "the scored table", "the table")
     config = score_config(
         {
             "threshold": threshold,
@@ -74,14 +70,9 @@ def score(
         }
     )
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.score import score as run
+    from vaecli.workflows.score import score as workflow
 
-    skip_pandas_import()
-
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, target, config, plot=plot, with_worst=as_json or not quiet, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=target == "-")
+    summary = verb.run(workflow, inputs, model, verb.output, config, plot=plot, with_worst=as_json or not quiet)
     if config.fail_on is not None:
         _raise_if_met(config.fail_on, summary)
 

@@ -1,4 +1,4 @@
-"""`vaecli selftest`: which faults a bundle sees, without labels."""
+"""`vaecli selftest`: which faults a bundle detects, without labels."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ from typing import Annotated
 
 import typer
 
-from vaecli import render
 from vaecli.cli import options
+from vaecli.cli.verb import Verb
 from vaecli.config import FAULTS, selftest_config
-from vaecli.errors import UsageError
 
 Rows = Annotated[
     str | None,
-    typer.Option(metavar="N", help="Rows drawn from the table; each gets every fault at every size (default: 2000)."),
+    typer.Option(metavar="N", help="Rows to draw from the table; each gets every fault at every size (default: 2000)."),
 ]
 Seed = Annotated[
     str | None,
-    typer.Option(metavar="N", help="The same seed and input give the same rows and faults (0 if not given)."),
+    typer.Option(metavar="N", help="The same seed and input give the same rows and faults (default: 0)."),
 ]
 Faults = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAMES", help=f"Try only these, separated by commas: {', '.join(FAULTS)}."),
+    typer.Option(metavar="NAMES", help=f"Inject only these faults, separated by commas: {', '.join(FAULTS)}."),
 ]
 Output = Annotated[
     str | None,
@@ -29,12 +28,12 @@ Output = Annotated[
         "--output",
         "-o",
         metavar="FILE",
-        help="Write each share, also column by column, as a line of CSV, TSV or Parquet; - is standard output.",
+        help="Write each detection rate, also per column, as a line of CSV, TSV or Parquet; - is standard output.",
     ),
 ]
 Plot = Annotated[
     str | None,
-    typer.Option(metavar="FILE", help="Draw a map of what is seen in which column: a .png or .svg file."),
+    typer.Option(metavar="FILE", help="Plot the detection rate per fault and column to a .png or .svg file."),
 ]
 
 
@@ -55,9 +54,10 @@ def selftest(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Find out which faults a bundle sees at its threshold, and to which it is blind. No labels needed.
+    """Find out which faults a bundle detects at its threshold, and which it misses. No labels needed.
 
-    INPUT are normal rows, best of them ones that were not in the fit: faults are put into them, and flags counted.
+    INPUT holds normal rows, ideally rows the fit has not seen.
+    Faults are injected into them, and the flagged share is reported.
 
     \b
     Examples:
@@ -65,10 +65,8 @@ def selftest(
       vaecli selftest fresh.parquet --threshold 0.999 -o seen.csv
       vaecli selftest fresh.csv --faults stuck,swap --rows 10000 --plot seen.png
     """
-    options.check_verbosity(quiet=quiet, verbose=verbose)
-    options.check_inputs(inputs)
-    if output == "-" and as_json:
-        raise UsageError("--json and the shares cannot share standard output", "write the shares with -o FILE")
+    verb = Verb(output, as_json, quiet, verbose)
+    verb.check(inputs, "the shares", "the shares")
     config = selftest_config(
         {
             "rows": rows,
@@ -82,10 +80,6 @@ def selftest(
         }
     )
 
-    from vaecli.tables.without_pandas import skip_pandas_import
-    from vaecli.workflows.selftest import selftest as run
+    from vaecli.workflows.selftest import selftest as workflow
 
-    skip_pandas_import()
-    with render.progress(quiet=quiet, verbose=verbose) as on_event:
-        summary = run(inputs, model, output, plot, config, on_event=on_event)
-    render.show(summary, as_json=as_json, quiet=quiet, beside_data=output == "-")
+    verb.run(workflow, inputs, model, output, plot, config)

@@ -1,4 +1,4 @@
-"""Settings, one frozen dataclass a stage or verb, and where they come from.
+"""Settings, one frozen dataclass per stage or verb, and where they come from.
 
 Defaults < project file (`--config FILE.toml`) < environment (`VAECLI_*`) < flags. Presets choose the
 defaults of the model and the training. All mistakes of one run are reported together.
@@ -7,18 +7,15 @@ defaults of the model and the training. All mistakes of one run are reported tog
 from __future__ import annotations
 
 from vaecli.config.checks import seconds
+from vaecli.config.encode import EncodeConfig, encode_config
+from vaecli.config.evaluate import EvaluateConfig, evaluate_config
+from vaecli.config.explain import ExplainConfig, explain_config
 from vaecli.config.fit import fit_config
-from vaecli.config.rebuild import EncodeConfig, ReconstructConfig, encode_config, reconstruct_config
+from vaecli.config.former_names import FormerName
+from vaecli.config.reconstruct import ReconstructConfig, reconstruct_config
 from vaecli.config.report import ReportConfig, report_config
 from vaecli.config.sample import SampleConfig, sample_config
-from vaecli.config.score import (
-    EvaluateConfig,
-    ExplainConfig,
-    ScoreConfig,
-    evaluate_config,
-    explain_config,
-    score_config,
-)
+from vaecli.config.score import ScoreConfig, score_config
 from vaecli.config.selftest import FAULTS, SelftestConfig, selftest_config
 from vaecli.config.stages import (
     DEVICES,
@@ -48,6 +45,7 @@ __all__ = [
     "ExplainConfig",
     "FamilyConfig",
     "FitConfig",
+    "FormerName",
     "ModelConfig",
     "ReconstructConfig",
     "ReportConfig",

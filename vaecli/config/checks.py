@@ -1,4 +1,4 @@
-"""Turns what was given into what a setting's dataclass wants, or into a sentence that says why not."""
+"""Converts given values to the types of a setting's dataclass, or explains in a sentence why it cannot."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ def stage_of(settings: Mapping[str, Any], stage: str) -> dict[str, Any]:
 
 
 def from_environment(variables: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-    """(value, how a message calls it) of each setting that a variable gives; an empty variable gives none."""
+    """(value, how a message calls it) of each setting that a variable gives; an empty variable counts as not set."""
     return {name: (environment[said], said) for said, name in variables.items() if environment.get(said)}
 
 
 def checked(
     owners: Mapping[str, Any], ranges: Mapping[str, Range], name: str, value: Any, said: str, problems: list[str]
 ) -> Any:
-    """The value of `stage.key` as the dataclass field of its owner wants it; None after adding a problem.
+    """The value of `stage.key` as the type of its dataclass field; None after adding a problem.
 
-    `said` is how messages call it; `owners` are dataclasses by stage, `ranges` by full name.
+    `said` is its name in messages; `owners` are dataclasses by stage, `ranges` by full name.
     """
     stage, _, key = name.rpartition(".")
     hints = get_type_hints(owners[stage])

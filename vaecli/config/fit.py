@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, from_environment, refusal, stage_of
+from vaecli.config.former_names import to_current_names
 from vaecli.config.stages import (
     HETEROSCEDASTIC,
     HOMOSCEDASTIC,
@@ -39,7 +40,7 @@ _RANGES: dict[str, Range] = {
     "model.n_exemplars": (1, 100_000, False),
     "model.n_noise": (1, 1024, False),
     "model.min_log_variance": (-20, 0, False),
-    "model.crossed_below": (0, 10**9, False),
+    "model.full_crossfit_below": (0, 10**9, False),
     "heteroscedastic.n_latent": (1, 512, False),
     "heteroscedastic.n_hidden": (1, 4096, False),
     "heteroscedastic.beta": (0, 100, False),
@@ -86,6 +87,7 @@ def fit_config(
     given = {name: (value, f"{file}: {name} =") for name, value in _from_file(file, problems)}
     given |= from_environment(_FIT_VARIABLES, environment)
     given |= {name: (value, flag_of(name)) for name, value in flags.items() if value not in (None, ())}
+    given = to_current_names(given, problems)
     settings = {name: checked(_OWNERS, _RANGES, name, value, said, problems) for name, (value, said) in given.items()}
     problems += _contradictions(settings)
     if problems:

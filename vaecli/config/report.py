@@ -13,7 +13,7 @@ from vaecli.config.score import ScoreConfig, score_config
 
 @dataclass(frozen=True, slots=True)
 class ReportConfig:
-    """Everything `vaecli report` can be told: what decides, what is drawn, and how to run."""
+    """All settings of `vaecli report`: what decides, what is drawn, and how to run."""
 
     score: ScoreConfig = field(default_factory=ScoreConfig)
     image_shape: tuple[int, int] | None = None  # (height, width) of each row as a picture; None: rows are no pictures

@@ -12,7 +12,7 @@ from vaecli.config.checks import Range, checked, flag_of, from_environment, refu
 
 @dataclass(frozen=True, slots=True)
 class SampleConfig:
-    """Everything `vaecli sample` can be told."""
+    """All settings of `vaecli sample`."""
 
     rows: int | None = None  # None: 1,000, in a picture 100; around given rows, 1 for each
     seed: int = 0

@@ -1,10 +1,10 @@
-"""Settings of `score`, `explain` and `evaluate`: environment < flags."""
+"""Settings of `score`, which every verb that scores rows shares: environment < flags."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, from_environment, refusal, stage_of
@@ -12,7 +12,7 @@ from vaecli.config.checks import Range, checked, flag_of, from_environment, refu
 
 @dataclass(frozen=True, slots=True)
 class ScoreConfig:
-    """Everything `vaecli score` can be told. None means: as stored in the bundle."""
+    """All settings of `vaecli score`; None takes the value stored in the bundle."""
 
     threshold: float | None = None
     min_score: float | None = None
@@ -26,39 +26,13 @@ class ScoreConfig:
     device: str = "auto"
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainConfig:
-    """Everything `vaecli explain` can be told."""
-
-    score: ScoreConfig = field(default_factory=ScoreConfig)
-    top: int = 3  # reasons a row
-    rows: tuple[int, ...] = ()  # rows to explain, from 1, flagged or not; none: the flagged ones
-    most: int = 20  # rows in the summary, the oddest; a file gets all
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluateConfig:
-    """Everything `vaecli evaluate` can be told."""
-
-    score: ScoreConfig = field(default_factory=ScoreConfig)
-    label: str | None = None  # None: the column that marked anomalies at fit
-    group: str | None = None
-    baselines: str | None = None  # a table of normal rows; None: no simple methods to compare with
-    bootstrap: int | None = None  # 0: no intervals; any other number is out of use
-    seed: int = 0
-
-
-_OWNERS = {"score": ScoreConfig, "explain": ExplainConfig, "evaluate": EvaluateConfig}
+_OWNERS = {"score": ScoreConfig}
 _RANGES: dict[str, Range] = {
     "score.threshold": (0, 1, True),
     "score.min_score": (float("-inf"), float("inf"), False),
     "score.batch_rows": (1, 10**8, False),
     "score.workers": (1, 1024, False),
     "score.explain": (0, 1000, False),
-    "explain.top": (1, 1000, False),
-    "explain.most": (1, 1000, False),
-    "evaluate.bootstrap": (0, 100_000, False),
-    "evaluate.seed": (0, 2**63 - 1, False),
 }
 _SCORE_VARIABLES = {
     "VAECLI_SCORE_KIND": "score.score_kind",
@@ -90,40 +64,10 @@ def score_config(
     return ScoreConfig(**stage_of(settings, "score"))
 
 
-def explain_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> ExplainConfig:
-    """Resolve the settings of one explanation: those of `score_config`, and `top`, `rows`, `most`.
+def run_config(flags: Mapping[str, Any], environment: Mapping[str, str], verb: str) -> ScoreConfig:
+    """The settings of a `verb` that computes rows but flags none: prefix, batches and workers.
 
-    None means "not given". Raises UsageError naming every value out of range.
+    `VAECLI_WORKERS` is the only variable that is read. Raises UsageError naming every value out of range.
     """
-    problems: list[str] = []
-    own = {name: value for name, value in flags.items() if name in _EXPLAIN and value not in (None, ())}
-    settings = {
-        name: checked(_OWNERS, _RANGES, f"explain.{name}", value, _EXPLAIN[name], problems)
-        for name, value in own.items()
-    }
-    if problems:
-        raise refusal(problems, "explain")
-    shared = {name: value for name, value in flags.items() if name not in _EXPLAIN}
-    return ExplainConfig(score_config(shared, environment, verb="explain"), **settings)
-
-
-_EXPLAIN = {"top": "--top", "rows": "--row", "most": "--most"}
-
-
-def evaluate_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> EvaluateConfig:
-    """Resolve the settings of one evaluation: those of `score_config`, and its own.
-
-    None means "not given". Raises UsageError naming every value out of range.
-    """
-    problems: list[str] = []
-    own = {name: value for name, value in flags.items() if name in _EVALUATE and value is not None}
-    settings = {
-        name: checked(_OWNERS, _RANGES, f"evaluate.{name}", value, f"--{name}", problems) for name, value in own.items()
-    }
-    if problems:
-        raise refusal(problems, "evaluate")
-    shared = {name: value for name, value in flags.items() if name not in _EVALUATE}
-    return EvaluateConfig(score_config(shared, environment, verb="evaluate"), **settings)
-
-
-_EVALUATE = ("label", "group", "baselines", "bootstrap", "seed")
+    workers = {name: value for name, value in environment.items() if name == "VAECLI_WORKERS"}
+    return score_config({name: flags.get(name) for name in ("prefix", "batch_rows", "workers")}, workers, verb=verb)

@@ -15,7 +15,7 @@ FAULTS = ("spike", "shift", "scale", "swap", "stuck", "missing", "unseen", "wron
 
 @dataclass(frozen=True, slots=True)
 class SelftestConfig:
-    """Everything `vaecli selftest` can be told."""
+    """All settings of `vaecli selftest`."""
 
     score: ScoreConfig = field(default_factory=ScoreConfig)
     rows: int = 2000  # drawn from the table; each gets every fault at every size once
@@ -35,7 +35,7 @@ def selftest_config(flags: Mapping[str, Any], environment: Mapping[str, str] = o
     """Resolve the settings of one self-test: those of `score_config`, and its own.
 
     None and () mean "not given". Faults are put in the order of FAULTS. Raises UsageError naming every value out of
-    range and every fault that is none.
+    range and every unknown fault.
     """
     problems: list[str] = []
     own = {name: value for name, value in flags.items() if name in _OWN and value not in (None, ())}

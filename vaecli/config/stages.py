@@ -1,4 +1,4 @@
-"""The settings of a fit, one frozen dataclass a stage."""
+"""The settings of a fit, one frozen dataclass per stage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEVICES = ("auto", "cpu", "cuda")
 
 @dataclass(frozen=True, slots=True)
 class ColumnsConfig:
-    """Which columns are modelled, and what part the others play."""
+    """Which columns are modelled, and which roles the others have."""
 
     columns: tuple[str, ...] = ()  # only these; empty means all
     exclude: tuple[str, ...] = ()
@@ -29,9 +29,9 @@ class ModelConfig:
     """The ensemble: members of two families, each held out from one fold of the rows."""
 
     n_noise: int = 4  # Monte Carlo draws stored for the scores that are expectations
-    n_exemplars: int = 3000  # training rows a member whose codes are the exemplar prior
+    n_exemplars: int = 3000  # training rows per member whose codes are the exemplar prior
     min_log_variance: float = -6.0
-    crossed_below: int = 2000  # training rows below which both families hold out every fold; else they take turns
+    full_crossfit_below: int = 2000  # training rows below which both families hold out every fold; else they take turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ HOMOSCEDASTIC = FamilyConfig(n_latent=32, n_hidden=64, beta=0.1)
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """The torch loop."""
+    """How the networks are trained."""
 
     seed: int = 0
     device: str = "auto"
@@ -75,7 +75,7 @@ class CalibrationConfig:
 
 @dataclass(frozen=True, slots=True)
 class FitConfig:
-    """Everything `vaecli fit` can be told."""
+    """All settings of `vaecli fit`."""
 
     columns: ColumnsConfig = field(default_factory=ColumnsConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -87,6 +87,11 @@ class FitConfig:
     score_kind: str = "combined"
     resume: bool = False
 
+    @property
+    def seed(self) -> int:
+        """The seed of the whole fit: folds, samples, start parameters, batches, noise and exemplars."""
+        return self.train.seed
+
 
 # Where columns share one scale, one that hardly ever varies has a tiny variance, and its rare readings would rule every
 # score (docs/adr/0017-one-scale-for-one-unit.md).
@@ -96,7 +101,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
     "fast": {
         "model.n_exemplars": 1000,
         "model.n_noise": 2,
-        "model.crossed_below": 0,
+        "model.full_crossfit_below": 0,
         "heteroscedastic.n_hidden": 64,
         "homoscedastic.n_hidden": 32,
         "train.max_steps": 300,
@@ -106,7 +111,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
     "best": {
         "model.n_exemplars": 6000,
         "model.n_noise": 8,
-        "model.crossed_below": 10**9,
+        "model.full_crossfit_below": 10**9,
         "calibration.n_folds": 5,
     },
 }

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from vaecli.data.cells import Cells
 from vaecli.data.preprocessor import NUMBERS, Preprocessor
-from vaecli.schema import Column, Kind, Layout
+from vaecli.schema import Column, Kind, Layout, Slot
 
 MOST_KNOTS = 2048  # of a number; with 256 as for ranks, a classifier told 99 % of NSL-KDD's rows from generated ones
 REPEATING = 2.0  # readings a distinct value, from which on a column is a set of values
@@ -65,60 +66,51 @@ class Marginal:
 
 @dataclass(frozen=True, slots=True)
 class Marginals:
-    """All columns: numbers and dates in the order of the features, and so the counts of booleans and categories.
+    """Of all columns, in schema order: a `Marginal` for a number or date; the counts of other values as an array.
 
-    `booleans` (b, 2) counts of false and true; `categories` q arrays of counts, "other" included, all 0 where they are
-    not known.
+    A boolean has counts (2,) of false and true, a categorical column (K,), "other" included, all 0 where they are not
+    known.
     """
 
-    numbers: tuple[Marginal, ...]
-    booleans: np.ndarray
-    categories: tuple[np.ndarray, ...]
+    layout: Layout
+    columns: tuple[Marginal | np.ndarray, ...]
 
     @classmethod
     def of(cls, cells: Cells, layout: Layout) -> Marginals:
         """Of the training rows, or a uniform sample of them."""
-
-        def present(j: int) -> np.ndarray:
-            return cells.values[~np.isnan(cells.values[:, j]), j]
-
-        def counted(j: int, n: int) -> np.ndarray:
-            return np.bincount(present(j).astype(np.int64), minlength=n)
-
-        booleans = [counted(j, 2) for j, _ in layout.of_kind(Kind.BOOLEAN)]
-        return cls(
-            tuple(Marginal.of(present(j)) for j, _ in layout.of_kind(*NUMBERS)),
-            np.array(booleans, np.int64).reshape(-1, 2),
-            tuple(counted(j, slot.stop - slot.start) for j, slot in layout.of_kind(Kind.CATEGORICAL)),
-        )
+        present = [cells.values[~np.isnan(cells.values[:, j]), j] for j in range(layout.n_columns)]
+        return cls(layout, tuple(_marginal(*one) for one in zip(layout.slots, present, strict=True)))
 
     @classmethod
     def from_quantiles(cls, preprocessor: Preprocessor, columns: Sequence[Column]) -> Marginals:
         """What the preprocessing of a bundle that keeps none remembers of them: a few quantiles, shares of booleans."""
-        layout, numbers = preprocessor.layout, []
+        layout = preprocessor.layout
+        found: dict[int, Marginal | np.ndarray] = {}
         for i, (j, _) in enumerate(layout.of_kind(*NUMBERS)):
             quantiles = preprocessor.quantiles[i] * preprocessor.scale[i] + preprocessor.mean[i]
             decimals = 0 if columns[j].whole else DIGITS - int(np.floor(np.log10(preprocessor.scale[i])))
-            numbers.append(
-                Marginal(_rounded(quantiles, decimals), np.linspace(0.0, 1.0, quantiles.size), is_discrete=False)
-            )
+            found[j] = Marginal(_rounded(quantiles, decimals), np.linspace(0.0, 1.0, quantiles.size), is_discrete=False)
         # what False is as a standardised number tells the share of True
         odds = preprocessor.boolean_values[:, 0] ** 2
         share = odds / (1 + odds)
-        booleans = np.round(1e6 * np.stack([1 - share, share], axis=-1)).astype(np.int64)
-        categories = [np.zeros(slot.stop - slot.start, np.int64) for _, slot in layout.of_kind(Kind.CATEGORICAL)]
-        return cls(tuple(numbers), booleans, tuple(categories))
+        counts = np.round(1e6 * np.stack([1 - share, share], axis=-1)).astype(np.int64)
+        found |= {j: counts[i] for i, (j, _) in enumerate(layout.of_kind(Kind.BOOLEAN))}
+        found |= {j: np.zeros(slot.stop - slot.start, np.int64) for j, slot in layout.of_kind(Kind.CATEGORICAL)}
+        return cls(layout, tuple(found[j] for j in range(layout.n_columns)))
+
+    def _of_kind(self, *kinds: Kind) -> list[Any]:
+        return [self.columns[j] for j, _ in self.layout.of_kind(*kinds)]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """What a bundle keeps; `from_arrays` is the inverse."""
-        none = [np.zeros(0)]
+        none, numbers = [np.zeros(0)], self._of_kind(*NUMBERS)
         return {
-            "values": np.concatenate([*(one.values for one in self.numbers), *none]),
-            "share": np.concatenate([*(one.share for one in self.numbers), *none]),
-            "size": np.array([one.values.size for one in self.numbers], np.int64),
-            "stairs": np.array([one.is_discrete for one in self.numbers], np.int64),
-            "booleans": self.booleans,
-            "categories": np.concatenate([*self.categories, np.zeros(0, np.int64)]),
+            "values": np.concatenate([*(one.values for one in numbers), *none]),
+            "share": np.concatenate([*(one.share for one in numbers), *none]),
+            "size": np.array([one.values.size for one in numbers], np.int64),
+            "stairs": np.array([one.is_discrete for one in numbers], np.int64),
+            "booleans": np.array(self._of_kind(Kind.BOOLEAN), np.int64).reshape(-1, 2),
+            "categories": np.concatenate([*self._of_kind(Kind.CATEGORICAL), np.zeros(0, np.int64)]),
         }
 
     @classmethod
@@ -147,7 +139,16 @@ class Marginals:
             if not np.isfinite(one.values).all() or (np.diff(one.values) < 0).any() or not _are_shares(one.share):
                 raise ValueError("the marginals are not ascending, or not finite")
         counts = [categories[stop - n : stop] for n, stop in zip(widths, np.cumsum(widths), strict=True)]
-        return cls(tuple(numbers), booleans, tuple(counts))
+        found: dict[int, Marginal | np.ndarray] = {}
+        for kinds, some in ((NUMBERS, numbers), ((Kind.BOOLEAN,), booleans), ((Kind.CATEGORICAL,), counts)):
+            found |= {j: one for (j, _), one in zip(layout.of_kind(*kinds), some, strict=True)}
+        return cls(layout, tuple(found[j] for j in range(layout.n_columns)))
+
+
+def _marginal(slot: Slot, present: np.ndarray) -> Marginal | np.ndarray:
+    if slot.kind in NUMBERS:
+        return Marginal.of(present)
+    return np.bincount(present.astype(np.int64), minlength=max(slot.stop - slot.start, 2))
 
 
 def _are_shares(share: np.ndarray) -> bool:

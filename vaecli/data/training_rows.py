@@ -40,7 +40,7 @@ class TrainingRows(Protocol):
     def shuffled(self, batch_rows: int, seed: Seed) -> Iterator[Rows]:
         """One epoch: every row exactly once, in a random order that `seed` decides."""
 
-    def some(self, n_rows: int, seed: int) -> Rows:
+    def sample(self, n_rows: int, seed: int) -> Rows:
         """At most that many rows, a uniform sample in file order; all of them when there are no more."""
 
 
@@ -61,7 +61,7 @@ class RowsInMemory:
         for start in range(0, self.n_rows, batch_rows):
             yield self.rows.take(order[start : start + batch_rows])
 
-    def some(self, n_rows: int, seed: int) -> Rows:
+    def sample(self, n_rows: int, seed: int) -> Rows:
         """A uniform sample, in file order."""
         return self.rows.take(_sample(self.n_rows, n_rows, seed))
 
@@ -107,7 +107,7 @@ class RowsOnDisk:
         if left.size:
             yield _rows(left)
 
-    def some(self, n_rows: int, seed: int) -> Rows:
+    def sample(self, n_rows: int, seed: int) -> Rows:
         """A uniform sample, in file order."""
         chosen = _sample(self._n_rows, n_rows, seed)
         parts = []

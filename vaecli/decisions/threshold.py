@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,12 +19,17 @@ class ScoredRows:
     n_novel: int  # cells with a value never seen at fit
 
     def take(self, which: np.ndarray) -> ScoredRows:
-        """The chosen rows, in that order."""
-        scored = self.scored
-        chosen = ScoredBatch(
-            scored.row[which], scored.score[which], scored.column_score[which], scored.latent_score[which]
+        """The rows `which` (k,), in that order."""
+        scored = ScoredBatch(*(getattr(self.scored, name)[which] for name in ScoredBatch.__slots__))
+        return ScoredRows(scored, self.p_value[which], self.n_novel)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[ScoredRows]) -> ScoredRows:
+        """The rows of all parts, in order."""
+        scored = ScoredBatch(
+            *(np.concatenate([getattr(part.scored, name) for part in parts]) for name in ScoredBatch.__slots__)
         )
-        return ScoredRows(chosen, self.p_value[which], self.n_novel)
+        return cls(scored, np.concatenate([part.p_value for part in parts]), sum(part.n_novel for part in parts))
 
 
 @dataclass(frozen=True, slots=True)

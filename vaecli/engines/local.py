@@ -1,45 +1,50 @@
-"""The road that all verbs on tables share: pieces of a source → batches → work by several threads → in order again."""
+"""Runs tasks on threads of this process, in bounded memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from threadpoolctl import threadpool_limits
 
+from vaecli.config import SampleConfig, ScoreConfig
+from vaecli.engines.base import Item, Result, Task
 from vaecli.model import tiles
-from vaecli.runtime.parallel import map_in_order
-from vaecli.schema import Schema
-from vaecli.tables import Batch, Piece, Source, numbers_of, whole
-
-Result = TypeVar("Result")
+from vaecli.runtime.parallel import map_in_order, n_cores
+from vaecli.tables import Batch, Piece, ReadRequest, Source, round_up
 
 
-def map_batches(
-    one: Callable[[Batch], Result],
-    source: Source,
-    schema: Schema,
-    *,
-    others: Sequence[str] = (),
-    keep: bool = False,
-    batch_rows: int,
-    workers: int,
-) -> Iterator[list[Result]]:
-    """`one(batch)` for every batch of `source`, in order, the results of a piece together.
+@dataclass(frozen=True, slots=True)
+class LocalEngine:
+    """The calling thread reads; `workers` threads do everything else. Results depend on neither number.
 
-    Batches hold the feature columns of `schema` and `others`. This thread reads, `workers` threads do all the rest;
-    where batches end never shows, as what is computed in tiles stands where a row's number says.
+    Tiles are aligned to row numbers of the whole input, so it does not matter where batches end.
     """
-    names = [column.name for column in schema.features]
-    names += [name for name in dict.fromkeys(others) if name not in names]
-    if source.n_rows:  # every worker gets a share of a small table
-        batch_rows = min(batch_rows, whole(-(-source.n_rows // workers), tiles.TILE_ROWS))
 
-    def several(piece: Piece) -> list[Result]:
-        return [one(batch) for batch in piece().slices(batch_rows)]
+    batch_rows: int
+    workers: int
 
-    pieces = source.pieces(
-        names, numbers=numbers_of(schema), keep=keep, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS
-    )
-    with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
-        yield from map_in_order(several, pieces, workers)
+    @classmethod
+    def of(cls, settings: ScoreConfig | SampleConfig, *, most_workers: int | None = None) -> LocalEngine:
+        """As the settings say, with at most `most_workers` threads."""
+        workers = settings.workers or n_cores()
+        return cls(settings.batch_rows, workers if most_workers is None else min(workers, most_workers))
+
+    def map_batches(self, task: Task[Batch, Result], source: Source, needs: ReadRequest) -> Iterator[Result]:
+        """See `Engine.map_batches`. Each thread parses a piece of the source and processes its batches."""
+        batch_rows = self.batch_rows
+        if source.n_rows:  # every worker gets a share of a small table
+            batch_rows = min(batch_rows, round_up(-(-source.n_rows // self.workers), tiles.TILE_ROWS))
+
+        def several(piece: Piece) -> list[Result]:
+            return [task.process(batch) for batch in piece().slices(batch_rows)]
+
+        pieces = source.pieces(replace(needs, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS))
+        with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
+            for results in map_in_order(several, pieces, self.workers):
+                yield from results
+
+    def map_items(self, task: Task[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
+        """See `Engine.map_items`."""
+        with threadpool_limits(1, "blas"):  # as in `map_batches`
+            yield from map_in_order(task.process, items, self.workers)

@@ -7,13 +7,15 @@ them is part of a bundle.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 MOST_ROWS = 20_000  # to fit on; all distances to more would take minutes
 N_NEIGHBOURS = 5
 
-Scorer = Callable[[np.ndarray], np.ndarray]  # features (n, d) → scores (n,)
+Scorer = Callable[[np.ndarray], np.ndarray]  # features (n, d) → scores (n,); a value that can be pickled
 
 
 def fitted(values: np.ndarray, seed: int) -> Mapping[str, Scorer]:
@@ -25,16 +27,22 @@ def isolation_forest(values: np.ndarray, seed: int) -> Scorer:
     """How few random cuts set a row apart (Liu, Ting & Zhou 2008): scikit-learn's, 100 trees."""
     from sklearn.ensemble import IsolationForest
 
-    forest = IsolationForest(random_state=seed % 2**32).fit(values)
-    return lambda new: -forest.score_samples(new)
+    return partial(_forest_scores, IsolationForest(random_state=seed % 2**32).fit(values))
+
+
+def _forest_scores(forest: Any, new: np.ndarray) -> np.ndarray:
+    return -forest.score_samples(new)
 
 
 def nearest(values: np.ndarray) -> Scorer:
     """The mean distance to the five nearest of the rows fitted on (Ramaswamy, Rastogi & Shim 2000)."""
     from sklearn.neighbors import NearestNeighbors
 
-    index = NearestNeighbors(n_neighbors=min(N_NEIGHBOURS, len(values))).fit(values)
-    return lambda new: index.kneighbors(new)[0].mean(1)
+    return partial(_mean_distances, NearestNeighbors(n_neighbors=min(N_NEIGHBOURS, len(values))).fit(values))
+
+
+def _mean_distances(index: Any, new: np.ndarray) -> np.ndarray:
+    return index.kneighbors(new)[0].mean(1)
 
 
 def ecod(values: np.ndarray) -> Scorer:
@@ -45,14 +53,13 @@ def ecod(values: np.ndarray) -> Scorer:
     skewness; in PyOD, by the paper's authors, it is within each feature. This is PyOD's, which published comparisons
     used.
     """
-    columns, m = np.sort(values, axis=0), len(values)
+    return partial(_tail_scores, np.sort(values, axis=0))
 
-    def score(new: np.ndarray) -> np.ndarray:
-        total = np.zeros(len(new))
-        for j in range(columns.shape[1]):
-            at_most = np.searchsorted(columns[:, j], new[:, j], side="right")
-            at_least = m - np.searchsorted(columns[:, j], new[:, j], side="left")
-            total += np.log((m + 1) / (1 + np.minimum(at_most, at_least)))
-        return total
 
-    return score
+def _tail_scores(columns: np.ndarray, new: np.ndarray) -> np.ndarray:
+    total, m = np.zeros(len(new)), len(columns)
+    for j in range(columns.shape[1]):
+        at_most = np.searchsorted(columns[:, j], new[:, j], side="right")
+        at_least = m - np.searchsorted(columns[:, j], new[:, j], side="left")
+        total += np.log((m + 1) / (1 + np.minimum(at_most, at_least)))
+    return total

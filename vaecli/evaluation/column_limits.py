@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.data.cells import PRESENT, Cells
-from vaecli.data.preprocessor import NUMBERS
+from vaecli.data.kinds import KINDS
 from vaecli.evaluation.faults import ReferenceRows
 
 N_STATES = 3
@@ -66,7 +66,7 @@ class ColumnLimits:
         """(how many normal rows are as odd, how far beyond all of them) for values of column j."""
         known = self.ascending[j]
         left, right = np.searchsorted(known, x, "left"), np.searchsorted(known, x, "right")
-        if self.normal.columns[j].kind not in NUMBERS:
+        if not KINDS[self.normal.columns[j].kind].is_ordered:
             return right - left - own, np.zeros(x.size)
         if known.size <= own:
             return np.zeros(x.size, np.int64), np.zeros(x.size)

@@ -28,11 +28,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
+from vaecli.data.kinds import KINDS
 from vaecli.data.preprocessor import NUMBERS, Preprocessor
-from vaecli.schema import Column, Kind
+from vaecli.schema import Column
 
-WORDS = (Kind.BOOLEAN, Kind.CATEGORICAL)
-ANY = (*NUMBERS, *WORDS)
 CONFIDENCE = 1.959963984540054  # standard deviations on each side of a 95 % interval
 
 
@@ -52,7 +51,7 @@ class ReferenceRows:
         mean, spread = np.full((2, len(columns)), np.nan)
         where = [j for j, _ in preprocessor.layout.of_kind(*NUMBERS)]
         mean[where], spread[where] = preprocessor.mean, preprocessor.scale
-        typical = np.array([_typical(cells.values[:, j], column.kind) for j, column in enumerate(columns)])
+        typical = np.array([_typical(cells.values[:, j], column) for j, column in enumerate(columns)])
         return cls(cells, columns, mean, spread, typical)
 
     def present(self, j: int) -> np.ndarray:
@@ -60,13 +59,13 @@ class ReferenceRows:
         return self.cells.values[self.cells.state[:, j] == PRESENT, j]
 
 
-def _typical(values: np.ndarray, kind: Kind) -> float:
+def _typical(values: np.ndarray, column: Column) -> float:
     present = values[~np.isnan(values)]
-    if not present.size:
-        return math.nan
-    if kind in NUMBERS:  # a reading that there was, not a mean of two
-        return float(np.quantile(present, 0.5, method="lower"))
-    return float(np.bincount(present.astype(np.int64)).argmax())
+    return KINDS[column.kind].typical(present) if present.size else math.nan
+
+
+def _can_have(fault: str, columns: Sequence[Column]) -> list[int]:
+    return [j for j, column in enumerate(columns) if fault in KINDS[column.kind].faults]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,16 +98,15 @@ class FaultTargets:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of fault, the sizes to try, and the kinds of column that can have it."""
+    """One kind of fault and the sizes to try; which columns can have it, `data.kinds` says."""
 
     name: str
-    kinds: tuple[Kind, ...]
     sizes: tuple[float | None, ...]
     change: Callable[[FaultTargets, float, ReferenceRows, np.random.Generator], None]
 
     def applies_to(self, columns: Sequence[Column], size: float | None) -> np.ndarray:
         """Numbers of the columns that can have it at this size, ascending; none where the table cannot have it."""
-        found = [j for j, column in enumerate(columns) if column.kind in self.kinds]
+        found = _can_have(self.name, columns)
         if self.name == "wrong":
             found = [j for j in found if len(columns[j].categories) > 1]
         fewest = {"swap": 2, "missing": int(size or 1)}.get(self.name, 1)
@@ -173,7 +171,7 @@ def _scale(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.rando
 
 
 def _swap(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:  # noqa: ARG001
-    numeric = np.array([j for j, column in enumerate(normal.columns) if column.kind is Kind.NUMERIC])
+    numeric = np.array(_can_have("swap", normal.columns))
     step = rng.integers(1, numeric.size, hits.row.size)
     other = numeric[(np.searchsorted(numeric, hits.column) + step) % numeric.size]
     both = hits.state[hits.row, other] == PRESENT
@@ -226,21 +224,20 @@ def _as_in(column: np.ndarray, numbers: np.ndarray, normal: ReferenceRows) -> np
 
 
 def _is_whole(column: np.ndarray, normal: ReferenceRows) -> np.ndarray:
-    whole = [one.whole and one.kind is Kind.NUMERIC for one in normal.columns]
-    return np.array(whole, bool)[column]
+    return np.array([one.has_whole_numbers for one in normal.columns], bool)[column]
 
 
 CATALOGUE: dict[str, Fault] = {
     fault.name: fault
     for fault in (
-        Fault("spike", NUMBERS, (2.0, 4.0, 8.0), _spike),
-        Fault("shift", NUMBERS, (0.5, 1.0, 2.0, 4.0), _shift),
-        Fault("scale", (Kind.NUMERIC,), (0.0, 0.5, 2.0, 10.0, 1000.0), _scale),
-        Fault("swap", (Kind.NUMERIC,), (None,), _swap),
-        Fault("stuck", ANY, (None,), _stuck),
-        Fault("missing", ANY, (1.0, 3.0), _missing),
-        Fault("unseen", (Kind.CATEGORICAL,), (None,), _unseen),
-        Fault("wrong", WORDS, (None,), _wrong_category),
-        Fault("borrowed", ANY, (None,), _resampled),
+        Fault("spike", (2.0, 4.0, 8.0), _spike),
+        Fault("shift", (0.5, 1.0, 2.0, 4.0), _shift),
+        Fault("scale", (0.0, 0.5, 2.0, 10.0, 1000.0), _scale),
+        Fault("swap", (None,), _swap),
+        Fault("stuck", (None,), _stuck),
+        Fault("missing", (1.0, 3.0), _missing),
+        Fault("unseen", (None,), _unseen),
+        Fault("wrong", (None,), _wrong_category),
+        Fault("borrowed", (None,), _resampled),
     )
 }

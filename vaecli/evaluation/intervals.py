@@ -9,7 +9,7 @@
 | difference of methods | square-and-add with the correlation of the two                | Zou & Donner 2008      |
 
 Clopper–Pearson rather than Wilson (1927), although Brown, Cai & DasGupta (2001) find it conservative: with few
-anomalies Wilson's coverage falls to 84 %. `benchmarks/results/intervals.md` has the coverage and width of each.
+anomalies Wilson's coverage falls to 83 %. `benchmarks/results/intervals.md` has the coverage and width of each.
 """
 
 from __future__ import annotations

@@ -24,12 +24,10 @@ from vaecli.data.cells import MISSING, PRESENT
 from vaecli.data.preprocessor import NUMBERS, FeatureBatch, Preprocessor
 from vaecli.data.transforms import LARGEST, soft_clip
 from vaecli.model.conditional import impute
-from vaecli.model.ensemble import Family
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.ensemble import Ensemble, Family
 from vaecli.model.network import decode, encode
 from vaecli.model.tiles import tiled
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring.scores import Ensemble
 
 # Of encoding and decoding until gaps and code agree. Measured, error in standard deviations (cardio, landsat): 4 rounds
 # 0.63, 0.22; 10 rounds 0.58, 0.19; 30 rounds 0.55, 0.19; 100 no better.
@@ -64,7 +62,7 @@ def imputation(family: Family, layout: Layout, batch: FeatureBatch) -> np.ndarra
             present = np.zeros_like(state)
             seen = family.likelihood.to_likelihood_space(features, present)
             filled = impute(family, seen, present, unknown, N_ROUNDS)
-            found[rows] = _mean_over_members([_as_features(family.likelihood, filled)])[within]
+            found[rows] = _mean_over_members([family.likelihood.from_likelihood_space(filled)])[within]
     return found
 
 
@@ -79,8 +77,7 @@ def as_cells(
     values = np.full(which.shape, np.nan)
     for i, (j, slot) in enumerate(preprocessor.layout.of_kind(*NUMBERS)):
         here = np.clip(features[which[:, j], slot.start], -FURTHEST, FURTHEST)
-        whole = columns[j].whole and columns[j].kind is Kind.NUMERIC
-        decimals = 0 if whole else N_DIGITS - math.floor(math.log10(preprocessor.scale[i]))
+        decimals = 0 if columns[j].has_whole_numbers else N_DIGITS - math.floor(math.log10(preprocessor.scale[i]))
         values[which[:, j], j] = _rounded(preprocessor.numbers(i, here), decimals)
     for j, slot in preprocessor.layout.of_kind(Kind.BOOLEAN):
         values[which[:, j], j] = features[which[:, j], slot.start] >= 0.5
@@ -93,15 +90,7 @@ def as_cells(
 def _decoded(family: Family, features: np.ndarray, state: np.ndarray) -> np.ndarray:
     """E[x|z=μ] by each member, as features (e, t, d)."""
     mean, _ = encode(family.parameters, family.likelihood, features, state)
-    return _as_features(family.likelihood, family.likelihood.mean(decode(family.parameters, mean)))
-
-
-def _as_features(likelihood: Likelihood, viewed: np.ndarray) -> np.ndarray:
-    """The inverse of `Likelihood.to_likelihood_space`: booleans taken as numbers become probabilities again."""
-    features: np.ndarray = (viewed - likelihood.likelihood_offset) / likelihood.likelihood_slope
-    taken = likelihood.as_number_feature
-    features[..., taken] = np.clip(features[..., taken], 0.0, 1.0)
-    return features
+    return family.likelihood.from_likelihood_space(family.likelihood.mean(decode(family.parameters, mean)))
 
 
 def _mean_over_members(families: Sequence[np.ndarray]) -> np.ndarray:

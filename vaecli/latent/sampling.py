@@ -20,28 +20,24 @@ numbers and dates, b booleans, q categorical columns of K categories altogether,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vaecli.data.cells import MISSING, PRESENT, Cells
-from vaecli.data.marginals import Marginals
-from vaecli.data.preprocessor import NUMBERS, FeatureBatch
+from vaecli.data.marginals import Marginal, Marginals
+from vaecli.data.preprocessor import FeatureBatch
 from vaecli.model.ensemble import Family
 from vaecli.model.exemplar_prior import ExemplarPrior
-from vaecli.model.likelihoods import MAX_LOGIT
+from vaecli.model.likelihoods.likelihood import Block
 from vaecli.model.network import decode, encode
 from vaecli.model.tiles import tiled
-from vaecli.schema import Column, Kind, Layout
+from vaecli.schema import Column, Layout
 
 MEMBER_ROWS = 128  # of a tile, by each member
 PILOT_ROWS, FEWEST_PILOT_ROWS = 32_768, 4096
 PILOT_CELLS = 2**23  # of what the decoder says; a wide table has a smaller pilot, so that it fits into memory
-PILOT_KNOTS = 2049
-SHIFT_ROWS, SHIFT_ROUNDS, CLOSE_ENOUGH = 8192, 50, 5e-4
-MOST_LOG_VARIANCE = 80.0  # of a cell; beyond it float32 overflows, and every draw is out of range anyway
-NEVER = -1e4  # a logit
 _PRIOR, _PILOT, _AROUND = 0x5A3E, 0x9107, 0xA20D
 
 
@@ -50,42 +46,34 @@ class RandomDraws:
     """All that is random in t rows."""
 
     exemplar: np.ndarray  # (t,) which of the N
-    code: np.ndarray  # (t, k) standard normal, as are
-    number: np.ndarray  # (t, m)
-    boolean: np.ndarray  # (t, b) logistic
-    category: np.ndarray  # (t, q) uniform
-    presence: np.ndarray  # (t, g) logistic
+    code: np.ndarray  # (t, k) standard normal
+    noise: tuple[np.ndarray, ...]  # of each block of the likelihood
+    presence: np.ndarray  # (t, g)
 
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """What the decoder says of t rows, noise included, before it is looked up what training columns held."""
+    """What the likelihood draws for t rows, before it is looked up what training columns held."""
 
-    number: np.ndarray  # (t, m) features
-    boolean: np.ndarray  # (t, b) true above a bar
-    category: np.ndarray  # (t, K) logits
-    uniform: np.ndarray  # (t, q) that choose among them
-    presence: np.ndarray  # (t, g) there above a bar
+    parts: tuple[np.ndarray, ...]  # of each block of the likelihood
+    presence: np.ndarray  # (t, g)
 
     def __getitem__(self, which: slice) -> Drawn:
-        parts = (self.number, self.boolean, self.category, self.uniform, self.presence)
-        return Drawn(*(part[which] for part in parts))
+        return Drawn(tuple(part[which] for part in self.parts), self.presence[which])
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Drawn]) -> Drawn:
+    def concatenate(cls, drawn: Sequence[Drawn]) -> Drawn:
         """One after the other."""
-        names = ("number", "boolean", "category", "uniform", "presence")
-        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+        parts = zip(*(one.parts for one in drawn), strict=True)
+        return cls(tuple(map(np.concatenate, parts)), np.concatenate([one.presence for one in drawn]))
 
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
     """What makes the columns of drawn rows those of training."""
 
-    knots: np.ndarray  # (m, r) values of drawn numbers at evenly spaced ranks
-    boolean_bar: np.ndarray  # (b,)
-    shift: np.ndarray  # (K,) added to logits
-    presence_bar: np.ndarray  # (g,)
+    parts: tuple[np.ndarray, ...]  # of each block of the likelihood
+    presence: np.ndarray  # (g,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +90,13 @@ class Sampler:
     @classmethod
     def of(cls, family: Family, layout: Layout, columns: Sequence[Column], marginals: Marginals, seed: int) -> Sampler:
         """Draws the pilot: about a second."""
-        return cls(
-            family, layout, tuple(columns), marginals, seed, _corrections(family, layout, columns, marginals, seed)
-        )
+        return cls(family, layout, tuple(columns), marginals, seed, _corrections(family, columns, marginals, seed))
 
     def rows(self, start: int, stop: int) -> Cells:
         """Rows number `start` to `stop` of those that the prior gives."""
 
         def codes(_rows: np.ndarray, chance: RandomDraws) -> np.ndarray:
-            return _around_exemplars(self.family.codes, chance)
+            return _around_exemplars(self.family.exemplar_prior, chance)
 
         return self._made(start, stop, _PRIOR, codes)
 
@@ -150,21 +136,19 @@ class Sampler:
         return self._cells(Drawn.concatenate(parts), np.arange(start, stop))
 
     def _cells(self, drawn: Drawn, rows: np.ndarray) -> Cells:
-        values, found = np.empty((rows.size, self.layout.n_columns)), self.corrections
-        ranks = np.linspace(0.0, 1.0, PILOT_KNOTS)
-        for i, (j, _) in enumerate(self.layout.of_kind(*NUMBERS)):
-            rank = np.interp(drawn.number[:, i], found.knots[i], ranks)
-            values[:, j] = self.marginals.numbers[i].at(rank, self.columns[j])
-        for i, (j, _) in enumerate(self.layout.of_kind(Kind.BOOLEAN)):
-            values[:, j] = drawn.boolean[:, i] > found.boolean_bar[i]
-        for i, (j, where) in enumerate(_categories(self.layout)):
-            share = _shares(drawn.category[:, where] + found.shift[where]).cumsum(1)
-            last = len(self.columns[j].categories) - 1  # the sum of all shares may be a little less than 1
-            values[:, j] = np.minimum((share < drawn.uniform[:, i, None]).sum(1), last)
-        absent = np.zeros(values.shape, bool)
-        absent[:, self.family.likelihood.has_missing] = drawn.presence <= found.presence_bar
-        values[absent] = np.nan
+        likelihood, found = self.family.likelihood, self.corrections
+        values = np.empty((rows.size, self.layout.n_columns))
+        for block, part, correction in zip(likelihood.blocks, drawn.parts, found.parts, strict=True):
+            known = _of_block(block, self.marginals, self.columns)
+            values[:, block.columns] = block.distribution.cells(part, correction, *known)
+        values[~likelihood.presence.cells(drawn.presence, found.presence)] = np.nan
         return Cells(values, np.where(np.isnan(values), MISSING, PRESENT).astype(np.uint8), rows)
+
+
+def _of_block(
+    block: Block, marginals: Marginals, columns: Sequence[Column]
+) -> tuple[list[Marginal | np.ndarray], list[Column]]:
+    return [marginals.columns[j] for j in block.columns], [columns[j] for j in block.columns]
 
 
 def _tile_rows(family: Family) -> int:
@@ -173,22 +157,20 @@ def _tile_rows(family: Family) -> int:
 
 def _chance(family: Family, seed: tuple[int, ...], size: int) -> RandomDraws:
     rng, likelihood = np.random.default_rng(seed), family.likelihood
-    n_latent, n_exemplars = family.noise.shape[-1], family.codes.place.shape[1]
+    n_latent, n_exemplars = family.noise.shape[-1], family.exemplar_prior.codes.shape[1]
     return RandomDraws(
         rng.integers(n_exemplars, size=size),
         rng.standard_normal((size, n_latent), np.float32),
-        rng.standard_normal((size, likelihood.n_numeric), np.float32),
-        rng.logistic(size=(size, likelihood.n_boolean)),
-        rng.random((size, likelihood.membership.shape[1])),
-        rng.logistic(size=(size, likelihood.has_missing.size)),
+        tuple(block.distribution.noise(rng, size) for block in likelihood.blocks),
+        likelihood.presence.noise(rng, size),
     )
 
 
-def _around_exemplars(codes: ExemplarPrior, chance: RandomDraws) -> np.ndarray:
+def _around_exemplars(prior: ExemplarPrior, chance: RandomDraws) -> np.ndarray:
     """(t, k): place + ε, in units of the codes' uncertainty."""
-    member = np.arange(chance.exemplar.size) % codes.place.shape[0]
-    place = codes.place[member, chance.exemplar] + chance.code
-    found: np.ndarray = place / codes.scale[member, 0] + codes.center[member, 0]
+    member = np.arange(chance.exemplar.size) % prior.codes.shape[0]
+    place = prior.codes[member, chance.exemplar] + chance.code
+    found: np.ndarray = place / prior.scale[member, 0] + prior.center[member, 0]
     return found
 
 
@@ -197,91 +179,36 @@ def _drawn(family: Family, z: np.ndarray, chance: RandomDraws) -> Drawn:
     likelihood, e = family.likelihood, len(family.held_out)
     by_member = np.ascontiguousarray(z.reshape(-1, e, z.shape[1]).transpose(1, 0, 2))
     output = decode(family.parameters, by_member).transpose(1, 0, 2).reshape(z.shape[0], -1)
-    m, b, n_categories = likelihood.n_numeric, likelihood.n_boolean, likelihood.membership.shape[0]
-    mean, log_variance, yes, category, presence = np.split(output, np.cumsum([m, m, b, n_categories]), axis=1)
-    spread = np.exp(0.5 * np.minimum(likelihood.log_variance(log_variance), MOST_LOG_VARIANCE))
-    return Drawn(
-        mean + spread * chance.number,
-        yes + chance.boolean,
-        np.clip(category, -MAX_LOGIT, MAX_LOGIT),
-        chance.category,
-        presence + chance.presence,
-    )
-
-
-def _categories(layout: Layout) -> Iterator[tuple[int, slice]]:
-    """(column, where its logits are among those of all) of each categorical column."""
-    start = 0
-    for j, slot in layout.of_kind(Kind.CATEGORICAL):
-        width = slot.stop - slot.start
-        yield j, slice(start, start + width)
-        start += width
-
-
-def _shares(logits: np.ndarray) -> np.ndarray:
-    weight = np.exp(logits - logits.max(1, keepdims=True))
-    found: np.ndarray = weight / weight.sum(1, keepdims=True)
-    return found
+    parts = [
+        block.distribution.sample(output[:, block.outputs], noise)
+        for block, noise in zip(likelihood.blocks, chance.noise, strict=True)
+    ]
+    presence = output[:, likelihood.presence_outputs]
+    return Drawn(tuple(parts), likelihood.presence.sample(presence, chance.presence))
 
 
 # -- the pilot ----------------------------------------------------------------------------------
 
 
-def _corrections(
-    family: Family, layout: Layout, columns: Sequence[Column], marginals: Marginals, seed: int
-) -> Corrections:
+def _corrections(family: Family, columns: Sequence[Column], marginals: Marginals, seed: int) -> Corrections:
     pilot, likelihood = _pilot(family, seed), family.likelihood
-    missing = likelihood.n_missing / likelihood.n_rows
-    presence_bar = np.array([_bar(pilot.presence[:, i], missing[j]) for i, j in enumerate(likelihood.has_missing)])
-    there = np.ones((len(pilot.number), layout.n_columns), bool)
-    there[:, likelihood.has_missing] = pilot.presence > presence_bar
+    presence = likelihood.presence.fit_corrections(pilot.presence)
+    there = likelihood.presence.cells(pilot.presence, presence)
     there[:, ~there.any(0)] = True  # a column of nothing but gaps
-
-    ranks = np.linspace(0.0, 1.0, PILOT_KNOTS)
-    knots = [np.quantile(pilot.number[there[:, j], i], ranks) for i, (j, _) in enumerate(layout.of_kind(*NUMBERS))]
-    shares = marginals.booleans[:, 0] / np.maximum(marginals.booleans.sum(1), 1)
-    bars = [_bar(pilot.boolean[there[:, j], i], shares[i]) for i, (j, _) in enumerate(layout.of_kind(Kind.BOOLEAN))]
-    shift = np.zeros(pilot.category.shape[1])
-    for i, (j, where) in enumerate(_categories(layout)):
-        n_kept = len(columns[j].categories)
-        logits = pilot.category[there[:, j], where]
-        logits = logits[:: -(-len(logits) // SHIFT_ROWS)]
-        shift[where] = _shift(logits, marginals.categories[i], n_kept)
-    return Corrections(np.array(knots).reshape(-1, PILOT_KNOTS), np.array(bars), shift, presence_bar)
+    parts = [
+        block.distribution.fit_corrections(part, there[:, block.columns], *_of_block(block, marginals, columns))
+        for block, part in zip(likelihood.blocks, pilot.parts, strict=True)
+    ]
+    return Corrections(tuple(parts), presence)
 
 
 def _pilot(family: Family, seed: int) -> Drawn:
     """Rows that visit the exemplars of every member evenly."""
-    size, n_exemplars, e = _tile_rows(family), family.codes.place.shape[1], len(family.held_out)
+    size, n_exemplars, e = _tile_rows(family), family.exemplar_prior.codes.shape[1], len(family.held_out)
     n_rows = min(PILOT_ROWS, max(PILOT_CELLS // family.likelihood.n_parameters, FEWEST_PILOT_ROWS))
     n_tiles, parts = -(-n_rows // size), []
     for tile in range(n_tiles):
         place = (tile * MEMBER_ROWS + np.arange(size) // e) * n_exemplars // (n_tiles * MEMBER_ROWS)
         chance = replace(_chance(family, (seed, _PILOT, tile), size), exemplar=place)
-        parts.append(_drawn(family, _around_exemplars(family.codes, chance), chance))
+        parts.append(_drawn(family, _around_exemplars(family.exemplar_prior, chance), chance))
     return Drawn.concatenate(parts)
-
-
-def _bar(drawn: np.ndarray, share: float) -> float:
-    """What this share of (n,) values is at or below."""
-    return float(np.quantile(drawn, share)) if 0 < share < 1 else (-np.inf if share <= 0 else np.inf)
-
-
-def _shift(logits: np.ndarray, counts: np.ndarray, n_kept: int) -> np.ndarray:
-    """(K,) what makes the mean share of each category that of `counts`; "other", behind `n_kept`, never comes.
-
-    Which of the rare values behind "other" it is nobody could say. Iterative proportional fitting.
-    """
-    shift = np.where(np.arange(counts.size) < n_kept, 0.0, NEVER)
-    kept = counts[:n_kept]
-    if not kept.sum():
-        return shift
-    wanted = kept / kept.sum()
-    shift[:n_kept][kept == 0] = NEVER
-    met = np.flatnonzero(kept)
-    for _ in range(SHIFT_ROUNDS):
-        found = _shares(logits + shift).mean(0)[met]
-        shift[met] += np.log(wanted[met] / np.maximum(found, np.finfo(float).tiny))
-        if np.abs(found - wanted[met]).max() < CLOSE_ENOUGH:
-            break
-    return shift

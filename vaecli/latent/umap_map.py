@@ -1,4 +1,4 @@
-"""Lays the exemplars of a bundle out with UMAP (McInnes, Healy & Melville 2018): the map of `encode --map umap`."""
+"""The map of `encode --map umap`: exemplars laid out with UMAP (McInnes, Healy & Melville 2018)."""
 
 from __future__ import annotations
 
@@ -8,45 +8,43 @@ from importlib.util import find_spec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from vaecli.errors import EnvironmentProblem, UsageError
-from vaecli.latent.encoding import principal_places
-from vaecli.latent.knn_map import KnnMap, exemplar_codes, neighbourhoods
+from vaecli.errors import MissingPackage, UsageError
+from vaecli.latent.encoding import exemplar_coordinates
+from vaecli.latent.knn_map import KnnMap, exemplar_codes, thinned
 from vaecli.model.exemplar_prior import ExemplarPrior
 
 SEED = 0
 N_NEIGHBOURS = 15  # umap-learn's own choice
-_FEWEST = 10  # exemplars that have neighbourhoods
+_FEWEST = 10  # exemplars that can be laid out
 
 
 def require_umap() -> None:
-    """Nothing where umap-learn is installed, else raises EnvironmentProblem."""
+    """Raises EnvironmentProblem unless umap-learn is installed."""
     if find_spec("umap") is None:
-        raise EnvironmentProblem(
+        raise MissingPackage(
             "--map umap needs umap-learn, which is not installed here",
             "pip install umap-learn, or `pip install vaecli[umap]`; --map pca needs nothing",
         )
 
 
-def umap_of(codes: ExemplarPrior, dims: int) -> KnnMap:
-    """The map of the exemplars `codes`: a function of them, of `dims` and of the installed umap-learn.
+def umap_of(prior: ExemplarPrior, dims: int) -> KnnMap:
+    """The map of the exemplars: a function of the prior, of `dims` and of the installed umap-learn.
 
     Raises UsageError when there are too few exemplars to lay out.
     """
-    exemplars = exemplar_codes(codes)
-    if len(exemplars) < _FEWEST:
-        raise UsageError(
-            f"--map umap: the bundle holds {len(exemplars)} exemplars, fewer than {_FEWEST}", "use --map pca"
-        )
+    codes = exemplar_codes(prior)
+    if len(codes) < _FEWEST:
+        raise UsageError(f"--map umap: the bundle holds {len(codes)} exemplars, fewer than {_FEWEST}", "use --map pca")
     with warnings.catch_warnings(), threadpool_limits(1, "blas"):
-        warnings.simplefilter("ignore")  # what its own dependencies will do one day
+        warnings.simplefilter("ignore")  # deprecations within its own dependencies
         from umap import UMAP
 
-        # from the principal axes, not from eigenvectors of the graph: their signs, and in part their order, are chance
+        # from the principal axes: the signs, and in part the order, of eigenvectors of the graph are arbitrary
         layout = UMAP(
             n_components=dims,
-            n_neighbors=min(N_NEIGHBOURS, len(exemplars) - 1),
-            init=principal_places(codes, dims).astype(np.float32),
+            n_neighbors=min(N_NEIGHBOURS, len(codes) - 1),
+            init=thinned(exemplar_coordinates(prior, dims)).astype(np.float32),
             random_state=SEED,
             n_jobs=1,
-        ).fit_transform(exemplars)
-    return neighbourhoods(codes, np.asarray(layout, np.float64))
+        ).fit_transform(codes)
+    return KnnMap.of(prior, np.asarray(layout, np.float64))

@@ -2,7 +2,7 @@
 
 They use only what the two share under one name and with positional axes (`matmul`, `exp`, `log`, `log1p`, `where`,
 `clip`, `minimum`, `concatenate`, `.argmin(axis)`, `.sum(axis)`, `.mean(axis)`), so training and scoring run the same
-lines. torch is never imported here: an array that is no NumPy array brought torch along.
+lines. torch is never imported here: if an array is not a NumPy array, torch is loaded already.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def affine(inputs: Array, weight: Array, bias: Array) -> Array:
 
 
 def plus(values: Array, others: Array) -> Array:
-    """values + others; in NumPy it takes the place of `values`."""
+    """values + others; in NumPy it overwrites `values`."""
     if isinstance(values, np.ndarray):
         values += others
         return values
@@ -51,21 +51,21 @@ def plus(values: Array, others: Array) -> Array:
 
 
 def leaky(values: Array, slope: float) -> Array:
-    """max(v, slope · v) for a slope below 1; in NumPy it takes the place of `values`."""
+    """max(v, slope · v) for a slope below 1; in NumPy it overwrites `values`."""
     if isinstance(values, np.ndarray):
         return np.maximum(values, slope * values, out=values)
     return namespace(values).maximum(values, slope * values)
 
 
 def empty_like(reference: Array, shape: tuple[int, ...]) -> Array:
-    """Memory of this shape for numbers like those of `reference`, with anything in it."""
+    """An uninitialised array of this shape, with the type and device of `reference`."""
     if isinstance(reference, np.ndarray):
         return np.empty(shape, reference.dtype)
     return reference.new_empty(shape)
 
 
 def like(constant: np.ndarray, reference: Array) -> Array:
-    """`constant` as the kind of array that `reference` is, on its device and of its precision."""
+    """`constant` as an array of the library, device and precision of `reference`."""
     if isinstance(reference, np.ndarray | np.generic):
         return constant.astype(reference.dtype, copy=False) if constant.dtype.kind == "f" else constant
     made = namespace(reference).as_tensor(constant, device=reference.device)

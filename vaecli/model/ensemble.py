@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vaecli.model.array_namespace import Array
 from vaecli.model.exemplar_prior import ExemplarPrior
-from vaecli.model.likelihoods import Likelihood
-from vaecli.model.network import (
-    Parameters,
-)
+from vaecli.model.families import FAMILIES, ScoreTerm
+from vaecli.model.likelihoods.likelihood import Likelihood
+from vaecli.model.network import Parameters, check_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +24,9 @@ class Family:
     likelihood: Likelihood
     parameters: Parameters
     noise: Array
-    codes: ExemplarPrior
+    exemplar_prior: ExemplarPrior
     held_out: tuple[int, ...]  # the fold that each member was not trained on
-    score_terms: tuple[str, ...]  # what is added to −log p(x|z=μ) in each of the scores that make up `combined`
+    score_terms: tuple[ScoreTerm, ...]  # one for each of the scores that make up `combined`
 
     def on(self, device: str) -> Family:
         """The same family as torch tensors on a torch device."""
@@ -36,8 +36,101 @@ class Family:
             return torch.as_tensor(array, device=device)
 
         parameters = {name: moved(value) for name, value in self.parameters.items()}
-        return Family(
-            self.likelihood, parameters, moved(self.noise), self.codes.on(device), self.held_out, self.score_terms
+        prior = self.exemplar_prior.on(device)
+        return replace(self, parameters=parameters, noise=moved(self.noise), exemplar_prior=prior)
+
+    def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
+        """Named arrays for the bundle; `from_arrays` is the inverse."""
+        return {
+            f"{prefix}/held_out": np.array(self.held_out, np.int64),
+            f"{prefix}/noise": self.noise,
+            **{f"{prefix}/codes/{part}": value for part, value in self.exemplar_prior.to_arrays().items()},
+            **{f"{prefix}/network/{part}": value for part, value in self.parameters.items()},
+        }
+
+    @classmethod
+    def from_arrays(
+        cls,
+        arrays: Mapping[str, np.ndarray],
+        prefix: str,
+        likelihood: Likelihood,
+        n_features: int,
+        score_terms: tuple[ScoreTerm, ...],
+    ) -> Family:
+        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for this table."""
+        held_out, noise = arrays[f"{prefix}/held_out"], _checked(arrays, f"{prefix}/noise")
+        if held_out.dtype != np.int64 or held_out.ndim != 1 or not held_out.size:
+            raise ValueError(f"{prefix}/held_out is not a list of folds")
+        e = held_out.size
+        if noise.ndim != 4 or noise.shape[1:3] != (e, 1) or not noise.size:
+            raise ValueError(f"{prefix}/noise has shape {noise.shape}, not (samples, {e}, 1, latent)")
+        k = noise.shape[3]
+        network = f"{prefix}/network/"
+        parameters = {name.removeprefix(network): _checked(arrays, name) for name in arrays if name.startswith(network)}
+        check_shapes(parameters, likelihood, n_features, n_members=e, n_latent=k)
+        weight = arrays[f"{prefix}/codes/weight"]
+        n_codes = weight.shape[-1] if weight.ndim == 3 and weight.shape[-1] else 1
+        shapes = {"center": (e, 1, k), "scale": (e, 1, k), "weight": (e, k, n_codes), "offset": (e, 1, n_codes)}
+        codes = {part: _checked(arrays, f"{prefix}/codes/{part}", shape) for part, shape in shapes.items()}
+        return cls(likelihood, parameters, noise, ExemplarPrior.stored(**codes), tuple(held_out.tolist()), score_terms)
+
+
+@dataclass(frozen=True, slots=True)
+class Ensemble:
+    """All members: families of them, in the order of FAMILIES."""
+
+    families: tuple[Family, ...]
+
+    @property
+    def reference_family(self) -> Family:
+        """The family trained with the full weight of the KL: its bound is the ELBO, and its q(z|x) a posterior."""
+        return self.families[0]
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """(e,) the fold that each member was not trained on, family after family."""
+        return np.concatenate([family.held_out for family in self.families])
+
+    @property
+    def family_of_member(self) -> np.ndarray:
+        """(e,) the position in `families` of each member's family."""
+        return np.repeat(np.arange(len(self.families)), [len(family.held_out) for family in self.families])
+
+    @property
+    def n_members(self) -> int:
+        """How many members all families have together: e."""
+        return len(self.held_out)
+
+    def without_row_numbers(self) -> Ensemble:
+        """The same ensemble for new tables, whose row numbers are not those of the training rows."""
+        return Ensemble(
+            tuple(replace(family, exemplar_prior=replace(family.exemplar_prior, row=None)) for family in self.families)
+        )
+
+    def on(self, device: str) -> Ensemble:
+        """The same ensemble computing on a torch device, in full float32 whatever the environment asks for."""
+        import torch
+
+        torch.set_float32_matmul_precision("highest")
+        return Ensemble(tuple(family.on(device) for family in self.families))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Named arrays for the bundle; `from_arrays` is the inverse."""
+        arrays: dict[str, np.ndarray] = {}
+        for name, family in zip(FAMILIES, self.families, strict=True):
+            arrays |= family.to_arrays(name)
+        return arrays
+
+    @classmethod
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], likelihoods: Sequence[Likelihood], n_features: int
+    ) -> Ensemble:
+        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for this table."""
+        return cls(
+            tuple(
+                Family.from_arrays(arrays, name, likelihood, n_features, score_terms)
+                for (name, score_terms), likelihood in zip(FAMILIES.items(), likelihoods, strict=True)
+            )
         )
 
 
@@ -49,3 +142,15 @@ def draw_noise(n_noise: int, n_members: int, n_latent: int, seed: int) -> np.nda
     rng = np.random.default_rng([seed, 0x5C0BE])
     half = rng.standard_normal(((n_noise + 1) // 2, n_members, 1, n_latent))
     return np.concatenate([half, -half]).astype(np.float32)
+
+
+def _checked(arrays: Mapping[str, np.ndarray], name: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """The finite float32 array of that name. Raises ValueError when it is not one, or not of the `shape` given."""
+    array = arrays[name]
+    if array.dtype != np.float32:
+        raise ValueError(f"{name} is {array.dtype}, not float32")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds values that are not finite")
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}, not {shape}")
+    return array

@@ -5,8 +5,8 @@
 Up to a constant −log p(μ) under the nearest component of (1/N) Σ_i N(μ_i, Λ̄⁻¹): the aggregated posterior (Tomczak
 & Welling 2018) of N exemplars (Norouzi et al. 2020) with a shared covariance.
 
-Which code is nearest is read off a matrix product, ½|z − c|² − ½|z|² = ½|c|² − z·c. How far it is, is not: where codes
-lie far from the centre the product cancels most digits. The distance to the code so found is computed by difference.
+Which code is nearest is read off a matrix product, ½|z − c|² − ½|z|² = ½|c|² − z·c. The distance is not: the product
+cancels most digits of codes far from the centre. So the distance to the nearest code is computed by difference.
 
 Pure functions of arrays, NumPy or torch (see `array_namespace`).
 Shapes: n rows, k latent dimensions, N codes, e members.
@@ -21,7 +21,7 @@ import numpy as np
 
 from vaecli.data.training_rows import Rows
 from vaecli.model.array_namespace import Array, empty_like, like, namespace
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, encode
 
 # Rows and codes compared at once, in one buffer: fresh memory for the distances costs more than the product. Fewer
@@ -32,20 +32,20 @@ BLOCK_CODES = 3072
 
 @dataclass(frozen=True, slots=True)
 class ExemplarPrior:
-    """Codes of N training rows a member, in units in which the members' codes are uncertain by about 1.
+    """Codes of N training rows per member, in units in which the members' codes are uncertain by about 1.
 
-    A code z is taken as (z − center)·scale, with scale² the mean precision of q(z|x) over training rows.
+    A code z becomes (z − center)·scale, where scale² is the mean precision of q(z|x) over training rows.
     """
 
     center: Array  # (e, 1, k)
     scale: Array  # (e, 1, k)
-    place: Array  # (e, N, k) the codes
+    codes: Array  # (e, N, k)
     augmented_codes: Array  # (e, k + 1, N) minus the codes, and below them half their squared norms
-    row: Array | None = None  # (e, 1, N) training rows they are; only while these rows are scored themselves
+    row: Array | None = None  # (e, 1, N) the numbers of these training rows; only while training rows are scored
 
     @classmethod
     def of(cls, mean: np.ndarray, log_variance: np.ndarray, row: np.ndarray | None = None) -> ExemplarPrior:
-        """From the means and log-variances (e, N, k) of q(z|x_i), and the numbers (e, N) of these rows."""
+        """From the means and log-variances (e, N, k) of q(z|x_i), and the numbers (e, N) of the rows i."""
         center = mean.mean(1, keepdims=True)
         scale = np.sqrt(np.exp(-log_variance.astype(np.float64)).mean(1, keepdims=True)).astype(np.float32)
         weight = np.ascontiguousarray(((mean - center) * scale).transpose(0, 2, 1), np.float32)
@@ -62,50 +62,49 @@ class ExemplarPrior:
         row: np.ndarray | None = None,
     ) -> ExemplarPrior:
         """From the codes (e, k, N) in their units, and half their squared norms (e, 1, N)."""
-        place = np.ascontiguousarray(weight.transpose(0, 2, 1))
-        return cls(center, scale, place, np.concatenate([-weight, offset], axis=1), row)
+        codes = np.ascontiguousarray(weight.transpose(0, 2, 1))
+        return cls(center, scale, codes, np.concatenate([-weight, offset], axis=1), row)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """What a bundle keeps; `stored` is the inverse."""
+        """Named arrays for the bundle; `stored` is the inverse."""
         weight, offset = -self.augmented_codes[:, :-1], self.augmented_codes[:, -1:]
         return {"center": self.center, "scale": self.scale, "weight": weight, "offset": offset}
 
     def on(self, device: str) -> ExemplarPrior:
-        """The same codes as torch tensors on a torch device."""
+        """The same prior as torch tensors on a torch device, without row numbers."""
         import torch
 
-        parts = (self.center, self.scale, self.place, self.augmented_codes)
+        parts = (self.center, self.scale, self.codes, self.augmented_codes)
         return ExemplarPrior(*(torch.as_tensor(part, device=device) for part in parts))
 
 
-def nearest_exemplar_distance(mean: Array, codes: ExemplarPrior, row: Array | None = None) -> Array:
+def nearest_exemplar_distance(mean: Array, prior: ExemplarPrior, row: Array | None = None) -> Array:
     """½ min_i (μ − μ_i)ᵀ Λ̄ (μ − μ_i) in nats, (e, n), for posterior means `mean` (e, n, k).
 
-    With `row` (n,), the numbers of training rows, a row's own exemplar is left out: nothing is odd compared with
-    itself.
+    With `row` (n,), the numbers of training rows, a row's own exemplar is left out: its distance would be 0.
     """
     xp = namespace(mean)
-    z = (mean - codes.center) * codes.scale
+    z = (mean - prior.center) * prior.scale
     with_one = xp.concatenate([z, 0 * z[..., :1] + 1], -1)
     n_members, n_rows = z.shape[0], z.shape[1]
-    n_codes = codes.place.shape[1]
+    n_codes = prior.codes.shape[1]
     height = BLOCK_ROWS if isinstance(mean, np.ndarray) else n_rows
     width = -(-n_codes // -(-n_codes // BLOCK_CODES))
-    buffer, found = empty_like(z, (min(height, n_rows), width)), empty_like(z, (n_members, n_rows))
+    buffer, distance = empty_like(z, (min(height, n_rows), width)), empty_like(z, (n_members, n_rows))
     for k in range(n_members):  # one member after the other, while its codes are in the processor's cache
         for top in range(0, n_rows, height):
             rows = slice(top, min(top + height, n_rows))
-            distances = []
+            of_blocks = []
             for start in range(0, n_codes, width):
                 block = slice(start, min(start + width, n_codes))
                 into = buffer[: rows.stop - top, : block.stop - start]
-                difference = xp.matmul(with_one[k, rows], codes.augmented_codes[k, :, block], out=into)
-                if row is not None and codes.row is not None:
-                    difference = xp.where(codes.row[k, :, block] == row[rows, None], like(_FAR, z), difference)
-                nearest = codes.place[k, start + difference.argmin(-1)]
-                distances.append(0.5 * ((z[k, rows] - nearest) ** 2).sum(-1))
-            found[k, rows] = reduce(xp.minimum, distances)
-    return found
+                difference = xp.matmul(with_one[k, rows], prior.augmented_codes[k, :, block], out=into)
+                if row is not None and prior.row is not None:
+                    difference = xp.where(prior.row[k, :, block] == row[rows, None], like(_FAR, z), difference)
+                nearest = prior.codes[k, start + difference.argmin(-1)]
+                of_blocks.append(0.5 * ((z[k, rows] - nearest) ** 2).sum(-1))
+            distance[k, rows] = reduce(xp.minimum, of_blocks)
+    return distance
 
 
 _FAR = np.full((), 1e30, np.float32)
@@ -114,9 +113,10 @@ _FAR = np.full((), 1e30, np.float32)
 def choose_exemplars(
     likelihood: Likelihood, parameters: Parameters, held_out: tuple[int, ...], rows: Rows, n_exemplars: int, seed: int
 ) -> ExemplarPrior:
-    """The codes of rows that each member was trained on, drawn uniformly, with their numbers in `rows`.
+    """The prior of N rows per member that it was trained on, drawn uniformly, with their numbers in `rows`.
 
-    N is `n_exemplars`, or what the smallest member has. No row of fold `held_out[k]` is an exemplar of member k.
+    N is `n_exemplars`, or fewer: the smallest number of rows that a member was trained on. No row of fold `held_out[k]`
+    is an exemplar of member k.
     """
     rng = np.random.default_rng([seed, 0xE8E3])
     n_exemplars = min(n_exemplars, *(int((rows.fold != fold).sum()) for fold in held_out))

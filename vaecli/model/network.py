@@ -19,7 +19,7 @@ import numpy as np
 
 from vaecli.data.cells import MISSING
 from vaecli.model.array_namespace import Array, affine, leaky, like, namespace, plus
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.likelihood import Likelihood
 
 Parameters = dict[str, Array]
 
@@ -29,14 +29,14 @@ LEAK = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Elbo:
-    """A lower bound on log p(x), taken apart: natural sign, nats, float32."""
+    """A lower bound on log p(x) as its two terms, in nats, float32."""
 
     column_log_prob: Array  # (e, n, c) E_q[log p(x_j|z)]
-    kl: Array  # (e, n) what the latent code costs
+    kl: Array  # (e, n) KL(q(z|x) ‖ p(z))
 
     @property
     def value(self) -> Array:
-        """(e, n) the bound itself; higher is more normal."""
+        """The bound itself (e, n); higher is more normal."""
         return self.column_log_prob.sum(-1) - self.kl
 
 
@@ -125,7 +125,7 @@ def kl_to_prior(mean: Array, log_variance: Array) -> Array:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """One pass through both networks: z_s = μ + σ·noise_s, and how probable each cell is given z_s."""
+    """One pass through both networks: z_s = μ + σ·noise_s, and the log-probability of each cell given z_s."""
 
     mean: Array  # (e, n, k) of q(z|x)
     log_variance: Array  # (e, n, k) of q(z|x)
@@ -134,9 +134,9 @@ class Forward:
 
 
 def encode(parameters: Parameters, likelihood: Likelihood, features: Array, state: Array | None) -> tuple[Array, Array]:
-    """Mean and log-variance of q(z|x), each (e, n, k), for features (n, d) as preprocessing gives them."""
-    seen = likelihood.to_likelihood_space(features, state)
-    return posterior(parameters, encoder_inputs(seen, state, likelihood.has_missing))
+    """Mean and log-variance of q(z|x), each (e, n, k), for preprocessed features (n, d)."""
+    x = likelihood.to_likelihood_space(features, state)
+    return posterior(parameters, encoder_inputs(x, state, likelihood.has_missing))
 
 
 def forward(
@@ -144,7 +144,7 @@ def forward(
 ) -> Forward:
     """Encode n rows, draw z by reparameterisation with the given `noise`, decode, and evaluate p(x|z).
 
-    `features` (n, d) as preprocessing gives them. Noise of zeros means z = μ.
+    `features` (n, d) are preprocessed; `noise` (s, e, n or 1, k) is standard normal, or zeros for z = μ.
     """
     return forward_in_likelihood_space(
         parameters, likelihood, likelihood.to_likelihood_space(features, state), state, noise
@@ -152,13 +152,13 @@ def forward(
 
 
 def forward_in_likelihood_space(
-    parameters: Parameters, likelihood: Likelihood, seen: Array, state: Array | None, noise: Array
+    parameters: Parameters, likelihood: Likelihood, x: Array, state: Array | None, noise: Array
 ) -> Forward:
-    """`forward` for features that the likelihood has viewed already, (n, d) or, other ones a member, (e, n, d)."""
-    xp = namespace(seen)
-    mean, log_variance = posterior(parameters, encoder_inputs(seen, state, likelihood.has_missing))
+    """`forward` for features `x` in the likelihood's space: (n, d), or (e, n, d) where members differ."""
+    xp = namespace(x)
+    mean, log_variance = posterior(parameters, encoder_inputs(x, state, likelihood.has_missing))
     z = mean + xp.exp(0.5 * log_variance) * noise
-    return Forward(mean, log_variance, noise, likelihood.column_log_prob(decode(parameters, z), seen, state))
+    return Forward(mean, log_variance, noise, likelihood.column_log_prob(decode(parameters, z), x, state))
 
 
 def elbo(passed: Forward) -> Elbo:

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from vaecli.data.cells import MISSING, PRESENT
+from vaecli.data.cells import PRESENT
 from vaecli.data.training_rows import Rows
-from vaecli.model.likelihoods import Likelihood
+from vaecli.model.likelihoods.gaussian import SMALLEST_VARIANCE, raw_log_variance
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, shapes
 
 HIDDEN_SCALE = 0.1  # of the products that leave the hidden layers
-SMALLEST_VARIANCE = 0.01  # of a column, where log-variances start
 SMALLEST_NOISE = 1e-3
-SMALLEST_SHARE = 1e-4  # of a category, where logits start
 
 
 def start_parameters(
@@ -31,13 +30,13 @@ def start_parameters(
     homoscedastic: bool,
     seed: int,
 ) -> Parameters:
-    """float32 parameters with a leading axis of members; member k is told nothing of the rows of fold `held_out[k]`.
+    """float32 parameters with a leading axis of members; member k does not depend on the rows of fold `held_out[k]`.
 
     With `homoscedastic` a log-variance is the decoder's bias alone: the weights that lead to it are zero.
     """
     rng = np.random.default_rng([seed, 0x1217])
-    seen = rows._replace(values=likelihood.to_likelihood_space(rows.values, rows.state))
-    members = [_member(seen.take(rows.fold != fold), likelihood, n_latent, n_hidden, rng) for fold in held_out]
+    rows = rows._replace(values=likelihood.to_likelihood_space(rows.values, rows.state))
+    members = [_member(rows.take(rows.fold != fold), likelihood, n_latent, n_hidden, rng) for fold in held_out]
     start = {name: np.stack([member[name] for member in members]).astype(np.float32) for name in members[0]}
     if homoscedastic:
         for name in VARIANCE_WEIGHTS:
@@ -50,38 +49,25 @@ VARIANCE_WEIGHTS = ("decoder.out.w", "decoder.skip.w")  # what makes a variance 
 
 def variance_outputs(likelihood: Likelihood) -> slice:
     """Which of the decoder's p outputs are log-variances."""
-    return slice(likelihood.n_numeric, 2 * likelihood.n_numeric)
+    return slice(likelihood.n_gaussian, 2 * likelihood.n_gaussian)
 
 
 def independent_output(rows: Rows, likelihood: Likelihood) -> np.ndarray:
-    """(1, p) the decoder output that knows no latent: each column's own mean, variance and shares where it has values.
+    """Decoder output (1, p) that ignores the code: each column's mean, variance and shares over its present cells.
 
     The bias that a decoder starts from, and the baseline a fitted model has to beat. `rows.values` are as
     `likelihood.to_likelihood_space` gives them.
     """
-    m, b = likelihood.n_numeric, likelihood.n_boolean
     x = rows.values.astype(np.float64)
-    present = rows.state[:, np.argsort(likelihood.order)[: m + b]] == PRESENT  # of each number and boolean
-    x[:, : m + b] *= present
-    n_present = np.maximum(present.sum(0), 1)
-    mean = x[:, : m + b].sum(0) / n_present
-    variance = np.maximum((x[:, :m] ** 2).sum(0) / n_present[:m] - mean[:m] ** 2, SMALLEST_VARIANCE)
-    share = np.clip(np.concatenate([mean[m:], x[:, m + b :].mean(0)]), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
-    # the categories' own log-shares are logits already; a boolean's logit is its log-odds
-    odds, log_share = np.log(share / (1 - share))[:b], np.log(share)[b:]
-    there = np.clip((rows.state[:, likelihood.has_missing] != MISSING).mean(0), SMALLEST_SHARE, 1 - SMALLEST_SHARE)
-    raw = raw_log_variance(np.log(variance), likelihood.min_log_variance)
-    return np.concatenate([mean[:m], raw, odds, log_share, np.log(there / (1 - there))])[None]
-
-
-def raw_log_variance(log_variance: np.ndarray, floor: float) -> np.ndarray:
-    """The inverse of `Likelihood.log_variance`."""
-    above = np.maximum(log_variance - floor, 1e-3)
-    return floor + above + np.log(-np.expm1(-above))
+    parts = [
+        block.distribution.independent(x[:, block.features], rows.state[:, block.columns] == PRESENT)
+        for block in likelihood.blocks
+    ]
+    return np.concatenate([*parts, likelihood.presence.independent(rows.state)])[None]
 
 
 def _member(rows: Rows, likelihood: Likelihood, n_latent: int, n_hidden: int, rng: np.random.Generator) -> Parameters:
-    m, d = likelihood.n_numeric, rows.values.shape[1]
+    m, d = likelihood.n_gaussian, rows.values.shape[1]
     member = {}
     for name, shape in shapes(d, likelihood, n_latent, n_hidden).items():
         if name.endswith(".b"):

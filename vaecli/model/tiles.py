@@ -15,9 +15,9 @@ TILE_ROWS = 1024
 
 
 def tiled(batch: FeatureBatch) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
-    """The tiles of the CPU: the rows of the batch in each, where they stand in it, features (t, d), states (t, c).
+    """The tiles on the CPU: for each its rows in the batch, their positions in it, features (t, d), states (t, c).
 
-    Rows of a tile that the batch does not have are zeros, so what is computed of a row does not depend on the batch.
+    Rows of a tile that are not in the batch are zeros, so results for a row do not depend on the batch.
     """
     for rows, within in tile_places(batch.row, TILE_ROWS):
         features, state = (padded_tile(part[rows], within, TILE_ROWS, 0) for part in (batch.values, batch.state))
@@ -25,7 +25,7 @@ def tiled(batch: FeatureBatch) -> Iterator[tuple[slice, slice, np.ndarray, np.nd
 
 
 def tile_places(row: np.ndarray, size: int) -> Iterator[tuple[slice, slice]]:
-    """For each tile the rows in it, of those numbered `row` (n,) one after the other, and where they stand in it."""
+    """For each tile: its rows in the batch, whose consecutive numbers are `row` (n,), and their positions in it."""
     first = -(int(row[0]) % size) if row.size else 0
     for start in range(first, row.size, size):
         rows = slice(max(start, 0), min(start + size, row.size))
@@ -33,7 +33,7 @@ def tile_places(row: np.ndarray, size: int) -> Iterator[tuple[slice, slice]]:
 
 
 def padded_tile(rows: np.ndarray, within: slice, size: int, padding: int) -> np.ndarray:
-    """The rows at their place in a tile of `size`."""
+    """The rows at their positions `within` a tile of `size` rows, the others filled with `padding`."""
     if len(rows) == size:
         return rows
     tile = np.full((size, *rows.shape[1:]), padding, rows.dtype)

@@ -1,52 +1,16 @@
-"""What the pictures of all verbs share: what `--plot` may name, how they look, and how they are written."""
+"""What the pictures of all verbs share: how they look, and how they are written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from vaecli.errors import EnvironmentProblem, UsageError
-from vaecli.runtime.atomic_file import replacing, require_writable
-from vaecli.tables import refuse_to_overwrite
+from vaecli.runtime.atomic_file import replacing
 
 BEHIND = "0.7"  # what stands behind the rows themselves: training rows, chance
 _INCHES = (10, 4.6)
 _DOTS_PER_INCH = 120
 _MOST_LETTERS = 28
-
-
-def refuse_picture(plot: str, output: str | None, bundle: Path, files: Iterable[str]) -> None:
-    """Raise now what drawing would raise later, and what would overwrite an input or the output.
-
-    Raises UsageError or EnvironmentProblem.
-    """
-    refuse_to_overwrite(plot, [str(bundle)], "the bundle")
-    refuse_to_overwrite(plot, files, "the input")
-    if output is not None:
-        refuse_to_overwrite(plot, [output], "the file of -o")
-    if not plot.lower().endswith((".png", ".svg")):
-        raise UsageError(f"--plot {plot}: neither a .png nor a .svg file", "name one, such as --plot picture.png")
-    if find_spec("matplotlib") is None:
-        raise EnvironmentProblem(
-            "--plot needs matplotlib, which is not installed here",
-            "pip install matplotlib, or `pip install vaecli[plot]`",
-        )
-    require_writable(plot)
-
-
-def refuse_targets(output: str | None, plot: str | None, bundle: Path, files: Iterable[str]) -> None:
-    """Raise now what writing a table and a picture would raise later, and what would overwrite an input or the bundle.
-
-    Raises UsageError or EnvironmentProblem.
-    """
-    files = tuple(files)
-    if output is not None:
-        refuse_to_overwrite(output, [str(bundle)], "the bundle")
-        refuse_to_overwrite(output, files, "the input")
-    if plot is not None:
-        refuse_picture(plot, output, bundle, files)
 
 
 def new_figure(width_ratios: Sequence[float] = (1,)) -> tuple[Any, list[Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from vaecli.aggregates.row_sample import Points
+from vaecli.aggregates.row_sample import MapPoints
 from vaecli.plots.figure import BEHIND, legible, new_figure, write_figure
 
 _COLOURS = 8  # of values; beyond them a column of numbers gets a scale, and other values are one colour
@@ -15,7 +15,9 @@ _INSIDE = 0.5, 99.5  # per cent of the rows between which the picture surely rea
 _ROOM = 0.35  # beside them, of their range
 
 
-def draw_map(path: str, points: Points, n_rows: int, exemplars: np.ndarray, colour_by: str | None, kind: str) -> None:
+def draw_map(
+    path: str, points: MapPoints, n_rows: int, exemplars: np.ndarray, colour_by: str | None, kind: str
+) -> None:
     """Draw `points`, some of `n_rows` rows, coloured by what the column `colour_by` holds.
 
     `exemplars` (N, 2) are the training rows of the bundle on the same map. matplotlib is loaded here.
@@ -25,14 +27,14 @@ def draw_map(path: str, points: Points, n_rows: int, exemplars: np.ndarray, colo
     size = {"s": 9 if len(points.row) > 500 else 16, "linewidths": 0, "alpha": 0.8, "zorder": 2}
     title = None
     if colour_by is None:
-        axes.scatter(*points.place.T, color="C0", label="this table", **size)
+        axes.scatter(*points.position.T, color="C0", label="this table", **size)
     else:
         title = _coloured(figure, axes, points, colour_by, size)
-    limits, n_outside = _limits(np.concatenate([points.place, exemplars]), points.place)
+    limits, n_outside = _limits(np.concatenate([points.position, exemplars]), points.position)
     axes.set(xlim=limits[0], ylim=limits[1], xlabel="map1", ylabel="map2")
-    told = f"{n_rows:,} rows" if len(points.row) == n_rows else f"{len(points.row):,} of {n_rows:,} rows"
+    rows = f"{n_rows:,} rows" if len(points.row) == n_rows else f"{len(points.row):,} of {n_rows:,} rows"
     outside = f", {n_outside:,} of them outside the picture" if n_outside else ""
-    axes.set_title(f"Map ({kind}): {told}{outside}")
+    axes.set_title(f"Map ({kind}): {rows}{outside}")
     axes.legend(
         title=title,
         loc="upper left",
@@ -43,25 +45,25 @@ def draw_map(path: str, points: Points, n_rows: int, exemplars: np.ndarray, colo
     write_figure(path, figure)
 
 
-def _coloured(figure: Any, axes: Any, points: Points, name: str, size: dict[str, Any]) -> str | None:
+def _coloured(figure: Any, axes: Any, points: MapPoints, name: str, size: dict[str, Any]) -> str | None:
     """The title of the legend, None where a scale says what colours mean."""
     frequent = [value for value, _ in Counter(points.text).most_common()]
     numbers = _numbers(points.text)
     if numbers is not None and len(frequent) > _COLOURS:
         here = np.isfinite(numbers)
         low, high = np.percentile(numbers[here], [1, 99])
-        drawn = axes.scatter(*points.place[here].T, c=numbers[here], vmin=low, vmax=high, cmap="viridis", **size)
+        drawn = axes.scatter(*points.position[here].T, c=numbers[here], vmin=low, vmax=high, cmap="viridis", **size)
         figure.colorbar(drawn, ax=axes, label=legible(name), extend="both", location="left", pad=0.02)
         if not here.all():
-            axes.scatter(*points.place[~here].T, color="C3", label="(missing)", **size)
+            axes.scatter(*points.position[~here].T, color="C3", label="(missing)", **size)
         return None
     for i, value in enumerate(sorted(frequent[:_COLOURS], key=_order)):
         here = points.text == value
         label = "(missing)" if value is None else legible(str(value))
-        axes.scatter(*points.place[here].T, color=f"C{i}", label=label, **size)
+        axes.scatter(*points.position[here].T, color=f"C{i}", label=label, **size)
     if others := frequent[_COLOURS:]:
         here = np.isin(points.text.astype(str), [str(value) for value in others])
-        axes.scatter(*points.place[here].T, color="0.25", label=f"{len(others):,} other values", **size)
+        axes.scatter(*points.position[here].T, color="0.25", label=f"{len(others):,} other values", **size)
     return legible(name)
 
 

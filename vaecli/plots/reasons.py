@@ -50,16 +50,16 @@ def _columns(
 
 def _rows(axes: Any, rows: Sequence[FlaggedRow], colours: Mapping[str, str]) -> None:
     drawn: dict[str, str] = {}
-    for place, row in enumerate(rows):
+    for i, row in enumerate(rows):
         left = 0.0
         for reason in row.reasons:
             colour = colours.get(reason.column, BEHIND)
             drawn[legible(reason.column) if reason.column in colours else "another column"] = colour
-            axes.barh(place, reason.nats, left=left, color=colour, edgecolor="white", linewidth=0.6)
+            axes.barh(i, reason.nats, left=left, color=colour, edgecolor="white", linewidth=0.6)
             left += reason.nats
         if row.score > left:
             drawn["weaker reasons, and none alone"] = _LIGHT
-            axes.barh(place, row.score - left, left=left, color=_LIGHT, edgecolor="white", linewidth=0.6)
+            axes.barh(i, row.score - left, left=left, color=_LIGHT, edgecolor="white", linewidth=0.6)
     axes.set_yticks(range(len(rows)), [f"row {row.row:,}" for row in rows])
     axes.invert_yaxis()
     axes.set(title="The oddest rows", xlabel="score, taken apart (nats)")

@@ -14,9 +14,9 @@ def draw_curves(path: str, rows: Labelled) -> None:
     matplotlib is loaded here.
     """
     figure, [roc, precise] = new_figure((1, 1))
-    for place, (method, score) in enumerate(rows.scores.items()):
+    for i, (method, score) in enumerate(rows.scores.items()):
         alarms, recall, precision = curve(score, rows.is_anomaly)
-        style = {"linewidth": 2.2 if place == 0 else 1.1, "zorder": 3 if place == 0 else 2, "color": f"C{place}"}
+        style = {"linewidth": 2.2 if i == 0 else 1.1, "zorder": 3 if i == 0 else 2, "color": f"C{i}"}
         roc.plot(np.append(0.0, alarms), np.append(0.0, recall), label=method, **style)
         precise.step(np.append(0.0, recall), np.append(precision[0], precision), label=method, where="pre", **style)
     true, false = (rows.flagged & rows.is_anomaly).sum(), (rows.flagged & ~rows.is_anomaly).sum()

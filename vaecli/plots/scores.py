@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from vaecli.aggregates.score_bars import N_BARS, Bars
+from vaecli.aggregates.score_bars import N_BARS, ScoreBars
 from vaecli.calibration.conformal import Calibration
 from vaecli.plots.figure import BEHIND, new_figure, write_figure
 
 _NEAREST_TICKS = 0.045  # of the width of the picture
 
 
-def draw_scores(path: str, seen: np.ndarray, bars: Bars, calibration: Calibration, min_score: float, kind: str) -> None:
+def draw_scores(
+    path: str, seen: np.ndarray, bars: ScoreBars, calibration: Calibration, min_score: float, kind: str
+) -> None:
     """Draw how many rows of the table score what, `seen` (N_BARS,), beside what as many normal rows would.
 
     matplotlib is loaded here.
@@ -31,8 +33,8 @@ def draw_scores(path: str, seen: np.ndarray, bars: Bars, calibration: Calibratio
     )
     axes.stairs(seen[:last], shown, color="C0", linewidth=1.4, label=f"this table: {n_rows:,} rows")
     if np.isfinite(min_score):
-        place = bars.scaled(np.array([min_score]))[0]
-        axes.axvline(place, color="C3", linestyle="--", linewidth=1.2, label="threshold: flagged from here")
+        position = bars.scaled(np.array([min_score]))[0]
+        axes.axvline(position, color="C3", linestyle="--", linewidth=1.2, label="threshold: flagged from here")
     # a thousand normal rows and three odd ones are to be seen in one picture
     axes.set_yscale("log")
     tallest = max(expected.max(), seen.max(), 1.0)
@@ -45,15 +47,15 @@ def draw_scores(path: str, seen: np.ndarray, bars: Bars, calibration: Calibratio
     write_figure(path, figure)
 
 
-def _ticks(bars: Bars, low: float, high: float) -> np.ndarray:
+def _ticks(bars: ScoreBars, low: float, high: float) -> np.ndarray:
     """Round scores that are not too near each other in the picture: 0, 1, 2, 5, 10 …, rounder ones first."""
     powers = 10.0 ** np.arange(-6, 13)
     taken: list[float] = []
     for candidates in ([0.0], powers[::-1], 5 * powers, 2 * powers):
         for size in candidates:
             for tick in {float(size), -float(size)}:
-                place = float(bars.scaled(np.array([tick]))[0])
-                near = [abs(place - float(bars.scaled(np.array([other]))[0])) for other in taken]
-                if low <= place <= high and min(near, default=high) > _NEAREST_TICKS * (high - low):
+                position = float(bars.scaled(np.array([tick]))[0])
+                near = [abs(position - float(bars.scaled(np.array([other]))[0])) for other in taken]
+                if low <= position <= high and min(near, default=high) > _NEAREST_TICKS * (high - low):
                     taken.append(tick)
     return np.array(sorted(taken))

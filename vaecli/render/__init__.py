@@ -10,9 +10,12 @@ import json
 import math
 import sys
 import traceback
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from vaecli.config import FormerName
 from vaecli.errors import GateMet, VaecliError
 from vaecli.results import (
     SCHEMA_VERSION,
@@ -76,6 +79,16 @@ def show_schema(summary: InspectSummary) -> None:
     _show_page(schema_page(summary), sys.stdout)
 
 
+@contextmanager
+def warnings_shown(*, quiet: bool = False) -> Iterator[None]:
+    """Print each warning about a setting that is raised inside as one line on standard error; none with `quiet`."""
+    with warnings.catch_warnings(record=True) as raised:
+        warnings.simplefilter("always", FormerName)
+        yield
+    for warning in [] if quiet else raised:
+        _error_lines("warning", str(warning.message), "")
+
+
 def show_error(problem: VaecliError, *, as_json: bool = False) -> None:
     """Two lines on standard error, `error:` and `hint:`; with `as_json` an object on standard output too."""
     _error_lines("error", problem.message, problem.hint)
@@ -85,14 +98,14 @@ def show_error(problem: VaecliError, *, as_json: bool = False) -> None:
 
 
 def show_stop(message: str, exit_code: int, *, as_json: bool = False) -> None:
-    """One line: somebody or something ended the run."""
+    """One line: the run was interrupted or terminated."""
     _error_lines("error", message, "")
     if as_json:
         _say_error_json(message, "", exit_code)
 
 
 def show_bug(problem: BaseException | None, *, as_json: bool = False) -> None:
-    """The traceback of an exception that nobody foresaw, and what to do with it."""
+    """The traceback of an unexpected exception, and how to report it."""
     import vaecli
 
     traceback.print_exception(problem, file=sys.stderr)
@@ -104,12 +117,12 @@ def show_bug(problem: BaseException | None, *, as_json: bool = False) -> None:
 
 
 def say(line: str) -> None:
-    """One line on standard output."""
+    """Print one line on standard output."""
     print(line)
 
 
 def json_line(values: dict[str, Any]) -> str:
-    """One strict JSON object on one line of ASCII: a number that is none becomes null."""
+    """One strict JSON object on one line of ASCII: not-a-number and infinities become null."""
     return json.dumps(_strict(values), allow_nan=False)
 
 

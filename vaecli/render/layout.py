@@ -1,4 +1,4 @@
-"""What the pages of all verbs are made of."""
+"""The parts that the pages of all verbs share."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from vaecli.render.console import printable
-from vaecli.render.number_format import how_often, number, per_cent
 from vaecli.results import EvaluateSummary, ScoreSummary, SelftestSummary
+from vaecli.results.number_format import exact_per_cent, how_often, number
 
 
 def headline(text: str) -> Text:
@@ -18,7 +18,7 @@ def headline(text: str) -> Text:
 
 
 def fact_list(facts: Iterable[tuple[str, str]]) -> Table:
-    """Two columns: a word, and what there is to say about it, folded under itself."""
+    """Two columns: a term and its text, which is folded within its column."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True, style="cyan")
     table.add_column(overflow="fold")
@@ -41,7 +41,7 @@ def plain_cells(*texts: str) -> tuple[Text, ...]:
 
 
 def warning_lines(warnings: Sequence[str]) -> list[Text]:
-    """A line each, the word in yellow."""
+    """One line per warning, the word `warning` in yellow."""
     return [Text.assemble(("warning: ", "yellow"), printable(warning)) for warning in warnings]
 
 
@@ -52,7 +52,7 @@ def decision(summary: ScoreSummary | EvaluateSummary | SelftestSummary) -> str:
         return f"{score}, as --min-score says"
     level = summary.threshold
     said = (
-        f"{level:.10g}: more unusual than {per_cent(level)} of normal rows; "
+        f"{level:.10g}: more unusual than {exact_per_cent(level)} of normal rows; "
         f"{how_often(level)} normal rows is flagged by chance ({score})"
     )
     if summary.uses_tail_model:

@@ -1,4 +1,4 @@
-"""Events → bars on a terminal, or one line a stage for logs."""
+"""Events → bars on a terminal, or one line per stage for logs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOG_EVERY_SECONDS = 30.0
 
 @contextmanager
 def announcing(*, quiet: bool, verbose: bool) -> Iterator[OnEvent]:
-    """Bars where a person watches standard error, lines where one asked for them, else silence."""
+    """Draw bars where standard error is a terminal, else print lines with `verbose`, else nothing."""
     if quiet:
         yield ignore
     elif is_screen(sys.stderr):
@@ -37,7 +37,7 @@ def announcing(*, quiet: bool, verbose: bool) -> Iterator[OnEvent]:
 
 @contextmanager
 def _bars(*, keep: bool) -> Iterator[OnEvent]:
-    """One bar a stage; `keep` leaves them on the screen afterwards."""
+    """One bar per stage; `keep` leaves them on the screen afterwards."""
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     with Progress(
@@ -60,7 +60,7 @@ def _bars(*, keep: bool) -> Iterator[OnEvent]:
 
 @dataclass(slots=True)
 class _Bars:
-    """A listener that draws."""
+    """An event listener that draws bars."""
 
     progress: Progress
     tasks: dict[str, TaskID] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class _Bars:
         )
 
     def finish(self) -> None:
-        """Close the stage that has ended: it may have stopped early, or nobody knew its length."""
+        """Close the stage that has ended: it may have stopped early, or its length was unknown."""
         if self.current is None:
             return
         task = self.tasks[self.current]
@@ -96,7 +96,7 @@ def _rate_column() -> ProgressColumn:
     from rich.text import Text
 
     class Rate(ProgressColumn):
-        """Units a second."""
+        """Units per second."""
 
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
@@ -112,7 +112,7 @@ def figures(event: Event) -> str:
 
 @dataclass(slots=True)
 class _Log:
-    """A listener that writes a line when a stage ends, and now and then while a long one runs."""
+    """An event listener that writes a line when a stage ends, and now and then while a long one runs."""
 
     last: Event | None = None
     began: float = field(default_factory=time.monotonic)
@@ -129,7 +129,7 @@ class _Log:
         self.last = event
 
     def close(self) -> None:
-        """Say the stage that has ended."""
+        """Print the line of the stage that has ended."""
         if self.last is not None:
             _say(f"{_line(self.last)} in {time.monotonic() - self.began:.1f} s")
         self.last = None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 
 from vaecli.render.layout import fact_list, headline, warning_lines
-from vaecli.render.number_format import duration, size
 from vaecli.results import ReportSummary
+from vaecli.results.number_format import duration, per_cent, size
 
 
 def report_page(summary: ReportSummary) -> RenderableType:
@@ -15,7 +15,7 @@ def report_page(summary: ReportSummary) -> RenderableType:
     facts = [
         ("found", summary.headline),
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
-        ("flagged", f"{summary.anomalies:,} ({100 * share:.3g} %)"),
+        ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         *([("not scored", f"{summary.unscored:,}")] if summary.unscored else []),
         *([("pictures", "each row {} × {} pixels".format(*summary.image_shape))] if summary.image_shape else []),
         ("page", f"{'standard output' if summary.output == '-' else summary.output} ({size(summary.size_bytes)})"),

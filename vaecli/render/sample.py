@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 
 from vaecli.render.layout import fact_list, headline, warning_lines
-from vaecli.render.number_format import counted, duration
 from vaecli.results import SampleSummary
+from vaecli.results.number_format import counted, duration
 
 
 def sample_page(summary: SampleSummary) -> RenderableType:

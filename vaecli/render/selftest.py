@@ -1,4 +1,4 @@
-"""The page of a self-test: what is seen, where nothing is, and what the figures do not say."""
+"""The page of a self-test: which faults are flagged, the blind spots, and what the figures leave out."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from rich.text import Text
 
 from vaecli.render.console import printable
 from vaecli.render.layout import decision, empty_table, fact_list, headline, plain_cells, warning_lines
-from vaecli.render.number_format import counted, duration
-from vaecli.results import SelftestSummary, Sight
+from vaecli.results import DetectionRate, SelftestSummary
+from vaecli.results.number_format import counted, duration, per_cent, whole_per_cent
 from vaecli.results.selftest import FAULT_NAMES
 
 _SHOWN_SPOTS = 10
@@ -27,13 +27,11 @@ def selftest_page(summary: SelftestSummary) -> RenderableType:
     """A line for each fault and size, then the blind spots."""
     table = empty_table(_HEADS, numeric=("size", "ranges alone"))
     fault = ""
-    for sight in summary.faults:
-        name = "" if sight.fault == fault else FAULT_NAMES[fault := sight.fault]
-        ranges = "–" if sight.ranges_share is None else _per_cent(sight.ranges_share)
+    for rate in summary.faults:
+        name = "" if rate.fault == fault else FAULT_NAMES[fault := rate.fault]
+        ranges = "–" if rate.column_limits_share is None else whole_per_cent(rate.column_limits_share)
         table.add_row(
-            *plain_cells(
-                name, _size(sight.fault, sight.size), _seen(sight), sight.word, _hardest(summary, sight), ranges
-            )
+            *plain_cells(name, _size(rate.fault, rate.size), _seen(rate), rate.verdict, _hardest(summary, rate), ranges)
         )
     parts: list[RenderableType] = [headline("Self-test"), fact_list(_about(summary)), Text(), table]
     parts += [Text(f"not applicable: {line}") for line in _untested(summary)]
@@ -45,8 +43,9 @@ def selftest_page(summary: SelftestSummary) -> RenderableType:
 
 def _about(summary: SelftestSummary) -> list[tuple[str, str]]:
     left = summary.drawn - summary.flagged_before
-    marked = f"; {counted(summary.labelled_out, 'row')} labelled anomalous left out" if summary.labelled_out else ""
-    alarms = f"{summary.flagged_before:,} ({100 * summary.false_alarm_rate:.3g} %) are flagged as they are"
+    n_excluded = summary.excluded_by_label
+    marked = f"; {counted(n_excluded, 'row')} labelled anomalous left out" if n_excluded else ""
+    alarms = f"{summary.flagged_before:,} ({per_cent(summary.false_alarm_rate)}) are flagged as they are"
     return [
         ("rows", f"{summary.drawn:,} of {summary.rows:,}, drawn at random, in {duration(summary.seconds)}{marked}"),
         ("false alarms", f"{alarms}; faults are put into the other {left:,}"),
@@ -56,31 +55,24 @@ def _about(summary: SelftestSummary) -> list[tuple[str, str]]:
     ]
 
 
-def _listed(sights: Sequence[Sight]) -> str:
+def _listed(rates: Sequence[DetectionRate]) -> str:
     """`spike 4 sd, wrong scale × 0`."""
-    return ", ".join(f"{FAULT_NAMES[one.fault]} {_size(one.fault, one.size)}".rstrip() for one in sights)
+    return ", ".join(f"{FAULT_NAMES[one.fault]} {_size(one.fault, one.size)}".rstrip() for one in rates)
 
 
-def _seen(sight: Sight) -> str:
+def _seen(rate: DetectionRate) -> str:
     """`93 % (91 to 95)`."""
-    if sight.share is None or sight.low is None or sight.high is None:
+    if rate.share is None or rate.low is None or rate.high is None:
         return "–"
-    return f"{_per_cent(sight.share)} ({100 * sight.low:.0f} to {100 * sight.high:.0f})"
+    return f"{whole_per_cent(rate.share)} ({100 * rate.low:.0f} to {100 * rate.high:.0f})"
 
 
-def _hardest(summary: SelftestSummary, sight: Sight) -> str:
+def _hardest(summary: SelftestSummary, rate: DetectionRate) -> str:
     """`flow 12 %`; nothing where no column is harder than the others."""
-    hardest = summary.hardest(sight)
-    if hardest is None or hardest.share is None or hardest.share == sight.share:
+    hardest = summary.hardest(rate)
+    if hardest is None or hardest.share is None or hardest.share == rate.share:
         return ""
-    return f"{hardest.column} {_per_cent(hardest.share)}"
-
-
-def _per_cent(share: float) -> str:
-    """Whole per cents; never 0 where something was seen, nor 100 where something was not."""
-    if 0 < share < 0.005:
-        return "<1 %"
-    return ">99 %" if 0.995 <= share < 1 else f"{100 * share:.0f} %"
+    return f"{hardest.column} {whole_per_cent(hardest.share)}"
 
 
 def _size(fault: str, size: float | None) -> str:
@@ -92,7 +84,7 @@ def _size(fault: str, size: float | None) -> str:
 
 
 def _untested(summary: SelftestSummary) -> list[str]:
-    """One line a fault, all its sizes together."""
+    """One line per fault, all its sizes together."""
     lines: dict[str, None] = {}
     for one in summary.untested:
         size = f" ({_size(one.fault, one.size)})" if one.fault == "missing" else ""

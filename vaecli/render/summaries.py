@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from vaecli.render.layout import decision, empty_table, fact_list, headline, plain_cells, warning_lines
-from vaecli.render.number_format import counted, duration, how_often, number, per_cent, size
 from vaecli.render.report import report_page
 from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
@@ -33,6 +31,8 @@ from vaecli.results import (
     ScoreSummary,
     SelftestSummary,
 )
+from vaecli.results.flat_settings import flat_settings
+from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent, size
 
 _SHOWN_COLUMNS = 20
 _SHOWN_CATEGORIES = 8
@@ -87,7 +87,7 @@ def fit_page(summary: FitSummary) -> RenderableType:
         ("threshold", _threshold_meaning(summary)),
         ("calibration", _calibration(summary)),
         ("bundle", summary.bundle),
-        ("next", f"vaecli score NEW_TABLE -m {_word(summary.bundle)}"),
+        ("next", f"vaecli score NEW_TABLE -m {_quoted(summary.bundle)}"),
     ]
     learned = headline(f"Learned what normal rows look like in {duration(summary.seconds)}")
     return Group(learned, fact_list(facts), *warning_lines(_fit_warnings(summary)))
@@ -98,7 +98,7 @@ def score_page(summary: ScoreSummary) -> RenderableType:
     share = summary.anomalies / summary.rows if summary.rows else 0.0
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
-        ("flagged", f"{summary.anomalies:,} ({100 * share:.3g} %)"),
+        ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         *([("new values", _novel(summary))] if summary.novel_cells else []),
         ("threshold", decision(summary)),
@@ -131,11 +131,11 @@ def explain_page(summary: ExplainSummary) -> RenderableType:
 def evaluate_page(summary: EvaluateSummary) -> RenderableType:
     """The figures with their intervals, then the simple methods and the groups where they were asked for."""
     share = summary.anomalies / summary.rows if summary.rows else 0.0
-    normal = summary.flagged - summary.caught
+    normal = summary.flagged - summary.true_positives
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
-        ("anomalies", f"{summary.anomalies:,} ({100 * share:.3g} %), as column {summary.label!r} says"),
-        ("flagged", f"{summary.flagged:,}: {summary.caught:,} anomalies, {counted(normal, 'false alarm')}"),
+        ("anomalies", f"{summary.anomalies:,} ({per_cent(share)}), as column {summary.label!r} says"),
+        ("flagged", f"{summary.flagged:,}: {summary.true_positives:,} anomalies, {counted(normal, 'false alarm')}"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         ("threshold", decision(summary)),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
@@ -198,14 +198,14 @@ def inspect_page(summary: InspectSummary) -> RenderableType:
         ("Settings", summary.config),
         ("Digests (SHA-256)", {name: digest[:_SHOWN_DIGEST] for name, digest in summary.digests.items()}),
     ):
-        flat = list(_flat(values))
+        flat = list(flat_settings(values))
         if flat:
             parts += [headline(f"\n{title}"), fact_list(flat)]
     return Group(*parts)
 
 
 def schema_page(summary: InspectSummary) -> RenderableType:
-    """One line a column: kind, part, and its range, categories or the reason why it is left out."""
+    """One line per column: kind, part, and its range, categories or the reason why it is left out."""
     table = empty_table(("column", "kind", "part", "values"))
     for column in summary.columns:
         table.add_row(*plain_cells(column.name, column.kind, column.role, column.reason or _values(column)))
@@ -214,9 +214,9 @@ def schema_page(summary: InspectSummary) -> RenderableType:
 
 def _rows_used(summary: FitSummary) -> str:
     used = f"{summary.n_rows:,} used"
-    if not summary.n_labelled_out:
+    if not summary.n_excluded_by_label:
         return used
-    return f"{used}; {counted(summary.n_labelled_out, 'row')} labelled anomalous left out"
+    return f"{used}; {counted(summary.n_excluded_by_label, 'row')} labelled anomalous left out"
 
 
 def _kinds(columns: Sequence[ColumnSummary]) -> str:
@@ -271,8 +271,8 @@ def _fit_warnings(summary: FitSummary) -> tuple[str, ...]:
 def _threshold_meaning(summary: FitSummary) -> str:
     level = summary.threshold
     return (
-        f"{level:.10g} flags rows more unusual than {per_cent(level)} of normal rows: {how_often(level)} normal rows "
-        f"({summary.score_kind} score from {number(summary.min_score)} nats)"
+        f"{level:.10g} flags rows more unusual than {exact_per_cent(level)} of normal rows: "
+        f"{how_often(level)} normal rows ({summary.score_kind} score from {number(summary.min_score)} nats)"
     )
 
 
@@ -344,7 +344,7 @@ def _left(summary: ReconstructSummary) -> str:
 
 
 def _reasons(rows: Sequence[FlaggedRow]) -> Table:
-    """One line a reason; a row's number and score stand beside its first."""
+    """One line per reason; the row's number and score stand beside its first reason."""
     table = empty_table(("row", "score", "p_value", "nats", "reason"), numeric=("row", "score", "p_value", "nats"))
     for row in rows:
         facts = (f"{row.row:,}", number(row.score), f"{row.p_value:.2g}")
@@ -376,22 +376,7 @@ def _moment(seconds: float) -> str:
         return f"{seconds:.6g} s"
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as `train.seed`, one a line; what is empty or a page long is for --json."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple):
-            if 0 < len(value) <= _SHOWN_CATEGORIES and not any(isinstance(item, _NESTED) for item in value):
-                yield f"{prefix}{name}", ", ".join(str(item) for item in value)
-        elif value is not None and value != "":
-            yield f"{prefix}{name}", f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-_NESTED = (Mapping, list, tuple)
-
-
-def _word(path: str) -> str:
+def _quoted(path: str) -> str:
     """The path as a shell reads it back."""
     import shlex
 

@@ -6,6 +6,7 @@ fixed aspect, whose strokes and dots keep their width, and ticks beside it as te
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from vaecli.report.data import Point
@@ -14,12 +15,13 @@ from vaecli.report.html import Html, element, together
 Tick = tuple[float, str]  # place in 0…1, text
 
 SIDE = 1000
+_SMALLEST = 1e-300  # of an axis whose steps can be divided
 
 
 def plot(
     marks: Sequence[Html], *, says: str, x: Sequence[Tick], y: Sequence[Tick] = (), unit: str = "", kind: str = ""
 ) -> Html:
-    """Marks with ticks below and, with their `unit` on top, beside them. `says` is what one hears who cannot see it."""
+    """Marks with ticks below and, with their `unit` on top, beside them; `says` is text for those who cannot see it."""
     lines = [stroke([(0, 1 - place), (1, 1 - place)], "grid") for place, _ in y]
     box = element(
         "svg",
@@ -46,7 +48,7 @@ def plot(
 
 
 def _side(place: float, *, spare: bool) -> str:
-    """How a tick text stands to its place, so that none leaves the plot; a spare one is not there on a phone."""
+    """The alignment of a tick's text, which keeps it inside the plot; spare ticks are hidden on a phone."""
     if place < 0.04 or place > 0.96:
         return "first" if place < 0.5 else "last"
     return "spare" if spare else "middle"
@@ -100,8 +102,21 @@ def legend(*entries: tuple[str, str]) -> Html:
     return element("div", *told, class_="legend")
 
 
+def round_steps(low: float, high: float, most: int = 5) -> list[float]:
+    """At most about `most` round numbers between the two, also where floats are hardly finer than the step."""
+    span = high - low
+    if not _SMALLEST < span < math.inf:
+        return [low] if math.isfinite(low) else []
+    size = 10.0 ** math.floor(math.log10(span / most))
+    step = next(size * factor for factor in (1, 2, 5, 10) if size * factor * most >= span)
+    slack = 1e-9 * span
+    first = math.ceil(low / step - 1e-9)
+    ticks = [i * step for i in range(first, first + most + 2) if low - slack <= i * step <= high + slack]
+    return list(dict.fromkeys(ticks))
+
+
 def figure(*parts: str, caption: str) -> Html:
-    """A chart and, below it, what one sees."""
+    """A chart above its caption."""
     return element("figure", *parts, element("figcaption", together(caption)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vaecli.report.charts import bar, figure, legend, meter, plot, steps
 from vaecli.report.data import CategoryProfile, NumberProfile, Profile, ReportData
 from vaecli.report.html import Html, element, escaped, own, together
-from vaecli.report.number_format import counted, moment, number, per_cent
+from vaecli.results.number_format import counted, moment, number, per_cent
 
 NOTABLE = 0.05  # share of cells beyond chance, from which a column is said to have moved
 MOST_LETTERS = 24  # of a category

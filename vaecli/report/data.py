@@ -9,7 +9,7 @@ from vaecli.results import FlaggedRow, TrainingCheck
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What was looked at, and what was found in it."""
+    """The table, the bundle, and the counts of rows and cells."""
 
     table: str
     bundle: str
@@ -56,7 +56,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """Rows so far off in time that beside them nothing else could be told apart."""
+    """Rows so far from all others in time that the others would share one bar of a chart of all rows."""
 
     rows: int
     flagged: int
@@ -183,7 +183,7 @@ class Training:
     """How the networks learned; empty `history` where the bundle is too old to know."""
 
     history: tuple[TrainingCheck, ...]
-    baseline: float | None  # mean log-likelihood of independent columns, nats a row
+    baseline: float | None  # mean log-likelihood of independent columns, nats per row
     kept: TrainingCheck | None  # the check whose networks the bundle holds
 
 

@@ -38,7 +38,7 @@ def element(tag: str, *children: str, **attributes: str | float) -> Html:
 
 
 def image(png: bytes, says: str) -> Html:
-    """A picture inside the page. `says` is what one hears who cannot see it."""
+    """A picture inside the page; `says` is its text for readers who cannot see it."""
     source = Html(f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}")
     return _opening("img", {"src": source, "alt": says})
 
@@ -52,7 +52,7 @@ def _opening(tag: str, attributes: Mapping[str, str | float]) -> Html:
 
 
 def together(*parts: str) -> Html:
-    """One part behind the other; text is escaped."""
+    """The parts one after another; text is escaped."""
     return Html("".join(_inside(part) for part in parts))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vaecli.report.data import Picture, Pictures, ReportData
 from vaecli.report.html import Html, element, image
-from vaecli.report.number_format import counted, number
+from vaecli.results.number_format import counted, number
 
 SIDE = 72  # pixels of the screen that the longer side of a picture has, or a few more or less
 LEAST_SIDE = 8

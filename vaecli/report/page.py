@@ -11,7 +11,7 @@ from vaecli.report import sections
 from vaecli.report.css import STYLE
 from vaecli.report.data import Facts, ReportData
 from vaecli.report.html import Html, element, own, together
-from vaecli.report.number_format import counted, number, per_cent, times
+from vaecli.results.number_format import counted, exact_per_cent, number, per_cent, times
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 MOST_WARNINGS = 8
@@ -22,7 +22,7 @@ SURE = 2.33  # standard deviations beyond which a count is not chance, once in a
 
 
 def page(data: ReportData) -> str:
-    """The page, whole."""
+    """The whole page as HTML."""
     facts = data.facts
     head = element(
         "head",
@@ -76,7 +76,7 @@ def is_beyond_chance(facts: Facts) -> bool:
 
 
 def is_below_chance(facts: Facts) -> bool:
-    """Whether fewer are."""
+    """Whether fewer rows are flagged than a normal table has once in a hundred times."""
     return facts.flagged < by_chance(facts) - _margin(facts)
 
 
@@ -90,7 +90,7 @@ def _of_normal(facts: Facts) -> str:
 
 
 def _too_low(facts: Facts) -> str:
-    option = f"--min-score {number(facts.min_score)}" if facts.threshold is None else f"--threshold {facts.threshold:g}"
+    option = f"--min-score {facts.min_score:g}" if facts.threshold is None else f"--threshold {facts.threshold:g}"
     return f"{option} is too low to tell odd rows from normal ones"
 
 
@@ -139,10 +139,9 @@ def _meaning(facts: Facts) -> str:
             f"A row is flagged when its {facts.score_kind} score is at least {number(facts.min_score)} nats, as "
             f"--min-score says: {_of_normal(facts)} score as much."
         )
-    share = f"{100 * facts.threshold:.10g} %"
     told = (
-        f"A row is flagged when it is more unusual than {share} of the normal rows that the model learned from; so "
-        f"{per_cent(facts.share_by_chance)} of normal rows are flagged by chance."
+        f"A row is flagged when it is more unusual than {exact_per_cent(facts.threshold)} of the normal rows that the "
+        f"model learned from; so {per_cent(facts.share_by_chance)} of normal rows are flagged by chance."
     )
     if facts.uses_tail_model:
         told += " That level is finer than these rows can measure: a fitted tail decides, an estimate and no guarantee."

@@ -1,17 +1,17 @@
-"""The sections of a page: each a heading, what one asks of it, a chart, and how to read it."""
+"""The sections of a page: each has a heading, a question, a chart, and how to read it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from vaecli.report.charts import bar, dots, figure, legend, meter, plot, steps, stroke
+from vaecli.report.charts import bar, dots, figure, legend, meter, plot, round_steps, steps, stroke
 from vaecli.report.columns import columns
 from vaecli.report.data import Point, ReportData, Timeline
 from vaecli.report.html import Html, element, escaped, own, together
 from vaecli.report.images import pictures
-from vaecli.report.number_format import counted, duration, moment, number, per_cent, round_steps
 from vaecli.results import FlaggedRow, Reason, TrainingCheck
+from vaecli.results.number_format import bin_width, counted, moment, number, per_cent
 
 MOST_SETTINGS = 80
 LEAST_SHARE = 1e-6  # at the foot of the scores' axis, when rows are that many
@@ -91,7 +91,7 @@ def _row(row: FlaggedRow, n_normal: int) -> Html:
 
 
 def _odds(p_value: float, n_normal: int) -> str:
-    """What a tail model says below one in all calibration rows is not told as if it were counted."""
+    """A p-value that only a tail model gives, below 1 in all calibration rows, is not shown as a count."""
     if p_value < 1 / (n_normal + 1):
         return f"none of {n_normal:,}"
     return f"1 in {number(round(1 / p_value))}" if p_value <= 0.5 else per_cent(p_value)
@@ -244,7 +244,7 @@ def _timeline(data: ReportData) -> list[Html]:
     if found.column is None:
         ticks = [(place, round(value)) for place, value in ticks]
     below = [(place, _when(value, span, found.is_date)) for place, value in ticks]
-    each = duration(found.width) if found.is_date else number(found.width)
+    each = bin_width(found.width) if found.is_date else number(found.width)
     if found.column is None:
         each = counted(int(found.width), "row")
     without = _not_shown(found)

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from vaecli.results.evaluation import METRIC_NAMES, Comparison, EvaluateSummary, Evaluation, Figure
-from vaecli.results.events import SCHEMA_VERSION, Event, OnEvent, ignore
+from vaecli.results.columns import ColumnSummary
+from vaecli.results.encode import EncodeSummary
+from vaecli.results.evaluate import METRIC_NAMES, Comparison, EvaluateSummary, Evaluation, Figure
+from vaecli.results.events import Event, OnEvent, ignore
+from vaecli.results.explain import ExplainSummary
+from vaecli.results.fit import FitSummary, TrainingCheck
+from vaecli.results.inspect import InspectSummary
+from vaecli.results.json_object import SCHEMA_VERSION
 from vaecli.results.reasons import FlaggedRow, Reason
+from vaecli.results.reconstruct import ReconstructSummary
 from vaecli.results.report import ReportSummary
 from vaecli.results.sample import SampleSummary
-from vaecli.results.selftest import BlindSpot, SelftestSummary, Sight, Untested, blind_spots_of, word_of
-from vaecli.results.verbs import (
-    ColumnSummary,
-    EncodeSummary,
-    ExplainSummary,
-    FitSummary,
-    InspectSummary,
-    ReconstructSummary,
-    ScoreSummary,
-    TrainingCheck,
-)
+from vaecli.results.score import ScoreSummary
+from vaecli.results.selftest import BlindSpot, DetectionRate, SelftestSummary, Untested, blind_spots_of, verdict_of
 
 __all__ = [
     "METRIC_NAMES",
@@ -25,6 +23,7 @@ __all__ = [
     "BlindSpot",
     "ColumnSummary",
     "Comparison",
+    "DetectionRate",
     "EncodeSummary",
     "EvaluateSummary",
     "Evaluation",
@@ -41,10 +40,9 @@ __all__ = [
     "SampleSummary",
     "ScoreSummary",
     "SelftestSummary",
-    "Sight",
     "TrainingCheck",
     "Untested",
     "blind_spots_of",
     "ignore",
-    "word_of",
+    "verdict_of",
 ]

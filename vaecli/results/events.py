@@ -1,11 +1,9 @@
-"""What a running verb announces, and the version of what `--json` prints."""
+"""What a running verb announces."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +11,7 @@ class Event:
     """One announcement of a running verb.
 
     `stage` names what is going on (`reading`, `training`, `calibrating`, `scoring`, `writing`);
-    `done` of `total` units of it are behind us, `total` None when unknown (a stream has no length).
+    `done` of `total` units of it are done, `total` None when unknown (a stream has no length).
     `values` are figures worth showing beside the bar: `{"elbo": …, "kl": …}` in nats per row.
     """
 
@@ -28,4 +26,4 @@ OnEvent = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The listener of those who do not listen."""
+    """An event listener that ignores every event."""

@@ -1,16 +1,16 @@
-"""What a report found, and where the page is."""
+"""What `report` returns."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from vaecli.results.events import SCHEMA_VERSION
+from vaecli.results.json_object import json_object
 
 
 @dataclass(frozen=True, slots=True)
 class ReportSummary:
-    """Where the page about a table went, and what it says first."""
+    """Where the page about a table was written, and its headline."""
 
     output: str
     bundle: str
@@ -29,4 +29,4 @@ class ReportSummary:
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""
-        return {"schema_version": SCHEMA_VERSION, "verb": "report", **asdict(self)}
+        return json_object("report", self)

@@ -1,16 +1,16 @@
-"""What `sample` returns at its end."""
+"""What `sample` returns."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from vaecli.results.events import SCHEMA_VERSION
+from vaecli.results.json_object import json_object
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSummary:
-    """Where the new rows went, and how to get the same ones again."""
+    """Where the new rows were written, and how to get the same ones again."""
 
     output: str
     bundle: str
@@ -25,4 +25,4 @@ class SampleSummary:
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""
-        return {"schema_version": SCHEMA_VERSION, "verb": "sample", **asdict(self)}
+        return json_object("sample", self)

@@ -1,12 +1,12 @@
-"""Which faults a bundle sees: shares with their intervals, blind spots, and all of it in words."""
+"""What `selftest` returns: how often each fault is flagged, with intervals and verdicts, and blind spots."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from vaecli.results.events import SCHEMA_VERSION
+from vaecli.results.json_object import json_object, with_former_keys
 
 FAULT_NAMES = {
     "spike": "spike",
@@ -19,13 +19,14 @@ FAULT_NAMES = {
     "wrong": "wrong category",
     "borrowed": "another row's value",
 }
-WORDS = ((0.9, "seen"), (0.6, "mostly"), (0.3, "partly"), (0.0, "hardly"))  # the word of a share from which it counts
+# the lowest share that earns each verdict
+VERDICTS = ((0.9, "seen"), (0.6, "mostly"), (0.3, "partly"), (0.0, "hardly"))
 NOT_SEEN, UNTRIED = "not seen", "not tried"
 BLIND_BELOW = 0.5  # of the rows with a fault: what is surely seen less often, at every size, is a blind spot
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class DetectionRate:
     """How often one fault at one size is seen, in all columns together (`column` None) or in one.
 
     `low` and `high` bound the share with 95 % confidence. None, and 0 rows, where no row could have the fault.
@@ -39,8 +40,8 @@ class Sight:
     share: float | None
     low: float | None
     high: float | None
-    ranges_share: float | None  # what limits on each column alone would flag, as often wrong as the bundle
-    word: str  # seen, mostly, partly, hardly, not seen, not tried
+    column_limits_share: float | None  # what limits on each column alone would flag, as often wrong as the bundle
+    verdict: str  # seen, mostly, partly, hardly, not seen, not tried
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,57 +79,59 @@ class SelftestSummary:
     plot: str | None
     bundle: str
     rows: int  # of the table
-    labelled_out: int
+    excluded_by_label: int
     drawn: int
     flagged_before: int  # of the drawn rows as they are: false alarms, which get no fault
     false_alarm_rate: float
-    ranges_false_alarm_rate: float  # of limits on each column alone
+    column_limits_false_alarm_rate: float  # of limits on each column alone
     known_rows: int  # of the drawn ones: exactly like a row that the bundle remembers of its fit
     score_kind: str
     threshold: float | None  # None when --min-score decided
     min_score: float
     uses_tail_model: bool
     seed: int
-    faults: tuple[Sight, ...]  # all columns together
-    columns: tuple[Sight, ...]  # column by column, in the same order
+    faults: tuple[DetectionRate, ...]  # all columns together
+    columns: tuple[DetectionRate, ...]  # column by column, in the same order
     untested: tuple[Untested, ...]
     blind_spots: tuple[BlindSpot, ...]  # the blindest column first
     warnings: tuple[str, ...]
     seconds: float
 
     @property
-    def ranges_see_more(self) -> tuple[Sight, ...]:
+    def ranges_see_more(self) -> tuple[DetectionRate, ...]:
         """The faults that limits on each column alone would see more often than the interval of the share allows."""
-        return tuple(one for one in self.faults if one.high is not None and (one.ranges_share or 0.0) > one.high)
+        return tuple(one for one in self.faults if one.high is not None and (one.column_limits_share or 0.0) > one.high)
 
-    def hardest(self, sight: Sight) -> Sight | None:
+    def hardest(self, rate: DetectionRate) -> DetectionRate | None:
         """The column in which a fault is seen least often; None where only one column can have it."""
-        tried = [one for one in self.columns if (one.fault, one.size) == (sight.fault, sight.size) and one.rows]
+        tried = [one for one in self.columns if (one.fault, one.size) == (rate.fault, rate.size) and one.rows]
         return min(tried, key=lambda one: one.share or 0.0) if len(tried) > 1 else None
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`; every blind spot with its sentence."""
-        values = {"schema_version": SCHEMA_VERSION, "verb": "selftest", **asdict(self)}
+        values = json_object("selftest", self)
+        for shares in ("faults", "columns"):
+            values[shares] = [with_former_keys(rate) for rate in values[shares]]
         for spot, told in zip(values["blind_spots"], self.blind_spots, strict=True):
             spot["sentence"] = told.sentence
         return values
 
 
-def word_of(share: float, low: float, false_alarm_rate: float) -> str:
-    """`not seen` where it may be no more than false alarms, else what WORDS says of the share."""
+def verdict_of(share: float, low: float, false_alarm_rate: float) -> str:
+    """`not seen` where the share may be no more than false alarms, else the verdict that VERDICTS has for it."""
     if low <= false_alarm_rate:
         return NOT_SEEN
-    return next(word for bound, word in WORDS if share >= bound)
+    return next(verdict for bound, verdict in VERDICTS if share >= bound)
 
 
-def blind_spots_of(sights: Sequence[Sight]) -> tuple[BlindSpot, ...]:
+def blind_spots_of(rates: Sequence[DetectionRate]) -> tuple[BlindSpot, ...]:
     """From the figures column by column, the column with the most such faults first, of equal ones in file order."""
     spots = []
-    for column in dict.fromkeys(sight.column for sight in sights):
+    for column in dict.fromkeys(rate.column for rate in rates):
         best: dict[str, float] = {}
-        for sight in sights:
-            if sight.column == column and sight.high is not None:
-                best[sight.fault] = max(best.get(sight.fault, 0.0), sight.high)
+        for rate in rates:
+            if rate.column == column and rate.high is not None:
+                best[rate.fault] = max(best.get(rate.fault, 0.0), rate.high)
         blind = tuple(fault for fault, high in best.items() if high < BLIND_BELOW)
         if blind:
             spots.append(BlindSpot(str(column), blind, len(best)))

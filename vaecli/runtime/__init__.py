@@ -1,1 +1,1 @@
-"""Threads, files that appear whole or not at all."""
+"""Threads, file formats and atomic writes: what the other packages need of the machine."""

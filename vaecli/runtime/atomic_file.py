@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all: written beside the target, flushed to disk, renamed.
+"""Atomic writes: a file is written next to its target, flushed to disk and renamed, so it is complete or absent.
 
-Wrong use (a folder that is not there) is a UsageError; what the machine refuses (permission, a full disk)
-is an EnvironmentProblem. A reader that went away stays a BrokenPipeError.
+A wrong path (a folder that does not exist) is a UsageError; a failure of the machine (permission, a full disk) is an
+EnvironmentProblem. A pipe whose reader has closed it stays a BrokenPipeError.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from vaecli.errors import EnvironmentProblem, UsageError
 
 @dataclass(frozen=True, slots=True)
 class AtomicFile:
-    """A file being written, which takes the place of `path` on `commit`. `name` is what messages call it."""
+    """A temporary file that replaces `path` on `commit`. `name` is its name in messages."""
 
     name: str
     path: str
@@ -27,7 +27,7 @@ class AtomicFile:
     stream: BinaryIO
 
     def commit(self) -> None:
-        """Replace what was at `path` in one step. Raises OSError."""
+        """Flush the file to disk and rename it to `path` in one step. Raises OSError."""
         self.stream.flush()
         os.fsync(self.stream.fileno())
         self.stream.close()
@@ -37,7 +37,7 @@ class AtomicFile:
         _sync_directory(os.path.dirname(self.path))
 
     def abort(self) -> None:
-        """Leave no trace; what was at `path` stays as it was."""
+        """Delete the temporary file; a file at `path` stays unchanged."""
         with suppress(OSError):
             self.stream.close()
         with suppress(FileNotFoundError):
@@ -45,7 +45,7 @@ class AtomicFile:
 
 
 def open_atomic(path: str | os.PathLike[str]) -> AtomicFile:
-    """Begin to write what will be at `path`. A link stays a link: what it points to is replaced. Raises OSError."""
+    """Create the temporary file for `path`. Of a symbolic link, the target is replaced. Raises OSError."""
     real = os.path.realpath(path)
     # in the same directory, because a rename across file systems is a copy
     temporary = os.path.join(os.path.dirname(real), f".vaecli-{secrets.token_hex(8)}.part")
@@ -55,9 +55,9 @@ def open_atomic(path: str | os.PathLike[str]) -> AtomicFile:
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A stream that becomes the file at `path` when the block ends well, and leaves no trace when it does not.
+    """Yield a stream that becomes the file at `path` when the block ends without an exception, and else is deleted.
 
-    Raises UsageError when the path names no regular file, EnvironmentProblem when it cannot be written.
+    Raises UsageError when the path cannot name a regular file, EnvironmentProblem when it cannot be written.
     """
     name = os.fspath(path)
     if os.path.isdir(name):
@@ -66,7 +66,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise UsageError(f"{name}: is not a regular file", "name a file, not a device or a pipe")
     with translated(name):
         with suppress(FileNotFoundError):
-            os.stat(name)  # a name that the file system refuses is refused now, not on commit
+            os.stat(name)  # fails now, not on commit, for a name that the file system does not allow
         file = open_atomic(path)
         try:
             yield file.stream
@@ -77,24 +77,27 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Make `data` the content of the file at `path`, whole or not at all; raises as `replacing` does."""
+    """Replace the file at `path` by one that holds `data`, in one step; raises as `replacing` does."""
     with replacing(path) as stream:
         stream.write(data)
 
 
 def require_writable(path: str | os.PathLike[str]) -> None:
-    """Raise now what `replacing(path)` would raise later: before a long computation, not after it."""
+    """Raise before a long computation what `replacing(path)` would raise after it."""
     with suppress(_Writable), replacing(path):
         raise _Writable
 
 
 class _Writable(Exception):
-    """Ends the rehearsal before anything is replaced."""
+    """Leaves `replacing` before it replaces the file."""
 
 
 @contextmanager
 def translated(name: str) -> Iterator[None]:
-    """Turn an OSError while writing `name` into what to tell the user; a broken pipe passes as it is."""
+    """Turn an OSError raised while writing `name` into a UsageError or an EnvironmentProblem.
+
+    A BrokenPipeError passes unchanged.
+    """
     try:
         yield
     except BrokenPipeError:
@@ -116,7 +119,7 @@ def _unwritable(name: str, problem: OSError) -> EnvironmentProblem | UsageError:
 
 
 def _sync_directory(path: str) -> None:
-    """The rename itself survives a power cut only when the directory is flushed; not every system can."""
+    """Flush the directory, so that the rename survives a power failure; not every system can."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use, and how work is spread over them."""
+"""The processor cores of this process, and an ordered map over several threads."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ Result = TypeVar("Result")
 
 
 def n_cores() -> int:
-    """At least 1. Honours `taskset` and containers where the system tells; `os.cpu_count` does not."""
+    """Number of processor cores that this process may use, at least 1.
+
+    Respects `taskset` and the limits of containers where the system reports them; `os.cpu_count` does not.
+    """
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_workers: int) -> Iterator[Result]:
-    """`work(item)` for each item, in order; `n_workers` threads work while this one takes the next item.
+    """Yield `work(item)` for each item, in order, computed by `n_workers` threads; the calling thread reads the items.
 
-    At most `2 * n_workers + 2` items are in work or wait to be handed on, so memory stays bounded. The results, and the
-    problem that is raised, are those of a plain loop: work on an earlier item speaks before the source of a later one.
-    Threads suffice where the work is NumPy's and Arrow's, which let go of the interpreter
-    (docs/adr/0011-threads-in-order.md).
+    Results and exceptions come in the order of a plain loop: a failure in an earlier item is raised before a failure to
+    read a later one. At most `2 * n_workers + 2` items are in work or waiting to be yielded, so memory is bounded.
+    Threads suffice because NumPy and Arrow release the interpreter lock (docs/adr/0011-threads-in-order.md).
     """
     waiting: deque[Future[Result]] = deque()
     source, problem, ended = iter(items), None, False
@@ -37,8 +39,8 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_worker
                     waiting.append(pool.submit(work, next(source)))
                 except StopIteration:
                     ended = True
-                except Exception as found:
-                    problem, ended = found, True
+                except Exception as failure:
+                    problem, ended = failure, True
             if waiting:
                 yield waiting.popleft().result()
             elif problem is not None:
@@ -46,5 +48,5 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_worker
             else:
                 return
     finally:
-        problem = None  # it knows this frame: a circle that would keep files open
+        problem = None  # its traceback refers to this frame: a reference cycle that would keep files open
         pool.shutdown(cancel_futures=True)

@@ -1,1 +1,1 @@
-"""From log-probabilities to the score of a row, and to the share of each column in it."""
+"""From log-probabilities to the score of a row, and to the attribution of the score to columns."""

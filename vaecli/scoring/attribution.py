@@ -1,112 +1,191 @@
-"""Why a row is odd: how far its score falls when one cell becomes what the others lead one to expect.
+"""Why a row is anomalous: how far its score falls when one cell becomes what the others lead one to expect.
 
     Δ_j = s(x) − s(x with x_j ← E[x_j | the rest])         a counterfactual, one column at a time (`conditional.impute`)
-    part_j = max(Δ_j, 0) · min(1, s / Σ_i max(Δ_i, 0)),   rest = s − Σ_j part_j
+    attribution_j = max(Δ_j, 0) · min(1, s / Σ_i max(Δ_i, 0)),   joint_part = s − Σ_j attribution_j
 
-The nats of a column alone (`ScoredBatch.column_score`) say where a row is improbable, which is often not where it
+The nats of a column alone (`ScoredBatch.column_score`) mark where a row is improbable, which is often not where it
 is wrong: one absurd reading moves the code, and then all columns fit badly. Replacing the wrong one makes the whole row
-normal again. The parts add up to the score; the rest is what no single column can take away: an odd combination.
+normal again. The attributions add up to the score; the joint part is what no single column explains: an unusual
+combination.
 
-A row is computed by itself, in a block of a fixed number of rows, so that its explanation does not depend on others.
+Each row is computed alone, in a block of a fixed number of rows, so its explanation does not depend on other rows.
 NumPy only. Shapes: n rows, c columns, d features, e members.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.data.cells import PRESENT
-from vaecli.data.preprocessor import FeatureBatch
+from vaecli.data.cells import MISSING, PRESENT
+from vaecli.data.preprocessor import NUMBERS, FeatureBatch, Preprocessor
 from vaecli.model.conditional import conditional, impute
-from vaecli.schema import Layout
-from vaecli.scoring.scores import Ensemble, ScoredBatch, member_parts
+from vaecli.model.ensemble import Family
+from vaecli.schema import Kind, Layout
+from vaecli.scoring.scores import ScoredBatch, Scorer, member_parts
 
 WELL_BEYOND = 0.25  # about standard deviations of a column outside its training range
-TOO_FAR = 1000.0  # where features are no numbers of their column any more
-MOST_CANDIDATES = 64  # columns a row that are tried: those that its own nats, or an unexpected cell, point at
+TOO_FAR = 1000.0  # beyond it a feature no longer maps back to a number of its column
+MAX_CANDIDATES = 64  # columns tried per row: those with the most nats of their own, or with an unexpected cell
+ONE_SIGMA = 0.1586552539314571  # Φ(−1)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why n rows scored as they did: attributions that add up to their scores, and what was expected in the cells.
+
+    Expectations are cells as in `Cells`: the median of a number or date, the most probable category. `low` and `high`
+    bound the middle 68 % of a number, as one standard deviation does. What was not computed is NaN.
+    """
+
+    attribution: np.ndarray  # (n, c) nats, at least 0
+    joint_part: np.ndarray  # (n,) nats that no single column explains
+    expected: np.ndarray  # (n, c)
+    low: np.ndarray  # (n, c) of numbers and dates, else NaN
+    high: np.ndarray  # (n, c)
+    probability: np.ndarray  # (n, c) of the expected boolean or category; for a missing cell, of being filled
+
+
+def explain(
+    scorer: Scorer,
+    preprocessor: Preprocessor,
+    batch: FeatureBatch,
+    scored: ScoredBatch,
+    novelty_offset: np.ndarray,
+    n_columns: int,
+) -> Explanation:
+    """Why `scorer` gave the n rows of `batch` the scores `scored`.
+
+    `novelty_offset` (n, c) is what unexpected cells added to the scores (see `add_novelty_offset`). Expectations are
+    computed for the `n_columns` columns of each row with the largest attributions above 0.
+    """
+    family = scorer.ensemble.reference_family
+    expected, low, high, probability = np.full((4, *scored.column_score.shape), np.nan)
+    attribution, joint_part = attribute(scorer, preprocessor.layout, batch, scored, novelty_offset)
+    for i in range(len(batch)):
+        for j in np.argsort(-attribution[i], kind="stable")[:n_columns]:
+            if attribution[i, j] > 0:
+                expected[i, j], low[i, j], high[i, j], probability[i, j] = expectation(
+                    family, preprocessor, batch, i, int(j)
+                )
+    likelihood = family.likelihood
+    filled = (likelihood.presence.n_rows - likelihood.presence.n_missing + 1) / (likelihood.presence.n_rows + 2)
+    probability = np.where(batch.state == MISSING, filled, probability)
+    return Explanation(attribution, joint_part, expected, low, high, probability)
 
 
 def attribute(
-    ensemble: Ensemble, layout: Layout, batch: FeatureBatch, kind: str, scored: ScoredBatch, novelty_offset: np.ndarray
+    scorer: Scorer, layout: Layout, batch: FeatureBatch, scored: ScoredBatch, novelty_offset: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Parts (n, c), at least 0, and rest (n,) of the scores of `batch`, by the `kind` of score: they add up to it.
+    """Attributions (n, c), at least 0, and joint parts (n,) of the scores of `batch`, in nats; they sum to the score.
 
-    `novelty_offset` (n, c) is what cells unlike all of training added to the scores (see `add_novelty_offset`).
+    `novelty_offset` (n, c) is what unexpected cells added to the scores (see `add_novelty_offset`).
     """
-    part, rest = np.zeros(scored.column_score.shape), np.zeros(len(batch))
+    attribution, joint_part = np.zeros(scored.column_score.shape), np.zeros(len(batch))
     for i in range(len(batch)):
         tried = candidates(scored.column_score[i], batch.state[i] != PRESENT)
-        without = (
-            _scores_without(ensemble, layout, batch, i, tried, kind)
-            + novelty_offset[i].sum()
-            - novelty_offset[i, tried]
-        )
-        part[i, tried], rest[i] = shares(scored.score[i] - without, float(scored.score[i]))
-    return part, rest
+        without = _scores_without(scorer, layout, batch, i, tried)
+        without = without + novelty_offset[i].sum() - novelty_offset[i, tried]
+        attribution[i, tried], joint_part[i] = shares(scored.score[i] - without, float(scored.score[i]))
+    return attribution, joint_part
 
 
 def candidates(column_score: np.ndarray, unexpected: np.ndarray) -> np.ndarray:
-    """Which of the c columns of a row are tried, ascending: all, or where there are many those that look odd."""
+    """The columns of a row that are tried, ascending: all c, or of many those unexpected or with the highest scores.
+
+    `column_score` (c,) is in nats, `unexpected` (c,) bool.
+    """
     order = np.lexsort((-column_score, ~unexpected))
-    return np.sort(order[:MOST_CANDIDATES])
+    return np.sort(order[:MAX_CANDIDATES])
 
 
-def shares(fall: np.ndarray, score: float) -> tuple[np.ndarray, float]:
-    """(parts, rest) of a score from how far it falls for each column; they add up to it, none is below 0."""
-    gain = np.clip(np.nan_to_num(fall), 0.0, None)
+def shares(decrease: np.ndarray, score: float) -> tuple[np.ndarray, float]:
+    """Attributions (m,) and joint part of a `score`, from its `decrease` (m,) for each column; NaN counts as 0.
+
+    They add up to the score, and no attribution is below 0.
+    """
+    gain = np.clip(np.nan_to_num(decrease), 0.0, None)
     total, most = float(gain.sum()), max(score, 0.0)
     if total <= most:
         return gain, score - total
     return gain * (most / total), min(score, 0.0)  # nothing is left over, not even a rounding difference
 
 
-def _scores_without(
-    ensemble: Ensemble, layout: Layout, batch: FeatureBatch, i: int, tried: np.ndarray, kind: str
-) -> np.ndarray:
-    """Scores (m,) of row `i` with each of the `tried` (m,) columns as expected, unexpected cells not lifted."""
+def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int, tried: np.ndarray) -> np.ndarray:
+    """Scores (m,) of row `i` with each of the `tried` (m,) columns imputed, without any novelty offset."""
     m = tried.size
     unknown = np.zeros((m, layout.n_features), bool)
-    for place, j in enumerate(tried):
-        unknown[place, layout.slots[j].start : layout.slots[j].stop] = True
+    for row, j in enumerate(tried):
+        unknown[row, layout.slots[j].start : layout.slots[j].stop] = True
     state = np.repeat(batch.state[i : i + 1], m, axis=0)
     state[np.arange(m), tried] = PRESENT
-    surprisal = ensemble.surprisal_scales[kind]
-    scores, cells, n_members = [], [], 0
-    for family in ensemble.families:
-        seen = family.likelihood.to_likelihood_space(np.repeat(batch.values[i : i + 1], m, axis=0), state)
-        nats, score_terms = member_parts(
-            family, impute(family, seen, state, unknown, accelerated=True), state, None, kind
-        )
-        columns = nats.astype(np.float64)
-        # a cell as expected costs what such cells cost on average, not what a perfect guess would
-        mean_column_score = surprisal.mean_column_score[n_members : n_members + len(family.held_out)]
-        columns[:, np.arange(m), tried] = mean_column_score[:, tried]
-        total = columns.sum(-1)
-        scores += [total + latent for latent in score_terms]
-        cells.append(columns)
+    scores, cell_nats, n_members = [], [], 0
+    for family in scorer.ensemble.families:
+        x = family.likelihood.to_likelihood_space(np.repeat(batch.values[i : i + 1], m, axis=0), state)
+        imputed = impute(family, x, state, unknown, accelerated=True)
+        nats, latent_terms = member_parts(family, imputed, state, None, scorer.kind)
+        nats = nats.astype(np.float64)
+        # an imputed cell costs what such cells cost on average, not what a perfect guess would
+        mean_column_score = scorer.scale.mean_column_score[n_members : n_members + len(family.held_out)]
+        nats[:, np.arange(m), tried] = mean_column_score[:, tried]
+        total = nats.sum(-1)
+        scores += [total + latent for latent in latent_terms]
+        cell_nats.append(nats)
         n_members += len(family.held_out)
-    without, _ = surprisal.of_rows(np.concatenate(scores), np.concatenate(cells))
+    without, _ = scorer.scale.of_rows(np.concatenate(scores), np.concatenate(cell_nats))
     return without
 
 
-def imputed_feature(ensemble: Ensemble, layout: Layout, batch: FeatureBatch, i: int, j: int) -> float:
-    """The feature that takes the place of a number in column `j` of row `i` to see what the score loses by it.
+def expectation(
+    family: Family, preprocessor: Preprocessor, batch: FeatureBatch, i: int, j: int
+) -> tuple[float, float, float, float]:
+    """(expected, low, high, probability) of the cell in row `i` and column `j`, given the others: see `Explanation`."""
+    layout, slot = preprocessor.layout, preprocessor.layout.slots[j]
+    if slot.kind in (Kind.BOOLEAN, Kind.CATEGORICAL):
+        n = max(slot.stop - slot.start, 2)
+        values = np.eye(n, dtype=np.float32) if slot.kind is Kind.CATEGORICAL else np.arange(2.0)[:, None]
+        probability = conditional_probability(family, layout, batch, i, j, values, np.ones(n))
+        return float(probability.argmax()), math.nan, math.nan, float(probability.max())
+    number = [column for column, _ in layout.of_kind(*NUMBERS)].index(j)
+    grid, numbers = preprocessor.grid(number)
+    median, low, high = _median_and_range(family, layout, batch, i, j, grid, numbers)
+    if low == numbers[0] or high == numbers[-1]:  # the other cells may point beyond the training range
+        extended = extend_grid(grid, imputed_feature(family, layout, batch, i, j))
+        if extended.size > grid.size:
+            numbers = preprocessor.numbers(number, extended)
+            median, low, high = _median_and_range(family, layout, batch, i, j, extended, numbers)
+    return median, low, high, math.nan
 
-    By the first family, as in `instead`; the mean over its members. It may lie beyond all of training.
+
+def _median_and_range(
+    family: Family, layout: Layout, batch: FeatureBatch, i: int, j: int, grid: np.ndarray, numbers: np.ndarray
+) -> tuple[float, float, float]:
+    """Median and middle 68 % of `numbers` (g,), whose features are `grid` (g,), by their conditional probability."""
+    weight = np.gradient(grid) if grid.size > 1 else grid
+    share = conditional_probability(family, layout, batch, i, j, grid[:, None], weight)
+    median, low, high = np.interp((0.5, ONE_SIGMA, 1 - ONE_SIGMA), np.cumsum(share) - 0.5 * share, numbers)
+    return float(median), float(low), float(high)
+
+
+def imputed_feature(family: Family, layout: Layout, batch: FeatureBatch, i: int, j: int) -> float:
+    """The feature of the number in column `j` of row `i` as imputed from the others, the mean over members.
+
+    It may lie outside the training range.
     """
-    family, slot = ensemble.families[0], layout.slots[j]
+    slot = layout.slots[j]
     state = batch.state[i : i + 1].copy()
     state[:, j] = PRESENT
     unknown = np.zeros((1, layout.n_features), bool)
     unknown[:, slot.start] = True
-    seen = family.likelihood.to_likelihood_space(batch.values[i : i + 1], state)
-    return float(impute(family, seen, state, unknown, accelerated=True)[:, 0, slot.start].astype(np.float64).mean())
+    x = family.likelihood.to_likelihood_space(batch.values[i : i + 1], state)
+    imputed = impute(family, x, state, unknown, accelerated=True)
+    return float(imputed[:, 0, slot.start].astype(np.float64).mean())
 
 
 def extend_grid(grid: np.ndarray, feature: float) -> np.ndarray:
-    """The ascending `grid` (g,); where `feature` lies well beyond an end, it goes on to there and as far again."""
+    """The ascending `grid` (g,), extended where `feature` lies well beyond an end: to there and as far again."""
     if not WELL_BEYOND < max(grid[0] - feature, feature - grid[-1]) < TOO_FAR:
         return grid
     end = grid[-1] if feature > grid[-1] else grid[0]
@@ -114,35 +193,16 @@ def extend_grid(grid: np.ndarray, feature: float) -> np.ndarray:
     return np.sort(np.concatenate([grid, steps]))
 
 
-def instead(
-    ensemble: Ensemble, layout: Layout, batch: FeatureBatch, i: int, j: int, values: np.ndarray, weight: np.ndarray
+def conditional_probability(
+    family: Family, layout: Layout, batch: FeatureBatch, i: int, j: int, values: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """How probable each of `values` (g, width of the slot) is in column `j` of row `i`, given the rest of it: (g,).
+    """Probability (g,) of each of `values` (g, width of the slot) in column `j` of row `i`, given its other cells.
 
-    By the first family, whose bound is that of the data: the second is trained with a small weight of the KL.
+    `weight` (g,) is the width of the interval that a value stands for, 1 for a category. The probabilities sum to 1.
     """
     slot = layout.slots[j]
     features = np.repeat(batch.values[i : i + 1], len(values), axis=0)
     features[:, slot.start : slot.stop] = values
     state = np.repeat(batch.state[i : i + 1], len(values), axis=0)
     state[:, j] = PRESENT
-    return conditional(ensemble.families[0], features, state, weight)
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """Why n rows scored as they did: parts that add up to their scores, and what was expected instead.
-
-    Expectations are cells as in `Cells`: the median of a number or date, the most probable category; `low` and `high`
-    bound the middle 68 % of a number, as one standard deviation does. What was not computed is NaN.
-    """
-
-    part: np.ndarray  # (n, c) nats, at least 0
-    rest: np.ndarray  # (n,) nats that no column explains alone
-    expected: np.ndarray  # (n, c)
-    low: np.ndarray  # (n, c) of numbers and dates, else NaN
-    high: np.ndarray  # (n, c)
-    probability: np.ndarray  # (n, c) of the expected boolean or category; for a missing cell, of being filled
-
-
-ONE_SIGMA = 0.1586552539314571  # Φ(−1)
+    return conditional(family, features, state, weight)

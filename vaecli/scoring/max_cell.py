@@ -9,11 +9,11 @@ import numpy as np
 
 from vaecli.scoring.tail_scale import SMALLEST_SPREAD, TAIL_BEGINS, fit_scales, surprisal_at
 
-LIMIT = 0.99  # the quantile of a column's nats from which a cell is odd by itself; of few rows a lower one, so that
-MIN_BEYOND = 100  # cells are beyond it: the mean excess of fewer is no unit to count in
-NEVER_DECIDES = 1e100  # nats: the limit of a column of which no cell decides; a difference from it has to be finite
+LIMIT = 0.99  # the quantile of a column's nats beyond which a single cell counts; lower for few rows, so that
+MIN_BEYOND = 100  # cells are beyond it: the mean excess of fewer is too noisy to be a unit
+NEVER_DECIDES = 1e100  # nats: the limit of a column of which no cell decides; differences from it must be finite
 _SLICE_ROWS = 1024  # whose excesses are in memory at once
-MAX_CELL_PENALTY = 2.0  # nats of surprise by which a single cell must be odder than its row
+MAX_CELL_PENALTY = 2.0  # nats of surprisal by which a single cell must exceed its row
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,21 +27,21 @@ class CellLimits:
     @classmethod
     def of(cls, columns: Iterable[np.ndarray]) -> CellLimits:
         """From each member's nats (n, c) of held-out cells."""
-        found = []
+        of_members = []
         for nats in columns:
             level = max(min(1 - MIN_BEYOND / len(nats), LIMIT), TAIL_BEGINS)
             limit = np.quantile(nats, level, axis=0).astype(np.float64)
             beyond = nats > limit
             n_beyond = np.maximum(beyond.sum(0), 1)
-            found.append((limit, np.where(beyond, nats - limit, 0.0).sum(0) / n_beyond, n_beyond))
-        limits, excesses, numbers = map(np.stack, zip(*found, strict=True))
+            of_members.append((limit, np.where(beyond, nats - limit, 0.0).sum(0) / n_beyond, n_beyond))
+        limits, excesses, numbers = map(np.stack, zip(*of_members, strict=True))
         return cls(limits, np.maximum(excesses, SMALLEST_SPREAD), numbers)
 
     def largest(self, column_score: np.ndarray, own: np.ndarray) -> np.ndarray:
-        """The largest excess of each row by each member (e, n), of nats (e, n, c).
+        """The largest excess of each row by each member (e, n), from nats (e, n, c).
 
-        `own` (e, n) tells which rows the limits came from. These are judged by the excess of the others, as new rows
-        will be: a cell as odd as no other would else be measured by itself.
+        `own` (e, n) bool marks the rows that the limits came from. These rows are scored leave-one-out, as new rows
+        are; otherwise the most extreme cell would be compared with itself.
         """
         largest = np.empty(column_score.shape[:2])
         for k, nats in enumerate(column_score):
@@ -49,19 +49,19 @@ class CellLimits:
             for start in range(0, len(nats), _SLICE_ROWS):
                 rows = slice(start, start + _SLICE_ROWS)
                 over = nats[rows] - self.limit[k]
-                mine, odd = own[k, rows], over / self.excess[k]
+                mine, excess = own[k, rows], over / self.excess[k]
                 of_others = np.maximum((total - over[mine]) / n_others, SMALLEST_SPREAD)
-                odd[mine] = np.where(over[mine] > 0, over[mine] / of_others, odd[mine])
-                largest[k, rows] = odd.max(-1)
+                excess[mine] = np.where(over[mine] > 0, over[mine] / of_others, excess[mine])
+                largest[k, rows] = excess.max(-1)
         return largest
 
 
 @dataclass(frozen=True, slots=True)
 class MaxCellScale:
-    """The scale of the oddest single cell of a row, for e members and c columns, float64.
+    """The scale of the most extreme single cell of a row, for e members and c columns, float64.
 
-    How far a cell is beyond its column's limit is counted in what normal cells beyond it exceed it by, on the mean; the
-    largest such excess of a row is that member's score of it.
+    The excess of a cell over its column's limit is divided by the mean excess of normal cells beyond that limit. A
+    member's score of a row is the largest of these relative excesses.
     """
 
     limit: np.ndarray  # (e, c) nats of held-out cells at a quantile from 80 % to LIMIT
@@ -76,20 +76,20 @@ class MaxCellScale:
         return cls(limits.limit, limits.excess, knots, spread)
 
     def largest(self, column_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The largest excess of each row by each member, and the column it is in, both (e, n), of nats (e, n, c)."""
+        """The largest excess of each row by each member, and the column it is in, both (e, n), from nats (e, n, c)."""
         largest, where = np.empty(column_score.shape[:2]), np.empty(column_score.shape[:2], np.int64)
         for k, nats in enumerate(column_score):  # one member after the other: its cells stay in the processor's cache
-            odd = nats - self.limit[k]
-            odd /= self.excess[k]
-            where[k] = odd.argmax(-1)
-            largest[k] = np.take_along_axis(odd, where[k, :, None], -1)[:, 0]
+            excess = nats - self.limit[k]
+            excess /= self.excess[k]
+            where[k] = excess.argmax(-1)
+            largest[k] = np.take_along_axis(excess, where[k, :, None], -1)[:, 0]
         return largest, where
 
     def of_members(self, largest: np.ndarray) -> np.ndarray:
-        """The surprise of each member (e, n) at the largest excess (e, n) of rows."""
-        return np.stack([surprisal_at(*one) for one in zip(largest, self.knots, self.spread, strict=True)])
+        """The surprisal of each member (e, n) at the largest excess (e, n) of rows."""
+        return np.stack([surprisal_at(*scale) for scale in zip(largest, self.knots, self.spread, strict=True)])
 
 
 def larger_of(together: np.ndarray, alone: np.ndarray) -> np.ndarray:
-    """The surprise of rows (n,): that of all their cells together, or of the oddest alone where that says more."""
+    """The larger surprisal of rows (n,): of all their cells together, or of the most extreme one less the penalty."""
     return np.maximum(together, alone - MAX_CELL_PENALTY)

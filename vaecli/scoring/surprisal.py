@@ -1,15 +1,15 @@
 """One scale for the scores of different members: how improbable it is that a normal row scores that much.
 
-    surprise(s) = −log P(S ≥ s),   S the score that the member gives to normal rows it was not trained on
+    surprisal(s) = −log P(S ≥ s),   S the score that the member gives to normal rows it was not trained on
 
 A nat of one network is not a nat of another: a sharp likelihood spreads its scores over hundreds of nats, a blunt one
-over ten. Surprises can be averaged. Up to the 80 % quantile of held-out scores the probability is the
-empirical one; beyond, normal scores are taken to thin out exponentially, so the surprise is linear in the score, and a
-difference of a column's nats is a difference of surprise.
+over ten. Surprisals can be averaged. Up to the 80 % quantile of held-out scores the probability is the empirical one;
+beyond it, normal scores are modelled as exponentially distributed, so the surprisal is linear in the score, and a
+difference of a column's nats is a difference of surprisal.
 
-One wrong cell among many drowns in a sum over columns that vary by themselves. So the most extreme cell of a row
-is also judged alone, on the same scale (`MaxCellScale`). It decides where it is larger, less a penalty for having
-looked at all cells: docs/adr/0019-one-cell-alone.md.
+A sum over many columns, each with its own variation, hides one wrong cell. So the most extreme cell of a row is also
+scored alone, on the same scale (`MaxCellScale`). It decides where it is larger, less a penalty for the search over all
+cells: docs/adr/0019-one-cell-alone.md.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from vaecli.scoring.tail_scale import LEVELS, checked_scale, fit_scales, surpris
 class SurprisalScale:
     """The scale of e members for one score kind, float64. A member may give v ≥ 1 scores, w of them in all."""
 
-    member: np.ndarray  # (w,) int64, whose score each is
+    member: np.ndarray  # (w,) int64, the member that gives each score
     knots: np.ndarray  # (w, 65) held-out scores at LEVELS, ascending
-    spread: np.ndarray  # (w,) mean excess over the last knot: nats of score a nat of surprise
+    spread: np.ndarray  # (w,) mean excess over the last knot: nats of score per nat of surprisal
     mean_column_score: np.ndarray  # (e, c) mean column score of held-out rows
     max_cell: MaxCellScale | None = None  # where one cell alone may decide
 
@@ -43,18 +43,18 @@ class SurprisalScale:
         mean_column_score: np.ndarray,
         max_cell: MaxCellScale | None = None,
     ) -> SurprisalScale:
-        """From the scores (n, w) of training rows, and which rows are held out from which member (n, e).
+        """From the scores (n, w) of training rows, and which rows are held out from which member (n, e) bool.
 
-        `score_type` (w,) numbers the types of scores: where fewer than 200 rows are held out from a member, the scores
-        of one type are pooled. NaN scores are left out; raises ValueError when none is left.
+        `member` (w,) and `score_type` (w,) are those of `score_index`: where fewer than 200 rows are held out from a
+        member, the scores of one type are pooled. NaN scores are left out; raises ValueError when none is left.
         """
         knots, spread = fit_scales(scores, member, score_type, held_out)
         return cls(np.asarray(member, np.int64), knots, spread, mean_column_score, max_cell)
 
     def of_rows(self, scores: np.ndarray, column_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The ensemble's surprise at each row (n,), and each column's part in it (n, c), see `of_columns`.
+        """The ensemble's surprisal of each row (n,), and each column's part in it (n, c), see `of_columns`.
 
-        From the members' scores (w, n) and their nats of each cell (e, n, c).
+        They come from the members' scores (w, n) and their nats of each cell (e, n, c).
         """
         together, parts = self.of_members(scores).mean(0), self.of_columns(column_score)
         if self.max_cell is None:
@@ -62,14 +62,14 @@ class SurprisalScale:
         largest, where = self.max_cell.largest(column_score)
         score = larger_of(together, self.max_cell.of_members(largest).mean(0))
         more = np.subtract(score, together, out=np.zeros_like(score), where=score > together)
-        for column in where:  # what one cell adds is that cell's, member by member
+        for column in where:  # what the most extreme cell adds is attributed to it, member by member
             parts[np.arange(len(score)), column] += more / len(where)
         return score, parts
 
     def of_members(self, scores: np.ndarray) -> np.ndarray:
-        """The surprise of each member (e, n), the mean over its scores (w, n): at least 0, never decreasing.
+        """The surprisal of each member (e, n), the mean over its scores (w, n): at least 0, never decreasing.
 
-        NaN where one of its scores is.
+        It is NaN where one of the member's scores is NaN.
         """
         surprisal = np.zeros((self.mean_column_score.shape[0], scores.shape[1]))
         for i, score in enumerate(scores):
@@ -77,9 +77,9 @@ class SurprisalScale:
         return surprisal / self._n_scores[:, None]
 
     def of_columns(self, column_score: np.ndarray) -> np.ndarray:
-        """What each column of each member (e, n, c) adds beyond what is usual, mean over members: (n, c).
+        """The surprisal that each column adds beyond its mean (n, c), from nats (e, n, c), averaged over members.
 
-        Exact where the scale is linear.
+        It is exact where the scale is linear.
         """
         rate = np.bincount(self.member, 1 / self.spread) / self._n_scores / self._n_scores.size
         parts: np.ndarray = np.tensordot(rate, column_score, 1) - rate @ self.mean_column_score
@@ -87,7 +87,7 @@ class SurprisalScale:
 
     @property
     def _n_scores(self) -> np.ndarray:
-        """(e,) how many each member gives."""
+        """The number of scores of each member (e,)."""
         return np.bincount(self.member)
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
@@ -109,10 +109,10 @@ class SurprisalScale:
         """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for scores of `member` (w,)."""
         w, e = member.size, int(member.max()) + 1
         shapes = {"knots": (w, LEVELS.size), "spread": (w,), "typical": (e, n_columns)}
-        found = checked_scale(arrays, prefix, shapes)
-        found["mean_column_score"] = found.pop("typical")
-        whose = arrays[f"{prefix}.member"]
-        if whose.dtype != np.int64 or whose.shape != (w,) or (whose != member).any():
+        scale = checked_scale(arrays, prefix, shapes)
+        scale["mean_column_score"] = scale.pop("typical")
+        stored = arrays[f"{prefix}.member"]
+        if stored.dtype != np.int64 or stored.shape != (w,) or (stored != member).any():
             raise ValueError(f"{prefix}.member are not the members")
         max_cell = None
         if any(name.startswith(f"{prefix}.single.") for name in arrays):
@@ -121,7 +121,7 @@ class SurprisalScale:
             max_cell = MaxCellScale(**checked_scale(arrays, f"{prefix}.single", shapes))
             if np.abs(max_cell.limit).max() > NEVER_DECIDES:
                 raise ValueError(f"{prefix}.single.limit is beyond all nats")
-        return cls(whose, **found, max_cell=max_cell)
+        return cls(stored, **scale, max_cell=max_cell)
 
 
 _MAX_CELL = ("limit", "excess", "knots", "spread")

@@ -10,27 +10,30 @@ TAIL_BEGINS = 0.8
 LEVELS = np.linspace(0.0, TAIL_BEGINS, 65)
 SURPRISALS = -np.log1p(-LEVELS)  # at the knots
 MIN_OWN_ROWS = 200  # held out from a member, below which its quantiles are too noisy to stand alone
-SMALLEST_SPREAD = 0.1  # nats a nat of surprise; below it rounding would tell scores of normal rows apart
+SMALLEST_SPREAD = 0.1  # nats of score per nat of surprisal; below it rounding would separate scores of normal rows
 
 
 def checked_scale(
     arrays: Mapping[str, np.ndarray], prefix: str, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
     """The arrays of a scale by name. Raises KeyError or ValueError on arrays that no scale can have written."""
-    found = {name: arrays[f"{prefix}.{name}"] for name in shapes}
-    for name, array in found.items():
+    scale = {name: arrays[f"{prefix}.{name}"] for name in shapes}
+    for name, array in scale.items():
         if array.dtype != np.float64 or array.shape != shapes[name] or not np.isfinite(array).all():
             raise ValueError(f"{prefix}.{name} is not {shapes[name]} finite numbers of float64")
-    units = [found[name] for name in ("spread", "excess") if name in found]
-    if (np.diff(found["knots"]) < 0).any() or any((unit < SMALLEST_SPREAD).any() for unit in units):
+    units = [scale[name] for name in ("spread", "excess") if name in scale]
+    if (np.diff(scale["knots"]) < 0).any() or any((unit < SMALLEST_SPREAD).any() for unit in units):
         raise ValueError(f"{prefix}: knots are not ascending, or a spread is below {SMALLEST_SPREAD}")
-    return found
+    return scale
 
 
 def fit_scales(
     scores: np.ndarray, member: np.ndarray, score_type: np.ndarray, held_out: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Knots (w, 65) and spreads (w,) of the scores (n, w), see `SurprisalScale.of`."""
+    """Knots (w, 65) and spreads (w,) of the scores (n, w), see `SurprisalScale.of`.
+
+    Raises ValueError when no score is finite.
+    """
     usable = held_out[:, member] & np.isfinite(scores)
     knots, spread = np.empty((member.size, LEVELS.size)), np.empty(member.size)
     for i in range(member.size):
@@ -38,7 +41,7 @@ def fit_scales(
         unseen = scores[:, of][usable[:, of]]
         if not unseen.size:
             raise ValueError("no calibration row has a score")
-        # knots at least as far apart as rounding: among tied scores it must not decide the surprise
+        # knots at least as far apart as rounding errors, which must not decide the surprisal of tied scores
         steps = SMALLEST_SPREAD * SURPRISALS
         knots[i] = np.maximum.accumulate(np.quantile(unseen, LEVELS) - steps) + steps
         excess = unseen[unseen > knots[i, -1]] - knots[i, -1]
@@ -47,6 +50,6 @@ def fit_scales(
 
 
 def surprisal_at(score: np.ndarray, knots: np.ndarray, spread: float) -> np.ndarray:
-    """Surprises (n,) at scores (n,): read off between the knots (65,), linear beyond the last."""
+    """Surprisals (n,) at scores (n,): interpolated between the knots (65,), linear beyond the last."""
     beyond = SURPRISALS[-1] + (score - knots[-1]) / spread
     return np.where(score > knots[-1], beyond, np.interp(score, knots, SURPRISALS))

@@ -1,7 +1,7 @@
-"""Reads and writes URLs through fsspec, which is imported only when a URL is met.
+"""Reads and writes URLs through fsspec, which is imported only when a URL is used.
 
-Whatever the many backends raise leaves this file as an OSError, so that the rest of the tables
-layer knows one kind of trouble.
+Whatever the many backends raise leaves this module as an OSError, so that the rest of the tables layer handles one
+kind of problem.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.errors import EnvironmentProblem, MissingPackage, UsageError
+from vaecli.runtime import file_types
 
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.:-]+://")
 _GLOB = re.compile(r"[*?\[]")
@@ -28,52 +29,56 @@ def without_file_scheme(text: str) -> str:
     return text[len("file://") :] if text.lower().startswith("file://") else text
 
 
-def shown(url: str) -> str:
+def without_credentials(url: str) -> str:
     """The URL without the user and password it may hold, for messages."""
     return re.sub(r"://[^/@]*@", "://", url)
 
 
 def expand(url: str) -> tuple[str, ...]:
-    """The URLs of the files behind `url`: a pattern, a "directory" of Parquet, or the one file it is.
+    """The URLs of the files that `url` names, sorted: the matches of a pattern, a directory's Parquet files, or itself.
 
-    Empty when a pattern matches nothing. Raises OSError, UsageError or EnvironmentProblem.
+    Empty when a pattern matches nothing. Raises OSError when the backend fails, and as `filesystem` does.
     """
     fs, path = filesystem(url)
     with as_oserror(url):
         if _GLOB.search(path):
-            found = fs.glob(path)
+            paths = fs.glob(path)
         elif fs.isdir(path):
-            found = [
+            paths = [
                 name
                 for name in fs.find(path)
-                if name.endswith((".parquet", ".pq")) and not _is_hidden(name[len(path) :])
+                if name.endswith(file_types.PARQUET_EXTENSIONS) and not _is_hidden(name[len(path) :])
             ]
         else:
             return (url,)
-        return tuple(fs.unstrip_protocol(name) for name in sorted(found))
+        return tuple(fs.unstrip_protocol(name) for name in sorted(paths))
 
 
 def open_reader(url: str) -> Any:
-    """A seekable binary file object over the bytes behind `url`. Raises OSError."""
+    """A seekable binary file object that reads the bytes of `url`. Raises OSError."""
     fs, path = filesystem(url)
     with as_oserror(url):
         return _Reader(fs.open(path, "rb"), url)
 
 
 def check_writable(url: str) -> None:
-    """Raise EnvironmentProblem or UsageError when it is plain that `url` cannot be written."""
+    """Raise EnvironmentProblem or UsageError when `url` certainly cannot be written."""
     fs, path = filesystem(url)
     if url.endswith("/"):
-        raise UsageError(f"{shown(url)}: ends with a slash, so it names no file", "add a file name to the target")
+        raise UsageError(
+            f"{without_credentials(url)}: ends with a slash, so it names no file", "add a file name to the target"
+        )
     if (protocol := url.split("://", 1)[0].lower()) in ("http", "https"):
-        raise UsageError(f"{shown(url)}: {protocol} can be read but not written", "write to a file or object storage")
+        raise UsageError(
+            f"{without_credentials(url)}: {protocol} can be read but not written", "write to a file or object storage"
+        )
     with as_oserror(url):
         if fs.exists(path) and fs.isdir(path) and not fs.isfile(path):
-            raise UsageError(f"{shown(url)}: is a directory", "add a file name to the target")
+            raise UsageError(f"{without_credentials(url)}: is a directory", "add a file name to the target")
 
 
 def upload(local: str, url: str) -> None:
-    """Put the finished local file behind `url`; object stores show it whole or not at all. Raises OSError."""
+    """Copy the finished local file to `url`; object stores show it whole or not at all. Raises OSError."""
     fs, path = filesystem(url)
     with as_oserror(url):
         fs.put_file(local, path)
@@ -92,13 +97,13 @@ def filesystem(url: str) -> tuple[Any, str]:
             fs, path = url_to_fs(url)
     except ImportError as problem:
         scheme = url.split("://", 1)[0]
-        raise EnvironmentProblem(
-            f"{shown(url)}: reading {scheme}:// needs a package that is not installed ({problem})",
+        raise MissingPackage(
+            f"{without_credentials(url)}: reading {scheme}:// needs a package that is not installed ({problem})",
             "pip install 'vaecli[remote]'",
         ) from None
     except ValueError as problem:
         raise UsageError(
-            f"{shown(url)}: {problem}", "use a local path, or a scheme that fsspec knows, such as s3://"
+            f"{without_credentials(url)}: {problem}", "use a local path, or a scheme that fsspec knows, such as s3://"
         ) from None
     return fs, str(path)
 
@@ -114,7 +119,7 @@ def as_oserror(url: str, let_through: tuple[type[Exception], ...] = ()) -> Itera
     except Exception as problem:
         if isinstance(problem, let_through):
             raise
-        raise OSError(None, f"{type(problem).__name__}: {problem}", shown(url)) from problem
+        raise OSError(None, f"{type(problem).__name__}: {problem}", without_credentials(url)) from problem
 
 
 def _is_hidden(path: str) -> bool:
@@ -122,7 +127,7 @@ def _is_hidden(path: str) -> bool:
 
 
 class _Reader:
-    """A remote file for pyarrow, whose troubles are OSErrors."""
+    """A remote file for pyarrow, whose errors are OSErrors."""
 
     def __init__(self, file: Any, url: str) -> None:
         self._file = file

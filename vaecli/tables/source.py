@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
+from operator import call
 from typing import Protocol
 
 import pyarrow as pa
@@ -14,13 +15,13 @@ from vaecli.runtime.parallel import map_in_order, n_cores
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Consecutive rows of one input.
+    """n consecutive rows of one input.
 
-    `table` holds the columns that were asked for. What passes through to the output unchanged is
-    `lines` for delimited text (the exact bytes of each row, without its line end) and `whole` (every
-    column) for typed formats; both are None unless `keep=True` was asked. `first_row` counts from 0 over the
-    whole input, all files together. `where(i)` says where row `i` of this batch stands, for messages:
-    "pump.csv, line 17" or "pump.parquet, row 17" (both count from 1; the line is that of the file).
+    `table` holds the requested columns. What passes through to the output unchanged is `lines` (n,) for delimited
+    text (the exact bytes of each row, without its line end) and `whole` (every column) for typed formats; both are
+    None unless the request has `keep=True`. `first_row` counts from 0 over the whole input, all files together.
+    `where(i)` names row `i` of this batch for messages: "pump.csv, line 17" or "pump.parquet, row 17" (both count
+    from 1; the line is that of the file).
     """
 
     table: pa.Table
@@ -31,20 +32,20 @@ class Batch:
 
     @property
     def n_rows(self) -> int:
-        """Rows in this batch."""
+        """Number of rows of this batch."""
         return self.table.num_rows if self.lines is None else len(self.lines)
 
     def slices(self, n_rows: int) -> Iterator[Batch]:
-        """The same rows in batches of at most `n_rows`."""
+        """The same rows in order, in batches of at most `n_rows`, without a copy."""
         if 0 < self.n_rows <= n_rows:
             yield self
             return
         for start in range(0, self.n_rows, n_rows):
-            n = min(n_rows, self.n_rows - start)  # pyarrow believes any length of a table without columns
+            n = min(n_rows, self.n_rows - start)  # pyarrow accepts any length for a slice of a table without columns
             yield Batch(
                 self.table.slice(start, n),
                 self.first_row + start,
-                partial(_further, self.where, start),
+                partial(_where_in_slice, self.where, start),
                 None if self.lines is None else self.lines.slice(start, n),
                 None if self.whole is None else self.whole.slice(start, n),
             )
@@ -53,12 +54,39 @@ class Batch:
 Piece = Callable[[], Batch]  # consecutive rows, found but not yet parsed; any thread may call it, once
 
 
+@dataclass(frozen=True, slots=True)
+class ReadRequest:
+    """What to read of a source.
+
+    `columns` are the names of the columns of `Batch.table`, in this order; None means all. Delimited text yields
+    strings, null where a cell is empty or a missing-value token, except for the columns named in `numbers`, which
+    are parsed to float64; typed formats keep their own types. With `keep` a batch also holds what passes through to
+    the output. A batch has at most `batch_rows` rows, rounded up to a multiple of `multiple_of`: what is computed in
+    tiles of so many rows then leaves no tile half empty.
+    """
+
+    columns: Sequence[str] | None = None
+    _: KW_ONLY
+    numbers: Collection[str] = ()
+    keep: bool = False
+    batch_rows: int = 16_384
+    multiple_of: int = 1
+
+    @property
+    def aligned_rows(self) -> int:
+        """`batch_rows` rounded up to a multiple of `multiple_of`."""
+        return round_up(self.batch_rows, self.multiple_of)
+
+
+ALL_COLUMNS = ReadRequest()
+
+
 class Source(Protocol):
-    """One table, wherever it is kept. Can be read more than once."""
+    """One table, wherever it is stored. It can be read more than once."""
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of the table in messages."""
 
     @property
     def format(self) -> str:
@@ -70,63 +98,40 @@ class Source(Protocol):
 
     @property
     def n_rows(self) -> int | None:
-        """Number of rows when it is known without reading them."""
+        """Number of rows, None when it is not known before they are read."""
 
-    def pieces(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        numbers: Collection[str] = (),
-        keep: bool = False,
-        batch_rows: int = 16_384,
-        multiple_of: int = 1,
-    ) -> Iterator[Piece]:
-        """The rows in order, in pieces of a few megabytes that are yet to be parsed.
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths and URLs that are read, so that no output overwrites them; empty for a table in memory."""
 
-        What has to happen in order happens here, what may be done side by side in a piece; both raise InputError. A
-        piece of typed formats has about `batch_rows` rows, one of delimited text has those of a block of bytes. Where
-        it can be, their number is a multiple of `multiple_of`: what is computed in tiles leaves none half empty.
+    def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
+        """Yield the rows in order, in pieces of a few megabytes that are not yet parsed.
+
+        The iterator does what must happen in order; calling a piece does what several threads may do at once. Both
+        raise InputError. A piece of a typed format has at most `request.aligned_rows` rows. A piece of delimited text
+        has the rows of a block of bytes, whatever `request.batch_rows` is: a multiple of `request.multiple_of` where
+        that many rows fit into a block.
         """
 
-    def batches(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        numbers: Collection[str] = (),
-        keep: bool = False,
-        batch_rows: int = 16_384,
-    ) -> Iterator[Batch]:
-        """Stream the rows in order, in bounded memory.
-
-        Reads `columns` (None: all). Delimited text yields strings, null where a cell is empty or a
-        missing-value token, except for the columns named in `numbers`, which are parsed to float64.
-        Typed formats yield their own types. Raises InputError with file, line and column.
-        """
+    def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
+        """Stream the rows in order, in bounded memory. Raises InputError naming file, line and column."""
 
 
-def parsed(pieces: Iterable[Piece], batch_rows: int) -> Iterator[Batch]:
-    """The pieces in order, parsed side by side, in batches of at most `batch_rows`."""
-    for whole in map_in_order(_call, pieces, n_cores()):
-        yield from whole.slices(batch_rows)
+def parse_in_parallel(pieces: Iterable[Piece], batch_rows: int) -> Iterator[Batch]:
+    """Parse the pieces in one thread per core and yield their rows in order, in batches of at most `batch_rows`."""
+    for batch in map_in_order(call, pieces, n_cores()):
+        yield from batch.slices(batch_rows)
 
 
-def _call(piece: Piece) -> Batch:
-    return piece()
-
-
-def whole(n_rows: int, multiple_of: int) -> int:
-    """The number rounded up to a multiple."""
+def round_up(n_rows: int, multiple_of: int) -> int:
+    """The smallest multiple of `multiple_of` that is at least `n_rows`."""
     return -(-n_rows // multiple_of) * multiple_of
 
 
-def ready(batch: Batch) -> Piece:
-    """A piece that needs no more work."""
-    return partial(_itself, batch)
+def parsed_piece(batch: Batch) -> Piece:
+    """A piece whose rows are parsed already."""
+    return lambda: batch
 
 
-def _itself(batch: Batch) -> Batch:
-    return batch
-
-
-def _further(where: Callable[[int], str], start: int, i: int) -> str:
+def _where_in_slice(where: Callable[[int], str], start: int, i: int) -> str:
     return where(start + i)

@@ -1,4 +1,4 @@
-"""Keeps pyarrow from importing pandas in a process that has no use for it."""
+"""Keeps pyarrow from importing pandas in a process that does not use it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pyarrow as pa
 
 
 def skip_pandas_import() -> None:
-    """Let pyarrow find that there is no pandas, unless it is loaded already.
+    """Make pyarrow believe that pandas is not installed, unless it is already imported.
 
-    At its first conversion pyarrow imports pandas, only to know its types: 0.7 s of a job that cron starts every
-    minute. It asks once a process, so it is asked now, while the import fails. For the command line only:
-    afterwards `to_pandas` does not work in this process.
+    At its first conversion pyarrow imports pandas to know its types, which takes 0.7 s: too long for a job that cron
+    starts every minute. It tries once per process; this function makes it try now, while the import fails. For the
+    command line only: afterwards `to_pandas` does not work in this process.
     """
     if "pandas" in sys.modules:
         return
@@ -25,9 +25,9 @@ def skip_pandas_import() -> None:
 
 
 class _NoPandas:
-    """An import finder to which pandas is not installed."""
+    """An import finder that reports pandas as not installed."""
 
     def find_spec(self, name: str, *_others: object) -> None:
-        """Refuse pandas; leave everything else to the other finders."""
+        """Raise ModuleNotFoundError for pandas; leave every other module to the other finders."""
         if name == "pandas":
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)

@@ -34,27 +34,24 @@ class Profiler:
     def of(cls, detector: Detector) -> Profiler:
         """For the features of a detector; how often its categories occurred is unknown where it keeps no marginals."""
         preprocessor, columns = detector.preprocessor, detector.schema.features
-        likelihood = detector.ensemble.families[0].likelihood
+        presence = detector.ensemble.reference_family.likelihood.presence
         bins: list[NumberBins | None] = [None] * len(columns)
         training: list[np.ndarray | None] = [None] * len(columns)
         for i, (j, _) in enumerate(preprocessor.layout.of_kind(*NUMBERS)):
             own_units = preprocessor.quantiles[i] * preprocessor.scale[i] + preprocessor.mean[i]
-            bins[j] = found = NumberBins.of(own_units, columns[j].whole and columns[j].kind is Kind.NUMERIC)
+            bins[j] = found = NumberBins.of(own_units, columns[j].has_whole_numbers)
             training[j] = found.training
         widths = np.zeros(len(columns), np.int64)
         for j, column in enumerate(columns):
             known = bins[j]
-            widths[j] = _n_categories(column) if known is None else known.training.size
+            widths[j] = column.n_codes if known is None else known.training.size
         if detector.marginals is not None:
-            for kind, counts in (
-                (Kind.BOOLEAN, detector.marginals.booleans),
-                (Kind.CATEGORICAL, detector.marginals.categories),
-            ):
-                for (j, _), one in zip(preprocessor.layout.of_kind(kind), counts, strict=True):
-                    training[j] = shares(one.astype(np.float64))
+            for j, counts in enumerate(detector.marginals.columns):
+                if isinstance(counts, np.ndarray):
+                    training[j] = shares(counts.astype(np.float64))
         starts = np.concatenate([[0], np.cumsum(widths + 2)])
-        missing = likelihood.n_missing / likelihood.n_rows
-        return cls(columns, tuple(bins), tuple(training), missing, likelihood.n_rows, starts)
+        missing = presence.n_missing / presence.n_rows
+        return cls(columns, tuple(bins), tuple(training), missing, presence.n_rows, starts)
 
     @property
     def n_counts(self) -> int:
@@ -98,10 +95,10 @@ class Profiler:
         facts = missing, missing_scored, novel, distance, by_chance
         if bins is not None:
             is_date = column.kind is Kind.DATETIME
-            is_whole = column.whole and not is_date and bins.is_whole
+            is_whole = column.has_whole_numbers and bins.is_whole
             shown = _told(bins.edges), _told(bins.training), _told(scored)
             return NumberProfile(column.name, is_date, is_whole, *shown, *facts)
-        names = (*column.categories[: _n_categories(column)], *([OTHER] if column.has_other else []))
+        names = (*column.categories[: column.n_codes], *([OTHER] if column.has_other else []))
         known = training if training is not None else np.zeros(scored.size)
         order = np.argsort(-np.maximum(known, scored), kind="stable")[:N_CATEGORIES]
         return CategoryProfile(
@@ -114,10 +111,6 @@ class Profiler:
             max(0.0, float(scored.sum() - scored[order].sum())),
             *facts,
         )
-
-
-def _n_categories(column: Column) -> int:
-    return 2 if column.kind is Kind.BOOLEAN else column.n_categories
 
 
 def _told(values: np.ndarray) -> tuple[float, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from itertools import chain
 
 import numpy as np
 import pyarrow as pa
@@ -12,11 +14,10 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
+from vaecli.runtime.moments import EPOCH
 from vaecli.schema import Column, Kind
 from vaecli.scoring.attribution import Explanation
 from vaecli.tables import Batch
-
-_EPOCH = datetime(1970, 1, 1)  # in UTC
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,49 @@ class RowsToExplain:
     def __len__(self) -> int:
         return len(self.cells)
 
-    def only(self, i: int) -> RowsToExplain:
-        """The i-th of them."""
-        which = np.array([i])
-        values = tuple((column[i],) for column in self.values)
-        return RowsToExplain(self.cells[which], self.decided.take(which), self.flagged[which], values)
+    @classmethod
+    def concatenate(cls, parts: Sequence[RowsToExplain]) -> RowsToExplain:
+        """The rows of all parts, in order."""
+        return cls(
+            Cells.concatenate([part.cells for part in parts]),
+            ScoredRows.concatenate([part.decided for part in parts]),
+            np.concatenate([part.flagged for part in parts]),
+            tuple(tuple(chain.from_iterable(column)) for column in zip(*(part.values for part in parts), strict=True)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A row that may be one of the highest-scoring ones."""
+
+    score: float
+    batch_rows: RowsToExplain  # rows of its batch
+    index: int  # among them
+
+    def alone(self) -> RowsToExplain:
+        """The row by itself."""
+        rows, which = self.batch_rows, np.array([self.index])
+        values = tuple((column[self.index],) for column in rows.values)
+        return RowsToExplain(rows.cells[which], rows.decided.take(which), rows.flagged[which], values)
+
+
+def candidates(rows: RowsToExplain) -> tuple[Candidate, ...]:
+    """Each of the rows, in their order."""
+    return tuple(Candidate(float(score), rows, i) for i, score in enumerate(rows.decided.scored.score))
+
+
+def worst_of(earlier: Sequence[Candidate], later: Sequence[Candidate], most: int) -> tuple[Candidate, ...]:
+    """At most `most` candidates, the highest score first, of equal ones the earlier row."""
+    return tuple(sorted((*earlier, *later), key=lambda candidate: -candidate.score)[:most])
+
+
+def explained_candidates(
+    detector: Detector, worst: Sequence[Candidate], kind: str, most: int
+) -> tuple[FlaggedRow, ...]:
+    """Each candidate with its `most` strongest reasons, in their order."""
+    if not worst:
+        return ()
+    return tuple(explained(detector, RowsToExplain.concatenate([row.alone() for row in worst]), kind, most))
 
 
 def _own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
@@ -60,13 +99,14 @@ def explained(detector: Detector, rows_to_explain: RowsToExplain, kind: str, mos
     """Each row with its `most` strongest reasons, strongest first."""
     if not len(rows_to_explain):
         return []
-    found = detector.explain(rows_to_explain.cells, rows_to_explain.decided, kind, most)
-    rows = []
+    explanation = detector.explain(rows_to_explain.cells, rows_to_explain.decided, kind, most)
+    scored, rows = rows_to_explain.decided.scored, []
     for i in range(len(rows_to_explain)):
-        scored = rows_to_explain.decided.scored
-        order = np.argsort(-found.part[i], kind="stable")[:most]
+        order = np.argsort(-explanation.attribution[i], kind="stable")[:most]
         reasons = [
-            _reason(detector.schema.features[j], rows_to_explain, found, i, j) for j in order if found.part[i, j] > 0
+            _reason(detector.schema.features[j], rows_to_explain, explanation, i, j)
+            for j in order
+            if explanation.attribution[i, j] > 0
         ]
         rows.append(
             FlaggedRow(
@@ -75,7 +115,7 @@ def explained(detector: Detector, rows_to_explain: RowsToExplain, kind: str, mos
                 float(rows_to_explain.decided.p_value[i]),
                 bool(rows_to_explain.flagged[i]),
                 tuple(reasons),
-                float(found.rest[i]),
+                float(explanation.joint_part[i]),
             )
         )
     return rows
@@ -90,18 +130,18 @@ def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"' if any(special in name for special in ':;"') else name
 
 
-def _reason(column: Column, rows_to_explain: RowsToExplain, found: Explanation, i: int, j: int) -> Reason:
+def _reason(column: Column, rows_to_explain: RowsToExplain, explanation: Explanation, i: int, j: int) -> Reason:
     state = rows_to_explain.cells.state[i, j]
-    low, high = _number(found.low[i, j]), _number(found.high[i, j])
+    low, high = _number(explanation.low[i, j]), _number(explanation.high[i, j])
     moment = column.kind is Kind.DATETIME
     return Reason(
         column.name,
-        float(found.part[i, j]),
+        float(explanation.attribution[i, j]),
         None if state == MISSING else _value(column, rows_to_explain.cells.values[i, j], rows_to_explain.values[j][i]),
-        _expected(column, found.expected[i, j]),
+        _expected(column, explanation.expected[i, j]),
         None if moment else low,
         None if moment else high,
-        _number(found.probability[i, j]),
+        _number(explanation.probability[i, j]),
         is_novel=bool(state == NOVEL),
     )
 
@@ -130,7 +170,7 @@ def _expected(column: Column, cell: float) -> float | str | None:
 
 def _moment(seconds: float) -> str:
     try:
-        return f"{(_EPOCH + timedelta(seconds=round(float(seconds)))).isoformat()}Z"
+        return f"{(EPOCH + timedelta(seconds=round(float(seconds)))).replace(tzinfo=None).isoformat()}Z"
     except (OverflowError, ValueError):
         return f"{seconds:.6g} s since 1970"
 

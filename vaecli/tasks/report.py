@@ -1,7 +1,7 @@
-"""Gathers what a report shows in one pass over a table: batch → cells → scores → counts, in bounded memory.
+"""Collects what a report shows in one pass over a table: batch → cells → scores → counts, in bounded memory.
 
-What is added up are whole numbers, and what is kept is chosen by score or by the number of the row; so batches and
-workers never show. Rows that are kept are explained and encoded at the end, all together.
+Totals are whole numbers, and rows are kept by their score or their number, so the result does not depend on batches and
+workers. Kept rows are explained and encoded at the end, all together.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vaecli.aggregates.histograms import calibration_counts, score_counts, score_edges
-from vaecli.aggregates.row_sample import row_hash
-from vaecli.aggregates.timeline import CLOCK, DECIMAL, Stretches
+from vaecli.aggregates.row_sample import smallest
+from vaecli.aggregates.timeline import CLOCK, DECIMAL, TimeBins
 from vaecli.data.cells import MISSING, NOVEL, Cells
+from vaecli.data.hashing import row_hash
 from vaecli.decisions.threshold import Decision, ScoredRows
 from vaecli.detector import Detector
-from vaecli.engines.local import map_batches
+from vaecli.engines.base import Engine, features_of
 from vaecli.report import (
     Contribution,
     Contributions,
@@ -34,11 +35,10 @@ from vaecli.results import Event, FlaggedRow, OnEvent
 from vaecli.schema import Column, Kind, Schema
 from vaecli.scoring.attribution import Explanation
 from vaecli.scoring.scores import ScoredBatch
-from vaecli.tables import Batch, Source, readable_times, to_cells
+from vaecli.tables import Batch, ReadRequest, Source, readable_times, to_cells
 from vaecli.tasks.column_profiles import Profiler
-from vaecli.tasks.reasons import RowsToExplain, explained
+from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained_candidates, worst_of
 from vaecli.tasks.report_images import ImageLayout, ImageRows, pictures
-from vaecli.tasks.score import Candidate, worst_of
 
 N_WORST = 20  # rows with reasons
 N_REASONS = 3
@@ -52,50 +52,51 @@ MOST_EXPLAINED_CELLS, MOST_SAMPLE_CELLS = 200_000, 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class KeptRows:
-    """Whole rows that are looked at again at the end, and by which of them are kept: the smallest keys."""
+    """Whole rows that are looked at again at the end: the `most` ones with the smallest keys, in their order."""
 
     cells: Cells
     decided: ScoredRows
     flagged: np.ndarray  # (n,) bool
     key: np.ndarray  # (n,)
+    most: int
 
     def take(self, which: np.ndarray) -> KeptRows:
-        """The chosen ones, in that order."""
-        return KeptRows(self.cells[which], self.decided.take(which), self.flagged[which], self.key[which])
+        """The rows `which` (k,), in that order."""
+        return KeptRows(self.cells[which], self.decided.take(which), self.flagged[which], self.key[which], self.most)
 
     def __len__(self) -> int:
         return len(self.cells)
 
     def smallest(self, most: int) -> KeptRows:
         """Those with the smallest keys, of equal ones the earlier rows, in the order of rows."""
-        return self if len(self) <= most else self.take(np.sort(np.argsort(self.key, kind="stable")[:most]))
+        return self if len(self) <= most else self.take(smallest(self.key, most))
 
     @classmethod
-    def nothing(cls, n_columns: int) -> KeptRows:
+    def nothing(cls, n_columns: int, most: int) -> KeptRows:
         """No row."""
         none, no_cells = np.zeros(0), np.zeros((0, n_columns))
         cells = Cells(no_cells, no_cells.astype(np.uint8), none.astype(np.int64))
         scored = ScoredBatch(cells.row, none, no_cells, none)
-        return cls(cells, ScoredRows(scored, none, 0), none.astype(bool), none)
+        return cls(cells, ScoredRows(scored, none, 0), none.astype(bool), none, most)
 
-    def __add__(self, later: KeptRows) -> KeptRows:
-        """Both, one behind the other."""
-        one, other = self.decided.scored, later.decided.scored
-        scored = ScoredBatch(
-            *(np.concatenate([getattr(one, name), getattr(other, name)]) for name in ScoredBatch.__slots__)
-        )
-        p_value = np.concatenate([self.decided.p_value, later.decided.p_value])
+    def followed_by(self, later: KeptRows) -> KeptRows:
+        """All of both."""
         return KeptRows(
             Cells.concatenate([self.cells, later.cells]),
-            ScoredRows(scored, p_value, 0),
+            ScoredRows.concatenate([self.decided, later.decided]),
             np.concatenate([self.flagged, later.flagged]),
             np.concatenate([self.key, later.key]),
+            self.most,
         )
+
+    def __add__(self, later: KeptRows) -> KeptRows:
+        """What is kept of these rows and the `later` ones."""
+        return self.followed_by(later).smallest(self.most)
 
 
 @dataclass(frozen=True, slots=True)
-class BatchStatistics:
-    """What was seen in the rows of one batch."""
+class ReportTotals:
+    """What was counted and kept of some rows."""
 
     rows: int
     flagged: int
@@ -104,25 +105,14 @@ class BatchStatistics:
     novel: int
     scores: np.ndarray
     profiles: np.ndarray
-    ticks: np.ndarray  # (n,) where each row stands in time
-    timed: np.ndarray  # (n,) bool, whether it has one
-    flags: np.ndarray  # (n,) bool
+    times: TimeBins
     worst: tuple[Candidate, ...]
-    oddest: KeptRows
-    sample: KeptRows
+    highest: KeptRows  # flagged rows, by score
+    sample: KeptRows  # of all rows
 
-    @classmethod
-    def nothing(cls, n_columns: int, n_scores: int, n_counts: int) -> BatchStatistics:
-        """Of no rows."""
-        none, kept = np.zeros(0, np.int64), KeptRows.nothing(n_columns)
-        no_flags = none.astype(bool)
-        scores, profiles = np.zeros(n_scores, np.int64), np.zeros(n_counts, np.int64)
-        return cls(0, 0, 0, 0, 0, scores, profiles, none, no_flags, no_flags, (), kept, kept)
-
-    def then(self, later: BatchStatistics, n_explained: int, n_sample: int) -> BatchStatistics:
-        """Of these rows and the `later` ones; where each row stands in time and whether it is flagged is not kept."""
-        worst = sorted((*self.worst, *later.worst), key=lambda candidate: -candidate.score)
-        return BatchStatistics(
+    def __add__(self, later: ReportTotals) -> ReportTotals:
+        """The totals of these rows and the `later` ones."""
+        return ReportTotals(
             self.rows + later.rows,
             self.flagged + later.flagged,
             self.unscored + later.unscored,
@@ -130,12 +120,10 @@ class BatchStatistics:
             self.novel + later.novel,
             self.scores + later.scores,
             self.profiles + later.profiles,
-            self.ticks,
-            self.timed,
-            self.flags,
-            tuple(worst[:N_WORST]),
-            (self.oddest + later.oddest).smallest(n_explained),
-            (self.sample + later.sample).smallest(n_sample),
+            self.times + later.times,
+            worst_of(self.worst, later.worst, N_WORST),
+            self.highest + later.highest,
+            self.sample + later.sample,
         )
 
 
@@ -163,7 +151,7 @@ class Clock:
     """What tells the time of a row: a column as whole ticks, or the number of the row."""
 
     column: Column | None
-    place: int | None  # among the features, if it is one
+    feature: int | None  # its index among the features, if it is one
     tick: float  # in the column's unit, seconds for a date
 
     @classmethod
@@ -181,11 +169,16 @@ class Clock:
         """Whether ticks are seconds since the epoch."""
         return self.column is not None and self.column.kind is Kind.DATETIME
 
+    @property
+    def ladder(self) -> tuple[int, ...]:
+        """How the widths of bins grow."""
+        return CLOCK if self.is_date else DECIMAL
+
     def read(self, batch: Batch, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
         """Ticks (n,) int64, and which rows have one."""
         if self.column is None:
             return cells.row, np.ones(len(cells), bool)
-        moments = readable_times(batch, self.column) if self.place is None else cells.values[:, self.place]
+        moments = readable_times(batch, self.column) if self.feature is None else cells.values[:, self.feature]
         ticks = np.floor(moments / self.tick)
         timed = np.abs(ticks) < 2.0**62  # neither NaN nor infinite
         return np.where(timed, ticks, 0).astype(np.int64), timed
@@ -199,78 +192,103 @@ def _tick(column: Column) -> float:
     return float(10.0 ** math.floor(math.log10(span) - 5))
 
 
-def collect(
-    detector: Detector,
-    source: Source,
-    decide: Decision,
-    *,
-    kind: str,
-    frame: ImageLayout | None,
-    batch_rows: int,
-    workers: int,
-    on_event: OnEvent,
-) -> ReportInputs:
-    """One pass over `source`, then the rows that it kept; with a `frame` rows are drawn as pictures."""
-    calibration = detector.calibrations[kind]
-    edges = score_edges(calibration.scores, calibration.ranks, decide.min_score)
-    profiler, clock = Profiler.of(detector), Clock.of(detector.schema, source)
-    n_columns = len(detector.schema.features)
-    n_explained = max(N_WORST, min(N_EXPLAINED, MOST_EXPLAINED_CELLS // n_columns))
-    n_sample = max(N_WORST, min(N_SAMPLE, MOST_SAMPLE_CELLS // n_columns))
-    others = [clock.column.name] if clock.column is not None and clock.place is None else []
+@dataclass(frozen=True, slots=True)
+class ReportTask:
+    """Counts what a report shows of each batch, and keeps the rows that it shows."""
 
-    def one(batch: Batch) -> BatchStatistics:
-        cells = to_cells(batch, detector.schema)
-        decided = detector.score(cells, kind)
-        score, flags = decided.scored.score, decide.flags(decided)
+    detector: Detector
+    decision: Decision
+    edges: np.ndarray  # of the histogram of scores
+    profiler: Profiler
+    clock: Clock
+
+    @classmethod
+    def of(cls, detector: Detector, source: Source, decision: Decision) -> ReportTask:
+        """For a table with the columns of `source`."""
+        calibration = detector.calibrations[decision.score_kind]
+        edges = score_edges(calibration.scores, calibration.ranks, decision.min_score)
+        return cls(detector, decision, edges, Profiler.of(detector), Clock.of(detector.schema, source))
+
+    @property
+    def needs(self) -> ReadRequest:
+        """The features, and the time."""
+        column = self.clock.column
+        others = [column.name] if column is not None and self.clock.feature is None else []
+        return features_of(self.detector.schema, others)
+
+    @property
+    def no_totals(self) -> ReportTotals:
+        """Those of no rows."""
+        none, c = np.zeros(0, np.int64), len(self.detector.schema.features)
+        counts = np.zeros(self.edges.size, np.int64), np.zeros(self.profiler.n_counts, np.int64)
+        times = TimeBins.of(self.clock.ladder, none, none, none.astype(bool))
+        highest = KeptRows.nothing(c, _n_kept(N_EXPLAINED, MOST_EXPLAINED_CELLS, c))
+        return ReportTotals(
+            0, 0, 0, 0, 0, *counts, times, (), highest, KeptRows.nothing(c, _n_kept(N_SAMPLE, MOST_SAMPLE_CELLS, c))
+        )
+
+    def process(self, batch: Batch) -> ReportTotals:
+        """The totals of one batch."""
+        cells = to_cells(batch, self.detector.schema)
+        decided = self.detector.score(cells, self.decision.score_kind)
+        score, flags, c = decided.scored.score, self.decision.flags(decided), cells.values.shape[1]
         order = np.flatnonzero(flags)
         order = order[np.argsort(-score[order], kind="stable")]
-        everyone = KeptRows(cells, decided, flags, row_hash(cells.row))
-        unusual = replace(everyone, key=-score).take(np.sort(order[:n_explained]))
-        return BatchStatistics(
+        everyone = KeptRows(cells, decided, flags, row_hash(cells.row), _n_kept(N_SAMPLE, MOST_SAMPLE_CELLS, c))
+        highest = replace(everyone, key=-score, most=_n_kept(N_EXPLAINED, MOST_EXPLAINED_CELLS, c))
+        ticks, timed = self.clock.read(batch, cells)
+        return ReportTotals(
             len(cells),
             int(flags.sum()),
             int(np.isnan(score).sum()),
             int((cells.state == MISSING).sum()),
             int((cells.state == NOVEL).sum()),
-            score_counts(edges, score),
-            profiler.counts(cells),
-            *clock.read(batch, cells),
-            flags,
-            worst_of(RowsToExplain.of(detector, batch, cells, decided, flags, order[:N_WORST])),
-            unusual,
-            everyone.smallest(n_sample),
+            score_counts(self.edges, score),
+            self.profiler.counts(cells),
+            TimeBins.of(self.clock.ladder, ticks, flags, timed),
+            candidates(RowsToExplain.of(self.detector, batch, cells, decided, flags, order[:N_WORST])),
+            highest.take(np.sort(order[: highest.most])),
+            everyone.smallest(everyone.most),
         )
 
-    total = BatchStatistics.nothing(n_columns, edges.size, profiler.n_counts)
-    stretches = Stretches(CLOCK if clock.is_date else DECIMAL)
-    for parts in map_batches(one, source, detector.schema, others=others, batch_rows=batch_rows, workers=workers):
-        for seen in parts:
-            stretches.add(seen.ticks, seen.flags, seen.timed)
-            total = total.then(seen, n_explained, n_sample)
-        on_event(Event("scoring", total.rows, source.n_rows))
-    on_event(Event("explaining", total.rows, total.rows))
-    why = detector.explain(total.oddest.cells, total.oddest.decided, kind, most=0)
+
+def _n_kept(most: int, most_cells: int, n_columns: int) -> int:
+    """Fewer rows of wide tables."""
+    return max(N_WORST, min(most, most_cells // n_columns))
+
+
+def collect(
+    engine: Engine, task: ReportTask, source: Source, layout: ImageLayout | None, on_event: OnEvent
+) -> ReportInputs:
+    """One pass over `source`, then the rows that it kept; with a `layout` rows are drawn as pictures."""
+    totals = task.no_totals
+    for part in engine.map_batches(task, source, task.needs):
+        totals += part
+        on_event(Event("scoring", totals.rows, source.n_rows))
+    on_event(Event("explaining", totals.rows, totals.rows))
+    detector, kind, edges = task.detector, task.decision.score_kind, task.edges
+    calibration = detector.calibrations[kind]
+    why = detector.explain(totals.highest.cells, totals.highest.decided, kind, most=0)
     normal = calibration_counts(edges, calibration.scores, calibration.ranks)
     return ReportInputs(
-        total.rows,
-        total.flagged,
-        total.unscored,
-        total.missing,
-        total.novel,
-        tuple(row for one in total.worst for row in explained(detector, one.among.only(one.place), kind, N_REASONS)),
-        ScoreHistogram(tuple(edges.tolist()), tuple(total.scores.tolist()), tuple(normal.tolist())),
-        _timeline(clock, stretches),
+        totals.rows,
+        totals.flagged,
+        totals.unscored,
+        totals.missing,
+        totals.novel,
+        explained_candidates(detector, totals.worst, kind, N_REASONS),
+        ScoreHistogram(tuple(edges.tolist()), tuple(totals.scores.tolist()), tuple(normal.tolist())),
+        _timeline(task.clock, totals.times),
         _contributions(detector, why),
-        _map(detector, total),
-        *profiler.profiles(total.profiles, total.rows),
-        None if frame is None else _pictures(detector, frame, total, why, kind),
+        _map(detector, totals),
+        *task.profiler.profiles(totals.profiles, totals.rows),
+        None if layout is None else _pictures(detector, layout, totals, why, kind),
     )
 
 
-def _timeline(clock: Clock, found: Stretches) -> Timeline:
+def _timeline(clock: Clock, bins: TimeBins) -> Timeline:
     shift = 1 if clock.column is None else 0  # rows count from 1
-    line = found.line()
+    line = bins.timeline()
     outside = Outside(line.n_outside, line.n_flagged_outside, line.first * clock.tick, line.last * clock.tick)
     return Timeline(
         None if clock.column is None else clock.column.name,
@@ -282,55 +300,55 @@ def _timeline(clock: Clock, found: Stretches) -> Timeline:
                 line.number.tolist(), line.rows.tolist(), line.flagged.tolist(), strict=True
             )
         ),
-        found.n_without,
+        bins.n_without,
         outside if line.n_outside else None,
     )
 
 
-def _contributions(detector: Detector, found: Explanation) -> Contributions:
+def _contributions(detector: Detector, why: Explanation) -> Contributions:
     names = [column.name for column in detector.schema.features]
-    if not len(found.rest):
+    if not len(why.joint_part):
         return Contributions(0, (), len(names), 0.0, 0.0)
-    nats, rest = found.part.sum(0), float(found.rest.sum())
-    n_first = np.bincount(found.part.argmax(1)[found.part.max(1) > 0], minlength=len(names))
+    nats, rest = why.attribution.sum(0), float(why.joint_part.sum())
+    n_first = np.bincount(why.attribution.argmax(1)[why.attribution.max(1) > 0], minlength=len(names))
     order = np.argsort(-nats, kind="stable")
     shown = [j for j in order[:N_CONTRIBUTIONS] if nats[j] > 0]
     columns = tuple(Contribution(names[j], float(nats[j]), int(n_first[j])) for j in shown)
     return Contributions(
-        len(found.rest), columns, len(names) - len(shown), float(nats[order[len(shown) :]].sum()), rest
+        len(why.joint_part), columns, len(names) - len(shown), float(nats[order[len(shown) :]].sum()), rest
     )
 
 
-def _map(detector: Detector, total: BatchStatistics) -> LatentMap | None:
+def _map(detector: Detector, totals: ReportTotals) -> LatentMap | None:
     if detector.n_latent < 2:
         return None
-    sample, oddest = total.sample, total.oddest
+    sample, highest = totals.sample, totals.highest
     flagged = sample.take(np.flatnonzero(sample.flagged))
-    also = np.flatnonzero(~np.isin(oddest.cells.row, flagged.cells.row))
-    exemplars = detector.exemplar_map(2)
+    also = np.flatnonzero(~np.isin(highest.cells.row, flagged.cells.row))
+    exemplars = detector.exemplar_coordinates(2)
     every = -(-len(exemplars) // N_EXEMPLARS)
     return LatentMap(
         _points(exemplars[::every]),
-        _points(_places(detector, sample.take(np.flatnonzero(~sample.flagged)))),
-        _points(_places(detector, flagged + oddest.take(also))),
+        _points(_positions(detector, sample.take(np.flatnonzero(~sample.flagged)))),
+        _points(_positions(detector, flagged.followed_by(highest.take(also)))),
     )
 
 
-def _pictures(detector: Detector, frame: ImageLayout, total: BatchStatistics, why: Explanation, kind: str) -> Pictures:
-    """The oddest flagged rows, explained by `why` already, and some of the sample that are not flagged."""
-    first = np.argsort(-total.oddest.decided.scored.score, kind="stable")[: frame.n_odd]
-    usual = ~total.sample.flagged & ~np.isnan(total.sample.decided.scored.score)
-    odd, normal = total.oddest.take(first), total.sample.take(np.flatnonzero(usual)).smallest(frame.n_normal)
-    part = detector.explain(normal.cells, normal.decided, kind, most=0).part
+def _pictures(detector: Detector, layout: ImageLayout, totals: ReportTotals, why: Explanation, kind: str) -> Pictures:
+    """The highest flagged rows, explained by `why` already, and some of the sample that are not flagged."""
+    first = np.argsort(-totals.highest.decided.scored.score, kind="stable")[: layout.n_odd]
+    usual = ~totals.sample.flagged & ~np.isnan(totals.sample.decided.scored.score)
+    odd, normal = totals.highest.take(first), totals.sample.take(np.flatnonzero(usual)).smallest(layout.n_normal)
+    part = detector.explain(normal.cells, normal.decided, kind, most=0).attribution
     return pictures(
         detector,
-        frame,
-        ImageRows(odd.cells, odd.decided.scored.score, why.part[first]),
+        layout,
+        ImageRows(odd.cells, odd.decided.scored.score, why.attribution[first]),
         ImageRows(normal.cells, normal.decided.scored.score, part),
     )
 
 
-def _places(detector: Detector, kept: KeptRows) -> np.ndarray:
+def _positions(detector: Detector, kept: KeptRows) -> np.ndarray:
     """Where the rows lie on the map, (n, 2): encoded in one go, and so numbered anew."""
     if not len(kept):
         return np.zeros((0, 2))
@@ -338,5 +356,5 @@ def _places(detector: Detector, kept: KeptRows) -> np.ndarray:
     return detector.encode(cells, 2)[0]
 
 
-def _points(places: np.ndarray) -> tuple[Point, ...]:
-    return tuple((float(x), float(y)) for x, y in places[np.isfinite(places).all(1)])
+def _points(positions: np.ndarray) -> tuple[Point, ...]:
+    return tuple((float(x), float(y)) for x, y in positions[np.isfinite(positions).all(1)])

@@ -77,7 +77,7 @@ class ImageLayout:
         )
 
 
-def pictures(detector: Detector, frame: ImageLayout, odd: ImageRows, normal: ImageRows) -> Pictures:
+def pictures(detector: Detector, layout: ImageLayout, odd: ImageRows, normal: ImageRows) -> Pictures:
     """Both groups, their blame on one scale: black is the blame of the first pixel of an odd row, in the median."""
     rows = Cells.concatenate([odd.cells, normal.cells])
     # reconstructed in one go, and so numbered anew
@@ -85,12 +85,12 @@ def pictures(detector: Detector, frame: ImageLayout, odd: ImageRows, normal: Ima
     first = (odd if len(odd.score) else normal).part.max(1)
     most_nats = float(np.median(first)) if first.size else 0.0
     return Pictures(
-        frame.shape,
-        frame.pixels.low,
-        frame.pixels.high,
+        layout.shape,
+        layout.pixels.low,
+        layout.pixels.high,
         most_nats,
-        int((frame.pixels.feature < 0).sum()),
+        int((layout.pixels.feature < 0).sum()),
         bool(np.isnan(rows.values).any()),
-        frame.draw(odd, redrawn[: len(odd.cells)], most_nats),
-        frame.draw(normal, redrawn[len(odd.cells) :], most_nats),
+        layout.draw(odd, redrawn[: len(odd.cells)], most_nats),
+        layout.draw(normal, redrawn[len(odd.cells) :], most_nats),
     )

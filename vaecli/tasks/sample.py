@@ -1,90 +1,83 @@
-"""Makes tables on this machine: stretches of new rows → batches, side by side, in order, in bounded memory."""
+"""Makes new rows: stretches of them, from the prior or around given rows, side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from vaecli.data.cells import Cells
 from vaecli.detector import Detector
 from vaecli.latent.sampling import Sampler
-from vaecli.results import Event, OnEvent
-from vaecli.runtime.parallel import map_in_order
-from vaecli.tables import Batch, Rendered, Source, new_table, numbers_of, to_cells
-from vaecli.tasks.score import Output
-
-Stretch = Callable[[], Cells]  # rows that are yet to be made, by any thread
+from vaecli.tables import Batch, ReadRequest, Source, new_table, numbers_of, to_cells
+from vaecli.tasks.written_rows import WrittenRows
 
 
-def sample_table(
-    sampler: Sampler,
-    output: Output,
-    schema: pa.Schema,
-    n_rows: int,
-    *,
-    batch_rows: int,
-    workers: int,
-    on_event: OnEvent,
-) -> int:
-    """Write rows of the prior; returns how many. Neither `batch_rows` nor `workers` changes a byte."""
-    stretches = (
-        partial(sampler.rows, start, min(start + batch_rows, n_rows)) for start in range(0, n_rows, batch_rows)
-    )
-    return _written(stretches, sampler, output, schema, workers, n_rows, on_event)
+@dataclass(frozen=True, slots=True)
+class GivenRows:
+    """Rows to draw around: q(z|x) of each, and how many rows are drawn around it."""
+
+    posterior: tuple[np.ndarray, np.ndarray]
+    first_row: int
+    n_each: int
 
 
-def sample_around(
-    detector: Detector,
-    sampler: Sampler,
-    source: Source,
-    output: Output,
-    schema: pa.Schema,
-    n_each: int,
-    *,
-    batch_rows: int,
-    workers: int,
-    on_event: OnEvent,
-) -> int:
-    """Write `n_each` rows around each row of `source`, in its order; returns how many."""
-    total = None if source.n_rows is None else source.n_rows * n_each
-    stretches = stretches_around(detector, sampler, source, n_each, batch_rows)
-    return _written(stretches, sampler, output, schema, workers, total, on_event)
+@dataclass(frozen=True, slots=True)
+class RowRange:
+    """New rows number `start` to `stop`, yet to be made; from the prior where no rows are given."""
+
+    start: int
+    stop: int
+    around: GivenRows | None = None
+
+    def draw(self, sampler: Sampler) -> Cells:
+        """Make them."""
+        if self.around is None:
+            return sampler.rows(self.start, self.stop)
+        given = self.around
+        return sampler.rows_around(given.posterior, given.first_row, given.n_each, self.start, self.stop)
 
 
-def stretches_around(
+@dataclass(frozen=True, slots=True)
+class SampleTotals:
+    """How many rows were made."""
+
+    rows: int = 0
+
+    def __add__(self, later: SampleTotals) -> SampleTotals:
+        """The totals of these rows and the `later` ones."""
+        return SampleTotals(self.rows + later.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleTask:
+    """Makes ranges of new rows with the types of `schema`."""
+
+    sampler: Sampler
+    schema: pa.Schema
+
+    def process(self, rows: RowRange) -> WrittenRows[SampleTotals]:
+        """The rows of one range. They depend on their numbers alone."""
+        cells = rows.draw(self.sampler)
+        table = new_table(cells, self.sampler.columns, self.schema)
+        return WrittenRows(Batch(table, 0, str, whole=table), {}, SampleTotals(len(cells)))
+
+
+def prior_ranges(n_rows: int, batch_rows: int) -> Iterator[RowRange]:
+    """`n_rows` rows of the prior, at most `batch_rows` at a time."""
+    return (RowRange(start, min(start + batch_rows, n_rows)) for start in range(0, n_rows, batch_rows))
+
+
+def ranges_around(
     detector: Detector, sampler: Sampler, source: Source, n_each: int, batch_rows: int
-) -> Iterator[Stretch]:
+) -> Iterator[RowRange]:
     """`n_each` rows around each row of `source`, in its order, at most `batch_rows` at a time."""
     names = [column.name for column in detector.schema.features]
-    for batch in source.batches(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows):
+    for batch in source.batches(ReadRequest(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows)):
         posterior = sampler.posterior(detector.preprocessor.transform(to_cells(batch, detector.schema)))
+        given = GivenRows(posterior, batch.first_row, n_each)
         end = (batch.first_row + batch.n_rows) * n_each
         for start in range(batch.first_row * n_each, end, batch_rows):
-            stop = min(start + batch_rows, end)
-            yield partial(sampler.rows_around, posterior, batch.first_row, n_each, start, stop)
-
-
-def _written(
-    stretches: Iterable[Stretch],
-    sampler: Sampler,
-    output: Output,
-    schema: pa.Schema,
-    workers: int,
-    total: int | None,
-    on_event: OnEvent,
-) -> int:
-    def one(stretch: Stretch) -> tuple[Rendered, int]:
-        cells = stretch()
-        table = new_table(cells, sampler.columns, schema)
-        return output.render(Batch(table, 0, str, whole=table), {}), len(cells)
-
-    n_rows = 0
-    with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
-        for rendered, n in map_in_order(one, stretches, workers):
-            output.append(rendered)
-            n_rows += n
-            on_event(Event("sampling", n_rows, total))
-    return n_rows
+            yield RowRange(start, min(start + batch_rows, end), given)

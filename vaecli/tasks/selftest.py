@@ -1,4 +1,4 @@
-"""Draws normal rows from a table, puts faults into them, and asks a detector which ones it sees."""
+"""Draws normal rows from a table, injects faults into them, and counts which of them a detector flags."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from vaecli.aggregates.row_sample import smallest
 from vaecli.config import FAULTS
 from vaecli.data.cells import Cells
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
-from vaecli.engines.local import map_batches
+from vaecli.engines.base import Engine, features_of
 from vaecli.evaluation.column_limits import ColumnLimits
 from vaecli.evaluation.faults import CATALOGUE, Fault, ReferenceRows, assigned, inject
+from vaecli.model.ensemble import Ensemble
 from vaecli.results import Event, OnEvent
-from vaecli.runtime.parallel import map_in_order
-from vaecli.schema import Column
+from vaecli.schema import Column, Schema
 from vaecli.scoring.scores import member_scores
-from vaecli.tables import Batch, Source, label_mask, to_cells
+from vaecli.tables import Batch, ReadRequest, Source, label_mask, to_cells
 
 SAME_CODE = 1e-8  # nats: a row's code differs from what the fit made of it by 1e-10, from other rows' by far more
 
@@ -67,89 +67,108 @@ class Outcome:
         return passed
 
 
-def draw_rows(
-    detector: Detector,
-    source: Source,
-    label: Column | None,
-    most: int,
-    *,
-    seed: int,
-    batch_rows: int,
-    workers: int,
-    on_event: OnEvent,
-) -> Drawn:
-    """At most `most` rows, each as likely as any other; rows that `label` marks are left out. One pass."""
+@dataclass(frozen=True, slots=True)
+class NormalRows:
+    """The rows of one batch without those that the label marks."""
 
-    def one(batch: Batch) -> tuple[Cells, int]:
-        cells = to_cells(batch, detector.schema)
-        if label is None:
-            return cells, 0
-        marked = label_mask(batch, label)
-        return cells[~marked], int(marked.sum())
+    cells: Cells
+    n_labelled_out: int
 
+
+@dataclass(frozen=True, slots=True)
+class NormalRowsTask:
+    """Reads the rows that `label`, if there is one, does not mark."""
+
+    schema: Schema
+    label: Column | None
+
+    @property
+    def needs(self) -> ReadRequest:
+        """The features and the label."""
+        return features_of(self.schema, () if self.label is None else (self.label.name,))
+
+    def process(self, batch: Batch) -> NormalRows:
+        """The rows of one batch."""
+        cells = to_cells(batch, self.schema)
+        if self.label is None:
+            return NormalRows(cells, 0)
+        marked = label_mask(batch, self.label)
+        return NormalRows(cells[~marked], int(marked.sum()))
+
+
+def draw_rows(engine: Engine, task: NormalRowsTask, source: Source, most: int, seed: int, on_event: OnEvent) -> Drawn:
+    """At most `most` normal rows, each as likely as any other. One pass."""
     rng = np.random.default_rng([seed, 0x5E1F])
-    others = () if label is None else (label.name,)
-    c = len(detector.schema.features)
+    c = len(task.schema.features)
     kept = Cells(np.empty((0, c)), np.empty((0, c), np.uint8), np.empty(0, np.int64))
     keys, n_rows, n_marked = np.empty(0), 0, 0
-    for found in map_batches(one, source, detector.schema, others=others, batch_rows=batch_rows, workers=workers):
-        for cells, marked in found:
-            # the rows with the smallest keys are a uniform sample, wherever batches end
-            kept, keys = Cells.concatenate([kept, cells]), np.concatenate([keys, rng.random(len(cells))])
-            if keys.size > most:
-                chosen = np.sort(np.argpartition(keys, most)[:most])
-                kept, keys = kept[chosen], keys[chosen]
-            n_rows, n_marked = n_rows + len(cells) + marked, n_marked + marked
+    for normal in engine.map_batches(task, source, task.needs):
+        n = len(normal.cells)
+        kept, keys = Cells.concatenate([kept, normal.cells]), np.concatenate([keys, rng.random(n)])
+        if keys.size > most:
+            stay = smallest(keys, most)
+            kept, keys = kept[stay], keys[stay]
+        n_rows, n_marked = n_rows + n + normal.n_labelled_out, n_marked + normal.n_labelled_out
         on_event(Event("drawing rows", n_rows, source.n_rows))
     return Drawn(kept, n_rows, n_marked)
 
 
-def run_faults(
-    detector: Detector,
-    decide: Decision,
-    cells: Cells,
-    names: Sequence[str],
-    *,
-    kind: str,
-    seed: int,
-    workers: int,
-    on_event: OnEvent,
-) -> Outcome:
-    """Every fault in `names` at every size, once in each of the rows that are not flagged as they are.
+@dataclass(frozen=True, slots=True)
+class FaultTask:
+    """Puts one fault at one size into each of the `rows`, which are not flagged as they are.
 
     What is random in a case depends on the seed and the case alone, so other cases beside it change nothing.
     """
-    cells = _numbered(cells)
-    flagged_before = decide.flags(detector.score(cells, kind))
-    normal = ReferenceRows.of(cells, detector.schema.features, detector.preprocessor)
-    ranges = ColumnLimits.of(normal, int(flagged_before.sum()))
-    rows = _numbered(cells[~flagged_before])
 
-    def case(planned: tuple[Fault, float | None]) -> Case:
-        fault, size = planned
-        possible = fault.applies_to(normal.columns, size)
+    detector: Detector
+    decision: Decision
+    rows: Cells
+    normal: ReferenceRows
+    limits: ColumnLimits
+    seed: int
+
+    def process(self, planned: tuple[str, float | None]) -> Case:
+        """The case of a fault by its name, at one of its sizes."""
+        name, size = planned
+        fault = CATALOGUE[name]
+        possible = fault.applies_to(self.normal.columns, size)
         if not possible.size:
             return Case(fault, size, possible, *[np.empty(0, bool)] * 3)
-        rng = np.random.default_rng([seed, FAULTS.index(fault.name), fault.sizes.index(size)])
-        column = assigned(len(rows), possible, rng)
-        broken, changed = inject(fault, size, rows, column, normal, rng)
-        flagged = decide.flags(detector.score(broken, kind))
-        return Case(fault, size, column, changed, flagged, ranges.flags(broken))
+        rng = np.random.default_rng([self.seed, FAULTS.index(name), fault.sizes.index(size)])
+        column = assigned(len(self.rows), possible, rng)
+        broken, changed = inject(fault, size, self.rows, column, self.normal, rng)
+        flagged = self.decision.flags(self.detector.score(broken, self.decision.score_kind))
+        return Case(fault, size, column, changed, flagged, self.limits.flags(broken))
 
-    plan = [(CATALOGUE[name], size) for name in names for size in CATALOGUE[name].sizes]
+
+def run_faults(
+    engine: Engine,
+    detector: Detector,
+    decision: Decision,
+    cells: Cells,
+    names: Sequence[str],
+    seed: int,
+    on_event: OnEvent,
+) -> Outcome:
+    """Every fault in `names` at every size, once in each of the rows that are not flagged as they are."""
+    cells = _numbered(cells)
+    flagged_before = decision.flags(detector.score(cells, decision.score_kind))
+    normal = ReferenceRows.of(cells, detector.schema.features, detector.preprocessor)
+    limits = ColumnLimits.of(normal, int(flagged_before.sum()))
+    task = FaultTask(detector, decision, _numbered(cells[~flagged_before]), normal, limits, seed)
+    plan = [(name, size) for name in names for size in CATALOGUE[name].sizes] if len(task.rows) else []
     cases: list[Case] = []
-    with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
-        for found in map_in_order(case, plan if len(rows) else [], workers):
-            cases.append(found)
-            on_event(Event("injecting faults", len(cases), len(plan), "faults"))
-    return Outcome(flagged_before, ranges.flags_own(), *_known(detector, cells), tuple(cases))
+    for case in engine.map_items(task, plan):
+        cases.append(case)
+        on_event(Event("injecting faults", len(cases), len(plan), "faults"))
+    return Outcome(flagged_before, limits.flags_own(), *_known(detector, cells), tuple(cases))
 
 
 def _known(detector: Detector, cells: Cells) -> tuple[int, int]:
     """(how many rows have exactly the code of a row of the fit, how many such codes a member keeps)."""
-    family = detector.ensemble.families[0]
-    distance, _ = member_scores((family,), detector.preprocessor.transform(cells), "latent")
-    return int((distance[:, 0] < SAME_CODE).sum()), int(family.codes.place.shape[1])
+    family = detector.ensemble.reference_family
+    distance, _ = member_scores(Ensemble((family,)), detector.preprocessor.transform(cells), "latent")
+    return int((distance[:, 0] < SAME_CODE).sum()), int(family.exemplar_prior.codes.shape[1])
 
 
 def _numbered(cells: Cells) -> Cells:

@@ -1,4 +1,4 @@
-"""AdamW without the import of torch's compiler, which creating a `torch.optim` optimiser costs: 1.5 s of every fit."""
+"""AdamW. Creating a `torch.optim` optimiser imports torch's compiler, which takes 1.5 s of every fit."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ class AdamW:
     def __init__(self, parameters: Iterable[Tensor], weight_decay: float) -> None:
         self.parameters = list(parameters)
         self.weight_decay = weight_decay
-        self.mean = [torch.zeros_like(parameter) for parameter in self.parameters]  # of the gradients
-        self.square = [torch.zeros_like(parameter) for parameter in self.parameters]  # of their squares
+        self.exp_avg = [torch.zeros_like(parameter) for parameter in self.parameters]  # of the gradients
+        self.exp_avg_sq = [torch.zeros_like(parameter) for parameter in self.parameters]  # of their squares
         self.n_steps = 0
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """Move every parameter against its gradient."""
+        """Update every parameter from its gradient, which must be set."""
         self.n_steps += 1
-        of_mean, of_square = (1 - beta**self.n_steps for beta in BETAS)  # what the zeros at the start take away
-        for parameter, mean, square in zip(self.parameters, self.mean, self.square, strict=True):
+        bias_correction, bias_correction_sq = (1 - beta**self.n_steps for beta in BETAS)
+        for parameter, exp_avg, exp_avg_sq in zip(self.parameters, self.exp_avg, self.exp_avg_sq, strict=True):
             gradient = parameter.grad
             assert gradient is not None
             parameter.mul_(1 - learning_rate * self.weight_decay)
-            mean.lerp_(gradient, 1 - BETAS[0])
-            square.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-            spread = square.sqrt().div_(math.sqrt(of_square)).add_(EPSILON)
-            parameter.addcdiv_(mean, spread, value=-learning_rate / of_mean)
+            exp_avg.lerp_(gradient, 1 - BETAS[0])
+            exp_avg_sq.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+            denominator = exp_avg_sq.sqrt().div_(math.sqrt(bias_correction_sq)).add_(EPSILON)
+            parameter.addcdiv_(exp_avg, denominator, value=-learning_rate / bias_correction)
 
     def zero_grad(self) -> None:
-        """Before the next backward pass."""
+        """Drop the gradients; call it before the next backward pass."""
         for parameter in self.parameters:
             parameter.grad = None

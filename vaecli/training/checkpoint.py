@@ -1,4 +1,4 @@
-"""A fit that was interrupted, in one file, to go on from: arrays and JSON in safetensors, nothing executed."""
+"""The state of an interrupted fit in one file, to resume from: arrays and JSON in safetensors, nothing executed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vaecli.runtime.atomic_file import write_bytes
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Where training stands. `identity` names the fit it belongs to: its table, settings and seed."""
+    """The state of training. `identity` names the fit it belongs to: its table, settings and seed."""
 
     identity: str
     progress: dict[str, Any]  # JSON values
@@ -31,7 +31,7 @@ class Checkpoint:
 
 
 def load_checkpoint(path: Path, identity: str) -> Checkpoint | None:
-    """The checkpoint at `path`, None when there is none. Raises BundleError when it is another fit's or damaged."""
+    """The checkpoint at `path`, None when there is no file. Raises BundleError if it is damaged or another fit's."""
     from safetensors import SafetensorError, safe_open
 
     if not path.exists():
@@ -39,7 +39,7 @@ def load_checkpoint(path: Path, identity: str) -> Checkpoint | None:
     try:
         with safe_open(path, "numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         progress = json.loads(metadata["progress"])
         owner = metadata["identity"]
     except (SafetensorError, KeyError, ValueError, OSError) as problem:

@@ -1,15 +1,14 @@
 """The torch loop: the ELBO with a KL warm-up, by AdamW, until the held-out bound stops rising.
 
 All members of all families are trained in one loop on the same batches. Each learns from every row except those of
-the fold it holds out, by a 0/1 weight. One stopping point a family is chosen, by the mean held-out bound over its
+the fold it holds out, by a 0/1 weight. One stopping point per family is chosen, by the mean held-out bound over its
 members: one chosen per member, on the very fold that later calibrates it, would make the calibration rows look more
-normal than fresh ones.
+normal than new ones.
 """
 
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -21,22 +20,21 @@ from torch import Tensor
 
 from vaecli.config import TrainConfig
 from vaecli.data.training_rows import Rows, TrainingRows
-from vaecli.errors import EnvironmentProblem, UsageError
-from vaecli.model.likelihoods import Likelihood
+from vaecli.errors import UsageError
+from vaecli.model.device import torch_device
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Elbo, Parameters, elbo, forward
 from vaecli.model.ppca_init import VARIANCE_WEIGHTS, variance_outputs
 from vaecli.results import Event, OnEvent, ignore
 from vaecli.runtime.parallel import n_cores
 from vaecli.training.adamw import AdamW
 from vaecli.training.checkpoint import Checkpoint
+from vaecli.training.schedule import Clock, Schedule, learning_rate_factor
 
-N_CHECKS = 25  # looks at the held-out rows over the whole schedule
+N_CHECKS = 25  # evaluations on held-out rows over the whole schedule
 N_HELD_OUT_ROWS = 4096
 GRADIENT_NORM = 1.0  # per member
-LEARNING_RATE_WARMUP_STEPS = 30
-LARGEST_BATCH_ROWS = 4096
 MANY_ROWS = 1024  # a batch from which more than one thread pays
-SECONDS_BETWEEN_CHECKPOINTS = 10.0
 STEPS_BETWEEN_EVENTS = 10
 
 OnCheckpoint = Callable[[dict[str, Any], dict[str, np.ndarray]], None]
@@ -44,7 +42,7 @@ OnCheckpoint = Callable[[dict[str, Any], dict[str, np.ndarray]], None]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One look at held-out rows: nats a row, mean over rows and members."""
+    """One evaluation on held-out rows: nats per row, mean over rows and members."""
 
     step: int
     elbo: float
@@ -64,34 +62,12 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """The members of each family as they were at its best check, in NumPy, and the way there."""
+    """The members of each family as they were at its best check, in NumPy, and the checks of its training."""
 
     parameters: tuple[Parameters, ...]
     history: tuple[tuple[Check, ...], ...]
     best: tuple[Check, ...]
     n_steps: int
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How many steps of how many rows: every row is seen at least once, however many there are."""
-
-    batch_rows: int
-    n_steps: int
-
-    @classmethod
-    def of(cls, n_rows: int, config: TrainConfig) -> Schedule:
-        """Batches grow up to 4,096 rows so that one epoch fits into `max_steps`; beyond, the steps grow."""
-        batch_rows = max(config.batch_rows, min(LARGEST_BATCH_ROWS, math.ceil(n_rows / config.max_steps)))
-        steps_per_epoch = math.ceil(n_rows / batch_rows)
-        return cls(batch_rows, min(max(config.max_steps, steps_per_epoch), config.max_epochs * steps_per_epoch))
-
-
-def device_of(name: str) -> torch.device:
-    """`auto` is CUDA when there is one. Raises EnvironmentProblem when `cuda` is asked for and absent."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise EnvironmentProblem("no CUDA device is available", "use --device cpu, or install a CUDA build of torch")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def train(
@@ -106,9 +82,9 @@ def train(
     """Fit the members of all families from the parameters they start with.
 
     Deterministic for one seed, machine and number of threads, also when resumed, unless a time budget ends it.
-    Raises UsageError when training diverges before any parameters could win.
+    Raises UsageError when training diverges before any check is finite, EnvironmentProblem when the device is absent.
     """
-    device = device_of(config.device)
+    device = torch.device(torch_device(config.device))
     schedule = Schedule.of(rows.n_rows, config)
     run = Run.start(plans, config, device) if resume is None else Run.resume(resume, plans, config, device)
     held_out = HeldOut.of(rows, plans, config.seed, device)
@@ -120,7 +96,7 @@ def train(
             run.n_steps += 1
             progress = max(run.n_steps / schedule.n_steps, clock.share())
             kl_weight = min(1.0, progress / config.warmup_share) if config.warmup_share else 1.0
-            run.step(batch, kl_weight, config.learning_rate * _learning_rate(run.n_steps, progress))
+            run.step(batch, kl_weight, config.learning_rate * learning_rate_factor(run.n_steps, progress))
             ended = progress >= 1
             if run.n_steps % every == 0 or ended:
                 run.validate(held_out, eligible=kl_weight == 1 or ended)
@@ -132,8 +108,8 @@ def train(
                 on_checkpoint(*run.to_parts())
             if ended:
                 break
-    winners = [family.best for family in run.families]
-    if None in winners:  # the last step is always a check that may win, if its bound is a number
+    best = [family.best for family in run.families]
+    if None in best:  # the check at the last step is always eligible, if its bound is finite
         raise UsageError(
             "training diverged: the ELBO of held-out rows is not a number at step "
             f"{run.n_steps:,} of {schedule.n_steps:,}",
@@ -142,13 +118,13 @@ def train(
     return Trained(
         tuple(_in_numpy(family.best_parameters) for family in run.families),
         tuple(tuple(family.history) for family in run.families),
-        tuple(check for check in winners if check is not None),
+        tuple(check for check in best if check is not None),
         run.n_steps,
     )
 
 
 def objective(bound: Elbo, fold: Tensor, held_out: Tensor, beta: float) -> Tensor:
-    """Minus the ELBO with its KL weighted by `beta`: mean over columns and over the rows each member may see.
+    """Minus the ELBO with its KL weighted by `beta`, in nats: the mean over columns and the rows each member may see.
 
     `bound` has shapes (e, n, c) and (e, n), `fold` (n,), `held_out` (e,). Summed over members: they share no parameter.
     """
@@ -171,20 +147,20 @@ class Family:
 
     @classmethod
     def start(cls, plan: Plan, values: Parameters, device: torch.device) -> Family:
-        """With `values` as parameters."""
+        """At its first step, with `values` as parameters."""
         # sorted, as a checkpoint hands them back: the order in which gradients are summed shows in the last bit
         parameters = {name: torch.tensor(values[name], device=device, requires_grad=True) for name in sorted(values)}
         return cls(plan, parameters, torch.tensor(plan.held_out, device=device))
 
     def validate(self, check: Check, eligible: bool) -> None:
-        """Remember the check, and the parameters when it is the best so far; never a bound that is not a number."""
+        """Keep the check, and the parameters if it is eligible, finite and the best so far."""
         self.history.append(check)
         if eligible and math.isfinite(check.elbo) and (self.best is None or check.elbo > self.best.elbo):
             self.best = check
             self.best_parameters = {name: value.detach().clone() for name, value in self.parameters.items()}
 
     def mask_variance_gradients(self) -> None:
-        """Take out of the gradient what would make a variance depend on the row, if the plan says so."""
+        """Zero the gradients of weights that make a variance depend on the row, in a homoscedastic family."""
         if self.plan.homoscedastic:
             for name in VARIANCE_WEIGHTS:
                 gradient = self.parameters[name].grad
@@ -194,7 +170,7 @@ class Family:
 
 @dataclass(slots=True)
 class Run:
-    """The moving parts of one training: what a checkpoint must hold to go on as if nothing had happened."""
+    """The state of one training: what a checkpoint must hold to continue as if it had not been interrupted."""
 
     families: tuple[Family, ...]
     optimizer: AdamW
@@ -210,7 +186,7 @@ class Run:
         device: torch.device,
         values: Sequence[Parameters] | None = None,
     ) -> Run:
-        """At step 0, with the optimiser's memory empty, from `values` or where the plans start."""
+        """At step 0, with a fresh optimiser, from `values` or the start parameters of the plans."""
         values = [plan.start for plan in plans] if values is None else values
         families = tuple(Family.start(plan, start, device) for plan, start in zip(plans, values, strict=True))
         parameters = [parameter for family in families for parameter in family.parameters.values()]
@@ -219,20 +195,19 @@ class Run:
 
     @classmethod
     def resume(cls, checkpoint: Checkpoint, plans: Sequence[Plan], config: TrainConfig, device: torch.device) -> Run:
-        """Where the checkpoint left off."""
+        """The state that `to_parts` gave to the checkpoint."""
 
         def part(i: int, kind: str) -> dict[str, Tensor]:
             return _part(checkpoint.arrays, f"{i}/{kind}", device)
 
         values = [_in_numpy(part(i, "now")) for i in range(len(plans))]
         run = cls.start(plans, config, device, values)
-        memory = run.optimizer
-        memory.n_steps = int(checkpoint.progress["step"])
+        run.optimizer.n_steps = int(checkpoint.progress["step"])
         for i, family in enumerate(run.families):
             before = sum(len(other.parameters) for other in run.families[:i])
             mean, square = part(i, "mean"), part(i, "square")
             for j, name in enumerate(family.parameters, start=before):
-                memory.mean[j], memory.square[j] = mean[name], square[name]
+                run.optimizer.exp_avg[j], run.optimizer.exp_avg_sq[j] = mean[name], square[name]
             state = checkpoint.progress["families"][i]
             family.history = [Check(**check) for check in state["history"]]
             family.best, family.best_parameters = (Check(**state["best"]) if state["best"] else None), part(i, "best")
@@ -250,13 +225,14 @@ class Run:
             tensors |= {f"best/{name}": value for name, value in family.best_parameters.items()}
             before = sum(len(other.parameters) for other in self.families[:i])
             for j, name in enumerate(family.parameters, start=before):
-                tensors |= {f"mean/{name}": self.optimizer.mean[j], f"square/{name}": self.optimizer.square[j]}
+                tensors[f"mean/{name}"] = self.optimizer.exp_avg[j]
+                tensors[f"square/{name}"] = self.optimizer.exp_avg_sq[j]
             arrays |= {f"{i}/{name}": value for name, value in _in_numpy(tensors).items()}
         return {"step": self.n_steps, "seconds": self.seconds, "families": families}, arrays
 
     @property
     def checks_since_best(self) -> int:
-        """Looks at the held-out rows since any family was at its best; 0 while none may win yet."""
+        """Checks since the last one that was the best of its family; 0 while a family has no eligible check."""
         return min(
             0 if family.best is None else sum(check.step > family.best.step for check in family.history)
             for family in self.families
@@ -264,24 +240,24 @@ class Run:
 
     @property
     def has_diverged(self) -> bool:
-        """Whether a latest check is no number; parameters that are not numbers never recover."""
+        """Whether a latest check is not finite; parameters that are not numbers never recover."""
         return any(family.history and not math.isfinite(family.history[-1].elbo) for family in self.families)
 
     def step(self, batch: Rows, kl_weight: float, learning_rate: float) -> None:
         """One step of AdamW for all members."""
         device = self.generator.device
-        x, state, fold = (torch.from_numpy(part).to(device) for part in batch)
+        values, state, fold = (torch.from_numpy(part).to(device) for part in batch)
         self.optimizer.zero_grad()
         for family in self.families:
-            noise = torch.randn(_noise_shape(family.plan, x.shape[0]), generator=self.generator, device=device)
-            bound = elbo(forward(family.parameters, family.plan.likelihood, x, state, noise))
+            noise = torch.randn(_noise_shape(family.plan, values.shape[0]), generator=self.generator, device=device)
+            bound = elbo(forward(family.parameters, family.plan.likelihood, values, state, noise))
             objective(bound, fold, family.held_out, family.plan.beta * kl_weight).backward()
             family.mask_variance_gradients()
             clip_each_member(family.parameters.values())
         self.optimizer.step(learning_rate)
 
     def validate(self, held_out: HeldOut, eligible: bool) -> None:
-        """Compare every family with its own past."""
+        """Evaluate every family on the held-out rows."""
         for family, noise in zip(self.families, held_out.noise, strict=True):
             family.validate(held_out.check(family, noise, self.n_steps), eligible)
 
@@ -292,7 +268,7 @@ class Run:
 
 
 def clip_each_member(parameters: Any) -> None:
-    """Scale each member's gradient to at most unit norm: one member's spike must not slow the others."""
+    """Scale the gradient of each member to at most unit norm, so that a spike in one does not slow the others."""
     gradients = [parameter.grad for parameter in parameters]
     square = torch.stack([gradient.flatten(1).square().sum(1) for gradient in gradients]).sum(0)
     factor = (GRADIENT_NORM / square.sqrt().clamp(min=1e-12)).clamp(max=1.0)
@@ -302,26 +278,26 @@ def clip_each_member(parameters: Any) -> None:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Rows on which the members are compared while they train, each only where it was held out."""
+    """Rows on which members are evaluated while they train, each on those of the fold it holds out."""
 
-    x: Tensor
-    state: Tensor
-    fold: Tensor
-    noise: tuple[Tensor, ...]  # one fixed draw a family
+    values: Tensor  # (n, d)
+    state: Tensor  # (n, c)
+    fold: Tensor  # (n,)
+    noise: tuple[Tensor, ...]  # one fixed draw per family
 
     @classmethod
     def of(cls, rows: TrainingRows, plans: Sequence[Plan], seed: int, device: torch.device) -> HeldOut:
-        """At most 4,096 rows."""
-        sample = rows.some(N_HELD_OUT_ROWS, seed)
+        """A uniform sample of at most 4,096 rows."""
+        sample = rows.sample(N_HELD_OUT_ROWS, seed)
         generator = torch.Generator().manual_seed(seed + 1)
         noise = [torch.randn(_noise_shape(plan, sample.fold.size), generator=generator) for plan in plans]
-        x, state, fold = (torch.from_numpy(part).to(device) for part in sample)
-        return cls(x, state, fold, tuple(part.to(device) for part in noise))
+        values, state, fold = (torch.from_numpy(part).to(device) for part in sample)
+        return cls(values, state, fold, tuple(part.to(device) for part in noise))
 
     @torch.no_grad()
     def check(self, family: Family, noise: Tensor, step: int) -> Check:
         """Mean held-out bound, its KL weighted as in training, and KL at this step."""
-        bound = elbo(forward(family.parameters, family.plan.likelihood, self.x, self.state, noise))
+        bound = elbo(forward(family.parameters, family.plan.likelihood, self.values, self.state, noise))
         own = self.fold[None, :] == family.held_out[:, None]
         value = bound.column_log_prob.sum(-1) - family.plan.beta * bound.kl
         return Check(step, value[own].mean().item(), bound.kl[own].mean().item())
@@ -335,32 +311,8 @@ def _in_numpy(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
     return {name: value.detach().cpu().numpy() for name, value in tensors.items()}
 
 
-class Clock:
-    """Wall-clock time of one training, over all its resumptions."""
-
-    def __init__(self, budget_seconds: float | None, already: float) -> None:
-        self._budget, self._start = budget_seconds, time.monotonic() - already
-        self._last_checkpoint = time.monotonic()
-
-    def elapsed(self) -> float:
-        """Seconds of training so far."""
-        return time.monotonic() - self._start
-
-    def share(self) -> float:
-        """How much of the budget is spent; 0 without one."""
-        return self.elapsed() / self._budget if self._budget else 0.0
-
-    def wants_checkpoint(self) -> bool:
-        """True every ten seconds."""
-        now = time.monotonic()
-        if now - self._last_checkpoint < SECONDS_BETWEEN_CHECKPOINTS:
-            return False
-        self._last_checkpoint = now
-        return True
-
-
 def _batches(rows: TrainingRows, schedule: Schedule, seed: int, skip: int) -> Iterator[Rows]:
-    """Epoch after epoch; the first `skip` batches were trained on before an interruption."""
+    """Batches epoch by epoch, without the first `skip`, which were trained on before an interruption."""
     steps_per_epoch = math.ceil(rows.n_rows / schedule.batch_rows)
     epoch, within = divmod(skip, steps_per_epoch)
     while True:
@@ -372,7 +324,7 @@ def _batches(rows: TrainingRows, schedule: Schedule, seed: int, skip: int) -> It
 
 @contextmanager
 def _threads(batch_rows: int) -> Iterator[None]:
-    """One thread for small batches: two that wait for each other at every small product lose to one.
+    """One thread for small batches: two that wait for each other at every small product are slower.
 
     Measured on two shared cores, a fit of 111 rows: 309 s with two threads, 6 s with one.
     """
@@ -382,11 +334,6 @@ def _threads(batch_rows: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _learning_rate(step: int, progress: float) -> float:
-    """A short linear warm-up, then half a cosine to zero."""
-    return min(1.0, step / LEARNING_RATE_WARMUP_STEPS) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 def _part(arrays: dict[str, np.ndarray], kind: str, device: torch.device) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from vaecli.errors import EnvironmentProblem
+from vaecli.errors import MissingPackage
 
 _FITTING = {"torch": "torch", "sklearn": "scikit-learn"}  # the module, and what pip calls it
 
@@ -13,7 +13,7 @@ def require_fitting_packages() -> None:
     """Nothing where a fit can run. Raises EnvironmentProblem on a host set up to score only."""
     missing = [package for module, package in _FITTING.items() if find_spec(module) is None]
     if missing:
-        raise EnvironmentProblem(
+        raise MissingPackage(
             f"fitting needs {' and '.join(missing)}, not installed here: this host can only score",
             f"pip install {' '.join(missing)}, or fit on another machine and copy the bundle here",
         )

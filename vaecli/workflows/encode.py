@@ -8,28 +8,26 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from vaecli.aggregates.row_sample import Points
+from vaecli.aggregates.row_sample import MapPoints
 from vaecli.bundle import load_detector
 from vaecli.config import EncodeConfig
 from vaecli.detector import Detector
-from vaecli.errors import UsageError
-from vaecli.latent.encoding import principal_places
-from vaecli.latent.knn_map import KnnMap
+from vaecli.engines.local import LocalEngine
+from vaecli.errors import UsageError, did_you_mean
+from vaecli.latent.knn_map import KnnMap, thinned
 from vaecli.latent.umap_map import require_umap, umap_of
-from vaecli.plots.figure import refuse_picture
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
-from vaecli.runtime.parallel import n_cores
 from vaecli.tables import (
+    Targets,
     check_schema,
     default_output,
     frame_source,
     numbers_of,
     open_sink,
     open_source,
-    refuse_to_overwrite,
 )
-from vaecli.tables.infer import did_you_mean
-from vaecli.tasks.encode import ROW, Tally, encode_table
+from vaecli.tasks.encode import ROW, EncodeTask, EncodeTotals
+from vaecli.tasks.written_rows import Rendered, append_rows
 
 
 def encode(
@@ -51,19 +49,17 @@ def encode(
     if config.map == "umap":
         require_umap()
     target = output if output is not None else default_output(inputs, "encoded")
-    refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
     check_schema(source, detector.schema)
-    refuse_to_overwrite(target, getattr(source, "files", ()), "the input")
-    if plot is not None:
-        refuse_picture(plot, target, bundle, getattr(source, "files", ()))
+    Targets.of(target, plot, bundle, source)
     if config.colour_by is not None and config.colour_by not in source.names:
         guess = did_you_mean(config.colour_by, source.names)
         raise UsageError(f"{source.name} has no column {config.colour_by!r}{guess}", "name a column: --color NAME")
-    on = None
+    knn_map = None
     if config.map == "umap" and config.dims is not None:
         on_event(Event("laying out the map", 0, None))
-        on = umap_of(detector.ensemble.families[0].codes, config.dims)
+        knn_map = umap_of(detector.ensemble.reference_family.exemplar_prior, config.dims)
+    task = EncodeTask(detector, names, config, knn_map, with_points=plot is not None)
     sink = open_sink(
         target,
         source if config.keep else frame_source(ROW.empty_table()),
@@ -72,26 +68,14 @@ def encode(
         numbers=numbers_of(detector.schema),
     )
     with sink:
-        tally = encode_table(
-            detector,
-            source,
-            sink,
-            names,
-            dims=config.dims,
-            on=on,
-            keep=config.keep,
-            picture=plot is not None,
-            colour_by=config.colour_by if plot is not None else None,
-            batch_rows=config.run.batch_rows,
-            workers=config.run.workers or n_cores(),
-            on_event=on_event,
-        )
+        parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)
+        totals = append_rows(parts, sink, EncodeTotals(), "encoding", source.n_rows, on_event)
         if plot is not None:
-            _draw(plot, tally, detector, on, config)
+            _draw(plot, totals, detector, knn_map, config)
     return EncodeSummary(
         output=target,
         bundle=str(bundle),
-        rows=tally.rows,
+        rows=totals.rows,
         columns=tuple(config.run.prefix + name for name in names),
         n_latent=detector.n_latent,
         warnings=(),
@@ -100,13 +84,12 @@ def encode(
     )
 
 
-def _draw(plot: str, tally: Tally, detector: Detector, on: KnnMap | None, config: EncodeConfig) -> None:
+def _draw(plot: str, totals: EncodeTotals, detector: Detector, knn_map: KnnMap | None, config: EncodeConfig) -> None:
     from vaecli.plots.latent_map import draw_map
 
-    codes = detector.ensemble.families[0].codes
-    exemplars = principal_places(codes, 2) if on is None else on.place
-    points = tally.points or Points(np.empty(0, np.int64), np.empty((0, 2)), np.empty(0, object))
-    draw_map(plot, points, tally.rows, exemplars, config.colour_by, config.map.upper())
+    exemplars = thinned(detector.exemplar_coordinates(2)) if knn_map is None else knn_map.coordinates
+    points = totals.points or MapPoints(np.empty(0, np.int64), np.empty((0, 2)), np.empty(0, object))
+    draw_map(plot, points, totals.rows, exemplars, config.colour_by, config.map.upper())
 
 
 def coordinate_names(detector: Detector, config: EncodeConfig) -> tuple[str, ...]:

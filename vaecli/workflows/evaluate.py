@@ -17,17 +17,23 @@ from vaecli.bundle import load_detector
 from vaecli.config import EvaluateConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.detector import Detector
-from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.engines.local import LocalEngine
+from vaecli.errors import MissingPackage, UsageError, did_you_mean
 from vaecli.evaluation import baselines
 from vaecli.evaluation import metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Difference, Estimate, Evaluated, Labelled
-from vaecli.plots.figure import refuse_targets
 from vaecli.results import Comparison, EvaluateSummary, Evaluation, Figure, OnEvent, ignore
-from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Role, Schema
-from vaecli.tables import Source, check_schema, frame_source, open_sink, open_source, refuse_to_overwrite
-from vaecli.tables.infer import did_you_mean
-from vaecli.tasks.evaluate import OURS, LabelledScores, sample_features, score_labelled
+from vaecli.tables import (
+    Source,
+    Targets,
+    check_schema,
+    frame_source,
+    open_sink,
+    open_source,
+)
+from vaecli.tasks.evaluate import OURS, EvaluateTask, LabelledScores, sample_features
+from vaecli.tasks.written_rows import append_table
 
 SCHEMA = pa.schema(
     [
@@ -60,37 +66,25 @@ def evaluate(
     started = time.monotonic()
     detector, _ = load_detector(bundle)
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
-    kind = decision.score_kind
     source = open_source(inputs, once=True)
     check_schema(source, detector.schema)
     label = _label(source, detector.schema, config)
-    refuse_targets(output, plot, bundle, getattr(source, "files", ()))
-    simple = _baselines(detector, source, label, config, (output, plot), on_event)
+    targets = Targets.of(output, plot, bundle, source)
+    simple = _baselines(detector, source, label, config, targets, on_event)
+    task = EvaluateTask(detector, decision, label, config.group, simple)
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        judged = score_labelled(
-            detector,
-            source,
-            decision,
-            kind=kind,
-            label=label,
-            group=config.group,
-            baselines=simple,
-            batch_rows=config.score.batch_rows,
-            workers=config.score.workers or n_cores(),
-            on_event=on_event,
-        )
-        found = evaluation.evaluate(judged.rows)
+        batches = LocalEngine.of(config.score).map_batches(task, source, task.needs)
+        labelled = LabelledScores.of(batches, source, config.group, on_event)
+        evaluated = evaluation.evaluate(labelled.rows)
         has_intervals = config.bootstrap != 0
-        overall, *others = _evaluations(found, judged.rows, None, has_intervals)
-        groups = _groups(judged, has_intervals)
+        overall, *others = _evaluations(evaluated, labelled.rows, None, has_intervals)
+        groups = _groups(labelled, has_intervals)
         if sink is not None:
-            for batch in frame_source(figure_table((overall, *others, *groups))).batches(keep=True):
-                sink.append(sink.render(batch, {}))
-        drawn = None if plot is None else _drawn(plot, judged.rows)
+            append_table(figure_table((overall, *others, *groups)), sink)
+        drawn = None if plot is None else _drawn(plot, labelled.rows)
 
-    rows = judged.rows
-    level = decision.level
+    rows = labelled.rows
     return EvaluateSummary(
         output=output,
         plot=drawn,
@@ -99,18 +93,18 @@ def evaluate(
         rows=rows.is_anomaly.size,
         anomalies=int(rows.is_anomaly.sum()),
         flagged=int(rows.flagged.sum()),
-        caught=int((rows.flagged & rows.is_anomaly).sum()),
-        unscored=judged.unscored,
-        score_kind=kind,
-        threshold=level,
+        true_positives=int((rows.flagged & rows.is_anomaly).sum()),
+        unscored=labelled.unscored,
+        score_kind=decision.score_kind,
+        threshold=decision.level,
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
         has_intervals=has_intervals,
         overall=overall,
         baselines=tuple(others),
         groups=groups,
-        comparisons=_comparisons(found, has_intervals),
-        warnings=_warnings(judged, config, plot),
+        comparisons=_comparisons(evaluated, has_intervals),
+        warnings=_warnings(labelled, config, plot),
         seconds=time.monotonic() - started,
     )
 
@@ -132,9 +126,6 @@ def figure_table(evaluations: Sequence[Evaluation]) -> pa.Table:
     return pa.Table.from_pylist(lines, schema=SCHEMA)
 
 
-# -- what was asked for -------------------------------------------------------------------------
-
-
 def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
     """The label column: the one that was named, else the one of the fit. Raises UsageError where there is none."""
     marked = schema.with_role(Role.LABEL)
@@ -144,8 +135,10 @@ def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
     asked = {"--label": label, "--group": config.group}
     unknown = {option: name for option, name in asked.items() if name is not None and name not in source.names}
     if unknown:
-        told = ", ".join(f"{option} {name!r}{did_you_mean(name, source.names)}" for option, name in unknown.items())
-        raise UsageError(f"{source.name} has no such column: {told}", "see the first line of the table for its columns")
+        listed = ", ".join(f"{option} {name!r}{did_you_mean(name, source.names)}" for option, name in unknown.items())
+        raise UsageError(
+            f"{source.name} has no such column: {listed}", "see the first line of the table for its columns"
+        )
     if label in {column.name for column in schema.features}:
         raise UsageError(
             f"--label {label!r} is a feature of the model: it has seen the answers",
@@ -161,23 +154,19 @@ def _baselines(
     source: Source,
     label: str,
     config: EvaluateConfig,
-    targets: tuple[str | None, ...],
+    targets: Targets,
     on_event: OnEvent,
 ) -> Mapping[str, baselines.Scorer]:
     """The simple methods, fitted on the table of `--baselines`; none where there is no such table."""
     if config.baselines is None:
         return {}
     if find_spec("sklearn") is None:
-        raise EnvironmentProblem(
-            "--baselines needs scikit-learn, which is not installed here", "pip install scikit-learn"
-        )
+        raise MissingPackage("--baselines needs scikit-learn, which is not installed here", "pip install scikit-learn")
     normal = open_source([config.baselines])
     check_schema(normal, detector.schema)
-    for target in targets:
-        if target is not None:
-            refuse_to_overwrite(target, getattr(normal, "files", ()), "the table of --baselines")
-    judged = {os.path.realpath(file) for file in getattr(source, "files", ())}
-    if judged & {os.path.realpath(file) for file in getattr(normal, "files", ())}:
+    targets.refuse(normal.files, "the table of --baselines")
+    evaluated = {os.path.realpath(file) for file in source.files}
+    if evaluated & {os.path.realpath(file) for file in normal.files}:
         raise UsageError(
             f"--baselines {config.baselines}: is the table to be evaluated, so its rows would be known",
             "give the table that the bundle was fitted on, or other normal rows",
@@ -192,22 +181,21 @@ def _baselines(
     return baselines.fitted(features, config.seed)
 
 
-# -- figures ------------------------------------------------------------------------------------
-
-
-def _groups(judged: LabelledScores, has_intervals: bool) -> tuple[Evaluation, ...]:
+def _groups(labelled: LabelledScores, has_intervals: bool) -> tuple[Evaluation, ...]:
     """Every group by itself: the worst first."""
-    order = np.argsort(judged.group, kind="stable")
-    bounds = np.searchsorted(judged.group[order], np.arange(len(judged.groups) + 1))
+    order = np.argsort(labelled.group, kind="stable")
+    bounds = np.searchsorted(labelled.group[order], np.arange(len(labelled.groups) + 1))
     by_group = []
-    for place, name in enumerate(judged.groups):
-        rows = judged.rows.where(order[bounds[place] : bounds[place + 1]])
+    for i, name in enumerate(labelled.groups):
+        rows = labelled.rows.where(order[bounds[i] : bounds[i + 1]])
         by_group.append(_evaluations(evaluation.evaluate(rows), rows, name, has_intervals))
     by_group.sort(key=lambda of_group: _badness(of_group[0]))
     return tuple(one for of_group in by_group for one in of_group)
 
 
-def _evaluations(found: Evaluated, rows: Labelled, group: str | None, has_intervals: bool) -> tuple[Evaluation, ...]:
+def _evaluations(
+    evaluated: Evaluated, rows: Labelled, group: str | None, has_intervals: bool
+) -> tuple[Evaluation, ...]:
     """One a method, vaecli first."""
     n_rows, n_anomalies = rows.is_anomaly.size, int(rows.is_anomaly.sum())
     return tuple(
@@ -217,18 +205,19 @@ def _evaluations(found: Evaluated, rows: Labelled, group: str | None, has_interv
             n_rows,
             n_anomalies,
             tuple(
-                Figure(metric, _told(figure.value), *_ends(figure, has_intervals)) for metric, figure in figures.items()
+                Figure(metric, _finite(figure.value), *_ends(figure, has_intervals))
+                for metric, figure in figures.items()
             ),
         )
-        for method, figures in found.figures.items()
+        for method, figures in evaluated.figures.items()
     )
 
 
 def _ends(of: Estimate | Difference, has_intervals: bool) -> tuple[float | None, float | None]:
-    return (_told(of.low), _told(of.high)) if has_intervals else (None, None)
+    return (_finite(of.low), _finite(of.high)) if has_intervals else (None, None)
 
 
-def _told(value: float) -> float | None:
+def _finite(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
@@ -238,17 +227,17 @@ def _badness(one: Evaluation) -> tuple[float, float, str]:
     return (math.inf if auroc is None else auroc, -(alarms or 0.0), one.group or "")
 
 
-def _comparisons(found: Evaluated, has_intervals: bool) -> tuple[Comparison, ...]:
+def _comparisons(evaluated: Evaluated, has_intervals: bool) -> tuple[Comparison, ...]:
     """vaecli against the best of the others, by each metric that ranks."""
-    others = [method for method in found.figures if method != OURS]
+    others = [method for method in evaluated.figures if method != OURS]
     comparisons = []
     for metric in RANKED:
-        ours = found.figures[OURS][metric].value
+        ours = evaluated.figures[OURS][metric].value
         if not others or math.isnan(ours):
             continue
-        best = max(others, key=lambda method: found.figures[method][metric].value)
-        gap = found.difference(metric, OURS, best)
-        theirs = found.figures[best][metric].value
+        best = max(others, key=lambda method: evaluated.figures[method][metric].value)
+        gap = evaluated.difference(metric, OURS, best)
+        theirs = evaluated.figures[best][metric].value
         comparisons.append(Comparison(metric, ours, best, theirs, *_ends(gap, has_intervals)))
     return tuple(comparisons)
 
@@ -263,8 +252,8 @@ def _drawn(plot: str, rows: Labelled) -> str | None:
     return plot
 
 
-def _warnings(judged: LabelledScores, config: EvaluateConfig, plot: str | None) -> tuple[str, ...]:
-    is_anomaly = judged.rows.is_anomaly
+def _warnings(labelled: LabelledScores, config: EvaluateConfig, plot: str | None) -> tuple[str, ...]:
+    is_anomaly = labelled.rows.is_anomaly
     n_anomalies = int(is_anomaly.sum())
     no_plot = "" if plot is None else f"; no curves are drawn, and {plot} is not written"
     warnings = []
@@ -280,10 +269,12 @@ def _warnings(judged: LabelledScores, config: EvaluateConfig, plot: str | None) 
         )
     elif n_anomalies < FEW_ANOMALIES and config.bootstrap != 0:
         warnings.append(f"only {n_anomalies:,} rows are labelled anomalies: the intervals are wide")
-    if not judged.rows.flagged.any():
+    if not labelled.rows.flagged.any():
         warnings.append("no row is flagged: precision is undefined")
-    if judged.unscored:
-        warnings.append(f"{judged.unscored:,} rows have no score: they count as not flagged, and rank last")
+    if labelled.unscored:
+        warnings.append(f"{labelled.unscored:,} rows have no score: they count as not flagged, and rank last")
     if config.bootstrap:
-        warnings.append("--bootstrap draws nothing any more: intervals are computed; only 0, for none, has a meaning")
+        warnings.append(
+            f"--bootstrap {config.bootstrap} has no effect: intervals are computed, not drawn (0 leaves them out)"
+        )
     return tuple(warnings)

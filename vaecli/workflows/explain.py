@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,11 +12,12 @@ import pyarrow as pa
 from vaecli.bundle import load_detector
 from vaecli.config import ExplainConfig
 from vaecli.decisions.resolve import resolve
-from vaecli.plots.figure import refuse_picture
-from vaecli.results import ExplainSummary, FlaggedRow, OnEvent, ignore
-from vaecli.runtime.parallel import n_cores
-from vaecli.tables import check_schema, frame_source, open_sink, open_source, refuse_to_overwrite
-from vaecli.tasks.explain import Explanations, explain_table
+from vaecli.engines.local import LocalEngine
+from vaecli.errors import UsageError
+from vaecli.results import Event, ExplainSummary, FlaggedRow, OnEvent, ignore
+from vaecli.tables import Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tasks.explain import ExplainTask, Explanations
+from vaecli.tasks.written_rows import append_table
 
 SCHEMA = pa.schema(
     [
@@ -53,57 +55,40 @@ def explain(
     started = time.monotonic()
     detector, _ = load_detector(bundle)
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
-    kind = decision.score_kind
     source = open_source(inputs, once=True)
     check_schema(source, detector.schema)
-    if output is not None:
-        refuse_to_overwrite(output, [str(bundle)], "the bundle")
-        refuse_to_overwrite(output, getattr(source, "files", ()), "the input")
-    if plot is not None:
-        refuse_picture(plot, output, bundle, getattr(source, "files", ()))
+    Targets.of(output, plot, bundle, source)
 
-    found = Explanations()
-    parts = explain_table(
-        detector,
-        source,
-        decision,
-        kind=kind,
-        top=config.top,
-        rows=config.rows,
-        batch_rows=config.score.batch_rows,
-        workers=config.score.workers or n_cores(),
-        on_event=on_event,
-    )
-    for part in parts if output is None else _written(parts, output):
-        found += part
+    task, total = ExplainTask(detector, decision, config), Explanations()
+    with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
+        for part in LocalEngine.of(config.score).map_batches(task, source, task.needs):
+            if sink is not None:
+                append_table(reason_table(part.explained), sink)
+            total += part
+            on_event(Event("explaining", total.rows, source.n_rows))
+        if beyond := [row for row in config.rows if row > total.rows]:
+            raise UsageError(
+                f"--row {', '.join(map(str, beyond))}: {source.name} has {total.rows:,} rows",
+                "the first row is number 1",
+            )
+    highest = total.highest(config.most)
     if plot is not None:
         from vaecli.plots.reasons import plot_attributions
 
-        plot_attributions(plot, found.first, found.later, found.oddest(config.most))
-    level = decision.level
-    shown = found.found if config.rows else found.oddest(config.most)
+        plot_attributions(plot, total.first, total.later, highest)
     return ExplainSummary(
         output=output,
         bundle=str(bundle),
-        rows=found.rows,
-        anomalies=found.anomalies,
-        explained=found.explained,
-        score_kind=kind,
-        threshold=level,
-        shown=shown,
+        rows=total.rows,
+        anomalies=total.anomalies,
+        explained=total.n_explained,
+        score_kind=decision.score_kind,
+        threshold=decision.level,
+        shown=total.explained if config.rows else highest,
         warnings=(),
         seconds=time.monotonic() - started,
         plot=plot,
     )
-
-
-def _written(parts: Iterator[Explanations], output: str) -> Iterator[Explanations]:
-    """Each part after its reasons were written; the file appears when all are."""
-    with open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        for part in parts:
-            for batch in frame_source(reason_table(part.found)).batches(keep=True):
-                sink.append(sink.render(batch, {}))
-            yield part
 
 
 def reason_table(rows: Sequence[FlaggedRow]) -> pa.Table:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from vaecli.bundle import load_detector
 from vaecli.config import ReconstructConfig
+from vaecli.engines.local import LocalEngine
 from vaecli.results import OnEvent, ReconstructSummary, ignore
-from vaecli.runtime.parallel import n_cores
-from vaecli.tables import check_schema, default_output, numbers_of, open_sink, open_source, refuse_to_overwrite
-from vaecli.tasks.encode import reconstruct_table
+from vaecli.tables import Targets, check_schema, default_output, numbers_of, open_sink, open_source
+from vaecli.tables.write.replace_cells import Spelling
+from vaecli.tasks.reconstruct import ReconstructTask
+from vaecli.tasks.written_rows import Rendered, append_rows
 
 
 def reconstruct(
@@ -25,28 +27,23 @@ def reconstruct(
     target = output
     if target is None:
         target = default_output(inputs, "imputed" if config.impute else "reconstructed")
-    refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
     check_schema(source, detector.schema)
+    Targets.of(target, None, bundle, source)
+    task = ReconstructTask(detector, Spelling.of(source), config.impute)
+    stage = "imputing" if config.impute else "reconstructing"
     with open_sink(target, source, (), numbers=numbers_of(detector.schema)) as sink:
-        tally = reconstruct_table(
-            detector,
-            source,
-            sink,
-            impute=config.impute,
-            batch_rows=config.run.batch_rows,
-            workers=config.run.workers or n_cores(),
-            on_event=on_event,
-        )
-    missing = {column.name: int(n) for column, n in zip(detector.schema.features, tally.missing, strict=True) if n}
+        parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)
+        totals = append_rows(parts, sink, task.no_totals, stage, source.n_rows, on_event)
+    missing = {column.name: int(n) for column, n in zip(detector.schema.features, totals.missing, strict=True) if n}
     return ReconstructSummary(
         output=target,
         bundle=str(bundle),
-        rows=tally.rows,
+        rows=totals.rows,
         impute=config.impute,
         missing_cells=sum(missing.values()),
         missing_by_column=missing,
-        novel_cells=tally.novel,
+        novel_cells=totals.novel,
         warnings=(),
         seconds=time.monotonic() - started,
     )

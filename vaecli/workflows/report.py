@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vaecli.bundle import Manifest, load_detector
+from vaecli.calibration.conformal import Calibration
 from vaecli.config import ReportConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
-from vaecli.detector import Detector
+from vaecli.engines.local import LocalEngine
 from vaecli.report import Facts, ReportData, Training
 from vaecli.report.page import headline, page
 from vaecli.results import OnEvent, ReportSummary, TrainingCheck, ignore
-from vaecli.runtime.parallel import n_cores
-from vaecli.tables import check_schema, default_output, open_source, refuse_to_overwrite, whole_output
-from vaecli.tasks.report import ReportInputs, collect
+from vaecli.results.flat_settings import flat_settings
+from vaecli.tables import Targets, check_schema, default_output, open_source, whole_output
+from vaecli.tasks.report import ReportInputs, ReportTask, collect
 from vaecli.tasks.report_images import ImageLayout
-from vaecli.tasks.score import Tally
 from vaecli.workflows.drift_warning import warnings_of
 
 
@@ -35,27 +35,16 @@ def report(
     started = time.monotonic()
     detector, manifest = load_detector(bundle)
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
-    kind = decision.score_kind
-    frame = None if config.image_shape is None else ImageLayout.of(detector, config.image_shape)
+    layout = None if config.image_shape is None else ImageLayout.of(detector, config.image_shape)
     target = output if output is not None else default_output(inputs, "report", ".html")
-    refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
     check_schema(source, detector.schema)
-    refuse_to_overwrite(target, getattr(source, "files", ()), "the input")
+    Targets.of(target, None, bundle, source)
     with whole_output(target) as write:
-        found = collect(
-            detector,
-            source,
-            decision,
-            kind=kind,
-            frame=frame,
-            batch_rows=config.score.batch_rows,
-            workers=config.score.workers or n_cores(),
-            on_event=on_event,
-        )
-        level = decision.level
-        facts = _facts(detector, source.name, bundle, kind, level, decision, found)
-        data = _data(facts, found, manifest)
+        task = ReportTask.of(detector, source, decision)
+        shown = collect(LocalEngine.of(config.score), task, source, layout, on_event)
+        facts = _facts(detector.calibrations[decision.score_kind], source.name, bundle, decision, shown)
+        data = _data(facts, shown, manifest)
         content = page(data).encode()
         write(content)
     return ReportSummary(
@@ -64,8 +53,8 @@ def report(
         rows=facts.rows,
         anomalies=facts.flagged,
         unscored=facts.unscored,
-        score_kind=kind,
-        threshold=level,
+        score_kind=decision.score_kind,
+        threshold=decision.level,
         min_score=decision.min_score,
         uses_tail_model=facts.uses_tail_model,
         headline=headline(data),
@@ -76,56 +65,46 @@ def report(
     )
 
 
-def _facts(
-    detector: Detector,
-    table: str,
-    bundle: Path,
-    kind: str,
-    level: float | None,
-    decision: Decision,
-    found: ReportInputs,
-) -> Facts:
-    calibration = detector.calibrations[kind]
-    tally = Tally(found.rows, found.flagged, found.unscored, found.novel_cells)
+def _facts(calibration: Calibration, table: str, bundle: Path, decision: Decision, shown: ReportInputs) -> Facts:
     by_chance = (
         decision.alpha if decision.alpha is not None else float(calibration.p_value(np.array(decision.min_score)))
     )
     return Facts(
         table=table,
         bundle=str(bundle),
-        rows=found.rows,
-        flagged=found.flagged,
-        unscored=found.unscored,
-        missing_cells=found.missing_cells,
-        novel_cells=found.novel_cells,
-        score_kind=kind,
-        threshold=level,
+        rows=shown.rows,
+        flagged=shown.flagged,
+        unscored=shown.unscored,
+        missing_cells=shown.missing_cells,
+        novel_cells=shown.novel_cells,
+        score_kind=decision.score_kind,
+        threshold=decision.level,
         min_score=decision.min_score,
         share_by_chance=by_chance,
         uses_tail_model=decision.uses_tail_model,
         n_calibration_rows=calibration.n_rows,
-        warnings=warnings_of(detector, kind, level, tally),
+        warnings=warnings_of(calibration, decision, shown.rows, shown.flagged),
     )
 
 
-def _data(facts: Facts, found: ReportInputs, manifest: Manifest) -> ReportData:
+def _data(facts: Facts, shown: ReportInputs, manifest: Manifest) -> ReportData:
     return ReportData(
         facts=facts,
-        worst=found.worst,
-        scores=found.scores,
-        timeline=found.timeline,
-        contributions=found.contributions,
-        map=found.map,
-        profiles=found.profiles,
-        n_other_columns=found.n_other_columns,
+        worst=shown.worst,
+        scores=shown.scores,
+        timeline=shown.timeline,
+        contributions=shown.contributions,
+        map=shown.map,
+        profiles=shown.profiles,
+        n_other_columns=shown.n_other_columns,
         training=_training(manifest.summary),
         settings=(
             ("vaecli", manifest.version),
             ("bundle", facts.bundle),
             ("schema", manifest.schema_fingerprint[:16]),
-            *_flat(manifest.config["fit"]),
+            *flat_settings(manifest.config["fit"]),
         ),
-        pictures=found.pictures,
+        pictures=shown.pictures,
     )
 
 
@@ -142,15 +121,3 @@ def _training(summary: Mapping[str, Any]) -> Training:
         return Training(history, float(summary["baseline_log_prob"]), kept)
     except (KeyError, TypeError, ValueError):
         return Training((), None, None)
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as `train.seed`; what is empty says nothing."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple):
-            if value:
-                yield f"{prefix}{name}", ", ".join(map(str, value))
-        elif value is not None and value != "":
-            yield f"{prefix}{name}", f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from vaecli.bundle import load_detector
 from vaecli.config import SampleConfig
 from vaecli.detector import Detector
+from vaecli.engines.local import LocalEngine
 from vaecli.errors import InputError, UsageError
 from vaecli.plots.pixel_grid import MOST_PICTURES, Pixels, grid, png
 from vaecli.results import OnEvent, SampleSummary, ignore
 from vaecli.runtime.atomic_file import require_writable, write_bytes
-from vaecli.runtime.parallel import n_cores
 from vaecli.tables import (
     Source,
+    Targets,
     check_schema,
     format_of_name,
     frame_source,
     new_schema,
     open_sink,
     open_source,
-    refuse_to_overwrite,
 )
-from vaecli.tasks.sample import sample_around, sample_table, stretches_around
+from vaecli.tasks.sample import SampleTask, SampleTotals, prior_ranges, ranges_around
+from vaecli.tasks.written_rows import Output, Rendered, append_rows
 
 
 def sample(bundle: Path, output: str, config: SampleConfig, *, on_event: OnEvent = ignore) -> SampleSummary:
@@ -41,31 +42,35 @@ def sample(bundle: Path, output: str, config: SampleConfig, *, on_event: OnEvent
     if output.lower().endswith(".png"):
         raise UsageError(f"{output}: a table is no picture", "say how many pixels a row is: --image-shape 8x8")
     detector, _ = load_detector(bundle)
-    refuse_to_overwrite(output, [str(bundle)], "the bundle")
-    source = None if config.like is None else _given_rows(config.like, output, detector)
+    source = None if config.like is None else _given_rows(config.like, detector)
+    Targets.of(output, None, bundle, source)
     schema = new_schema(detector.schema.features, as_text=_is_text(output))
-    running: dict[str, Any] = {
-        "batch_rows": config.batch_rows,
-        "workers": config.workers or n_cores(),
-        "on_event": on_event,
-    }
     with open_sink(output, frame_source(schema.empty_table()), ()) as sink:
-        sampler = detector.sampler(config.seed)
-        if source is None:
-            n_rows = sample_table(sampler, sink, schema, config.n_rows, **running)
-        else:
-            n_rows = sample_around(detector, sampler, source, sink, schema, config.n_rows, **running)
-    return SampleSummary(
-        output=output,
-        bundle=str(bundle),
-        rows=n_rows,
-        columns=tuple(schema.names),
-        seed=config.seed,
-        like=config.like,
-        rows_each=None if config.like is None else config.n_rows,
-        warnings=warnings_of(detector),
-        seconds=time.monotonic() - started,
-    )
+        n_rows = sample_rows(detector, source, sink, schema, config, on_event)
+    return _summary(detector, bundle, output, config, n_rows, tuple(schema.names), started)
+
+
+def sample_rows(
+    detector: Detector,
+    source: Source | None,
+    output: Output,
+    schema: pa.Schema,
+    config: SampleConfig,
+    on_event: OnEvent = ignore,
+) -> int:
+    """Write new rows, or with a `source` rows around each of its rows, in its order; returns how many.
+
+    Neither `batch_rows` nor `workers` changes a byte.
+    """
+    sampler, n_rows = detector.sampler(config.seed), config.n_rows
+    total: int | None = n_rows
+    if source is None:
+        ranges = prior_ranges(n_rows, config.batch_rows)
+    else:
+        ranges = ranges_around(detector, sampler, source, n_rows, config.batch_rows)
+        total = None if source.n_rows is None else source.n_rows * n_rows
+    parts = LocalEngine.of(config).map_items(Rendered(SampleTask(sampler, schema), output), ranges)
+    return append_rows(parts, output, SampleTotals(), "sampling", total, on_event).rows
 
 
 def draw(bundle: Path, output: str, config: SampleConfig, shape: tuple[int, int]) -> SampleSummary:
@@ -76,26 +81,38 @@ def draw(bundle: Path, output: str, config: SampleConfig, shape: tuple[int, int]
     started = time.monotonic()
     if not output.lower().endswith(".png"):
         raise UsageError(f"{output}: pictures are written as PNG", "name a .png file: -o samples.png")
-    refuse_to_overwrite(output, [str(bundle)], "the bundle")
     detector, _ = load_detector(bundle)
     pixels = Pixels.of(detector.schema)
     pixels.require(shape)
-    source = None if config.like is None else _given_rows(config.like, output, detector)
+    source = None if config.like is None else _given_rows(config.like, detector)
+    Targets.of(output, None, bundle, source)
     require_writable(output)
     with threadpool_limits(1, "blas"):  # as a table of the same rows is drawn
         rows = _few_rows(detector, source, config)
     write_bytes(output, png(grid(pixels.pictures(rows), shape, pixels.low, pixels.high)))
+    return _summary(detector, bundle, output, config, len(rows), pixels.names, started)
+
+
+def _summary(
+    detector: Detector,
+    bundle: Path,
+    output: str,
+    config: SampleConfig,
+    n_rows: int,
+    columns: tuple[str, ...],
+    started: float,
+) -> SampleSummary:
     return SampleSummary(
         output=output,
         bundle=str(bundle),
-        rows=len(rows),
-        columns=pixels.names,
+        rows=n_rows,
+        columns=columns,
         seed=config.seed,
         like=config.like,
         rows_each=None if config.like is None else config.n_rows,
         warnings=warnings_of(detector),
         seconds=time.monotonic() - started,
-        image_shape=shape,
+        image_shape=config.image_shape,
     )
 
 
@@ -110,8 +127,8 @@ def _few_rows(detector: Detector, source: Source | None, config: SampleConfig) -
     if source is None:
         return sampler.rows(0, config.n_rows).values
     parts: list[np.ndarray] = []
-    for stretch in stretches_around(detector, sampler, source, config.n_rows, MOST_PICTURES):
-        parts.append(stretch().values)
+    for rows in ranges_around(detector, sampler, source, config.n_rows, MOST_PICTURES):
+        parts.append(rows.draw(sampler).values)
         if sum(map(len, parts)) > MOST_PICTURES:
             raise too_many
     if not parts:
@@ -129,10 +146,9 @@ def warnings_of(detector: Detector) -> tuple[str, ...]:
     )
 
 
-def _given_rows(like: str, output: str, detector: Detector) -> Source:
+def _given_rows(like: str, detector: Detector) -> Source:
     source = open_source([like], once=True)
     check_schema(source, detector.schema)
-    refuse_to_overwrite(output, getattr(source, "files", ()), "the input")
     return source
 
 

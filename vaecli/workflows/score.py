@@ -8,21 +8,24 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from vaecli.aggregates.score_bars import N_BARS, Bars
+from vaecli.aggregates.score_bars import N_BARS, ScoreBars
 from vaecli.bundle import load_detector
 from vaecli.config import ScoreConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
+from vaecli.engines.local import LocalEngine
 from vaecli.model.device import device_of
-from vaecli.plots.figure import refuse_picture
 from vaecli.results import OnEvent, ScoreSummary, ignore
-from vaecli.runtime.parallel import n_cores
-from vaecli.tables import check_schema, default_output, numbers_of, open_sink, open_source, refuse_to_overwrite
-from vaecli.tasks.score import Tally, score_table
+from vaecli.tables import Source, Targets, check_schema, default_output, numbers_of, open_sink, open_source
+from vaecli.tasks.reasons import explained_candidates
+from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
+from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
+N_TOP_COLUMNS = 3
+WORKERS_ON_DEVICE = 2  # one computes while the other reads; each holds a tile in the device's memory
 
 
 def score(
@@ -37,8 +40,8 @@ def score(
 ) -> ScoreSummary:
     """Score the table behind `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
-    With `plot` the scores become a picture. Without `with_worst` the summary does not name the oddest rows: to explain
-    them takes a moment.
+    With `plot` the scores become a picture. Without `with_worst` the summary does not name the highest-scoring rows: to
+    explain them takes a moment.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
@@ -46,66 +49,64 @@ def score(
     detector, _ = load_detector(bundle)
     device = device_of(config.device)
     decision = resolve(config, detector.calibrations, detector.score_kind, detector.threshold)
-    kind = decision.score_kind
     target = output if output is not None else default_output(inputs)
-    refuse_to_overwrite(target, [str(bundle)], "the bundle")
     source = open_source(inputs, once=True)
     check_schema(source, detector.schema)
-    bars = None
-    if plot is not None:
-        refuse_picture(plot, target, bundle, getattr(source, "files", ()))
-        bars = Bars.of(detector.calibrations[kind], decision.min_score)
-    sink = open_sink(
-        target,
-        source,
-        added_columns(config.explain),
-        prefix=config.prefix,
-        numbers=numbers_of(detector.schema),
-    )
-    with sink:
-        tally = score_table(
-            detector,
-            source,
-            sink,
-            decision,
-            kind=kind,
-            anomalies_only=config.anomalies_only,
-            batch_rows=config.batch_rows,
-            workers=config.workers or n_cores(),
-            explain=config.explain,
-            with_worst=with_worst,
-            bars=bars,
-            device=device,
-            on_event=on_event,
+    Targets.of(target, plot, bundle, source)
+    calibration = detector.calibrations[decision.score_kind]
+    bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
+    n_worst = N_WORST if with_worst else 0
+    columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
+    with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
+        totals = score_source(
+            detector, source, sink, decision, config, device, n_worst=n_worst, bars=bars, on_event=on_event
         )
         if plot is not None and bars is not None:
-            _draw(plot, detector, kind, tally, bars, decision)
-    level = decision.level
+            from vaecli.plots.scores import draw_scores
+
+            counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
+            draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
     return ScoreSummary(
         output=target,
         bundle=str(bundle),
-        rows=tally.rows,
-        anomalies=tally.anomalies,
-        unscored=tally.unscored,
-        novel_cells=tally.novel_cells,
-        score_kind=kind,
-        threshold=level,
+        rows=totals.rows,
+        anomalies=totals.anomalies,
+        unscored=totals.unscored,
+        novel_cells=totals.novel_cells,
+        score_kind=decision.score_kind,
+        threshold=decision.level,
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
-        worst=tally.worst_rows(detector, kind),
-        warnings=warnings_of(detector, kind, level, tally),
+        worst=explained_candidates(detector, totals.worst, decision.score_kind, N_TOP_COLUMNS),
+        warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
         plot=plot,
     )
 
 
-def _draw(plot: str, detector: Detector, kind: str, tally: Tally, bars: Bars, decision: Decision) -> None:
-    from vaecli.plots.scores import draw_scores
+def score_source(
+    detector: Detector,
+    source: Source,
+    output: Output,
+    decision: Decision,
+    config: ScoreConfig,
+    device: str | None,
+    *,
+    n_worst: int = 0,
+    bars: ScoreBars | None = None,
+    on_event: OnEvent = ignore,
+) -> ScoreTotals:
+    """Score every row of `source` into `output`, on a torch `device` if one is named.
 
-    seen = np.zeros(N_BARS, np.int64) if tally.counts is None else tally.counts
-    draw_scores(plot, seen, bars, detector.calibrations[kind], decision.min_score, kind)
+    Without one the same table gives the same bytes whatever `batch_rows` and `workers` are.
+    """
+    scorer = detector if device is None else detector.on(device)
+    engine = LocalEngine.of(config, most_workers=None if device is None else WORKERS_ON_DEVICE)
+    task = ScoreTask(detector, scorer, decision, config, n_worst, bars)
+    parts = engine.map_batches(Rendered(task, output), source, task.needs)
+    return append_rows(parts, output, ScoreTotals(), "scoring", source.n_rows, on_event)
 
 
 def added_columns(explain: int) -> tuple[tuple[str, pa.DataType], ...]:
-    """Name and type of each column behind the user's."""
+    """Name and type of each column after the user's."""
     return (*ADDED, ("top_columns", pa.string())) if explain else ADDED

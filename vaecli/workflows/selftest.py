@@ -10,19 +10,18 @@ from pathlib import Path
 import pyarrow as pa
 
 from vaecli.bundle import load_detector
-from vaecli.calibration.conformal import alpha_of
 from vaecli.config import SelftestConfig
 from vaecli.decisions.resolve import resolve
+from vaecli.engines.local import LocalEngine
 from vaecli.errors import InputError
 from vaecli.evaluation.faults import wilson
 from vaecli.plots.fault_heatmap import draw_heatmap
-from vaecli.plots.figure import refuse_targets
-from vaecli.results import OnEvent, SelftestSummary, Sight, Untested, blind_spots_of, ignore, word_of
+from vaecli.results import DetectionRate, OnEvent, SelftestSummary, Untested, blind_spots_of, ignore, verdict_of
 from vaecli.results.selftest import UNTRIED
-from vaecli.runtime.parallel import n_cores
 from vaecli.schema import Column, Role, Schema
-from vaecli.tables import Source, check_schema, frame_source, open_sink, open_source
-from vaecli.tasks.selftest import Case, Outcome, draw_rows, run_faults
+from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tasks.selftest import Case, NormalRowsTask, Outcome, draw_rows, run_faults
+from vaecli.tasks.written_rows import append_table
 
 SCHEMA = pa.schema(
     [
@@ -36,8 +35,11 @@ SCHEMA = pa.schema(
         ("high", pa.float64()),
         ("ranges_share", pa.float64()),
         ("word", pa.string()),
+        ("column_limits_share", pa.float64()),
+        ("verdict", pa.string()),
     ]
 )
+_FORMER_COLUMNS = {"ranges_share": "column_limits_share", "word": "verdict"}  # until schema_version 3 (docs/cli.md)
 FEWEST_ROWS = 20  # unflagged, to put faults into
 MANY_ALARMS = 3.0  # times as many as the level promises
 FEWEST_KNOWN, FEW_KNOWN = 2, 0.2  # rows of the fit that are none to speak of: one, or a fifth of what all would be
@@ -60,56 +62,36 @@ def selftest(
     started = time.monotonic()
     detector, _ = load_detector(bundle)
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
-    kind = decision.score_kind
     source = open_source(inputs, once=True)
     check_schema(source, detector.schema)
-    refuse_targets(output, plot, bundle, getattr(source, "files", ()))
-    workers = config.score.workers or n_cores()
+    Targets.of(output, plot, bundle, source)
+    engine = LocalEngine.of(config.score)
+    rows = NormalRowsTask(detector.schema, _label(source, detector.schema))
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        drawn = draw_rows(
-            detector,
-            source,
-            _label(source, detector.schema),
-            config.rows,
-            seed=config.seed,
-            batch_rows=config.score.batch_rows,
-            workers=workers,
-            on_event=on_event,
-        )
+        drawn = draw_rows(engine, rows, source, config.rows, config.seed, on_event)
         _require_rows(source.name, len(drawn.cells), "normal rows")
-        tested = run_faults(
-            detector,
-            decision,
-            drawn.cells,
-            config.faults,
-            kind=kind,
-            seed=config.seed,
-            workers=workers,
-            on_event=on_event,
-        )
+        tested = run_faults(engine, detector, decision, drawn.cells, config.faults, config.seed, on_event)
         _require_rows(source.name, int((~tested.flagged_before).sum()), "rows that are not flagged as they are")
-        overall, by_column = _sights(tested, detector.schema)
+        overall, by_column = _rates(tested, detector.schema)
         if sink is not None:
-            for batch in frame_source(sight_table((*overall, *by_column))).batches(keep=True):
-                sink.append(sink.render(batch, {}))
+            append_table(rate_table((*overall, *by_column)), sink)
         if plot is not None:
             draw_heatmap(plot, by_column, [column.name for column in detector.schema.features])
 
-    level = decision.level
     return SelftestSummary(
         output=output,
         plot=plot,
         bundle=str(bundle),
         rows=drawn.n_rows,
-        labelled_out=drawn.n_labelled_out,
+        excluded_by_label=drawn.n_labelled_out,
         drawn=len(drawn.cells),
         flagged_before=int(tested.flagged_before.sum()),
         false_alarm_rate=float(tested.flagged_before.mean()),
-        ranges_false_alarm_rate=float(tested.ranges_before.mean()),
+        column_limits_false_alarm_rate=float(tested.ranges_before.mean()),
         known_rows=tested.n_known,
-        score_kind=kind,
-        threshold=level,
+        score_kind=decision.score_kind,
+        threshold=decision.level,
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
         seed=config.seed,
@@ -121,14 +103,14 @@ def selftest(
             if not case.applies
         ),
         blind_spots=blind_spots_of(by_column),
-        warnings=_warnings(detector.schema, tested, level),
+        warnings=_warnings(detector.schema, tested, decision.alpha),
         seconds=time.monotonic() - started,
     )
 
 
-def sight_table(sights: Sequence[Sight]) -> pa.Table:
+def rate_table(rates: Sequence[DetectionRate]) -> pa.Table:
     """One line a share; the column is null for all columns together."""
-    lines = [{name: getattr(sight, name) for name in SCHEMA.names} for sight in sights]
+    lines = [{name: getattr(rate, _FORMER_COLUMNS.get(name, name)) for name in SCHEMA.names} for rate in rates]
     return pa.Table.from_pylist(lines, schema=SCHEMA)
 
 
@@ -146,32 +128,34 @@ def _require_rows(table: str, n: int, what: str) -> None:
         )
 
 
-def _sights(tested: Outcome, schema: Schema) -> tuple[tuple[Sight, ...], tuple[Sight, ...]]:
+def _rates(tested: Outcome, schema: Schema) -> tuple[tuple[DetectionRate, ...], tuple[DetectionRate, ...]]:
     """(all columns together, column by column) of every case that the table can have."""
-    overall = [_sight(case, tested, None, None) for case in tested.cases if case.applies]
+    overall = [_rate(case, tested, None, None) for case in tested.cases if case.applies]
     by_column = [
-        _sight(case, tested, int(j), schema.features[j].name)
+        _rate(case, tested, int(j), schema.features[j].name)
         for case in tested.cases
         for j in case.fault.applies_to(schema.features, case.size)
     ]
     return tuple(overall), tuple(by_column)
 
 
-def _sight(case: Case, tested: Outcome, j: int | None, column: str | None) -> Sight:
+def _rate(case: Case, tested: Outcome, j: int | None, column: str | None) -> DetectionRate:
     """What became of the rows in which column `j`, or any, had the fault."""
     hit = case.changed if j is None else case.changed & (case.column == j)
     n, n_flagged = int(hit.sum()), int(case.flagged[hit].sum())
     if not n:
-        return Sight(case.fault.name, case.size, column, 0, 0, None, None, None, None, UNTRIED)
+        return DetectionRate(case.fault.name, case.size, column, 0, 0, None, None, None, None, UNTRIED)
     share, (low, high) = n_flagged / n, wilson(n_flagged, n)
     # each is asked about the rows that it had let through
     theirs = case.by_ranges[hit & tested.passed_ranges]
-    ranges_share = float(theirs.mean()) if theirs.size else None
-    word = word_of(share, low, float(tested.flagged_before.mean()))
-    return Sight(case.fault.name, case.size, column, n, n_flagged, share, low, high, ranges_share, word)
+    column_limits_share = float(theirs.mean()) if theirs.size else None
+    verdict = verdict_of(share, low, float(tested.flagged_before.mean()))
+    return DetectionRate(
+        case.fault.name, case.size, column, n, n_flagged, share, low, high, column_limits_share, verdict
+    )
 
 
-def _warnings(schema: Schema, tested: Outcome, level: float | None) -> tuple[str, ...]:
+def _warnings(schema: Schema, tested: Outcome, alpha: float | None) -> tuple[str, ...]:
     """Why the figures may not be those of new normal rows."""
     warnings = []
     n, n_alarms = tested.flagged_before.size, int(tested.flagged_before.sum())
@@ -181,7 +165,6 @@ def _warnings(schema: Schema, tested: Outcome, level: float | None) -> tuple[str
             f"{tested.n_known:,} of {n:,} rows are exactly like one that the bundle remembers of its fit, where "
             f"{if_all_known:,.0f} would be if all were rows of the fit: expect more false alarms among new rows"
         )
-    alpha = None if level is None else alpha_of(level)
     if alpha is not None and wilson(n_alarms, n)[0] > alpha and n_alarms > MANY_ALARMS * alpha * n:
         warnings.append(
             f"{n_alarms / n:.1%} of the rows are flagged as they are, where {alpha:.2%} of normal rows would be: these "

@@ -1,4 +1,4 @@
-"""The rows that a detector learns from: read, stripped of labelled anomalies, divided into folds."""
+"""The rows that a detector learns from: read from a table without labelled anomalies, and divided into folds."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vaecli.aggregates.group_codes import GroupCodes
 from vaecli.config import FitConfig
 from vaecli.data import folds
 from vaecli.data.cells import MISSING, Cells
@@ -18,30 +19,31 @@ from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRo
 from vaecli.errors import InputError
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Layout, Schema
-from vaecli.tables import Batch, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
+from vaecli.tables import Batch, ReadRequest, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
 
 FEWEST_ROWS = 8
-SMALLEST_SHARE = 0.01  # of the rows, that a member must learn from when the largest group is held out
+SMALLEST_SHARE = 0.01  # share of the rows that must be left to learn from when the largest group is held out
 PREPROCESSING_ROWS = 200_000  # scales and quantiles are learned from a uniform sample of this many rows
 
 
 @dataclass(frozen=True, slots=True)
 class NormalRows:
-    """Features and folds of the normal rows, and what they were made with."""
+    """Features and folds of the normal rows, the preprocessor that made them, and counts of cells and rows."""
 
     rows: TrainingRows
     preprocessor: Preprocessor
     marginals: Marginals
-    n_missing: np.ndarray  # (c,) empty cells a feature column
+    n_missing: np.ndarray  # (c,) number of missing cells per feature column
     n_infinite: int
     n_folds: int
     n_labelled_out: int
 
 
 def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent) -> NormalRows:
-    """One pass when the features fit into `memory_bytes`, a second one that writes them to disk when they do not.
+    """Read the normal rows of a table, in one pass if their features fit into `config.train.memory_bytes`.
 
-    Raises InputError when too few normal rows are left, or the groups cannot be kept apart.
+    Otherwise a second pass writes the features to disk. Raises InputError when too few normal rows are left, or when
+    too few are left while the largest group is held out.
     """
     layout = Layout.of(schema.features)
     n_bytes = schema.n_rows * (4 * layout.n_features + layout.n_columns)
@@ -76,7 +78,7 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
 
 @dataclass(frozen=True, slots=True)
 class _Survey:
-    """What one pass over the table finds out."""
+    """What one pass over the table collects about its normal rows."""
 
     cells: Cells  # all normal rows, or a uniform sample of them
     n_rows: int
@@ -88,21 +90,21 @@ class _Survey:
 
 
 def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent, keep_rows: int) -> _Survey:
-    chosen = _uniform(schema.n_rows, keep_rows, config.train.seed)
+    sampled = _uniform(schema.n_rows, keep_rows, config.seed)
     n_missing = np.zeros(len(schema.features), np.int64)
     parts: list[Cells] = []
     orders: list[np.ndarray] = []
-    groups = _Codes()
+    groups = GroupCodes()
     n_rows = n_infinite = 0
     for cells, batch, normal in _normal(source, schema, on_event, "reading"):
         n_rows += len(cells)
         n_missing += (cells.state == MISSING).sum(0)
         n_infinite += int((cells.state > MISSING).sum())
-        parts.append(cells if chosen is None else cells[np.isin(cells.row, chosen, assume_unique=True)])
+        parts.append(cells if sampled is None else cells[np.isin(cells.row, sampled, assume_unique=True)])
         if schema.time is not None:
             orders.append(time_values(batch, schema.time)[normal])
         if schema.group is not None:
-            groups.add(batch.table.column(schema.group.name).filter(pa.array(normal)))
+            groups.add(*_distinct(batch.table.column(schema.group.name).filter(pa.array(normal))))
     if n_rows < FEWEST_ROWS:
         marked = schema.n_rows - n_rows
         left = f" (--label marks {marked:,} of {schema.n_rows:,} as anomalies)" if marked else ""
@@ -122,12 +124,12 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
 
 
 def _normal(source: Source, schema: Schema, on_event: OnEvent, stage: str) -> Iterator[tuple[Cells, Batch, np.ndarray]]:
-    """(cells of the normal rows, their batch, which of its rows they are), batch by batch."""
+    """Yield per batch the cells of its normal rows, the batch, and (n,) bool, which of its rows are normal."""
     label = next((column for column in schema.columns if column.role == "label"), None)
     others = [column.name for column in (schema.time, schema.group, label) if column is not None]
     names = [column.name for column in schema.features] + others
     numbers = numbers_of(schema)
-    for batch in source.batches(names, numbers=numbers):
+    for batch in source.batches(ReadRequest(names, numbers=numbers)):
         normal = np.ones(batch.n_rows, bool) if label is None else ~label_mask(batch, label)
         cells = to_cells(batch, schema)
         yield (cells if normal.all() else cells[normal]), batch, normal
@@ -135,8 +137,11 @@ def _normal(source: Source, schema: Schema, on_event: OnEvent, stage: str) -> It
 
 
 def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tuple[np.ndarray, int]:
-    """(fold of each normal row, number of folds): by group, in stretches of time, or at random."""
-    n_folds, seed = min(config.calibration.n_folds, survey.n_rows // 4), config.train.seed
+    """(fold of each normal row, number of folds): by group, in blocks of time, or at random.
+
+    Raises InputError when too few rows are left while the largest group is held out.
+    """
+    n_folds, seed = min(config.calibration.n_folds, survey.n_rows // 4), config.seed
     if survey.group is not None:
         n_groups = int(survey.group.max()) + 1
         fold = folds.assign_groups(survey.group, n_folds, seed)
@@ -156,24 +161,16 @@ def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tu
     return folds.assign_folds(survey.n_rows, n_folds, seed), n_folds
 
 
-class _Codes:
-    """Group values → codes 0, 1, … in the order they are first met; a missing group is one of its own."""
-
-    def __init__(self) -> None:
-        self.parts: list[np.ndarray] = []
-        self._code: dict[object, int] = {}
-
-    def add(self, values: pa.ChunkedArray) -> None:
-        """Code one batch."""
-        encoded = pc.dictionary_encode(values.combine_chunks(), null_encoding="encode")
-        if isinstance(encoded, pa.ChunkedArray):
-            encoded = encoded.combine_chunks()
-        known = [self._code.setdefault(value, len(self._code)) for value in encoded.dictionary.to_pylist()]
-        self.parts.append(np.array(known, np.int64)[encoded.indices.to_numpy(zero_copy_only=False)])
+def _distinct(values: pa.ChunkedArray) -> tuple[list[object], np.ndarray]:
+    """(the different values, a missing one among them; the index among them of each row)."""
+    encoded = pc.dictionary_encode(values.combine_chunks(), null_encoding="encode")
+    if isinstance(encoded, pa.ChunkedArray):
+        encoded = encoded.combine_chunks()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
 
 
 def _uniform(n_rows: int, n_wanted: int, seed: int) -> np.ndarray | None:
-    """Numbers of the rows to keep, ascending; None means all."""
+    """Numbers of `n_wanted` rows, drawn without replacement, ascending; None means all rows."""
     if n_wanted >= n_rows:
         return None
     return np.sort(np.random.default_rng([seed, 0xCE11]).choice(n_rows, n_wanted, replace=False))

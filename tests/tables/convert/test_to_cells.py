@@ -19,9 +19,9 @@ from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables.convert.labels import label_mask
 from vaecli.tables.convert.parse import DATE_FORMATS, parse_dates, parse_numbers
 from vaecli.tables.convert.to_cells import numbers_of, time_values, to_cells
-from vaecli.tables.infer import infer_schema
+from vaecli.tables.infer.infer_schema import infer_schema
 from vaecli.tables.read.frames import FrameSource
-from vaecli.tables.source import Batch
+from vaecli.tables.source import Batch, ReadRequest
 
 
 def batch_of(columns, first_row=0) -> Batch:
@@ -288,7 +288,10 @@ def test_the_table_of_the_fit_has_its_place(columns, batch_rows, random):
     names = list(table.column_names)
     if random is not None:
         random.shuffle(names)
-    parts = [to_cells(batch, schema) for batch in FrameSource(table.select(names)).batches(batch_rows=batch_rows)]
+    parts = [
+        to_cells(batch, schema)
+        for batch in FrameSource(table.select(names)).batches(ReadRequest(batch_rows=batch_rows))
+    ]
     np.testing.assert_array_equal(np.concatenate([part.values for part in parts]), whole.values)
     np.testing.assert_array_equal(np.concatenate([part.state for part in parts]), whole.state)
     np.testing.assert_array_equal(np.concatenate([part.row for part in parts]), whole.row)

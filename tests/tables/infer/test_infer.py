@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from tests.conftest import of_a_hundred
 from vaecli.config import ColumnsConfig
+from vaecli.data.hashing import splitmix64
 from vaecli.errors import InputError, UsageError
 from vaecli.schema import Column, Kind, Role, Schema
-from vaecli.tables.infer import infer_schema, same_unit_columns
-from vaecli.tables.infer.counts import Distinct, ValueCounts, mixed, text_hashes
+from vaecli.tables.infer.counts import DistinctSample, ValueCounts, text_hashes
 from vaecli.tables.infer.evidence import Capacity
+from vaecli.tables.infer.infer_schema import infer_schema, same_unit_columns
 from vaecli.tables.infer.scan import blocks
 from vaecli.tables.read.frames import frame_source
 from vaecli.tables.source import Batch
@@ -41,8 +42,8 @@ class Memory:
     def n_rows(self):
         return self.table.num_rows
 
-    def batches(self, columns=None, *, numbers=(), keep=False, batch_rows=16_384):
-        chosen = self.table.select(self.names if columns is None else list(columns))
+    def batches(self, request):
+        chosen = self.table.select(request.columns)
         for start in range(0, self.n_rows, self.rows):
             yield Batch(chosen.slice(start, self.rows), start, lambda i, start=start: f"pump.csv, line {start + i + 2}")
 
@@ -530,7 +531,7 @@ def test_a_column_that_changes_its_type_is_named():
     """Numbers in one file and text in the next are refused; a file without values is not."""
 
     class Parts(Memory):
-        def batches(self, columns=None, **_):
+        def batches(self, request):
             for i, column in enumerate(parts):
                 table = pa.table({"x": column})
                 yield Batch(table, 40_000 * i, lambda row, i=i: f"part{i}, row {row + 1}")
@@ -621,11 +622,11 @@ def test_counts_are_never_short_by_more_than_they_say(numbers, capacity, size):
 def test_a_sample_of_values_knows_all_their_occurrences(numbers, capacity):
     """Values in the sample are counted exactly, so different values never look repeated."""
     values = np.array(numbers, np.uint64)
-    distinct = Distinct(capacity)
+    distinct = DistinctSample(capacity)
     for start in range(0, values.size, 7):
-        distinct.add(mixed(values[start : start + 7]))
+        distinct.add(splitmix64(values[start : start + 7]))
     n, n_distinct = distinct.sampled
-    hashes = mixed(values)
+    hashes = splitmix64(values)
     kept = hashes[hashes <= distinct.bound]
     assert (n, n_distinct) == (kept.size, np.unique(kept).size)
     assert n_distinct <= capacity

@@ -28,7 +28,7 @@ def written(folder: Path, content: bytes | str, name: str = "pump.csv") -> str:
 
 
 def cells(source: tables.Source, **options) -> list[dict]:
-    return [row for batch in source.batches(**options) for row in batch.table.to_pylist()]
+    return [row for batch in source.batches(tables.ReadRequest(**options)) for row in batch.table.to_pylist()]
 
 
 def refusal(path: str, **options) -> InputError:
@@ -77,7 +77,7 @@ def test_what_csv_writer_wrote_reads_back(tmp_path, table, batch_rows, block_byt
     path = written(tmp_path, content, "t.tsv" if delimiter == "\t" else "t.csv")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(delimited, "BLOCK_BYTES", block_bytes)
-        batches = list(tables.open_source([path]).batches(keep=True, batch_rows=batch_rows))
+        batches = list(tables.open_source([path]).batches(tables.ReadRequest(keep=True, batch_rows=batch_rows)))
 
     read = [list(row.values()) for batch in batches for row in batch.table.to_pylist()]
     assert read == [[None if one in tables.MISSING_TOKENS else one for one in row] for row in rows]
@@ -97,13 +97,18 @@ def test_pieces_end_at_multiples(tmp_path, table, multiple_of, n_files):
     paths = [written(tmp_path, content, f"{i}{name}") for i in range(n_files)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(delimited, "BLOCK_BYTES", 16)
-        pieces = [piece() for piece in tables.open_source(paths).pieces(keep=True, multiple_of=multiple_of)]
+        pieces = [
+            piece()
+            for piece in tables.open_source(paths).pieces(tables.ReadRequest(keep=True, multiple_of=multiple_of))
+        ]
     ends = np.cumsum([piece.n_rows for piece in pieces]).tolist()
     assert [piece.first_row for piece in pieces] == [0, *ends][: len(pieces)]
     assert ends[-1:] == [n_files * len(rows)][: len(ends)]
     last_of_a_file = {len(rows) * (i + 1) for i in range(n_files)}
     assert all(end % multiple_of == 0 or end in last_of_a_file for end in ends)
-    written_lines = [line for i in range(n_files) for line in tables.open_source([paths[i]]).batches(keep=True)]
+    written_lines = [
+        line for i in range(n_files) for line in tables.open_source([paths[i]]).batches(tables.ReadRequest(keep=True))
+    ]
     expected = [one for batch in written_lines for one in batch.lines.to_pylist()]
     assert [one for piece in pieces for one in piece.lines.to_pylist()] == expected
 
@@ -113,7 +118,7 @@ def test_pieces_too_large_for_a_block_are_not_aligned(tmp_path, monkeypatch):
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 100)
     monkeypatch.setattr(records, "MAX_ALIGNED_BYTES", 300)
     path = written(tmp_path, b"a\n" + (b"x" * 120 + b"\n") * 20)
-    pieces = [piece() for piece in tables.open_source([path]).pieces(multiple_of=1000)]
+    pieces = [piece() for piece in tables.open_source([path]).pieces(tables.ReadRequest(multiple_of=1000))]
     assert len(pieces) > 1
     assert sum(piece.n_rows for piece in pieces) == 20
 
@@ -126,7 +131,7 @@ def test_where_names_the_line_an_editor_shows(tmp_path, table, block_bytes):
     path = written(tmp_path, content, "t.tsv" if delimiter == "\t" else "t.csv")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(delimited, "BLOCK_BYTES", block_bytes)
-        batches = list(tables.open_source([path]).batches(keep=True))
+        batches = list(tables.open_source([path]).batches(tables.ReadRequest(keep=True)))
     said = [batch.where(i) for batch in batches for i in range(batch.n_rows)]
     line = 2
     for place, text in zip(said, [one for b in batches for one in b.lines.to_pylist()], strict=True):
@@ -173,16 +178,16 @@ def test_every_missing_token_is_null_in_text_and_numbers(tmp_path):
 def test_only_asked_columns_in_the_order_asked(tmp_path):
     """`columns` selects and orders; none at all still gives the rows."""
     source = tables.open_source([written(tmp_path, "a,b,c\n1,2,3\n4,5,6\n")])
-    assert [batch.table.column_names for batch in source.batches(["c", "a"])] == [["c", "a"]]
-    assert [batch.n_rows for batch in source.batches([])] == [2]
+    assert [batch.table.column_names for batch in source.batches(tables.ReadRequest(["c", "a"]))] == [["c", "a"]]
+    assert [batch.n_rows for batch in source.batches(tables.ReadRequest([]))] == [2]
     with pytest.raises(InputError, match="missing columns 'z'"):
-        list(source.batches(["a", "z"]))
+        list(source.batches(tables.ReadRequest(["a", "z"])))
 
 
 def test_numbers_are_float64_and_the_rest_text(tmp_path):
     """Types are forced, whatever the cells look like."""
     source = tables.open_source([written(tmp_path, "a,b\n1,2\n")])
-    [batch] = source.batches(numbers=["b", "no such column"])
+    [batch] = source.batches(tables.ReadRequest(numbers=["b", "no such column"]))
     assert batch.table.schema.types == [pa.string(), pa.float64()]
 
 
@@ -192,7 +197,7 @@ def test_blank_lines_are_rows_only_in_a_table_of_one_column(tmp_path):
     two = tables.open_source([written(tmp_path, "\n\na,b\n\n1,2\n\r\n3,4\n\n", "two.csv")])
     assert cells(one) == [{"a": "1"}, {"a": None}, {"a": "2"}, {"a": None}]
     assert cells(two) == [{"a": "1", "b": "2"}, {"a": "3", "b": "4"}]
-    assert [batch.where(0).split()[-1] for batch in two.batches(batch_rows=1)] == ["5", "7"]
+    assert [batch.where(0).split()[-1] for batch in two.batches(tables.ReadRequest(batch_rows=1))] == ["5", "7"]
 
 
 def test_a_record_longer_than_a_block(tmp_path, monkeypatch):
@@ -208,7 +213,7 @@ def test_thousands_of_columns(tmp_path):
     names = [f"a_long_column_name_number_{j:05d}" for j in range(5_000)]
     source = tables.open_source([written(tmp_path, ",".join(names) + "\n" + ",".join("1" * 5_000) + "\n")])
     assert source.names == tuple(names)
-    [batch] = source.batches(names[-2:], numbers=names)
+    [batch] = source.batches(tables.ReadRequest(names[-2:], numbers=names))
     assert batch.table.to_pylist() == [{names[-2]: 1.0, names[-1]: 1.0}]
 
 
@@ -350,7 +355,7 @@ def test_a_line_without_end_is_bounded(tmp_path, monkeypatch):
 def test_the_parser_gets_memory_of_its_own():
     """No thread of pyarrow ever holds memory of Python's: letting go of it while the interpreter ends is an abort."""
     data = b"1,2\n3,4\n"
-    block = records.Block(data, len(data), np.array([0, 4]), np.array([3, 7]), quoted=False, first_line=2)
+    block = records.RecordBlock(data, len(data), np.array([0, 4]), np.array([3, 7]), quoted=False, first_line=2)
     copy = block.buffer()
     assert copy.to_pybytes() == data
     assert copy.address != np.frombuffer(data, np.uint8).ctypes.data

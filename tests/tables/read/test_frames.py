@@ -35,7 +35,7 @@ EXPECTED = {"x": [1.0, 2.0, None], "name": ["a", "b", None]}
 def test_every_frame_gives_the_same_rows(frame):
     """Values, missing cells and row numbers do not depend on the library that holds them."""
     source = tables.frame_source(frame)
-    batches = list(source.batches(["name", "x"], keep=True, batch_rows=2))
+    batches = list(source.batches(tables.ReadRequest(["name", "x"], keep=True, batch_rows=2)))
     assert (source.format, source.names, source.n_rows) == ("frame", ("x", "name"), 3)
     assert pa.concat_tables([batch.whole for batch in batches]).to_pydict() == EXPECTED
     assert [batch.table.column_names for batch in batches] == [["name", "x"]] * 2
@@ -60,7 +60,7 @@ def test_names_of_pandas_become_text():
 def test_no_columns_asked_still_counts_rows():
     """An empty selection keeps the number of rows."""
     source = tables.frame_source(pa.table({"x": [1, 2, 3]}))
-    assert [batch.n_rows for batch in source.batches([], batch_rows=2)] == [2, 1]
+    assert [batch.n_rows for batch in source.batches(tables.ReadRequest([], batch_rows=2))] == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -90,4 +90,4 @@ def test_missing_columns_are_listed():
     """Asking for columns that are not there names them all."""
     source = tables.frame_source(pa.table({"x": [1]}))
     with pytest.raises(InputError, match="missing columns 'p', 'q'"):
-        list(source.batches(["p", "x", "q"]))
+        list(source.batches(tables.ReadRequest(["p", "x", "q"])))

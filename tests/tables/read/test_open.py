@@ -72,7 +72,7 @@ def test_standard_input_larger_than_what_is_looked_at(stdin):
     content = b"a,b\n" + b"1234567,abcdefgh\n" * 800_000
     stdin(content)
     source = tables.open_source(["-"], once=True)
-    lines = [line for batch in source.batches(["a"], keep=True) for line in batch.lines.to_pylist()]
+    lines = [line for batch in source.batches(tables.ReadRequest(["a"], keep=True)) for line in batch.lines.to_pylist()]
     assert b"a,b\n" + b"".join(line + b"\n" for line in lines) == content
 
 

@@ -23,7 +23,7 @@ def written(path: Path, table: pa.Table, **options) -> str:
 
 
 def whole(source: tables.Source, **options) -> pa.Table:
-    return pa.concat_tables([batch.table for batch in source.batches(**options)])
+    return pa.concat_tables([batch.table for batch in source.batches(tables.ReadRequest(**options))])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -32,7 +32,7 @@ def test_any_batches_make_the_same_table(tmp_path, n_rows, group_rows, batch_row
     """Row groups and batch sizes never change what is read; first rows count through."""
     table = pa.table({"x": np.arange(n_rows) * 0.5, "name": [f"n{i}" for i in range(n_rows)]})
     source = tables.open_source([written(tmp_path / "t.parquet", table, row_group_size=group_rows)])
-    batches = list(source.batches(["name"], keep=True, batch_rows=batch_rows))
+    batches = list(source.batches(tables.ReadRequest(["name"], keep=True, batch_rows=batch_rows)))
     assert pa.concat_tables([batch.whole for batch in batches]).equals(table)
     assert pa.concat_tables([batch.table for batch in batches]).equals(table.select(["name"]))
     assert all(batch.n_rows <= batch_rows for batch in batches)
@@ -56,13 +56,13 @@ def test_types_and_metadata_are_the_files_own(tmp_path):
     assert whole(source).equals(table)
     assert whole(source, columns=["temp"]).column_names == ["temp"]  # not `temp.c` too
     assert source.schema.metadata[b"who"] == b"me"
-    assert [batch.n_rows for batch in source.batches([])] == [3]
+    assert [batch.n_rows for batch in source.batches(tables.ReadRequest([]))] == [3]
 
 
 def test_where_counts_rows_of_the_file(tmp_path):
     """A row is named by its file and its number in it, from 1."""
     paths = [written(tmp_path / f"{i}.parquet", pa.table({"x": [1, 2, 3]})) for i in range(2)]
-    batches = list(tables.open_source(paths).batches(batch_rows=2))
+    batches = list(tables.open_source(paths).batches(tables.ReadRequest(batch_rows=2)))
     assert [batch.where(batch.n_rows - 1) for batch in batches] == [
         f"{path}, row {row}" for path in paths for row in (2, 3)
     ]
@@ -118,7 +118,7 @@ def test_a_huge_row_group_is_read_in_bounded_memory(tmp_path):
         "import resource, sys\nfrom vaecli import tables\n"
         "used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"source = tables.open_source([{path!r}])\nbefore = used()\n"
-        "print(sum(batch.n_rows for batch in source.batches(keep=True)), (used() - before) // 1024)"
+        "print(sum(batch.n_rows for batch in source.batches(tables.ReadRequest(keep=True))), (used() - before) // 1024)"
     )
     done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
     n_rows, grown = map(int, done.stdout.split())

@@ -99,7 +99,7 @@ def parquet_bytes(**columns) -> bytes:
 def score(source: tables.Source, target: str, then: BaseException | None = None) -> None:
     """Write `source` to `target`: 0.5 for the first row, null for the others; then perhaps fail."""
     with tables.open_sink(target, source, ADDED) as sink:
-        for batch in source.batches(keep=True):
+        for batch in source.batches(tables.ReadRequest(keep=True)):
             sink.append(sink.render(batch, {"score": np.array([0.5, *[np.nan] * (batch.n_rows - 1)])}))
         if then is not None:
             raise then

@@ -10,7 +10,7 @@ import pytest
 
 from vaecli.data.cells import MISSING, PRESENT, Cells
 from vaecli.schema import Column, Kind, Schema
-from vaecli.tables import frame_source, new_schema, new_table, to_cells
+from vaecli.tables import ReadRequest, frame_source, new_schema, new_table, to_cells
 from vaecli.tables.convert.arrow_types import arrow_type_to_text
 
 DAY = 86_400.0
@@ -69,7 +69,7 @@ def test_text_columns_have_spellings() -> None:
 @pytest.mark.parametrize("as_text", [True, False], ids=["text", "typed"])
 def test_what_was_made_is_read_back(as_text: bool) -> None:
     """Scoring reads a made table as the cells it was made of; text drops what its date format cannot hold."""
-    (batch,) = frame_source(made(as_text)).batches(batch_rows=2)
+    (batch,) = frame_source(made(as_text)).batches(ReadRequest(batch_rows=2))
     found = to_cells(batch, Schema(COLUMNS))
     expected = cells().values.copy()
     if as_text:

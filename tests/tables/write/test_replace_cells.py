@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from vaecli.errors import InputError
 from vaecli.schema import Column, Kind
-from vaecli.tables import frame_source
+from vaecli.tables import ReadRequest, frame_source
 from vaecli.tables.convert.parse import numbers
-from vaecli.tables.write.replace_cells import fields_of, replace_cells
+from vaecli.tables.write.replace_cells import Spelling, fields_of, replace_cells
 
 DELIMITERS = [b",", b";", b"\t", b"|"]
 NUMBER = Column("x", Kind.NUMERIC)
@@ -62,9 +62,9 @@ def test_a_quote_opens_a_field_only_as_its_first_byte(line: bytes, fields: list[
 def replaced(kind: pa.DataType, column: Column, before: list, value: float) -> list:
     """A column of one type whose second cell was replaced."""
     source = frame_source(pa.table({"x": pa.array(before, kind)}))
-    (batch,) = source.batches(keep=True)
+    (batch,) = source.batches(ReadRequest(keep=True))
     which = np.arange(len(before))[:, None] == 1
-    found = replace_cells(batch, source, (column,), np.full((len(before), 1), value), which)
+    found = replace_cells(batch, Spelling.of(source), (column,), np.full((len(before), 1), value), which)
     assert found.whole is not None
     assert found.whole.schema == source.schema
     return found.whole.column("x").to_pylist()
@@ -162,6 +162,8 @@ def test_a_type_that_cannot_hold_the_values_is_refused() -> None:
 def test_a_dictionary_keeps_its_order() -> None:
     """Known values stay where they were, new ones come behind them in the order of the model's categories."""
     source = frame_source(pa.table({"x": pa.array(["west", None, "south"]).dictionary_encode()}))
-    (batch,) = source.batches(keep=True)
-    found = replace_cells(batch, source, (SITE,), np.ones((3, 1)), np.array([[False], [True], [False]])).whole
+    (batch,) = source.batches(ReadRequest(keep=True))
+    found = replace_cells(
+        batch, Spelling.of(source), (SITE,), np.ones((3, 1)), np.array([[False], [True], [False]])
+    ).whole
     assert found.column("x").chunk(0).dictionary.to_pylist() == ["west", "south", "north"]

@@ -27,7 +27,7 @@ ADDED = (("anomaly_score", pa.float64()), ("is_anomaly", pa.bool_()), ("top_colu
 def score(source: tables.Source, target: str, keep=None, *, batch_rows: int = 2, **options) -> None:
     """Write `source` to `target` with a score of row number / 10, the last one null."""
     with tables.open_sink(target, source, ADDED, **options) as sink:
-        for batch in source.batches([], keep=True, batch_rows=batch_rows):
+        for batch in source.batches(tables.ReadRequest([], keep=True, batch_rows=batch_rows)):
             sink.append(sink.render(batch, values(batch), None if keep is None else keep(batch)))
 
 
@@ -82,7 +82,7 @@ def test_added_values_read_back(tmp_path, texts, floats):
     """Any text and any number that is added comes back from the file as it was."""
     source = csv_input(tmp_path, b"a\n" + b"1\n" * len(texts))
     with tables.open_sink(str(tmp_path / "out.csv"), source, [("s", pa.float64()), ("t", pa.string())]) as sink:
-        for batch in source.batches(keep=True):
+        for batch in source.batches(tables.ReadRequest(keep=True)):
             sink.append(sink.render(batch, {"s": np.full(batch.n_rows, floats), "t": pa.array(texts)}))
     read = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_bytes().decode(), newline="")))
     assert [row["t"] for row in read] == texts
@@ -229,7 +229,7 @@ def test_collecting(tmp_path):
     """The same rows can end up in memory."""
     for source in (parquet_input(tmp_path), tables.frame_source(pa.table({"a": [1, 2, 3]}))):
         with tables.collect_sink(source, ADDED, prefix="v_") as sink:
-            for batch in source.batches([], keep=True, batch_rows=2):
+            for batch in source.batches(tables.ReadRequest([], keep=True, batch_rows=2)):
                 sink.append(sink.render(batch, values(batch)))
         assert sink.table()["a"].to_pylist() == [1, 2, 3]
         assert sink.table()["v_anomaly_score"].to_pylist() == [0.0, 0.1, None]
@@ -263,7 +263,7 @@ def test_nothing_is_replaced_before_the_end(tmp_path):
     (tmp_path / "out.csv").chmod(0o640)
     source = csv_input(tmp_path)
     with tables.open_sink(str(tmp_path / "out.csv"), source, ADDED) as sink:
-        for batch in source.batches([], keep=True):
+        for batch in source.batches(tables.ReadRequest([], keep=True)):
             sink.append(sink.render(batch, values(batch)))
         assert (tmp_path / "out.csv").read_bytes() == b"earlier"
     assert (tmp_path / "out.csv").read_bytes().startswith(b"a,d,")

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-class Family(StrEnum):
+class ArrowFamily(StrEnum):
     """What can be done with an Arrow type."""
 
     NUMBER = "number"  # integers, floats, decimals; durations and times of day, in seconds
@@ -22,22 +22,26 @@ class Family(StrEnum):
     UNSUPPORTED = "unsupported"  # nested, binary
 
 
-def family(kind: pa.DataType) -> Family:
+def family(kind: pa.DataType) -> ArrowFamily:
     """The family of an Arrow type."""
     if pa.types.is_boolean(kind):
-        return Family.BOOLEAN
+        return ArrowFamily.BOOLEAN
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
-        return Family.NUMBER
+        return ArrowFamily.NUMBER
     if pa.types.is_duration(kind) or pa.types.is_time(kind):
-        return Family.NUMBER
+        return ArrowFamily.NUMBER
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        return Family.DATETIME
+        return ArrowFamily.DATETIME
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return Family.TEXT
+        return ArrowFamily.TEXT
     if pa.types.is_dictionary(kind):
         values = family(kind.value_type)
-        return Family.UNSUPPORTED if values in (Family.UNSUPPORTED, Family.DICTIONARY) else Family.DICTIONARY
-    return Family.EMPTY if pa.types.is_null(kind) else Family.UNSUPPORTED
+        return (
+            ArrowFamily.UNSUPPORTED
+            if values in (ArrowFamily.UNSUPPORTED, ArrowFamily.DICTIONARY)
+            else ArrowFamily.DICTIONARY
+        )
+    return ArrowFamily.EMPTY if pa.types.is_null(kind) else ArrowFamily.UNSUPPORTED
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
@@ -61,7 +65,7 @@ def as_text(array: pa.Array) -> pa.Array:
     kind = array.type
     if pa.types.is_string(kind):
         return array
-    if pa.types.is_dictionary(kind) and family(kind.value_type) is not Family.TEXT:
+    if pa.types.is_dictionary(kind) and family(kind.value_type) is not ArrowFamily.TEXT:
         return as_text(array.dictionary.take(array.indices))
     text = array.cast(pa.large_string())
     return pc.replace_substring_regex(text, r"^(-?\d+)\.0$", r"\1") if pa.types.is_floating(kind) else text
@@ -70,8 +74,8 @@ def as_text(array: pa.Array) -> pa.Array:
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 _DECIMAL = re.compile(r"decimal(128|256)\((\d+), (-?\d+)\)")
 _DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(u?int(?:8|16|32|64)), ordered=[01]>")
-_PLAIN = (Family.NUMBER, Family.BOOLEAN, Family.DATETIME, Family.TEXT)
-_AS_TEXT = (Family.NUMBER, Family.BOOLEAN, Family.TEXT)  # whose values Arrow reads back from their text
+_PLAIN = (ArrowFamily.NUMBER, ArrowFamily.BOOLEAN, ArrowFamily.DATETIME, ArrowFamily.TEXT)
+_AS_TEXT = (ArrowFamily.NUMBER, ArrowFamily.BOOLEAN, ArrowFamily.TEXT)  # whose values Arrow reads back from their text
 
 
 def arrow_type_to_text(kind: pa.DataType) -> str:

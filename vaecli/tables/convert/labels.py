@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vaecli.errors import MAX_LISTED, InputError
+from vaecli.errors import MAX_LISTED, UnreadableCell
 from vaecli.schema import Column
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
-from vaecli.tables.convert.arrow_types import Family
+from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.convert.to_cells import _array
 from vaecli.tables.source import Batch
 
@@ -27,18 +27,18 @@ def label_mask(batch: Batch, column: Column) -> np.ndarray:
     """Where the label marks an anomaly, (n,) bool.
 
     True, any number above 0 and words such as anomaly, attack, fault, yes do; false, 0, words such as
-    normal, ok, no and an empty cell do not. Raises InputError for anything else, -1 included: it marks
+    normal, ok, no and an empty cell do not. Raises UnreadableCell for anything else, -1 included: it marks
     the anomalies for some and the normal rows for others.
     """
     array = _array(batch, column)
     group = arrow_types.family(array.type)
-    if group is Family.EMPTY:
+    if group is ArrowFamily.EMPTY:
         return np.zeros(len(array), bool)
-    if group in (Family.NUMBER, Family.BOOLEAN):
+    if group in (ArrowFamily.NUMBER, ArrowFamily.BOOLEAN):
         number = values.numbers(array)
         _refuse_labels(batch, column, np.flatnonzero(number < 0))
         return number > 0  # not where it is missing
-    if group in (Family.TEXT, Family.DICTIONARY):
+    if group in (ArrowFamily.TEXT, ArrowFamily.DICTIONARY):
         return _text_labels(batch, column, arrow_types.as_text(array))
     _refuse_labels(batch, column, np.flatnonzero(arrow_types.as_numpy(array.is_valid())))
     return np.zeros(len(array), bool)
@@ -63,7 +63,10 @@ def _refuse_labels(batch: Batch, column: Column, rows: np.ndarray) -> None:
     labels = batch.table.column(column.name)
     met = {repr(labels[int(row)].as_py()): batch.where(int(row)) for row in rows[:1000][::-1]}
     lines = [f"  {where}: column {column.name!r} holds {value}" for value, where in reversed(met.items())]
-    raise InputError(
+    raise UnreadableCell(
         "labels that say neither normal nor anomaly:\n" + "\n".join(lines[:MAX_LISTED]),
         f"write 0 and 1, false and true, or words: {', '.join(_NORMAL[:5])} and {', '.join(_ANOMALOUS[:7])}",
+        path=batch.where(int(rows[0])).rpartition(", ")[0],
+        row=batch.first_row + int(rows[0]) + 1,
+        column=column.name,
     )

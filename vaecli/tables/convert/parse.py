@@ -14,13 +14,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vaecli.runtime.moments import SECONDS_PER_DAY, TICKS_PER_SECOND
 from vaecli.tables.convert.arrow_types import as_numpy
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 
 # -- numbers ------------------------------------------------------------------------------------
 
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_DAY = 86_400
 # what Arrow's own reading of text as float64 accepts
 _NUMBER = r"(?i)^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|inf(?:inity)?|nan)$"
 
@@ -35,13 +34,13 @@ def numbers(array: pa.Array) -> np.ndarray:
     if pa.types.is_timestamp(kind):
         return _floats(array.cast(pa.int64()), lambda whole: _microseconds(whole, kind.unit) / 1e6)
     if pa.types.is_date32(kind):
-        return _floats(array.cast(pa.int32()), lambda days: days.astype(np.float64) * _DAY)
+        return _floats(array.cast(pa.int32()), lambda days: days.astype(np.float64) * SECONDS_PER_DAY)
     if pa.types.is_date64(kind):
         return _floats(array.cast(pa.int64()), lambda whole: whole / 1e3)
     if pa.types.is_duration(kind) or pa.types.is_time64(kind):
-        return _floats(array.cast(pa.int64()), lambda whole: whole / _PER_SECOND[kind.unit])
+        return _floats(array.cast(pa.int64()), lambda whole: whole / TICKS_PER_SECOND[kind.unit])
     if pa.types.is_time32(kind):
-        return _floats(array.cast(pa.int32()), lambda whole: whole / _PER_SECOND[kind.unit])
+        return _floats(array.cast(pa.int32()), lambda whole: whole / TICKS_PER_SECOND[kind.unit])
     return as_numpy(array.cast(pa.float64(), safe=False))
 
 
@@ -56,7 +55,7 @@ def _microseconds(whole: np.ndarray, unit: str) -> np.ndarray:
     if unit == "ns":
         return whole // 1000
     # float64, because seconds beyond the year 292,000 do not fit int64 as microseconds
-    return whole if unit == "us" else whole * (1e6 / _PER_SECOND[unit])
+    return whole if unit == "us" else whole * (1e6 / TICKS_PER_SECOND[unit])
 
 
 def _null(array: pa.Array) -> np.ndarray:
@@ -193,7 +192,7 @@ def _moments(part: dict[str, pa.Array], parts: pa.Array) -> tuple[np.ndarray, np
     ahead = np.where(_true(pc.equal(part["zs"], "-")), -1, 1) * (zone_hours * 60 + zone_minutes) * 60
 
     days = first.astype("datetime64[D]").astype(np.int64) + day - 1
-    seconds = days * _DAY + hour * 3600 + minute * 60 + second - ahead
+    seconds = days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - ahead
     return (seconds * 1_000_000 + fraction) / 1e6, valid
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from vaecli.runtime.moments import EPOCH
 
 __all__ = ["ahead_of_utc", "zone_named"]
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OFFSET = re.compile(r"([+-])([01]\d|2[0-3]):([0-5]\d)")
 
 
@@ -31,7 +32,7 @@ def ahead_of_utc(zone: tzinfo | None, seconds: float) -> tuple[float, str]:
     """Seconds to add to a moment (seconds since the epoch), and what is written behind it: nothing, Z, +02:00."""
     if zone is None:
         return 0.0, ""
-    ahead = (_EPOCH + timedelta(seconds=seconds)).astimezone(zone).utcoffset() or timedelta()
+    ahead = (EPOCH + timedelta(seconds=seconds)).astimezone(zone).utcoffset() or timedelta()
     minutes, rest = divmod(abs(int(ahead.total_seconds())), 60)
     if zone is UTC or rest:  # ISO 8601 has no offsets with seconds, which zones had before they were agreed on
         return 0.0, "Z"

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
-from vaecli.errors import MAX_LISTED, InputError
+from vaecli.errors import MAX_LISTED, UnreadableCell
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
-from vaecli.tables.convert.arrow_types import Family
+from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.source import Batch
 
 
@@ -40,7 +40,7 @@ def to_cells(batch: Batch, schema: Schema) -> Cells:
 
     A category never seen becomes the "other" one where the column has it and is NOVEL where it has
     not, as are infinities and numbers other than 0 and 1 in a column of zeros and ones. Raises
-    InputError listing the cells that are not of their column's kind.
+    UnreadableCell listing the cells that are not of their column's kind.
     """
     features = schema.features
     n = batch.table.num_rows
@@ -67,7 +67,7 @@ def to_cells(batch: Batch, schema: Schema) -> Cells:
 def time_values(batch: Batch, column: Column) -> np.ndarray:
     """The numbers or moments (seconds since the epoch, UTC) that order the rows, (n,); NaN where missing.
 
-    Raises InputError listing the cells that are neither.
+    Raises UnreadableCell listing the cells that are neither.
     """
     reading = _read(_array(batch, column), column)
     if reading.failed.size:
@@ -98,12 +98,14 @@ def _read(array: pa.Array, column: Column) -> _Reading:
 def _quantities(array: pa.Array, column: Column) -> _Reading:
     """Numbers, or moments in seconds."""
     group = arrow_types.family(array.type)
-    if group is Family.EMPTY:
+    if group is ArrowFamily.EMPTY:
         return _Reading(np.full(len(array), np.nan), _NO_ROWS, _NO_ROWS)
-    if group in (Family.TEXT, Family.DICTIONARY):
+    if group in (ArrowFamily.TEXT, ArrowFamily.DICTIONARY):
         found, failed = _parsed(arrow_types.as_text(array), column)
         return _Reading(found, _NO_ROWS, np.flatnonzero(failed))
-    if group in ((Family.DATETIME,) if column.kind is Kind.DATETIME else (Family.NUMBER, Family.BOOLEAN)):
+    if group in (
+        (ArrowFamily.DATETIME,) if column.kind is Kind.DATETIME else (ArrowFamily.NUMBER, ArrowFamily.BOOLEAN)
+    ):
         return _Reading(values.numbers(array), _NO_ROWS, _NO_ROWS)
     return _all_failed(array)
 
@@ -131,11 +133,11 @@ def _all_failed(array: pa.Array) -> _Reading:
 
 def _booleans(array: pa.Array, column: Column) -> _Reading:
     group = arrow_types.family(array.type)
-    if group is Family.EMPTY:
+    if group is ArrowFamily.EMPTY:
         return _Reading(np.full(len(array), np.nan), _NO_ROWS, _NO_ROWS)
-    if group in (Family.UNSUPPORTED, Family.DATETIME):
+    if group in (ArrowFamily.UNSUPPORTED, ArrowFamily.DATETIME):
         return _all_failed(array)
-    if group in (Family.BOOLEAN, Family.NUMBER):
+    if group in (ArrowFamily.BOOLEAN, ArrowFamily.NUMBER):
         found = values.numbers(array)
         failed = ~((found == 0) | (found == 1) | np.isnan(found))
     else:
@@ -153,7 +155,7 @@ def _was_numbers(column: Column) -> bool:
 
 def _categories(array: pa.Array, column: Column) -> _Reading:
     group = arrow_types.family(array.type)
-    if group in (Family.UNSUPPORTED, Family.DATETIME):
+    if group in (ArrowFamily.UNSUPPORTED, ArrowFamily.DATETIME):
         return _all_failed(array)
     text = arrow_types.as_text(array)
     known = pa.array(column.categories, text.type)
@@ -183,9 +185,13 @@ def _refuse(batch: Batch, failed: list[tuple[int, Column]]) -> None:
     if len(failed) > MAX_LISTED:
         lines.append(f"  … and {len(failed) - MAX_LISTED:,} more")
     count = "a cell does" if len(failed) == 1 else f"{len(failed):,} cells do"
-    raise InputError(
+    row, column = failed[0]
+    raise UnreadableCell(
         f"{count} not hold what the model was trained on:\n" + "\n".join(lines),
         "repair the cell, or leave it empty if the value is missing",
+        path=batch.where(row).rpartition(", ")[0],
+        row=batch.first_row + row + 1,
+        column=column.name,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the evidence about one column says: its kind, and what speaks against modelling it."""
+"""Concludes from the evidence about one column what kind it has, and what speaks against modelling it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import re
 from dataclasses import dataclass, replace
 
 from vaecli.schema import Column, Kind, Role
-from vaecli.tables.convert.arrow_types import Family
+from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.convert.parse import BOOLEAN_PAIRS, DATE_FORMATS, parse_one_number
-from vaecli.tables.infer.evidence import Evidence, Failure, Numbers, TextEvidence, Trial, TypedEvidence
+from vaecli.tables.infer.evidence import (
+    Evidence,
+    NumberStatistics,
+    ParseTrial,
+    TextEvidence,
+    TypedEvidence,
+    UnexpectedCell,
+)
 
-MOST = 0.9  # of the cells: a column of this many numbers is meant to hold numbers
+MOST = 0.9  # share of cells: a column with this many numbers is meant to hold numbers
 ORDERS_THE_ROWS = "it orders the rows; future rows would all look new"
 MIN_ROWS = 20  # fewer rows may all be different, or in order, by chance
 MIN_COUNTED_ROWS = 50
@@ -19,19 +26,19 @@ FREE_TEXT_CHARACTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """A column most of whose cells are of one kind: the first that are not, and how many there are."""
+    """A column most of whose cells are of one kind: the first cells that are not, and how many there are."""
 
     kind: Kind
-    failures: tuple[Failure, ...]
-    n_failures: int
+    first_unexpected: tuple[UnexpectedCell, ...]
+    n_unexpected: int
 
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """One column as its values speak for themselves, as a feature.
+    """What the values of one column suggest.
 
-    `impossible` is the reason why it cannot be a feature at all. `advice` is the role it should have
-    instead and the reason, which the user may overrule.
+    `column` describes it as a feature. `impossible` is the reason why it cannot be one; empty if it can. `advice` is
+    another role that its values suggest and the reason, which the user may overrule.
     """
 
     column: Column
@@ -43,7 +50,7 @@ class Classification:
 
 def classify(name: str, evidence: Evidence, max_categories: int) -> Classification:
     """The kind of a column, and whether it can and should be a feature."""
-    if evidence.family is Family.UNSUPPORTED:
+    if evidence.family is ArrowFamily.UNSUPPORTED:
         return Classification(
             Column(name, Kind.TEXT, n_missing=evidence.n_missing),
             impossible=f"values of type {getattr(evidence, 'type', '')} are not supported",
@@ -61,9 +68,9 @@ def classify(name: str, evidence: Evidence, max_categories: int) -> Classificati
 
 
 def _typed(name: str, evidence: TypedEvidence) -> Classification:
-    if evidence.family is Family.DATETIME:
+    if evidence.family is ArrowFamily.DATETIME:
         return _datetime(name, evidence.numbers, evidence.n_missing, None, evidence.zone)
-    if evidence.family is Family.BOOLEAN:
+    if evidence.family is ArrowFamily.BOOLEAN:
         return _boolean(name, evidence.numbers, evidence.n_missing, ("false", "true"))
     if evidence.numbers.only_0_and_1:
         spellings = ("0", "1") if evidence.is_integer else ("0.0", "1.0")
@@ -71,12 +78,12 @@ def _typed(name: str, evidence: TypedEvidence) -> Classification:
     return _numeric(name, evidence.numbers, evidence.n_missing)
 
 
-def _boolean(name: str, numbers: Numbers, n_missing: int, spellings: tuple[str, str]) -> Classification:
+def _boolean(name: str, numbers: NumberStatistics, n_missing: int, spellings: tuple[str, str]) -> Classification:
     column = Column(name, Kind.BOOLEAN, categories=spellings, n_missing=n_missing)
     return Classification(column, impossible=_constant(numbers, n_missing))
 
 
-def _datetime(name: str, numbers: Numbers, n_missing: int, pattern: str | None, zone: str) -> Classification:
+def _datetime(name: str, numbers: NumberStatistics, n_missing: int, pattern: str | None, zone: str) -> Classification:
     column = replace(_ranged(name, Kind.DATETIME, numbers, n_missing), datetime_format=pattern, zone=zone)
     if reason := _constant(numbers, n_missing):
         return Classification(column, impossible=reason)
@@ -85,7 +92,7 @@ def _datetime(name: str, numbers: Numbers, n_missing: int, pattern: str | None, 
     return Classification(column)
 
 
-def _numeric(name: str, numbers: Numbers, n_missing: int, width: int = 0) -> Classification:
+def _numeric(name: str, numbers: NumberStatistics, n_missing: int, width: int = 0) -> Classification:
     column = replace(_ranged(name, Kind.NUMERIC, numbers, n_missing), width=width)
     if reason := _constant(numbers, n_missing):
         return Classification(column, impossible=reason)
@@ -99,7 +106,7 @@ def _numeric(name: str, numbers: Numbers, n_missing: int, width: int = 0) -> Cla
     return Classification(column)
 
 
-def _ranged(name: str, kind: Kind, numbers: Numbers, n_missing: int) -> Column:
+def _ranged(name: str, kind: Kind, numbers: NumberStatistics, n_missing: int) -> Column:
     some = numbers.n_finite > 0
     return Column(
         name,
@@ -112,8 +119,8 @@ def _ranged(name: str, kind: Kind, numbers: Numbers, n_missing: int) -> Column:
     )
 
 
-def _constant(numbers: Numbers, n_missing: int) -> str:
-    """The reason why there is nothing to learn from these numbers, or nothing."""
+def _constant(numbers: NumberStatistics, n_missing: int) -> str:
+    """The reason why there is nothing to learn from these numbers; empty if there is something."""
     if not numbers.n_finite:
         return "no row has a finite value" if numbers.n_infinite else "no row has a value"
     if numbers.minimum < numbers.maximum:
@@ -125,17 +132,17 @@ def _same(n_missing: int) -> str:
     return "every row that has a value has the same" if n_missing else "every row has the same value"
 
 
-def _counts_rows(numbers: Numbers) -> bool:
+def _counts_rows(numbers: NumberStatistics) -> bool:
     if numbers.n_finite < MIN_COUNTED_ROWS or numbers.n_infinite:
         return False
     return numbers.strictly_monotone and (numbers.whole or numbers.evenly_spaced)
 
 
-def _names_rows(name: str, numbers: Numbers) -> bool:
+def _names_rows(name: str, numbers: NumberStatistics) -> bool:
     """Whether whole numbers that never repeat are identifiers.
 
-    Measured ones would repeat: m values drawn from a range of R coincide with the other n about
-    m(n-1)/(2R) times (the birthday problem), and ten expected without one seen is no accident.
+    Measurements would repeat: m of n values, drawn from a range of R whole numbers, coincide with another about
+    m(n-1)/(2R) times (the birthday problem). If at least ten repeats are expected and none occurs, that is not chance.
     """
     n_distinct = numbers.n_known_distinct() if numbers.whole and not numbers.n_infinite else None
     if n_distinct is None:
@@ -199,7 +206,7 @@ def _numbers_as_text(name: str, evidence: TextEvidence) -> Classification:
     return _boolean(name, numbers, evidence.n_missing, (spellings[0], spellings[1]))
 
 
-def _best_dates(evidence: TextEvidence) -> Trial | None:
+def _best_dates(evidence: TextEvidence) -> ParseTrial | None:
     """The format that reads most cells; the first of those that read the same."""
     if not evidence.as_date:
         return None
@@ -214,7 +221,7 @@ def _ambiguous(evidence: TextEvidence) -> str | None:
 
 
 def _pair(evidence: TextEvidence) -> tuple[str, str] | None:
-    """The spellings of false and true as first met, if the texts are one known pair."""
+    """The first spellings of (false, true) if the texts are one known pair of words, else None."""
     met = evidence.counts.first_met(100)
     if met is None:
         return None
@@ -230,11 +237,11 @@ def _are_mostly_numbered_names(name: str, evidence: TextEvidence) -> bool:
     return evidence.counts.distinct_share() == 1 and _names_rows(name, evidence.as_number.numbers)
 
 
-def _mixed(evidence: TextEvidence, dates: Trial | None) -> Mixed | None:
-    """What is wrong with a column nearly all of whose cells are numbers, or dates."""
+def _mixed(evidence: TextEvidence, dates: ParseTrial | None) -> Mixed | None:
+    """The cells that are not of the kind of nearly all others, in a column of numbers or dates; None for others."""
     for kind, trial in ((Kind.NUMERIC, evidence.as_number), (Kind.DATETIME, dates)):
         if trial is not None and trial.n_read >= max(10, MOST * evidence.n):
-            return Mixed(kind, tuple(trial.failures), evidence.n - trial.n_read)
+            return Mixed(kind, tuple(trial.unread), evidence.n - trial.n_read)
     return None
 
 
@@ -242,11 +249,11 @@ def _categories(name: str, evidence: TextEvidence, max_categories: int, mixed: M
     n_distinct = evidence.counts.n_distinct()
     ranked = evidence.counts.ranked()
     if n_distinct is not None and n_distinct <= max_categories:
-        kept = [text for text, _ in ranked]
+        frequent = [text for text, _ in ranked]
     else:
-        kept = [text for text, count in ranked if count > 1][:max_categories]
-    # of values that all came once the user may still want some
-    categories = tuple(kept or [text for text, _ in ranked][:max_categories])
+        frequent = [text for text, count in ranked if count > 1][:max_categories]
+    # the user may ask for a column whose values all occur once
+    categories = tuple(frequent or [text for text, _ in ranked][:max_categories])
     has_other = len(categories) != n_distinct
     column = Column(
         name,
@@ -258,10 +265,10 @@ def _categories(name: str, evidence: TextEvidence, max_categories: int, mixed: M
     )
     if n_distinct == 1:
         return Classification(column, impossible=_same(evidence.n_missing), mixed=mixed)
-    return Classification(column, advice=_advice(evidence, has_kept=bool(kept)), mixed=mixed)
+    return Classification(column, advice=_advice(evidence, has_categories=bool(frequent)), mixed=mixed)
 
 
-def _advice(evidence: TextEvidence, *, has_kept: bool) -> tuple[Role, str] | None:
+def _advice(evidence: TextEvidence, *, has_categories: bool) -> tuple[Role, str] | None:
     share = evidence.counts.distinct_share()
     if evidence.n >= MIN_ROWS and share == 1:
         return Role.KEY, "every value is different, so it names the row"
@@ -269,4 +276,4 @@ def _advice(evidence: TextEvidence, *, has_kept: bool) -> tuple[Role, str] | Non
         return Role.KEY, f"{min(int(share * 1000) / 10, 99.9):g} % of its values are different, so it names the row"
     if evidence.n_characters > FREE_TEXT_CHARACTERS * evidence.n and share > 0.5:
         return Role.IGNORED, "it is free text"
-    return None if has_kept else (Role.IGNORED, "hardly any value comes twice")
+    return None if has_categories else (Role.IGNORED, "hardly any value comes twice")

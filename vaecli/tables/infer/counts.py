@@ -1,8 +1,8 @@
 """How often values occur, and whether they are all different, in bounded memory.
 
-Both are exact while a column has few distinct values, and become summaries beyond: `ValueCounts`
-a Misra-Gries summary (Misra & Gries 1982; merged as in Agarwal et al. 2012), `Distinct` a sample of
-the values by their hash (Gibbons 2001). Neither draws random numbers.
+Both are exact while a column has few distinct values. With more, `ValueCounts` is a Misra-Gries summary
+(Misra & Gries 1982; merged as in Agarwal et al. 2012) and `DistinctSample` a sample of the values by their hash
+(Gibbons 2001). Neither draws random numbers.
 """
 
 from __future__ import annotations
@@ -10,15 +10,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from vaecli.data.hashing import splitmix64
+
 _TOP = np.uint64(2**64 - 1)
-
-
-def mixed(values: np.ndarray) -> np.ndarray:
-    """A one-to-one scrambling of uint64 (n,): splitmix64, Steele, Lea & Flood 2014."""
-    z = values + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
 
 
 def text_hashes(text: pa.Array) -> np.ndarray:
@@ -31,15 +25,15 @@ def text_hashes(text: pa.Array) -> np.ndarray:
     ends = ends - ends[0]
     position = np.arange(content.size) - np.repeat(ends[:-1], np.diff(ends))
     # each (byte, position) adds its own random number; sums of a stretch come from running totals, which wrap
-    totals = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed(content | position.astype(np.uint64) << 8))])
-    return mixed(totals[ends[1:]] - totals[ends[:-1]] + np.diff(ends).astype(np.uint64))
+    totals = np.concatenate([np.zeros(1, np.uint64), np.cumsum(splitmix64(content | position.astype(np.uint64) << 8))])
+    return splitmix64(totals[ends[1:]] - totals[ends[:-1]] + np.diff(ends).astype(np.uint64))
 
 
-class Distinct:
-    """Whether values are all different.
+class DistinctSample:
+    """Whether the values of a column are all different, and about how many different ones there are.
 
-    Holds the hash of every value, and once there are more than `capacity` of them only those under
-    a bound that halves each time: for a sample of the values all of their occurrences are known.
+    Holds the hash of every value; beyond `capacity` hashes only those below a bound, which halves whenever they are
+    too many again. All occurrences of the sampled values are counted.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -52,10 +46,10 @@ class Distinct:
         self._n_waiting = 0
 
     def add(self, hashes: np.ndarray, counts: np.ndarray | None = None) -> None:
-        """See values with these hashes, uint64 (n,), each as often as `counts` says (None: once)."""
-        kept = hashes <= self.bound
-        hashes = hashes[kept]
-        self._waiting.append((hashes, np.ones(hashes.size, np.int64) if counts is None else counts[kept]))
+        """Count values with these hashes, uint64 (n,): each `counts` (n,) times, or once where `counts` is None."""
+        sampled = hashes <= self.bound
+        hashes = hashes[sampled]
+        self._waiting.append((hashes, np.ones(hashes.size, np.int64) if counts is None else counts[sampled]))
         self._n_waiting += hashes.size
         if self._n_waiting > self.capacity // 4:
             self._settle()
@@ -64,34 +58,34 @@ class Distinct:
         hashes = np.concatenate([self._hashes, *(part for part, _ in self._waiting)])
         counts = np.concatenate([self._counts, *(part for _, part in self._waiting)])
         self._waiting, self._n_waiting = [], 0
-        self._hashes, where = np.unique(hashes, return_inverse=True)
-        self._counts = np.bincount(where, counts, self._hashes.size).astype(np.int64)
+        self._hashes, code = np.unique(hashes, return_inverse=True)
+        self._counts = np.bincount(code, counts, self._hashes.size).astype(np.int64)
         self.has_repeats = self.has_repeats or bool((self._counts > 1).any())
         while self._hashes.size > self.capacity:
             self.bound >>= np.uint64(1)
-            kept = self._hashes <= self.bound
-            self._hashes, self._counts = self._hashes[kept], self._counts[kept]
+            sampled = self._hashes <= self.bound
+            self._hashes, self._counts = self._hashes[sampled], self._counts[sampled]
 
     @property
     def sampled(self) -> tuple[int, int]:
-        """(occurrences, distinct values) among the values held."""
+        """(number of occurrences, number of distinct values) in the sample."""
         self._settle()
         return int(self._counts.sum()), self._hashes.size
 
     @property
     def share(self) -> float:
-        """Distinct values per occurrence, 1 when no value came twice."""
+        """Distinct values per occurrence in the sample, in (0, 1]; 1 when no value occurred twice."""
         n, n_distinct = self.sampled
         return n_distinct / n if n else 1.0
 
     @property
     def n_distinct_about(self) -> int:
-        """Number of different values, estimated from the share of hashes held."""
+        """Number of distinct values, estimated from the share of all hashes that lie below the bound."""
         self._settle()
         return round(self._hashes.size * float(_TOP) / float(self.bound))
 
     def repeats(self) -> bool:
-        """Whether some value was seen twice."""
+        """Whether some value in the sample occurred more than once."""
         self._settle()
         return self.has_repeats
 
@@ -99,16 +93,16 @@ class Distinct:
 class ValueCounts:
     """How often each text occurs.
 
-    Exact up to `capacity` distinct values (and 64 bytes a value on average). Beyond, the rarest are
-    dropped: a value that occurs more often than `n_lost` times is always among the ones held, every
-    count is short by at most `n_lost`, and `n_lost` is at most n / (capacity / 2).
+    Exact up to `capacity` distinct values of 64 bytes on average. With more, the rarest are dropped: a value that
+    occurs more than `n_lost` times is never dropped, every count is too low by at most `n_lost`, and `n_lost` is at
+    most n / (capacity / 2).
     """
 
     def __init__(self, capacity: int, hash_capacity: int) -> None:
         self.capacity = capacity
         self.n_lost = 0
         self._hash_capacity = hash_capacity
-        self._distinct: Distinct | None = None
+        self._distinct: DistinctSample | None = None
         self._texts = pa.array([], pa.large_string())
         self._counts = np.empty(0, np.int64)
         self._waiting: list[tuple[pa.Array, np.ndarray]] = []
@@ -119,7 +113,7 @@ class ValueCounts:
         return self._distinct is None
 
     def add(self, texts: pa.Array, counts: np.ndarray) -> None:
-        """See each of these different texts (no null) as often as `counts` (n,) says."""
+        """Count distinct texts (n,), without null, `counts` (n,) times each."""
         texts = texts.cast(pa.large_string())
         self._waiting.append((texts, counts))
         if self._distinct is not None:
@@ -135,47 +129,48 @@ class ValueCounts:
     def _settle(self) -> None:
         if not self._waiting:
             return
-        together = pa.concat_arrays([self._texts, *(texts for texts, _ in self._waiting)]).dictionary_encode()
+        encoded = pa.concat_arrays([self._texts, *(texts for texts, _ in self._waiting)]).dictionary_encode()
         counts = np.concatenate([self._counts, *(counts for _, counts in self._waiting)])
         self._waiting = []
-        self._texts = together.dictionary  # in order of first appearance
-        codes = together.indices.to_numpy(zero_copy_only=False)
+        self._texts = encoded.dictionary  # in order of first appearance
+        codes = encoded.indices.to_numpy(zero_copy_only=False)
         self._counts = np.bincount(codes, counts, len(self._texts)).astype(np.int64)
         if len(self._texts) > self.capacity or self._texts.nbytes > self._max_bytes:
-            self._drop_the_rarest()
+            self._drop_rarest()
 
-    def _drop_the_rarest(self) -> None:
+    def _drop_rarest(self) -> None:
         if self._distinct is None:
-            self._distinct = Distinct(self._hash_capacity)
+            self._distinct = DistinctSample(self._hash_capacity)
             self._distinct.add(text_hashes(self._texts), self._counts)
         n_kept = min(self.capacity, int(len(self._texts) * self._max_bytes / self._texts.nbytes)) // 2
         lost = int(-np.partition(-self._counts, n_kept)[n_kept])
         self.n_lost += lost
-        kept = np.flatnonzero(self._counts > lost)
-        self._texts, self._counts = self._texts.take(pa.array(kept)), self._counts[kept] - lost
+        frequent = np.flatnonzero(self._counts > lost)
+        self._texts, self._counts = self._texts.take(pa.array(frequent)), self._counts[frequent] - lost
 
     def ranked(self) -> list[tuple[str, int]]:
-        """(text, count) of what is held, most frequent first, ties in the order of the text."""
+        """(text, count) of every text that was not dropped, most frequent first, ties in the order of the text."""
         self._settle()
-        return sorted(zip(self._texts.to_pylist(), self._counts.tolist(), strict=True), key=lambda it: (-it[1], it[0]))
+        counts = zip(self._texts.to_pylist(), self._counts.tolist(), strict=True)
+        return sorted(counts, key=lambda entry: (-entry[1], entry[0]))
 
     def first_met(self, most: int) -> list[str] | None:
-        """The texts in order of first appearance, or None if there are more than `most`."""
+        """The texts in order of first appearance; None if there are more than `most`, or some were dropped."""
         self._settle()
         return None if len(self._texts) > most or not self.is_exact else self._texts.to_pylist()
 
     def n_distinct(self) -> int | None:
-        """Number of different texts, None when it is not known exactly."""
+        """Number of distinct texts; None when it is not known exactly."""
         self._settle()
         return len(self._texts) if self.is_exact else None
 
     def n_distinct_about(self) -> int:
-        """Number of different texts; estimated from a sample when it is not known exactly."""
+        """Number of distinct texts; estimated from a sample when it is not known exactly."""
         self._settle()
         return len(self._texts) if self._distinct is None else self._distinct.n_distinct_about
 
     def distinct_share(self) -> float:
-        """Different texts per occurrence, 1 when none came twice; estimated from a sample when not exact."""
+        """Distinct texts per occurrence, in [0, 1]; estimated from a sample when it is not known exactly."""
         self._settle()
         if self._distinct is not None:
             return self._distinct.share

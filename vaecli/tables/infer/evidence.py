@@ -1,7 +1,7 @@
 """What one pass over a table learns about each column, whatever it turns out to be.
 
-Nothing is decided here: a column of text is counted as categories, tried as numbers and tried as
-dates all at once, since its last row may decide.
+Nothing is decided here. A column of text is counted as categories, parsed as numbers and parsed as dates at the same
+time, since its last row may decide.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from vaecli.data.hashing import splitmix64
 from vaecli.schema import MOST_DIGITS
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
-from vaecli.tables.convert.arrow_types import Family
-from vaecli.tables.infer.counts import Distinct, ValueCounts, mixed
+from vaecli.tables.convert.arrow_types import ArrowFamily
+from vaecli.tables.infer.counts import DistinctSample, ValueCounts
 
-MAX_FAILURES = 10
+MAX_UNEXPECTED = 10
 SEVERAL = 2
 _EXACT_WHOLE = 2.0**53
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """How much one column may remember; a table of more columns remembers less of each."""
+    """How many values and hashes one column may store: fewer per column in a table of more columns."""
 
     n_values: int
     n_hashes: int
 
     @classmethod
     def for_columns(cls, n_columns: int) -> Capacity:
-        """At most 3 million texts and 16 million hashes (256 MB) over all columns."""
+        """At most 3 million texts and 16 million hashes (256 MB) for all columns together."""
         shared = max(n_columns, 1)
         return cls(
             n_values=min(max(3_000_000 // shared, 2048), 100_000),
@@ -41,16 +42,16 @@ class Capacity:
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
-    """A cell that is not what the others of its column are."""
+class UnexpectedCell:
+    """A cell that does not parse as the others of its column do."""
 
     row: int
     where: str
     value: str
 
 
-class Numbers:
-    """Numbers in row order: their range, whether they are whole, all different, or evenly spaced."""
+class NumberStatistics:
+    """Statistics of numbers in row order: their range, whether they are whole, all different, or evenly spaced."""
 
     def __init__(self, n_hashes: int) -> None:
         self.n = 0  # numbers seen, infinities included
@@ -61,10 +62,10 @@ class Numbers:
         self.smallest_step = np.inf  # from one finite number to the next down the file
         self.largest_step = -np.inf
         self._last: float | None = None
-        self._distinct: Distinct | None = Distinct(n_hashes)
+        self._distinct: DistinctSample | None = DistinctSample(n_hashes)
 
     def add(self, numbers: np.ndarray, exact: np.ndarray | None = None) -> None:
-        """See `numbers`, float64 (n,), NaN where missing; `exact` are the present ones as int64."""
+        """Add the next `numbers`, float64 (n,), NaN where missing; `exact` holds those present as int64."""
         present = numbers[~np.isnan(numbers)]
         finite = present[np.isfinite(present)]
         self.n += present.size
@@ -73,11 +74,11 @@ class Numbers:
             return
         self.minimum = min(self.minimum, float(finite.min()))
         self.maximum = max(self.maximum, float(finite.max()))
-        self._see_steps(finite)
+        self._add_steps(finite)
         self.whole = self.whole and bool((np.floor(finite) == finite).all())
-        self._see_repeats(finite, exact)
+        self._add_hashes(finite, exact)
 
-    def _see_steps(self, finite: np.ndarray) -> None:
+    def _add_steps(self, finite: np.ndarray) -> None:
         with np.errstate(over="ignore"):  # from one end of float64 to the other is an infinite step
             steps = np.diff(finite) if self._last is None else np.diff(finite, prepend=self._last)
         self._last = float(finite[-1])
@@ -85,16 +86,16 @@ class Numbers:
             self.smallest_step = min(self.smallest_step, float(steps.min()))
             self.largest_step = max(self.largest_step, float(steps.max()))
 
-    def _see_repeats(self, finite: np.ndarray, exact: np.ndarray | None) -> None:
+    def _add_hashes(self, finite: np.ndarray, exact: np.ndarray | None) -> None:
         if self._distinct is None:
             return
         if not self.whole:
-            self._distinct = None  # measured, no identifier
+            self._distinct = None  # a measurement, not an identifier
             return
         if exact is None:
             fits = bool((np.abs(finite) < 2.0**63).all())
             exact = finite.astype(np.int64) if fits else finite.view(np.int64)
-        hashes = mixed(exact.view(np.uint64))
+        hashes = splitmix64(exact.view(np.uint64))
         if np.unique(hashes).size < hashes.size:
             self._distinct = None
             return
@@ -104,16 +105,16 @@ class Numbers:
 
     @property
     def n_finite(self) -> int:
-        """Numbers that are not infinite."""
+        """How many of the numbers are finite."""
         return self.n - self.n_infinite
 
     @property
     def only_0_and_1(self) -> bool:
-        """Whether there are zeros and ones and nothing else."""
+        """Whether both 0 and 1 occur, and nothing between or beyond them."""
         return self.whole and not self.n_infinite and self.minimum == 0 and self.maximum == 1
 
     def n_known_distinct(self) -> int | None:
-        """How many whole numbers were compared with all others if no two were equal, else None."""
+        """How many whole numbers were compared with all others; None if two were equal or not all are whole."""
         if self._distinct is None or not self.n_finite or self._distinct.repeats():
             return None
         return self._distinct.sampled[1]
@@ -136,48 +137,48 @@ class Numbers:
 
 
 @dataclass(slots=True)
-class Trial:
-    """Text read one way: what came out, and the first cells that could not be read."""
+class ParseTrial:
+    """A column of text parsed in one way: statistics of the results, and the first cells that did not parse."""
 
-    numbers: Numbers
+    numbers: NumberStatistics
     n_read: int = 0
-    failures: list[Failure] = field(default_factory=list)
+    unread: list[UnexpectedCell] = field(default_factory=list)
     pattern: str | None = None  # of a date, with the time of day as it is written
     zones: set[str] = field(default_factory=set)  # those that dates are written in, at most a few
 
     @property
     def zone(self) -> str:
-        """The one zone of all dates; UTC where there are several, nothing where no date names one."""
+        """The one zone of all dates; UTC where there are several, empty where no date names one."""
         return next(iter(self.zones), "") if len(self.zones) < SEVERAL else "Z"
 
     @property
-    def n_failures_wanted(self) -> int:
-        """How many failures may still be remembered."""
-        return MAX_FAILURES - len(self.failures)
+    def n_unread_wanted(self) -> int:
+        """How many more cells that did not parse may be stored."""
+        return MAX_UNEXPECTED - len(self.unread)
 
 
-class Padding:
-    """How many digits all cells of a column have, as long as they have equally many, and whether zeros fill them up."""
+class ZeroPadding:
+    """Whether the numbers of a column are padded with zeros to one common number of digits (`007`, `042`)."""
 
     def __init__(self) -> None:
         self._digits: int | None = None  # 0 once cells differ
         self._has_zeros = False
 
-    def see(self, text: pa.Array) -> None:
-        """The next cells."""
+    def add(self, text: pa.Array) -> None:
+        """Add the next cells."""
         if self._digits == 0:
             return
         text = text.filter(pa.array(values.filled(text)))
         if not len(text):
             return
         lengths = values.lengths(text)
-        alike = lengths[0] == (self._digits or lengths[0]) and bool((lengths == lengths[0]).all())
-        self._digits = int(lengths[0]) if alike and values.digits_only(text) else 0
+        same_length = lengths[0] == (self._digits or lengths[0]) and bool((lengths == lengths[0]).all())
+        self._digits = int(lengths[0]) if same_length and values.digits_only(text) else 0
         self._has_zeros = self._has_zeros or values.any_begins_with_zero(text)
 
     @property
     def width(self) -> int:
-        """0 where nothing is padded."""
+        """The common number of digits; 0 where no cell is padded."""
         return self._digits if self._digits is not None and 1 < self._digits <= MOST_DIGITS and self._has_zeros else 0
 
 
@@ -186,7 +187,11 @@ Where = Callable[[int], str]
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """Some rows of a text column by their different values. `code` (n,) is -1 where a cell is missing."""
+    """n consecutive rows of a text column, dictionary-encoded.
+
+    `uniques` (u,) are the distinct values, `counts` (u,) how often each occurs, and `code` (n,) the index of each
+    row's value in `uniques`, -1 where the cell is missing.
+    """
 
     uniques: pa.Array
     counts: np.ndarray
@@ -196,7 +201,7 @@ class TextBlock:
 
     @classmethod
     def of(cls, text: pa.Array, first_row: int, where: Where) -> TextBlock:
-        """Cells that stand for a missing value are missing."""
+        """Encode `text` (n,); empty cells and missing-value tokens are missing."""
         encoded = text.dictionary_encode()
         uniques = encoded.dictionary
         code = arrow_types.as_numpy(encoded.indices.fill_null(-1))
@@ -207,39 +212,39 @@ class TextBlock:
         return cls(uniques, np.bincount(code[code >= 0], minlength=len(uniques)), code, first_row, where)
 
     def in_rows(self, by_unique: np.ndarray) -> np.ndarray:
-        """A number for each unique value, as one for each row; NaN where it is missing."""
+        """Numbers per unique value (u,) as numbers per row (n,); NaN where the cell is missing."""
         in_rows: np.ndarray = np.append(by_unique, np.nan)[self.code]
         return in_rows
 
-    def failures(self, failed: np.ndarray, most: int) -> list[Failure]:
-        """The first rows whose value failed; `failed` is by unique value."""
+    def first_cells(self, failed: np.ndarray, most: int) -> list[UnexpectedCell]:
+        """The first cells, at most `most`, whose value is marked in `failed` (u,) bool."""
         if most <= 0 or not failed.any():
             return []
         rows = np.flatnonzero(np.append(failed, False)[self.code])[:most]
         return [
-            Failure(self.first_row + row, self.where(row), self.uniques[int(self.code[row])].as_py())
+            UnexpectedCell(self.first_row + row, self.where(row), self.uniques[int(self.code[row])].as_py())
             for row in rows.tolist()
         ]
 
 
 class TextEvidence:
-    """A column of text, or one declared to be categories (`declared`)."""
+    """What is known about a column of text, or about one that its type declares to be categories (`declared`)."""
 
     def __init__(self, capacity: Capacity, *, declared: bool) -> None:
-        self.family = Family.DICTIONARY if declared else Family.TEXT
+        self.family = ArrowFamily.DICTIONARY if declared else ArrowFamily.TEXT
         self.n = 0
         self.n_missing = 0
         self.n_characters = 0
         self.counts = ValueCounts(capacity.n_values, capacity.n_hashes)
-        self.as_number = Trial(Numbers(capacity.n_hashes))
-        self.as_date: dict[str | None, Trial] = {}
+        self.as_number = ParseTrial(NumberStatistics(capacity.n_hashes))
+        self.as_date: dict[str | None, ParseTrial] = {}
         self.n_dates = 0  # cells that are a date in one format or another
-        self.padding = Padding()
+        self.padding = ZeroPadding()
         self._n_hashes = capacity.n_hashes
-        self.first_cells: list[Failure] = []  # failures of every date format that is met later
+        self.first_cells: list[UnexpectedCell] = []  # no date format that first occurs later parses them
 
     def add(self, array: pa.Array, first_row: int, where: Where) -> None:
-        """See the next rows."""
+        """Add the next rows, whose first is number `first_row` of the table."""
         text = arrow_types.as_text(array)
         if self._only_numbers_matter and self._add_numbers(text):
             return
@@ -250,7 +255,7 @@ class TextEvidence:
             return
         self.counts.add(block.uniques, block.counts)
         self.n_characters += int(block.counts @ values.lengths(block.uniques))
-        if self.family is Family.TEXT:
+        if self.family is ArrowFamily.TEXT:
             self._try_dates(block, self._try_numbers(block))
         self.n += n
 
@@ -258,14 +263,14 @@ class TextEvidence:
     def _only_numbers_matter(self) -> bool:
         # so many different numbers and nothing else: counting them as categories would cost more than
         # all the rest, and text that comes later is still counted
-        return self.family is Family.TEXT and self.as_number.n_read == self.n and not self.counts.is_exact
+        return self.family is ArrowFamily.TEXT and self.as_number.n_read == self.n and not self.counts.is_exact
 
     def _add_numbers(self, text: pa.Array) -> bool:
-        """See the next rows as numbers if all are; otherwise change nothing."""
+        """Add the next rows if all are numbers and return True; otherwise change nothing and return False."""
         numbers, failed = values.parse_numbers(text)
         if failed.any():
             return False
-        self.padding.see(text)
+        self.padding.add(text)
         n = int((~np.isnan(numbers)).sum())
         self.as_number.numbers.add(numbers, exact_integers(text.drop_null(), numbers))
         self.as_number.n_read += n
@@ -274,39 +279,39 @@ class TextEvidence:
         return True
 
     def _try_numbers(self, block: TextBlock) -> np.ndarray:
-        """See numbers; returns which unique values are none."""
+        """Add the cells that are numbers; returns (u,) bool, true for values that are not numbers."""
         by_unique, failed = values.parse_numbers(block.uniques)
-        self.padding.see(block.uniques)
+        self.padding.add(block.uniques)
         trial = self.as_number
         if not failed.all():
             exact = exact_integers(block.uniques, by_unique)
             in_rows = None if exact is None else exact[block.code[block.code >= 0]]
             trial.numbers.add(block.in_rows(by_unique), in_rows)
             trial.n_read += int(block.counts[~failed].sum())
-        trial.failures += block.failures(failed, trial.n_failures_wanted)
+        trial.unread += block.first_cells(failed, trial.n_unread_wanted)
         return failed
 
-    def _try_dates(self, block: TextBlock, no_number: np.ndarray) -> None:
-        """See dates among the unique values that are no numbers."""
-        unread = no_number & values.date_shaped(block.uniques) if no_number.any() else no_number
+    def _try_dates(self, block: TextBlock, not_number: np.ndarray) -> None:
+        """Add the dates among the unique values that are not numbers, `not_number` (u,) bool."""
+        unread = not_number & values.date_shaped(block.uniques) if not_number.any() else not_number
         read: dict[str | None, np.ndarray] = {}
         for patterns in values.DATE_FORMATS:
             if not unread.any():
                 break
-            which, candidates = np.flatnonzero(unread), block.uniques.filter(pa.array(unread))
+            index, candidates = np.flatnonzero(unread), block.uniques.filter(pa.array(unread))
             for pattern in patterns:
                 seconds, failed = values.parse_dates(candidates, pattern)
                 if not failed.all():
                     read[pattern] = np.full(unread.size, np.nan)
-                    read[pattern][which] = seconds
-                    unread[which[~failed]] = False
+                    read[pattern][index] = seconds
+                    unread[index[~failed]] = False
         for pattern, by_unique in read.items():
-            self._see_dates(block, pattern, by_unique)
-        self._note_cells_that_are_no_date(block, read)
+            self._add_dates(block, pattern, by_unique)
+        self._note_cells_that_are_not_dates(block, read)
 
-    def _see_dates(self, block: TextBlock, pattern: str | None, by_unique: np.ndarray) -> None:
+    def _add_dates(self, block: TextBlock, pattern: str | None, by_unique: np.ndarray) -> None:
         if pattern not in self.as_date:
-            self.as_date[pattern] = Trial(Numbers(self._n_hashes), failures=list(self.first_cells))
+            self.as_date[pattern] = ParseTrial(NumberStatistics(self._n_hashes), unread=list(self.first_cells))
         trial = self.as_date[pattern]
         is_date = ~np.isnan(by_unique)
         trial.numbers.add(block.in_rows(by_unique))
@@ -317,19 +322,19 @@ class TextEvidence:
         if len(trial.zones) < SEVERAL:
             trial.zones |= values.zones(dates)
 
-    def _note_cells_that_are_no_date(self, block: TextBlock, read: dict[str | None, np.ndarray]) -> None:
+    def _note_cells_that_are_not_dates(self, block: TextBlock, read: dict[str | None, np.ndarray]) -> None:
         every = np.ones(len(block.uniques), bool)
         for pattern, trial in self.as_date.items():
             failed = np.isnan(read[pattern]) if pattern in read else every
-            trial.failures += block.failures(failed, trial.n_failures_wanted)
-        self.first_cells += block.failures(every, MAX_FAILURES - len(self.first_cells))
+            trial.unread += block.first_cells(failed, trial.n_unread_wanted)
+        self.first_cells += block.first_cells(every, MAX_UNEXPECTED - len(self.first_cells))
         if read:
             is_date = ~np.isnan(np.vstack(list(read.values()))).all(axis=0)
             self.n_dates += int(block.counts[is_date].sum())
 
 
 def exact_integers(text: pa.Array, numbers: np.ndarray) -> np.ndarray | None:
-    """Text as int64 where float64 cannot tell neighbouring integers apart, None where it can or the text is none."""
+    """Text as int64 where float64 cannot distinguish neighbouring integers; None where it can, or text is not whole."""
     if not (np.abs(numbers) >= _EXACT_WHOLE).any():
         return None
     try:
@@ -340,7 +345,7 @@ def exact_integers(text: pa.Array, numbers: np.ndarray) -> np.ndarray | None:
 
 
 class TypedEvidence:
-    """A column of numbers, booleans or moments as its Arrow type says."""
+    """What is known about a column whose Arrow type is numbers, booleans or moments."""
 
     def __init__(self, kind: pa.DataType, capacity: Capacity) -> None:
         self.family = arrow_types.family(kind)
@@ -348,10 +353,10 @@ class TypedEvidence:
         self.zone = str(kind.tz or "") if pa.types.is_timestamp(kind) else ""
         self.n = 0
         self.n_missing = 0
-        self.numbers = Numbers(capacity.n_hashes)
+        self.numbers = NumberStatistics(capacity.n_hashes)
 
-    def add(self, array: pa.Array, *_place: object) -> None:
-        """See the next rows."""
+    def add(self, array: pa.Array, *_position: object) -> None:
+        """Add the next rows."""
         numbers = values.numbers(array)
         self.is_integer = self.is_integer and pa.types.is_integer(array.type)
         exact = None
@@ -365,7 +370,7 @@ class TypedEvidence:
 
 
 class UnreadEvidence:
-    """A column whose type holds nothing that is modelled: nested values, bytes, or nothing at all."""
+    """What is known about a column whose type is not modelled: nested values, bytes, or the null type."""
 
     def __init__(self, kind: pa.DataType) -> None:
         self.family = arrow_types.family(kind)
@@ -373,8 +378,8 @@ class UnreadEvidence:
         self.n = 0
         self.n_missing = 0
 
-    def add(self, array: pa.Array, *_place: object) -> None:
-        """See the next rows."""
+    def add(self, array: pa.Array, *_position: object) -> None:
+        """Add the next rows."""
         self.n += len(array) - array.null_count
         self.n_missing += array.null_count
 
@@ -383,10 +388,10 @@ Evidence = TextEvidence | TypedEvidence | UnreadEvidence
 
 
 def evidence_for(kind: pa.DataType, capacity: Capacity) -> Evidence:
-    """What to collect about a column of this Arrow type."""
+    """An empty collection of the evidence that suits a column of this Arrow type."""
     group = arrow_types.family(kind)
-    if group in (Family.TEXT, Family.DICTIONARY):
-        return TextEvidence(capacity, declared=group is Family.DICTIONARY)
-    if group in (Family.EMPTY, Family.UNSUPPORTED):
+    if group in (ArrowFamily.TEXT, ArrowFamily.DICTIONARY):
+        return TextEvidence(capacity, declared=group is ArrowFamily.DICTIONARY)
+    if group in (ArrowFamily.EMPTY, ArrowFamily.UNSUPPORTED):
         return UnreadEvidence(kind)
     return TypedEvidence(kind, capacity)

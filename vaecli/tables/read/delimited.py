@@ -1,7 +1,7 @@
-"""Reads CSV and TSV: streamed, typed as told, with every row's own bytes beside its values.
+"""Reads CSV and TSV as a stream: the requested columns of every row and, where requested, its exact bytes.
 
-Each block of whole records is parsed by pyarrow and cut by `records`; the two must find the same
-number of rows. A blank line is no row, except in a table of one column, where it is a missing cell.
+Module `records` cuts the bytes into blocks of whole records, and pyarrow parses each block; both must find the same
+number of rows. A blank line is not a row, except in a table of one column, where it is a missing cell.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import InputError, listed, located
+from vaecli.runtime import file_types
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
 from vaecli.tables.read.locations import LocalFile, Location, RemoteFile, unreadable
-from vaecli.tables.read.malformed import parsed_with_care
-from vaecli.tables.read.named_columns import asked_columns
-from vaecli.tables.read.records import BLOCK_BYTES, Block, block_of_lines, cut_into_blocks
-from vaecli.tables.source import Batch, Piece, parsed
+from vaecli.tables.read.malformed import parse_or_explain
+from vaecli.tables.read.named_columns import requested_columns
+from vaecli.tables.read.records import BLOCK_BYTES, RecordBlock, block_of_lines, cut_into_blocks
+from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parse_in_parallel
 
 PIECES_OF_A_FILE = 8
 SMALLEST_BLOCK_BYTES = 256 * 2**10
 _PARSE_BYTES = 2**20  # measured: half of it, or four times, parses a little slower
-_CODECS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
+_CODECS = {file_types.GZIP: "gzip", file_types.ZSTD: "zstd", file_types.BZIP2: "bz2"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class DelimitedSource:
 
     name: str
     format: str  # `csv` or `tsv`
-    places: tuple[Location, ...]
+    locations: tuple[Location, ...]
     headers: tuple[Header, ...]
 
     @property
@@ -45,70 +46,55 @@ class DelimitedSource:
 
     @property
     def n_rows(self) -> int | None:
-        """Unknown before the end."""
+        """None: it is not known before all rows are read."""
         return None
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Paths and URLs that are read, so that nobody overwrites them."""
-        return tuple(place.url if isinstance(place, RemoteFile) else place.name for place in self.places)
+        """Paths and URLs that are read, so that no output overwrites them."""
+        return tuple(location.url if isinstance(location, RemoteFile) else location.name for location in self.locations)
 
-    def pieces(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        numbers: Collection[str] = (),
-        keep: bool = False,
-        batch_rows: int = 16_384,  # noqa: ARG002 - the Protocol's; a block has the rows that it has
-        multiple_of: int = 1,
-    ) -> Iterator[Piece]:
+    def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
         """Blocks of whole records; see `Source.pieces`."""
-        asked = asked_columns(self.names, columns, self.name)
+        columns = requested_columns(self.names, request.columns, self.name)
         first_row = 0
-        for place, header in zip(self.places, self.headers, strict=True):
-            for block in _blocks_of(place, header, multiple_of, first_row):
-                yield partial(_batch, block, header, asked, numbers, place.name, first_row, keep)
+        for location, header in zip(self.locations, self.headers, strict=True):
+            for block in _blocks_of(location, header, request.multiple_of, first_row):
+                yield partial(_batch, block, header, columns, request.numbers, location.name, first_row, request.keep)
                 first_row += len(block)
 
-    def batches(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        numbers: Collection[str] = (),
-        keep: bool = False,
-        batch_rows: int = 16_384,
-    ) -> Iterator[Batch]:
-        """Stream the rows: strings, and float64 for `numbers`; see `Source.batches`.
+    def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
+        """Stream the rows: strings, and float64 for `request.numbers`; see `Source.batches`.
 
-        Batches are slices of a parsed block, so they are often smaller than `batch_rows`.
+        Batches are slices of a parsed block, so they are often smaller than `request.batch_rows`.
         """
-        return parsed(self.pieces(columns, numbers=numbers, keep=keep), batch_rows)
+        return parse_in_parallel(self.pieces(request), request.aligned_rows)
 
 
-def open_delimited(places: Sequence[Location], name: str, format: str | None) -> DelimitedSource:
-    """Read the headers of all files.
+def open_delimited(locations: Sequence[Location], name: str, format: str | None) -> DelimitedSource:
+    """Read the headers of all files and open them as one table.
 
-    `format` `tsv` asks for tabs; `csv` and None let the delimiter be found. Raises InputError when a
-    file cannot be read, its header is not usable, or it differs from that of the first file.
+    With `format` "tsv" fields are separated by tabs; with "csv" or None the delimiter is detected. Raises InputError
+    when a file cannot be read, its header is not usable, or it differs from that of the first file.
     """
-    headers = tuple(_header_of(place, "\t" if format == "tsv" else None) for place in places)
-    _refuse_different_headers(places, headers)
+    headers = tuple(_header_of(location, "\t" if format == "tsv" else None) for location in locations)
+    _reject_different_headers(locations, headers)
     if format is None:
         format = "tsv" if headers[0].delimiter == "\t" else "csv"
-    return DelimitedSource(name, format, tuple(places), headers)
+    return DelimitedSource(name, format, tuple(locations), headers)
 
 
 def parse(
-    block: Block,
+    block: RecordBlock,
     header: Header,
     columns: Sequence[str],
     numbers: Collection[str] = (),
     name: str = "the table",
     missing: Sequence[str] = MISSING_TOKENS,
 ) -> pa.Table:
-    """The asked columns of a block, in this order: strings, and float64 for `numbers`; null for `missing`.
+    """Parse `columns` of a block, in this order: strings, and float64 for `numbers`; null for the texts `missing`.
 
-    Raises InputError listing the rows with too few or too many fields, or the cells that are no numbers.
+    Raises InputError listing the rows with too few or too many fields, or the cells that are not numbers.
     """
     types = {column: pa.float64() if column in numbers else pa.string() for column in columns}
     if not len(block):
@@ -118,7 +104,7 @@ def parse(
         table = pa_csv.read_csv(
             pa.BufferReader(content),
             read_options=pa_csv.ReadOptions(
-                use_threads=False,  # blocks are parsed side by side
+                use_threads=False,  # several blocks are parsed at a time
                 column_names=header.names,
                 block_size=_parse_bytes(block, content.size),
             ),
@@ -134,11 +120,11 @@ def parse(
                 column_types=types or {header.names[0]: pa.string()},
                 null_values=missing,
                 strings_can_be_null=True,
-                check_utf8=False,  # `records` has looked
+                check_utf8=False,  # `records` has checked it
             ),
         )
     except pa.ArrowInvalid as problem:
-        table = parsed_with_care(block, header, columns, numbers, name, problem)
+        table = parse_or_explain(block, header, columns, numbers, name, problem)
     if table.num_rows != len(block):
         raise InputError(
             f"{name}, lines {block.line(0)} to {block.line(len(block) - 1)}: "
@@ -149,7 +135,10 @@ def parse(
 
 
 def parse_lines(lines: pa.LargeBinaryArray, header: Header, numbers: Sequence[str]) -> pa.Table:
-    """All columns of kept lines: float64 for `numbers`, the exact text for the others, null where a cell is empty."""
+    """Parse all columns of rows given by their bytes (n,): float64 for `numbers`, the exact text for the others.
+
+    Empty cells are null, and so are missing-value tokens in `numbers`.
+    """
     block = block_of_lines(lines)
     typed = parse(block, header, numbers, numbers)
     texts = [name for name in header.names if name not in numbers]
@@ -158,7 +147,7 @@ def parse_lines(lines: pa.LargeBinaryArray, header: Header, numbers: Sequence[st
 
 
 def decompressed(stream: pa.NativeFile, head: bytes) -> pa.NativeFile:
-    """The plain bytes of a stream that begins with `head`; gzip, zstd and bzip2 are known by their first bytes."""
+    """The stream decompressed if its first bytes, `head`, are those of gzip, zstd or bzip2; else the stream itself."""
     for magic, codec in _CODECS.items():
         if head.startswith(magic):
             return pa.CompressedInputStream(stream, codec)
@@ -166,7 +155,7 @@ def decompressed(stream: pa.NativeFile, head: bytes) -> pa.NativeFile:
 
 
 def _batch(
-    block: Block,
+    block: RecordBlock,
     header: Header,
     columns: Sequence[str],
     numbers: Collection[str],
@@ -178,30 +167,30 @@ def _batch(
     return Batch(table, first_row, partial(_where, name, block), block.lines() if keep else None)
 
 
-def _blocks_of(place: Location, header: Header, multiple_of: int, first_row: int) -> Iterator[Block]:
+def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: int) -> Iterator[RecordBlock]:
     try:
-        with place.peek() as stream:
+        with location.peek() as stream:
             head = stream.read(8)
-        with decompressed(place.open(), head) as stream:
+        with decompressed(location.open(), head) as stream:
             _skip(stream, header.size)
             yield from cut_into_blocks(
                 stream,
                 header.delimiter,
-                name=place.name,
+                name=location.name,
                 first_line=header.first_line,
                 first_byte=header.size,
                 keep_blank=len(header.names) == 1,
-                block_bytes=_block_bytes(place),
+                block_bytes=_block_bytes(location),
                 multiple_of=multiple_of,
                 first_row=first_row,
             )
     except OSError as problem:
-        raise unreadable(place.name, problem) from problem
+        raise unreadable(location.name, problem) from problem
 
 
-def _block_bytes(place: Location) -> int:
-    """Small files are cut into some pieces too, so that there is one for every worker."""
-    size = os.path.getsize(place.name) if isinstance(place, LocalFile) else BLOCK_BYTES * PIECES_OF_A_FILE
+def _block_bytes(location: Location) -> int:
+    """Bytes per block: fewer for a small file, so that there is a block for every worker."""
+    size = os.path.getsize(location.name) if isinstance(location, LocalFile) else BLOCK_BYTES * PIECES_OF_A_FILE
     return min(BLOCK_BYTES, max(size // PIECES_OF_A_FILE, SMALLEST_BLOCK_BYTES))
 
 
@@ -213,35 +202,35 @@ def _skip(stream: pa.NativeFile, n_bytes: int) -> None:
         n_bytes -= skipped
 
 
-def _header_of(place: Location, delimiter: str | None) -> Header:
+def _header_of(location: Location, delimiter: str | None) -> Header:
     try:
-        with place.peek() as stream:
+        with location.peek() as stream:
             head = stream.read(8)
-        with decompressed(place.peek(), head) as stream:
-            return read_header(stream, place.name, delimiter)
+        with decompressed(location.peek(), head) as stream, located(location.name):
+            return read_header(stream, location.name, delimiter)
     except OSError as problem:
-        raise unreadable(place.name, problem) from problem
+        raise unreadable(location.name, problem) from problem
 
 
-def _parse_bytes(block: Block, n_bytes: int) -> int:
-    """A record has to fit into one of pyarrow's own blocks."""
+def _parse_bytes(block: RecordBlock, n_bytes: int) -> int:
+    """Bytes of pyarrow's own blocks, into one of which the longest record must fit."""
     return _PARSE_BYTES if block.longest() < _PARSE_BYTES // 2 else n_bytes + 1
 
 
-def _where(name: str, block: Block, i: int) -> str:
+def _where(name: str, block: RecordBlock, i: int) -> str:
     return f"{name}, line {block.line(i)}"
 
 
-def _refuse_different_headers(places: Sequence[Location], headers: Sequence[Header]) -> None:
+def _reject_different_headers(locations: Sequence[Location], headers: Sequence[Header]) -> None:
     first = headers[0]
     problems = [
-        f"{place.name}: {_difference(first, header)}"
-        for place, header in zip(places, headers, strict=True)
+        f"{location.name}: {_difference(first, header)}"
+        for location, header in zip(locations, headers, strict=True)
         if (header.names, header.delimiter) != (first.names, first.delimiter)
     ]
     if problems:
         raise InputError(
-            f"the files do not have the columns of {places[0].name}:\n{listed(problems)}",
+            f"the files do not have the columns of {locations[0].name}:\n{listed(problems)}",
             "give files with the same columns in the same order",
         )
 
@@ -254,6 +243,6 @@ def _difference(first: Header, other: Header) -> str:
     if parts:
         return "; ".join(parts)
     if first.names != other.names:
-        moved = next(name for name, there in zip(other.names, first.names, strict=True) if name != there)
+        moved = next(name for name, expected in zip(other.names, first.names, strict=True) if name != expected)
         return f"the same columns in another order, from {moved!r} on"
     return f"fields are separated by {other.delimiter!r}, not {first.delimiter!r}"

@@ -1,9 +1,9 @@
-"""A table that is in memory already: pandas, Arrow, polars, NumPy."""
+"""Tables that are already in memory: pandas, Arrow, polars, NumPy."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import InputError, listed
-from vaecli.tables.read.named_columns import asked_columns, refuse_repeated_names
-from vaecli.tables.source import Batch, Piece, ready, whole
+from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
+from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
 _HINT = "give a pandas or polars DataFrame, an Arrow table, or a 2-D NumPy array"
 
@@ -32,7 +32,7 @@ class FrameSource:
 
     @property
     def schema(self) -> pa.Schema:
-        """Names and types."""
+        """Names and types of the columns."""
         return self.table.schema
 
     @property
@@ -42,49 +42,34 @@ class FrameSource:
 
     @property
     def n_rows(self) -> int:
-        """Rows in the frame."""
+        """Number of rows of the frame."""
         return int(self.table.num_rows)
 
     @property
     def files(self) -> tuple[str, ...]:
-        """None: a frame is in memory."""
+        """Empty: a frame is in memory."""
         return ()
 
-    def pieces(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        numbers: Collection[str] = (),  # noqa: ARG002 - the Protocol's; columns have types already
-        keep: bool = False,
-        batch_rows: int = 16_384,
-        multiple_of: int = 1,
-    ) -> Iterator[Piece]:
+    def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
         """Slices of the frame; see `Source.pieces`."""
-        return map(ready, self.batches(columns, keep=keep, batch_rows=whole(batch_rows, multiple_of)))
+        return map(parsed_piece, self.batches(request))
 
-    def batches(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        numbers: Collection[str] = (),  # noqa: ARG002 - the Protocol's; columns have types already
-        keep: bool = False,
-        batch_rows: int = 16_384,
-    ) -> Iterator[Batch]:
-        """Slices of the frame with its own types, `numbers` included; see `Source.batches`."""
-        chosen = self.table.select(asked_columns(self.names, columns, self.name))
-        rows = Batch(chosen, 0, partial(_where, self.name), whole=self.table if keep else None)
-        return rows.slices(batch_rows)
+    def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
+        """Slices of the frame with its own types; see `Source.batches`."""
+        table = self.table.select(requested_columns(self.names, request.columns, self.name))
+        rows = Batch(table, 0, partial(_where, self.name), whole=self.table if request.keep else None)
+        return rows.slices(request.aligned_rows)
 
 
 def frame_source(frame: Any) -> FrameSource:
-    """A pandas or polars DataFrame, an Arrow table or batch, or a 2-D NumPy array as a Source.
+    """A pandas or polars DataFrame, an Arrow table or batch, or a NumPy array (n, c) as a Source.
 
-    Columns of an array are named `x0`, `x1`, …; NaN in pandas and NumPy is a missing cell; an index of
+    The columns of an array are named `x0`, `x1`, …; NaN in pandas and NumPy is a missing cell; an index of
     pandas is not a column. Raises InputError for anything else, for repeated column names and for columns
     whose values do not share one type (all are listed).
     """
     table = _without_views(_to_arrow(frame))
-    refuse_repeated_names(table.column_names, "frame")
+    reject_repeated_names(table.column_names, "frame")
     return FrameSource(table)
 
 
@@ -95,7 +80,7 @@ def _to_arrow(frame: Any) -> pa.Table:
         return pa.Table.from_batches([frame])
     if isinstance(frame, np.ndarray):
         return _from_array(frame)
-    # whoever hands over a DataFrame has imported pandas
+    # a caller that has a DataFrame has imported pandas
     pandas = sys.modules.get("pandas")
     if pandas is not None and isinstance(frame, pandas.DataFrame):
         return _from_pandas(frame)
@@ -124,7 +109,7 @@ def _from_array(array: np.ndarray) -> pa.Table:
 
 def _from_pandas(frame: Any) -> pa.Table:
     names = [str(name) for name in frame.columns]
-    refuse_repeated_names(names, "frame")
+    reject_repeated_names(names, "frame")
     return _by_column(names, [frame.iloc[:, j] for j in range(len(names))])
 
 

@@ -1,4 +1,4 @@
-"""The head of a delimited file: which character separates fields, and what the columns are called."""
+"""Reads the header of a delimited file: the delimiter and the names of the columns."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, listed
-from vaecli.tables.read.records import MAX_RECORD_BYTES, find_record_ends
+from vaecli.errors import MalformedText, UnreadableFile, listed
+from vaecli.tables.read.records import BYTE_ORDER_MARK, MAX_RECORD_BYTES, find_record_ends
 
 DELIMITERS = (",", ";", "\t", "|")
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _PEEK_BYTES = 64 * 2**10
 _ROWS_LOOKED_AT = 20
@@ -23,10 +22,10 @@ _ROWS_LOOKED_AT = 20
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What stands above the first row of a delimited file, byte for byte.
+    """The exact bytes above the first row of a delimited file, and what they mean.
 
-    `preamble` is a byte order mark, Excel's `sep=;` line and blank lines; `line` the header itself without its
-    `line_end`. `first_line` is the line, from 1, on which the rows begin.
+    `preamble` is a byte order mark, Excel's `sep=;` line and blank lines, where there are any; `line` is the header
+    itself without its `line_end`. `first_line` is the number of the line, from 1, on which the rows begin.
     """
 
     names: tuple[str, ...]
@@ -38,19 +37,19 @@ class Header:
 
     @property
     def size(self) -> int:
-        """Bytes before the first row."""
+        """Number of bytes before the first row."""
         return len(self.preamble) + len(self.line) + len(self.line_end)
 
 
 def read_header(stream: pa.NativeFile, name: str, delimiter: str | None = None) -> Header:
-    """The header of the file that `stream` starts.
+    """Read the header from the start of `stream`; messages call the file `name`.
 
-    With `delimiter` None it is found among comma, semicolon, tab and bar. Raises InputError for an empty
-    file, another encoding than UTF-8, and column names that are empty or given twice (all are listed);
-    OSError from the stream.
+    With `delimiter` None it is detected among comma, semicolon, tab and bar. Raises UnreadableFile for an empty
+    file, MalformedText for another encoding than UTF-8 and for column names that are empty or given twice (all are
+    listed); OSError from the stream.
     """
     data, at_end = stream.read(_PEEK_BYTES), False
-    _refuse_non_text(data, name)
+    _reject_non_text(data, name)
     while True:
         preamble, chosen = _preamble(data)
         chosen = delimiter or chosen or _most_likely_delimiter(data[len(preamble) :])
@@ -58,7 +57,7 @@ def read_header(stream: pa.NativeFile, name: str, delimiter: str | None = None) 
         if bounds is not None:
             break
         if len(data) > MAX_RECORD_BYTES:
-            raise InputError(f"{name}, line 1: the header does not end", "check that the file is delimited text")
+            raise MalformedText(f"{name}, line 1: the header does not end", "check that the file is delimited text")
         more = stream.read(len(data))
         data, at_end = data + more, not more
     stop, after = bounds
@@ -67,23 +66,26 @@ def read_header(stream: pa.NativeFile, name: str, delimiter: str | None = None) 
     return Header(names, chosen, preamble, line, data[stop:after], data.count(b"\n", 0, after) + 1)
 
 
-def _refuse_non_text(data: bytes, name: str) -> None:
+def _reject_non_text(data: bytes, name: str) -> None:
     if data.startswith(_UTF16_OR_32):
-        raise InputError(f"{name}: UTF-16 text, not UTF-8", f"`iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`")
-    if not data.removeprefix(_BYTE_ORDER_MARK).strip():
-        raise InputError(f"{name}: the file is empty", "the first line has to name the columns")
+        raise UnreadableFile(
+            f"{name}: UTF-16 text, not UTF-8",
+            f"`iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`",
+        )
+    if not data.removeprefix(BYTE_ORDER_MARK).strip():
+        raise UnreadableFile(f"{name}: the file is empty", "the first line has to name the columns")
     nul = data.find(b"\0")
     if nul >= 0:
         line = data.count(b"\n", 0, nul) + 1
-        raise InputError(
+        raise MalformedText(
             f"{name}, line {line}: a NUL byte (byte {nul + 1:,} of the file)",
             f"not plain text, or UTF-16: try `iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`",
         )
 
 
 def _preamble(data: bytes) -> tuple[bytes, str | None]:
-    """What stands before the header line, and the delimiter that Excel's `sep=` line names."""
-    mark = len(_BYTE_ORDER_MARK) if data.startswith(_BYTE_ORDER_MARK) else 0
+    """The bytes before the header line, and the delimiter that Excel's `sep=` line names, None without such a line."""
+    mark = len(BYTE_ORDER_MARK) if data.startswith(BYTE_ORDER_MARK) else 0
     separator = re.match(rb'"?sep=([,;\t|])"?\r?\n', data[mark:], re.IGNORECASE)
     after = mark + (separator.end() if separator else 0)
     blank = re.match(rb"(?:\r?\n)*", data[after:])
@@ -92,7 +94,7 @@ def _preamble(data: bytes) -> tuple[bytes, str | None]:
 
 
 def _most_likely_delimiter(data: bytes) -> str:
-    """The delimiter whose number in the header returns in the rows; a comma where nothing speaks against it."""
+    """The delimiter that occurs as often in the rows as in the header; a comma where several do equally well."""
     lines = [line for line in re.sub(rb'"(?:[^"]|"")*"', b"", data).splitlines() if line]
     # the last line may be cut off
     header, rows = lines[0] if lines else b"", lines[1:-1][:_ROWS_LOOKED_AT] or lines[1:]
@@ -108,28 +110,28 @@ def _most_likely_delimiter(data: bytes) -> str:
 
 
 def _end_of_first_record(data: bytes, start: int, delimiter: str, at_end: bool, name: str) -> tuple[int, int] | None:
-    """Where the header line stops and where the bytes after its line end begin, or None when it is not whole."""
+    """The positions after the header line and after its line end, or None when `data` does not hold all of it."""
     ends = find_record_ends(data[start:], delimiter, at_end)
-    whole = ends.starts_after.size > 0
-    if ends.unclosed is not None and at_end and (not whole or ends.unclosed < ends.starts_after[0]):
+    is_complete = ends.starts_after.size > 0
+    if ends.unclosed is not None and at_end and (not is_complete or ends.unclosed < ends.starts_after[0]):
         line = data.count(b"\n", 0, start + ends.unclosed) + 1
-        raise InputError(
+        raise MalformedText(
             f"{name}, line {line}: a quote opens here and does not close",
             'close it, or write "" for a quote inside a quoted field',
         )
-    if ends.stray_return is not None and (not whole or ends.stray_return < ends.starts_after[0]):
-        raise InputError(
+    if ends.stray_return is not None and (not is_complete or ends.stray_return < ends.starts_after[0]):
+        raise MalformedText(
             f"{name}, line 1: a carriage return without a line feed",
             "for old Macintosh line ends, `tr '\\r' '\\n' < old.csv > new.csv`",
         )
-    return (start + int(ends.stops[0]), start + int(ends.starts_after[0])) if whole else None
+    return (start + int(ends.stops[0]), start + int(ends.starts_after[0])) if is_complete else None
 
 
 def _names(line: bytes, delimiter: str, name: str, line_number: int) -> tuple[str, ...]:
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as problem:
-        raise InputError(
+        raise MalformedText(
             f"{name}, line {line_number}: byte 0x{line[problem.start]:02x} in the header is not UTF-8",
             f"convert it: `iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8.csv`",
         ) from None
@@ -143,18 +145,18 @@ def _names(line: bytes, delimiter: str, name: str, line_number: int) -> tuple[st
         ),
     )
     names = tuple(str(column[0].as_py()) for column in fields.columns)
-    _refuse_names(names, name, line_number)
+    _reject_names(names, name, line_number)
     return names
 
 
-def _refuse_names(names: Sequence[str], name: str, line: int) -> None:
-    problems = [f"column {i + 1} has no name" for i, one in enumerate(names) if not one.strip()]
-    problems += [f"{one!r} is given {n} times" for one, n in Counter(names).items() if n > 1 and one.strip()]
+def _reject_names(names: Sequence[str], name: str, line: int) -> None:
+    problems = [f"column {i + 1} has no name" for i, column in enumerate(names) if not column.strip()]
+    problems += [f"{column!r} is given {n} times" for column, n in Counter(names).items() if n > 1 and column.strip()]
     if not problems:
         return
     hint = "give every column its own name"
     if not names[0]:
         hint += "; pandas writes its index as a column without a name unless told `to_csv(index=False)`"
     if len(problems) == 1:
-        raise InputError(f"{name}, line {line}: {problems[0]}", hint)
-    raise InputError(f"{name}, line {line}: column names are not usable:\n{listed(problems)}", hint)
+        raise MalformedText(f"{name}, line {line}: {problems[0]}", hint)
+    raise MalformedText(f"{name}, line {line}: column names are not usable:\n{listed(problems)}", hint)

@@ -1,4 +1,4 @@
-"""Where the bytes of a table lie: a local file, a URL, or a stream that can pass only once."""
+"""Where the bytes of a table are: in a local file, behind a URL, or in a stream that can be read only once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from typing import Any, BinaryIO, Protocol
 
 import pyarrow as pa
 
-from vaecli.errors import InputError, UsageError
+from vaecli.errors import UnreadableFile, UsageError
+from vaecli.runtime import file_types
 from vaecli.tables import remote
 
 STANDARD_INPUT = "standard input"
-PEEK_BYTES = 4 * 2**20  # of a stream that passes once: its header must end within
-
-_PARQUET = (".parquet", ".pq")
+PEEK_BYTES = 4 * 2**20  # of a stream that is read once: its header must end within them
 
 
 class Location(Protocol):
@@ -29,13 +28,13 @@ class Location(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of the file or stream in messages."""
 
     def open(self) -> pa.NativeFile:
-        """All bytes, from the start. Raises OSError."""
+        """A stream of all bytes, from the start. Raises OSError."""
 
     def peek(self) -> pa.NativeFile:
-        """The first bytes, from the start, leaving `open` as it was. Raises OSError."""
+        """A stream of the first bytes, from the start; `open` still yields all of them. Raises OSError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class RemoteFile:
 
     @property
     def name(self) -> str:
-        return remote.shown(self.url)
+        return remote.without_credentials(self.url)
 
     def open(self) -> pa.NativeFile:
         return pa.PythonFile(remote.open_reader(self.url), mode="r")
@@ -69,8 +68,8 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Spooled:
-    """A stream copied to a temporary file, which lives as long as this object."""
+class SpooledStream:
+    """A stream that was copied to a temporary file, which exists as long as this object."""
 
     name: str
     copy: Any  # tempfile's wrapper removes the file when it is collected
@@ -83,29 +82,30 @@ class Spooled:
 
 
 @dataclass(slots=True)
-class Passing:
-    """A stream that is read once, without a copy; `head` is what was read of it to look at."""
+class SinglePassStream:
+    """A stream that is read once, without a copy; `head` holds the bytes that were already read of it."""
 
     name: str
     head: bytes
     rest: BinaryIO
-    gone: bool = False
+    is_opened: bool = False
 
     def open(self) -> pa.NativeFile:
-        if self.gone:
+        if self.is_opened:
             raise RuntimeError(f"{self.name} was opened with once=True and is read a second time")
-        self.gone = True
-        return pa.PythonFile(_Joined(self.head, self.rest), mode="r")
+        self.is_opened = True
+        return pa.PythonFile(_PrefixedStream(self.head, self.rest), mode="r")
 
     def peek(self) -> pa.NativeFile:
         return pa.BufferReader(self.head)
 
 
 def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Location, ...]:
-    """Every file the user's words stand for, in the order they are to be read.
+    """The location of every file that `inputs` name, in the order in which they are read.
 
-    A directory stands for the Parquet files below it and a pattern for its matches, both sorted by
-    name. Raises InputError naming what does not exist, and UsageError when `-` is one of several.
+    A directory names the Parquet files below it and a pattern its matches, both sorted by name; `-` names standard
+    input. With `once` a stream that is not Parquet is not copied. Raises UnreadableFile naming what does not exist or
+    cannot be read, and UsageError when there is no input or `-` is one of several.
     """
     if not inputs:
         raise UsageError("no input was given", "name a CSV or Parquet file, or `-` for standard input")
@@ -113,26 +113,30 @@ def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Locati
         raise UsageError("an input has an empty name", "name a CSV or Parquet file; is a variable not set?")
     if "-" in inputs and len(inputs) > 1:
         raise UsageError("`-` cannot be combined with other inputs", "give either files or standard input")
-    return tuple(place for text in inputs for place in _locations_of(text, once))
+    return tuple(location for text in inputs for location in _locations_of(text, once))
 
 
-def unreadable(name: str, problem: OSError) -> InputError:
-    """What to tell the user about an OSError met while reading `name`."""
+def unreadable(name: str, problem: OSError) -> UnreadableFile:
+    """The error that reports an OSError met while reading `name`."""
     match problem:
         case FileNotFoundError():
-            return InputError(f"{name}: no such file", "check the path and the current directory")
+            return UnreadableFile(f"{name}: no such file", "check the path and the current directory", path=name)
         case PermissionError():
-            return InputError(f"{name}: permission denied", "make it readable for the user that runs vaecli")
+            return UnreadableFile(
+                f"{name}: permission denied", "make it readable for the user that runs vaecli", path=name
+            )
         case IsADirectoryError():
-            return InputError(f"{name}: is a directory, not a table", "name the file in it")
+            return UnreadableFile(f"{name}: is a directory, not a table", "name the file in it", path=name)
         case _:
-            return InputError(f"{name}: cannot be read: {problem.strerror or problem}", "check that the file is whole")
+            return UnreadableFile(
+                f"{name}: cannot be read: {problem.strerror or problem}", "check that the file is whole", path=name
+            )
 
 
 def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
     if text == "-":
         if sys.stdin is None:
-            raise InputError("standard input is closed", "name a file, or pipe a table into vaecli")
+            raise UnreadableFile("standard input is closed", "name a file, or pipe a table into vaecli")
         return (_streamed(STANDARD_INPUT, sys.stdin.buffer, once),)
     if remote.is_url(text):
         return _remote_locations(text)
@@ -151,12 +155,12 @@ def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
 
 
 def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
-    """Parquet needs to seek and a fit reads more than once: both get a copy."""
+    """The location of a stream: a copy of it for Parquet, which is not read in order, and for more than one pass."""
     try:
         head = _read(stream, PEEK_BYTES)
-        if once and not head.startswith(b"PAR1"):
-            return Passing(name, head, stream)
-        # the wrapper, and with it the file, lives as long as the place
+        if once and not head.startswith(file_types.PARQUET):
+            return SinglePassStream(name, head, stream)
+        # the wrapper, and with it the file, exists as long as the location
         copy = tempfile.NamedTemporaryFile(prefix="vaecli-", suffix=".spool")  # noqa: SIM115
         copy.write(head)
         shutil.copyfileobj(stream, copy, 2**20)
@@ -164,13 +168,13 @@ def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
     except OSError as problem:
         raise unreadable(name, problem) from None
     _close(stream)
-    return Spooled(name, copy)
+    return SpooledStream(name, copy)
 
 
 def _pipe(path: str, once: bool) -> Location:
     """A named pipe, a process substitution or /dev/stdin."""
     try:
-        stream = open(path, "rb")  # noqa: SIM115 - read until the place is gone
+        stream = open(path, "rb")  # noqa: SIM115 - read as long as the location exists
     except OSError as problem:
         raise unreadable(path, problem) from None
     return _streamed(path, stream, once)
@@ -184,24 +188,30 @@ def _close(stream: BinaryIO) -> None:
 
 def _remote_locations(url: str) -> tuple[Location, ...]:
     try:
-        found = remote.expand(url)
+        urls = remote.expand(url)
     except OSError as problem:
-        raise unreadable(remote.shown(url), problem) from None
-    if not found:
-        raise InputError(f"{remote.shown(url)}: nothing there to read", "check the pattern, or the directory's files")
-    return tuple(RemoteFile(one) for one in found)
+        raise unreadable(remote.without_credentials(url), problem) from None
+    if not urls:
+        raise UnreadableFile(
+            f"{remote.without_credentials(url)}: nothing there to read",
+            "check the pattern, or the directory's files",
+            path=remote.without_credentials(url),
+        )
+    return tuple(RemoteFile(file_url) for file_url in urls)
 
 
 def _matches(pattern: str) -> tuple[Location, ...]:
     wants_underscore = os.path.basename(pattern).startswith("_")
-    found = sorted(
+    paths = sorted(
         path
         for path in glob.glob(pattern, recursive=True)
         if wants_underscore or not os.path.basename(path).startswith("_")
     )
-    if not found:
-        raise InputError(f"{pattern}: the pattern matches no file", "check the path and the current directory")
-    return tuple(place for path in found for place in _matched(path))
+    if not paths:
+        raise UnreadableFile(
+            f"{pattern}: the pattern matches no file", "check the path and the current directory", path=pattern
+        )
+    return tuple(location for path in paths for location in _matched(path))
 
 
 def _matched(path: str) -> tuple[Location, ...]:
@@ -209,30 +219,33 @@ def _matched(path: str) -> tuple[Location, ...]:
 
 
 def _parquet_below(directory: str) -> tuple[Location, ...]:
-    """Parquet files below `directory`, hidden and `_`-prefixed ones left out (Spark's markers, temporary files)."""
-    found = []
+    """The Parquet files below `directory`, without hidden and `_`-prefixed ones (Spark's markers, temporary files)."""
+    paths: list[str] = []
     try:
-        os.listdir(directory)  # os.walk would pass over a directory that may not be listed
+        os.listdir(directory)  # os.walk would skip a directory that may not be listed
     except OSError as problem:
         raise unreadable(directory, problem) from None
     for folder, folders, names in os.walk(directory):
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-        found += [
+        paths += [
             os.path.join(folder, name)
             for name in names
-            if name.lower().endswith(_PARQUET) and not name.startswith((".", "_"))
+            if name.lower().endswith(file_types.PARQUET_EXTENSIONS) and not name.startswith((".", "_"))
         ]
-    if not found:
-        raise InputError(
+    if not paths:
+        raise UnreadableFile(
             f"{directory}: a directory without Parquet files",
             f"for CSV files, quote a pattern: '{os.path.join(directory, '*.csv')}'",
+            path=directory,
         )
-    return tuple(LocalFile(path) for path in sorted(found))
+    return tuple(LocalFile(path) for path in sorted(paths))
 
 
 def _read(stream: BinaryIO, n_bytes: int) -> bytes:
-    """What `stream.read(n_bytes)` reads, piece by piece: between the pieces of one long read of a pipe a signal
-    goes unnoticed, and the wait for the next piece may have no end."""
+    """As `stream.read(n_bytes)`, in several short reads.
+
+    A signal that arrives during one long read of a pipe is not handled before the read ends, which may be never.
+    """
     read_piece = getattr(stream, "read1", stream.read)
     pieces: list[bytes] = []
     while n_bytes > 0 and (piece := read_piece(n_bytes)):
@@ -241,7 +254,7 @@ def _read(stream: BinaryIO, n_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-class _Joined(io.RawIOBase):
+class _PrefixedStream(io.RawIOBase):
     """Bytes already read, followed by the stream they came from."""
 
     def __init__(self, head: bytes, rest: BinaryIO) -> None:

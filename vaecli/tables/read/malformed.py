@@ -1,4 +1,4 @@
-"""Finds out why a block of delimited text did not parse. Slow, and only ever run on a block that failed."""
+"""Finds out why a block of delimited text did not parse. It is slow, and runs only on a block that failed."""
 
 from __future__ import annotations
 
@@ -8,53 +8,55 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import MalformedText, UnreadableCell, listed
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header
-from vaecli.tables.read.records import Block
+from vaecli.tables.read.records import RecordBlock
 
 _NUMBER = r"(?i)^[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|inf|infinity|nan)$"
 _SHOWN_CHARACTERS = 40
 
 
-def parsed_with_care(
-    block: Block,
+def parse_or_explain(
+    block: RecordBlock,
     header: Header,
     columns: Sequence[str],
     numbers: Collection[str],
     name: str,
     problem: pa.ArrowInvalid,
 ) -> pa.Table:
-    """Parse a block that pyarrow refused, `problem`, forgiving spaces around missing-value tokens.
+    """Parse a block that pyarrow rejected with `problem`, ignoring spaces around numbers and missing-value tokens.
 
-    Raises InputError listing the rows with too few or too many fields, or else the cells of `numbers` that
-    are not numbers.
+    Raises InputError listing the rows with too few or too many fields, or else the cells of the columns `numbers`
+    that are not numbers.
     """
     ragged: list[tuple[int, int]] = []
 
-    def note(row: pa_csv.InvalidRow) -> str:
+    def record(row: pa_csv.InvalidRow) -> str:
         # without threads, pyarrow numbers the rows of its input from 1
         ragged.append((row.number - 1, row.actual_columns))
         return "skip"
 
-    text = _as_text(block, header, note)
+    text = _as_text(block, header, record)
     if ragged:
         raise _ragged(block, header, ragged, name)
     arrays = [_to_numbers(text[column]) if column in numbers else _to_strings(text[column]) for column in columns]
-    bad = [
+    bad_cells = [
         (int(row), column)
         for column, array in zip(columns, arrays, strict=True)
         if array is None
         for row in _not_numbers(text[column])
     ]
-    if bad:
-        raise _not_a_number(block, text, sorted(bad), name)
+    if bad_cells:
+        raise _not_a_number(block, text, sorted(bad_cells), name)
     if any(array is None for array in arrays):
-        raise InputError(f"{name}, line {block.line(0)} and following: {problem}") from problem
+        raise MalformedText(
+            f"{name}, line {block.line(0)} and following: {problem}", path=name, line=block.line(0)
+        ) from problem
     return pa.table(arrays, names=list(columns))
 
 
-def _as_text(block: Block, header: Header, on_invalid_row: object) -> pa.Table:
+def _as_text(block: RecordBlock, header: Header, on_invalid_row: object) -> pa.Table:
     content = block.buffer()
     return pa_csv.read_csv(
         pa.BufferReader(content),
@@ -90,24 +92,31 @@ def _not_numbers(text: pa.ChunkedArray) -> list[int]:
     return rows
 
 
-def _ragged(block: Block, header: Header, ragged: Sequence[tuple[int, int]], name: str) -> InputError:
+def _ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, int]], name: str) -> MalformedText:
     expected = len(header.names)
     hint = f"quote fields that hold the delimiter {header.delimiter!r}, and write empty fields for missing cells"
-    said = [f"line {block.line(row)}: {n} field{'s' if n != 1 else ''}, the header has {expected}" for row, n in ragged]
-    if len(said) == 1:
-        return InputError(f"{name}, {said[0]}", hint)
-    return InputError(f"{name}: {len(said)} rows do not have as many fields as the header:\n{listed(said)}", hint)
-
-
-def _not_a_number(block: Block, text: pa.Table, bad: Sequence[tuple[int, str]], name: str) -> InputError:
-    hint = "correct the cell, or leave it empty if the value is missing; decimals are written with a point"
-    said = [
-        f'line {block.line(row)}, column {column}: "{_shortened(text[column][row].as_py())}" is not a number'
-        for row, column in bad
+    lines = [
+        f"line {block.line(row)}: {n} field{'s' if n != 1 else ''}, the header has {expected}" for row, n in ragged
     ]
-    if len(said) == 1:
-        return InputError(f"{name}, {said[0]}", hint)
-    return InputError(f"{name}: {len(said)} cells are not numbers:\n{listed(said)}", hint)
+    what = (
+        f", {lines[0]}"
+        if len(lines) == 1
+        else f": {len(lines)} rows do not have as many fields as the header:\n{listed(lines)}"
+    )
+    return MalformedText(name + what, hint, path=name, line=block.line(ragged[0][0]))
+
+
+def _not_a_number(
+    block: RecordBlock, text: pa.Table, bad_cells: Sequence[tuple[int, str]], name: str
+) -> UnreadableCell:
+    hint = "correct the cell, or leave it empty if the value is missing; decimals are written with a point"
+    lines = [
+        f'line {block.line(row)}, column {column}: "{_shortened(text[column][row].as_py())}" is not a number'
+        for row, column in bad_cells
+    ]
+    what = f", {lines[0]}" if len(lines) == 1 else f": {len(lines)} cells are not numbers:\n{listed(lines)}"
+    (row, column), *_ = bad_cells
+    return UnreadableCell(name + what, hint, path=name, line=block.line(row), column=column)
 
 
 def _shortened(text: str) -> str:

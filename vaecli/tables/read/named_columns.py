@@ -1,4 +1,4 @@
-"""What Parquet files and frames share: typed columns that are asked for by name."""
+"""What all sources share: columns that are requested by name, and typed batches as tables."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pyarrow as pa
 from vaecli.errors import InputError, listed
 
 
-def asked_columns(names: Sequence[str], columns: Sequence[str] | None, source: str) -> list[str]:
-    """The columns to read, None meaning all of them. Raises InputError listing those that are not there."""
+def requested_columns(names: Sequence[str], columns: Sequence[str] | None, source: str) -> list[str]:
+    """The columns to read; None means all of `names`. Raises InputError listing those that the table does not have."""
     if columns is None:
         return list(names)
     missing = [column for column in columns if column not in names]
@@ -22,10 +22,10 @@ def asked_columns(names: Sequence[str], columns: Sequence[str] | None, source: s
     return list(columns)
 
 
-def refuse_repeated_names(names: Sequence[str], source: str) -> None:
-    """Raise InputError listing column names that stand for more than one column, or for none."""
-    problems = [f"{one!r} is given {n} times" for one, n in Counter(names).items() if n > 1]
-    problems += [f"column {i + 1} has no name" for i, one in enumerate(names) if not one]
+def reject_repeated_names(names: Sequence[str], source: str) -> None:
+    """Raise InputError listing names that several columns share, and columns without a name."""
+    problems = [f"{name!r} is given {n} times" for name, n in Counter(names).items() if n > 1]
+    problems += [f"column {i + 1} has no name" for i, name in enumerate(names) if not name]
     if problems:
         raise InputError(
             f"{source}: column names are not usable:\n{listed(problems)}", "give every column its own name"
@@ -33,7 +33,7 @@ def refuse_repeated_names(names: Sequence[str], source: str) -> None:
 
 
 def as_table(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
-    """The batch as a table with the columns and types of `schema`; it keeps its rows even without columns."""
+    """The batch as a table with the columns and types of `schema`; without columns it still has its rows."""
     table = pa.Table.from_batches([batch])
     if table.num_columns == 0 or table.schema.equals(schema):
         return table

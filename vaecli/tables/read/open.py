@@ -1,101 +1,110 @@
-"""Opens what the user named, whatever it is: decides by content first, then by extension."""
+"""Opens the tables that the user named: their format is that of their content, or else of their extension."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import InputError, UnreadableFile, listed, located
+from vaecli.runtime import file_types
 from vaecli.tables.read.delimited import decompressed, open_delimited
 from vaecli.tables.read.locations import Location, find_locations, unreadable
 from vaecli.tables.read.parquet import open_parquet
 from vaecli.tables.source import Source
 
-_TSV = (".tsv", ".tab")
-_CSV = (".csv",)
-_PARQUET = (".parquet", ".pq")
-_COMPRESSED = (".gz", ".zst", ".bz2")
+_EXTENSIONS = (
+    ("csv", file_types.CSV_EXTENSIONS),
+    ("tsv", file_types.TSV_EXTENSIONS),
+    ("parquet", file_types.PARQUET_EXTENSIONS),
+)
 _PICTURE = ("a picture", "give a CSV or Parquet file")
 _NOT_TABLES = {
-    b"PK\x03\x04": ("a zip archive or an Excel workbook", "unzip it, or save the sheet as CSV"),
+    file_types.ZIP: ("a zip archive or an Excel workbook", "unzip it, or save the sheet as CSV"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV"),
-    b"ARROW1": ("an Arrow IPC (Feather) file", "convert it to Parquet with pyarrow.parquet.write_table"),
+    file_types.ARROW: ("an Arrow IPC (Feather) file", "convert it to Parquet with pyarrow.parquet.write_table"),
     b"\xfd7zXZ": ("compressed with xz", "unpack it, or compress with gzip or zstd"),
     b"\x04\x22\x4d\x18": ("compressed with lz4", "unpack it, or compress with gzip or zstd"),
     b"7z\xbc\xaf": ("a 7-Zip archive", "unpack it"),
     b"Rar!": ("a RAR archive", "unpack it"),
-    b"\x89HDF": ("an HDF5 file", "convert it to Parquet"),
-    b"SQLite f": ("a SQLite database", "export the table as CSV"),
+    file_types.HDF5: ("an HDF5 file", "convert it to Parquet"),
+    file_types.SQLITE: ("a SQLite database", "export the table as CSV"),
     b"\x89PNG": _PICTURE,
     b"\xff\xd8\xff": _PICTURE,
     b"%PDF-": ("a PDF document", "export the table as CSV"),
-    b"\x93NUMPY": ("a NumPy array", "convert it to Parquet, or score it from Python"),
+    file_types.NUMPY: ("a NumPy array", "convert it to Parquet, or score it from Python"),
 }
 
 
 def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
-    """The table behind files, several files, a directory of Parquet, a pattern, `-` or a URL.
+    """Open files, a directory of Parquet files, a pattern, `-` (standard input) or URLs as one table.
 
-    With `once` the source is read a single time, so that CSV from standard input is not copied first.
-    Raises InputError when something is missing, unreadable or not a table, or the files do not share one
-    format and the same columns; UsageError for words that make no sense together; EnvironmentProblem
-    when a URL needs a package that is not installed.
+    With `once` the source can be read a single time, so that CSV from standard input is not copied first.
+    Raises InputError when a file is missing, unreadable or not a table, or the files do not share one format
+    and the same columns; UsageError for inputs that cannot be combined; EnvironmentProblem when a URL needs a
+    package that is not installed.
     """
-    places = find_locations(inputs, once=once)
-    name = _name_of(inputs, places)
-    formats = [_format_of(place) for place in places]
+    locations = find_locations(inputs, once=once)
+    name = _name_of(inputs, locations)
+    formats = []
+    for location in locations:
+        with located(location.name):
+            formats.append(_format_of(location))
     is_parquet = [format == "parquet" for format in formats]
     if all(is_parquet):
-        return open_parquet(places, name)
+        return open_parquet(locations, name)
     if any(is_parquet):
-        kinds = zip(places, is_parquet, strict=True)
-        said = [f"{place.name}: {'Parquet' if parquet else 'text'}" for place, parquet in kinds]
-        raise InputError(f"the files are of different formats:\n{listed(said)}", "give files of one format")
-    return open_delimited(places, name, formats[0])
+        by_file = zip(locations, is_parquet, strict=True)
+        lines = [f"{location.name}: {'Parquet' if parquet else 'text'}" for location, parquet in by_file]
+        raise InputError(f"the files are of different formats:\n{listed(lines)}", "give files of one format")
+    return open_delimited(locations, name, formats[0])
 
 
 def format_of_name(name: str) -> str | None:
-    """`csv`, `tsv` or `parquet` as the extension says (below one of compression), None when it says nothing."""
+    """`csv`, `tsv` or `parquet` by the extension of `name`, that of a compression left out; None for any other."""
     stem, extension = os.path.splitext(name.lower())
-    if extension in _COMPRESSED:
+    if extension in file_types.COMPRESSED_EXTENSIONS:
         extension = os.path.splitext(stem)[1]
-    for format, extensions in (("csv", _CSV), ("tsv", _TSV), ("parquet", _PARQUET)):
+    for format, extensions in _EXTENSIONS:
         if extension in extensions:
             return format
     return None
 
 
-def _name_of(inputs: Sequence[str], places: Sequence[Location]) -> str:
-    if len(places) == 1:
-        return places[0].name
+def _name_of(inputs: Sequence[str], locations: Sequence[Location]) -> str:
+    if len(locations) == 1:
+        return locations[0].name
     if len(inputs) == 1:
         return inputs[0]
-    return f"{places[0].name} and {len(places) - 1} more"
+    return f"{locations[0].name} and {len(locations) - 1} more"
 
 
-def _format_of(place: Location) -> str | None:
-    """The format by content; for text, by extension. None is text of an unknown dialect."""
+def _format_of(location: Location) -> str | None:
+    """The format by content; for text, by extension, which is None where it names no format."""
     try:
-        with place.peek() as stream:
+        with location.peek() as stream:
             head = stream.read(8)
-        with decompressed(place.peek(), head) as stream:
-            inner = stream.read(64)
+        with decompressed(location.peek(), head) as stream:
+            content = stream.read(64)
     except OSError as problem:
-        raise unreadable(place.name, problem) from problem
-    said = format_of_name(place.name)
+        raise unreadable(location.name, problem) from problem
+    by_name = format_of_name(location.name)
     if not head:
-        raise InputError(f"{place.name}: the file is empty", "the first line has to name the columns")
-    if head.startswith(b"PAR1"):
+        raise UnreadableFile(f"{location.name}: the file is empty", "the first line has to name the columns")
+    if head.startswith(file_types.PARQUET):
         return "parquet"
-    if inner.startswith(b"PAR1"):
-        raise InputError(f"{place.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself")
-    if inner.startswith(b"PK\x03\x04") and inner[30:].startswith(b"manifest.json"):
-        raise InputError(f"{place.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
+    if content.startswith(file_types.PARQUET):
+        raise UnreadableFile(
+            f"{location.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself"
+        )
+    if content.startswith(file_types.ZIP) and content[30:].startswith(b"manifest.json"):
+        raise UnreadableFile(f"{location.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
     for magic, (what, hint) in _NOT_TABLES.items():
-        if inner.startswith(magic):
-            raise InputError(f"{place.name}: {what}, not CSV or Parquet", hint)
-    if said == "parquet":
-        raise InputError(f"{place.name}: damaged, or not Parquet: it does not begin as such a file", "write it again")
-    if place.name.lower().endswith((".json", ".jsonl", ".ndjson")):
-        raise InputError(f"{place.name}: JSON is not read", "convert it to CSV or Parquet")
-    return said
+        if content.startswith(magic):
+            raise UnreadableFile(f"{location.name}: {what}, not CSV or Parquet", hint)
+    if by_name == "parquet":
+        raise UnreadableFile(
+            f"{location.name}: damaged, or not Parquet: it does not begin as such a file", "write it again"
+        )
+    if location.name.lower().endswith((".json", ".jsonl", ".ndjson")):
+        raise UnreadableFile(f"{location.name}: JSON is not read", "convert it to CSV or Parquet")
+    return by_name

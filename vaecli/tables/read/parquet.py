@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import InputError, UnreadableFile, listed
 from vaecli.tables.read.locations import Location, RemoteFile, unreadable
-from vaecli.tables.read.named_columns import as_table, asked_columns, refuse_repeated_names
-from vaecli.tables.source import Batch, Piece, ready, whole
+from vaecli.tables.read.named_columns import as_table, reject_repeated_names, requested_columns
+from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
 # Measured on one row group of 5 million rows of 30 floats (1.2 GB): whole column chunks hold 1,370 MB, read through
 # a small buffer they hold 170 MB, at the same speed. Pre-buffering reads whole row groups ahead.
@@ -23,11 +23,12 @@ _BUFFER_BYTES = 64 * 2**10
 class ParquetSource:
     """One or more Parquet files with the same columns, read one after the other.
 
-    `schema` is common to all files: where they differ, the wider type. `rows` counts the rows of each.
+    `schema` is common to all files: where their types differ, it has the wider one. `rows` are the numbers of rows of
+    each file, and `compression` the codec of the first.
     """
 
     name: str
-    places: tuple[Location, ...]
+    locations: tuple[Location, ...]
     schema: pa.Schema
     rows: tuple[int, ...]
     compression: str
@@ -44,117 +45,108 @@ class ParquetSource:
 
     @property
     def n_rows(self) -> int:
-        """From the footers."""
+        """Number of rows, from the footers of the files."""
         return sum(self.rows)
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Paths and URLs that are read, so that nobody overwrites them."""
-        return tuple(place.url if isinstance(place, RemoteFile) else place.name for place in self.places)
+        """Paths and URLs that are read, so that no output overwrites them."""
+        return tuple(location.url if isinstance(location, RemoteFile) else location.name for location in self.locations)
 
-    def pieces(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        numbers: Collection[str] = (),
-        keep: bool = False,
-        batch_rows: int = 16_384,
-        multiple_of: int = 1,
-    ) -> Iterator[Piece]:
-        """Batches that are decoded already: within a row group that has an order; see `Source.pieces`."""
-        return map(ready, self.batches(columns, numbers=numbers, keep=keep, batch_rows=whole(batch_rows, multiple_of)))
+    def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
+        """Batches that are decoded already, as a row group is decoded in order; see `Source.pieces`."""
+        return map(parsed_piece, self.batches(request))
 
-    def batches(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        numbers: Collection[str] = (),  # noqa: ARG002 - the Protocol's; columns have types already
-        keep: bool = False,
-        batch_rows: int = 16_384,
-    ) -> Iterator[Batch]:
-        """Stream the rows with the file's own types, `numbers` included; see `Source.batches`."""
-        asked = asked_columns(self.names, columns, self.name)
-        read = list(self.names) if keep else asked
+    def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
+        """Stream the rows with the types of the file; see `Source.batches`."""
+        requested = requested_columns(self.names, request.columns, self.name)
+        read = list(self.names) if request.keep else requested
         schema = pa.schema([self.schema.field(name) for name in read], metadata=self.schema.metadata)
         first_row = 0
-        for place, n_rows in zip(self.places, self.rows, strict=True):
+        for location, n_rows in zip(self.locations, self.rows, strict=True):
             first_of_file = first_row
-            for batch in _record_batches(place, read, batch_rows):
+            for batch in _record_batches(location, read, request.aligned_rows):
                 table = as_table(batch, schema)
                 yield Batch(
-                    table.select(asked),
+                    table.select(requested),
                     first_row,
-                    partial(_where, place.name, first_row - first_of_file),
-                    whole=table if keep else None,
+                    partial(_where, location.name, first_row - first_of_file),
+                    whole=table if request.keep else None,
                 )
                 first_row += table.num_rows
             if first_row - first_of_file != n_rows:
-                raise InputError(f"{place.name}: changed while it was read", "try again when it is complete")
+                raise UnreadableFile(
+                    f"{location.name}: changed while it was read", "try again when it is complete", path=location.name
+                )
 
 
-def open_parquet(places: Sequence[Location], name: str) -> ParquetSource:
-    """Read the footers of all files.
+def open_parquet(locations: Sequence[Location], name: str) -> ParquetSource:
+    """Read the footers of all files and open them as one table.
 
-    Raises InputError when a file is damaged, a name stands for two columns, or the files' columns do
-    not fit together (all such files are listed).
+    Raises InputError when a file is damaged, two columns of a file share a name, or the columns of the files are not
+    the same (all such files are listed).
     """
-    footers = [_footer(place) for place in places]
+    footers = [_footer(location) for location in locations]
     schemas = [footer.schema.to_arrow_schema() for footer in footers]
-    for place, schema in zip(places, schemas, strict=True):
-        refuse_repeated_names(schema.names, place.name)
+    for location, schema in zip(locations, schemas, strict=True):
+        reject_repeated_names(schema.names, location.name)
     first = footers[0]
-    used = first.row_group(0).column(0).compression if first.num_row_groups and first.num_columns else "ZSTD"
+    codec = first.row_group(0).column(0).compression if first.num_row_groups and first.num_columns else "ZSTD"
     return ParquetSource(
-        name, tuple(places), _common_schema(places, schemas), tuple(footer.num_rows for footer in footers), used.lower()
+        name,
+        tuple(locations),
+        _common_schema(locations, schemas),
+        tuple(footer.num_rows for footer in footers),
+        codec.lower(),
     )
 
 
-def _footer(place: Location) -> pq.FileMetaData:
+def _footer(location: Location) -> pq.FileMetaData:
     try:
-        with place.open() as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
+        with location.open() as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
             return file.metadata
     except (OSError, pa.ArrowException) as problem:
-        raise _damaged(place.name, problem) from problem
+        raise _damaged(location.name, problem) from problem
 
 
-def _record_batches(place: Location, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+def _record_batches(location: Location, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
     try:
         with (
-            place.open() as stream,
+            location.open() as stream,
             pq.ParquetFile(stream, pre_buffer=False, buffer_size=_BUFFER_BYTES) as file,
         ):
             # threads cost memory and gain nothing on buffered column chunks
             yield from file.iter_batches(batch_rows, columns=list(columns), use_threads=False)
     except (OSError, pa.ArrowException) as problem:
-        raise _damaged(place.name, problem) from problem
+        raise _damaged(location.name, problem) from problem
 
 
-def _damaged(name: str, problem: Exception) -> InputError:
+def _damaged(name: str, problem: Exception) -> UnreadableFile:
     if isinstance(problem, OSError) and problem.errno is not None:
         return unreadable(name, problem)
-    said = str(problem).strip().splitlines()
-    what = said[0] if said else type(problem).__name__
-    return InputError(f"{name}: damaged, or not Parquet: {what}", "write it again")
+    lines = str(problem).strip().splitlines()
+    reason = lines[0] if lines else type(problem).__name__
+    return UnreadableFile(f"{name}: damaged, or not Parquet: {reason}", "write it again", path=name)
 
 
-def _common_schema(places: Sequence[Location], schemas: Sequence[pa.Schema]) -> pa.Schema:
+def _common_schema(locations: Sequence[Location], schemas: Sequence[pa.Schema]) -> pa.Schema:
     first = schemas[0]
     problems = [
-        f"{place.name}: {_difference(first, schema)}"
-        for place, schema in zip(places, schemas, strict=True)
+        f"{location.name}: {_difference(first, schema)}"
+        for location, schema in zip(locations, schemas, strict=True)
         if set(schema.names) != set(first.names)
     ]
     common = first.remove_metadata()
-    for place, schema in zip(places, schemas, strict=True):
+    for location, schema in zip(locations, schemas, strict=True):
         if problems:
             break
         try:
             common = pa.unify_schemas([common, schema.remove_metadata()], promote_options="permissive")
         except pa.ArrowException as problem:
-            problems.append(f"{place.name}: {problem}")
+            problems.append(f"{location.name}: {problem}")
     if problems:
         raise InputError(
-            f"the files do not have the columns of {places[0].name}:\n{listed(problems)}",
+            f"the files do not have the columns of {locations[0].name}:\n{listed(problems)}",
             "give files with the same columns and types",
         )
     return common.with_metadata(first.metadata)

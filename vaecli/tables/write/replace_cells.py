@@ -6,8 +6,8 @@ What is not replaced stays as it is: every byte of delimited text, quotes includ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -15,33 +15,44 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.errors import InputError
+from vaecli.runtime.moments import EPOCH, SECONDS_PER_DAY, TICKS_PER_SECOND
 from vaecli.schema import Column, Kind
-from vaecli.tables.convert.arrow_types import Family, family, one_array
+from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
 from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.header import Header
 from vaecli.tables.source import Batch, Source
 
-__all__ = ["as_type", "is_of_days", "replace_cells", "texts"]
+__all__ = ["Spelling", "as_type", "is_of_days", "replace_cells", "texts"]
 
-_DAY = 86_400
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_EPOCH = datetime(1970, 1, 1)
 _FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-digit years holds, less a day
 _WHOLE_FLOATS = 2.0**53
 
 
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """How the cells of one table are written."""
+
+    name: str  # of the table, for messages
+    header: Header | None  # of delimited text; None where columns have types
+
+    @classmethod
+    def of(cls, source: Source) -> Spelling:
+        """That of a table."""
+        return cls(source.name, source.headers[0] if isinstance(source, DelimitedSource) else None)
+
+
 def replace_cells(
-    batch: Batch, source: Source, columns: Sequence[Column], values: np.ndarray, which: np.ndarray
+    batch: Batch, spelling: Spelling, columns: Sequence[Column], values: np.ndarray, which: np.ndarray
 ) -> Batch:
-    """`batch` of `source` with the cells `which` (n, c) of `columns` set to `values` (n, c), which are as in `Cells`.
+    """`batch` with the cells `which` (n, c) of `columns` set to `values` (n, c), which are as in `Cells`.
 
     It was read with `keep=True`; what passes through to the output is changed, its `table` is not. Raises InputError
     for a column whose type cannot hold the values.
     """
-    if isinstance(source, DelimitedSource):
-        return replace(batch, lines=_lines(batch, source.headers[0], columns, values, which))
-    return replace(batch, whole=_table(batch, source.name, columns, values, which))
+    if spelling.header is not None:
+        return replace(batch, lines=_lines(batch, spelling.header, columns, values, which))
+    return replace(batch, whole=_table(batch, spelling.name, columns, values, which))
 
 
 # ---------------------------------------------------------------- delimited text
@@ -120,12 +131,12 @@ def _moments(column: Column, seconds: np.ndarray) -> list[str]:
     """Seconds since the epoch as dates are written in the column and its zone, ISO 8601 where it has no format."""
     pattern = column.datetime_format or ("%Y-%m-%d" if is_of_days(column) else "%Y-%m-%dT%H:%M:%S")
     steps = (("%f", 1e-6), ("%S", 1.0), ("%M", 60.0), ("%H", 3600.0), ("%I", 3600.0))
-    step = next((step for directive, step in steps if directive in pattern), float(_DAY))
+    step = next((step for directive, step in steps if directive in pattern), float(SECONDS_PER_DAY))
     zone, found = zone_named(column.zone), []
     for second in np.clip(seconds, _FIRST, _LAST).tolist():
         ahead, written = ahead_of_utc(zone, second)
         local = second + ahead
-        moment = _EPOCH + timedelta(seconds=local if step < 1 else round(local / step) * step)
+        moment = EPOCH + timedelta(seconds=local if step < 1 else round(local / step) * step)
         # strftime leaves years below 1000 unpadded on some systems
         found.append(moment.strftime(pattern.replace("%Y", f"{moment.year:04d}")) + written)
     return found
@@ -134,7 +145,7 @@ def _moments(column: Column, seconds: np.ndarray) -> list[str]:
 def is_of_days(column: Column) -> bool:
     """Whether no time of day belongs to the dates: the first and the last of them are at midnight, in no zone."""
     ends = (column.minimum, column.maximum)
-    return not column.zone and all(end is not None and end % _DAY == 0 for end in ends)
+    return not column.zone and all(end is not None and end % SECONDS_PER_DAY == 0 for end in ends)
 
 
 # ---------------------------------------------------------------- typed columns
@@ -147,7 +158,7 @@ def _table(batch: Batch, name: str, columns: Sequence[Column], values: np.ndarra
     for j, column in enumerate(columns):
         place = table.schema.get_field_index(column.name)
         field = table.schema.field(place)
-        if family(field.type) is Family.EMPTY and which[:, j].any():
+        if family(field.type) is ArrowFamily.EMPTY and which[:, j].any():
             raise InputError(
                 f"{name}: column {column.name!r} has the type null, which can hold no value",
                 "give the column a type, such as float64 or string",
@@ -197,9 +208,9 @@ def _encoded(before: pa.DictionaryArray, values: pa.Array, column: Column) -> pa
 def as_type(column: Column, kind: pa.DataType, values: np.ndarray) -> pa.Array:
     """Cells (n,) of a column as the Arrow type in which this table holds it."""
     group = family(kind)
-    if group is Family.TEXT or column.kind is Kind.CATEGORICAL:
+    if group is ArrowFamily.TEXT or column.kind is Kind.CATEGORICAL:
         return pa.array(texts(column, values), pa.string()).cast(kind)
-    return _times(kind, values) if group is Family.DATETIME else _numbers(kind, values)
+    return _times(kind, values) if group is ArrowFamily.DATETIME else _numbers(kind, values)
 
 
 def _numbers(kind: pa.DataType, values: np.ndarray) -> pa.Array:
@@ -211,20 +222,20 @@ def _numbers(kind: pa.DataType, values: np.ndarray) -> pa.Array:
         most = 0.999 * 10.0 ** (kind.precision - kind.scale)
         return pa.array(np.clip(values, -most, most)).cast(kind)
     if pa.types.is_time(kind):
-        values = np.clip(values, 0.0, _DAY - 1.0)
+        values = np.clip(values, 0.0, SECONDS_PER_DAY - 1.0)
     if pa.types.is_time(kind) or pa.types.is_duration(kind):
         width = np.int32 if pa.types.is_time32(kind) else np.int64
-        return pa.array(_whole(values * _PER_SECOND[kind.unit], width)).cast(kind)
+        return pa.array(_whole(values * TICKS_PER_SECOND[kind.unit], width)).cast(kind)
     return pa.array(values).cast(kind, safe=False)
 
 
 def _times(kind: pa.DataType, seconds: np.ndarray) -> pa.Array:
     if pa.types.is_timestamp(kind):
-        return pa.array(_whole(seconds * _PER_SECOND[kind.unit], np.int64)).cast(kind)
-    days = np.round(seconds / _DAY)
+        return pa.array(_whole(seconds * TICKS_PER_SECOND[kind.unit], np.int64)).cast(kind)
+    days = np.round(seconds / SECONDS_PER_DAY)
     if pa.types.is_date32(kind):
         return pa.array(_whole(days, np.int32)).cast(kind)
-    return pa.array(_whole(days, np.int32).astype(np.int64) * (_DAY * 1000)).cast(kind)
+    return pa.array(_whole(days, np.int32).astype(np.int64) * (SECONDS_PER_DAY * 1000)).cast(kind)
 
 
 def _whole(values: np.ndarray, dtype: Any) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Puts added columns behind the user's rows: as lines of text, as delimited values, as Parquet."""
+"""Writes the user's rows with added columns after theirs: as lines of text, as delimited values, as Parquet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GROUP_ROWS = 2**20
 _GROUP_BYTES = 32 * 2**20
 _SECTION_ROWS = 2**13
 # Measured on 5 million rows of 30 floats: with pyarrow's 1 MB, columns without repetition get a dictionary that
-# spares nothing, and writing takes five times as long.
+# saves nothing, and writing takes five times as long.
 _DICTIONARY_BYTES = 128 * 2**10
 
 
@@ -32,19 +32,22 @@ Rendered = Any  # rows as their writer appends them: bytes or a table
 
 
 class RowWriter(Protocol):
-    """Writes rows with the added columns behind them, in two steps: the first may be taken by any thread."""
+    """Writes rows with the added columns, in two steps: any thread may render, one appends in order."""
 
     def render(self, batch: Batch, added: Sequence[pa.Array], keep: np.ndarray | None) -> Rendered:
-        """The rows of `batch` where `keep` (n,), with one array (n,) for each added column."""
+        """Convert the rows of `batch`, or those where `keep` (n,) bool is true, with one array (n,) per added column.
+
+        Raises ValueError if the batch was read without `keep=True`.
+        """
 
     def append(self, rendered: Rendered) -> None:
-        """Write them behind those before."""
+        """Write rendered rows after all earlier ones."""
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Write the rows that are still in memory, and end the output."""
 
     def abandon(self) -> None:
-        """Forget what is still held back."""
+        """Discard the rows that are still in memory."""
 
 
 # ---------------------------------------------------------------- the user's own lines
@@ -52,7 +55,7 @@ class RowWriter(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LineWriter:
-    """Delimited text to delimited text: each line byte for byte, then the added values."""
+    """Writes delimited text as delimited text: the exact bytes of each line, then the added values."""
 
     stream: BinaryIO
     delimiter: bytes
@@ -64,7 +67,7 @@ class LineWriter:
         lines, fields = batch.lines, [_as_field(array, self.delimiter) for array in added]
         if keep is not None:
             mask = pa.array(keep)
-            lines, fields = lines.filter(mask), [one.filter(mask) for one in fields]
+            lines, fields = lines.filter(mask), [values.filter(mask) for values in fields]
         if not len(lines):
             return b""
         ended = pc.binary_join_element_wise(fields[-1] if fields else lines, _bytes(b""), _bytes(self.line_end))
@@ -79,11 +82,11 @@ class LineWriter:
         self.stream.flush()
 
     def abandon(self) -> None:
-        """Nothing is held back."""
+        """Do nothing; no rows are in memory."""
 
 
 def line_writer(stream: BinaryIO, header: Header, added_names: Sequence[str]) -> LineWriter:
-    """Write the header as it stands in the input, the added names behind it."""
+    """Write the exact header of the input followed by the added names, and return the writer of its rows."""
     delimiter = header.delimiter.encode()
     line_end = header.line_end if header.line_end in (b"\n", b"\r\n") else b"\n"
     names = [_quoted(name, header.delimiter).encode() for name in added_names]
@@ -92,7 +95,7 @@ def line_writer(stream: BinaryIO, header: Header, added_names: Sequence[str]) ->
 
 
 def _as_field(array: pa.Array, delimiter: bytes) -> pa.LargeBinaryArray:
-    """Values as they stand between delimiters: the shortest digits that read back the same, empty for null."""
+    """Values (n,) as the bytes of fields: the shortest digits that parse to the same number, empty for null."""
     text = pc.cast(array, pa.large_string())
     if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_dictionary(array.type):
         special = pc.match_substring_regex(text, f'[{"".join(map(_escaped, delimiter.decode()))}"\r\n]')
@@ -125,9 +128,9 @@ PassThrough = Callable[[Batch, "np.ndarray | None"], pa.Table]
 
 
 def pass_through(source: Any, numbers: Collection[str] = ()) -> tuple[pa.Schema, PassThrough]:
-    """The types of the user's columns, and how to get them, (n rows kept), out of a batch.
+    """The types of the user's columns, and a function that returns them for the kept rows of a batch.
 
-    Parquet and frames keep their types. Columns of delimited text are float64 where named in `numbers`, and
+    Parquet and frames keep their types. Columns of delimited text are float64 if named in `numbers`, and
     otherwise the text of their cells, null where a cell is empty.
     """
     if not isinstance(source, DelimitedSource):
@@ -136,13 +139,13 @@ def pass_through(source: Any, numbers: Collection[str] = ()) -> tuple[pa.Schema,
     names = [name for name in source.names if name in numbers]
     schema = pa.schema([(name, pa.float64() if name in names else pa.string()) for name in source.names])
 
-    def parsed(batch: Batch, keep: np.ndarray | None) -> pa.Table:
+    def parsed_rows(batch: Batch, keep: np.ndarray | None) -> pa.Table:
         if batch.lines is None:
             raise ValueError("this batch was read without keep=True")
         lines = batch.lines if keep is None else batch.lines.filter(pa.array(keep))
         return parse_lines(lines, header, names)
 
-    return schema, parsed
+    return schema, parsed_rows
 
 
 def _whole_rows(batch: Batch, keep: np.ndarray | None) -> pa.Table:
@@ -153,13 +156,13 @@ def _whole_rows(batch: Batch, keep: np.ndarray | None) -> pa.Table:
 
 @dataclass(frozen=True, slots=True)
 class TypedRows:
-    """Makes the table that is written out of a batch and its added columns."""
+    """Converts a batch and its added columns to the table that is written."""
 
     schema: pa.Schema
     user_columns: PassThrough
 
     def table(self, batch: Batch, added: Sequence[pa.Array], keep: np.ndarray | None) -> pa.Table:
-        """The rows where `keep`, user's columns first."""
+        """The rows where `keep` (n,) is true, or all, with the user's columns first."""
         user = self.user_columns(batch, keep)
         if keep is not None:
             added = [array.filter(pa.array(keep)) for array in added]
@@ -167,7 +170,7 @@ class TypedRows:
 
 
 def typed_rows(source: Any, added: Sequence[tuple[str, pa.DataType]], numbers: Collection[str]) -> TypedRows:
-    """The user's columns with `added` behind them; the schema's metadata is kept."""
+    """The user's columns followed by `added` (name, type); the metadata of the schema is kept."""
     schema, user_columns = pass_through(source, numbers)
     for name, kind in added:
         schema = schema.append(pa.field(name, kind))
@@ -176,42 +179,42 @@ def typed_rows(source: Any, added: Sequence[tuple[str, pa.DataType]], numbers: C
 
 @dataclass(slots=True)
 class ParquetRows:
-    """Parquet in row groups that end where the rows say, not where their batches did.
+    """Writes Parquet in row groups that depend on the rows alone, not on how they came in batches.
 
-    A group is whole sections of 8,192 rows, as many as make a million rows or 32 MB, whichever comes first.
+    A group consists of sections of 8,192 rows, as many as make a million rows or 32 MB, whichever is reached first.
     """
 
     rows: TypedRows
     writer: pq.ParquetWriter
-    loose: list[pa.Table] = field(default_factory=list)  # fewer rows than a section
+    pending: list[pa.Table] = field(default_factory=list)  # fewer rows than a section
     sections: list[pa.Table] = field(default_factory=list)
 
     def render(self, batch: Batch, added: Sequence[pa.Array], keep: np.ndarray | None) -> Rendered:
         return self.rows.table(batch, added, keep)
 
     def append(self, rendered: Rendered) -> None:
-        table = pa.concat_tables([*self.loose, rendered])
-        whole = table.num_rows - table.num_rows % _SECTION_ROWS
-        for start in range(0, whole, _SECTION_ROWS):
+        table = pa.concat_tables([*self.pending, rendered])
+        in_sections = table.num_rows - table.num_rows % _SECTION_ROWS
+        for start in range(0, in_sections, _SECTION_ROWS):
             self._add_section(table.slice(start, _SECTION_ROWS))
-        self.loose = [table.slice(whole)] if whole < table.num_rows else []
+        self.pending = [table.slice(in_sections)] if in_sections < table.num_rows else []
 
     def close(self) -> None:
-        if self.loose:
-            self._add_section(pa.concat_tables(self.loose))
+        if self.pending:
+            self._add_section(pa.concat_tables(self.pending))
         if self.sections:
             self._write_group()
         self.writer.close()
 
     def abandon(self) -> None:
-        self.loose.clear()
+        self.pending.clear()
         self.sections.clear()
-        self.writer.is_open = False  # or collecting it would write a footer
+        self.writer.is_open = False  # otherwise its garbage collection writes a footer
 
     def _add_section(self, section: pa.Table) -> None:
-        """In one piece: a page ends where a piece does, and what a table weighs depends on its pieces."""
+        # in one chunk: pages end where chunks do, and the bytes of a table depend on its chunks
         self.sections.append(section.combine_chunks())
-        n_bytes = sum(one.nbytes for one in self.sections)
+        n_bytes = sum(section.nbytes for section in self.sections)
         if len(self.sections) * _SECTION_ROWS >= _GROUP_ROWS or n_bytes >= _GROUP_BYTES:
             self._write_group()
 
@@ -221,14 +224,14 @@ class ParquetRows:
 
 
 def parquet_rows(stream: BinaryIO, rows: TypedRows, compression: str) -> ParquetRows:
-    """Begin a Parquet file on `stream`."""
+    """Begin a Parquet file on `stream`, its column chunks compressed with the codec `compression`."""
     writer = pq.ParquetWriter(stream, rows.schema, compression=compression, dictionary_pagesize_limit=_DICTIONARY_BYTES)
     return ParquetRows(rows, writer)
 
 
 @dataclass(frozen=True, slots=True)
 class DelimitedRows:
-    """Typed rows as delimited text: null as nothing, an empty string as `""`, quotes where needed."""
+    """Writes typed rows as delimited text: an empty field for null, `""` for an empty string, quotes where needed."""
 
     rows: TypedRows
     writer: pa_csv.CSVWriter
@@ -243,12 +246,15 @@ class DelimitedRows:
         self.writer.close()
 
     def abandon(self) -> None:
-        """Nothing is held back."""
+        """Do nothing; no rows are in memory."""
 
 
 def delimited_rows(stream: BinaryIO, rows: TypedRows, delimiter: str) -> DelimitedRows:
-    """Write a header to `stream`. Raises UsageError listing the columns that text cannot hold."""
-    unsuitable = [f"{one.name} ({one.type})" for one in rows.schema if not _has_text(one.type)]
+    """Write a header to `stream` and return the writer of its rows.
+
+    Raises UsageError listing the columns whose type cannot be written as text.
+    """
+    unsuitable = [f"{column.name} ({column.type})" for column in rows.schema if not _has_text(column.type)]
     if unsuitable:
         raise UsageError(
             f"these columns cannot be written as delimited text:\n{listed(unsuitable)}",

@@ -1,4 +1,4 @@
-"""Writes the user's rows with columns added behind them, whole or not at all."""
+"""Writes the user's rows with columns added after theirs: a complete output or none."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import UsageError
+from vaecli.runtime import file_types
 from vaecli.runtime.atomic_file import translated
 from vaecli.tables import remote
 from vaecli.tables.read.delimited import DelimitedSource
@@ -33,8 +34,12 @@ from vaecli.tables.write.row_writers import (
 from vaecli.tables.write.targets import Target, open_target, refuse_to_overwrite
 
 FORMATS = ("csv", "tsv", "parquet")
-_EXTENSIONS = (".csv", ".tsv", ".tab", ".txt", ".parquet", ".pq")
-_COMPRESSED = (".gz", ".zst", ".bz2")
+_EXTENSIONS = (
+    *file_types.CSV_EXTENSIONS,
+    *file_types.TSV_EXTENSIONS,
+    ".txt",
+    *file_types.PARQUET_EXTENSIONS,
+)
 _UNWRITABLE = (".xlsx", ".xls", ".json", ".jsonl", ".ndjson", ".feather", ".arrow", ".zip", ".xz", ".pkl")
 _GZIP_LEVEL = 6
 _PARQUET_CODECS = {"snappy", "gzip", "brotli", "zstd", "lz4"}
@@ -42,7 +47,10 @@ _PARQUET_CODECS = {"snappy", "gzip", "brotli", "zstd", "lz4"}
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """An output being written. As a context manager it becomes the output at the end, or never existed."""
+    """An output that is being written.
+
+    As a context manager it replaces the target when the block ends without an exception, and else leaves no trace.
+    """
 
     target: Target
     stream: BinaryIO  # the target's, or a compressor around it
@@ -52,17 +60,17 @@ class Sink:
     def render(
         self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
     ) -> Rendered:
-        """The rows of `batch` as `append` wants them, only those where `keep` (n,) bool is true; in any thread.
+        """Convert the n rows of `batch`, or those where `keep` (n,) bool is true, to what `append` takes.
 
-        `batch` was read with `keep=True`; `added` holds (n,) values for every added column under its name without
-        the prefix; NaN in a NumPy array is written as null.
+        `batch` was read with `keep=True`; `added` holds values (n,) for every added column, by its name without
+        the prefix; NaN in a NumPy array is written as null. Any thread may call this.
         """
         return self.rows.render(batch, [_as_array(added[name], kind) for name, kind in self.added], keep)
 
     def append(self, rendered: Rendered) -> None:
-        """Write rendered rows behind those before.
+        """Write rendered rows after all earlier ones.
 
-        Raises EnvironmentProblem when the disk is full; BrokenPipeError when the reader of standard output went away.
+        Raises EnvironmentProblem when the disk is full; BrokenPipeError when the reader of standard output is gone.
         """
         with translated(self.target.name):
             self.rows.append(rendered)
@@ -71,7 +79,7 @@ class Sink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, problem: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
             if kind is None:
@@ -92,7 +100,7 @@ class Sink:
     def _abandon(self) -> None:
         self.rows.abandon()
         if self.stream is not self.target.stream:
-            # a compressor writes its last bytes when it is closed; better now than when it is collected
+            # a compressor writes its last bytes when it is closed, at the latest when it is garbage-collected
             with suppress(OSError, ValueError):
                 self.stream.close()
         self.target.abort()
@@ -100,7 +108,7 @@ class Sink:
 
 @dataclass(frozen=True, slots=True)
 class CollectSink:
-    """Keeps the rows in memory as one Arrow table."""
+    """Collects the rows in memory as one Arrow table."""
 
     rows: TypedRows
     added: tuple[tuple[str, pa.DataType], ...]
@@ -109,22 +117,22 @@ class CollectSink:
     def render(
         self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
     ) -> Rendered:
-        """Rows as a table; see `Sink.render`."""
+        """Convert rows to a table; see `Sink.render`."""
         return self.rows.table(batch, [_as_array(added[name], kind) for name, kind in self.added], keep)
 
     def append(self, rendered: Rendered) -> None:
-        """Keep them; see `Sink.append`."""
+        """Store rendered rows after all earlier ones."""
         self.parts.append(rendered)
 
     def table(self) -> pa.Table:
-        """Everything written so far."""
+        """All rows appended so far."""
         return pa.concat_tables([self.rows.schema.empty_table(), *self.parts])
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Nothing to close."""
+        """Close nothing."""
 
 
 def open_sink(
@@ -136,18 +144,18 @@ def open_sink(
     output_format: str | None = None,
     numbers: Collection[str] = (),
 ) -> Sink:
-    """Begin an output with the columns of `like` and, behind them, `added` (name, type), names prefixed.
+    """Open an output with the columns of `like` followed by `added` (name, type), with `prefix` before their names.
 
     `target` is a path, a URL or `-`; an existing file is replaced when the sink is closed without an exception.
-    The format is `output_format`, else what the extension says, else that of `like`. Text stays text byte for
+    The format is `output_format`, else that of the extension, else that of `like`. Text stays text byte for
     byte; text that becomes Parquet is float64 for the columns in `numbers` and strings otherwise.
 
-    Raises UsageError when an added name is taken (all are listed), the target is one of the inputs, a
-    directory, or of an unsuitable format; EnvironmentProblem when it cannot be written.
+    Raises UsageError when `like` already has a column of an added name (all are listed), or the target is one of the
+    inputs, a directory, or of an unsuitable format; EnvironmentProblem when it cannot be written.
     """
     named = [(prefix + name, kind) for name, kind in added]
-    _refuse_taken_names([name for name, _ in named], like)
-    refuse_to_overwrite(target, getattr(like, "files", ()), "the input")
+    _reject_taken_names([name for name, _ in named], like)
+    refuse_to_overwrite(target, like.files, "the input")
     format = _format_of(target, like, output_format)
     opened = open_target(target)
     try:
@@ -167,44 +175,44 @@ def collect_sink(
     prefix: str = "",
     numbers: Collection[str] = (),
 ) -> CollectSink:
-    """A sink whose rows end up as one Arrow table in memory; see `open_sink`."""
+    """A sink that collects the rows as one Arrow table in memory; see `open_sink`."""
     named = [(prefix + name, kind) for name, kind in added]
-    _refuse_taken_names([name for name, _ in named], like)
+    _reject_taken_names([name for name, _ in named], like)
     return CollectSink(typed_rows(like, named, numbers), tuple(added))
 
 
 def default_output(inputs: Sequence[str], verb: str = "scored", extension: str | None = None) -> str:
-    """Where the output goes when nobody said: `pump.csv.gz` → `pump.scored.csv.gz`, beside the input.
+    """The output of a run without `-o`: `pump.csv.gz` → `pump.scored.csv.gz`, in the folder of the input.
 
-    A directory `data/` becomes `data.scored.parquet`; with `extension` what is written is no table, and always has that
-    one. Standard input (and a pipe) standard output. Raises
-    UsageError asking for `-o` where there is no one name to derive it from.
+    A directory `data/` gives `data.scored.parquet`, standard input and pipes give `-` (standard output). `extension`
+    replaces that of the input, for outputs that are not tables. Raises UsageError asking for `-o` when there are
+    several inputs, a pattern, or a web address, from which no name can be derived.
     """
     hint = "say where to write: -o FILE"
     if len(inputs) != 1:
         raise UsageError(f"{len(inputs)} inputs have no common name for the output", hint)
-    one = inputs[0]
-    if one == "-":
+    name = inputs[0]
+    if name == "-":
         return "-"
-    if one.lower().startswith(("http://", "https://")):
-        raise UsageError(f"{remote.shown(one)}: the output cannot be written beside it", hint)
-    path = remote.without_file_scheme(one)
-    exists = not remote.is_url(one) and os.path.exists(path)
-    if not exists and any(character in one for character in "*?["):
-        raise UsageError(f"{one}: a pattern gives no name for the output", hint)
-    if one.endswith("/") or (exists and os.path.isdir(path)):
-        folder = os.path.abspath(path) if path.strip("./") == "" else one.rstrip("/")
+    if name.lower().startswith(("http://", "https://")):
+        raise UsageError(f"{remote.without_credentials(name)}: the output cannot be written beside it", hint)
+    path = remote.without_file_scheme(name)
+    exists = not remote.is_url(name) and os.path.exists(path)
+    if not exists and any(character in name for character in "*?["):
+        raise UsageError(f"{name}: a pattern gives no name for the output", hint)
+    if name.endswith("/") or (exists and os.path.isdir(path)):
+        folder = os.path.abspath(path) if path.strip("./") == "" else name.rstrip("/")
         return f"{folder}.{verb}{extension or '.parquet'}"
     if exists and not os.path.isfile(path):
         return "-"
-    stem, extensions = _split(one)
+    stem, extensions = _split(name)
     return f"{stem}.{verb}{extensions if extension is None else extension}"
 
 
 def _split(name: str) -> tuple[str, str]:
     """`a/pump.v2.csv.gz` as (`a/pump.v2`, `.csv.gz`)."""
     stem, extension = os.path.splitext(name)
-    if extension.lower() in _COMPRESSED:
+    if extension.lower() in file_types.COMPRESSED_EXTENSIONS:
         inner_stem, inner = os.path.splitext(stem)
         if inner.lower() in _EXTENSIONS:
             return inner_stem, inner + extension
@@ -212,7 +220,7 @@ def _split(name: str) -> tuple[str, str]:
     return (stem, extension) if extension.lower() in _EXTENSIONS else (name, "")
 
 
-def _refuse_taken_names(names: Sequence[str], like: Source) -> None:
+def _reject_taken_names(names: Sequence[str], like: Source) -> None:
     taken = [name for name in names if name in like.names]
     if taken:
         raise UsageError(
@@ -224,16 +232,16 @@ def _refuse_taken_names(names: Sequence[str], like: Source) -> None:
 def _format_of(target: str, like: Source, output_format: str | None) -> str:
     if output_format is not None and output_format not in FORMATS:
         raise UsageError(f"{output_format!r} is not an output format", f"choose one of {', '.join(FORMATS)}")
-    named = output_format or format_of_name(target)
+    format = output_format or format_of_name(target)
     extension = os.path.splitext(target.lower())[1]
     if output_format is None and extension in _UNWRITABLE:
         raise UsageError(f"{target}: {extension} files are not written", "name a .csv, .tsv or .parquet file")
-    if named is None:
+    if format is None:
         is_text = like.format in ("csv", "tsv")
-        named = like.format if is_text else "csv" if target == "-" else "parquet"
-    if named == "parquet" and target.lower().endswith(_COMPRESSED):
+        format = like.format if is_text else "csv" if target == "-" else "parquet"
+    if format == "parquet" and target.lower().endswith(file_types.COMPRESSED_EXTENSIONS):
         raise UsageError(f"{target}: Parquet is not compressed as a whole", "it compresses by itself: -o NAME.parquet")
-    return named
+    return format
 
 
 def _row_writer(
@@ -247,7 +255,7 @@ def _row_writer(
 
 
 def _compression(like: Source) -> str:
-    """That of a Parquet input, zstd otherwise."""
+    """The codec of a Parquet input, zstd for any other."""
     if isinstance(like, ParquetSource):
         return like.compression if like.compression in _PARQUET_CODECS else "none"
     return "zstd"
@@ -276,7 +284,7 @@ class _Zstd:
         return int(self._stream.write(data))
 
     def flush(self) -> None:
-        """Only closing ends the frame."""
+        """Do nothing; only closing ends the frame."""
 
     @property
     def closed(self) -> bool:
@@ -287,7 +295,7 @@ class _Zstd:
 
 
 class _Unclosed:
-    """A stream without its `close`: pyarrow closes what it wraps, and the target still has to be flushed to disk."""
+    """A stream whose `close` does nothing: pyarrow closes what it wraps, but the target still has to be flushed."""
 
     closed = False
 
@@ -296,7 +304,7 @@ class _Unclosed:
         self.flush = stream.flush
 
     def close(self) -> None:
-        """Left to the target."""
+        """Do nothing; the target closes its stream."""
 
 
 def _as_array(values: np.ndarray | pa.Array, kind: pa.DataType) -> pa.Array:

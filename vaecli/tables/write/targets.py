@@ -1,4 +1,4 @@
-"""Where output goes: a file, standard output, a device, a URL; all but streams whole or not at all."""
+"""Opens outputs: a file or a URL, which appears complete or not at all; standard output, a pipe or a device."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from vaecli.errors import UsageError
-from vaecli.runtime.atomic_file import open_atomic, translated
+from vaecli.errors import MissingPackage, UsageError
+from vaecli.runtime.atomic_file import open_atomic, require_writable, translated
 from vaecli.tables import remote
+from vaecli.tables.source import Source
 
 STANDARD_OUTPUT = "standard output"
 
@@ -22,22 +25,22 @@ class Target(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of the output in messages."""
 
     @property
     def stream(self) -> BinaryIO:
-        """Where to write."""
+        """The binary stream to write to."""
 
     def commit(self) -> None:
-        """Make what was written the output. Raises OSError."""
+        """Make the bytes written so far the output. Raises OSError."""
 
     def abort(self) -> None:
-        """Leave no trace; an earlier output stays as it was."""
+        """Discard the bytes written so far; an earlier output stays unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class DirectTarget:
-    """Standard output, a device or a named pipe: what is written is out."""
+    """Standard output, a device or a named pipe, on which writing cannot be undone."""
 
     name: str
     stream: BinaryIO
@@ -57,7 +60,7 @@ class DirectTarget:
 
 @dataclass(frozen=True, slots=True)
 class RemoteTarget:
-    """A URL: written to a local temporary file, uploaded when it is complete."""
+    """A URL: the output is written to a local temporary file and uploaded when it is complete."""
 
     url: str
     temporary: str
@@ -65,7 +68,7 @@ class RemoteTarget:
 
     @property
     def name(self) -> str:
-        return remote.shown(self.url)
+        return remote.without_credentials(self.url)
 
     def commit(self) -> None:
         self.stream.flush()
@@ -78,6 +81,47 @@ class RemoteTarget:
             self.stream.close()
         with suppress(FileNotFoundError):
             os.unlink(self.temporary)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Where one run writes: a table or page, and a picture."""
+
+    output: str | None
+    plot: str | None
+
+    @classmethod
+    def of(cls, output: str | None, plot: str | None, bundle: Path, source: Source | None) -> Targets:
+        """Raise now what writing would raise later, and what would overwrite the bundle or the input.
+
+        Raises UsageError or EnvironmentProblem.
+        """
+        targets = cls(output, plot)
+        targets.refuse([str(bundle)], "the bundle")
+        if source is not None:
+            targets.refuse(source.files, "the input")
+        if plot is not None:
+            if output is not None:
+                refuse_to_overwrite(plot, [output], "the file of -o")
+            _require_picture(plot)
+        return targets
+
+    def refuse(self, files: Iterable[str], what: str) -> None:
+        """Raise UsageError when either would take the place of one of `files`, which are `what`."""
+        for target in (self.output, self.plot):
+            if target is not None:
+                refuse_to_overwrite(target, files, what)
+
+
+def _require_picture(plot: str) -> None:
+    if not plot.lower().endswith((".png", ".svg")):
+        raise UsageError(f"--plot {plot}: neither a .png nor a .svg file", "name one, such as --plot picture.png")
+    if find_spec("matplotlib") is None:
+        raise MissingPackage(
+            "--plot needs matplotlib, which is not installed here",
+            "pip install matplotlib, or `pip install vaecli[plot]`",
+        )
+    require_writable(plot)
 
 
 def refuse_to_overwrite(target: str, files: Iterable[str], what: str) -> None:
@@ -118,9 +162,9 @@ def open_target(target: str) -> Target:
 
 @contextmanager
 def whole_output(target: str) -> Iterator[Callable[[bytes], None]]:
-    """A function that takes the content of `target`, which becomes the output when the block ends well.
+    """Yield a function that writes bytes to `target`, which they replace when the block ends without an exception.
 
-    Raises as `open_target`, before anything is computed.
+    Raises as `open_target` does, before the block runs.
     """
     opened = open_target(target)
 
@@ -138,7 +182,7 @@ def whole_output(target: str) -> Iterator[Callable[[bytes], None]]:
 
 
 def _remote_target(url: str) -> RemoteTarget:
-    with translated(remote.shown(url)):
+    with translated(remote.without_credentials(url)):
         remote.check_writable(url)
         descriptor, temporary = tempfile.mkstemp(prefix="vaecli-", suffix=".part")
         return RemoteTarget(url, temporary, os.fdopen(descriptor, "wb"))

@@ -1,4 +1,4 @@
-"""Settings of `encode` and `reconstruct`: flags, and the environment where it says how to run."""
+"""Settings of `encode`: flags, and the number of workers from the environment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vaecli.config.score import ScoreConfig, score_config
+from vaecli.config.score import ScoreConfig, run_config
 from vaecli.errors import UsageError
 
 MOST_DIMS = 512
@@ -16,28 +16,20 @@ MAPS = ("pca", "umap")
 
 @dataclass(frozen=True, slots=True)
 class EncodeConfig:
-    """Everything `vaecli encode` can be told; of `run` only the prefix, batches and workers."""
+    """All settings of `vaecli encode`; of `run` it uses only the prefix, batches and workers."""
 
     run: ScoreConfig = field(default_factory=ScoreConfig)
     dims: int | None = None  # columns of a map; None: every coordinate of the code
     spreads: bool = False  # standard deviations as well
     keep: bool = False  # the user's columns in front
-    map: str = "pca"  # how rows find their place on it
+    map: str = "pca"  # how the coordinates on it are computed
     colour_by: str | None = None  # the column that colours the picture
-
-
-@dataclass(frozen=True, slots=True)
-class ReconstructConfig:
-    """Everything `vaecli reconstruct` can be told; of `run` only batches and workers."""
-
-    run: ScoreConfig = field(default_factory=ScoreConfig)
-    impute: bool = False  # missing cells only
 
 
 def encode_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> EncodeConfig:
     """Resolve the settings of one encoding; None means "not given". Raises UsageError for values out of range."""
     config = EncodeConfig(
-        _run(flags, environment, "encode"),
+        run_config(flags, environment, "encode"),
         _dims(flags.get("dims")),
         bool(flags.get("spreads")),
         bool(flags.get("keep")),
@@ -55,17 +47,6 @@ def _check_map(config: EncodeConfig, *, is_given: bool) -> None:
         raise UsageError("--map says what kind of map, but none is asked for", "add --dims 2")
     if config.map == "umap" and config.spreads:
         raise UsageError("--spreads: a UMAP map has none", "use --map pca, or leave --spreads out")
-
-
-def reconstruct_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> ReconstructConfig:
-    """Resolve the settings of one reconstruction; None means "not given". Raises UsageError for values out of range."""
-    return ReconstructConfig(_run(flags, environment, "reconstruct"), bool(flags.get("impute")))
-
-
-def _run(flags: Mapping[str, Any], environment: Mapping[str, str], verb: str) -> ScoreConfig:
-    """What rows are computed by, not what a score or a flag is: a threshold in the environment is not looked at."""
-    workers = {name: value for name, value in environment.items() if name == "VAECLI_WORKERS"}
-    return score_config({name: flags.get(name) for name in ("prefix", "batch_rows", "workers")}, workers, verb=verb)
 
 
 def _dims(given: str | int | None) -> int | None:

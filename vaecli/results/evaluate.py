@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from vaecli.results.events import SCHEMA_VERSION
+from vaecli.results.json_object import json_object
 
 METRIC_NAMES = {
     "auroc": "AUROC",
@@ -38,7 +38,7 @@ class Evaluation:
     figures: tuple[Figure, ...]
 
     def figure(self, metric: str) -> Figure:
-        """The one of that name. Raises KeyError where the method has none."""
+        """The figure with that name. Raises KeyError where the method has no such figure."""
         found = {figure.metric: figure for figure in self.figures}
         return found[metric]
 
@@ -80,7 +80,7 @@ class EvaluateSummary:
     rows: int
     anomalies: int  # as the label says
     flagged: int
-    caught: int  # flagged anomalies
+    true_positives: int  # flagged anomalies
     unscored: int
     score_kind: str
     threshold: float | None  # None when --min-score decided
@@ -96,7 +96,7 @@ class EvaluateSummary:
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`; figures by their names, every comparison with its sentence."""
-        values = {"schema_version": SCHEMA_VERSION, "verb": "evaluate", **asdict(self)}
+        values = json_object("evaluate", self)
         for evaluation in (values["overall"], *values["baselines"], *values["groups"]):
             evaluation["figures"] = {figure.pop("metric"): figure for figure in evaluation["figures"]}
         for comparison, told in zip(values["comparisons"], self.comparisons, strict=True):

@@ -1,0 +1,97 @@
+"""Numbers and dates: p(x_j|z) = N(μ_j(z), σ²_j(z)) of the standardised value, with a floor under the variance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaecli.data.marginals import Marginal
+from vaecli.model.array_namespace import Array, namespace, softplus
+from vaecli.schema import Column, Slot
+
+LOG_2PI = math.log(2 * math.pi)
+SMALLEST_VARIANCE = 0.01  # of a column, where log-variances start
+MOST_LOG_VARIANCE = 80.0  # of a drawn cell; beyond it float32 overflows, and every draw is out of range anyway
+N_RANKS = 2049  # of drawn numbers, between which ranks are interpolated
+
+
+def gaussian_log_prob(x: Array, mean: Array, log_variance: Array) -> Array:
+    """log N(x; mean, exp(log_variance)), elementwise."""
+    xp = namespace(x)
+    return -0.5 * (LOG_2PI + log_variance + (x - mean) ** 2 * xp.exp(-log_variance))
+
+
+def floored_log_variance(raw: Array, floor: float) -> Array:
+    """The decoder's log-variance, kept smoothly above its floor: a floorless variance overfits to zero."""
+    return floor + softplus(raw - floor)
+
+
+def raw_log_variance(log_variance: np.ndarray, floor: float) -> np.ndarray:
+    """The inverse of `floored_log_variance`."""
+    above = np.maximum(log_variance - floor, 1e-3)
+    return floor + above + np.log(-np.expm1(-above))
+
+
+@dataclass(frozen=True, slots=True)
+class Gaussian:
+    """m columns of one feature each. The decoder's output for them: m means, then m log-variances."""
+
+    n_columns: int
+    min_log_variance: float
+
+    @classmethod
+    def of(cls, slots: Sequence[Slot], min_log_variance: float) -> Gaussian:
+        """For the columns of these slots."""
+        return cls(len(slots), min_log_variance)
+
+    @property
+    def n_parameters(self) -> int:
+        """2m."""
+        return 2 * self.n_columns
+
+    def log_prob(self, x: Array, parameters: Array) -> Array:
+        """log p(x_j|z) in nats, (…, n, m), for `x` (n, m) and `parameters` (…, n, 2m)."""
+        m = self.n_columns
+        log_variance = floored_log_variance(parameters[..., m:], self.min_log_variance)
+        return gaussian_log_prob(x, parameters[..., :m], log_variance)
+
+    def mean(self, parameters: Array) -> Array:
+        """E[x|z] as features: (…, n, m)."""
+        return parameters[..., : self.n_columns]
+
+    def independent(self, x: np.ndarray, present: np.ndarray) -> np.ndarray:
+        """(2m,) parameters that know no latent: mean and variance of `x` (n, m) where `present` (n, m)."""
+        x, n_present = x * present, np.maximum(present.sum(0), 1)
+        mean = x.sum(0) / n_present
+        variance = np.maximum((x**2).sum(0) / n_present - mean**2, SMALLEST_VARIANCE)
+        return np.concatenate([mean, raw_log_variance(np.log(variance), self.min_log_variance)])
+
+    def noise(self, rng: np.random.Generator, n_rows: int) -> np.ndarray:
+        """(n_rows, m) standard normal."""
+        return rng.standard_normal((n_rows, self.n_columns), np.float32)
+
+    def sample(self, parameters: np.ndarray, noise: np.ndarray) -> np.ndarray:
+        """Features (t, m) drawn from p(x|z)."""
+        m = self.n_columns
+        log_variance = floored_log_variance(parameters[..., m:], self.min_log_variance)
+        return parameters[..., :m] + np.exp(0.5 * np.minimum(log_variance, MOST_LOG_VARIANCE)) * noise
+
+    def fit_corrections(
+        self, drawn: np.ndarray, there: np.ndarray, marginals: Sequence[Marginal], columns: Sequence[Column]
+    ) -> np.ndarray:
+        """(m, r) values of the drawn numbers (t, m) at evenly spaced ranks, of the cells that are `there` (t, m)."""
+        del marginals, columns  # a rank is that of the draws; what training held there, `cells` looks up
+        knots = [np.quantile(drawn[there[:, i], i], np.linspace(0.0, 1.0, N_RANKS)) for i in range(self.n_columns)]
+        return np.array(knots)
+
+    def cells(
+        self, drawn: np.ndarray, knots: np.ndarray, marginals: Sequence[Marginal], columns: Sequence[Column]
+    ) -> np.ndarray:
+        """(t, m) as in `Cells`: what training rows held at the rank of each drawn number."""
+        values, ranks = np.empty(drawn.shape), np.linspace(0.0, 1.0, N_RANKS)
+        for i, (marginal, column) in enumerate(zip(marginals, columns, strict=True)):
+            values[:, i] = marginal.at(np.interp(drawn[:, i], knots[i], ranks), column)
+        return values

@@ -1,0 +1,33 @@
+"""What `score` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vaecli.results.json_object import json_object
+from vaecli.results.reasons import FlaggedRow
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSummary:
+    """What a scoring run found."""
+
+    output: str
+    bundle: str
+    rows: int
+    anomalies: int
+    unscored: int
+    novel_cells: int
+    score_kind: str
+    threshold: float | None  # None when --min-score decided
+    min_score: float
+    uses_tail_model: bool  # the level is finer than the calibration rows resolve
+    worst: tuple[FlaggedRow, ...]
+    warnings: tuple[str, ...]
+    seconds: float
+    plot: str | None = None  # the picture, where one was asked for
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object with a `schema_version`."""
+        return json_object("score", self)

@@ -1,0 +1,138 @@
+"""Finds out what a table holds by reading all its rows once: the schema that a bundle stores.
+
+read every column (scan, evidence) → its kind and what speaks against modelling it (classify) → its role (roles)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from vaecli.config import ColumnsConfig
+from vaecli.errors import MAX_LISTED, InputError, UsageError, listed
+from vaecli.results import OnEvent, ignore
+from vaecli.schema import Column, Kind, Role, Schema
+from vaecli.tables.convert.arrow_types import arrow_type_to_text
+from vaecli.tables.infer.classify import Classification, classify
+from vaecli.tables.infer.roles import ALL, ASKED, reject_unfit_roles, requested_roles, with_roles
+from vaecli.tables.infer.scan import read_evidence
+from vaecli.tables.read.frames import FrameSource
+from vaecli.tables.read.parquet import ParquetSource
+from vaecli.tables.source import Source
+
+
+def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = ignore) -> Schema:
+    """Find the kind and the role of each column of a table, in one pass over all rows.
+
+    Columns that cannot or should not be features are left out, with a reason; `config.columns` keeps
+    those that merely look like identifiers or clocks. Raises UsageError for names that the table does not
+    have and for options that contradict each other; InputError for a table without rows or without a
+    feature, and for cells that are not of the kind of nearly all others in their column.
+    """
+    requested = requested_roles(source, config)
+    read = [name for name in source.names if requested.get(name) not in (Role.IGNORED, Role.KEY)]
+    evidence, n_rows = read_evidence(source, read, on_event) if read else ({}, 0)
+    if read and not n_rows:
+        raise InputError(f"{source.name}: there are no rows", "give a table with normal rows to learn from")
+
+    classifications = {name: classify(name, evidence[name], config.max_categories) for name in read}
+    columns = _with_types(source, with_roles(source.names, classifications, requested, config))
+    columns = tuple(_as_number(column) if _is_named(column, config.same_unit) else column for column in columns)
+    _reject_mixed(source, columns, classifications)
+    reject_unfit_roles(source, columns, classifications)
+    _reject_without_unit(source, columns, config.same_unit)
+    schema = Schema(columns, n_rows)
+    _reject_nothing_to_learn(source, schema)
+    return schema
+
+
+def same_unit_columns(schema: Schema, config: ColumnsConfig) -> frozenset[str]:
+    """The names of the numeric features that `config.same_unit` declares to have one unit; they share one scale."""
+    numbers = (column for column in schema.features if column.kind is Kind.NUMERIC)
+    return frozenset(column.name for column in numbers if _is_named(column, config.same_unit))
+
+
+def _is_named(column: Column, same_unit: Sequence[str]) -> bool:
+    return same_unit == ALL or column.name in same_unit
+
+
+def _as_number(column: Column) -> Column:
+    """A feature that holds the numbers 0 and 1 as a numeric column; every other column unchanged."""
+    is_boolean = column.role is Role.FEATURE and column.kind is Kind.BOOLEAN
+    if not is_boolean or not all(_is_a_number(text) for text in column.categories):
+        return column
+    return replace(column, kind=Kind.NUMERIC, categories=(), whole=True, minimum=0.0, maximum=1.0)
+
+
+def _is_a_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()
+
+
+def _with_types(source: Source, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns, features with their Arrow type in a typed table; delimited text has no types."""
+    if not isinstance(source, ParquetSource | FrameSource):
+        return tuple(columns)
+    types = {field.name: arrow_type_to_text(field.type) for field in source.schema}
+    return tuple(
+        replace(column, arrow_type=types[column.name]) if column.role is Role.FEATURE else column for column in columns
+    )
+
+
+def _reject_mixed(source: Source, columns: Sequence[Column], classifications: Mapping[str, Classification]) -> None:
+    """Raise InputError for cells that are not of the kind of nearly all others in their column."""
+    # a column advised to be left out counts too: measurements never repeat either, and bad cells make them text
+    checked = [column.name for column in columns if column.reason != ASKED or column.role is Role.TIME]
+    mixed = {
+        name: column
+        for name in checked
+        if name in classifications and (column := classifications[name].mixed) is not None
+    }
+    if not mixed:
+        return
+    n_cells = sum(column.n_unexpected for column in mixed.values())
+    cells = [
+        (nth, cell.row, f"{cell.where}: column {name!r} holds {_KIND_IN_WORDS[column.kind]}, not {_short(cell.value)}")
+        for name, column in mixed.items()
+        for nth, cell in enumerate(column.first_unexpected)
+    ]
+    # the first of every column before the second of any
+    listed_cells = sorted(sorted(cells)[:MAX_LISTED], key=lambda cell: cell[1])
+    rest = f"\n  … and {n_cells - len(listed_cells):,} more" if n_cells > len(listed_cells) else ""
+    count = "1 cell is not what its column" if n_cells == 1 else f"{n_cells:,} cells are not what their column"
+    raise InputError(
+        f"{source.name}: {count} otherwise holds:\n" + "\n".join(f"  {text}" for _, _, text in listed_cells) + rest,
+        "repair the cell, leave it empty if the value is missing, or leave the column out with --exclude "
+        + ",".join(mixed),
+    )
+
+
+_KIND_IN_WORDS = {Kind.NUMERIC: "numbers", Kind.DATETIME: "dates", Kind.BOOLEAN: "true or false"}
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= 40 else f"{value[:39]}…")
+
+
+def _reject_without_unit(source: Source, columns: Sequence[Column], same_unit: Sequence[str]) -> None:
+    """Raise UsageError for features named in --same-unit that are not numeric; `all` names the numeric ones only."""
+    if same_unit == ALL:
+        return
+    problems = [
+        f"--same-unit {column.name!r}: it is {column.kind}"
+        for column in columns
+        if column.name in same_unit and column.role is Role.FEATURE and column.kind is not Kind.NUMERIC
+    ]
+    if problems:
+        raise UsageError(f"{source.name}: columns without a unit:\n{listed(problems)}", "name numeric columns only")
+
+
+def _reject_nothing_to_learn(source: Source, schema: Schema) -> None:
+    if schema.features:
+        return
+    if schema.n_rows == 1:
+        raise InputError(f"{source.name}: there is one row only", "give a table with normal rows to learn from")
+    reasons = [f"{column.name!r}: {column.reason}" for column in schema.columns]
+    raise InputError(
+        f"{source.name}: no column is left to learn from:\n{listed(reasons)}",
+        "give a table with columns that vary; --columns keeps one that looks like an identifier or a clock",
+    )

@@ -1,0 +1,100 @@
+"""From training rows to an ensemble: start parameters, training, and what scoring needs besides the networks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaecli.config import FitConfig
+from vaecli.data.training_rows import Rows, TrainingRows
+from vaecli.errors import UsageError
+from vaecli.model.ensemble import Ensemble, Family, draw_noise
+from vaecli.model.exemplar_prior import choose_exemplars
+from vaecli.model.families import FAMILIES
+from vaecli.model.likelihoods.likelihood import Likelihood
+from vaecli.model.ppca_init import independent_output, start_parameters
+from vaecli.results import OnEvent, ignore
+from vaecli.training.checkpoint import Checkpoint
+from vaecli.training.loop import OnCheckpoint, Plan, Trained, train
+
+START_ROWS = 50_000  # rows from which the start parameters (PCA) and the baseline are computed
+
+
+@dataclass(frozen=True, slots=True)
+class FittedEnsemble:
+    """A trained ensemble, the rows that its calibration needs, and how training went."""
+
+    ensemble: Ensemble  # row numbers of its exemplars are positions in `sample`
+    sample: Rows  # a uniform sample of the training rows, from every fold
+    trained: Trained
+    baseline_log_prob: float  # mean log-likelihood per row of independent columns, in nats: the ELBO should be higher
+
+
+def fit_ensemble(
+    rows: TrainingRows,
+    n_folds: int,
+    likelihoods: Sequence[Likelihood],
+    config: FitConfig,
+    *,
+    on_event: OnEvent = ignore,
+    on_checkpoint: OnCheckpoint | None = None,
+    resume: Checkpoint | None = None,
+) -> FittedEnsemble:
+    """Train one family per likelihood, in the order of FAMILIES, on rows divided into `n_folds` folds.
+
+    `on_checkpoint` is called every few seconds of training, which starts from `resume` if given. Raises UsageError when
+    training diverges or a fold has none of the sampled rows, EnvironmentProblem when the device is absent.
+    """
+    plans = _plans(rows, n_folds, likelihoods, config)
+    trained = train(rows, plans, config.train, on_event=on_event, on_checkpoint=on_checkpoint, resume=resume)
+    sample = rows.sample(config.calibration.max_rows, config.seed)
+    _require_every_fold(sample.fold, n_folds)
+    families = []
+    for plan, parameters, score_terms in zip(plans, trained.parameters, FAMILIES.values(), strict=True):
+        n_latent = parameters["encoder.mean.b"].shape[-1]
+        noise = draw_noise(config.model.n_noise, len(plan.held_out), n_latent, config.seed)
+        prior = choose_exemplars(
+            plan.likelihood, parameters, plan.held_out, sample, config.model.n_exemplars, config.seed
+        )
+        families.append(Family(plan.likelihood, parameters, noise, prior, plan.held_out, score_terms))
+    baseline = _baseline_log_prob(rows, likelihoods[0], config.seed)
+    return FittedEnsemble(Ensemble(tuple(families)), sample, trained, baseline)
+
+
+def _plans(rows: TrainingRows, n_folds: int, likelihoods: Sequence[Likelihood], config: FitConfig) -> tuple[Plan, ...]:
+    """The two families: each holds out every fold when rows are few, else they take turns."""
+    sample = rows.sample(START_ROWS, config.seed)
+    folds = tuple(range(n_folds))
+    crossed = rows.n_rows < config.model.full_crossfit_below
+    plans = []
+    for i, family in enumerate((config.heteroscedastic, config.homoscedastic)):
+        held_out = folds if crossed else folds[i::2]
+        start = start_parameters(
+            sample,
+            likelihoods[i],
+            held_out=held_out,
+            n_latent=min(family.n_latent, likelihoods[i].likelihood_slope.size),
+            n_hidden=family.n_hidden,
+            homoscedastic=i == 1,
+            seed=config.seed + i,
+        )
+        plans.append(Plan(likelihoods[i], start, held_out, family.beta, homoscedastic=i == 1))
+    return tuple(plans)
+
+
+def _require_every_fold(fold: np.ndarray, n_folds: int) -> None:
+    n_rows = np.bincount(fold, minlength=n_folds)
+    if n_rows.min() == 0 or n_rows.max() == fold.size:
+        raise UsageError(
+            f"among the {fold.size:,} rows that calibrate, one of the {n_folds} folds has none or all",
+            "raise calibration.max_rows, or give larger groups",
+        )
+
+
+def _baseline_log_prob(rows: TrainingRows, likelihood: Likelihood, seed: int) -> float:
+    sample = rows.sample(START_ROWS, seed)
+    # of the family whose likelihood space is that of the features
+    output = independent_output(sample, likelihood).astype(np.float32)
+    return float(likelihood.column_log_prob(output, sample.values, sample.state).sum(-1).mean(dtype=np.float64))
