@@ -141,7 +141,7 @@ def evaluate_page(summary: EvaluateSummary) -> RenderableType:
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
         *([("curves", summary.plot)] if summary.plot else []),
     ]
-    heads = ("figure", "value") + (("95 % interval",) if summary.bootstrap else ())
+    heads = ("figure", "value") + (("95 % interval",) if summary.has_intervals else ())
     table = empty_table(heads, numeric=("value",))
     for figure in summary.overall.figures:
         table.add_row(*plain_cells(METRIC_NAMES[figure.metric], _figure(figure), _ends(figure))[: len(heads)])
@@ -300,12 +300,12 @@ def _methods(summary: EvaluateSummary) -> Table:
     ranked = [figure.metric for figure in summary.baselines[0].figures]
     heads = ["method"]
     for metric in ranked:
-        heads += [METRIC_NAMES[metric], *(["95 % interval"] if summary.bootstrap else [])]
+        heads += [METRIC_NAMES[metric], *(["95 % interval"] if summary.has_intervals else [])]
     table = empty_table(heads, numeric=[METRIC_NAMES[metric] for metric in ranked])
     for one in (summary.overall, *summary.baselines):
         told = [one.method]
         for metric in ranked:
-            told += [_figure(one.figure(metric)), *([_ends(one.figure(metric))] if summary.bootstrap else [])]
+            told += [_figure(one.figure(metric)), *([_ends(one.figure(metric))] if summary.has_intervals else [])]
         table.add_row(*plain_cells(*told))
     return table
 
