@@ -12,6 +12,13 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 import pytest
 
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+
+
 SEVERAL = 60
 
 

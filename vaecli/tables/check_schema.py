@@ -9,6 +9,7 @@ from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
+from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
 from vaecli.tables.source import ReadRequest, Source
 
 __all__ = ["check_schema"]
@@ -93,5 +94,5 @@ def _mostly_unreadable(text: pa.Array, column: Column) -> bool:
     elif column.kind is Kind.BOOLEAN:
         _, failed = values.parse_booleans(text)
     else:
-        _, failed = values.parse_numbers(text)
+        _, failed = values.parse_numbers(text, decimal_comma=column.number_spelling == DECIMAL_COMMA)
     return bool(2 * failed.sum() > len(text) - text.null_count)

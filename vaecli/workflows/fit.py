@@ -23,6 +23,7 @@ from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
+from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, OTHER
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from vaecli.training.loop import OnCheckpoint
@@ -154,6 +155,9 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
             f"calibrated on a uniform sample of {calibration.n_rows:,} of {normal.rows.n_rows:,} rows; "
             "all rows were trained on"
         )
+    for spelling, how in ((DECIMAL_COMMA, "with a decimal comma"), (OTHER, "in other spellings than 1234.5")):
+        if names := [column.name for column in detector.schema.features if column.number_spelling == spelling]:
+            warnings.append(f"numbers {how} were read as numbers: {', '.join(names)}")
     if dates := [column.name for column in detector.schema.features if column.kind is Kind.DATETIME]:
         warnings.append(
             f"modelled as a date: {', '.join(dates)}; rows with later dates will look new: if it is a clock, "

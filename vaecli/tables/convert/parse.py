@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.runtime.moments import SECONDS_PER_DAY, TICKS_PER_SECOND
+from vaecli.tables.convert import number_spellings
 from vaecli.tables.convert.arrow_types import as_numpy
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 
@@ -62,19 +63,34 @@ def _null(array: pa.Array) -> np.ndarray:
     return as_numpy(array.is_null())
 
 
-def parse_numbers(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Text as float64 (n,), and where it is no number (n,) bool.
+def parse_numbers(text: pa.Array, *, decimal_comma: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Text as float64 (n,), and where it is not a number (n,) bool.
 
-    NaN where a cell is missing or no number. Spaces around a number are ignored.
+    NaN where a cell is missing or not a number. Spaces around a number are ignored; for other spellings see
+    `number_spellings`.
     """
+    if decimal_comma:
+        spelled = number_spellings.plain(text)
+        parsed = number_spellings.with_point(spelled).cast(pa.float64())
+        return as_numpy(parsed), filled(spelled) & _null(parsed)
     try:
         values = as_numpy(text.cast(pa.float64()))
         return values, np.zeros(len(text), bool)
     except pa.ArrowInvalid:
         trimmed = pc.ascii_trim_whitespace(text)
     readable = pc.match_substring_regex(trimmed, _NUMBER)
-    parsed = pc.if_else(readable, trimmed, None).cast(pa.float64())
-    return as_numpy(parsed), filled(trimmed) & ~_true(readable)
+    unread = filled(trimmed) & ~_true(readable)
+    if unread.any():
+        rewritten = number_spellings.plain(trimmed.filter(pa.array(unread)))
+        trimmed = pc.replace_with_mask(trimmed, pa.array(unread), rewritten)
+        readable = pc.match_substring_regex(trimmed, _NUMBER)
+        unread &= ~_true(readable)
+    return as_numpy(pc.if_else(readable, trimmed, None).cast(pa.float64())), unread
+
+
+def are_plain_numbers(text: pa.Array) -> bool:
+    """Whether every string is spelled as Arrow reads a number, spaces around it aside."""
+    return bool(pc.all(pc.match_substring_regex(pc.ascii_trim_whitespace(text), _NUMBER)).as_py())
 
 
 def parse_one_number(text: str) -> float:

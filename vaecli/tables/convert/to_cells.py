@@ -14,12 +14,15 @@ from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
+from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
 from vaecli.tables.source import Batch
 
 
 def numbers_of(schema: Schema) -> frozenset[str]:
     """The feature columns that a source of delimited text should parse to float64."""
-    return frozenset(column.name for column in schema.features if column.kind is Kind.NUMERIC)
+    return frozenset(
+        column.name for column in schema.features if column.kind is Kind.NUMERIC and not column.number_spelling
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def _quantities(array: pa.Array, column: Column) -> _Reading:
 def _parsed(text: pa.Array, column: Column) -> tuple[np.ndarray, np.ndarray]:
     if column.kind is Kind.DATETIME:
         return _parsed_dates(text, column.datetime_format)
-    return values.parse_numbers(text)
+    return values.parse_numbers(text, decimal_comma=column.number_spelling == DECIMAL_COMMA)
 
 
 def _parsed_dates(text: pa.Array, pattern: str | None) -> tuple[np.ndarray, np.ndarray]:

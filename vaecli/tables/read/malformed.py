@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from vaecli.errors import MalformedText, UnreadableCell, listed
+from vaecli.tables.convert.arrow_types import as_numpy, one_array
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
+from vaecli.tables.convert.parse import parse_numbers
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.records import RecordBlock
 
-_NUMBER = r"(?i)^[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|inf|infinity|nan)$"
 _SHOWN_CHARACTERS = 40
 
 
@@ -78,17 +80,14 @@ def _to_strings(text: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _to_numbers(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    trimmed = _to_strings(pc.utf8_trim_whitespace(text))
-    try:
-        return pc.cast(trimmed, pa.float64())
-    except pa.ArrowInvalid:
-        return None
+    trimmed = one_array(_to_strings(pc.utf8_trim_whitespace(text)))
+    numbers, failed = parse_numbers(trimmed)
+    return None if failed.any() else pa.chunked_array([pa.array(numbers, mask=as_numpy(trimmed.is_null()))])
 
 
 def _not_numbers(text: pa.ChunkedArray) -> list[int]:
-    trimmed = _to_strings(pc.utf8_trim_whitespace(text))
-    wrong = pc.invert(pc.match_substring_regex(trimmed, _NUMBER))
-    rows: list[int] = pc.indices_nonzero(pc.fill_null(wrong, False)).to_pylist()
+    _, failed = parse_numbers(one_array(_to_strings(pc.utf8_trim_whitespace(text))))
+    rows: list[int] = np.flatnonzero(failed).tolist()
     return rows
 
 
