@@ -141,12 +141,24 @@ DATE_FORMATS: tuple[tuple[str | None, ...], ...] = (
     ("%Y.%m.%d",),
     ("%d-%b-%Y",),
     ("%d %b %Y",),
+    ("%d/%m/%y", "%m/%d/%y"),
+    ("%d.%m.%y",),
+    ("%d-%b-%y",),
+    ("%d %b %y",),
 )
 _WRITTEN_FORMATS = tuple(pattern for together in DATE_FORMATS for pattern in together if pattern is not None)
 
-_DATE_SHAPED = r"^\s*\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}"
+FIRST_YEAR_OF_1900 = 69  # of two digits, as POSIX has it: 69 to 99 are 1969 to 1999
+_DATE_SHAPED = r"^\s*(?:\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}|\d{8}[Tt]\d{6})"
+_ISO_BASIC = r"^(\d{4})(\d{2})(\d{2})[Tt](\d{2})(\d{2})(\d{2})"
 _ISO_DATE = r"(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})"
-_DIRECTIVES = {"%d": r"(?P<d>\d{1,2})", "%m": r"(?P<m>\d{1,2})", "%b": r"(?P<m>[A-Za-z]{3})", "%Y": r"(?P<y>\d{4})"}
+_DIRECTIVES = {
+    "%d": r"(?P<d>\d{1,2})",
+    "%m": r"(?P<m>\d{1,2})",
+    "%b": r"(?P<m>[A-Za-z]{3})",
+    "%Y": r"(?P<y>\d{4})",
+    "%y": r"(?P<y>\d{2})",
+}
 _TIME = (
     r"(?:(?:T|t|,? +)(?P<H>\d{1,2})(?::(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,12}))?)?)?"
     r" ?(?P<p>[AaPp][Mm])?"
@@ -174,6 +186,8 @@ def parse_dates(text: pa.Array, pattern: str | None) -> tuple[np.ndarray, np.nda
             except pa.ArrowInvalid:
                 continue
     trimmed = pc.ascii_trim_whitespace(text)
+    if pattern is None:
+        trimmed = pc.replace_substring_regex(trimmed, _ISO_BASIC, r"\1-\2-\3T\4:\5:\6")
     parts = pc.extract_regex(trimmed, f"^{_date_regex(pattern)}{_TIME}$")
     values, valid = _moments({name: parts.field(name) for name in (field.name for field in parts.type)}, parts)
     return np.where(valid, values, np.nan), filled(trimmed) & ~valid
@@ -183,12 +197,15 @@ def _date_regex(pattern: str | None) -> str:
     if pattern is None:
         return _ISO_DATE
     date = next(known for known in _WRITTEN_FORMATS if pattern.startswith(known))
-    return re.sub("%[dmbY]", lambda directive: _DIRECTIVES[directive[0]], date.replace(".", r"\."))
+    return re.sub("%[dmbYy]", lambda directive: _DIRECTIVES[directive[0]], date.replace(".", r"\."))
 
 
 def _moments(part: dict[str, pa.Array], parts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Seconds since the epoch, and whether the calendar and the clock have such a moment."""
     year, day = _integer(part["y"]), _integer(part["d"])
+    year = np.where(
+        _true(pc.equal(pc.utf8_length(part["y"]), 2)), year + np.where(year >= FIRST_YEAR_OF_1900, 1900, 2000), year
+    )
     month, named = _month(part["m"])
     hour, minute, second = _integer(part["H"]), _integer(part["M"]), _integer(part["S"])
     valid = ~_null(parts) & named & (month >= 1) & (month <= 12) & (minute <= 59) & (second <= 59)

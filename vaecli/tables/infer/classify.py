@@ -94,7 +94,7 @@ def _datetime(name: str, numbers: NumberStatistics, n_missing: int, pattern: str
     column = replace(_ranged(name, Kind.DATETIME, numbers, n_missing), datetime_format=pattern, zone=zone)
     if reason := _constant(numbers, n_missing):
         return Classification(column, impossible=reason)
-    if numbers.n >= MIN_ROWS and numbers.is_sorted:
+    if numbers.n >= MIN_ROWS and numbers.is_nearly_sorted:
         return Classification(column, advice=(Role.TIME, ORDERS_THE_ROWS))
     return Classification(column)
 

@@ -22,6 +22,7 @@ from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.infer.counts import DistinctSample, ValueCounts
 
 MAX_UNEXPECTED = 10
+FEWEST_STEPS = 50  # of which one may go back
 SEVERAL = 2
 _EXACT_WHOLE = 2.0**53
 
@@ -61,6 +62,7 @@ class NumberStatistics:
         self.minimum = np.inf
         self.maximum = -np.inf
         self.whole = True
+        self.n_up = self.n_down = 0  # steps from one finite number to the next down the file
         self.smallest_step = np.inf  # from one finite number to the next down the file
         self.largest_step = -np.inf
         self._last: float | None = None
@@ -85,6 +87,8 @@ class NumberStatistics:
             steps = np.diff(finite) if self._last is None else np.diff(finite, prepend=self._last)
         self._last = float(finite[-1])
         if steps.size:
+            self.n_up += int((steps > 0).sum())
+            self.n_down += int((steps < 0).sum())
             self.smallest_step = min(self.smallest_step, float(steps.min()))
             self.largest_step = max(self.largest_step, float(steps.max()))
 
@@ -125,6 +129,12 @@ class NumberStatistics:
     def is_sorted(self) -> bool:
         """Whether each number is at least the one before it, or each at most: an export may begin with the newest."""
         return self.smallest_step >= 0 or self.largest_step <= 0
+
+    @property
+    def is_nearly_sorted(self) -> bool:
+        """Whether at most one step in a hundred goes against all others: a swapped line, the double hour in October."""
+        n_steps = self.n_up + self.n_down
+        return self.is_sorted or (n_steps >= FEWEST_STEPS and 100 * min(self.n_up, self.n_down) <= max(n_steps, 100))
 
     @property
     def strictly_monotone(self) -> bool:
