@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from vaecli.errors import InputError, UnreadableFile, listed, located
 from vaecli.runtime import file_types
 from vaecli.tables.read.delimited import decompressed, open_delimited
+from vaecli.tables.read.folders import partition_columns, reject_lake_tables, reject_partitions_of_text
 from vaecli.tables.read.locations import Location, find_locations, unreadable
 from vaecli.tables.read.parquet import open_parquet
 from vaecli.tables.source import Source
@@ -44,6 +45,7 @@ def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
     package that is not installed.
     """
     locations = find_locations(inputs, once=once)
+    reject_lake_tables(inputs, locations)
     name = _name_of(inputs, locations)
     formats = []
     for location in locations:
@@ -51,11 +53,12 @@ def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
             formats.append(_format_of(location))
     is_parquet = [format == "parquet" for format in formats]
     if all(is_parquet):
-        return open_parquet(locations, name)
+        return open_parquet(locations, name, partition_columns(inputs, locations))
     if any(is_parquet):
         by_file = zip(locations, is_parquet, strict=True)
         lines = [f"{location.name}: {'Parquet' if parquet else 'text'}" for location, parquet in by_file]
         raise InputError(f"the files are of different formats:\n{listed(lines)}", "give files of one format")
+    reject_partitions_of_text(inputs, locations)
     return open_delimited(locations, name, formats[0])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,20 +18,22 @@ from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_
 # a small buffer they hold 170 MB, at the same speed. Pre-buffering reads whole row groups ahead.
 _BUFFER_BYTES = 64 * 2**10
 
+Constant = str | int | None
+
 
 @dataclass(frozen=True, slots=True)
 class ParquetSource:
     """One or more Parquet files with the same columns, read one after the other.
 
     `schema` is common to all files: where their types differ, it has the wider one. `rows` are the numbers of rows of
-    each file, and `compression` the codec of the first.
+    each file. `constants` are, for each file, the columns that the names of its folders hold; they come last.
     """
 
     name: str
     locations: tuple[Location, ...]
     schema: pa.Schema
     rows: tuple[int, ...]
-    compression: str
+    constants: tuple[Mapping[str, Constant], ...]
 
     @property
     def format(self) -> str:
@@ -63,10 +65,11 @@ class ParquetSource:
         read = list(self.names) if request.keep else requested
         schema = pa.schema([self.schema.field(name) for name in read], metadata=self.schema.metadata)
         first_row = 0
-        for location, n_rows in zip(self.locations, self.rows, strict=True):
+        for location, n_rows, constants in zip(self.locations, self.rows, self.constants, strict=True):
             first_of_file = first_row
-            for batch in _record_batches(location, read, request.aligned_rows):
-                table = as_table(batch, schema)
+            stored = [name for name in read if name not in constants]
+            for batch in _record_batches(location, stored, request.aligned_rows):
+                table = as_table(_with_constants(batch, constants, schema), schema)
                 yield Batch(
                     table.select(requested),
                     first_row,
@@ -80,25 +83,40 @@ class ParquetSource:
                 )
 
 
-def open_parquet(locations: Sequence[Location], name: str) -> ParquetSource:
+def open_parquet(
+    locations: Sequence[Location], name: str, constants: Sequence[Mapping[str, Constant]] | None = None
+) -> ParquetSource:
     """Read the footers of all files and open them as one table.
 
-    Raises InputError when a file is damaged, two columns of a file share a name, or the columns of the files are not
-    the same (all such files are listed).
+    `constants` are columns of one value per file; a column of the same name in the files takes their place. Raises
+    InputError when a file is damaged, two columns of a file share a name, or the columns of the files are not the
+    same (all such files are listed).
     """
     footers = [_footer(location) for location in locations]
     schemas = [footer.schema.to_arrow_schema() for footer in footers]
     for location, schema in zip(locations, schemas, strict=True):
         reject_repeated_names(schema.names, location.name)
-    first = footers[0]
-    codec = first.row_group(0).column(0).compression if first.num_row_groups and first.num_columns else "ZSTD"
-    return ParquetSource(
-        name,
-        tuple(locations),
-        _common_schema(locations, schemas),
-        tuple(footer.num_rows for footer in footers),
-        codec.lower(),
-    )
+    common = _common_schema(locations, schemas)
+    by_file = [
+        {column: value for column, value in values.items() if column not in common.names}
+        for values in constants or [{} for _ in locations]
+    ]
+    for column in by_file[0]:
+        common = common.append(pa.field(column, pa.array([values[column] for values in by_file]).type))
+    return ParquetSource(name, tuple(locations), common, tuple(footer.num_rows for footer in footers), tuple(by_file))
+
+
+def _with_constants(batch: pa.RecordBatch, constants: Mapping[str, Constant], schema: pa.Schema) -> pa.RecordBatch:
+    """The batch with those of the constant columns that are in `schema`, in its order."""
+    if not any(name in constants for name in schema.names):
+        return batch
+    columns = [
+        pa.repeat(pa.scalar(constants[field.name], field.type), batch.num_rows)
+        if field.name in constants
+        else batch.column(field.name)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=schema.names)
 
 
 def _footer(location: Location) -> pq.FileMetaData:
