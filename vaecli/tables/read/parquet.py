@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, UnreadableFile, listed
+from vaecli.runtime import file_types
 from vaecli.tables.read.locations import Location, RemoteFile, unreadable
 from vaecli.tables.read.named_columns import as_table, reject_repeated_names, requested_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
@@ -18,6 +19,7 @@ from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_
 # a small buffer they hold 170 MB, at the same speed. Pre-buffering reads whole row groups ahead.
 _BUFFER_BYTES = 64 * 2**10
 
+_INT128_BYTES = 16
 Constant = str | int | None
 
 
@@ -123,6 +125,8 @@ def _footer(location: Location) -> pq.FileMetaData:
     try:
         with location.open() as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
             return file.metadata
+    except pa.ArrowNotImplementedError as problem:
+        raise _unknown_type(location, problem) from problem
     except (OSError, pa.ArrowException) as problem:
         raise _damaged(location.name, problem) from problem
 
@@ -137,6 +141,38 @@ def _record_batches(location: Location, columns: Sequence[str], batch_rows: int)
             yield from file.iter_batches(batch_rows, columns=list(columns), use_threads=False)
     except (OSError, pa.ArrowException) as problem:
         raise _damaged(location.name, problem) from problem
+
+
+def _unknown_type(location: Location, problem: pa.ArrowNotImplementedError) -> UnreadableFile:
+    """The error about a whole file with columns of a type that pyarrow does not know, as 128-bit integers of polars."""
+    columns = _columns_without_arrow_type(location)
+    if not columns:
+        return _damaged(location.name, problem)
+    reason = str(problem).strip().splitlines()[0]
+    return UnreadableFile(
+        f"{location.name}: the file is whole, but a column's type cannot be read ({reason}): {', '.join(columns)}",
+        "cast it and write the file again, in polars "
+        f"`frame.with_columns(polars.col({columns[0]!r}).cast(polars.Int64))`, or Float64 for larger numbers",
+        path=location.name,
+        column=columns[0],
+    )
+
+
+def _columns_without_arrow_type(location: Location) -> list[str]:
+    """Columns of 16 bytes to which Parquet gives no meaning, in a file whose Arrow schema cannot be read."""
+    try:
+        with location.open() as stream:
+            size = stream.size()
+            stream.seek(size - 8)
+            n_bytes = int.from_bytes(stream.read(4), "little")
+            stream.seek(max(size - 8 - n_bytes, 0))
+            # under another key the Arrow schema, which is what pyarrow cannot read, is only a text
+            footer = stream.read(n_bytes + 8).replace(b"ARROW:schema", b"ARROW:hidden")
+        schema = pq.read_metadata(pa.BufferReader(file_types.PARQUET + footer)).schema
+    except (OSError, pa.ArrowException):
+        return []
+    columns = [schema.column(i) for i in range(len(schema))]
+    return [column.name for column in columns if column.length == _INT128_BYTES and column.logical_type.type == "NONE"]
 
 
 def _damaged(name: str, problem: Exception) -> UnreadableFile:
