@@ -11,10 +11,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, listed, located
+from vaecli.errors import InputError, MalformedText, listed, located
 from vaecli.runtime import file_types
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
@@ -163,8 +164,27 @@ def _batch(
     first_row: int,
     keep: bool,
 ) -> Batch:
+    _reject_repeated_header(block, header, name)
     table = parse(block, header, columns, numbers, name)
     return Batch(table, first_row, partial(_where, name, block), block.lines() if keep else None)
+
+
+def _reject_repeated_header(block: RecordBlock, header: Header, name: str) -> None:
+    """Raise MalformedText where a row is the header once more; one column of words may hold its own name."""
+    if len(header.names) == 1:
+        return
+    position = block.data.find(header.line, 0, block.size)
+    while position >= 0:
+        row = int(np.searchsorted(block.starts, position))
+        if row < len(block) and block.starts[row] == position and block.stops[row] == position + len(header.line):
+            line = block.line(row)
+            raise MalformedText(
+                f"{name}, line {line}: the header once more; files may have been joined one below the other",
+                f"keep the first: `awk 'NR == 1 {{h = $0}} NR == 1 || $0 != h' {name} > table.csv`",
+                path=name,
+                line=line,
+            )
+        position = block.data.find(header.line, position + 1, block.size)
 
 
 def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: int) -> Iterator[RecordBlock]:
@@ -179,6 +199,7 @@ def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: 
                 name=location.name,
                 first_line=header.first_line,
                 first_byte=header.size,
+                n_fields=len(header.names),
                 keep_blank=len(header.names) == 1,
                 block_bytes=_block_bytes(location),
                 multiple_of=multiple_of,

@@ -93,7 +93,10 @@ def _not_numbers(text: pa.ChunkedArray) -> list[int]:
 
 def _ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, int]], name: str) -> MalformedText:
     expected = len(header.names)
-    hint = f"quote fields that hold the delimiter {header.delimiter!r}, and write empty fields for missing cells"
+    hint = (
+        _why_ragged(block, header, ragged, name)
+        or f"quote fields that hold the delimiter {header.delimiter!r}, and write empty fields for missing cells"
+    )
     lines = [
         f"line {block.line(row)}: {n} field{'s' if n != 1 else ''}, the header has {expected}" for row, n in ragged
     ]
@@ -103,6 +106,23 @@ def _ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, int]
         else f": {len(lines)} rows do not have as many fields as the header:\n{listed(lines)}"
     )
     return MalformedText(name + what, hint, path=name, line=block.line(ragged[0][0]))
+
+
+def _why_ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, int]], name: str) -> str:
+    """The hint for rows that end with a delimiter, and for a last line that is cut off; empty for others."""
+    rows = [block.data[block.starts[row] : block.stops[row]] for row, _ in ragged]
+    delimiter = header.delimiter.encode()
+    if all(n == len(header.names) + 1 for _, n in ragged) and all(row.endswith(delimiter) for row in rows):
+        in_sed = "\\t" if header.delimiter == "\t" else header.delimiter
+        return f"the lines end with a delimiter: `sed 's/{in_sed}\\r*$//' {name} > table.csv`"
+    [(row, n), *others] = ragged
+    is_last = row == len(block) - 1 and not block.data[: block.size].endswith(b"\n")
+    if is_last and not others and n < len(header.names):
+        return (
+            "the line has no end: the last line is half-written, as by a writer that is still at it; "
+            f"`sed '$d' {name} > table.csv` leaves it out"
+        )
+    return ""
 
 
 def _not_a_number(
