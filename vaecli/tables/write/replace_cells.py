@@ -218,7 +218,7 @@ def _numbers(kind: pa.DataType, values: np.ndarray) -> pa.Array:
     if pa.types.is_boolean(kind):
         return pa.array(values >= 0.5)
     if pa.types.is_integer(kind):
-        return pa.array(_whole(values, kind.to_pandas_dtype()), kind)
+        return pa.array(_whole(values, str(kind)), kind)
     if pa.types.is_decimal(kind):
         most = 0.999 * 10.0 ** (kind.precision - kind.scale)
         return pa.array(np.clip(values, -most, most)).cast(kind)
