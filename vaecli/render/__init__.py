@@ -17,36 +17,37 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from vaecli.config import FormerName
 from vaecli.errors import GateMet, VaecliError
-from vaecli.results import (
-    SCHEMA_VERSION,
-    EncodeSummary,
-    EvaluateSummary,
-    ExplainSummary,
-    FitSummary,
-    InspectSummary,
-    OnEvent,
-    ReconstructSummary,
-    ReportSummary,
-    SampleSummary,
-    ScoreSummary,
-    SelftestSummary,
-)
+from vaecli.results.json_object import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Summary = (
-    FitSummary
-    | ScoreSummary
-    | ExplainSummary
-    | EvaluateSummary
-    | SelftestSummary
-    | EncodeSummary
-    | ReconstructSummary
-    | SampleSummary
-    | ReportSummary
-    | InspectSummary
-)
+    from vaecli.results import (
+        EncodeSummary,
+        EvaluateSummary,
+        ExplainSummary,
+        FitSummary,
+        InspectSummary,
+        OnEvent,
+        ReconstructSummary,
+        ReportSummary,
+        SampleSummary,
+        ScoreSummary,
+        SelftestSummary,
+    )
+
+    Summary = (
+        FitSummary
+        | ScoreSummary
+        | ExplainSummary
+        | EvaluateSummary
+        | SelftestSummary
+        | EncodeSummary
+        | ReconstructSummary
+        | SampleSummary
+        | ReportSummary
+        | InspectSummary
+    )
 
 
 def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextManager[OnEvent]:

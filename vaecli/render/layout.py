@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from vaecli.render.console import printable
-from vaecli.results import EvaluateSummary, ScoreSummary, SelftestSummary
 from vaecli.results.number_format import exact_per_cent, how_often, number
+
+if TYPE_CHECKING:
+    from vaecli.results import EvaluateSummary, ScoreSummary, SelftestSummary
 
 
 def headline(text: str) -> Text:

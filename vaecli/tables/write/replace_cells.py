@@ -184,7 +184,8 @@ def _replaced(array: pa.Array, column: Column, values: np.ndarray, which: np.nda
     if not which.any():
         return array
     mask, replacements = pa.array(which), as_type(column, kind, values[which])
-    if pa.types.is_duration(kind):  # Arrow replaces integers, but no durations
+    # Arrow replaces integers, but no durations; before version 26 a part of a boolean array gets values of other rows
+    if pa.types.is_duration(kind) or pa.types.is_boolean(kind):
         integers = pc.replace_with_mask(array.cast(pa.int64()), mask, replacements.cast(pa.int64()))
         return integers.cast(kind)
     return pc.replace_with_mask(array, mask, replacements)
@@ -217,7 +218,7 @@ def _numbers(kind: pa.DataType, values: np.ndarray) -> pa.Array:
     if pa.types.is_boolean(kind):
         return pa.array(values >= 0.5)
     if pa.types.is_integer(kind):
-        return pa.array(_whole(values, kind.to_pandas_dtype()), kind)
+        return pa.array(_whole(values, str(kind)), kind)
     if pa.types.is_decimal(kind):
         most = 0.999 * 10.0 ** (kind.precision - kind.scale)
         return pa.array(np.clip(values, -most, most)).cast(kind)
