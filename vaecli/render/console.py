@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from vaecli.render.streams import printing
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -34,18 +36,6 @@ def write(page: RenderableType, stream: TextIO) -> None:
     text = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
     encoding = stream.encoding or sys.getdefaultencoding()
     # a terminal that does not know a character shows its code rather than stopping the run
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
-
-
-def printable(text: str, *, keep_lines: bool = False) -> str:
-    """The text with every character that could steer a terminal shown as its escape, `\\x1b` for one.
-
-    `keep_lines` lets line ends through.
-    """
-    return "".join(
-        character
-        if character.isprintable() or (keep_lines and character == "\n")
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    with printing():
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
