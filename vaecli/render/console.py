@@ -31,11 +31,11 @@ def console_on(stream: TextIO) -> Console:
 def write(page: RenderableType, stream: TextIO) -> None:
     """Print a page without blanks at line ends."""
     console = console_on(stream)
-    with console.capture() as captured:
-        console.print(page)
-    text = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-    encoding = stream.encoding or sys.getdefaultencoding()
-    # a terminal that does not know a character shows its code rather than stopping the run
     with printing():
+        with console.capture() as captured:  # which writes an empty text, too
+            console.print(page)
+        text = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+        encoding = stream.encoding or sys.getdefaultencoding()
+        # a terminal that does not know a character shows its code rather than stopping the run
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()

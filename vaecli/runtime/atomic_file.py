@@ -19,6 +19,8 @@ from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.runtime import outputs
 from vaecli.runtime.temporary import create_temporary
 
+STANDARD_OUTPUT = "standard output"
+
 
 @dataclass(frozen=True, slots=True)
 class AtomicFile:
@@ -129,7 +131,9 @@ def _unwritable(name: str, problem: OSError) -> EnvironmentProblem | UsageError:
                 "choose a shorter name, most file systems allow 255 bytes: -o FILE",
             )
         case _:
-            hint = "nothing was written and an earlier output is untouched; make room, or write elsewhere"
+            hint = "make room, or write elsewhere"
+            if name != STANDARD_OUTPUT:
+                hint = f"nothing was written and an earlier output is untouched; {hint}"
             return EnvironmentProblem(f"{name}: cannot be written: {problem.strerror or problem}", hint)
 
 

@@ -14,12 +14,10 @@ from typing import BinaryIO, Protocol
 
 from vaecli.errors import MissingPackage, UsageError
 from vaecli.runtime import outputs
-from vaecli.runtime.atomic_file import open_atomic, require_writable, translated
+from vaecli.runtime.atomic_file import STANDARD_OUTPUT, open_atomic, require_writable, translated
 from vaecli.runtime.temporary import create_temporary
 from vaecli.tables import remote
 from vaecli.tables.source import Source
-
-STANDARD_OUTPUT = "standard output"
 
 
 class Target(Protocol):
