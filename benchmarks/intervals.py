@@ -114,7 +114,7 @@ def main() -> None:
     results = record.Results(options.out, KEYS)
     for world in options.worlds:
         for n_anomalies, n_normals, auroc in _cells():
-            cell = {"anomalies": n_anomalies, "normal": n_normals, "auroc": auroc}
+            cell: dict[str, Any] = {"anomalies": n_anomalies, "normal": n_normals, "auroc": auroc}
             if results.has(world=world, **cell):
                 continue
             if world == PAIRED:
@@ -167,7 +167,7 @@ def paired(*, anomalies: int, normal: int, auroc: float, n_tables: int) -> list[
     worlds = [World.of("shifted", area) for area in (auroc, OTHERS[auroc])]
     truth = {
         "auroc": auroc - OTHERS[auroc],
-        "average_precision": float(np.subtract(*(world.precision_mean(anomalies, normal) for world in worlds))),
+        "average_precision": worlds[0].precision_mean(anomalies, normal) - worlds[1].precision_mean(anomalies, normal),
     }
     mix = np.linalg.cholesky([[1, CORRELATION], [CORRELATION, 1]]).T
     is_anomaly = np.arange(anomalies + normal) < anomalies
@@ -211,7 +211,8 @@ def _intervals(rows: metrics.Labelled, rng: np.random.Generator | None) -> Inter
     ends["recall", "Wilson"] = wilson(hits, n_anomalies)
     ends["precision", "Wilson"] = wilson(hits, hits + alarms)
     ends["false_alarm_rate", "Wilson"] = wilson(alarms, n_normals)
-    ends["f1", "Wilson"] = tuple(2 * end / (1 + end) for end in wilson(hits, n_anomalies + alarms))
+    low, high = wilson(hits, n_anomalies + alarms)
+    ends["f1", "Wilson"] = 2 * low / (1 + low), 2 * high / (1 + high)
     auroc, precision = figures["auroc"].value, figures["average_precision"].value
     ends["auroc", "logit"] = _logit(auroc, math.sqrt(found.areas["vaecli"]["auroc"].variance))
     ends["average_precision", "logit"] = _logit(precision, math.sqrt(precision * (1 - precision) / n_anomalies))

@@ -32,7 +32,7 @@ from vaecli.bundle.manifest import (
     sha256,
 )
 from vaecli.bundle.recognise import looks_like
-from vaecli.errors import BundleError, listed
+from vaecli.errors import BundleError, listed, shortage
 
 _DAMAGED_HINT = "copy it again from where it was fitted, or fit again with `vaecli fit`"
 _FOREIGN_HINT = "give the file that `vaecli fit` wrote, model.vae unless you named it"
@@ -49,6 +49,8 @@ def read_bundle(path: Path) -> tuple[Manifest, dict[str, np.ndarray]]:
         except (BundleError, MemoryError):
             raise
         except OSError as problem:
+            if (short := shortage(problem)) is not None:
+                raise short from problem
             raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _DAMAGED_HINT) from problem
         except Exception as problem:  # zipfile alone raises a dozen types on hostile bytes
             raise BundleError(f"{path}: is damaged: its entries cannot be read ({problem})", _DAMAGED_HINT) from problem
@@ -86,6 +88,8 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     except PermissionError:
         raise BundleError(f"{path}: may not be read: permission denied", "ask its owner, or copy it") from None
     except OSError as problem:
+        if (short := shortage(problem)) is not None:
+            raise short from None
         raise BundleError(f"{path}: cannot be opened: {problem.strerror or problem}", _FOREIGN_HINT) from None
     with file:
         yield file

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from vaecli import results
-from vaecli.render.console import printable
+from vaecli.errors import escaped
 from vaecli.render.layout import decision, empty_table, fact_list, headline, plain_cells, warning_lines
 from vaecli.results.number_format import counted, duration, per_cent, whole_per_cent
 
@@ -99,7 +99,7 @@ def _blind(summary: SelftestSummary) -> list[Text]:
     """A sentence for each of the blindest columns."""
     if not summary.blind_spots:
         return [Text("none: in every column, of every kind of fault tried, half of the rows may be seen at some size")]
-    lines = [Text(printable(spot.sentence)) for spot in summary.blind_spots[:_SHOWN_SPOTS]]
+    lines = [Text(escaped(spot.sentence)) for spot in summary.blind_spots[:_SHOWN_SPOTS]]
     if (more := len(summary.blind_spots) - _SHOWN_SPOTS) > 0:
         lines.append(Text(f"… and {counted(more, 'column')} more: --json names all"))
     return lines

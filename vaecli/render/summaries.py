@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vaecli import results
+from vaecli.errors import quoted
 from vaecli.render.layout import decision, empty_table, fact_list, headline, plain_cells, warning_lines
 from vaecli.render.report import report_page
 from vaecli.render.sample import sample_page
@@ -104,7 +105,7 @@ def evaluate_page(summary: EvaluateSummary) -> RenderableType:
     normal = summary.flagged - summary.true_positives
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
-        ("anomalies", f"{summary.anomalies:,} ({per_cent(share)}), as column {summary.label!r} says"),
+        ("anomalies", f"{summary.anomalies:,} ({per_cent(share)}), as column {quoted(summary.label)} says"),
         ("flagged", f"{summary.flagged:,}: {summary.true_positives:,} anomalies, {counted(normal, 'false alarm')}"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         ("threshold", decision(summary)),

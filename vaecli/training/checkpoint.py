@@ -27,7 +27,7 @@ class Checkpoint:
 
         metadata = {"identity": self.identity, "progress": json.dumps(self.progress)}
         arrays = {name: np.ascontiguousarray(value) for name, value in self.arrays.items()}
-        write_bytes(path, save(arrays, metadata=metadata))
+        write_bytes(path, save(arrays, metadata=metadata), is_output=False)
 
 
 def load_checkpoint(path: Path, identity: str) -> Checkpoint | None:

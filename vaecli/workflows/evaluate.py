@@ -18,7 +18,7 @@ from vaecli.config import EvaluateConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
-from vaecli.errors import MissingPackage, UsageError, did_you_mean
+from vaecli.errors import MissingPackage, UsageError, did_you_mean, quoted
 from vaecli.evaluation import baselines
 from vaecli.evaluation import metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Difference, Estimate, Evaluated, Labelled
@@ -135,17 +135,19 @@ def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
     asked = {"--label": label, "--group": config.group}
     unknown = {option: name for option, name in asked.items() if name is not None and name not in source.names}
     if unknown:
-        listed = ", ".join(f"{option} {name!r}{did_you_mean(name, source.names)}" for option, name in unknown.items())
+        listed = ", ".join(
+            f"{option} {quoted(name)}{did_you_mean(name, source.names)}" for option, name in unknown.items()
+        )
         raise UsageError(
             f"{source.name} has no such column: {listed}", "see the first line of the table for its columns"
         )
     if label in {column.name for column in schema.features}:
         raise UsageError(
-            f"--label {label!r} is a feature of the model: it has seen the answers",
+            f"--label {quoted(label)} is a feature of the model: it has seen the answers",
             f"fit without it, `vaecli fit … --label {label}`, or name the column that marks the anomalies",
         )
     if label == config.group:
-        raise UsageError(f"column {label!r} is named by --label and --group", "a column plays one part")
+        raise UsageError(f"column {quoted(label)} is named by --label and --group", "a column plays one part")
     return label
 
 

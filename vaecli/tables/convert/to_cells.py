@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
-from vaecli.errors import MAX_LISTED, UnreadableCell
+from vaecli.errors import MAX_LISTED, UnreadableCell, quoted
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
@@ -199,15 +199,13 @@ def _refuse(batch: Batch, failed: list[tuple[int, Column]]) -> None:
 
 
 def _described(batch: Batch, row: int, column: Column) -> str:
-    value = batch.table.column(column.name)[row].as_py()
-    shown = repr(value)
-    shown = shown if len(shown) <= 42 else f"{shown[:41]}…"
+    shown = quoted(batch.table.column(column.name)[row].as_py(), 42)
     wanted = _WANTED[column.kind]
     if column.kind is Kind.DATETIME:
         wanted += f" like {column.datetime_format or 'YYYY-MM-DD'}"
     if column.kind is Kind.BOOLEAN:
         wanted = " or ".join(column.categories)
-    return f"{batch.where(row)}: column {column.name!r} wants {wanted}, not {shown}"
+    return f"{batch.where(row)}: column {quoted(column.name)} wants {wanted}, not {shown}"
 
 
 # -- labels -------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, MalformedText, listed, located
+from vaecli.errors import InputError, MalformedText, listed, located, quoted
 from vaecli.runtime import file_types
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
@@ -259,11 +259,11 @@ def _reject_different_headers(locations: Sequence[Location], headers: Sequence[H
 def _difference(first: Header, other: Header) -> str:
     missing = [name for name in first.names if name not in other.names]
     extra = [name for name in other.names if name not in first.names]
-    parts = [f"missing {', '.join(map(repr, missing))}"] if missing else []
-    parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
+    parts = [f"missing {', '.join(map(quoted, missing))}"] if missing else []
+    parts += [f"has also {', '.join(map(quoted, extra))}"] if extra else []
     if parts:
         return "; ".join(parts)
     if first.names != other.names:
         moved = next(name for name, expected in zip(other.names, first.names, strict=True) if name != expected)
-        return f"the same columns in another order, from {moved!r} on"
-    return f"fields are separated by {other.delimiter!r}, not {first.delimiter!r}"
+        return f"the same columns in another order, from {quoted(moved)} on"
+    return f"fields are separated by {quoted(other.delimiter)}, not {quoted(first.delimiter)}"

@@ -9,7 +9,7 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vaecli.errors import InputError, UnreadableFile, listed
+from vaecli.errors import InputError, UnreadableFile, VaecliError, listed, quoted, shortage
 from vaecli.runtime import file_types
 from vaecli.tables.read.locations import Location, RemoteFile, unreadable
 from vaecli.tables.read.named_columns import as_table, reject_repeated_names, requested_columns
@@ -143,7 +143,7 @@ def _record_batches(location: Location, columns: Sequence[str], batch_rows: int)
         raise _damaged(location.name, problem) from problem
 
 
-def _unknown_type(location: Location, problem: pa.ArrowNotImplementedError) -> UnreadableFile:
+def _unknown_type(location: Location, problem: pa.ArrowNotImplementedError) -> VaecliError:
     """The error about a whole file with columns of a type that pyarrow does not know, as 128-bit integers of polars."""
     columns = _columns_without_arrow_type(location)
     if not columns:
@@ -175,7 +175,9 @@ def _columns_without_arrow_type(location: Location) -> list[str]:
     return [column.name for column in columns if column.length == _INT128_BYTES and column.logical_type.type == "NONE"]
 
 
-def _damaged(name: str, problem: Exception) -> UnreadableFile:
+def _damaged(name: str, problem: Exception) -> VaecliError:
+    if (short := shortage(problem)) is not None:
+        return short
     if isinstance(problem, OSError) and problem.errno is not None:
         return unreadable(name, problem)
     lines = str(problem).strip().splitlines()
@@ -209,8 +211,8 @@ def _common_schema(locations: Sequence[Location], schemas: Sequence[pa.Schema]) 
 def _difference(first: pa.Schema, other: pa.Schema) -> str:
     missing = [name for name in first.names if name not in other.names]
     extra = [name for name in other.names if name not in first.names]
-    parts = [f"missing {', '.join(map(repr, missing))}"] if missing else []
-    parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
+    parts = [f"missing {', '.join(map(quoted, missing))}"] if missing else []
+    parts += [f"has also {', '.join(map(quoted, extra))}"] if extra else []
     return "; ".join(parts)
 
 
