@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import secrets
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.runtime.urls import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,9 @@ class AtomicFile:
     def commit(self) -> None:
         """Flush the file to disk and rename it to `path` in one step. Raises OSError."""
         self.stream.flush()
+        _take_permissions(self.stream.fileno(), self.path)
         os.fsync(self.stream.fileno())
         self.stream.close()
-        with suppress(OSError):  # a new output keeps the permissions of the one it replaces, where that is allowed
-            os.chmod(self.temporary, stat.S_IMODE(os.stat(self.path).st_mode))
         os.replace(self.temporary, self.path)
         _sync_directory(os.path.dirname(self.path))
 
@@ -49,7 +48,7 @@ def open_atomic(path: str | os.PathLike[str]) -> AtomicFile:
     real = os.path.realpath(path)
     # in the same directory, because a rename across file systems is a copy
     temporary = os.path.join(os.path.dirname(real), f".vaecli-{secrets.token_hex(8)}.part")
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     return AtomicFile(os.fspath(path), real, temporary, os.fdopen(descriptor, "wb"))
 
 
@@ -106,7 +105,30 @@ def translated(name: str) -> Iterator[None]:
         raise _unwritable(name, problem) from problem
 
 
+def _take_permissions(descriptor: int, path: str) -> None:
+    """Give a file the owner, group and mode of the one at `path` where that is allowed, else the mode of the umask.
+
+    The bits that run a program as its owner are left out, and a group that cannot be kept passes no rights to another.
+    """
+    with suppress(OSError):  # some file systems know neither owners nor modes
+        try:
+            replaced = os.stat(path)
+        except FileNotFoundError:
+            umask = os.umask(0o077)
+            os.umask(umask)
+            os.fchmod(descriptor, 0o666 & ~umask)
+            return
+        mode = replaced.st_mode & 0o777
+        for owner, group in ((-1, replaced.st_gid), (replaced.st_uid, -1)):
+            with suppress(PermissionError):
+                os.fchown(descriptor, owner, group)
+        if os.fstat(descriptor).st_gid != replaced.st_gid:
+            mode = mode & 0o707 | (mode & 0o007) << 3
+        os.fchmod(descriptor, mode)
+
+
 def _unwritable(name: str, problem: OSError) -> EnvironmentProblem | UsageError:
+    name = shown(name)
     match problem:
         case FileNotFoundError() | NotADirectoryError() if "://" not in name:
             folder = os.path.dirname(name) or "."

@@ -109,7 +109,7 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
         n_missing += (cells.state == MISSING).sum(0)
         n_infinite += int((cells.state > MISSING).sum())
         for digest, array in zip(digests, (cells.values, cells.state, normal), strict=True):
-            digest.update(np.ascontiguousarray(array))
+            digest.update(np.ascontiguousarray(array).data)
         parts.append(cells if sampled is None else cells[np.isin(cells.row, sampled, assume_unique=True)])
         if schema.time is not None:
             orders.append(time_values(batch, schema.time)[normal])
@@ -125,8 +125,8 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
     order = np.concatenate(orders) if orders else None
     group = np.concatenate(groups.parts) if groups.parts else None
     digest = hashlib.sha256(b"".join(digest.digest() for digest in digests))
-    for array in (order, group):
-        digest.update(b"" if array is None else np.ascontiguousarray(array))
+    for times_or_codes in (order, group):
+        digest.update(b"" if times_or_codes is None else np.ascontiguousarray(times_or_codes).data)
     return _Survey(
         Cells.concatenate(parts),
         n_rows,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, UnreadableFile, listed
-from vaecli.tables.read.locations import Location, RemoteFile, unreadable
+from vaecli.tables.read.locations import Location, changed, unreadable
 from vaecli.tables.read.named_columns import as_table, reject_repeated_names, requested_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
@@ -51,7 +51,7 @@ class ParquetSource:
     @property
     def files(self) -> tuple[str, ...]:
         """Paths and URLs that are read, so that no output overwrites them."""
-        return tuple(location.url if isinstance(location, RemoteFile) else location.name for location in self.locations)
+        return tuple(location.file for location in self.locations)
 
     def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
         """Batches that are decoded already, as a row group is decoded in order; see `Source.pieces`."""
@@ -75,9 +75,7 @@ class ParquetSource:
                 )
                 first_row += table.num_rows
             if first_row - first_of_file != n_rows:
-                raise UnreadableFile(
-                    f"{location.name}: changed while it was read", "try again when it is complete", path=location.name
-                )
+                raise changed(location.name)
 
 
 def open_parquet(locations: Sequence[Location], name: str) -> ParquetSource:
@@ -106,6 +104,7 @@ def _footer(location: Location) -> pq.FileMetaData:
         with location.open() as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
             return file.metadata
     except (OSError, pa.ArrowException) as problem:
+        location.require_unchanged()
         raise _damaged(location.name, problem) from problem
 
 
@@ -117,7 +116,9 @@ def _record_batches(location: Location, columns: Sequence[str], batch_rows: int)
         ):
             # threads cost memory and gain nothing on buffered column chunks
             yield from file.iter_batches(batch_rows, columns=list(columns), use_threads=False)
+        location.require_unchanged()
     except (OSError, pa.ArrowException) as problem:
+        location.require_unchanged()
         raise _damaged(location.name, problem) from problem
 
 
