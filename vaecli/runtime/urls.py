@@ -8,7 +8,10 @@ from urllib.parse import quote, unquote
 
 _LOCAL_SCHEMES = ("file://", "local://")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]+://")
-_LINK_OF_CHAIN = re.compile(r"::(?=[A-Za-z][A-Za-z0-9+.-]*(?:://|::))")
+# caches and archives before the URL that is read in the end; a path in them with `@`, `?` or `:` could be a password
+_CHAIN = re.compile(
+    r"(?:[A-Za-z][A-Za-z0-9+.-]*(?:::|://::)|(?:zip|tar|libarchive)://[^@?:]*::)+(?=[A-Za-z0-9+.-]+://)"
+)
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:/{1,2})(.*)", re.DOTALL)  # one slash: a path object joins two
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://[^\s'\"<>]+")
 _SHORTEST_SECRET = 3  # characters; to blot out shorter ones would blot out half of the message
@@ -21,7 +24,7 @@ def is_url(text: str) -> bool:
 
 def is_http(url: str) -> bool:
     """Whether `url` is a web address, in which `?` begins a query."""
-    return url.lower().startswith(("http://", "https://"))
+    return url.lower().startswith(("http:/", "https:/"))
 
 
 def without_file_scheme(text: str) -> str:
@@ -32,7 +35,7 @@ def without_file_scheme(text: str) -> str:
 
 def end_of_chain(text: str) -> str:
     """What is read in the end: `s3://lake/pump.csv` of `simplecache::s3://lake/pump.csv`."""
-    return _LINK_OF_CHAIN.split(text)[-1] if _SCHEME.match(text) else text
+    return text[_length_of_chain(text) :]
 
 
 def shown(name: str) -> str:
@@ -40,7 +43,18 @@ def shown(name: str) -> str:
 
     What may be part of a password is left out as well: everything up to the last `@` after a colon.
     """
-    return "::".join(_shown_link(link) for link in _LINK_OF_CHAIN.split(name))
+    chain, link = name[: _length_of_chain(name)], end_of_chain(name)
+    match = _URL.fullmatch(link)
+    if not match:
+        return name
+    scheme, rest = chain + match[1], _without_user(match[2])
+    if rest is None:
+        return f"{scheme}…"
+    path, _, query = rest.partition("?")
+    if is_http(link):
+        return scheme + path.partition("#")[0]
+    # elsewhere than in a web address a question mark without an equals sign is part of a pattern
+    return scheme + (path if "=" in query else rest)
 
 
 def scrubbed(text: str, url: str) -> str:
@@ -50,18 +64,9 @@ def scrubbed(text: str, url: str) -> str:
     return _URL_IN_TEXT.sub(lambda match: shown(match[0]), text)
 
 
-def _shown_link(link: str) -> str:
-    match = _URL.fullmatch(link)
-    if not match:
-        return link
-    scheme, rest = match[1], _without_user(match[2])
-    if rest is None:
-        return f"{scheme}…"
-    path, _, query = rest.partition("?")
-    if scheme.lower().startswith("http"):
-        return scheme + path.partition("#")[0]
-    # elsewhere than in a web address a question mark without an equals sign is part of a pattern
-    return scheme + (path if "=" in query else rest)
+def _length_of_chain(text: str) -> int:
+    match = _CHAIN.match(text)
+    return match.end() if match else 0
 
 
 def _without_user(rest: str) -> str | None:
@@ -77,11 +82,12 @@ def _without_user(rest: str) -> str | None:
 
 def _secrets(url: str) -> Iterator[str]:
     """The parts of a URL that `shown` leaves out, as they stand there and in other spellings."""
-    for link in _LINK_OF_CHAIN.split(url):
-        rest = match[2] if (match := _URL.fullmatch(link)) else ""
-        user, query = rest[: max(rest.rfind("@"), 0)], rest.partition("?")[2]
-        fields = [field.partition("=")[2] for field in query.split("&")]
-        for part in (user, user.partition(":")[2], query, *fields):
-            for secret in {part, unquote(part), quote(part, safe="")}:
-                if len(secret) >= _SHORTEST_SECRET and secret not in shown(url):
-                    yield secret
+    rest = match[2] if (match := _URL.fullmatch(end_of_chain(url))) else ""
+    path, _, query = rest.partition("?")
+    users = [text[: max(text.rfind("@"), 0)] for text in (rest, path)]  # a `?` may belong to the password
+    passwords = [user.partition(":")[2] for user in users]
+    values = [field.partition("=")[2] or field for field in query.split("&")]
+    for part in (*users, *passwords, query, *values):
+        for secret in {part, unquote(part), quote(part, safe="")}:
+            if len(secret) >= _SHORTEST_SECRET and secret not in shown(url):
+                yield secret
