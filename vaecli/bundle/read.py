@@ -33,6 +33,7 @@ from vaecli.bundle.manifest import (
 )
 from vaecli.bundle.recognise import looks_like
 from vaecli.errors import BundleError, listed, shortage
+from vaecli.runtime.urls import shown
 
 _DAMAGED_HINT = "copy it again from where it was fitted, or fit again with `vaecli fit`"
 _FOREIGN_HINT = "give the file that `vaecli fit` wrote, model.vae unless you named it"
@@ -83,14 +84,16 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         file = open(path, "rb")  # noqa: SIM115  closed below; the errors of the caller's block are not ours
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(
-            f"{path}: there is no such bundle", "fit one with `vaecli fit INPUT -o FILE`, or name yours with -m"
+            f"{shown(str(path))}: there is no such bundle",
+            "fit one with `vaecli fit INPUT -o FILE`, or name yours with -m",
         ) from None
     except PermissionError:
         raise BundleError(f"{path}: may not be read: permission denied", "ask its owner, or copy it") from None
     except OSError as problem:
         if (short := shortage(problem)) is not None:
             raise short from None
-        raise BundleError(f"{path}: cannot be opened: {problem.strerror or problem}", _FOREIGN_HINT) from None
+        reason = problem.strerror or problem
+        raise BundleError(f"{shown(str(path))}: cannot be opened: {reason}", _FOREIGN_HINT) from None
     with file:
         yield file
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import BinaryIO
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.runtime import outputs
 from vaecli.runtime.temporary import create_temporary
+from vaecli.runtime.urls import shown
 
 STANDARD_OUTPUT = "standard output"
 
@@ -38,9 +38,8 @@ class AtomicFile:
     def commit(self) -> None:
         """Flush the file to disk and rename it to `path` in one step. Raises OSError."""
         self.stream.flush()
+        _take_permissions(self.stream.fileno(), self.path)
         os.fsync(self.stream.fileno())
-        with suppress(OSError):  # a new output keeps the permissions of the one it replaces, where that is allowed
-            os.chmod(self.temporary, stat.S_IMODE(os.stat(self.path).st_mode))
         if self.is_output:
             outputs.begin_rename(self.name, self.temporary)
         os.replace(self.temporary, self.path)
@@ -62,7 +61,7 @@ def open_atomic(path: str | os.PathLike[str], *, is_output: bool = True) -> Atom
     with suppress(FileNotFoundError):
         os.stat(real)  # fails now, not on commit, for a name that the file system does not allow
     # in the same directory, because a rename across file systems is a copy
-    temporary, stream = create_temporary(os.path.dirname(real), os.path.basename(real))
+    temporary, stream = create_temporary(os.path.dirname(real), os.path.basename(real), mode=0o600)
     return AtomicFile(os.fspath(path), real, temporary, stream, is_output)
 
 
@@ -117,7 +116,30 @@ def translated(name: str) -> Iterator[None]:
         raise _unwritable(name, problem) from problem
 
 
+def _take_permissions(descriptor: int, path: str) -> None:
+    """Give a file the owner, group and mode of the one at `path` where that is allowed, else the mode of the umask.
+
+    The bits that run a program as its owner are left out, and a group that cannot be kept passes no rights to another.
+    """
+    with suppress(OSError):  # some file systems know neither owners nor modes
+        try:
+            replaced = os.stat(path)
+        except FileNotFoundError:
+            umask = os.umask(0o077)
+            os.umask(umask)
+            os.fchmod(descriptor, 0o666 & ~umask)
+            return
+        mode = replaced.st_mode & 0o777
+        for owner, group in ((-1, replaced.st_gid), (replaced.st_uid, -1)):
+            with suppress(PermissionError):
+                os.fchown(descriptor, owner, group)
+        if os.fstat(descriptor).st_gid != replaced.st_gid:
+            mode = mode & 0o707 | (mode & 0o007) << 3
+        os.fchmod(descriptor, mode)
+
+
 def _unwritable(name: str, problem: OSError) -> EnvironmentProblem | UsageError:
+    name = shown(name)
     match problem:
         case FileNotFoundError() | NotADirectoryError() if "://" not in name:
             folder = os.path.dirname(name) or "."

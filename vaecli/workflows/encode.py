@@ -17,6 +17,7 @@ from vaecli.errors import UsageError, did_you_mean, quoted
 from vaecli.latent.knn_map import KnnMap, thinned
 from vaecli.latent.umap_map import require_umap, umap_of
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
+from vaecli.runtime import urls
 from vaecli.tables import (
     Targets,
     check_schema,
@@ -75,14 +76,14 @@ def encode(
         if plot is not None:
             _draw(plot, totals, detector, knn_map, config)
     return EncodeSummary(
-        output=target,
+        output=urls.shown(target),
         bundle=str(bundle),
         rows=totals.rows,
         columns=tuple(config.run.prefix + name for name in names),
         n_latent=detector.n_latent,
         warnings=(),
         seconds=time.monotonic() - started,
-        plot=plot,
+        plot=plot and urls.shown(plot),
     )
 
 

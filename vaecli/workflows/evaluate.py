@@ -23,6 +23,7 @@ from vaecli.evaluation import baselines
 from vaecli.evaluation import metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Difference, Estimate, Evaluated, Labelled
 from vaecli.results import Comparison, EvaluateSummary, Evaluation, Figure, OnEvent, ignore
+from vaecli.runtime import urls
 from vaecli.schema import Role, Schema
 from vaecli.tables import (
     Source,
@@ -86,7 +87,7 @@ def evaluate(
 
     rows = labelled.rows
     return EvaluateSummary(
-        output=output,
+        output=output and urls.shown(output),
         plot=drawn,
         bundle=str(bundle),
         label=label,
@@ -251,7 +252,7 @@ def _drawn(plot: str, rows: Labelled) -> str | None:
     from vaecli.plots.roc import draw_curves
 
     draw_curves(plot, rows)
-    return plot
+    return urls.shown(plot)
 
 
 def _warnings(labelled: LabelledScores, config: EvaluateConfig, plot: str | None) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+import vaecli
 from vaecli.bundle import save_detector
 from vaecli.calibration.calibrate import calibrated
 from vaecli.calibration.conformal import Calibration, rows_needed
@@ -34,7 +35,6 @@ from vaecli.training.loop import OnCheckpoint
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
-IDENTITY_ROWS = 1_000  # rows that distinguish a checkpoint's table from another of the same shape
 MAX_NAME_BYTES = 255  # of a file, on nearly every file system
 _CHECKPOINT = ".checkpoint"
 FEW_ROWS = 300  # calibration rows below which a warning is printed
@@ -198,15 +198,11 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
 
 
 def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
-    """A digest of the rows and settings, which a checkpoint must share to be resumed."""
+    """A digest of the rows, the settings and the version of vaecli, which a checkpoint must share to be resumed."""
     device = torch_device(config.train.device)  # the state of a random generator differs between devices
     settings = replace(config, resume=False, train=replace(config.train, time_budget_seconds=None, device=device))
-    digest = hashlib.sha256(json.dumps([asdict(settings), schema.to_json()], sort_keys=True).encode())
-    for array in (normal.preprocessor.mean, normal.preprocessor.scale, normal.preprocessor.quantiles, normal.n_missing):
-        digest.update(array.tobytes())
-    for part in normal.rows.sample(IDENTITY_ROWS, config.seed):
-        digest.update(part.tobytes())
-    return digest.hexdigest()
+    parts = [vaecli.__version__, asdict(settings), schema.to_json(), normal.digest]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _checkpoint_path(output: Path) -> Path:

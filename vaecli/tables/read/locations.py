@@ -1,4 +1,8 @@
-"""Where the bytes of a table are: in a local file, behind a URL, or in a stream that can be read only once."""
+"""Where the bytes of a table are: in a local file, behind a URL, or in a stream that can be read only once.
+
+A file that can be opened more than once must stay the same: what identifies its content (for a local file the device,
+inode, size and time of change) is remembered when it is found, and compared at every opening and after the last read.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +23,11 @@ import pyarrow as pa
 from vaecli.errors import UnreadableFile, UsageError, VaecliError, shortage
 from vaecli.runtime import file_types
 from vaecli.runtime.temporary import copying
+from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
 from vaecli.tables import remote
 
 STANDARD_INPUT = "standard input"
+STANDARD_INPUT_FILE = "/dev/stdin"
 PEEK_BYTES = 4 * 2**20  # of a stream that is read once: its header must end within them
 
 
@@ -32,41 +38,99 @@ class Location(Protocol):
     def name(self) -> str:
         """The name of the file or stream in messages."""
 
+    @property
+    def file(self) -> str:
+        """The path or URL that is read, so that no output overwrites it."""
+
     def open(self) -> pa.NativeFile:
-        """A stream of all bytes, from the start. Raises OSError."""
+        """A stream of all bytes, from the start. Raises OSError, and UnreadableFile when it has changed."""
 
     def peek(self) -> pa.NativeFile:
-        """A stream of the first bytes, from the start; `open` still yields all of them. Raises OSError."""
+        """A stream of the first bytes, from the start; `open` still yields all of them. Raises as `open` does."""
+
+    def require_unchanged(self) -> None:
+        """Raise UnreadableFile when the bytes are no longer those that were found."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A regular file. `name` is the path as the user wrote it."""
+    """A regular file. `name` is the path as the user wrote it, `state` what identifies its content."""
 
     name: str
+    state: tuple[int, ...]
+
+    @classmethod
+    def found(cls, path: str) -> LocalFile:
+        """Remember the state of the file at `path`. Raises UnreadableFile."""
+        try:
+            return cls(path, _state_of(path))
+        except OSError as problem:
+            raise unreadable(path, problem) from None
+
+    @property
+    def file(self) -> str:
+        return self.name
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of the file when it was found."""
+        return self.state[2]
 
     def open(self) -> pa.NativeFile:
-        return pa.OSFile(self.name)
+        stream = pa.OSFile(self.name)
+        self.require_unchanged()  # once it is open, so that no replacement can fall between the two
+        return stream
 
     def peek(self) -> pa.NativeFile:
         return self.open()
+
+    def require_unchanged(self) -> None:
+        try:
+            state = _state_of(self.name)
+        except OSError:
+            state = ()
+        if state != self.state:
+            raise changed(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file behind a URL that fsspec knows."""
+    """A file behind a URL that fsspec knows; `state` is what its store reports of its content."""
 
     url: str
+    state: tuple[str, ...]
+
+    @classmethod
+    def found(cls, url: str) -> RemoteFile:
+        """Remember the state of the file at `url`. Raises UnreadableFile."""
+        try:
+            return cls(url, remote.state_of(url))
+        except OSError as problem:
+            raise unreadable(shown(url), problem) from None
 
     @property
     def name(self) -> str:
-        return remote.without_credentials(self.url)
+        return shown(self.url)
+
+    @property
+    def file(self) -> str:
+        return self.url
 
     def open(self) -> pa.NativeFile:
-        return pa.PythonFile(remote.open_reader(self.url), mode="r")
+        stream = pa.PythonFile(remote.open_reader(self.url), mode="r")
+        self.require_unchanged()
+        return stream
 
     def peek(self) -> pa.NativeFile:
         return self.open()
+
+    def require_unchanged(self) -> None:
+        try:
+            state = remote.state_of(self.url)
+        except OSError as problem:
+            raise unreadable(self.name, problem) from None
+        if state != self.state:
+            raise changed(self.name)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -79,11 +143,18 @@ class SpooledStream:
     def __post_init__(self) -> None:
         weakref.finalize(self, self.copy.close)
 
+    @property
+    def file(self) -> str:
+        return _file_of_stream(self.name)
+
     def open(self) -> pa.NativeFile:
         return pa.PythonFile(_CopyReader(self), mode="r")
 
     def peek(self) -> pa.NativeFile:
         return self.open()
+
+    def require_unchanged(self) -> None:
+        """The copy belongs to this process."""
 
 
 @dataclass(slots=True)
@@ -95,6 +166,10 @@ class SinglePassStream:
     rest: BinaryIO
     is_opened: bool = False
 
+    @property
+    def file(self) -> str:
+        return _file_of_stream(self.name)
+
     def open(self) -> pa.NativeFile:
         if self.is_opened:
             raise RuntimeError(f"{self.name} was opened with once=True and is read a second time")
@@ -103,6 +178,9 @@ class SinglePassStream:
 
     def peek(self) -> pa.NativeFile:
         return pa.BufferReader(self.head)
+
+    def require_unchanged(self) -> None:
+        """A stream is read once."""
 
 
 def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Location, ...]:
@@ -128,6 +206,11 @@ def unreadable(name: str, problem: OSError) -> VaecliError:
     match problem:
         case OSError(errno=errno.ENAMETOOLONG):
             return UnreadableFile(f"{name}: no such file: the name is too long", "check the path", path=name)
+        case FileNotFoundError() if is_url(name):
+            answer = f": {problem.strerror}" if is_http(name) else ""
+            return UnreadableFile(
+                f"{name}: no such file{answer}", "check the address; a signed link may have expired", path=name
+            )
         case FileNotFoundError():
             return UnreadableFile(f"{name}: no such file", "check the path and the current directory", path=name)
         case PermissionError():
@@ -142,12 +225,26 @@ def unreadable(name: str, problem: OSError) -> VaecliError:
             )
 
 
+def changed(name: str) -> UnreadableFile:
+    """The error that reports a file that was replaced or written to between two openings, or while it was read."""
+    return UnreadableFile(f"{name}: changed while it was read", "try again when it is complete", path=name)
+
+
+def _state_of(path: str) -> tuple[int, ...]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _file_of_stream(name: str) -> str:
+    return STANDARD_INPUT_FILE if name == STANDARD_INPUT else name
+
+
 def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
     if text == "-":
         return (_streamed(STANDARD_INPUT, sys.stdin.buffer, once),)
-    if remote.is_url(text):
+    if is_url(text):
         return _remote_locations(text)
-    path = remote.without_file_scheme(text)
+    path = without_file_scheme(text)
     try:
         mode = os.stat(path).st_mode
     except OSError as problem:
@@ -157,7 +254,7 @@ def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
     if stat.S_ISDIR(mode):
         return _parquet_below(path)
     if stat.S_ISREG(mode):
-        return (LocalFile(path),)
+        return (LocalFile.found(path),)
     return (_pipe(path, once),)
 
 
@@ -200,14 +297,14 @@ def _remote_locations(url: str) -> tuple[Location, ...]:
     try:
         urls = remote.expand(url)
     except OSError as problem:
-        raise unreadable(remote.without_credentials(url), problem) from None
+        raise unreadable(shown(url), problem) from None
     if not urls:
         raise UnreadableFile(
-            f"{remote.without_credentials(url)}: nothing there to read",
+            f"{shown(url)}: nothing there to read",
             "check the pattern, or the directory's files",
-            path=remote.without_credentials(url),
+            path=shown(url),
         )
-    return tuple(RemoteFile(file_url) for file_url in urls)
+    return tuple(RemoteFile.found(file_url) for file_url in urls)
 
 
 def _matches(pattern: str) -> tuple[Location, ...]:
@@ -225,7 +322,7 @@ def _matches(pattern: str) -> tuple[Location, ...]:
 
 
 def _matched(path: str) -> tuple[Location, ...]:
-    return _parquet_below(path) if os.path.isdir(path) else (LocalFile(path),)
+    return _parquet_below(path) if os.path.isdir(path) else (LocalFile.found(path),)
 
 
 def _parquet_below(directory: str) -> tuple[Location, ...]:
@@ -248,7 +345,7 @@ def _parquet_below(directory: str) -> tuple[Location, ...]:
             f"for CSV files, quote a pattern: '{os.path.join(directory, '*.csv')}'",
             path=directory,
         )
-    return tuple(LocalFile(path) for path in sorted(paths))
+    return tuple(LocalFile.found(path) for path in sorted(paths))
 
 
 def _read(stream: BinaryIO, n_bytes: int) -> bytes:
