@@ -170,9 +170,13 @@ def quoted(value: object, most: int = MAX_QUOTED, *, marks: bool = True) -> str:
     No cell can look like a message of its own or steer a terminal. A longer text is cut and ends in `…`. Text has
     quotation marks around it, without `marks` none.
     """
-    text = value if isinstance(value, str) else repr(value)
-    short = text if len(text) <= most else f"{text[: most - 1]}…"
+    short = cut(value if isinstance(value, str) else repr(value), most)
     return repr(short) if marks and isinstance(value, str) else escaped(short)
+
+
+def cut(text: str, most: int = MAX_QUOTED) -> str:
+    """The text, which ends in `…` where it was longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def escaped(text: str) -> str:

@@ -205,7 +205,7 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         (tmp_path, "is a directory"),
         (file / "model.vae", "no such directory"),
         (Path("/dev/null"), "is not a regular file"),
-        (tmp_path / ("x" * 300), "cannot be written"),
+        (tmp_path / ("x" * 300), "a name this long"),
     ]:
         for act in (require_writable, lambda path: write_bundle(path, MANIFEST, ARRAYS)):
             with pytest.raises((UsageError, EnvironmentProblem), match=words) as caught:

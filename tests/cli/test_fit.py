@@ -421,7 +421,10 @@ def test_resume_of_another_fit_is_refused(run, quick: Path, table, interrupted: 
     words = ["--seed", "1"] if other == "seed" else []
     done = run("fit", "normal.csv", "--config", str(quick), "--resume", *words)
     assert done.code == 5
-    assert "model.vae.checkpoint: the checkpoint belongs to a fit of another table or with other settings" in done.err
+    assert (
+        "model.vae.checkpoint: the checkpoint belongs to a fit of another table, with other settings or by another vaecli"
+        in done.err
+    )
     assert interrupted.read_bytes() == before
     assert not Path("model.vae").exists()
 

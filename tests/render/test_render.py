@@ -367,7 +367,6 @@ def test_a_file_gets_plain_lines(shown):
     for summary in (
         replace(FIT, bundle=long),
         replace(SCORE, output=long),
-        replace(EXPLAIN, shown=(replace(ODD_ROW, reasons=(Reason(long, 80.0, 1.0, 2.0),)),)),
         replace(INSPECT, bundle=long),
     ):
         text = shown(summary)

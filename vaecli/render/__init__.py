@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vaecli.config import FormerName
-from vaecli.errors import MAX_LINE, EnvironmentProblem, GateMet, VaecliError, harmless, quoted
+from vaecli.errors import MAX_LINE, EnvironmentProblem, GateMet, VaecliError, cut, harmless
 from vaecli.render.streams import drop_output as drop_output
 from vaecli.render.streams import prepare_streams as prepare_streams
 from vaecli.render.streams import printing
@@ -175,7 +175,7 @@ def _strict(value: Any) -> Any:
         return value if len(value) <= MAX_LINE else f"{value[: MAX_LINE - 1]}…"
     if isinstance(value, dict):
         return {
-            str(name): quoted(inner, marks=False) if name in _CELLS and isinstance(inner, str) else _strict(inner)
+            str(name): cut(inner) if name in _CELLS and isinstance(inner, str) else _strict(inner)
             for name, inner in value.items()
         }
     if isinstance(value, list | tuple):

@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from vaecli.errors import escaped
-from vaecli.results import EvaluateSummary, ScoreSummary, SelftestSummary
 from vaecli.results.number_format import exact_per_cent, how_often, number
 
 if TYPE_CHECKING:

@@ -86,8 +86,9 @@ def _secrets(url: str) -> Iterator[str]:
     path, _, query = rest.partition("?")
     users = [text[: max(text.rfind("@"), 0)] for text in (rest, path)]  # a `?` may belong to the password
     passwords = [user.partition(":")[2] for user in users]
-    values = [field.partition("=")[2] or field for field in query.split("&")]
-    for part in (*users, *passwords, query, *values):
+    queries = (query, rest.rpartition("?")[2], rest[rest.rfind("@") + 1 :].partition("?")[2])
+    values = [field.partition("=")[2] or field for some in queries for field in some.split("&")]
+    for part in (*users, *passwords, *queries, *values):
         for secret in {part, unquote(part), quote(part, safe="")}:
             if len(secret) >= _SHORTEST_SECRET and secret not in shown(url):
                 yield secret
