@@ -422,7 +422,7 @@ def test_resume_of_another_fit_is_refused(run, quick: Path, table, interrupted: 
     done = run("fit", "normal.csv", "--config", str(quick), "--resume", *words)
     assert done.code == 5
     assert (
-        "model.vae.checkpoint: the checkpoint belongs to a fit of another table, with other settings or by another vaecli"
+        "model.vae.checkpoint: the checkpoint belongs to a fit of another table, with other settings or by another"
         in done.err
     )
     assert interrupted.read_bytes() == before
