@@ -242,7 +242,7 @@ def test_no_rows_at_all(shown):
 def test_a_minimum_score_is_told_as_such(shown):
     """--min-score promises no share of normal rows."""
     text = shown(replace(SCORE, threshold=None, min_score=3.5))
-    assert "from 3.5 nats, as --min-score says" in text
+    assert "from 3.5 nats, as set by --min-score" in text
     assert "normal rows" not in text
 
 

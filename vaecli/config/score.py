@@ -56,7 +56,7 @@ def score_config(
         given.pop("score.threshold", None)
     given |= {f"score.{name}": (value, flag_of(name)) for name, value in flags.items() if value is not None}
     problems: list[str] = []
-    settings = {name: checked(_OWNERS, _RANGES, name, value, said, problems) for name, (value, said) in given.items()}
+    settings = {name: checked(_OWNERS, _RANGES, name, value, shown, problems) for name, (value, shown) in given.items()}
     if {"score.threshold", "score.min_score"} <= settings.keys():
         problems.append("--threshold and --min-score both decide which rows are flagged; give one")
     if problems:

@@ -43,7 +43,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """By how much one method's figure is above another's, on paired draws."""
+    """The difference of one method's figure from another's, on paired draws; positive where the first is larger."""
 
     value: float
     low: float
@@ -57,14 +57,14 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What n rows are, and what each method says of them. A row without a score is −∞: the last to be looked at."""
+    """The labels of n rows, and their scores by each method. A row without a score has −∞: it is looked at last."""
 
     is_anomaly: np.ndarray  # (n,) bool
     flagged: np.ndarray  # (n,) bool, by the first method at its threshold
-    scores: Mapping[str, np.ndarray]  # by method, (n,), higher is odder
+    scores: Mapping[str, np.ndarray]  # by method, (n,), higher is more anomalous
 
     def where(self, rows: np.ndarray) -> Labelled:
-        """The chosen rows."""
+        """The labels and scores of the chosen rows."""
         scores = {method: score[rows] for method, score in self.scores.items()}
         return Labelled(self.is_anomaly[rows], self.flagged[rows], scores)
 
@@ -77,7 +77,7 @@ class Evaluated:
     draws: Mapping[str, Mapping[str, np.ndarray]]
 
     def difference(self, metric: str, one: str, other: str) -> Difference:
-        """`one` minus `other`."""
+        """The figure of `one` minus that of `other`, with its interval."""
         value = self.figures[one][metric].value - self.figures[other][metric].value
         low, high = _interval(self.draws[one][metric] - self.draws[other][metric])
         return Difference(value, low, high)
@@ -125,12 +125,12 @@ class Draws:
 
     @classmethod
     def everything(cls, n_anomalies: int, n_normals: int) -> Draws:
-        """Every row once."""
+        """The one draw that holds every row once."""
         return cls(np.arange(n_anomalies)[None], np.arange(n_normals)[None])
 
 
 def drawn(n_anomalies: int, n_normals: int, n_draws: int, seed: int) -> Iterator[Draws]:
-    """As many rows of each class as there are, with replacement, `n_draws` times in all.
+    """Draw as many rows of each class as there are, with replacement, `n_draws` times in all.
 
     Of a class with more than MOST_DRAWN rows that many are drawn and weighted up: its part of an interval is then as
     wide as if there were no more rows, wider than need be and never narrower.
@@ -159,7 +159,7 @@ class Ranks:
 
     @classmethod
     def of(cls, anomaly_scores: np.ndarray, normal_scores: np.ndarray) -> Ranks:
-        """From scores, higher being odder."""
+        """The ranks by scores, of which higher ones are more anomalous."""
         distinct, anomaly = np.unique(anomaly_scores, return_inverse=True)
         p = distinct.size
         below = np.searchsorted(distinct, normal_scores, side="left")  # distinct scores strictly below
@@ -204,7 +204,7 @@ def curve(score: np.ndarray, is_anomaly: np.ndarray) -> tuple[np.ndarray, np.nda
 def _figures(
     ranks: Mapping[str, Ranks], flags: tuple[np.ndarray, np.ndarray], draws: Draws
 ) -> dict[str, dict[str, np.ndarray]]:
-    """By method and metric, (b,)."""
+    """The figures by method and metric, (b,) each."""
     found = {method: dict(zip(RANKED, of_method.areas(draws), strict=True)) for method, of_method in ranks.items()}
     first = next(iter(found))
     found[first] |= _decisions(flags, draws)

@@ -59,7 +59,7 @@ def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextMa
 def show(summary: Summary, *, as_json: bool = False, quiet: bool = False, beside_data: bool = False) -> None:
     """Show a summary: one JSON object, or a page for a person.
 
-    `quiet` silences the page but not the JSON, which was asked for by name. `beside_data` says that
+    `quiet` silences the page but not the JSON, which was requested by name. `beside_data` means that
     standard output holds the user's data, so the page goes to standard error.
     """
     if as_json:

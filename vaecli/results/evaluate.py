@@ -78,7 +78,7 @@ class EvaluateSummary:
     bundle: str
     label: str
     rows: int
-    anomalies: int  # as the label says
+    anomalies: int  # by the label
     flagged: int
     true_positives: int  # flagged anomalies
     unscored: int
@@ -86,7 +86,7 @@ class EvaluateSummary:
     threshold: float | None  # None when --min-score decided
     min_score: float
     uses_tail_model: bool  # the level is finer than the calibration rows resolve
-    bootstrap: int  # draws behind each interval
+    bootstrap: int  # bootstrap draws per interval
     overall: Evaluation
     baselines: tuple[Evaluation, ...]
     groups: tuple[Evaluation, ...]  # worst first; in a group vaecli before the simple methods

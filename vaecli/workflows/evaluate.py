@@ -58,7 +58,7 @@ def evaluate(
     *,
     on_event: OnEvent = ignore,
 ) -> EvaluateSummary:
-    """Measure the detector in `bundle` on the labelled table behind `inputs`.
+    """Measure the detector in `bundle` on the labelled table in `inputs`.
 
     With `output` every figure goes there, a line a metric; with `plot` the curves become a picture. Raises UsageError,
     InputError, BundleError or EnvironmentProblem.
@@ -108,7 +108,7 @@ def evaluate(
 
 
 def figure_table(evaluations: Sequence[Evaluation]) -> pa.Table:
-    """One line a figure; the group is null for all rows together."""
+    """One line per figure; the group is null for all rows together."""
     lines = [
         {
             "group": one.group,
@@ -202,7 +202,7 @@ def _evaluated(
 
 
 def _evaluations(evaluated: Evaluated, rows: Labelled, group: str | None) -> tuple[Evaluation, ...]:
-    """One a method, vaecli first."""
+    """One evaluation per method, vaecli first."""
     n_rows, n_anomalies = rows.is_anomaly.size, int(rows.is_anomaly.sum())
     return tuple(
         Evaluation(
@@ -262,12 +262,12 @@ def _warnings(labelled: LabelledScores, config: EvaluateConfig, plot: str | None
     if not n_anomalies:
         warnings.append(
             "no row is labelled an anomaly: AUROC, average precision and recall are undefined, and the false-alarm "
-            f"rate is the only figure that says something{no_plot}"
+            f"rate is the only informative figure{no_plot}"
         )
     elif n_anomalies == is_anomaly.size:
         warnings.append(
             "every row is labelled an anomaly: AUROC, average precision and the false-alarm rate are undefined, and "
-            f"recall is the only figure that says something{no_plot}"
+            f"recall is the only informative figure{no_plot}"
         )
     elif n_anomalies < FEW_ANOMALIES and config.bootstrap:
         warnings.append(f"only {n_anomalies:,} rows are labelled anomalies: the intervals are rough")

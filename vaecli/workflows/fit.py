@@ -183,7 +183,7 @@ def _checkpoint_path(output: Path) -> Path:
 
 
 def settings_of(config: FitConfig) -> dict[str, Any]:
-    """The settings as the bundle keeps them."""
+    """The settings of a fit as the bundle keeps them."""
     settings = asdict(config)
     settings.pop("resume")
     return settings

@@ -28,7 +28,7 @@ from vaecli.workflows.drift_warning import warnings_of
 def report(
     inputs: list[str], bundle: Path, output: str | None, config: ReportConfig, *, on_event: OnEvent = ignore
 ) -> ReportSummary:
-    """Score the table behind `inputs`, and write a page about it to `output`, whole or not at all.
+    """Score the table in `inputs`, and write a page about it to `output`, whole or not at all.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
@@ -108,7 +108,7 @@ def _data(facts: Facts, shown: ReportInputs, manifest: Manifest) -> ReportData:
     )
 
 
-# A bundle is checked where it decides; here it only tells, and what it does not tell well is not shown.
+# A bundle is checked where it decides; here it only informs, and what it does not hold is not shown.
 
 
 def _training(summary: Mapping[str, Any]) -> Training:

@@ -156,7 +156,7 @@ def _reject_names(names: Sequence[str], name: str, line: int) -> None:
         return
     hint = "give every column its own name"
     if not names[0]:
-        hint += "; pandas writes its index as a column without a name unless told `to_csv(index=False)`"
+        hint += "; pandas writes its index as a column without a name unless called as `to_csv(index=False)`"
     if len(problems) == 1:
         raise MalformedText(f"{name}, line {line}: {problems[0]}", hint)
     raise MalformedText(f"{name}, line {line}: column names are not usable:\n{listed(problems)}", hint)

@@ -1,4 +1,4 @@
-"""Where the bytes of a table are: in a local file, behind a URL, or in a stream that can be read only once."""
+"""Where the bytes of a table are: in a local file, at a URL, or in a stream that can be read only once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Location(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A regular file. `name` is the path as the user wrote it."""
+    """A regular file, whose `name` is the path as the user wrote it."""
 
     name: str
 
@@ -52,7 +52,7 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file behind a URL that fsspec knows."""
+    """A file at a URL that fsspec knows."""
 
     url: str
 

@@ -221,7 +221,7 @@ def _block(data: bytes, size: int, ends: RecordEnds, first_line: int, keep_blank
 
 
 def _quotes(data: bytes, buffer: np.ndarray, delimiter: str) -> np.ndarray:
-    """Positions of quotes such that a byte is inside quotes if the number of them before it is odd.
+    """Positions of quotes such that a byte is inside quotes if the number of them before it is not even.
 
     When every quote fits the grammar, they alternate: opening, closing, … (a doubled quote closes and
     opens again). Only a block in which one does not fit is searched quote by quote.

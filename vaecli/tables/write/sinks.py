@@ -188,7 +188,7 @@ def default_output(inputs: Sequence[str], verb: str = "scored", extension: str |
     replaces that of the input, for outputs that are not tables. Raises UsageError asking for `-o` when there are
     several inputs, a pattern, or a web address, from which no name can be derived.
     """
-    hint = "say where to write: -o FILE"
+    hint = "name an output: -o FILE"
     if len(inputs) != 1:
         raise UsageError(f"{len(inputs)} inputs have no common name for the output", hint)
     name = inputs[0]
