@@ -74,9 +74,7 @@ _FIT_VARIABLES = {
 
 
 def fit_config(
-    flags: Mapping[str, Any],
-    file: Path | None = None,
-    environment: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Any], file: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> FitConfig:
     """Resolve the settings of one fit.
 

@@ -47,9 +47,8 @@ def score_config(
 ) -> ScoreConfig:
     """Resolve the settings of one scoring run, which may be part of another `verb`.
 
-    `flags` maps field names of ScoreConfig to values; None means "not given". A `--min-score` flag
-    silences `VAECLI_THRESHOLD`: both decide which rows are flagged. Raises UsageError naming every
-    value out of range.
+    `flags` maps field names of ScoreConfig to values; None means "not given". A `--min-score` flag silences
+    `VAECLI_THRESHOLD`: both decide which rows are flagged. Raises UsageError naming every value out of range.
     """
     given = from_environment(_SCORE_VARIABLES, environment)
     if flags.get("min_score") is not None:

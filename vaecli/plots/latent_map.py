@@ -35,13 +35,7 @@ def draw_map(
     rows = f"{n_rows:,} rows" if len(points.row) == n_rows else f"{len(points.row):,} of {n_rows:,} rows"
     outside = f", {n_outside:,} of them outside the picture" if n_outside else ""
     axes.set_title(f"Map ({kind}): {rows}{outside}")
-    axes.legend(
-        title=title,
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-        frameon=False,
-        markerscale=2,
-    )
+    axes.legend(title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, markerscale=2)
     write_figure(path, figure)
 
 

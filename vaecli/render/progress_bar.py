@@ -75,11 +75,7 @@ class _Bars:
                 printable(event.stage), total=event.total, figures="", unit=event.unit
             )
         self.progress.update(
-            self.tasks[event.stage],
-            completed=event.done,
-            total=event.total,
-            figures=figures(event),
-            unit=event.unit,
+            self.tasks[event.stage], completed=event.done, total=event.total, figures=figures(event), unit=event.unit
         )
 
     def finish(self) -> None:

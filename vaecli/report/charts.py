@@ -24,13 +24,7 @@ def plot(
     """Marks with ticks below and, with their `unit` on top, beside them; `alt` describes it in words."""
     lines = [stroke([(0, 1 - place), (1, 1 - place)], "grid") for place, _ in y]
     box = element(
-        "svg",
-        *lines,
-        *marks,
-        viewBox=f"0 0 {SIDE} {SIDE}",
-        preserveAspectRatio="none",
-        role="img",
-        aria_label=alt,
+        "svg", *lines, *marks, viewBox=f"0 0 {SIDE} {SIDE}", preserveAspectRatio="none", role="img", aria_label=alt
     )
     beside = [element("span", text, style=f"bottom:{100 * place:.2f}%") for place, text in y]
     below = [

@@ -213,8 +213,8 @@ def _scores(data: ReportData) -> list[Html]:
             legend(*entries),
             chart,
             caption=f"Across: the {facts.score_kind} score in nats, more anomalous to the right. Upwards: the share "
-            "of rows, each line ten times the one below. Bars that stand above the outline are scores that this table has "
-            f"more often than normal rows do.{off}",
+            "of rows, each line ten times the one below. Bars that stand above the outline are scores that this table "
+            f"has more often than normal rows do.{off}",
         ),
     ]
 

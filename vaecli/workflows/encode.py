@@ -17,15 +17,7 @@ from vaecli.errors import UsageError, did_you_mean
 from vaecli.latent.knn_map import KnnMap, thinned
 from vaecli.latent.umap_map import require_umap, umap_of
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
-from vaecli.tables import (
-    Targets,
-    check_schema,
-    default_output,
-    frame_source,
-    numbers_of,
-    open_sink,
-    open_source,
-)
+from vaecli.tables import Targets, check_schema, default_output, frame_source, numbers_of, open_sink, open_source
 from vaecli.tasks.encode import ROW, EncodeTask, EncodeTotals
 from vaecli.tasks.written_rows import Rendered, append_rows
 

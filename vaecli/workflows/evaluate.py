@@ -24,14 +24,7 @@ from vaecli.evaluation import metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Evaluated, Labelled
 from vaecli.results import Comparison, EvaluateSummary, Evaluation, Event, Figure, OnEvent, ignore
 from vaecli.schema import Role, Schema
-from vaecli.tables import (
-    Source,
-    Targets,
-    check_schema,
-    frame_source,
-    open_sink,
-    open_source,
-)
+from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.evaluate import OURS, EvaluateTask, LabelledScores, sample_features
 from vaecli.tasks.written_rows import append_table
 
@@ -148,12 +141,7 @@ def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
 
 
 def _baselines(
-    detector: Detector,
-    source: Source,
-    label: str,
-    config: EvaluateConfig,
-    targets: Targets,
-    on_event: OnEvent,
+    detector: Detector, source: Source, label: str, config: EvaluateConfig, targets: Targets, on_event: OnEvent
 ) -> Mapping[str, baselines.Scorer]:
     """The simple methods, fitted on the table of `--baselines`; none where there is no such table."""
     if config.baselines is None:

@@ -70,13 +70,7 @@ def fit_source(
     )
     on_checkpoint, resume = _checkpoints(output, _identity(normal, schema, config), config.resume)
     fitted = fit_ensemble(
-        normal.rows,
-        normal.n_folds,
-        likelihoods,
-        config,
-        on_event=on_event,
-        on_checkpoint=on_checkpoint,
-        resume=resume,
+        normal.rows, normal.n_folds, likelihoods, config, on_event=on_event, on_checkpoint=on_checkpoint, resume=resume
     )
     # columns sharing one unit (pixels) are judged only as a whole: a single unusual pixel is not an anomaly
     parts = same_unit_columns(schema, config.columns)

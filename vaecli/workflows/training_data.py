@@ -66,13 +66,7 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
             start += len(cells)
     marginals = Marginals.of(survey.cells, layout)
     return NormalRows(
-        rows,
-        preprocessor,
-        marginals,
-        survey.n_missing,
-        survey.n_infinite,
-        n_folds,
-        survey.n_labelled_out,
+        rows, preprocessor, marginals, survey.n_missing, survey.n_infinite, n_folds, survey.n_labelled_out
     )
 
 
