@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from vaecli.report import Contributions, Facts, Outside, ReportData, ScoreHistogram, Stretch, Timeline, Training
+from vaecli.report.data import Contributions, Facts, Outside, ReportData, ScoreHistogram, Stretch, Timeline, Training
 from vaecli.report.page import headline, page
 from vaecli.results import FlaggedRow, Reason
 

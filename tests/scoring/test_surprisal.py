@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from vaecli.scoring.max_cell import LIMIT, MAX_CELL_PENALTY, CellLimits, MaxCellScale
 from vaecli.scoring.surprisal import SurprisalScale

@@ -15,41 +15,28 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from vaecli import results
 from vaecli.config import FormerName
 from vaecli.errors import GateMet, VaecliError
-from vaecli.results import (
-    SCHEMA_VERSION,
-    EncodeSummary,
-    EvaluateSummary,
-    ExplainSummary,
-    FitSummary,
-    InspectSummary,
-    OnEvent,
-    ReconstructSummary,
-    ReportSummary,
-    SampleSummary,
-    ScoreSummary,
-    SelftestSummary,
-)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 Summary = (
-    FitSummary
-    | ScoreSummary
-    | ExplainSummary
-    | EvaluateSummary
-    | SelftestSummary
-    | EncodeSummary
-    | ReconstructSummary
-    | SampleSummary
-    | ReportSummary
-    | InspectSummary
+    results.FitSummary
+    | results.ScoreSummary
+    | results.ExplainSummary
+    | results.EvaluateSummary
+    | results.SelftestSummary
+    | results.EncodeSummary
+    | results.ReconstructSummary
+    | results.SampleSummary
+    | results.ReportSummary
+    | results.InspectSummary
 )
 
 
-def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextManager[OnEvent]:
+def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextManager[results.OnEvent]:
     """Announce events while the context is open: bars on a terminal, lines with `verbose`, else nothing."""
     from vaecli.render.progress_bar import announcing
 
@@ -72,7 +59,7 @@ def show(summary: Summary, *, as_json: bool = False, quiet: bool = False, beside
     _show_page(page(summary), sys.stderr if beside_data else sys.stdout)
 
 
-def show_schema(summary: InspectSummary) -> None:
+def show_schema(summary: results.InspectSummary) -> None:
     """List the columns of a bundle: kind, part, range or categories, and why one was left out."""
     from vaecli.render.summaries import schema_page
 
@@ -140,7 +127,7 @@ def is_screen(stream: TextIO) -> bool:
 
 
 def _say_error_json(message: str, hint: str, exit_code: int) -> None:
-    say(json_line({"schema_version": SCHEMA_VERSION, "error": message, "hint": hint, "exit_code": exit_code}))
+    say(json_line({"schema_version": results.SCHEMA_VERSION, "error": message, "hint": hint, "exit_code": exit_code}))
 
 
 def _error_lines(word: str, message: str, hint: str) -> None:

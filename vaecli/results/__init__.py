@@ -2,47 +2,30 @@
 
 from __future__ import annotations
 
-from vaecli.results.columns import ColumnSummary
-from vaecli.results.encode import EncodeSummary
-from vaecli.results.evaluate import METRIC_NAMES, Comparison, EvaluateSummary, Evaluation, Figure
-from vaecli.results.events import Event, OnEvent, ignore
-from vaecli.results.explain import ExplainSummary
-from vaecli.results.fit import FitSummary, TrainingCheck
-from vaecli.results.inspect import InspectSummary
-from vaecli.results.json_object import SCHEMA_VERSION
-from vaecli.results.reasons import FlaggedRow, Reason
-from vaecli.results.reconstruct import ReconstructSummary
-from vaecli.results.report import ReportSummary
-from vaecli.results.sample import SampleSummary
-from vaecli.results.score import ScoreSummary
-from vaecli.results.selftest import BlindSpot, DetectionRate, SelftestSummary, Untested, blind_spots_of, verdict_of
-
-__all__ = [
-    "METRIC_NAMES",
-    "SCHEMA_VERSION",
-    "BlindSpot",
-    "ColumnSummary",
-    "Comparison",
-    "DetectionRate",
-    "EncodeSummary",
-    "EvaluateSummary",
-    "Evaluation",
-    "Event",
-    "ExplainSummary",
-    "Figure",
-    "FitSummary",
-    "FlaggedRow",
-    "InspectSummary",
-    "OnEvent",
-    "Reason",
-    "ReconstructSummary",
-    "ReportSummary",
-    "SampleSummary",
-    "ScoreSummary",
-    "SelftestSummary",
-    "TrainingCheck",
-    "Untested",
-    "blind_spots_of",
-    "ignore",
-    "verdict_of",
-]
+from vaecli.results.columns import ColumnSummary as ColumnSummary
+from vaecli.results.encode import EncodeSummary as EncodeSummary
+from vaecli.results.evaluate import (
+    METRIC_NAMES as METRIC_NAMES,
+    Comparison as Comparison,
+    EvaluateSummary as EvaluateSummary,
+    Evaluation as Evaluation,
+    Figure as Figure,
+)
+from vaecli.results.events import Event as Event, OnEvent as OnEvent, ignore as ignore
+from vaecli.results.explain import ExplainSummary as ExplainSummary
+from vaecli.results.fit import FitSummary as FitSummary, TrainingCheck as TrainingCheck
+from vaecli.results.inspect import InspectSummary as InspectSummary
+from vaecli.results.json_object import SCHEMA_VERSION as SCHEMA_VERSION
+from vaecli.results.reasons import FlaggedRow as FlaggedRow, Reason as Reason
+from vaecli.results.reconstruct import ReconstructSummary as ReconstructSummary
+from vaecli.results.report import ReportSummary as ReportSummary
+from vaecli.results.sample import SampleSummary as SampleSummary
+from vaecli.results.score import ScoreSummary as ScoreSummary
+from vaecli.results.selftest import (
+    BlindSpot as BlindSpot,
+    DetectionRate as DetectionRate,
+    SelftestSummary as SelftestSummary,
+    Untested as Untested,
+    blind_spots_of as blind_spots_of,
+    verdict_of as verdict_of,
+)

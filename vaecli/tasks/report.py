@@ -19,7 +19,7 @@ from vaecli.data.hashing import row_hash
 from vaecli.decisions.threshold import Decision, ScoredRows
 from vaecli.detector import Detector
 from vaecli.engines.base import Engine, features_of
-from vaecli.report import (
+from vaecli.report.data import (
     Contribution,
     Contributions,
     LatentMap,

@@ -10,7 +10,7 @@ from vaecli.data.cells import Cells
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.plots.pixel_grid import Pixels, greys, png
-from vaecli.report import Picture, Pictures
+from vaecli.report.data import Picture, Pictures
 
 MOST_ODD, MOST_NORMAL = 40, 12
 MOST_PIXELS = 256 * 256  # of one picture

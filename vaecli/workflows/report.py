@@ -15,7 +15,7 @@ from vaecli.config import ReportConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.engines.local import LocalEngine
-from vaecli.report import Facts, ReportData, Training
+from vaecli.report.data import Facts, ReportData, Training
 from vaecli.report.page import headline, page
 from vaecli.results import OnEvent, ReportSummary, TrainingCheck, ignore
 from vaecli.results.flat_settings import flat_settings

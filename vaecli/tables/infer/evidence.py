@@ -14,8 +14,7 @@ import pyarrow as pa
 
 from vaecli.data.hashing import splitmix64
 from vaecli.schema import MOST_DIGITS
-from vaecli.tables.convert import arrow_types
-from vaecli.tables.convert import parse as values
+from vaecli.tables.convert import arrow_types, parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.infer.counts import DistinctSample, ValueCounts
 
