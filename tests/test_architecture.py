@@ -6,6 +6,7 @@ import ast
 import importlib
 import subprocess
 import sys
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,3 +181,90 @@ def test_public_things_say_what_they_are(path: Path):
 def test_files_stay_short(path: Path):
     """A file that needs more than 500 lines is a folder."""
     assert len(path.read_text().splitlines()) <= 500
+
+
+# Sentences that have no subject, or whose subject stands in another docstring.
+FRAGMENT = re.compile(
+    r"(Of|From|As|By|In|With|Those|Both|Them|See|Then|Nothing|Raises)\b|At (?!most\b|least\b)|For (?!each\b)"
+    r"|The (same|inverse|others?)( \w+)?\.|The same of\b"
+)
+# A capital letter, a name in backticks, a shape, a number, a symbol of the maths or a formula.
+OPENING = re.compile(r"[A-Z`(\d]|[^\x00-\x7f]|vaecli\b|[a-z][ ,]|[a-z]+\(")
+DIALECT = re.compile(
+    r"\b(odd(er|est|ly|ness)?|told|tells?|says?|said|speaks?|alike|surprises?|blam(e|es|ed|ing))\b"
+    r"|\b(is|are) no (number|picture|table)s?\b|\bbehind\b"
+)
+# Names of arrays in a bundle and classes of a style sheet are not prose.
+NOT_PROSE = re.compile(r"surprise/|[\"']((line|mark|key|dots) )?odd( dot)?[\"']|\{\w+\}")
+NOT_YET_PLAIN = (
+    "report/css.py",  # the class .odd of the page
+    "data/",
+    "model/likelihoods/",
+    "latent/sampling.py",
+    "latent/reconstruction.py",
+    "scoring/attribution.py",
+    "tasks/reasons.py",
+    "tasks/column_profiles.py",
+    "tables/convert/",
+    "tables/check_schema.py",
+    "tables/write/new_rows.py",
+    "tables/write/replace_cells.py",
+)
+
+
+def plain_modules() -> list[Path]:
+    return [path for path in modules() if not named(path).startswith(NOT_YET_PLAIN)]
+
+
+def first_sentence(docstring: str) -> str:
+    paragraph = " ".join(docstring.split("\n\n")[0].split())
+    return re.split(r"(?<=\.) (?=[A-Z`(])", paragraph)[0]
+
+
+def is_sentence(text: str) -> bool:
+    """Whether a text is more than a fragment; noun phrases such as "The rows that …" are sentences here."""
+    has_ends = OPENING.match(text) is not None and text.endswith((".", "…", ":"))
+    return has_ends and len(text.split()) >= 3 and not FRAGMENT.match(text)
+
+
+def _public_docstrings(node: ast.Module | ast.ClassDef) -> Iterator[tuple[str, str]]:
+    """(name, docstring) of public classes, functions and methods; an implementation may leave it to its protocol."""
+    for child in node.body:
+        if isinstance(child, ast.FunctionDef | ast.ClassDef) and child.name[0] != "_":
+            if docstring := ast.get_docstring(child):
+                yield child.name, docstring
+            if isinstance(child, ast.ClassDef):
+                yield from _public_docstrings(child)
+
+
+def _dialect(source: str) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.STRING, tokenize.COMMENT) or tokenize.tok_name[token.type] == "FSTRING_MIDDLE":
+            for found in DIALECT.finditer(NOT_PROSE.sub("", token.string)):
+                yield f"line {token.start[0]}: {found[0]}"
+
+
+@pytest.mark.parametrize("path", plain_modules(), ids=named)
+def test_docstrings_open_with_a_sentence(path: Path):
+    """The docstring of every public class, function and method opens with a sentence that can be read on its own."""
+    found = _public_docstrings(ast.parse(path.read_text()))
+    assert [f"{name}: {text}" for name, docstring in found if not is_sentence(text := first_sentence(docstring))] == []
+
+
+@pytest.mark.parametrize("text", ["Of both, the later.", "e.", "The same of the rows.", "See `numbers`.", "m."])
+def test_fragments_are_found(text: str):
+    """The check above finds what it looks for, and leaves definitions and formulas alone."""
+    assert not is_sentence(text)
+    assert is_sentence("(n,) bool, which rows are flagged.")
+    assert is_sentence("log(1 + exp(v)), safe from overflow.")
+
+
+@pytest.mark.parametrize("path", plain_modules(), ids=named)
+def test_prose_is_plain(path: Path):
+    """Docstrings, comments and messages use the words of the style note in CONTRIBUTING.md."""
+    assert list(_dialect(path.read_text())) == []
+
+
+def test_dialect_is_found():
+    """The check above reads strings and comments, and no names."""
+    assert list(_dialect('told = "the oddest"  # it says so\n')) == ["line 1: oddest", "line 1: says"]

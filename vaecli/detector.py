@@ -132,7 +132,7 @@ class Detector:
 
     @classmethod
     def from_parts(cls, schema: Schema, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Detector:
-        """Raises KeyError, TypeError or ValueError on parts that `to_parts` cannot have written."""
+        """The inverse of `to_parts`. Raises KeyError, TypeError or ValueError on parts that it cannot have written."""
         layout = Layout.of(schema.features)
         preprocessor = Preprocessor.from_arrays(layout, _within(arrays, "preprocess/"))
         n_missing, n_rows = arrays["likelihood/n_missing"], arrays["likelihood/n_rows"]

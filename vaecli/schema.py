@@ -43,8 +43,8 @@ class Column:
     """One column of the user's table, as it was at fit.
 
     `categories` holds the kept values of a categorical column, most frequent first, and for a
-    boolean column its false and true spellings, in this order. `has_other` says that rarer values
-    were folded into one more category, `n_folded` how many different ones. `whole` says that every
+    boolean column its false and true spellings, in this order. `has_other` means that rarer values
+    were folded into one more category, `n_folded` how many different ones. `whole` means that every
     number was an integer. `minimum` and `maximum` are in the column's own units (seconds since the epoch, UTC,
     for a datetime).
     `datetime_format` is the strptime pattern of a datetime kept as text, None for ISO 8601. `zone` is what dates
@@ -151,7 +151,7 @@ class Schema:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Schema:
-        """Raises KeyError, TypeError or ValueError on values that `to_json` cannot have written."""
+        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError on values that it cannot have written."""
         columns = tuple(
             Column(
                 **{

@@ -9,8 +9,7 @@ from operator import add
 
 import numpy as np
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from vaecli.aggregates import timeline
 from vaecli.aggregates.histograms import NumberBins, calibration_counts, moved, score_counts, score_edges, share_at_most

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from vaecli.aggregates import row_sample as points
 from vaecli.aggregates.row_sample import MapPoints, smallest

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 
 HEADINGS = [
     "Most unusual rows",
-    "Columns to blame",
+    "Responsible columns",
     "Scores against normal rows",
     "Over time, by when",
     "Map of the rows",

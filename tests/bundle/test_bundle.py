@@ -17,12 +17,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from vaecli.bundle import FORMAT, Manifest, read_bundle, write_bundle
-from vaecli.bundle import manifest as limits
+from vaecli.bundle import FORMAT, Manifest, manifest as limits, read_bundle, write_bundle
 from vaecli.errors import BundleError, EnvironmentProblem, UsageError
 from vaecli.runtime.atomic_file import require_writable
 

@@ -21,7 +21,7 @@ from vaecli.bundle import load_detector, save_detector
 MOST_BYTES = 2_000_000
 HEADINGS = (
     "Most unusual rows",
-    "Columns to blame",
+    "Responsible columns",
     "Scores against normal rows",
     "Along the table",
     "Map of the rows",
@@ -107,7 +107,7 @@ def test_the_page_answers_first(run, new):
     assert summary["headline"] in page.text
     worst = json.loads(scored.out)["worst"][0]
     assert f"Start with row {worst['row']}: pressure = " in page.text
-    assert "have pressure as the first column to blame" in page.text
+    assert "have pressure as the first reason" in page.text
     assert "none of 600" in page.text
 
 
@@ -132,7 +132,7 @@ def test_another_threshold_is_another_page(run, new):
     default = reported(run, "new.csv").text
     for words, said in (
         (["--threshold", "0.9"], "more unusual than 90 %"),
-        (["--min-score", "3"], "at least 3 nats, as --min-score says"),
+        (["--min-score", "3"], "at least 3 nats, as set by --min-score"),
         (["--score-kind", "elbo"], "the elbo score in nats"),
     ):
         text = reported(run, "new.csv", *words).text
@@ -150,14 +150,17 @@ def test_nothing_flagged_is_good_news(run, new):
     """A table of which no row is flagged has a page that says so everywhere."""
     text = reported(run, "new.csv", "--min-score", "1e9").text
     assert "Nothing stands out: none of 500 rows is flagged." in text
-    assert "No row is flagged, so there is nothing to blame a column for." in text
+    assert "No row is flagged, so there is nothing to attribute to columns." in text
 
 
 def test_a_score_that_all_rows_reach_is_no_answer(run, new):
     """--min-score below all scores flags everything; the page does not call that usual, and still names odd rows."""
     text = reported(run, "new.csv", "--min-score", "-1000").text
-    assert re.search(r"Worth a look: row 1\d\d is odder than chance explains\. But 500 of 500 rows are flagged", text)
-    assert "where all normal rows would be. --min-score -1000 is too low to tell odd rows from normal ones." in text
+    assert re.search(r"Worth a look: row 1\d\d is more anomalous than chance explains\. But 500 of 500 rows are", text)
+    assert (
+        "where all normal rows would be. --min-score -1000 is too low to separate anomalous rows from normal ones."
+        in text
+    )
 
 
 def test_a_table_without_rows_has_a_page(run, new):

@@ -64,7 +64,7 @@ class Drawn:
 
 def section(page: str) -> str:
     """The part of a page between the heading of its pictures and the next."""
-    return page[page.index("<h2>Pictures</h2>") : page.index("<h2>Columns to blame</h2>")]
+    return page[page.index("<h2>Pictures</h2>") : page.index("<h2>Responsible columns</h2>")]
 
 
 def walls(run, *words: str) -> list[list[Drawn]]:
@@ -153,7 +153,7 @@ def test_gaps_are_told(run, new):
     new.to_csv("new.csv", index=False)
     odd = {one.row: one for one in walls(run, "new.csv")[0]}
     assert (odd[8].found[1, 1], odd[31].found[1, 2]) == (160, 160)
-    assert "Even grey: an empty cell, or a value that is no number." in Path("page.html").read_text()
+    assert "Even grey: an empty cell, or a value that is not a number." in Path("page.html").read_text()
     assert "4 pixels that never varied" in Path("page.html").read_text()
 
 

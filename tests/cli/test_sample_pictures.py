@@ -104,7 +104,7 @@ def test_pictures_around_given_ones(run, here: Path):
         (["--image-shape", "2x3", "-n", "10001"], "a picture shows at most 10,000 rows"),
         (["--image-shape", "2x3", "--like", "five.csv", "-n", "2001"], "a picture shows at most 10,000 rows"),
         (["--image-shape", "2x3", "-o", "none/rows.png"], "no such directory"),
-        (["-o", "rows.png"], "rows.png: a table is no picture"),
+        (["-o", "rows.png"], "rows.png: a table is not a picture"),
     ],
     ids=str,
 )

@@ -281,7 +281,7 @@ VERBS = (
             Mistake("--plot p.png --dims 1", 2, "--plot draws a map of two dimensions"),
             Mistake("--color mode --dims 2", 2, "--color colours a picture"),
             Mistake("--color mod --dims 2 --plot p.png", 2, "has no column 'mod'"),
-            Mistake("--map umap", 2, "--map says what kind of map"),
+            Mistake("--map umap", 2, "--map names a kind of map"),
             Mistake("--map tsne --dims 2", 2, "--map 'tsne' is not one of pca, umap"),
             Mistake("--map umap --dims 2 --spreads", 2, "--spreads: a UMAP map has none"),
         ),
@@ -305,7 +305,7 @@ VERBS = (
             SEED,
             Mistake("-n 0", 2, "--rows 0 is not between 1 and"),
             Mistake("-n many", 2, "--rows 'many' is not a whole number"),
-            Mistake("-o rows.png", 2, "rows.png: a table is no picture"),
+            Mistake("-o rows.png", 2, "rows.png: a table is not a picture"),
         ),
     ),
     Verb(

@@ -6,8 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from vaecli.config import FitConfig, FormerName, ScoreConfig, fit_config, score_config, seconds
 from vaecli.config.fail_on import Gate

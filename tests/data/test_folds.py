@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import vaecli
 from vaecli.data.folds import BLOCKS_PER_FOLD, assign_blocks, assign_folds, assign_groups

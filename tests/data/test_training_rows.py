@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from vaecli.data import training_rows as features
 from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 from hypothesis.extra.numpy import arrays
 
 import vaecli
@@ -18,8 +17,7 @@ from tests.conftest import of_a_hundred
 from tests.laws.test_any_table import FLAVOURS, SETTINGS, column
 from tests.laws.test_scores import Table, score_kinds, tables, taken
 from vaecli.calibration.conformal import Calibration
-from vaecli.calibration.novelty_offset import add_novelty_offset
-from vaecli.calibration.novelty_offset import novelty_offset as novelty_offset_of
+from vaecli.calibration.novelty_offset import add_novelty_offset, novelty_offset as novelty_offset_of
 from vaecli.config import SCORE_KINDS
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.decisions.threshold import ScoredRows

@@ -7,8 +7,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from vaecli.errors import UsageError
 from vaecli.plots.pixel_grid import LARGEST_SCALE, LINE_GREY, MOST_PIXELS, Pixels, grid, png

@@ -13,8 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from vaecli import render
 from vaecli.errors import InputError, escaped
@@ -241,7 +240,7 @@ def test_no_rows_at_all(shown):
 def test_a_minimum_score_is_told_as_such(shown):
     """--min-score promises no share of normal rows."""
     text = shown(replace(SCORE, threshold=None, min_score=3.5))
-    assert "from 3.5 nats, as --min-score says" in text
+    assert "from 3.5 nats, as set by --min-score" in text
     assert "normal rows" not in text
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import html
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
+from hypothesis import example, given, strategies as st
 
 from vaecli.report.charts import round_steps
 from vaecli.report.html import Html, element, escaped, image, own, together

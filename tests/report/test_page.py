@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from vaecli.report import Contributions, Facts, Outside, ReportData, ScoreHistogram, Stretch, Timeline, Training
+from vaecli.report.data import Contributions, Facts, Outside, ReportData, ScoreHistogram, Stretch, Timeline, Training
 from vaecli.report.page import headline, page
 from vaecli.results import FlaggedRow, Reason
 
@@ -49,7 +49,7 @@ DATA = ReportData(
         ({"flagged": 19}, 0.002, "Worth a look: 19 "),
         ({"flagged": 30}, 0.002, "Worth a look: 30 of 1,000 rows are unusual, 3.0 times as many as among normal rows."),
         ({"flagged": 140}, 0.002, "14 times as many"),
-        ({}, 1e-9, "Worth a look: 10 of 1,000 rows are unusual, no more than by chance, but row 7 is odder"),
+        ({}, 1e-9, "Worth a look: 10 of 1,000 rows are unusual, no more than by chance, but row 7 is more anomalous"),
         ({"flagged": 1, "share_by_chance": 1e-9}, 0.002, "1 of 1,000 rows is unusual, where of normal rows hardly any"),
         (
             {"flagged": 100, "share_by_chance": 0.3},
@@ -95,10 +95,10 @@ def test_the_headline_answers(facts: dict[str, float], p_value: float, said: str
 def test_a_limit_that_most_normal_rows_meet_is_no_answer(facts: dict[str, float], said: str):
     """Where nearly every row is flagged, the page says that the limit tells nothing, not that all is as usual."""
     data = replace(DATA, facts=replace(FACTS, **facts))
-    assert headline(data) == f"No answer: {said} is too low to tell odd rows from normal ones."
+    assert headline(data) == f"No answer: {said} is too low to separate anomalous rows from normal ones."
     assert 'class="mark odd"' in page(data)
     odd = replace(data, worst=(replace(ROW, p_value=1e-9),))
-    assert headline(odd).startswith(f"Worth a look: row 7 is odder than chance explains. But {said} is too low")
+    assert headline(odd).startswith(f"Worth a look: row 7 is more anomalous than chance explains. But {said} is too")
 
 
 def test_a_page_without_anything_is_a_page():

@@ -7,8 +7,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from vaecli.results import (
     DetectionRate,
@@ -34,7 +33,7 @@ GAP = Reason("flow", 12.0, value=None, expected=100.0, low=90.0, high=110.0, pro
         (WORD, "mode = eco, expected boost (93 %)"),
         (GAP, "flow is missing, usually present (99.8 %)"),
         (replace(WORD, value="turbo", is_novel=True), "mode = turbo, never seen, expected boost (93 %)"),
-        (replace(WORD, expected="eco"), "mode = eco, odd beside the other columns"),
+        (replace(WORD, expected="eco"), "mode = eco, unusual given the other columns"),
         (replace(WORD, probability=None), "mode = eco, expected boost"),
         (replace(WORD, expected=None), "mode = eco"),
         (replace(GAP, probability=None), "flow is missing"),

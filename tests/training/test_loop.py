@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from vaecli.config import TrainConfig
 from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
@@ -23,8 +22,7 @@ from vaecli.model.network import Parameters, decode, elbo, forward, kl_to_prior
 from vaecli.model.ppca_init import VARIANCE_WEIGHTS, independent_output, start_parameters, variance_outputs
 from vaecli.results import Event
 from vaecli.schema import Column, Kind, Layout
-from vaecli.training import loop as module
-from vaecli.training import schedule as schedule_module
+from vaecli.training import loop as module, schedule as schedule_module
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.loop import (
     Check,

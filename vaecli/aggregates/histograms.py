@@ -51,7 +51,7 @@ def score_counts(edges: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def calibration_counts(edges: np.ndarray, scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """The same of the calibration rows."""
+    """(b + 1,) how many calibration rows lie in each bin, counted as in `score_counts`."""
     below = np.concatenate([[0], ranks])[np.searchsorted(scores, edges, side="left")]
     below[0] = 0
     return np.diff(np.append(below, ranks[-1]))
@@ -67,7 +67,7 @@ class NumberBins:
 
     @classmethod
     def of(cls, quantiles: np.ndarray, whole: bool) -> NumberBins:
-        """From evenly spaced quantiles (q,) of the training values; bins of whole numbers have edges between them."""
+        """The bins for evenly spaced quantiles (q,) of the training values; whole numbers get edges between them."""
         low, high = float(quantiles[0]), float(quantiles[-1])
         inner_low, inner_high = np.interp((OUTER, 1 - OUTER), np.linspace(0, 1, quantiles.size), quantiles)
         if inner_low < inner_high and high - low > 3 * (inner_high - inner_low):

@@ -30,7 +30,7 @@ class MapPoints:
 
     @classmethod
     def of(cls, row: np.ndarray, position: np.ndarray, text: np.ndarray) -> MapPoints:
-        """Those of the rows numbered `row` (n,) that stay: all, or those whose numbers have the smallest hashes."""
+        """A sample of the rows numbered `row` (n,): all, or those whose numbers have the smallest hashes."""
         if row.size <= MOST_POINTS:
             return cls(row, position, text)
         stay = smallest(row_hash(row), MOST_POINTS)

@@ -3,7 +3,7 @@
     u(s) = asinh((s − m) / w)        m the median calibration row, w how far above it the threshold is
 
 Bars are equally wide in u: fine where normal rows and the threshold are, wider in proportion to the score far beyond,
-where the oddest row of a table may be a thousand times as far out.
+where the most anomalous row of a table may be a thousand times as far out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class ScoreBars:
 
     @classmethod
     def of(cls, calibration: Calibration, min_score: float) -> ScoreBars:
-        """For scores that are calibrated so, and flagged from `min_score`."""
+        """Bars for scores with this calibration, flagged from `min_score`."""
         low, high = float(calibration.scores[0]), float(calibration.scores[-1])
         middle = float(calibration.scores[np.searchsorted(calibration.ranks, calibration.n_rows / 2)])
         above = (min_score if np.isfinite(min_score) and min_score > middle else high) - middle
@@ -36,11 +36,11 @@ class ScoreBars:
         return cls(middle, width, float(np.arcsinh((low - middle) / width)))
 
     def scaled(self, scores: np.ndarray) -> np.ndarray:
-        """u of scores (n,)."""
+        """The place u of each score (n,) on the axis of the bars."""
         return np.arcsinh((scores - self.middle) / self.width)
 
     def scores(self, scaled: np.ndarray) -> np.ndarray:
-        """The inverse."""
+        """The score at each place u (n,): the inverse of `scaled`."""
         return self.middle + self.width * np.sinh(scaled)
 
     @property

@@ -54,7 +54,7 @@ class TimeBins:
 
     @classmethod
     def of(cls, ladder: tuple[int, ...], ticks: np.ndarray, flagged: np.ndarray, present: np.ndarray) -> TimeBins:
-        """Rows at `ticks` (n,) int64 where they are `present`."""
+        """Bins of width 1 for the rows at `ticks` (n,) int64 where they are `present` (n,) bool."""
         number = ticks[present]
         counts = np.stack([number, np.ones(number.size, np.int64), flagged[present]])
         return cls(ladder, _merged(counts), int((~present).sum()))._narrowed()
@@ -70,14 +70,14 @@ class TimeBins:
         return replace(one, counts=counts, n_without=one.n_without + other.n_without)._narrowed()
 
     def _narrowed(self) -> TimeBins:
-        """In bins so wide that at most MOST_KEPT hold rows."""
+        """The same rows in bins so wide that at most MOST_KEPT hold rows."""
         bins = self
         while bins.counts.shape[1] > MOST_KEPT:
             bins = bins._widened()
         return bins
 
     def _widened(self) -> TimeBins:
-        """In bins of the next width."""
+        """The same rows in bins of the next width."""
         factor = _factor(self.ladder, self.rung)
         counts = _merged(np.stack([self.counts[0] // factor, *self.counts[1:]]))
         return replace(self, counts=counts, width=self.width * factor, rung=self.rung + 1)

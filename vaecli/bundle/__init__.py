@@ -11,9 +11,7 @@ no timestamp: `vaecli inspect` shows that of the file. docs/bundle-format.md is 
 
 from __future__ import annotations
 
-from vaecli.bundle.manifest import FORMAT, Manifest
-from vaecli.bundle.read import read_bundle
-from vaecli.bundle.save_load import load_detector, save_detector
-from vaecli.bundle.write import write_bundle
-
-__all__ = ["FORMAT", "Manifest", "load_detector", "read_bundle", "save_detector", "write_bundle"]
+from vaecli.bundle.manifest import FORMAT as FORMAT, Manifest as Manifest
+from vaecli.bundle.read import read_bundle as read_bundle
+from vaecli.bundle.save_load import load_detector as load_detector, save_detector as save_detector
+from vaecli.bundle.write import write_bundle as write_bundle

@@ -16,7 +16,7 @@ from vaecli.errors import listed
 # an array is renamed, removed, or changes its meaning, shape or unit. A new key or array that older readers may
 # ignore needs no bump. With a bump: the translation of the old format goes to vaecli/bundle/format_<old>.py and stays
 # there forever; a bundle written by the last release of the old format goes to tests/golden/bundle_v<old>/ and is never
-# edited again; CHANGELOG.md says so. Whatever the format, `manifest.json` stays the first entry and keeps `format`
+# edited again; see CHANGELOG.md. Whatever the format, `manifest.json` stays the first entry and keeps `format`
 # and `version`, so that every reader can report which vaecli is needed.
 FORMAT = 4  # formats 2 and 3 are translated by format_3.py, and score as they did
 OLDEST = 2  # format 1, of vaecli 0.1.0, held networks and scores that no longer exist: nothing to translate

@@ -62,7 +62,7 @@ class Calibration:
 
     @classmethod
     def of(cls, scores: np.ndarray) -> Calibration:
-        """From the held-out scores of normal rows, in any order; NaN (a row that could not be scored) is left out.
+        """The calibration by held-out scores of normal rows in any order; NaN (a row without a score) is left out.
 
         Raises ValueError when no score is left.
         """
@@ -144,7 +144,7 @@ class Calibration:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str) -> Calibration:
-        """Raises ValueError on arrays that `to_arrays` cannot have written."""
+        """The calibration in arrays of `to_arrays`. Raises ValueError on arrays that it cannot have written."""
         missing = [name for name in ("scores", "ranks", "tail") if f"{prefix}.{name}" not in arrays]
         if missing:
             raise ValueError(f"{prefix}: {', '.join(missing)} missing")

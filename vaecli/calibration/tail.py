@@ -42,7 +42,7 @@ class Tail:
 
     @classmethod
     def from_numbers(cls, numbers: Sequence[float]) -> Tail:
-        """Raises ValueError on numbers that `to_numbers` cannot have written."""
+        """The tail in numbers of `to_numbers`. Raises ValueError on numbers that it cannot have written."""
         kind, scale, shape, n_exceedances = numbers
         counts = kind in range(len(TAIL_KINDS)) and n_exceedances.is_integer() and n_exceedances >= 1
         if not (counts and 0 < scale < math.inf and 0 <= shape <= _MAX_SHAPE):

@@ -13,30 +13,25 @@ from vaecli.errors import UsageError
 
 Output = Annotated[
     str | None,
-    typer.Option(
+    options.option(
+        "OUT",
+        "The table of coordinates; - writes CSV to standard output. If not given: INPUT.encoded, same extension.",
         "--output",
         "-o",
-        metavar="OUT",
-        help="The table of coordinates; - writes CSV to standard output. If not given: INPUT.encoded, same extension.",
     ),
 ]
 Dims = Annotated[
     str | None,
-    typer.Option(
-        metavar="N", help="Write N columns map1, map2, ... instead: coordinates of the code on a map of N dimensions."
-    ),
+    options.option("N", "Write N columns map1, map2, ... instead: coordinates of the code on a map of N dimensions."),
 ]
 Map = Annotated[
     str | None,
-    typer.Option(
-        metavar="KIND",
-        help="Method: pca (default) or umap, which keeps small neighbourhoods better and needs umap-learn.",
+    options.option(
+        "KIND", "Method: pca (default) or umap, which keeps small neighbourhoods better and needs umap-learn."
     ),
 ]
-Plot = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Plot the map of --dims 2 or more to a .png or .svg file.")
-]
-Color = Annotated[str | None, typer.Option(metavar="NAME", help="Colour the points of the plot by this column.")]
+Plot = Annotated[str | None, options.option("FILE", "Plot the map of --dims 2 or more to a .png or .svg file.")]
+Color = Annotated[str | None, options.option("NAME", "Colour the points of the plot by this column.")]
 Spreads = Annotated[bool, typer.Option("--spreads", help="Add the posterior standard deviation of each coordinate.")]
 Keep = Annotated[
     bool, typer.Option("--keep", help="Append the coordinates to your columns instead of to a row number.")
@@ -73,18 +68,8 @@ def encode(
     """
     verb = Verb(piped(inputs, output), as_json, quiet, verbose)
     verb.check(inputs, "the coordinates", "the table")
-    config = encode_config(
-        {
-            "dims": dims,
-            "map": map,
-            "color": color,
-            "spreads": spreads,
-            "keep": keep,
-            "prefix": prefix,
-            "batch_rows": batch_rows,
-            "workers": workers,
-        }
-    )
+    own = {"dims": dims, "map": map, "color": color, "spreads": spreads, "keep": keep}
+    config = encode_config(own | {"prefix": prefix, "batch_rows": batch_rows, "workers": workers})
     if plot is not None and (config.dims or 0) < 2:
         raise UsageError("--plot draws a map of two dimensions", "add --dims 2")
     if color is not None and plot is None:

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
 from vaecli.config import evaluate_config
 from vaecli.errors import UsageError
 
 Label = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Column that marks anomalous rows (default: the label column of the fit).",
-    ),
+    str | None, options.option("NAME", "Column that marks anomalous rows (default: the label column of the fit).")
 ]
 Group = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME", help="Also evaluate each value of this column (a device, a site) separately, worst first."
-    ),
+    options.option("NAME", "Also evaluate each value of this column (a device, a site) separately, worst first."),
 ]
 Baselines = Annotated[
     str | None,
-    typer.Option(
-        metavar="TABLE",
-        help="Normal rows on which to fit three simple methods for comparison, such as the table of the fit.",
+    options.option(
+        "TABLE", "Normal rows on which to fit three simple methods for comparison, such as the table of the fit."
     ),
 ]
 Bootstrap = Annotated[
@@ -41,17 +32,9 @@ Seed = Annotated[
 ]
 Output = Annotated[
     str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Write one line per figure as CSV, TSV or Parquet; - is standard output.",
-    ),
+    options.option("FILE", "Write one line per figure as CSV, TSV or Parquet; - is standard output.", "--output", "-o"),
 ]
-Plot = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Plot the ROC and precision-recall curves to a .png or .svg file."),
-]
+Plot = Annotated[str | None, options.option("FILE", "Plot the ROC and precision-recall curves to a .png or .svg file.")]
 
 
 def evaluate(
@@ -88,20 +71,10 @@ def evaluate(
         raise UsageError("--baselines takes a file, not standard input", "write the normal rows to a file first")
     verb = Verb(output, as_json, quiet, verbose)
     verb.check(inputs, "the figures", "the figures")
-    config = evaluate_config(
-        {
-            "label": label,
-            "group": group,
-            "baselines": baselines,
-            "bootstrap": bootstrap,
-            "seed": seed,
-            "threshold": threshold,
-            "min_score": min_score,
-            "score_kind": score_kind,
-            "batch_rows": batch_rows,
-            "workers": workers,
-        }
-    )
+    own = {"label": label, "group": group, "baselines": baselines, "bootstrap": bootstrap, "seed": seed}
+    decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind}
+    running = {"batch_rows": batch_rows, "workers": workers}
+    config = evaluate_config(own | decision | running)
 
     from vaecli.workflows.evaluate import evaluate as workflow
 

@@ -4,40 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
 from vaecli.config import explain_config
 
 Rows = Annotated[
     list[str] | None,
-    typer.Option(
-        "--row",
-        metavar="N",
-        help="Explain this row, flagged or not; the first is 1. Repeat it, or separate numbers by commas.",
+    options.option(
+        "N", "Explain this row, flagged or not; the first is 1. Repeat it, or separate numbers by commas.", "--row"
     ),
 ]
-Top = Annotated[str | None, typer.Option(metavar="K", help="Reasons per row, strongest first (default: 3).")]
+Top = Annotated[str | None, options.option("K", "Reasons per row, strongest first (default: 3).")]
 Most = Annotated[
-    str | None,
-    typer.Option(metavar="N", help="Rows to show, most anomalous first (default: 20); a file gets all of them."),
+    str | None, options.option("N", "Rows to show, most anomalous first (default: 20); a file gets all of them.")
 ]
 Output = Annotated[
     str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Write one line per reason as CSV, TSV or Parquet; - is standard output.",
-    ),
+    options.option("FILE", "Write one line per reason as CSV, TSV or Parquet; - is standard output.", "--output", "-o"),
 ]
 
 Plot = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE", help="Plot the contributing columns and the most anomalous rows to a .png or .svg file."
-    ),
+    options.option("FILE", "Plot the contributing columns and the most anomalous rows to a .png or .svg file."),
 ]
 
 
@@ -71,18 +59,10 @@ def explain(
     """
     verb = Verb(output, as_json, quiet, verbose)
     verb.check(inputs, "the reasons", "the reasons")
-    config = explain_config(
-        {
-            "rows": ",".join(rows) if rows else None,
-            "top": top,
-            "most": most,
-            "threshold": threshold,
-            "min_score": min_score,
-            "score_kind": score_kind,
-            "batch_rows": batch_rows,
-            "workers": workers,
-        }
-    )
+    own = {"rows": ",".join(rows) if rows else None, "top": top, "most": most}
+    decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind}
+    running = {"batch_rows": batch_rows, "workers": workers}
+    config = explain_config(own | decision | running)
 
     from vaecli.workflows.explain import explain as workflow
 

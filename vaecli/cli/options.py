@@ -6,7 +6,7 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +21,17 @@ _TRAINING = "Training"
 _OUTPUT = "Output"
 _RUNNING = "Running"
 
+
+def option(metavar: str, help: str, *names: str, panel: str | None = None) -> Any:
+    """An option with a value; without `names` its name is that of the parameter."""
+    return typer.Option(*names, metavar=metavar, help=help, rich_help_panel=panel)
+
+
+def choice(values: Sequence[str], help: str, panel: str) -> Any:
+    """An option whose value is one of `values`, which the shell completes."""
+    return typer.Option(metavar="|".join(values), help=help, rich_help_panel=panel, autocompletion=lambda: list(values))
+
+
 Inputs = Annotated[
     list[str],
     typer.Argument(
@@ -31,29 +42,21 @@ Inputs = Annotated[
 ]
 Device = Annotated[
     str | None,
-    typer.Option(
-        metavar="|".join(DEVICES),
-        help="Where to compute; auto uses CUDA when available. Environment: VAECLI_DEVICE.",
-        autocompletion=lambda: list(DEVICES),
-        rich_help_panel=_RUNNING,
-    ),
+    choice(DEVICES, "Where to compute; auto uses CUDA when available. Environment: VAECLI_DEVICE.", panel=_RUNNING),
 ]
 ScoreKind = Annotated[
     str | None,
-    typer.Option(
-        metavar="|".join(SCORE_KINDS),
-        help="Which score to use; fit calibrates all of them. Environment: VAECLI_SCORE_KIND.",
-        autocompletion=lambda: list(SCORE_KINDS),
-        rich_help_panel=_DECISION,
+    choice(
+        SCORE_KINDS, "Which score to use; fit calibrates all of them. Environment: VAECLI_SCORE_KIND.", panel=_DECISION
     ),
 ]
 Threshold = Annotated[
     str | None,
-    typer.Option(
-        metavar="LEVEL",
-        help="Flag rows more unusual than this share of normal rows: 0.99 flags about 1 normal row in 100. "
+    option(
+        "LEVEL",
+        "Flag rows more unusual than this share of normal rows: 0.99 flags about 1 normal row in 100. "
         "Environment: VAECLI_THRESHOLD.",
-        rich_help_panel=_DECISION,
+        panel=_DECISION,
     ),
 ]
 AsJson = Annotated[
@@ -79,95 +82,70 @@ BundleOutput = Annotated[
 ]
 Columns = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="NAMES",
-        help="Model only these columns. Repeat it, or separate names by commas; "
+    option(
+        "NAMES",
+        "Model only these columns. Repeat it, or separate names by commas; "
         """a name that holds a comma goes in double quotes: '"a, b",c'.""",
-        rich_help_panel=_COLUMNS,
+        panel=_COLUMNS,
     ),
 ]
 Exclude = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAMES", help="Leave these columns out; names as in --columns.", rich_help_panel=_COLUMNS),
+    list[str] | None, option("NAMES", "Leave these columns out; names as in --columns.", panel=_COLUMNS)
 ]
 Label = Annotated[
     str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Column that marks anomalous rows: those rows are left out of training; the column is never a feature.",
-        rich_help_panel=_COLUMNS,
+    option(
+        "NAME",
+        "Column that marks anomalous rows: those rows are left out of training; the column is never a feature.",
+        panel=_COLUMNS,
     ),
 ]
 Identifiers = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--id", metavar="NAMES", help="Columns that identify a row; names as in --columns.", rich_help_panel=_COLUMNS
-    ),
+    list[str] | None, option("NAMES", "Columns that identify a row; names as in --columns.", "--id", panel=_COLUMNS)
 ]
 Time = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Column that orders the rows; neighbours in time are held out together.",
-        rich_help_panel=_COLUMNS,
-    ),
+    str | None, option("NAME", "Column that orders the rows; neighbours in time are held out together.", panel=_COLUMNS)
 ]
 Group = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="Column whose equal values (a device, a site) are held out together.",
-        rich_help_panel=_COLUMNS,
-    ),
+    str | None, option("NAME", "Column whose equal values (a device, a site) are held out together.", panel=_COLUMNS)
 ]
 SameUnit = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="NAMES|all",
-        help="Columns measured in one unit (pixels of an image, bins of a spectrum); they share one scale.",
-        rich_help_panel=_COLUMNS,
+    option(
+        "NAMES|all",
+        "Columns measured in one unit (pixels of an image, bins of a spectrum); they share one scale.",
+        panel=_COLUMNS,
     ),
 ]
 Seed = Annotated[
     str | None,
-    typer.Option(
-        metavar="N",
-        help="The same seed and input give the same bundle (default: 0). Environment: VAECLI_SEED.",
-        rich_help_panel=_TRAINING,
+    option(
+        "N", "The same seed and input give the same bundle (default: 0). Environment: VAECLI_SEED.", panel=_TRAINING
     ),
 ]
 Preset = Annotated[
     str | None,
-    typer.Option(
-        metavar="|".join(PRESETS),
-        help="Size of the networks and length of training. Environment: VAECLI_PRESET.",
-        autocompletion=lambda: list(PRESETS),
-        rich_help_panel=_TRAINING,
-    ),
+    choice(PRESETS, "Size of the networks and length of training. Environment: VAECLI_PRESET.", panel=_TRAINING),
 ]
 MaxEpochs = Annotated[
     str | None,
-    typer.Option(
-        metavar="N",
-        help="Stop after this many passes over the rows. Environment: VAECLI_MAX_EPOCHS.",
-        rich_help_panel=_TRAINING,
-    ),
+    option("N", "Stop after this many passes over the rows. Environment: VAECLI_MAX_EPOCHS.", panel=_TRAINING),
 ]
 TimeBudget = Annotated[
     str | None,
-    typer.Option(
-        metavar="DURATION",
-        help="Stop training after 90s, 10m or 1.5h and keep the best so far. Environment: VAECLI_TIME_BUDGET.",
-        rich_help_panel=_TRAINING,
+    option(
+        "DURATION",
+        "Stop training after 90s, 10m or 1.5h and keep the best so far. Environment: VAECLI_TIME_BUDGET.",
+        panel=_TRAINING,
     ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option(
+    option(
+        "FILE.toml",
+        "TOML file of settings; environment variables and options override it.",
         "--config",
-        metavar="FILE.toml",
-        help="TOML file of settings; environment variables and options override it.",
-        rich_help_panel=_TRAINING,
+        panel=_TRAINING,
     ),
 ]
 Resume = Annotated[
@@ -188,29 +166,25 @@ Model = Annotated[
 ]
 ScoredOutput = Annotated[
     str | None,
-    typer.Option(
+    option(
+        "OUT",
+        "The scored table; - writes CSV to standard output. If not given: INPUT.scored, same extension.",
         "--output",
         "-o",
-        metavar="OUT",
-        help="The scored table; - writes CSV to standard output. If not given: INPUT.scored, same extension.",
-        rich_help_panel=_OUTPUT,
+        panel=_OUTPUT,
     ),
 ]
 MinScore = Annotated[
     str | None,
-    typer.Option(
-        metavar="SCORE",
-        help="Flag rows whose score is at least this, instead of a threshold level.",
-        rich_help_panel=_DECISION,
-    ),
+    option("SCORE", "Flag rows whose score is at least this, instead of a threshold level.", panel=_DECISION),
 ]
 FailOn = Annotated[
     str | None,
-    typer.Option(
-        metavar="any|N|P%",
-        help="Exit with code 3 if any row, more than N rows or more than P % of the rows are flagged; "
+    option(
+        "any|N|P%",
+        "Exit with code 3 if any row, more than N rows or more than P % of the rows are flagged; "
         "the output is written in full all the same.",
-        rich_help_panel=_DECISION,
+        panel=_DECISION,
     ),
 ]
 AnomaliesOnly = Annotated[
@@ -218,35 +192,26 @@ AnomaliesOnly = Annotated[
 ]
 Prefix = Annotated[
     str | None,
-    typer.Option(
-        metavar="TEXT",
-        help="Prefix for the names of the added columns, for tables that already have columns of these names.",
-        rich_help_panel=_OUTPUT,
+    option(
+        "TEXT",
+        "Prefix for the names of the added columns, for tables that already have columns of these names.",
+        panel=_OUTPUT,
     ),
 ]
 BatchRows = Annotated[
-    str | None,
-    typer.Option(
-        metavar="N",
-        help="Rows that a worker holds in memory at a time; does not change any output.",
-        rich_help_panel=_RUNNING,
-    ),
+    str | None, option("N", "Rows that a worker holds in memory at a time; does not change any output.", panel=_RUNNING)
 ]
 Explain = Annotated[
     str | None,
-    typer.Option(
-        metavar="K",
-        help="Add top_columns to flagged rows: the K columns that contribute most, as name:nats; 0 adds none.",
-        rich_help_panel=_OUTPUT,
+    option(
+        "K",
+        "Add top_columns to flagged rows: the K columns that contribute most, as name:nats; 0 adds none.",
+        panel=_OUTPUT,
     ),
 ]
 Workers = Annotated[
     str | None,
-    typer.Option(
-        metavar="N",
-        help="Number of threads (default: one per processor core); does not change any output.",
-        rich_help_panel=_RUNNING,
-    ),
+    option("N", "Number of threads (default: one per processor core); does not change any output.", panel=_RUNNING),
 ]
 
 

@@ -12,12 +12,12 @@ from vaecli.config import reconstruct_config
 
 Output = Annotated[
     str | None,
-    typer.Option(
+    options.option(
+        "OUT",
+        "The table to write; - writes CSV to standard output. "
+        "If not given: INPUT.reconstructed or INPUT.imputed, same extension.",
         "--output",
         "-o",
-        metavar="OUT",
-        help="The table to write; - writes CSV to standard output. "
-        "If not given: INPUT.reconstructed or INPUT.imputed, same extension.",
     ),
 ]
 Impute = Annotated[

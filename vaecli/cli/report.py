@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
 from vaecli.config import report_config
 
 Output = Annotated[
     str | None,
-    typer.Option(
+    options.option(
+        "OUT.html",
+        "The page; - writes it to standard output. If not given: INPUT.report.html, next to the input.",
         "--output",
         "-o",
-        metavar="OUT.html",
-        help="The page; - writes it to standard output. If not given: INPUT.report.html, next to the input.",
     ),
 ]
 ImageShape = Annotated[
     str | None,
-    typer.Option(
-        metavar="HxW",
-        help="Draw each row as an image of this height and width in pixels, such as 8x8; pixels are read row by row.",
+    options.option(
+        "HxW", "Draw each row as an image of this height and width in pixels, such as 8x8; pixels are read row by row."
     ),
 ]
 
@@ -55,16 +52,9 @@ def report(
     """
     verb = Verb(piped(inputs, output), as_json, quiet, verbose)
     verb.check(inputs, "the page", "the page")
-    config = report_config(
-        {
-            "threshold": threshold,
-            "min_score": min_score,
-            "score_kind": score_kind,
-            "image_shape": image_shape,
-            "batch_rows": batch_rows,
-            "workers": workers,
-        }
-    )
+    decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind}
+    running = {"batch_rows": batch_rows, "workers": workers}
+    config = report_config({"image_shape": image_shape} | decision | running)
 
     from vaecli.workflows.report import report as workflow
 

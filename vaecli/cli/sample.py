@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
 from vaecli.config import sample_config
@@ -15,41 +13,33 @@ DEFAULT_PICTURE = "samples.png"
 
 Output = Annotated[
     str | None,
-    typer.Option(
+    options.option(
+        "OUT",
+        "The table to write: CSV, TSV or Parquet by its extension; - writes CSV to standard output. "
+        f"If not given: {DEFAULT_OUTPUT}.",
         "--output",
         "-o",
-        metavar="OUT",
-        help="The table to write: CSV, TSV or Parquet by its extension; - writes CSV to standard output. "
-        f"If not given: {DEFAULT_OUTPUT}.",
     ),
 ]
 Rows = Annotated[
     str | None,
-    typer.Option(
-        "--rows", "-n", metavar="N", help="Number of new rows (default: 1000); with --like, per given row (default: 1)."
-    ),
+    options.option("N", "Number of new rows (default: 1000); with --like, per given row (default: 1).", "--rows", "-n"),
 ]
 Like = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Draw new rows similar to each row of this table; - reads standard input."),
+    str | None, options.option("FILE", "Draw new rows similar to each row of this table; - reads standard input.")
 ]
 ImageShape = Annotated[
     str | None,
-    typer.Option(
-        metavar="HxW",
-        help="Write the rows as images, such as 8x8 pixels, top left first: a grid of 100 in a PNG file.",
-    ),
+    options.option("HxW", "Write the rows as images, such as 8x8 pixels, top left first: a grid of 100 in a PNG file."),
 ]
 Seed = Annotated[
-    str | None,
-    typer.Option(metavar="N", help="The same seed gives the same rows (default: 0). Environment: VAECLI_SEED."),
+    str | None, options.option("N", "The same seed gives the same rows (default: 0). Environment: VAECLI_SEED.")
 ]
 BatchRows = Annotated[
-    str | None, typer.Option(metavar="N", help="Rows that a worker holds in memory at a time; does not change any row.")
+    str | None, options.option("N", "Rows that a worker holds in memory at a time; does not change any row.")
 ]
 Workers = Annotated[
-    str | None,
-    typer.Option(metavar="N", help="Number of threads (default: one per processor core); does not change any row."),
+    str | None, options.option("N", "Number of threads (default: one per processor core); does not change any row.")
 ]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
 from vaecli.config import score_config
@@ -17,10 +15,7 @@ if TYPE_CHECKING:
 
 Plot = Annotated[
     str | None,
-    typer.Option(
-        metavar="FILE",
-        help="Plot the scores, those of calibration rows and the threshold to a .png or .svg file.",
-    ),
+    options.option("FILE", "Plot the scores, those of calibration rows and the threshold to a .png or .svg file."),
 ]
 
 
@@ -57,20 +52,10 @@ def score(
     """
     verb = Verb(piped(inputs, output), as_json, quiet, verbose)
     verb.check(inputs, "the scored table", "the table")
-    config = score_config(
-        {
-            "threshold": threshold,
-            "min_score": min_score,
-            "score_kind": score_kind,
-            "fail_on": fail_on,
-            "anomalies_only": anomalies_only,
-            "explain": explain,
-            "prefix": prefix,
-            "batch_rows": batch_rows,
-            "workers": workers,
-            "device": device,
-        }
-    )
+    decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind, "fail_on": fail_on}
+    written = {"anomalies_only": anomalies_only, "explain": explain, "prefix": prefix}
+    running = {"batch_rows": batch_rows, "workers": workers, "device": device}
+    config = score_config(decision | written | running)
 
     from vaecli.workflows.score import score as workflow
 

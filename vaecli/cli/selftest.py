@@ -4,36 +4,28 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
 from vaecli.config import FAULTS, selftest_config
 
 Rows = Annotated[
-    str | None,
-    typer.Option(metavar="N", help="Rows to draw from the table; each gets every fault at every size (default: 2000)."),
+    str | None, options.option("N", "Rows to draw from the table; each gets every fault at every size (default: 2000).")
 ]
-Seed = Annotated[
-    str | None,
-    typer.Option(metavar="N", help="The same seed and input give the same rows and faults (default: 0)."),
-]
+Seed = Annotated[str | None, options.option("N", "The same seed and input give the same rows and faults (default: 0).")]
 Faults = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAMES", help=f"Inject only these faults, separated by commas: {', '.join(FAULTS)}."),
+    list[str] | None, options.option("NAMES", f"Inject only these faults, separated by commas: {', '.join(FAULTS)}.")
 ]
 Output = Annotated[
     str | None,
-    typer.Option(
+    options.option(
+        "FILE",
+        "Write each detection rate, also per column, as a line of CSV, TSV or Parquet; - is standard output.",
         "--output",
         "-o",
-        metavar="FILE",
-        help="Write each detection rate, also per column, as a line of CSV, TSV or Parquet; - is standard output.",
     ),
 ]
 Plot = Annotated[
-    str | None,
-    typer.Option(metavar="FILE", help="Plot the detection rate per fault and column to a .png or .svg file."),
+    str | None, options.option("FILE", "Plot the detection rate per fault and column to a .png or .svg file.")
 ]
 
 
@@ -67,18 +59,10 @@ def selftest(
     """
     verb = Verb(output, as_json, quiet, verbose)
     verb.check(inputs, "the shares", "the shares")
-    config = selftest_config(
-        {
-            "rows": rows,
-            "faults": options.names(faults),
-            "seed": seed,
-            "threshold": threshold,
-            "min_score": min_score,
-            "score_kind": score_kind,
-            "batch_rows": batch_rows,
-            "workers": workers,
-        }
-    )
+    own = {"rows": rows, "faults": options.names(faults), "seed": seed}
+    decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind}
+    running = {"batch_rows": batch_rows, "workers": workers}
+    config = selftest_config(own | decision | running)
 
     from vaecli.workflows.selftest import selftest as workflow
 

@@ -26,7 +26,7 @@ def refusal(problems: list[str], verb: str) -> UsageError:
 def flag_of(name: str) -> str:
     """`train.max_epochs` as it is typed: `--max-epochs`."""
     if name.partition(".")[0] in ("heteroscedastic", "homoscedastic"):
-        return name  # no flag says which family is meant
+        return name  # no flag names the family
     key = name.rpartition(".")[2].removesuffix("_seconds")
     return "--" + key.replace("_", "-")
 
@@ -38,48 +38,48 @@ def stage_of(settings: Mapping[str, Any], stage: str) -> dict[str, Any]:
 
 def from_environment(variables: Mapping[str, str], environment: Mapping[str, str]) -> dict[str, tuple[str, str]]:
     """(value, how a message calls it) of each setting that a variable gives; an empty variable counts as not set."""
-    return {name: (environment[said], said) for said, name in variables.items() if environment.get(said)}
+    return {name: (environment[shown], shown) for shown, name in variables.items() if environment.get(shown)}
 
 
 def checked(
-    owners: Mapping[str, Any], ranges: Mapping[str, Range], name: str, value: Any, said: str, problems: list[str]
+    owners: Mapping[str, Any], ranges: Mapping[str, Range], name: str, value: Any, shown: str, problems: list[str]
 ) -> Any:
     """The value of `stage.key` as the type of its dataclass field; None after adding a problem.
 
-    `said` is its name in messages; `owners` are dataclasses by stage, `ranges` by full name.
+    `shown` is its name in messages; `owners` are dataclasses by stage, `ranges` by full name.
     """
     stage, _, key = name.rpartition(".")
     hints = get_type_hints(owners[stage])
     if key not in hints:
         known = ", ".join(item.name for item in fields(owners[stage]))
-        where = name if said.startswith("--") else said.removesuffix(" =")  # from Python: no flag is unknown to Typer
+        where = name if shown.startswith("--") else shown.removesuffix(" =")  # from Python: no flag is unknown to Typer
         problems.append(f"{where}: unknown setting; {stage} has {known}")
         return None
     if key in _CHOICES:
-        return _one_of(_CHOICES[key], value, said, problems)
+        return _one_of(_CHOICES[key], value, shown, problems)
     if key == "fail_on":
-        return _a_gate(value, said, problems)
+        return _a_gate(value, shown, problems)
     expected, convert = _TYPES["duration" if key == "time_budget_seconds" else hints[key]]
     try:
         converted = convert(value)
     except (ValueError, TypeError, OverflowError):
-        problems.append(f"{said} {value!r} is not {expected}")
+        problems.append(f"{shown} {value!r} is not {expected}")
         return None
-    return _within(ranges.get(name), converted, said, problems)
+    return _within(ranges.get(name), converted, shown, problems)
 
 
-def _one_of(choices: tuple[str, ...], value: Any, said: str, problems: list[str]) -> str | None:
+def _one_of(choices: tuple[str, ...], value: Any, shown: str, problems: list[str]) -> str | None:
     if value in choices:
         return str(value)
-    problems.append(f"{said} {value!r} is not one of {', '.join(choices)}")
+    problems.append(f"{shown} {value!r} is not one of {', '.join(choices)}")
     return None
 
 
-def _a_gate(value: Any, said: str, problems: list[str]) -> str | None:
+def _a_gate(value: Any, shown: str, problems: list[str]) -> str | None:
     try:
         Gate.parse(str(value))
     except UsageError:
-        problems.append(f"{said} {value!r} is not any, a count such as 10, or a share such as 2.5%")
+        problems.append(f"{shown} {value!r} is not any, a count such as 10, or a share such as 2.5%")
         return None
     return str(value)
 
@@ -156,7 +156,7 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
 _CHOICES = {"preset": PRESETS, "score_kind": SCORE_KINDS, "device": DEVICES}
 
 
-def _within(allowed: Range | None, value: Any, said: str, problems: list[str]) -> Any:
+def _within(allowed: Range | None, value: Any, shown: str, problems: list[str]) -> Any:
     """The value, or None after adding a problem."""
     if allowed is None or value is None:
         return value
@@ -165,12 +165,12 @@ def _within(allowed: Range | None, value: Any, said: str, problems: list[str]) -
     if low < value < high if open_ends else low <= value <= high:
         return value
     if open_ends and high == float("inf"):
-        problems.append(f"{said} {_plain(value)} is not above {_plain(low)}")
+        problems.append(f"{shown} {_plain(value)} is not above {_plain(low)}")
         return None
     # "--threshold 99" is meant as per cent
     meant = f"; did you mean {value / 100:.12g}?" if open_ends and high == 1 and 50 <= value < 100 else ""
     between = "strictly between" if open_ends else "between"
-    problems.append(f"{said} {_plain(value)} is not {between} {_plain(low)} and {_plain(high)}{meant}")
+    problems.append(f"{shown} {_plain(value)} is not {between} {_plain(low)} and {_plain(high)}{meant}")
     return None
 
 

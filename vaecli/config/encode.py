@@ -44,7 +44,7 @@ def _check_map(config: EncodeConfig, *, is_given: bool) -> None:
     if config.map not in MAPS:
         raise UsageError(f"--map {config.map!r} is not one of {', '.join(MAPS)}", "see `vaecli encode --help`")
     if is_given and config.dims is None:
-        raise UsageError("--map says what kind of map, but none is asked for", "add --dims 2")
+        raise UsageError("--map names a kind of map, but no map is requested", "add --dims 2")
     if config.map == "umap" and config.spreads:
         raise UsageError("--spreads: a UMAP map has none", "use --map pca, or leave --spreads out")
 

@@ -24,10 +24,7 @@ class EvaluateConfig:
 
 
 _OWNERS = {"evaluate": EvaluateConfig}
-_RANGES: dict[str, Range] = {
-    "evaluate.bootstrap": (0, 100_000, False),
-    "evaluate.seed": (0, 2**63 - 1, False),
-}
+_RANGES: dict[str, Range] = {"evaluate.bootstrap": (0, 100_000, False), "evaluate.seed": (0, 2**63 - 1, False)}
 _OWN = ("label", "group", "baselines", "bootstrap", "seed")
 
 

@@ -22,10 +22,7 @@ class ExplainConfig:
 
 
 _OWNERS = {"explain": ExplainConfig}
-_RANGES: dict[str, Range] = {
-    "explain.top": (1, 1000, False),
-    "explain.most": (1, 1000, False),
-}
+_RANGES: dict[str, Range] = {"explain.top": (1, 1000, False), "explain.most": (1, 1000, False)}
 _FLAGS = {"top": "--top", "rows": "--row", "most": "--most"}
 
 

@@ -18,7 +18,7 @@ class Gate:
 
     @classmethod
     def parse(cls, text: str) -> Gate:
-        """`any`, a count `N`, or a share `P%`. Raises UsageError."""
+        """The gate that `any`, a count `N` or a share `P%` describes. Raises UsageError for any other text."""
         if text == "any":
             return cls(Fraction(0), is_share=False)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text)

@@ -75,9 +75,7 @@ _FIT_VARIABLES = {
 
 
 def fit_config(
-    flags: Mapping[str, Any],
-    file: Path | None = None,
-    environment: Mapping[str, str] = os.environ,
+    flags: Mapping[str, Any], file: Path | None = None, environment: Mapping[str, str] = os.environ
 ) -> FitConfig:
     """Resolve the settings of one fit.
 
@@ -89,7 +87,7 @@ def fit_config(
     given |= from_environment(_FIT_VARIABLES, environment)
     given |= {name: (value, flag_of(name)) for name, value in flags.items() if value not in (None, ())}
     given = to_current_names(given, problems)
-    settings = {name: checked(_OWNERS, _RANGES, name, value, said, problems) for name, (value, said) in given.items()}
+    settings = {name: checked(_OWNERS, _RANGES, name, value, shown, problems) for name, (value, shown) in given.items()}
     problems += _contradictions(settings)
     if problems:
         raise refusal(problems, "fit")

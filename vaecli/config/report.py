@@ -16,7 +16,7 @@ class ReportConfig:
     """All settings of `vaecli report`: what decides, what is drawn, and how to run."""
 
     score: ScoreConfig = field(default_factory=ScoreConfig)
-    image_shape: tuple[int, int] | None = None  # (height, width) of each row as a picture; None: rows are no pictures
+    image_shape: tuple[int, int] | None = None  # (height, width) of each row as a picture; None: rows are not pictures
 
 
 def report_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> ReportConfig:

@@ -1,4 +1,4 @@
-"""Settings of `sample`: flags, and the environment where it says how to run."""
+"""Settings of `sample`: flags, and seed and workers from the environment."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def sample_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.
     given |= {f"sample.{name}": (value, flag_of(name)) for name, value in flags.items() if value is not None}
     problems: list[str] = []
     owners = {"sample": SampleConfig}
-    settings = {name: checked(owners, _RANGES, name, value, said, problems) for name, (value, said) in given.items()}
+    settings = {name: checked(owners, _RANGES, name, value, shown, problems) for name, (value, shown) in given.items()}
     if problems:
         raise refusal(problems, "sample")
     return SampleConfig(**stage_of(settings, "sample"))

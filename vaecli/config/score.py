@@ -47,16 +47,15 @@ def score_config(
 ) -> ScoreConfig:
     """Resolve the settings of one scoring run, which may be part of another `verb`.
 
-    `flags` maps field names of ScoreConfig to values; None means "not given". A `--min-score` flag
-    silences `VAECLI_THRESHOLD`: both decide which rows are flagged. Raises UsageError naming every
-    value out of range.
+    `flags` maps field names of ScoreConfig to values; None means "not given". A `--min-score` flag silences
+    `VAECLI_THRESHOLD`: both decide which rows are flagged. Raises UsageError naming every value out of range.
     """
     given = from_environment(_SCORE_VARIABLES, environment)
     if flags.get("min_score") is not None:
         given.pop("score.threshold", None)
     given |= {f"score.{name}": (value, flag_of(name)) for name, value in flags.items() if value is not None}
     problems: list[str] = []
-    settings = {name: checked(_OWNERS, _RANGES, name, value, said, problems) for name, (value, said) in given.items()}
+    settings = {name: checked(_OWNERS, _RANGES, name, value, shown, problems) for name, (value, shown) in given.items()}
     if {"score.threshold", "score.min_score"} <= settings.keys():
         problems.append("--threshold and --min-score both decide which rows are flagged; give one")
     if problems:

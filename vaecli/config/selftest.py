@@ -24,10 +24,7 @@ class SelftestConfig:
 
 
 _OWNERS = {"selftest": SelftestConfig}
-_RANGES: dict[str, Range] = {
-    "selftest.rows": (20, 100_000, False),
-    "selftest.seed": (0, 2**63 - 1, False),
-}
+_RANGES: dict[str, Range] = {"selftest.rows": (20, 100_000, False), "selftest.seed": (0, 2**63 - 1, False)}
 _OWN = ("rows", "seed", "faults")
 
 

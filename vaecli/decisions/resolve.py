@@ -20,8 +20,7 @@ def resolve(
     kind = config.score_kind or score_kind
     if kind not in calibrations:
         raise UsageError(
-            f"the bundle holds no calibration for --score-kind {kind}",
-            f"it has {', '.join(sorted(calibrations))}",
+            f"the bundle holds no calibration for --score-kind {kind}", f"it has {', '.join(sorted(calibrations))}"
         )
     calibration = calibrations[kind]
     if config.min_score is not None:

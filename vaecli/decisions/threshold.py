@@ -12,10 +12,10 @@ from vaecli.scoring.scores import ScoredBatch
 
 @dataclass(frozen=True, slots=True)
 class ScoredRows:
-    """Scores of n rows and what they mean under the calibration; higher scores are odder."""
+    """Scores of n rows and what they mean under the calibration; higher scores are more anomalous."""
 
     scored: ScoredBatch
-    p_value: np.ndarray  # (n,) share of normal rows at least this odd, NaN where the score is
+    p_value: np.ndarray  # (n,) share of normal rows at least this anomalous, NaN where the score is
     n_novel: int  # cells with a value never seen at fit
 
     def take(self, which: np.ndarray) -> ScoredRows:

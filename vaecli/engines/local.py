@@ -26,12 +26,12 @@ class LocalEngine:
 
     @classmethod
     def of(cls, settings: ScoreConfig | SampleConfig, *, most_workers: int | None = None) -> LocalEngine:
-        """As the settings say, with at most `most_workers` threads."""
+        """The engine that the settings describe, with at most `most_workers` threads."""
         workers = settings.workers or n_cores()
         return cls(settings.batch_rows, workers if most_workers is None else min(workers, most_workers))
 
     def map_batches(self, task: Task[Batch, Result], source: Source, needs: ReadRequest) -> Iterator[Result]:
-        """See `Engine.map_batches`. Each thread parses a piece of the source and processes its batches."""
+        """Map batches as `Engine.map_batches`: each thread parses a piece of the source and processes its batches."""
         batch_rows = self.batch_rows
         if source.n_rows:  # every worker gets a share of a small table
             batch_rows = min(batch_rows, round_up(-(-source.n_rows // self.workers), tiles.TILE_ROWS))
@@ -45,6 +45,6 @@ class LocalEngine:
                 yield from results
 
     def map_items(self, task: Task[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
-        """See `Engine.map_items`."""
+        """Map items as `Engine.map_items`."""
         with threadpool_limits(1, "blas"):  # as in `map_batches`
             yield from map_in_order(task.process, items, self.workers)

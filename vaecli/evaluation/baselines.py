@@ -1,4 +1,4 @@
-"""Simple detectors to measure against: fitted on the features of normal rows, higher scores are odder.
+"""Simple detectors to measure against: fitted on the features of normal rows, higher scores are more anomalous.
 
 They see what the networks see (`FeatureBatch.values`), so a difference is one of method and not of preparation. None of
 them is part of a bundle.

@@ -1,11 +1,11 @@
 """What limits on every column by itself would flag: the check that a model has to beat.
 
-The oddness of a cell among n normal rows, k of which have as odd a cell in that column:
+The rarity of a cell among n normal rows, k of which have as unusual a cell in that column:
 
     log((n + 1) / (k + 1))  +  how far beyond all of them it lies, in standard deviations
 
-A number is as odd as x if it lies at least as far out on the side of x that is nearer to an end; a word, a gap or a
-novel value if it is the same. A row is as odd as its oddest cell, so a limit on oddness is a range for every column
+A number is as unusual as x if it lies at least as far out on the side of x that is nearer to an end; a word, a gap or a
+novel value if it is the same. A row is as rare as its rarest cell, so a limit on rarity is a range for every column
 and a list of the words that it may hold. The limit is set to flag as many of the n rows as the detector does, each of
 them seen as if it were not one of the n. Where other rows have the first gap or the first novel value of a column, that
 counts as ten deviations beyond: such a check costs no false alarm.
@@ -32,11 +32,11 @@ class ColumnLimits:
     normal: ReferenceRows
     ascending: tuple[np.ndarray, ...]  # the values of each column that are there
     n_in_state: np.ndarray  # (c, 3) how many rows are PRESENT, MISSING, NOVEL
-    limit: float  # a row that is odder is flagged
+    limit: float  # a row that is rarer is flagged
 
     @classmethod
     def of(cls, normal: ReferenceRows, n_alarms: int) -> ColumnLimits:
-        """Limits that flag the `n_alarms` oddest of the normal rows, fewer where rows are equally odd."""
+        """Limits that flag the `n_alarms` rarest of the normal rows, fewer where rows are equally rare."""
         c = len(normal.columns)
         ascending = tuple(np.sort(normal.present(j)) for j in range(c))
         states = np.array([np.bincount(normal.cells.state[:, j], minlength=N_STATES) for j in range(c)])
@@ -44,7 +44,7 @@ class ColumnLimits:
         return cls(normal, ascending, states, float(odd[odd.size - 1 - min(n_alarms, odd.size - 1)]))
 
     def flags(self, cells: Cells) -> np.ndarray:
-        """(n,) bool of other rows."""
+        """(n,) bool, which of other rows are rarer than the limit."""
         return self.rarity(cells) > self.limit
 
     def flags_own(self) -> np.ndarray:
@@ -52,7 +52,7 @@ class ColumnLimits:
         return self.rarity(self.normal.cells, own=1) > self.limit
 
     def rarity(self, cells: Cells, own: int = 0) -> np.ndarray:
-        """(n,) of the oddest cell of each row; `own` is 1 for the normal rows themselves."""
+        """(n,) rarity of the rarest cell of each row; `own` is 1 for the normal rows themselves."""
         oddest = np.full(len(cells), -np.inf)
         for j in range(len(self.normal.columns)):
             alike = self.n_in_state[j, cells.state[:, j]] - own
@@ -63,7 +63,7 @@ class ColumnLimits:
         return oddest + np.log1p(len(self.normal.cells))
 
     def _among_present(self, j: int, x: np.ndarray, own: int) -> tuple[np.ndarray, np.ndarray]:
-        """(how many normal rows are as odd, how far beyond all of them) for values of column j."""
+        """(how many normal rows are as unusual, how far beyond all of them) for values of column j."""
         known = self.ascending[j]
         left, right = np.searchsorted(known, x, "left"), np.searchsorted(known, x, "right")
         if not KINDS[self.normal.columns[j].kind].is_ordered:

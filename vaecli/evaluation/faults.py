@@ -47,7 +47,7 @@ class ReferenceRows:
 
     @classmethod
     def of(cls, cells: Cells, columns: tuple[Column, ...], preprocessor: Preprocessor) -> ReferenceRows:
-        """Means and spreads are those of the fit, so that a size means the same for every table that is tested."""
+        """The reference with means and spreads of the fit, so that a size means the same for every table."""
         mean, spread = np.full((2, len(columns)), np.nan)
         where = [j for j, _ in preprocessor.layout.of_kind(*NUMBERS)]
         mean[where], spread[where] = preprocessor.mean, preprocessor.scale
@@ -70,7 +70,7 @@ def _can_have(fault: str, columns: Sequence[Column]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class FaultTargets:
-    """The cells that a fault hits, one a row, within copies of all cells."""
+    """The cells that a fault hits, one per row, within copies of all cells."""
 
     values: np.ndarray  # (n, c), changed in place
     state: np.ndarray  # (n, c), changed in place
@@ -83,7 +83,7 @@ class FaultTargets:
         return self.values[self.row, self.column]
 
     def become(self, numbers: np.ndarray) -> None:
-        """Fill the cells."""
+        """Fill the cells that are hit."""
         self.values[self.row, self.column] = numbers
 
     def lose(self, state: int, where: np.ndarray) -> None:
@@ -98,7 +98,7 @@ class FaultTargets:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of fault and the sizes to try; which columns can have it, `data.kinds` says."""
+    """One kind of fault and the sizes to try; `data.kinds` lists the columns that can have it."""
 
     name: str
     sizes: tuple[float | None, ...]
@@ -113,7 +113,7 @@ class Fault:
         return np.array(found if len(found) >= fewest else [], np.int64)
 
     def why_not(self, size: float | None) -> str:
-        """What a table lacks that cannot have it."""
+        """What a table lacks that cannot have this fault."""
         if self.name == "missing":
             return f"there are fewer than {size:g} columns"
         if self.name == "wrong":
@@ -125,13 +125,13 @@ class Fault:
 def inject(
     fault: Fault, size: float | None, cells: Cells, column: np.ndarray, normal: ReferenceRows, rng: np.random.Generator
 ) -> tuple[Cells, np.ndarray]:
-    """(the rows with the fault, (n,) bool which of them it changed); `column` (n,) says where each row is hit.
+    """(the rows with the fault, (n,) bool which of them it changed); `column` (n,) is where each row is hit.
 
     A cell that is empty or novel has no fault to show.
     """
     values, state = cells.values.copy(), cells.state.copy()
     hit = np.flatnonzero(state[np.arange(len(cells)), column] == PRESENT)
-    with np.errstate(over="ignore", invalid="ignore"):  # a thousand times the largest float is infinite, and odd
+    with np.errstate(over="ignore", invalid="ignore"):  # a thousand times the largest float is infinite, and anomalous
         fault.change(FaultTargets(values, state, hit, column[hit]), 0.0 if size is None else size, normal, rng)
     moved = (values != cells.values) & ~(np.isnan(values) & np.isnan(cells.values))
     return Cells(values, state, cells.row), (moved | (state != cells.state)).any(1)

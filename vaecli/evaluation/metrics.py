@@ -61,14 +61,14 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """What n rows are, and what each method says of them. A row without a score is −∞: the last to be looked at."""
+    """The labels of n rows, and their scores by each method. A row without a score has −∞: it is looked at last."""
 
     is_anomaly: np.ndarray  # (n,) bool
     flagged: np.ndarray  # (n,) bool, by the first method at its threshold
-    scores: Mapping[str, np.ndarray]  # by method, (n,), higher is odder
+    scores: Mapping[str, np.ndarray]  # by method, (n,), higher is more anomalous
 
     def where(self, rows: np.ndarray) -> Labelled:
-        """The chosen rows."""
+        """The labels and scores of the chosen rows."""
         scores = {method: score[rows] for method, score in self.scores.items()}
         return Labelled(self.is_anomaly[rows], self.flagged[rows], scores)
 
@@ -151,7 +151,7 @@ class Ranks:
 
     @classmethod
     def of(cls, anomaly_scores: np.ndarray, normal_scores: np.ndarray) -> Ranks:
-        """From scores, higher being odder."""
+        """The ranks by scores, of which higher ones are more anomalous."""
         distinct, anomaly = np.unique(anomaly_scores, return_inverse=True)
         p = distinct.size
         below = np.searchsorted(distinct, normal_scores, side="left")  # distinct scores strictly below

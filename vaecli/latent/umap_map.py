@@ -19,7 +19,7 @@ _FEWEST = 10  # exemplars that can be laid out
 
 
 def require_umap() -> None:
-    """Raises EnvironmentProblem unless umap-learn is installed."""
+    """Raise EnvironmentProblem unless umap-learn is installed."""
     if find_spec("umap") is None:
         raise MissingPackage(
             "--map umap needs umap-learn, which is not installed here",

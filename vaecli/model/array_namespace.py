@@ -21,7 +21,7 @@ def namespace(array: Array) -> Any:
 
 
 def softplus(values: Array) -> Array:
-    """log(1 + exp(v)), safe from overflow."""
+    """The softplus log(1 + exp(v)), safe from overflow."""
     xp = namespace(values)
     small = xp.exp(-xp.abs(values))
     # NumPy's log1p calls the C library cell by cell: five times as slow, for digits that the sum drops
@@ -34,7 +34,7 @@ def sigmoid(values: Array) -> Array:
 
 
 def affine(inputs: Array, weight: Array, bias: Array) -> Array:
-    """inputs @ weight + bias; in NumPy without memory for the sum, which costs as much as the sum itself."""
+    """The sum `inputs @ weight + bias`; in NumPy without memory for the sum, which costs as much as the sum itself."""
     product = inputs @ weight
     if isinstance(product, np.ndarray):
         product += bias
@@ -43,7 +43,7 @@ def affine(inputs: Array, weight: Array, bias: Array) -> Array:
 
 
 def plus(values: Array, others: Array) -> Array:
-    """values + others; in NumPy it overwrites `values`."""
+    """The sum `values + others`; in NumPy it overwrites `values`."""
     if isinstance(values, np.ndarray):
         values += others
         return values
@@ -51,7 +51,7 @@ def plus(values: Array, others: Array) -> Array:
 
 
 def leaky(values: Array, slope: float) -> Array:
-    """max(v, slope · v) for a slope below 1; in NumPy it overwrites `values`."""
+    """The activation max(v, slope · v) for a slope below 1; in NumPy it overwrites `values`."""
     if isinstance(values, np.ndarray):
         return np.maximum(values, slope * values, out=values)
     return namespace(values).maximum(values, slope * values)

@@ -16,7 +16,7 @@ from vaecli.model.network import Parameters, check_shapes
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """e trained members of one kind and all that their scores depend on besides the row.
+    """A family: e trained members of one kind and all that their scores depend on besides the row.
 
     `noise` (s, e, 1, k): standard normal draws, made once at fit, the same for every row.
     """
@@ -57,7 +57,7 @@ class Family:
         n_features: int,
         score_terms: tuple[ScoreTerm, ...],
     ) -> Family:
-        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for this table."""
+        """The inverse of `to_arrays`. Raises KeyError or ValueError on arrays not written for this table."""
         held_out, noise = arrays[f"{prefix}/held_out"], _checked(arrays, f"{prefix}/noise")
         if held_out.dtype != np.int64 or held_out.ndim != 1 or not held_out.size:
             raise ValueError(f"{prefix}/held_out is not a list of folds")
@@ -125,7 +125,7 @@ class Ensemble:
     def from_arrays(
         cls, arrays: Mapping[str, np.ndarray], likelihoods: Sequence[Likelihood], n_features: int
     ) -> Ensemble:
-        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for this table."""
+        """The inverse of `to_arrays`. Raises KeyError or ValueError on arrays not written for this table."""
         return cls(
             tuple(
                 Family.from_arrays(arrays, name, likelihood, n_features, score_terms)

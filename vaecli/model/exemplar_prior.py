@@ -45,7 +45,7 @@ class ExemplarPrior:
 
     @classmethod
     def of(cls, mean: np.ndarray, log_variance: np.ndarray, row: np.ndarray | None = None) -> ExemplarPrior:
-        """From the means and log-variances (e, N, k) of q(z|x_i), and the numbers (e, N) of the rows i."""
+        """The prior by means and log-variances (e, N, k) of q(z|x_i), and the numbers (e, N) of the rows i."""
         center = mean.mean(1, keepdims=True)
         scale = np.sqrt(np.exp(-log_variance.astype(np.float64)).mean(1, keepdims=True)).astype(np.float32)
         weight = np.ascontiguousarray(((mean - center) * scale).transpose(0, 2, 1), np.float32)
@@ -61,7 +61,7 @@ class ExemplarPrior:
         offset: np.ndarray,
         row: np.ndarray | None = None,
     ) -> ExemplarPrior:
-        """From the codes (e, k, N) in their units, and half their squared norms (e, 1, N)."""
+        """The prior by codes (e, k, N) in their units, and half their squared norms (e, 1, N)."""
         codes = np.ascontiguousarray(weight.transpose(0, 2, 1))
         return cls(center, scale, codes, np.concatenate([-weight, offset], axis=1), row)
 

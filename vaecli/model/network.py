@@ -66,7 +66,7 @@ def shapes(n_features: int, likelihood: Likelihood, n_latent: int, n_hidden: int
 def check_shapes(
     parameters: Parameters, likelihood: Likelihood, n_features: int, *, n_members: int, n_latent: int
 ) -> None:
-    """Raises ValueError unless the parameters are those of an ensemble for this table."""
+    """Raise ValueError unless the parameters are those of an ensemble for this table."""
     if "encoder.0.b" not in parameters or parameters["encoder.0.b"].ndim != 3:
         raise ValueError("network/encoder.0.b is missing or not a stack of members")
     expected = shapes(n_features, likelihood, n_latent, parameters["encoder.0.b"].shape[-1])
@@ -154,7 +154,7 @@ def forward(
 def forward_in_likelihood_space(
     parameters: Parameters, likelihood: Likelihood, x: Array, state: Array | None, noise: Array
 ) -> Forward:
-    """`forward` for features `x` in the likelihood's space: (n, d), or (e, n, d) where members differ."""
+    """Run `forward` on features `x` in the likelihood's space: (n, d), or (e, n, d) where members differ."""
     xp = namespace(x)
     mean, log_variance = posterior(parameters, encoder_inputs(x, state, likelihood.has_missing))
     z = mean + xp.exp(0.5 * log_variance) * noise

@@ -30,7 +30,7 @@ def start_parameters(
     homoscedastic: bool,
     seed: int,
 ) -> Parameters:
-    """float32 parameters with a leading axis of members; member k does not depend on the rows of fold `held_out[k]`.
+    """Parameters, float32, with a leading axis of members; member k does not depend on the rows of fold `held_out[k]`.
 
     With `homoscedastic` a log-variance is the decoder's bias alone: the weights that lead to it are zero.
     """

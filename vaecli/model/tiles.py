@@ -9,8 +9,8 @@ import numpy as np
 from vaecli.data.preprocessor import FeatureBatch
 
 # On the CPU rows are computed in tiles of this fixed size, each by one thread, and a row stands in its tile where its
-# number in the whole input says: a matrix product rounds differently for another number of rows or threads, or another
-# place among them (about 1e-6 nats). So batches may be cut anywhere and computed by anyone, to the same bits.
+# number in the whole input puts it: a matrix product rounds differently for another number of rows or threads, or
+# another place among them (about 1e-6 nats). So batches may be cut anywhere and computed by anyone, to the same bits.
 TILE_ROWS = 1024
 
 

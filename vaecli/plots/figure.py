@@ -7,7 +7,7 @@ from typing import Any
 
 from vaecli.runtime.atomic_file import replacing
 
-BEHIND = "0.7"  # what stands behind the rows themselves: training rows, chance
+BACKGROUND = "0.7"  # what is drawn below the rows themselves: training rows, chance
 _INCHES = (10, 4.6)
 _DOTS_PER_INCH = 120
 _MOST_LETTERS = 28

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vaecli.aggregates.row_sample import MapPoints
-from vaecli.plots.figure import BEHIND, legible, new_figure, write_figure
+from vaecli.plots.figure import BACKGROUND, legible, new_figure, write_figure
 
 _COLOURS = 8  # of values; beyond them a column of numbers gets a scale, and other values are one colour
 _INSIDE = 0.5, 99.5  # per cent of the rows between which the picture surely reaches
@@ -23,7 +23,7 @@ def draw_map(
     `exemplars` (N, 2) are the training rows of the bundle on the same map. matplotlib is loaded here.
     """
     figure, [axes] = new_figure()
-    axes.scatter(*exemplars.T, s=5, color=BEHIND, linewidths=0, label="training rows", zorder=1)
+    axes.scatter(*exemplars.T, s=5, color=BACKGROUND, linewidths=0, label="training rows", zorder=1)
     size = {"s": 9 if len(points.row) > 500 else 16, "linewidths": 0, "alpha": 0.8, "zorder": 2}
     title = None
     if colour_by is None:
@@ -35,18 +35,12 @@ def draw_map(
     rows = f"{n_rows:,} rows" if len(points.row) == n_rows else f"{len(points.row):,} of {n_rows:,} rows"
     outside = f", {n_outside:,} of them outside the picture" if n_outside else ""
     axes.set_title(f"Map ({kind}): {rows}{outside}")
-    axes.legend(
-        title=title,
-        loc="upper left",
-        bbox_to_anchor=(1.0, 1.0),
-        frameon=False,
-        markerscale=2,
-    )
+    axes.legend(title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False, markerscale=2)
     write_figure(path, figure)
 
 
 def _coloured(figure: Any, axes: Any, points: MapPoints, name: str, size: dict[str, Any]) -> str | None:
-    """The title of the legend, None where a scale says what colours mean."""
+    """The title of the legend, None where a scale shows what colours mean."""
     frequent = [value for value, _ in Counter(points.text).most_common()]
     numbers = _numbers(points.text)
     if numbers is not None and len(frequent) > _COLOURS:

@@ -1,11 +1,11 @@
-"""Which columns are to blame, over all explained rows and in the oddest of them, as a picture."""
+"""The attribution to columns, over all explained rows and in the most anomalous of them, as a picture."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vaecli.plots.figure import BEHIND, legible, new_figure, write_figure
+from vaecli.plots.figure import BACKGROUND, legible, new_figure, write_figure
 from vaecli.results import FlaggedRow
 
 _COLUMNS = 15
@@ -36,11 +36,11 @@ def _columns(
 ) -> None:
     places = range(len(names))
     leading = [first.get(name, 0) for name in names]
-    axes.barh(places, leading, color=[colours.get(name, BEHIND) for name in names])
+    axes.barh(places, leading, color=[colours.get(name, BACKGROUND) for name in names])
     axes.barh(places, [later.get(name, 0) for name in names], left=leading, color=_LIGHT)
     axes.set_yticks(places, [legible(name) for name in names])
     axes.invert_yaxis()
-    axes.set(title="Columns to blame", xlabel="explained rows")
+    axes.set(title="Responsible columns", xlabel="explained rows")
     axes.legend(
         handles=[_patch("C0", "strongest reason (coloured)"), _patch(_LIGHT, "a further reason")],
         loc="lower right",
@@ -53,7 +53,7 @@ def _rows(axes: Any, rows: Sequence[FlaggedRow], colours: Mapping[str, str]) -> 
     for i, row in enumerate(rows):
         left = 0.0
         for reason in row.reasons:
-            colour = colours.get(reason.column, BEHIND)
+            colour = colours.get(reason.column, BACKGROUND)
             drawn[legible(reason.column) if reason.column in colours else "another column"] = colour
             axes.barh(i, reason.nats, left=left, color=colour, edgecolor="white", linewidth=0.6)
             left += reason.nats
@@ -62,7 +62,7 @@ def _rows(axes: Any, rows: Sequence[FlaggedRow], colours: Mapping[str, str]) -> 
             axes.barh(i, row.score - left, left=left, color=_LIGHT, edgecolor="white", linewidth=0.6)
     axes.set_yticks(range(len(rows)), [f"row {row.row:,}" for row in rows])
     axes.invert_yaxis()
-    axes.set(title="The oddest rows", xlabel="score, taken apart (nats)")
+    axes.set(title="The most anomalous rows", xlabel="score, taken apart (nats)")
     order = [*(legible(name) for name in colours), "another column", "weaker reasons, and none alone"]
     axes.legend(
         handles=[_patch(drawn[name], name) for name in order if name in drawn],

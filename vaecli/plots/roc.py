@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from vaecli.evaluation.metrics import Labelled, curve
-from vaecli.plots.figure import BEHIND, new_figure, write_figure
+from vaecli.plots.figure import BACKGROUND, new_figure, write_figure
 
 
 def draw_curves(path: str, rows: Labelled) -> None:
@@ -25,8 +25,8 @@ def draw_curves(path: str, rows: Labelled) -> None:
     roc.plot([false / (rows.is_anomaly.size - n_anomalies)], [true / n_anomalies], **point)
     if true + false:
         precise.plot([true / n_anomalies], [true / (true + false)], **point)
-    roc.plot([0, 1], [0, 1], color=BEHIND, linewidth=1, zorder=1)
-    precise.axhline(n_anomalies / rows.is_anomaly.size, color=BEHIND, linewidth=1, zorder=1)
+    roc.plot([0, 1], [0, 1], color=BACKGROUND, linewidth=1, zorder=1)
+    precise.axhline(n_anomalies / rows.is_anomaly.size, color=BACKGROUND, linewidth=1, zorder=1)
     roc.set(title="ROC", xlabel="false alarms: share of the normal rows", ylabel="recall: share of the anomalies")
     precise.set(title="Precision and recall", xlabel="recall: share of the anomalies", ylabel="precision")
     for axes in (roc, precise):

@@ -6,7 +6,7 @@ import numpy as np
 
 from vaecli.aggregates.score_bars import N_BARS, ScoreBars
 from vaecli.calibration.conformal import Calibration
-from vaecli.plots.figure import BEHIND, new_figure, write_figure
+from vaecli.plots.figure import BACKGROUND, new_figure, write_figure
 
 _NEAREST_TICKS = 0.045  # of the width of the picture
 
@@ -28,21 +28,21 @@ def draw_scores(
         expected[:last],
         shown,
         fill=True,
-        color=BEHIND,
+        color=BACKGROUND,
         label=f"expected of normal rows: {calibration.n_rows:,} calibration rows, scaled",
     )
     axes.stairs(seen[:last], shown, color="C0", linewidth=1.4, label=f"this table: {n_rows:,} rows")
     if np.isfinite(min_score):
         position = bars.scaled(np.array([min_score]))[0]
         axes.axvline(position, color="C3", linestyle="--", linewidth=1.2, label="threshold: flagged from here")
-    # a thousand normal rows and three odd ones are to be seen in one picture
+    # a thousand normal rows and three anomalous ones are to be seen in one picture
     axes.set_yscale("log")
     tallest = max(expected.max(), seen.max(), 1.0)
     axes.set(ylim=(0.5, 1.6 * tallest), xlim=(shown[0], shown[-1]), title="Scores", ylabel="rows")
     ticks = _ticks(bars, shown[0], shown[-1])
     axes.set_xticks(bars.scaled(ticks), [f"{tick:,.6g}" for tick in ticks])
     beyond = "; the last bar holds all beyond it" if last == N_BARS else ""
-    axes.set_xlabel(f"{kind} score, higher is odder; steps grow with the score{beyond}")
+    axes.set_xlabel(f"{kind} score, higher is more anomalous; steps grow with the score{beyond}")
     axes.legend(loc="upper right", frameon=False)
     write_figure(path, figure)
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
+from vaecli import results
 from vaecli.config import FormerName
 from vaecli.errors import MAX_LINE, EnvironmentProblem, GateMet, VaecliError, cut, harmless
 from vaecli.render.streams import drop_output as drop_output
@@ -56,7 +57,7 @@ if TYPE_CHECKING:
 _CELLS = ("value", "expected", "group")  # keys under which an object may hold text of a cell
 
 
-def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextManager[OnEvent]:
+def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextManager[results.OnEvent]:
     """Announce events while the context is open: bars on a terminal, lines with `verbose`, else nothing."""
     from vaecli.render.progress_bar import announcing
 
@@ -66,7 +67,7 @@ def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextMa
 def show(summary: Summary, *, as_json: bool = False, quiet: bool = False, beside_data: bool = False) -> None:
     """Show a summary: one JSON object, or a page for a person.
 
-    `quiet` silences the page but not the JSON, which was asked for by name. `beside_data` says that
+    `quiet` silences the page but not the JSON, which was requested by name. `beside_data` means that
     standard output holds the user's data, so the page goes to standard error.
     """
     if as_json:
@@ -79,7 +80,7 @@ def show(summary: Summary, *, as_json: bool = False, quiet: bool = False, beside
     _show_page(page(summary), sys.stderr if beside_data else sys.stdout)
 
 
-def show_schema(summary: InspectSummary) -> None:
+def show_schema(summary: results.InspectSummary) -> None:
     """List the columns of a bundle: kind, part, range or categories, and why one was left out."""
     from vaecli.render.summaries import schema_page
 

@@ -52,7 +52,7 @@ def decision(summary: ScoreSummary | EvaluateSummary | SelftestSummary) -> str:
     """What flags a row: the level and what it means, or the score."""
     score = f"{summary.score_kind} score from {number(summary.min_score)} nats"
     if summary.threshold is None:
-        return f"{score}, as --min-score says"
+        return f"{score}, as set by --min-score"
     level = summary.threshold
     said = (
         f"{level:.10g}: more unusual than {exact_per_cent(level)} of normal rows; "

@@ -76,11 +76,7 @@ class _Bars:
                 escaped(event.stage), total=event.total, figures="", unit=event.unit
             )
         self.progress.update(
-            self.tasks[event.stage],
-            completed=event.done,
-            total=event.total,
-            figures=figures(event),
-            unit=event.unit,
+            self.tasks[event.stage], completed=event.done, total=event.total, figures=figures(event), unit=event.unit
         )
 
     def finish(self) -> None:

@@ -1,4 +1,4 @@
-"""The page of `report` in a terminal: what the HTML page says first, and where it is."""
+"""The page of `report` in a terminal: the headline of the HTML page, and where it is."""
 
 from __future__ import annotations
 

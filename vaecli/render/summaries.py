@@ -154,7 +154,7 @@ def reconstruct_page(summary: ReconstructSummary) -> RenderableType:
 
 
 def inspect_page(summary: InspectSummary) -> RenderableType:
-    """Everything a bundle says about itself."""
+    """Everything that a bundle states about itself."""
     facts = [
         ("bundle", f"{summary.bundle} ({size(summary.size_bytes)}, format {summary.format})"),
         ("written", f"{summary.created_utc} by vaecli {summary.vaecli_version}"),
@@ -211,7 +211,7 @@ def _model(summary: FitSummary) -> str:
     members = counted(summary.n_members, "network")
     steps = counted(summary.n_steps, "step")
     elbo, kl = number(summary.validation_elbo), number(summary.validation_kl)
-    return f"{members}, {steps}; ELBO {elbo} nats a row on held-out rows, of which KL {kl}"
+    return f"{members}, {steps}; ELBO {elbo} nats per row on held-out rows, of which KL {kl}"
 
 
 def _gain(summary: FitSummary) -> float:
@@ -233,7 +233,7 @@ def _fit_warnings(summary: FitSummary) -> tuple[str, ...]:
     if _is_better(summary):
         return summary.warnings
     useless = (
-        "the model found no relation between the columns: it will notice odd values, but not odd combinations. "
+        "the model found no relation between the columns: it will notice unusual values, but not unusual combinations. "
         "More rows, more columns or --preset best may help."
     )
     return (useless, *summary.warnings)
@@ -294,7 +294,7 @@ def _group_table(groups: Sequence[Evaluation]) -> Table:
 
 def _novel(summary: ScoreSummary) -> str:
     cells = counted(summary.novel_cells, "cell")
-    return f"{cells} with a value that training never saw; each one counts as a strong surprise"
+    return f"{cells} with a value that training never saw; each one counts as strong evidence of an anomaly"
 
 
 def _missing(summary: ReconstructSummary) -> str:

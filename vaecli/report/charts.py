@@ -19,18 +19,12 @@ _SMALLEST = 1e-300  # of an axis whose steps can be divided
 
 
 def plot(
-    marks: Sequence[Html], *, says: str, x: Sequence[Tick], y: Sequence[Tick] = (), unit: str = "", kind: str = ""
+    marks: Sequence[Html], *, alt: str, x: Sequence[Tick], y: Sequence[Tick] = (), unit: str = "", kind: str = ""
 ) -> Html:
-    """Marks with ticks below and, with their `unit` on top, beside them; `says` is text for those who cannot see it."""
+    """Marks with ticks below and, with their `unit` on top, beside them; `alt` describes it in words."""
     lines = [stroke([(0, 1 - place), (1, 1 - place)], "grid") for place, _ in y]
     box = element(
-        "svg",
-        *lines,
-        *marks,
-        viewBox=f"0 0 {SIDE} {SIDE}",
-        preserveAspectRatio="none",
-        role="img",
-        aria_label=says,
+        "svg", *lines, *marks, viewBox=f"0 0 {SIDE} {SIDE}", preserveAspectRatio="none", role="img", aria_label=alt
     )
     beside = [element("span", text, style=f"bottom:{100 * place:.2f}%") for place, text in y]
     below = [

@@ -7,7 +7,7 @@ from vaecli.report.data import CategoryProfile, NumberProfile, Profile, ReportDa
 from vaecli.report.html import Html, element, escaped, own, together
 from vaecli.results.number_format import counted, moment, number, per_cent
 
-NOTABLE = 0.05  # share of cells beyond chance, from which a column is said to have moved
+NOTABLE = 0.05  # share of cells beyond chance, from which a column counts as moved
 MOST_LETTERS = 24  # of a category
 
 
@@ -26,7 +26,7 @@ def columns(data: ReportData) -> list[Html]:
             legend(("before", "training"), ("line blue", "this table"), ("odd", "outside the usual range of training")),
             element("div", *(_card(profile) for profile in data.profiles), class_="cards"),
             caption="“Moved” is the share of cells that would have to change for the column to look as in training; "
-            "so much of it as a table of this size shows by chance is told beside it. A column may move although "
+            "so much of it as a table of this size shows by chance is printed beside it. A column may move although "
             "no row is flagged: then all rows have changed a little.",
         ),
     ]
@@ -68,7 +68,7 @@ def _numbers(profile: NumberProfile) -> Html:
     ends = (_value(low, high - low, profile), _value(high, high - low, profile))
     return plot(
         marks,
-        says=f"Shares of values from {ends[0]} to {ends[1]}, in training and here",
+        alt=f"Shares of values from {ends[0]} to {ends[1]}, in training and here",
         x=[(0.02, ends[0]), (0.98, ends[1])],
         kind="small",
     )

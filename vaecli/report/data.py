@@ -66,7 +66,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Flagged rows along time (`column` names what tells it) or along the table (`column` None).
+    """Flagged rows along time (`column` names its source) or along the table (`column` None).
 
     Stretches are `width` long, ascending, and those without rows are not there.
     """
@@ -81,7 +81,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
-    """One column's part in the scores of the explained rows: nats, and in how many rows it is the first to blame."""
+    """One column's part in the scores of the explained rows: nats, and in how many rows it is the first reason."""
 
     column: str
     nats: float
@@ -90,7 +90,7 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True)
 class Contributions:
-    """Columns by their part in the scores of the oddest flagged rows, the largest first."""
+    """Columns by their part in the scores of the most anomalous flagged rows, the largest first."""
 
     n_rows: int  # explained; there may be more flagged ones
     columns: tuple[Contribution, ...]
@@ -108,7 +108,7 @@ class LatentMap:
 
     training: tuple[Point, ...]
     normal: tuple[Point, ...]  # a sample of the rows that are not flagged
-    flagged: tuple[Point, ...]  # those in the sample, and the oddest
+    flagged: tuple[Point, ...]  # those in the sample, and the most anomalous
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,15 +166,15 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Rows as pictures."""
+    """Rows that are shown as pictures."""
 
     shape: tuple[int, int]  # (height, width) in pixels
     low: float  # drawn white
     high: float  # drawn black
-    most_nats: float  # drawn black in the picture of blame, and what is more
+    most_nats: float  # drawn black in the picture of the attribution, and what is more
     n_constant: int  # pixels that the model does not look at
     has_gaps: bool  # whether a pixel of those shown is empty or no number
-    odd: tuple[Picture, ...]  # the oddest flagged rows, the oddest first
+    odd: tuple[Picture, ...]  # the most anomalous flagged rows, the highest score first
     normal: tuple[Picture, ...]  # rows that are not flagged
 
 
@@ -192,7 +192,7 @@ class ReportData:
     """All that a page shows."""
 
     facts: Facts
-    worst: tuple[FlaggedRow, ...]  # the oddest flagged rows, with reasons
+    worst: tuple[FlaggedRow, ...]  # the most anomalous flagged rows, with reasons
     scores: ScoreHistogram
     timeline: Timeline
     contributions: Contributions

@@ -11,7 +11,7 @@ _JOINERS = "\u200c\u200d"  # parts of words in Persian, of signs in emoji
 
 
 class Html(str):
-    """Markup. Text becomes it in `escaped` alone."""
+    """Text that is markup already; `escaped` alone turns other text into it."""
 
     __slots__ = ()
 
@@ -33,14 +33,14 @@ def _visible(character: str) -> str:
 
 
 def element(tag: str, *children: str, **attributes: str | float) -> Html:
-    """`<tag …>children</tag>`. Text is escaped; `class_` is `class`, and `_` in a name is `-`."""
+    """The element `<tag …>children</tag>`. Text is escaped; `class_` is `class`, and `_` in a name is `-`."""
     return Html(f"{_opening(tag, attributes)}{together(*children)}</{tag}>")
 
 
-def image(png: bytes, says: str) -> Html:
-    """A picture inside the page; `says` is its text for readers who cannot see it."""
+def image(png: bytes, alt: str) -> Html:
+    """A picture inside the page; `alt` describes it in words."""
     source = Html(f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}")
-    return _opening("img", {"src": source, "alt": says})
+    return _opening("img", {"src": source, "alt": alt})
 
 
 def _opening(tag: str, attributes: Mapping[str, str | float]) -> Html:

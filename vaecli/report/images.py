@@ -1,4 +1,4 @@
-"""Rows that are pictures: each beside what the model makes of it, and the pixels to blame."""
+"""Rows that are pictures: each beside what the model makes of it, and the attribution to pixels."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ LEAST_SIDE = 8
 
 
 def pictures(data: ReportData, found: Pictures) -> list[Html]:
-    """The oddest flagged rows, then some that are not flagged."""
+    """The most anomalous flagged rows, then some that are not flagged."""
     height, width = found.shape
     said = (
         f"Rows as pictures of {height} × {width} pixels. From the left: the row; the row as the model draws it, which "
-        "learned to draw from normal ones; and the pixels to blame, the darker the more."
+        "learned to draw from normal ones; and the responsible pixels, the darker the more."
     )
     parts = [element("p", said)]
     if found.odd:
         shown, flagged = len(found.odd), data.facts.flagged
-        heading = "All flagged rows" if shown == flagged else f"The {shown} oddest of {flagged:,} flagged rows"
+        heading = "All flagged rows" if shown == flagged else f"The {shown} most anomalous of {flagged:,} flagged rows"
         parts += [element("h3", heading), _wall(found.odd, found.shape)]
     else:
         parts.append(element("p", "No row is flagged."))
@@ -34,13 +34,13 @@ def _note(found: Pictures) -> str:
     told = (
         f"In the first two, blank is {number(found.low)} and black {number(found.high)}, the lowest and the highest "
         f"pixel of training. In the third, black is a part of {number(found.most_nats, 3)} nats in the score, or more; "
-        "where all of an odd row is pale, no single pixel explains its score."
+        "where all of an anomalous row is pale, no single pixel explains its score."
     )
     if found.n_constant:
         never = "pixel that never varied in training is" if found.n_constant == 1 else "pixels that never varied are"
         told += f" {found.n_constant:,} {never} drawn as in training: the model does not look there."
     if found.has_gaps:
-        told += " Even grey: an empty cell, or a value that is no number."
+        told += " Even grey: an empty cell, or a value that is not a number."
     return told
 
 
@@ -54,7 +54,7 @@ def _wall(shown: tuple[Picture, ...], shape: tuple[int, int]) -> Html:
                 for png, what in (
                     (one.found, "as it is"),
                     (one.redrawn, "how the model draws it"),
-                    (one.attribute, "pixels to blame"),
+                    (one.attribute, "responsible pixels"),
                 )
             ),
             element("figcaption", element("b", f"row {one.row:,}"), f" score {number(one.score)}"),

@@ -1,6 +1,6 @@
 """`ReportData` → one HTML page: the answer first, then where, why, and what it rests on.
 
-The page needs nothing: its policy forbids every request and every script, and there is none.
+The page needs nothing: its policy forbids every request and every script, and it has neither.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from vaecli.results.number_format import counted, exact_per_cent, number, per_ce
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 MOST_WARNINGS = 8
-CERTAIN = 0.01  # chance that no row of a normal table is as odd as one is
-FEW = 0.1  # rows by chance, below which a ratio to them says nothing
+CERTAIN = 0.01  # chance that no row of a normal table is as anomalous as one is
+FEW = 0.1  # rows by chance, below which a ratio to them means nothing
 TELLS_NOTHING = 0.5  # of normal rows flagged: to be among them is no sign of anything
 SURE = 2.33  # standard deviations beyond which a count is not chance, once in a hundred tables
 
@@ -55,10 +55,10 @@ def headline(data: ReportData) -> str:
         return f"Worth a look: {found} unusual, {times(ratio)} times as many as among normal rows."
     tells_nothing = f"{found} flagged, where {_of_normal(facts)} would be. {_too_low(facts)}."
     if data.worst and data.worst[0].p_value * facts.scored < CERTAIN:
-        odd_row = f"row {data.worst[0].row:,} is odder than chance explains"
+        anomalous_row = f"row {data.worst[0].row:,} is more anomalous than chance explains"
         if facts.share_by_chance >= TELLS_NOTHING:
-            return f"Worth a look: {odd_row}. But {tells_nothing}"
-        return f"Worth a look: {found} unusual, no more than by chance, but {odd_row}."
+            return f"Worth a look: {anomalous_row}. But {tells_nothing}"
+        return f"Worth a look: {found} unusual, no more than by chance, but {anomalous_row}."
     if facts.share_by_chance >= TELLS_NOTHING:
         return f"No answer: {tells_nothing}"
     how_many = "fewer than" if is_below_chance(facts) else "about as many as"
@@ -91,7 +91,7 @@ def _of_normal(facts: Facts) -> str:
 
 def _too_low(facts: Facts) -> str:
     option = f"--min-score {facts.min_score:g}" if facts.threshold is None else f"--threshold {facts.threshold:g}"
-    return f"{option} is too low to tell odd rows from normal ones"
+    return f"{option} is too low to separate anomalous rows from normal ones"
 
 
 def _top(data: ReportData) -> list[Html]:
@@ -125,7 +125,7 @@ def _lead(data: ReportData) -> list[Html]:
                     "Of the flagged rows that were explained, ",
                     f"{per_cent(first.n_first / shown.n_rows)} have ",
                     element("b", own(first.column)),
-                    " as the first column to blame.",
+                    " as the first reason.",
                 )
             )
     return (
@@ -137,7 +137,7 @@ def _meaning(facts: Facts) -> str:
     if facts.threshold is None:
         return (
             f"A row is flagged when its {facts.score_kind} score is at least {number(facts.min_score)} nats, as "
-            f"--min-score says: {_of_normal(facts)} score as much."
+            f"set by --min-score: {_of_normal(facts)} score as much."
         )
     told = (
         f"A row is flagged when it is more unusual than {exact_per_cent(facts.threshold)} of the normal rows that the "
@@ -171,5 +171,5 @@ def _foot() -> Html:
     return element(
         "footer",
         "Written by vaecli report. This page is one file: it loads nothing and runs no script. "
-        "A nat is a unit of surprise: one more nat, and what was seen is 2.7 times as improbable.",
+        "A nat is a unit of surprisal: one more nat, and what was seen is 2.7 times as improbable.",
     )

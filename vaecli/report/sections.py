@@ -19,11 +19,11 @@ ALL_TOGETHER = "the columns together: no single one explains this part"
 
 
 def sections(data: ReportData) -> list[Html]:
-    """Those that have something to show, from the answer to what it rests on."""
+    """The sections that have something to show, from the answer to what it rests on."""
     return [
         section("Most unusual rows", *_worst(data)),
         *([section("Pictures", *pictures(data, data.pictures))] if data.pictures is not None else []),
-        section("Columns to blame", *_contributions(data)),
+        section("Responsible columns", *_contributions(data)),
         section("Scores against normal rows", *_scores(data)),
         section(
             f"Over time, by {_cut(data.timeline.column)}" if data.timeline.column else "Along the table",
@@ -57,8 +57,8 @@ def _worst(data: ReportData) -> list[Html]:
     if not data.worst:
         return [_said("No row is flagged.")]
     shown, flagged = len(data.worst), data.facts.flagged
-    which = "All flagged rows" if shown == flagged else f"The {shown} oddest of {flagged:,} flagged rows"
-    heads = ("row", "score", "as odd among normal rows", "why: cell, expected instead, part of the score")
+    which = "All flagged rows" if shown == flagged else f"The {shown} most anomalous of {flagged:,} flagged rows"
+    heads = ("row", "score", "as anomalous among normal rows", "why: cell, expected instead, part of the score")
     table = element(
         "table",
         element("thead", element("tr", *(element("th", head, scope="col") for head in heads))),
@@ -66,8 +66,8 @@ def _worst(data: ReportData) -> list[Html]:
     )
     return [
         _said(
-            f"{which}, the oddest first. Rows count from 1, the header not counted. What a column is expected to hold "
-            "comes from the other cells of the same row."
+            f"{which}, the most anomalous first. Rows count from 1, the header not counted. What a column is "
+            "expected to hold comes from the other cells of the same row."
         ),
         element("div", table, class_="worst"),
     ]
@@ -85,7 +85,7 @@ def _row(row: FlaggedRow, n_normal: int) -> Html:
         "tr",
         element("td", f"{row.row:,}", data_says="row"),
         element("td", number(row.score), data_says="score"),
-        element("td", _odds(row.p_value, n_normal), data_says="as odd among normal rows"),
+        element("td", _odds(row.p_value, n_normal), data_says="as anomalous among normal rows"),
         element("td", element("ol", *reasons)),
     )
 
@@ -103,13 +103,13 @@ def sentence(reason: Reason) -> Html:
     return together(element("b", own(reason.column), class_="column"), element("bdi", escaped(rest, 220), dir="ltr"))
 
 
-# -- columns to blame ---------------------------------------------------------------------------
+# -- responsible columns ---------------------------------------------------------------------------
 
 
 def _contributions(data: ReportData) -> list[Html]:
     found = data.contributions
     if not found.n_rows:
-        return [_said("No row is flagged, so there is nothing to blame a column for.")]
+        return [_said("No row is flagged, so there is nothing to attribute to columns.")]
     rest = max(found.rest, 0.0)  # scores may be negative: log densities are
     total = sum(column.nats for column in found.columns) + found.others + rest or 1.0
     scale = max(rest, found.others, 1e-12, *(column.nats for column in found.columns))
@@ -128,14 +128,18 @@ def _contributions(data: ReportData) -> list[Html]:
         for name, nats, first, kind in rows
     ]
     all_of_them = found.n_rows >= data.facts.flagged
-    which = "all flagged rows" if all_of_them else f"the {found.n_rows} oddest of {data.facts.flagged:,} flagged rows"
+    which = (
+        "all flagged rows"
+        if all_of_them
+        else f"the {found.n_rows} most anomalous of {data.facts.flagged:,} flagged rows"
+    )
     return [
-        _said("Where to look first: what makes the flagged rows odd, column by column."),
+        _said("Where to look first: what makes the flagged rows anomalous, column by column."),
         figure(
             *bars,
             caption=f"Added up over {which}: how much of the score each column takes away when its cell is replaced by "
-            "what the other columns lead one to expect, and in how many rows it is the first to blame. “The columns "
-            "together” is what no single cell explains: odd combinations.",
+            "what the other columns lead one to expect, and in how many rows it is the first reason. “The columns "
+            "together” is what no single cell explains: unusual combinations.",
         ),
     ]
 
@@ -198,19 +202,19 @@ def _scores(data: ReportData) -> list[Html]:
         off += "the bar on the right."
     chart = plot(
         marks,
-        says=f"Histogram of the scores of {n_scored:,} rows against those of {n_normal:,} normal rows",
+        alt=f"Histogram of the scores of {n_scored:,} rows against those of {n_normal:,} normal rows",
         x=[*ticks, (0.99, "more")],
         y=y,
         unit="share of rows",
     )
     return [
-        _said("How odd the rows are, beside the normal rows on which the threshold was set."),
+        _said("How anomalous the rows are, beside the normal rows on which the threshold was set."),
         figure(
             legend(*entries),
             chart,
-            caption=f"Across: the {facts.score_kind} score in nats, odder to the right. Upwards: the share of rows, "
-            "each line ten times the one below. Bars that stand above the outline are scores that this table has more "
-            f"often than normal rows do.{off}",
+            caption=f"Across: the {facts.score_kind} score in nats, more anomalous to the right. Upwards: the share "
+            "of rows, each line ten times the one below. Bars that stand above the outline are scores that this table "
+            f"has more often than normal rows do.{off}",
         ),
     ]
 
@@ -251,7 +255,7 @@ def _timeline(data: ReportData) -> list[Html]:
     along = "Time, in UTC," if found.is_date else "The number of the row" if found.column is None else "The time column"
     chart = plot(
         marks,
-        says="Share of rows that are flagged, from the first to the last",
+        alt="Share of rows that are flagged, from the first to the last",
         x=below,
         y=[(value / top, per_cent(value)) for value in round_steps(0, top, 4)],
         unit="flagged rows",
@@ -318,19 +322,19 @@ def _map(data: ReportData) -> list[Html]:
     )
     chart = plot(
         marks,
-        says=f"Map of {len(found.normal):,} rows that are not flagged and {len(found.flagged):,} flagged rows",
+        alt=f"Map of {len(found.normal):,} rows that are not flagged and {len(found.flagged):,} flagged rows",
         x=[(0.99, "first direction →")],
         unit="second direction ↑",
         kind="map",
     )
     return [
-        _said("Each dot is a row; rows that the model takes to be alike lie near each other."),
+        _said("Each dot is a row; rows that the model takes to be similar lie near each other."),
         figure(
             legend(("training", "rows of training"), ("here dot", "rows of this table"), ("odd dot", "flagged rows")),
             chart,
             caption="The two directions along which training rows differ most. A group of flagged dots is one kind of "
-            "anomaly; flagged dots among the others are rows that are odd in a way the map has no room for. Shown are "
-            f"a sample of the rows and the oddest flagged ones.{outside}",
+            "anomaly; flagged dots among the others are rows that are anomalous in a way the map has no room for. "
+            f"Shown are a sample of the rows and the most anomalous flagged ones.{outside}",
         ),
     ]
 
@@ -372,7 +376,7 @@ def _training(data: ReportData) -> list[Html]:
     against = ""
     if found.baseline is not None and found.kept is not None:
         gain = found.kept.elbo - found.baseline
-        against = f" It ends {number(abs(gain))} nats a row {'above' if gain >= 0 else 'below'} independent columns, "
+        against = f" It ends {number(abs(gain))} nats per row {'above' if gain >= 0 else 'below'} independent columns, "
         against += "which know no relation between columns."
     return [
         _said("Whether training went well: the curve should rise and then flatten."),
@@ -380,12 +384,12 @@ def _training(data: ReportData) -> list[Html]:
             "div",
             figure(
                 elbo,
-                caption="ELBO of rows that the networks were not trained on, nats a row: higher means that the model "
-                f"finds normal rows less surprising. The dot is the state that was kept.{against}",
+                caption="ELBO of rows that the networks were not trained on, nats per row: higher means that the model "
+                f"finds normal rows more probable. The dot is the state that was kept.{against}",
             ),
             figure(
                 kl,
-                caption="KL of the same rows, nats a row: how much the code says about a row. Near zero, the model "
+                caption="KL of the same rows, nats per row: how much the code holds about a row. Near zero, the model "
                 "would ignore its code.",
             ),
             class_="pair",
@@ -416,10 +420,10 @@ def _curve(history: Sequence[TrainingCheck], what: str, kept: TrainingCheck | No
         marks.append(dots([place(kept.step, float(getattr(kept, what)))], "kept"))
     chart = plot(
         marks,
-        says=f"{what.upper()} of held-out rows at each check, from {number(points[0][1])} to {number(points[-1][1])}",
+        alt=f"{what.upper()} of held-out rows at each check, from {number(points[0][1])} to {number(points[-1][1])}",
         x=[(place(value, low)[0], number(value)) for value in round_steps(first, last, 4)],
         y=[(1 - place(first, value)[1], number(value)) for value in round_steps(low, high, 4)],
-        unit=f"{what.upper()}, nats a row, by step of training",
+        unit=f"{what.upper()}, nats per row, by step of training",
         kind="low",
     )
     entries = [("line blue", f"{what.upper()} of held-out rows")]

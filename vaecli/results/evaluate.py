@@ -78,7 +78,7 @@ class EvaluateSummary:
     bundle: str
     label: str
     rows: int
-    anomalies: int  # as the label says
+    anomalies: int  # by the label
     flagged: int
     true_positives: int  # flagged anomalies
     unscored: int

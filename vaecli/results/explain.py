@@ -11,7 +11,7 @@ from vaecli.results.reasons import FlaggedRow
 
 @dataclass(frozen=True, slots=True)
 class ExplainSummary:
-    """The explained rows: the oddest ones, or those that were asked for."""
+    """The explained rows: the most anomalous ones, or those that were requested."""
 
     output: str | None
     bundle: str

@@ -11,7 +11,7 @@ from vaecli.results.json_object import json_object
 
 @dataclass(frozen=True, slots=True)
 class TrainingCheck:
-    """One look at held-out rows while the first family of networks trained: nats a row, a mean."""
+    """One look at held-out rows while the first family of networks trained: mean nats per row."""
 
     step: int
     elbo: float
@@ -38,7 +38,7 @@ class FitSummary:
     finest_level: float  # the highest threshold level that the calibration rows resolve without a tail model
     warnings: tuple[str, ...]
     seconds: float
-    history: tuple[TrainingCheck, ...] = ()  # checks whose bound is a number, first to last
+    history: tuple[TrainingCheck, ...] = ()  # checks whose bound is finite, first to last
 
     @property
     def n_labelled_out(self) -> int:

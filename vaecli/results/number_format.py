@@ -1,4 +1,4 @@
-"""Numbers, shares and times as a person reads them, in a terminal and on a page alike."""
+"""Numbers, shares and times as a person reads them, in a terminal and on a page."""
 
 from __future__ import annotations
 

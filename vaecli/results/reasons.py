@@ -38,7 +38,7 @@ class Reason:
         if self.expected is None:
             return found
         if self.expected == str(self.value):
-            return f"{found}, odd beside the other columns"
+            return f"{found}, unusual given the other columns"
         if isinstance(self.expected, str):
             sure = f" ({_share(self.probability)})" if self.probability is not None and self.low is None else ""
             return f"{found}, expected {self._written(self.expected)}{sure}"

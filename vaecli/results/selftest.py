@@ -125,7 +125,7 @@ def verdict_of(share: float, low: float, false_alarm_rate: float) -> str:
 
 
 def blind_spots_of(rates: Sequence[DetectionRate]) -> tuple[BlindSpot, ...]:
-    """From the figures column by column, the column with the most such faults first, of equal ones in file order."""
+    """The blind spots of single columns, the column with the most such faults first, of equal ones in file order."""
     spots = []
     for column in dict.fromkeys(rate.column for rate in rates):
         best: dict[str, float] = {}

@@ -26,7 +26,7 @@ class CellLimits:
 
     @classmethod
     def of(cls, columns: Iterable[np.ndarray]) -> CellLimits:
-        """From each member's nats (n, c) of held-out cells."""
+        """The limits in each member's nats (n, c) of held-out cells."""
         of_members = []
         for nats in columns:
             level = max(min(1 - MIN_BEYOND / len(nats), LIMIT), TAIL_BEGINS)
@@ -71,7 +71,7 @@ class MaxCellScale:
 
     @classmethod
     def of(cls, limits: CellLimits, largest: np.ndarray, score_type: np.ndarray, held_out: np.ndarray) -> MaxCellScale:
-        """From the `largest` excess (n, e) per training row; `score_type` (e,), `held_out`: see `SurprisalScale.of`."""
+        """The scale of the `largest` excess (n, e) per training row; others as in `SurprisalScale.of`."""
         knots, spread = fit_scales(largest, np.arange(len(limits.limit)), score_type, held_out)
         return cls(limits.limit, limits.excess, knots, spread)
 

@@ -43,7 +43,7 @@ class SurprisalScale:
         mean_column_score: np.ndarray,
         max_cell: MaxCellScale | None = None,
     ) -> SurprisalScale:
-        """From the scores (n, w) of training rows, and which rows are held out from which member (n, e) bool.
+        """The scale of scores (n, w) of training rows, and which rows are held out from which member (n, e) bool.
 
         `member` (w,) and `score_type` (w,) are those of `score_index`: where fewer than 200 rows are held out from a
         member, the scores of one type are pooled. NaN scores are left out; raises ValueError when none is left.
@@ -106,7 +106,7 @@ class SurprisalScale:
     def from_arrays(
         cls, arrays: Mapping[str, np.ndarray], prefix: str, member: np.ndarray, n_columns: int
     ) -> SurprisalScale:
-        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for scores of `member` (w,)."""
+        """The inverse of `to_arrays`. Raises KeyError or ValueError on arrays not written for `member` (w,)."""
         w, e = member.size, int(member.max()) + 1
         shapes = {"knots": (w, LEVELS.size), "spread": (w,), "typical": (e, n_columns)}
         scale = checked_scale(arrays, prefix, shapes)

@@ -6,8 +6,7 @@ import pyarrow as pa
 
 from vaecli.errors import SchemaMismatch, did_you_mean, listed, quoted
 from vaecli.schema import Column, Kind, Schema
-from vaecli.tables.convert import arrow_types
-from vaecli.tables.convert import parse as values
+from vaecli.tables.convert import arrow_types, parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
 from vaecli.tables.source import ReadRequest, Source

@@ -113,7 +113,7 @@ def upload(local: str, url: str) -> None:
 
 
 def filesystem(url: str) -> tuple[Any, str]:
-    """fsspec's file system for `url` and the path in it.
+    """The fsspec file system for `url` and the path in it.
 
     Raises EnvironmentProblem when fsspec or the package for this scheme is not installed, and
     UsageError for a scheme that fsspec does not know.

@@ -11,7 +11,7 @@ from vaecli.aggregates.histograms import NumberBins, moved, shares
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.data.preprocessor import NUMBERS
 from vaecli.detector import Detector
-from vaecli.report import CategoryProfile, NumberProfile, Profile
+from vaecli.report.data import CategoryProfile, NumberProfile, Profile
 from vaecli.schema import Column, Kind
 
 N_PROFILES = 24

@@ -69,7 +69,7 @@ class EncodeTask:
 
 
 def _points(batch: Batch, coordinates: np.ndarray, colour_by: str | None) -> MapPoints:
-    """Some rows of the batch on the map, their first two coordinates."""
+    """A sample of the rows of the batch on the map, their first two coordinates."""
     n_rows = len(coordinates)
     text = np.full(n_rows, None, object)
     if colour_by is not None:

@@ -38,7 +38,7 @@ class LabelledBatch:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateTask:
-    """Scores rows by the detector and by all `baselines`, and reads what the column `label` says of them."""
+    """Scores rows by the detector and by all `baselines`, and reads their labels in the column `label`."""
 
     detector: Detector
     decision: Decision

@@ -71,7 +71,7 @@ class ExplainTask:
 
     @property
     def needs(self) -> ReadRequest:
-        """The features."""
+        """The features of the schema."""
         return features_of(self.detector.schema)
 
     def process(self, batch: Batch) -> Explanations:

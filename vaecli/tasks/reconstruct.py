@@ -42,7 +42,7 @@ class ReconstructTask:
 
     @property
     def no_totals(self) -> ReconstructTotals:
-        """Those of no rows."""
+        """The totals of no rows."""
         return ReconstructTotals(0, np.zeros(len(self.detector.schema.features), np.int64), 0)
 
     def process(self, batch: Batch) -> WrittenRows[ReconstructTotals]:

@@ -19,7 +19,7 @@ from vaecli.data.hashing import row_hash
 from vaecli.decisions.threshold import Decision, ScoredRows
 from vaecli.detector import Detector
 from vaecli.engines.base import Engine, features_of
-from vaecli.report import (
+from vaecli.report.data import (
     Contribution,
     Contributions,
     LatentMap,
@@ -42,9 +42,9 @@ from vaecli.tasks.report_images import ImageLayout, ImageRows, pictures
 
 N_WORST = 20  # rows with reasons
 N_REASONS = 3
-N_EXPLAINED = 200  # flagged rows whose columns are added up, the oddest
+N_EXPLAINED = 200  # flagged rows whose columns are added up, the most anomalous
 N_SAMPLE = 1_500  # rows on the map
-N_EXEMPLARS = 600  # training rows behind them
+N_EXEMPLARS = 600  # training rows drawn below them
 N_CONTRIBUTIONS = 15
 # Cells that are kept of each: a wide table has fewer rows. Measured with 3,000 columns: a row takes 0.2 s to explain.
 MOST_EXPLAINED_CELLS, MOST_SAMPLE_CELLS = 200_000, 2_000_000
@@ -68,19 +68,19 @@ class KeptRows:
         return len(self.cells)
 
     def smallest(self, most: int) -> KeptRows:
-        """Those with the smallest keys, of equal ones the earlier rows, in the order of rows."""
+        """The rows with the smallest keys, of equal ones the earlier rows, in the order of rows."""
         return self if len(self) <= most else self.take(smallest(self.key, most))
 
     @classmethod
     def nothing(cls, n_columns: int, most: int) -> KeptRows:
-        """No row."""
+        """The value that holds no row."""
         none, no_cells = np.zeros(0), np.zeros((0, n_columns))
         cells = Cells(no_cells, no_cells.astype(np.uint8), none.astype(np.int64))
         scored = ScoredBatch(cells.row, none, no_cells, none)
         return cls(cells, ScoredRows(scored, none, 0), none.astype(bool), none, most)
 
     def followed_by(self, later: KeptRows) -> KeptRows:
-        """All of both."""
+        """All these rows and then the `later` ones."""
         return KeptRows(
             Cells.concatenate([self.cells, later.cells]),
             ScoredRows.concatenate([self.decided, later.decided]),
@@ -148,7 +148,7 @@ class ReportInputs:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What tells the time of a row: a column as whole ticks, or the number of the row."""
+    """The source of the time of a row: a column as whole ticks, or the number of the row."""
 
     column: Column | None
     feature: int | None  # its index among the features, if it is one
@@ -175,7 +175,7 @@ class Clock:
         return CLOCK if self.is_date else DECIMAL
 
     def read(self, batch: Batch, cells: Cells) -> tuple[np.ndarray, np.ndarray]:
-        """Ticks (n,) int64, and which rows have one."""
+        """Ticks (n,) int64, and (n,) bool, which rows have one."""
         if self.column is None:
             return cells.row, np.ones(len(cells), bool)
         moments = readable_times(batch, self.column) if self.feature is None else cells.values[:, self.feature]
@@ -204,7 +204,7 @@ class ReportTask:
 
     @classmethod
     def of(cls, detector: Detector, source: Source, decision: Decision) -> ReportTask:
-        """For a table with the columns of `source`."""
+        """The task for a table with the columns of `source`."""
         calibration = detector.calibrations[decision.score_kind]
         edges = score_edges(calibration.scores, calibration.ranks, decision.min_score)
         return cls(detector, decision, edges, Profiler.of(detector), Clock.of(detector.schema, source))
@@ -218,7 +218,7 @@ class ReportTask:
 
     @property
     def no_totals(self) -> ReportTotals:
-        """Those of no rows."""
+        """The totals of no rows."""
         none, c = np.zeros(0, np.int64), len(self.detector.schema.features)
         counts = np.zeros(self.edges.size, np.int64), np.zeros(self.profiler.n_counts, np.int64)
         times = TimeBins.of(self.clock.ladder, none, none, none.astype(bool))
@@ -260,7 +260,7 @@ def _n_kept(most: int, most_cells: int, n_columns: int) -> int:
 def collect(
     engine: Engine, task: ReportTask, source: Source, layout: ImageLayout | None, on_event: OnEvent
 ) -> ReportInputs:
-    """One pass over `source`, then the rows that it kept; with a `layout` rows are drawn as pictures."""
+    """Run one pass over `source`, then explain the rows that it kept; with a `layout` rows are drawn as pictures."""
     totals = task.no_totals
     for part in engine.map_batches(task, source, task.needs):
         totals += part

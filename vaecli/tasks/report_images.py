@@ -10,7 +10,7 @@ from vaecli.data.cells import Cells
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.plots.pixel_grid import Pixels, greys, png
-from vaecli.report import Picture, Pictures
+from vaecli.report.data import Picture, Pictures
 
 MOST_ODD, MOST_NORMAL = 40, 12
 MOST_PIXELS = 256 * 256  # of one picture
@@ -36,7 +36,7 @@ class ImageLayout:
 
     @classmethod
     def of(cls, detector: Detector, shape: tuple[int, int]) -> ImageLayout:
-        """Raises UsageError unless the columns of the detector are the pixels of one picture, small enough."""
+        """The layout of pictures. Raises UsageError unless the columns are the pixels of one picture, small enough."""
         height, width = shape
         pixels = Pixels.of(detector.schema)
         pixels.require(shape)
@@ -50,12 +50,12 @@ class ImageLayout:
 
     @property
     def n_odd(self) -> int:
-        """How many odd rows a page has room for; large pictures are fewer."""
+        """How many anomalous rows a page has room for; large pictures are fewer."""
         return min(MOST_ODD, max(1, self._room * 3 // 4))
 
     @property
     def n_normal(self) -> int:
-        """How many rows that are not flagged."""
+        """How many rows a page shows that are not flagged."""
         return min(MOST_NORMAL, self._room - self.n_odd)
 
     @property
@@ -64,7 +64,7 @@ class ImageLayout:
         return max(1, MOST_BYTES // (3 * height * (width + 1)))
 
     def draw(self, shown: ImageRows, redrawn: np.ndarray, most_nats: float) -> tuple[Picture, ...]:
-        """The rows in their order, each beside its reconstruction (n, c) and its blame, black from `most_nats`."""
+        """The rows in their order, each beside its reconstruction (n, c) and attribution, black from `most_nats`."""
         low, high = self.pixels.low, self.pixels.high
         drawn = (
             greys(self.pixels.pictures(shown.cells.values), low, high),
@@ -78,7 +78,7 @@ class ImageLayout:
 
 
 def pictures(detector: Detector, layout: ImageLayout, odd: ImageRows, normal: ImageRows) -> Pictures:
-    """Both groups, their blame on one scale: black is the blame of the first pixel of an odd row, in the median."""
+    """The pictures of both groups on one scale: black is the attribution to the first pixel of a row (median)."""
     rows = Cells.concatenate([odd.cells, normal.cells])
     # reconstructed in one go, and so numbered anew
     redrawn = detector.reconstruct(Cells(rows.values, rows.state, np.arange(len(rows))))

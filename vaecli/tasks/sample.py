@@ -33,7 +33,7 @@ class RowRange:
     around: GivenRows | None = None
 
     def draw(self, sampler: Sampler) -> Cells:
-        """Make them."""
+        """Make the rows of this range."""
         if self.around is None:
             return sampler.rows(self.start, self.stop)
         given = self.around
@@ -66,14 +66,14 @@ class SampleTask:
 
 
 def prior_ranges(n_rows: int, batch_rows: int) -> Iterator[RowRange]:
-    """`n_rows` rows of the prior, at most `batch_rows` at a time."""
+    """Ranges of `n_rows` rows of the prior, at most `batch_rows` each."""
     return (RowRange(start, min(start + batch_rows, n_rows)) for start in range(0, n_rows, batch_rows))
 
 
 def ranges_around(
     detector: Detector, sampler: Sampler, source: Source, n_each: int, batch_rows: int
 ) -> Iterator[RowRange]:
-    """`n_each` rows around each row of `source`, in its order, at most `batch_rows` at a time."""
+    """Ranges of `n_each` rows around each row of `source`, in its order, at most `batch_rows` each."""
     names = [column.name for column in detector.schema.features]
     for batch in source.batches(ReadRequest(names, numbers=numbers_of(detector.schema), batch_rows=batch_rows)):
         posterior = sampler.posterior(detector.preprocessor.transform(to_cells(batch, detector.schema)))

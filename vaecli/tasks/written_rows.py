@@ -19,7 +19,7 @@ class Totals(Protocol):
 
     @property
     def rows(self) -> int:
-        """How many rows."""
+        """How many rows were counted."""
 
     def __add__(self, later: Self, /) -> Self:
         """The totals of these rows and the `later` ones."""
@@ -35,7 +35,7 @@ class Output(Protocol):
         """The rows of `batch` that `keep` names, with the added columns, as `append` wants them; in any thread."""
 
     def append(self, rendered: Any) -> None:
-        """Write them after those before."""
+        """Write rendered rows after those before."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,7 +147,7 @@ class Family:
 
     @classmethod
     def start(cls, plan: Plan, values: Parameters, device: torch.device) -> Family:
-        """At its first step, with `values` as parameters."""
+        """The family at its first step, with `values` as parameters."""
         # sorted, as a checkpoint hands them back: the order in which gradients are summed shows in the last bit
         parameters = {name: torch.tensor(values[name], device=device, requires_grad=True) for name in sorted(values)}
         return cls(plan, parameters, torch.tensor(plan.held_out, device=device))
@@ -186,7 +186,7 @@ class Run:
         device: torch.device,
         values: Sequence[Parameters] | None = None,
     ) -> Run:
-        """At step 0, with a fresh optimiser, from `values` or the start parameters of the plans."""
+        """The run at step 0, with a fresh optimiser, from `values` or the start parameters of the plans."""
         values = [plan.start for plan in plans] if values is None else values
         families = tuple(Family.start(plan, start, device) for plan, start in zip(plans, values, strict=True))
         parameters = [parameter for family in families for parameter in family.parameters.values()]

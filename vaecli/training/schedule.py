@@ -49,7 +49,7 @@ class Clock:
         return self.elapsed() / self._budget if self._budget else 0.0
 
     def wants_checkpoint(self) -> bool:
-        """True every ten seconds."""
+        """Whether ten seconds have passed since the last checkpoint."""
         now = time.monotonic()
         if now - self._last_checkpoint < SECONDS_BETWEEN_CHECKPOINTS:
             return False

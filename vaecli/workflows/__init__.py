@@ -1,4 +1,4 @@
-"""One straight line a verb."""
+"""One straight line per verb."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _FITTING = {"torch": "torch", "sklearn": "scikit-learn"}  # the module, and what
 
 
 def require_fitting_packages() -> None:
-    """Nothing where a fit can run. Raises EnvironmentProblem on a host set up to score only."""
+    """Raise EnvironmentProblem on a host that is set up to score only."""
     missing = [package for module, package in _FITTING.items() if find_spec(module) is None]
     if missing:
         raise MissingPackage(

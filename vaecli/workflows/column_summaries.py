@@ -10,13 +10,7 @@ def column_summaries(schema: Schema) -> tuple[ColumnSummary, ...]:
     """The columns as the summaries show them."""
     return tuple(
         ColumnSummary(
-            column.name,
-            column.kind,
-            column.role,
-            column.reason,
-            column.categories,
-            column.minimum,
-            column.maximum,
+            column.name, column.kind, column.role, column.reason, column.categories, column.minimum, column.maximum
         )
         for column in schema.columns
     )

@@ -40,7 +40,7 @@ def encode(
     plot: str | None = None,
     on_event: OnEvent = ignore,
 ) -> EncodeSummary:
-    """Write the codes of the table behind `inputs` to `output`, whole or not at all; with `plot` a picture of the map.
+    """Write the codes of the table in `inputs` to `output`, whole or not at all; with `plot` a picture of the map.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
@@ -96,7 +96,7 @@ def _draw(plot: str, totals: EncodeTotals, detector: Detector, knn_map: KnnMap |
 
 
 def coordinate_names(detector: Detector, config: EncodeConfig) -> tuple[str, ...]:
-    """`z1`, …, or `map1`, … with `dims`; behind them with `spreads` `z1_spread`, …
+    """`z1`, …, or `map1`, … with `dims`; after them with `spreads` `z1_spread`, …
 
     Raises UsageError for a map of more dimensions than the code has.
     """

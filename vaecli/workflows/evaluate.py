@@ -25,14 +25,7 @@ from vaecli.evaluation.metrics import RANKED, Difference, Estimate, Evaluated, L
 from vaecli.results import Comparison, EvaluateSummary, Evaluation, Figure, OnEvent, ignore
 from vaecli.runtime import urls
 from vaecli.schema import Role, Schema
-from vaecli.tables import (
-    Source,
-    Targets,
-    check_schema,
-    frame_source,
-    open_sink,
-    open_source,
-)
+from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.evaluate import OURS, EvaluateTask, LabelledScores, sample_features
 from vaecli.tasks.written_rows import append_table
 
@@ -59,7 +52,7 @@ def evaluate(
     *,
     on_event: OnEvent = ignore,
 ) -> EvaluateSummary:
-    """Measure the detector in `bundle` on the labelled table behind `inputs`.
+    """Measure the detector in `bundle` on the labelled table in `inputs`.
 
     With `output` every figure goes there, a line a metric; with `plot` the curves become a picture. Raises UsageError,
     InputError, BundleError or EnvironmentProblem.
@@ -111,7 +104,7 @@ def evaluate(
 
 
 def figure_table(evaluations: Sequence[Evaluation]) -> pa.Table:
-    """One line a figure; the group is null for all rows together."""
+    """One line per figure; the group is null for all rows together."""
     lines = [
         {
             "group": one.group,
@@ -153,12 +146,7 @@ def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
 
 
 def _baselines(
-    detector: Detector,
-    source: Source,
-    label: str,
-    config: EvaluateConfig,
-    targets: Targets,
-    on_event: OnEvent,
+    detector: Detector, source: Source, label: str, config: EvaluateConfig, targets: Targets, on_event: OnEvent
 ) -> Mapping[str, baselines.Scorer]:
     """The simple methods, fitted on the table of `--baselines`; none where there is no such table."""
     if config.baselines is None:
@@ -263,12 +251,12 @@ def _warnings(labelled: LabelledScores, config: EvaluateConfig, plot: str | None
     if not n_anomalies:
         warnings.append(
             "no row is labelled an anomaly: AUROC, average precision and recall are undefined, and the false-alarm "
-            f"rate is the only figure that says something{no_plot}"
+            f"rate is the only informative figure{no_plot}"
         )
     elif n_anomalies == is_anomaly.size:
         warnings.append(
             "every row is labelled an anomaly: AUROC, average precision and the false-alarm rate are undefined, and "
-            f"recall is the only figure that says something{no_plot}"
+            f"recall is the only informative figure{no_plot}"
         )
     elif n_anomalies < FEW_ANOMALIES and config.bootstrap != 0:
         warnings.append(f"only {n_anomalies:,} rows are labelled anomalies: the intervals are wide")

@@ -1,4 +1,4 @@
-"""`explain`: which columns made a row odd, and what was expected instead."""
+"""`explain`: which columns made a row anomalous, and what was expected instead."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def explain(
     plot: str | None = None,
     on_event: OnEvent = ignore,
 ) -> ExplainSummary:
-    """Explain the flagged rows of the table behind `inputs`, or those that `config.rows` names.
+    """Explain the flagged rows of the table in `inputs`, or those that `config.rows` names.
 
-    With `output` every explained row goes there, a line a reason; the summary shows the oddest. With `plot`
+    With `output` every explained row goes there, one line per reason; the summary shows the most anomalous. With `plot`
     the reasons become a picture. Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
@@ -93,7 +93,7 @@ def explain(
 
 
 def reason_table(rows: Sequence[FlaggedRow]) -> pa.Table:
-    """One line a reason, strongest first; a row without any has one line that says so."""
+    """One line per reason, strongest first; a row without reasons has one line of its own."""
     lines = []
     for row in rows:
         facts = {"row": row.row, "anomaly_score": row.score, "p_value": row.p_value, "is_anomaly": row.is_anomaly}

@@ -87,13 +87,7 @@ def fit_source(
     )
     on_checkpoint, resume = _checkpoints(output, _identity(normal, schema, config), config.resume, on_warning)
     fitted = fit_ensemble(
-        normal.rows,
-        normal.n_folds,
-        likelihoods,
-        config,
-        on_event=on_event,
-        on_checkpoint=on_checkpoint,
-        resume=resume,
+        normal.rows, normal.n_folds, likelihoods, config, on_event=on_event, on_checkpoint=on_checkpoint, resume=resume
     )
     # columns sharing one unit (pixels) are judged only as a whole: a single unusual pixel is not an anomaly
     parts = same_unit_columns(schema, config.columns)
@@ -216,7 +210,7 @@ def _checkpoint_path(output: Path) -> Path:
 
 
 def settings_of(config: FitConfig) -> dict[str, Any]:
-    """The settings as the bundle keeps them."""
+    """The settings of a fit as the bundle keeps them."""
     settings = asdict(config)
     settings.pop("resume")
     return settings

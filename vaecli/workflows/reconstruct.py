@@ -19,7 +19,7 @@ from vaecli.tasks.written_rows import Rendered, append_rows
 def reconstruct(
     inputs: list[str], bundle: Path, output: str | None, config: ReconstructConfig, *, on_event: OnEvent = ignore
 ) -> ReconstructSummary:
-    """Write the table behind `inputs` as the detector in `bundle` expects it to `output`, whole or not at all.
+    """Write the table in `inputs` as the detector in `bundle` expects it to `output`, whole or not at all.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """

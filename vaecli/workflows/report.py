@@ -15,7 +15,7 @@ from vaecli.config import ReportConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.engines.local import LocalEngine
-from vaecli.report import Facts, ReportData, Training
+from vaecli.report.data import Facts, ReportData, Training
 from vaecli.report.page import headline, page
 from vaecli.results import OnEvent, ReportSummary, TrainingCheck, ignore
 from vaecli.results.flat_settings import flat_settings
@@ -29,7 +29,7 @@ from vaecli.workflows.drift_warning import warnings_of
 def report(
     inputs: list[str], bundle: Path, output: str | None, config: ReportConfig, *, on_event: OnEvent = ignore
 ) -> ReportSummary:
-    """Score the table behind `inputs`, and write a page about it to `output`, whole or not at all.
+    """Score the table in `inputs`, and write a page about it to `output`, whole or not at all.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
@@ -109,7 +109,7 @@ def _data(facts: Facts, shown: ReportInputs, manifest: Manifest) -> ReportData:
     )
 
 
-# A bundle is checked where it decides; here it only tells, and what it does not tell well is not shown.
+# A bundle is checked where it decides; here it only informs, and what it does not hold is not shown.
 
 
 def _training(summary: Mapping[str, Any]) -> Training:

@@ -41,7 +41,7 @@ def sample(bundle: Path, output: str, config: SampleConfig, *, on_event: OnEvent
         return draw(bundle, output, config, config.image_shape)
     started = time.monotonic()
     if output.lower().endswith(".png"):
-        raise UsageError(f"{output}: a table is no picture", "say how many pixels a row is: --image-shape 8x8")
+        raise UsageError(f"{output}: a table is not a picture", "give the pixels of a row: --image-shape 8x8")
     detector, _ = load_detector(bundle)
     source = None if config.like is None else _given_rows(config.like, detector)
     Targets.of(output, None, bundle, source)

@@ -39,7 +39,7 @@ def score(
     with_worst: bool = True,
     on_event: OnEvent = ignore,
 ) -> ScoreSummary:
-    """Score the table behind `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
+    """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
     With `plot` the scores become a picture. Without `with_worst` the summary does not name the highest-scoring rows: to
     explain them takes a moment.

@@ -43,7 +43,7 @@ SCHEMA = pa.schema(
 _FORMER_COLUMNS = {"ranges_share": "column_limits_share", "word": "verdict"}  # until schema_version 3 (docs/cli.md)
 FEWEST_ROWS = 20  # unflagged, to put faults into
 MANY_ALARMS = 3.0  # times as many as the level promises
-FEWEST_KNOWN, FEW_KNOWN = 2, 0.2  # rows of the fit that are none to speak of: one, or a fifth of what all would be
+FEWEST_KNOWN, FEW_KNOWN = 2, 0.2  # rows of the fit that are too few to mention: one, or a fifth of what all would be
 
 
 def selftest(
@@ -55,7 +55,7 @@ def selftest(
     *,
     on_event: OnEvent = ignore,
 ) -> SelftestSummary:
-    """Put faults into normal rows from the table behind `inputs`, and count which of them `bundle` flags.
+    """Put faults into normal rows from the table in `inputs`, and count which of them `bundle` flags.
 
     With `output` every share goes there, a line a fault, size and column; with `plot` they become a heat map. Raises
     UsageError, InputError, BundleError or EnvironmentProblem.
@@ -110,7 +110,7 @@ def selftest(
 
 
 def rate_table(rates: Sequence[DetectionRate]) -> pa.Table:
-    """One line a share; the column is null for all columns together."""
+    """One line per share; the column is null for all columns together."""
     lines = [{name: getattr(rate, _FORMER_COLUMNS.get(name, name)) for name in SCHEMA.names} for rate in rates]
     return pa.Table.from_pylist(lines, schema=SCHEMA)
 
@@ -169,6 +169,6 @@ def _warnings(schema: Schema, tested: Outcome, alpha: float | None) -> tuple[str
     if alpha is not None and wilson(n_alarms, n)[0] > alpha and n_alarms > MANY_ALARMS * alpha * n:
         warnings.append(
             f"{n_alarms / n:.1%} of the rows are flagged as they are, where {alpha:.2%} of normal rows would be: these "
-            "rows are not like those of the fit, and the figures speak only of those that are"
+            "rows are not like those of the fit, and the figures hold only for those that are"
         )
     return tuple(warnings)

@@ -8,8 +8,7 @@ import pyarrow.compute as pc
 
 from vaecli.errors import MAX_LISTED, UnreadableCell, quoted
 from vaecli.schema import Column
-from vaecli.tables.convert import arrow_types
-from vaecli.tables.convert import parse as values
+from vaecli.tables.convert import arrow_types, parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.convert.to_cells import _array
 from vaecli.tables.source import Batch

@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.errors import MAX_LISTED, UnreadableCell, quoted
 from vaecli.schema import Column, Kind, Schema
-from vaecli.tables.convert import arrow_types
-from vaecli.tables.convert import parse as values
+from vaecli.tables.convert import arrow_types, parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
 from vaecli.tables.source import Batch

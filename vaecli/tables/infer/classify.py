@@ -1,4 +1,4 @@
-"""Concludes from the evidence about one column what kind it has, and what speaks against modelling it."""
+"""Concludes from the evidence about one column what kind it has, and why it should not be modelled."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Finds out what a table holds by reading all its rows once: the schema that a bundle stores.
 
-read every column (scan, evidence) → its kind and what speaks against modelling it (classify) → its role (roles)
+read every column (scan, evidence) → its kind and why not to model it (classify) → its role (roles)
 """
 
 from __future__ import annotations

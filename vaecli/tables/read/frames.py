@@ -27,7 +27,7 @@ class FrameSource:
 
     @property
     def format(self) -> str:
-        """`frame`."""
+        """The format name `frame`."""
         return "frame"
 
     @property
@@ -51,7 +51,7 @@ class FrameSource:
         return ()
 
     def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
-        """Slices of the frame; see `Source.pieces`."""
+        """Slices of the frame, as `Source.pieces`."""
         return map(parsed_piece, self.batches(request))
 
     def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:

@@ -39,7 +39,7 @@ class ParquetSource:
 
     @property
     def format(self) -> str:
-        """`parquet`."""
+        """The format name `parquet`."""
         return "parquet"
 
     @property

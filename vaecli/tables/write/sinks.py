@@ -34,12 +34,7 @@ from vaecli.tables.write.row_writers import (
 from vaecli.tables.write.targets import Target, open_target, refuse_to_overwrite
 
 FORMATS = ("csv", "tsv", "parquet")
-_EXTENSIONS = (
-    *file_types.CSV_EXTENSIONS,
-    *file_types.TSV_EXTENSIONS,
-    ".txt",
-    *file_types.PARQUET_EXTENSIONS,
-)
+_EXTENSIONS = (*file_types.CSV_EXTENSIONS, *file_types.TSV_EXTENSIONS, ".txt", *file_types.PARQUET_EXTENSIONS)
 _UNWRITABLE = (".xlsx", ".xls", ".json", ".jsonl", ".ndjson", ".feather", ".arrow", ".zip", ".xz", ".pkl")
 _GZIP_LEVEL = 6
 
@@ -168,11 +163,7 @@ def open_sink(
 
 
 def collect_sink(
-    like: Source,
-    added: Sequence[tuple[str, pa.DataType]],
-    *,
-    prefix: str = "",
-    numbers: Collection[str] = (),
+    like: Source, added: Sequence[tuple[str, pa.DataType]], *, prefix: str = "", numbers: Collection[str] = ()
 ) -> CollectSink:
     """A sink that collects the rows as one Arrow table in memory; see `open_sink`."""
     named = [(prefix + name, kind) for name, kind in added]
@@ -187,7 +178,7 @@ def default_output(inputs: Sequence[str], verb: str = "scored", extension: str |
     replaces that of the input, for outputs that are not tables. Raises UsageError asking for `-o` when there are
     several inputs, a pattern, or a web address, from which no name can be derived.
     """
-    hint = "say where to write: -o FILE"
+    hint = "name an output: -o FILE"
     if len(inputs) != 1:
         raise UsageError(f"{len(inputs)} inputs have no common name for the output", hint)
     name = inputs[0]
