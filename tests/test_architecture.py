@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib
+import io
+import re
 import subprocess
 import sys
 import tokenize

@@ -71,7 +71,7 @@ class Column:
     width: int = 0
     arrow_type: str = ""
     number_spelling: str = ""
-    reason: str = ""  # why it is left out, as a person would say it
+    reason: str = ""  # why it is left out, in plain words
 
     @property
     def n_categories(self) -> int:

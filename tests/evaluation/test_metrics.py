@@ -6,13 +6,11 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score, roc_curve
 
 from tests.conftest import of_a_hundred
-from vaecli.evaluation import baselines
-from vaecli.evaluation import metrics as evaluation
+from vaecli.evaluation import baselines, metrics as evaluation
 from vaecli.evaluation.metrics import METRICS, RANKED, Labelled, curve, evaluate
 
 # few values, so that ties are the rule

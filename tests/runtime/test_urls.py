@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from vaecli.runtime.urls import end_of_chain, is_url, scrubbed, shown, without_file_scheme
 

@@ -24,11 +24,11 @@ Baselines = Annotated[
 ]
 Bootstrap = Annotated[
     str | None,
-    typer.Option(metavar="N", help="Deprecated: 0 leaves the intervals out, other numbers have no effect."),
+    options.option("N", "Deprecated: 0 leaves the intervals out, other numbers have no effect."),
 ]
 Seed = Annotated[
     str | None,
-    typer.Option(metavar="N", help="The same seed and input give the same baselines (default: 0)."),
+    options.option("N", "The same seed and input give the same baselines (default: 0)."),
 ]
 Output = Annotated[
     str | None,

@@ -13,36 +13,36 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vaecli.config.checks import seconds as seconds
-    from vaecli.config.encode import EncodeConfig as EncodeConfig
-    from vaecli.config.encode import encode_config as encode_config
-    from vaecli.config.evaluate import EvaluateConfig as EvaluateConfig
-    from vaecli.config.evaluate import evaluate_config as evaluate_config
-    from vaecli.config.explain import ExplainConfig as ExplainConfig
-    from vaecli.config.explain import explain_config as explain_config
+    from vaecli.config.encode import EncodeConfig as EncodeConfig, encode_config as encode_config
+    from vaecli.config.evaluate import EvaluateConfig as EvaluateConfig, evaluate_config as evaluate_config
+    from vaecli.config.explain import ExplainConfig as ExplainConfig, explain_config as explain_config
     from vaecli.config.fit import fit_config as fit_config
     from vaecli.config.former_names import FormerName as FormerName
-    from vaecli.config.reconstruct import ReconstructConfig as ReconstructConfig
-    from vaecli.config.reconstruct import reconstruct_config as reconstruct_config
-    from vaecli.config.report import ReportConfig as ReportConfig
-    from vaecli.config.report import report_config as report_config
-    from vaecli.config.sample import SampleConfig as SampleConfig
-    from vaecli.config.sample import sample_config as sample_config
-    from vaecli.config.score import ScoreConfig as ScoreConfig
-    from vaecli.config.score import score_config as score_config
-    from vaecli.config.selftest import FAULTS as FAULTS
-    from vaecli.config.selftest import SelftestConfig as SelftestConfig
-    from vaecli.config.selftest import selftest_config as selftest_config
-    from vaecli.config.stages import DEVICES as DEVICES
-    from vaecli.config.stages import HETEROSCEDASTIC as HETEROSCEDASTIC
-    from vaecli.config.stages import HOMOSCEDASTIC as HOMOSCEDASTIC
-    from vaecli.config.stages import PRESETS as PRESETS
-    from vaecli.config.stages import SCORE_KINDS as SCORE_KINDS
-    from vaecli.config.stages import CalibrationConfig as CalibrationConfig
-    from vaecli.config.stages import ColumnsConfig as ColumnsConfig
-    from vaecli.config.stages import FamilyConfig as FamilyConfig
-    from vaecli.config.stages import FitConfig as FitConfig
-    from vaecli.config.stages import ModelConfig as ModelConfig
-    from vaecli.config.stages import TrainConfig as TrainConfig
+    from vaecli.config.reconstruct import (
+        ReconstructConfig as ReconstructConfig,
+        reconstruct_config as reconstruct_config,
+    )
+    from vaecli.config.report import ReportConfig as ReportConfig, report_config as report_config
+    from vaecli.config.sample import SampleConfig as SampleConfig, sample_config as sample_config
+    from vaecli.config.score import ScoreConfig as ScoreConfig, score_config as score_config
+    from vaecli.config.selftest import (
+        FAULTS as FAULTS,
+        SelftestConfig as SelftestConfig,
+        selftest_config as selftest_config,
+    )
+    from vaecli.config.stages import (
+        DEVICES as DEVICES,
+        HETEROSCEDASTIC as HETEROSCEDASTIC,
+        HOMOSCEDASTIC as HOMOSCEDASTIC,
+        PRESETS as PRESETS,
+        SCORE_KINDS as SCORE_KINDS,
+        CalibrationConfig as CalibrationConfig,
+        ColumnsConfig as ColumnsConfig,
+        FamilyConfig as FamilyConfig,
+        FitConfig as FitConfig,
+        ModelConfig as ModelConfig,
+        TrainConfig as TrainConfig,
+    )
 
 _NAMES = {
     "checks": "seconds",

@@ -47,7 +47,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """By how much one method's figure is above another's on the same rows."""
+    """The difference between the figures of two methods on the same rows."""
 
     value: float
     low: float

@@ -37,7 +37,7 @@ class Pixels:
 
     @classmethod
     def of(cls, schema: Schema) -> Pixels:
-        """Raises UsageError naming the features that are no numbers."""
+        """The pixels of a table. Raises UsageError naming the features that are not numbers."""
         others = [f"{quoted(one.name)} is {one.kind}" for one in schema.features if not _is_number(one)]
         if others:
             raise UsageError(

@@ -18,9 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from vaecli import results
 from vaecli.config import FormerName
 from vaecli.errors import MAX_LINE, EnvironmentProblem, GateMet, VaecliError, cut, harmless
-from vaecli.render.streams import drop_output as drop_output
-from vaecli.render.streams import prepare_streams as prepare_streams
-from vaecli.render.streams import printing
+from vaecli.render.streams import drop_output as drop_output, prepare_streams as prepare_streams, printing
 from vaecli.results.json_object import SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
         ExplainSummary,
         FitSummary,
         InspectSummary,
-        OnEvent,
         ReconstructSummary,
         ReportSummary,
         SampleSummary,

@@ -105,7 +105,7 @@ def evaluate_page(summary: EvaluateSummary) -> RenderableType:
     normal = summary.flagged - summary.true_positives
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
-        ("anomalies", f"{summary.anomalies:,} ({per_cent(share)}), as column {quoted(summary.label)} says"),
+        ("anomalies", f"{summary.anomalies:,} ({per_cent(share)}), by column {quoted(summary.label)}"),
         ("flagged", f"{summary.flagged:,}: {summary.true_positives:,} anomalies, {counted(normal, 'false alarm')}"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         ("threshold", decision(summary)),

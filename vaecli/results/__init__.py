@@ -11,32 +11,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vaecli.results.columns import ColumnSummary as ColumnSummary
     from vaecli.results.encode import EncodeSummary as EncodeSummary
-    from vaecli.results.evaluate import METRIC_NAMES as METRIC_NAMES
-    from vaecli.results.evaluate import Comparison as Comparison
-    from vaecli.results.evaluate import EvaluateSummary as EvaluateSummary
-    from vaecli.results.evaluate import Evaluation as Evaluation
-    from vaecli.results.evaluate import Figure as Figure
-    from vaecli.results.events import Event as Event
-    from vaecli.results.events import OnEvent as OnEvent
-    from vaecli.results.events import ignore as ignore
+    from vaecli.results.evaluate import (
+        METRIC_NAMES as METRIC_NAMES,
+        Comparison as Comparison,
+        EvaluateSummary as EvaluateSummary,
+        Evaluation as Evaluation,
+        Figure as Figure,
+    )
+    from vaecli.results.events import Event as Event, OnEvent as OnEvent, ignore as ignore
     from vaecli.results.explain import ExplainSummary as ExplainSummary
-    from vaecli.results.fit import FitSummary as FitSummary
-    from vaecli.results.fit import TrainingCheck as TrainingCheck
+    from vaecli.results.fit import FitSummary as FitSummary, TrainingCheck as TrainingCheck
     from vaecli.results.inspect import InspectSummary as InspectSummary
     from vaecli.results.json_object import SCHEMA_VERSION as SCHEMA_VERSION
-    from vaecli.results.reasons import FlaggedRow as FlaggedRow
-    from vaecli.results.reasons import Reason as Reason
+    from vaecli.results.reasons import FlaggedRow as FlaggedRow, Reason as Reason
     from vaecli.results.reconstruct import ReconstructSummary as ReconstructSummary
     from vaecli.results.report import ReportSummary as ReportSummary
     from vaecli.results.sample import SampleSummary as SampleSummary
     from vaecli.results.score import ScoreSummary as ScoreSummary
-    from vaecli.results.selftest import FAULT_NAMES as FAULT_NAMES
-    from vaecli.results.selftest import BlindSpot as BlindSpot
-    from vaecli.results.selftest import DetectionRate as DetectionRate
-    from vaecli.results.selftest import SelftestSummary as SelftestSummary
-    from vaecli.results.selftest import Untested as Untested
-    from vaecli.results.selftest import blind_spots_of as blind_spots_of
-    from vaecli.results.selftest import verdict_of as verdict_of
+    from vaecli.results.selftest import (
+        FAULT_NAMES as FAULT_NAMES,
+        BlindSpot as BlindSpot,
+        DetectionRate as DetectionRate,
+        SelftestSummary as SelftestSummary,
+        Untested as Untested,
+        blind_spots_of as blind_spots_of,
+        verdict_of as verdict_of,
+    )
 
 _NAMES = {
     "columns": "ColumnSummary",

@@ -1,4 +1,4 @@
-"""What a name of a table says by itself: a local path or a URL, and how it is shown without its secrets."""
+"""Names of tables: local paths and URLs, and how a URL is shown without its secrets."""
 
 from __future__ import annotations
 

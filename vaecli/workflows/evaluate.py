@@ -19,8 +19,7 @@ from vaecli.decisions.resolve import resolve
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import MissingPackage, UsageError, did_you_mean, quoted
-from vaecli.evaluation import baselines
-from vaecli.evaluation import metrics as evaluation
+from vaecli.evaluation import baselines, metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Difference, Estimate, Evaluated, Labelled
 from vaecli.results import Comparison, EvaluateSummary, Evaluation, Figure, OnEvent, ignore
 from vaecli.runtime import urls

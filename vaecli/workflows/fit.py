@@ -200,7 +200,7 @@ def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
 
 
 def _checkpoint_path(output: Path) -> Path:
-    """The checkpoint beside `output`; a name too long for it is cut and told apart by a digest."""
+    """The checkpoint beside `output`; a name too long for it is cut and gets a digest."""
     name = os.fsencode(output.name)
     if len(name) + len(_CHECKPOINT) > MAX_NAME_BYTES:
         digest = f"-{hashlib.sha256(name).hexdigest()[:8]}"

@@ -16,8 +16,7 @@ import pyarrow.compute as pc
 
 from vaecli.data.hashing import splitmix64
 from vaecli.schema import MOST_DIGITS
-from vaecli.tables.convert import arrow_types, number_spellings
-from vaecli.tables.convert import parse as values
+from vaecli.tables.convert import arrow_types, number_spellings, parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.infer.counts import DistinctSample, ValueCounts
 

@@ -147,7 +147,7 @@ def _reject_names(names: Sequence[str], name: str, line: int, mend: str) -> None
         return
     hint = mend or "give every column its own name"
     if not names[0] and not mend:
-        hint += "; pandas writes its index as a column without a name unless told `to_csv(index=False)`"
+        hint += "; pandas writes its index as a column without a name; write with `to_csv(index=False)`"
     if len(problems) == 1:
         raise MalformedText(f"{name}, line {line}: {problems[0]}", hint)
     raise MalformedText(f"{name}, line {line}: column names are not usable:\n{listed(problems)}", hint)

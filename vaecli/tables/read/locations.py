@@ -1,4 +1,4 @@
-"""Where the bytes of a table are: in a local file, behind a URL, or in a stream that can be read only once.
+"""Where the bytes of a table are: in a local file, at a URL, or in a stream that can be read only once.
 
 A file that can be opened more than once must stay the same: what identifies its content (for a local file the device,
 inode, size and time of change) is remembered when it is found, and compared at every opening and after the last read.
@@ -95,7 +95,7 @@ class LocalFile:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file behind a URL that fsspec knows; `state` is what its store reports of its content."""
+    """A file at a URL that fsspec knows; `state` is what its store reports of its content."""
 
     url: str
     state: tuple[str, ...]
