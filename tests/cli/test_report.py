@@ -225,7 +225,7 @@ def test_the_training_curve_survives_the_bundle(run, new):
     """The curve of this fit, and none from a bundle that does not hold one, whose categories then have no past."""
     text = reported(run, "new.csv").text
     assert "Whether training went well" in text
-    assert re.search(r"nats a row (above|below) independent columns", text)
+    assert re.search(r"nats per row (above|below) independent columns", text)
     assert re.search(r"normal\d+ % → \d+ %", text)
     detector, manifest = load_detector(Path("model.vae"))
     summary = {name: value for name, value in manifest.summary.items() if name != "history"}

@@ -16,7 +16,7 @@ _NUMBER_OR_DATE = re.compile(rb'[ \t"]*[-+]?\d[\d.,:eETZ+/ -]*[ \t"\r]*')
 class Quotes:
     """Quotes in some bytes, which begin outside quotes.
 
-    A byte is inside quotes if the number of `positions`, int64 (n,), before it is 1, 3, 5 …: they open and close by turns.
+    A byte is inside quotes if the number of `positions`, int64 (n,), before it is not even.
     `stray` are the positions of an opening quote and of the quote that closes it but is followed by more text; None
     where every closing quote ends its field.
     """
