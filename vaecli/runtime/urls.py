@@ -83,11 +83,12 @@ def _without_user(rest: str) -> str | None:
 def _secrets(url: str) -> Iterator[str]:
     """The parts of a URL that `shown` leaves out, as they stand there and in other spellings."""
     rest = match[2] if (match := _URL.fullmatch(end_of_chain(url))) else ""
-    path, _, query = rest.partition("?")
-    users = [text[: max(text.rfind("@"), 0)] for text in (rest, path)]  # a `?` may belong to the password
-    passwords = [user.partition(":")[2] for user in users]
-    values = [field.partition("=")[2] or field for field in query.split("&")]
-    for part in (*users, *passwords, query, *values):
+    # a password may hold `@` and `?` too: whatever may be user, password or query is kept back
+    users = [rest[:i] for i, character in enumerate(rest) if character == "@"]
+    queries = [rest[i + 1 :] for i, character in enumerate(rest) if character == "?"]
+    fields = [field for query in queries for field in query.split("&")]
+    parts = (*users, *(user.partition(":")[2] for user in users), *queries, *fields)
+    for part in (*parts, *(field.partition("=")[2] for field in fields)):
         for secret in {part, unquote(part), quote(part, safe="")}:
             if len(secret) >= _SHORTEST_SECRET and secret not in shown(url):
                 yield secret

@@ -56,6 +56,15 @@ def expand(url: str) -> tuple[str, ...]:
         return tuple(fs.unstrip_protocol(name) for name in sorted(paths))
 
 
+def matches(pattern: str) -> bool:
+    """Whether a file or folder matches the pattern, whose last part has the wildcard. Raises OSError."""
+    if pattern.lower().startswith(("http://", "https://")):
+        return False  # the web has no folders
+    fs, path = filesystem(pattern)
+    with as_oserror(pattern):
+        return bool(fs.glob(path))
+
+
 def open_reader(url: str) -> Any:
     """A seekable binary file object that reads the bytes of `url`. Raises OSError."""
     fs, path = filesystem(url)

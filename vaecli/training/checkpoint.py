@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from vaecli.errors import BundleError
-from vaecli.runtime.atomic_file import replacing
+from vaecli.runtime.atomic_file import write_bytes
 
 _STATE = "state"  # the array that holds the JSON values, as UTF-8
 _AFRESH = "delete it and fit without --resume"
@@ -35,9 +35,7 @@ class Checkpoint:
         state = json.dumps({"identity": self.identity, "progress": self.progress}).encode()
         arrays = {name: np.ascontiguousarray(value) for name, value in self.arrays.items()}
         content = save(arrays | {_STATE: np.frombuffer(state, np.uint8)})
-        with replacing(path) as stream:
-            stream.write(content)
-            stream.write(hashlib.sha256(content).digest())
+        write_bytes(path, content + hashlib.sha256(content).digest(), is_output=False)
 
 
 def load_checkpoint(path: Path, identity: str) -> Checkpoint | None:

@@ -17,7 +17,7 @@ from vaecli.data.cells import MISSING, Cells
 from vaecli.data.marginals import Marginals
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
-from vaecli.errors import InputError
+from vaecli.errors import InputError, quoted
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Layout, Schema
 from vaecli.tables import Batch, ReadRequest, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
@@ -166,7 +166,8 @@ def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tu
             name = schema.group.name if schema.group else ""
             why = "has one value only" if n_groups < 2 else f"has one value in all but {_count(n_others, 'row')}"
             raise InputError(
-                f"{table}: group column {name!r} {why}: it cannot be held out, as too few rows are left to learn from",
+                f"{table}: group column {quoted(name)} {why}: "
+                "it cannot be held out, as too few rows are left to learn from",
                 "leave out --group, or give more rows of other groups",
             )
         return fold, min(n_folds, n_groups)

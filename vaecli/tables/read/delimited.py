@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, listed, located
+from vaecli.errors import InputError, MalformedText, listed, located, quoted
 from vaecli.runtime import file_types
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
@@ -163,11 +164,30 @@ def _batch(
     keep: bool,
 ) -> Batch:
     try:
+        _reject_repeated_header(block, header, location.name)
         table = parse(block, header, columns, numbers, location.name)
     except InputError:
         location.require_unchanged()  # of a file that is replaced, the rows themselves are not at fault
         raise
     return Batch(table, first_row, partial(_where, location.name, block), block.lines() if keep else None)
+
+
+def _reject_repeated_header(block: RecordBlock, header: Header, name: str) -> None:
+    """Raise MalformedText where a row is the header once more; one column of words may hold its own name."""
+    if len(header.names) == 1:
+        return
+    position = block.data.find(header.line, 0, block.size)
+    while position >= 0:
+        row = int(np.searchsorted(block.starts, position))
+        if row < len(block) and block.starts[row] == position and block.stops[row] == position + len(header.line):
+            line = block.line(row)
+            raise MalformedText(
+                f"{name}, line {line}: the header once more; files may have been joined one below the other",
+                f"keep the first: `awk 'NR == 1 {{h = $0}} NR == 1 || $0 != h' {name} > table.csv`",
+                path=name,
+                line=line,
+            )
+        position = block.data.find(header.line, position + 1, block.size)
 
 
 def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: int) -> Iterator[RecordBlock]:
@@ -182,6 +202,7 @@ def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: 
                 name=location.name,
                 first_line=header.first_line,
                 first_byte=header.size,
+                n_fields=len(header.names),
                 keep_blank=len(header.names) == 1,
                 block_bytes=_block_bytes(location),
                 multiple_of=multiple_of,
@@ -246,11 +267,11 @@ def _reject_different_headers(locations: Sequence[Location], headers: Sequence[H
 def _difference(first: Header, other: Header) -> str:
     missing = [name for name in first.names if name not in other.names]
     extra = [name for name in other.names if name not in first.names]
-    parts = [f"missing {', '.join(map(repr, missing))}"] if missing else []
-    parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
+    parts = [f"missing {', '.join(map(quoted, missing))}"] if missing else []
+    parts += [f"has also {', '.join(map(quoted, extra))}"] if extra else []
     if parts:
         return "; ".join(parts)
     if first.names != other.names:
         moved = next(name for name, expected in zip(other.names, first.names, strict=True) if name != expected)
-        return f"the same columns in another order, from {moved!r} on"
-    return f"fields are separated by {other.delimiter!r}, not {first.delimiter!r}"
+        return f"the same columns in another order, from {quoted(moved)} on"
+    return f"fields are separated by {quoted(other.delimiter)}, not {quoted(first.delimiter)}"

@@ -6,21 +6,23 @@ inode, size and time of change) is remembered when it is found, and compared at 
 
 from __future__ import annotations
 
+import errno
 import glob
 import io
 import os
-import shutil
 import stat
 import sys
 import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from vaecli.errors import UnreadableFile, UsageError
+from vaecli.errors import UnreadableFile, UsageError, VaecliError, shortage
 from vaecli.runtime import file_types
+from vaecli.runtime.temporary import copying
 from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
 from vaecli.tables import remote
 
@@ -131,19 +133,22 @@ class RemoteFile:
             raise changed(self.name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class SpooledStream:
-    """A stream that was copied to a temporary file, which exists as long as this object."""
+    """A stream that was copied to a temporary file without a name, which vanishes with this object or the process."""
 
     name: str
-    copy: Any  # tempfile's wrapper removes the file when it is collected
+    copy: BinaryIO
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.copy.close)
 
     @property
     def file(self) -> str:
         return _file_of_stream(self.name)
 
     def open(self) -> pa.NativeFile:
-        return pa.OSFile(self.copy.name)
+        return pa.PythonFile(_CopyReader(self), mode="r")
 
     def peek(self) -> pa.NativeFile:
         return self.open()
@@ -194,9 +199,13 @@ def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Locati
     return tuple(location for text in inputs for location in _locations_of(text, once))
 
 
-def unreadable(name: str, problem: OSError) -> UnreadableFile:
+def unreadable(name: str, problem: OSError) -> VaecliError:
     """The error that reports an OSError met while reading `name`."""
+    if (short := shortage(problem)) is not None:
+        return short
     match problem:
+        case OSError(errno=errno.ENAMETOOLONG):
+            return UnreadableFile(f"{name}: no such file: the name is too long", "check the path", path=name)
         case FileNotFoundError() if is_url(name):
             answer = f": {problem.strerror}" if is_http(name) else ""
             return UnreadableFile(
@@ -232,8 +241,6 @@ def _file_of_stream(name: str) -> str:
 
 def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
     if text == "-":
-        if sys.stdin is None:
-            raise UnreadableFile("standard input is closed", "name a file, or pipe a table into vaecli")
         return (_streamed(STANDARD_INPUT, sys.stdin.buffer, once),)
     if is_url(text):
         return _remote_locations(text)
@@ -257,11 +264,14 @@ def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
         head = _read(stream, PEEK_BYTES)
         if once and not head.startswith(file_types.PARQUET):
             return SinglePassStream(name, head, stream)
-        # the wrapper, and with it the file, exists as long as the location
-        copy = tempfile.NamedTemporaryFile(prefix="vaecli-", suffix=".spool")  # noqa: SIM115
-        copy.write(head)
-        shutil.copyfileobj(stream, copy, 2**20)
-        copy.flush()
+        with copying(f"a copy of {name}"):
+            copy: BinaryIO = tempfile.TemporaryFile(prefix="vaecli-")  # noqa: SIM115 - as long as the location exists
+        piece = head
+        while piece:
+            with copying(f"a copy of {name}"):
+                copy.write(piece)
+                copy.flush()
+            piece = _read(stream, 2**20)
     except OSError as problem:
         raise unreadable(name, problem) from None
     _close(stream)
@@ -349,6 +359,43 @@ def _read(stream: BinaryIO, n_bytes: int) -> bytes:
         pieces.append(piece)
         n_bytes -= len(piece)
     return b"".join(pieces)
+
+
+class _CopyReader(io.RawIOBase):
+    """Reads a file that has no name, at a position of its own: other readers have theirs."""
+
+    def __init__(self, stream: SpooledStream) -> None:
+        super().__init__()
+        self._stream = stream  # the file exists as long as this does
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size()}
+        self._position = starts[whence] + offset
+        return self._position
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        if n_bytes < 0:
+            n_bytes = self._size() - self._position
+        pieces: list[bytes] = []
+        descriptor = self._stream.copy.fileno()
+        while n_bytes > 0 and (piece := os.pread(descriptor, n_bytes, self._position)):
+            pieces.append(piece)
+            self._position += len(piece)
+            n_bytes -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _size(self) -> int:
+        return os.fstat(self._stream.copy.fileno()).st_size
 
 
 class _PrefixedStream(io.RawIOBase):

@@ -42,7 +42,6 @@ _EXTENSIONS = (
 )
 _UNWRITABLE = (".xlsx", ".xls", ".json", ".jsonl", ".ndjson", ".feather", ".arrow", ".zip", ".xz", ".pkl")
 _GZIP_LEVEL = 6
-_PARQUET_CODECS = {"snappy", "gzip", "brotli", "zstd", "lz4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,10 +256,11 @@ def _row_writer(
 
 
 def _compression(like: Source) -> str:
-    """The codec of a Parquet input, zstd for any other."""
-    if isinstance(like, ParquetSource):
-        return like.compression if like.compression in _PARQUET_CODECS else "none"
-    return "zstd"
+    """Snappy, which most writers use, for a Parquet input, zstd for any other.
+
+    The reader library does not check the codec in a footer before it is asked for: a damaged one ends the process.
+    """
+    return "snappy" if isinstance(like, ParquetSource) else "zstd"
 
 
 def _compressed(stream: BinaryIO, target: str, format: str) -> BinaryIO:

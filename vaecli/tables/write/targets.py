@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from vaecli.errors import MissingPackage, UsageError
-from vaecli.runtime.atomic_file import open_atomic, require_writable, translated
+from vaecli.runtime import outputs
+from vaecli.runtime.atomic_file import STANDARD_OUTPUT, open_atomic, require_writable, translated
+from vaecli.runtime.temporary import create_temporary
 from vaecli.runtime.urls import end_of_chain, is_url, shown, without_file_scheme
 from vaecli.tables import remote
 from vaecli.tables.source import Source
-
-STANDARD_OUTPUT = "standard output"
 
 
 class Target(Protocol):
@@ -74,15 +74,18 @@ class RemoteTarget:
 
     def commit(self) -> None:
         self.stream.flush()
-        self.stream.close()
         remote.upload(self.temporary, self.url)
-        self.abort()
+        outputs.begin_rename(self.name, self.temporary)
+        self._remove()
 
     def abort(self) -> None:
-        with suppress(OSError):
-            self.stream.close()
+        self._remove()
+
+    def _remove(self) -> None:
         with suppress(FileNotFoundError):
             os.unlink(self.temporary)
+        with suppress(OSError):
+            self.stream.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +157,6 @@ def open_target(target: str) -> Target:
     Raises UsageError when it cannot name an output, EnvironmentProblem when it cannot be written.
     """
     if target == "-":
-        if sys.stdout is None:
-            raise UsageError("standard output is closed", "write to a file: -o FILE")
         return DirectTarget(STANDARD_OUTPUT, sys.stdout.buffer)
     if not target:
         raise UsageError("the output has an empty name", "write to a file: -o FILE")
@@ -194,5 +195,4 @@ def whole_output(target: str) -> Iterator[Callable[[bytes], None]]:
 def _remote_target(url: str) -> RemoteTarget:
     with translated(shown(url)):
         remote.check_writable(url)
-        descriptor, temporary = tempfile.mkstemp(prefix="vaecli-", suffix=".part")
-        return RemoteTarget(url, temporary, os.fdopen(descriptor, "wb"))
+        return RemoteTarget(url, *create_temporary(tempfile.gettempdir(), shown(url), mode=0o600))
