@@ -363,3 +363,29 @@ def test_rights_of_a_group_are_not_given_to_another(
     )
     assert run("score", "t.csv", "-m", "m.vae", "-o", "out.csv").code == 0
     assert (place / "out.csv").stat().st_mode & 0o777 == 0o644
+
+
+# ---------------------------------------------------------------------------------------------------- archives
+
+
+def test_a_table_in_an_archive(place: Path, run: Callable) -> None:
+    """A table inside an archive is scored like the table itself."""
+    pytest.importorskip("fsspec", reason="needs fsspec: pip install 'vaecli[remote]'")
+    assert run("score", "t.csv", "-m", "m.vae", "-o", "plain.csv").code == 0
+    done = run("score", f"zip://t.csv::file://{place}/t.zip", "-m", "m.vae", "-o", "unpacked.csv")
+    assert done.code == 0, done.err
+    assert (place / "unpacked.csv").read_bytes() == (place / "plain.csv").read_bytes()
+
+
+def test_a_store_that_forbids_listing(place: Path, run: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object whose folder may not be listed is read all the same."""
+    fsspec = pytest.importorskip("fsspec", reason="needs fsspec: pip install 'vaecli[remote]'")
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/identity/t.csv", (place / "t.csv").read_bytes())
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError("AccessDenied")
+
+    monkeypatch.setattr(type(memory), "glob", forbidden)
+    done = run("score", "memory://identity/t.csv", "-m", "m.vae", "-o", "out.csv")
+    assert done.code == 0, done.err
