@@ -14,7 +14,7 @@ from typing import Any
 
 from vaecli.errors import EnvironmentProblem, MissingPackage, UsageError
 from vaecli.runtime import file_types
-from vaecli.runtime.urls import is_http, scrubbed, shown
+from vaecli.runtime.urls import end_of_chain, is_http, scrubbed, shown
 
 _GLOB = re.compile(r"[*?\[]")
 # what file systems report of the content of a file, under the names that they use
@@ -57,19 +57,23 @@ def expand(url: str) -> tuple[str, ...]:
 
 
 def matches(pattern: str) -> bool:
-    """Whether a file or folder matches the pattern, whose last part has the wildcard. Raises OSError."""
-    if pattern.lower().startswith(("http://", "https://")):
-        return False  # the web has no folders
-    fs, path = filesystem(pattern)
-    with as_oserror(pattern):
-        return bool(fs.glob(path))
+    """Whether a file or folder matches the pattern, whose last part has the wildcard; False where that is not known."""
+    end = end_of_chain(pattern)
+    if is_http(end) or "://" in pattern.removesuffix(end):
+        return False  # the web has no folders, and those beside an archive are not in it
+    try:
+        fs, path = filesystem(pattern)
+        with as_oserror(pattern):
+            return bool(fs.glob(path))
+    except OSError:
+        return False  # a store may let a file be read and not let its folder be listed
 
 
 def open_reader(url: str) -> Any:
     """A seekable binary file object that reads the bytes of `url`. Raises OSError."""
     fs, path = filesystem(url)
     with as_oserror(url):
-        return _Reader(fs.open(path, "rb"), url)
+        return _Reader(fs.open(path, "rb"), url, fs)
 
 
 def state_of(url: str) -> tuple[str, ...]:
@@ -177,9 +181,10 @@ def _is_hidden(path: str) -> bool:
 class _Reader:
     """A remote file for pyarrow, whose errors are OSErrors."""
 
-    def __init__(self, file: Any, url: str) -> None:
+    def __init__(self, file: Any, url: str, fs: Any) -> None:
         self._file = file
         self._url = url
+        self._fs = fs  # an archive closes its files when nothing refers to it
 
     def read(self, n_bytes: int = -1) -> bytes:
         with as_oserror(self._url):
