@@ -108,7 +108,7 @@ def copula(train: pd.DataFrame, model: Any, n_rows: int, seed: int) -> pd.DataFr
     for name, values in train.items():
         codes = pd.Series(_as_codes(values, pd.api.types.is_numeric_dtype(values)))
         scores[name] = ndtri(codes.rank() / (codes.count() + 1))  # a mean rank for ties, NaN for a gap
-        ordered[name] = values.iloc[np.argsort(codes, kind="stable")[: codes.count()]]
+        ordered[name] = values.iloc[np.argsort(codes.to_numpy(), kind="stable")[: codes.count()]]
     variance, axes = np.linalg.eigh(pd.DataFrame(scores).corr().fillna(0.0))  # of pairs of which none is a gap
     root = axes * np.sqrt(np.maximum(variance, 0.0))
     uniform = ndtr(rng.standard_normal((n_rows, len(scores))) @ (root / np.linalg.norm(root, axis=1, keepdims=True)).T)

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import MalformedText, UnreadableFile, listed
-from vaecli.tables.read.records import BYTE_ORDER_MARK, MAX_RECORD_BYTES, find_record_ends
-
-DELIMITERS = (",", ";", "\t", "|")
+from vaecli.errors import MalformedText, UnreadableFile, listed, quoted
+from vaecli.tables.read.first_lines import (
+    choose_delimiter,
+    hint_for_names,
+    reject_known_preamble,
+    reject_other_shapes,
+)
+from vaecli.tables.read.records import BYTE_ORDER_MARK, MAX_RECORD_BYTES, find_record_ends, nul_byte, stray_quote
 
 _UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _PEEK_BYTES = 64 * 2**10
-_ROWS_LOOKED_AT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +53,10 @@ def read_header(stream: pa.NativeFile, name: str, delimiter: str | None = None) 
     """
     data, at_end = stream.read(_PEEK_BYTES), False
     _reject_non_text(data, name)
+    reject_known_preamble(data, name)
     while True:
         preamble, chosen = _preamble(data)
-        chosen = delimiter or chosen or _most_likely_delimiter(data[len(preamble) :])
+        chosen = delimiter or chosen or choose_delimiter(data[len(preamble) :], name)
         bounds = _end_of_first_record(data, len(preamble), chosen, at_end, name)
         if bounds is not None:
             break
@@ -62,7 +66,11 @@ def read_header(stream: pa.NativeFile, name: str, delimiter: str | None = None) 
         data, at_end = data + more, not more
     stop, after = bounds
     line = data[len(preamble) : stop]
-    names = _names(line, chosen, name, data.count(b"\n", 0, len(preamble)) + 1)
+    n_above = data.count(b"\n", 0, len(preamble))
+    names = _names(line, chosen, name, n_above + 1)
+    rows = data[len(preamble) :]
+    reject_other_shapes(rows, chosen, n_above, name)
+    _reject_names(names, name, n_above + 1, hint_for_names(names, rows, chosen, name))
     return Header(names, chosen, preamble, line, data[stop:after], data.count(b"\n", 0, after) + 1)
 
 
@@ -76,11 +84,7 @@ def _reject_non_text(data: bytes, name: str) -> None:
         raise UnreadableFile(f"{name}: the file is empty", "the first line has to name the columns")
     nul = data.find(b"\0")
     if nul >= 0:
-        line = data.count(b"\n", 0, nul) + 1
-        raise MalformedText(
-            f"{name}, line {line}: a NUL byte (byte {nul + 1:,} of the file)",
-            f"not plain text, or UTF-16: try `iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`",
-        )
+        raise nul_byte(data, nul, name, data.count(b"\n", 0, nul) + 1, nul + 1)
 
 
 def _preamble(data: bytes) -> tuple[bytes, str | None]:
@@ -93,22 +97,6 @@ def _preamble(data: bytes) -> tuple[bytes, str | None]:
     return data[:end], separator[1].decode() if separator else None
 
 
-def _most_likely_delimiter(data: bytes) -> str:
-    """The delimiter that occurs as often in the rows as in the header; a comma where several do equally well."""
-    lines = [line for line in re.sub(rb'"(?:[^"]|"")*"', b"", data).splitlines() if line]
-    # the last line may be cut off
-    header, rows = lines[0] if lines else b"", lines[1:-1][:_ROWS_LOOKED_AT] or lines[1:]
-
-    def agreement(delimiter: str) -> float:
-        byte = delimiter.encode()
-        n_fields = header.count(byte)
-        if not n_fields:
-            return 0.0
-        return sum(row.count(byte) == n_fields for row in rows) / len(rows) if rows else 1.0
-
-    return max(DELIMITERS, key=lambda delimiter: (agreement(delimiter), delimiter.encode() in header))
-
-
 def _end_of_first_record(data: bytes, start: int, delimiter: str, at_end: bool, name: str) -> tuple[int, int] | None:
     """The positions after the header line and after its line end, or None when `data` does not hold all of it."""
     ends = find_record_ends(data[start:], delimiter, at_end)
@@ -119,6 +107,9 @@ def _end_of_first_record(data: bytes, start: int, delimiter: str, at_end: bool, 
             f"{name}, line {line}: a quote opens here and does not close",
             'close it, or write "" for a quote inside a quoted field',
         )
+    if ends.stray_quote is not None and is_complete and ends.stray_quote[0] < ends.starts_after[0]:
+        opening, closing = (data.count(b"\n", 0, start + position) + 1 for position in ends.stray_quote)
+        raise stray_quote(name, opening, closing)
     if ends.stray_return is not None and (not is_complete or ends.stray_return < ends.starts_after[0]):
         raise MalformedText(
             f"{name}, line 1: a carriage return without a line feed",
@@ -144,18 +135,18 @@ def _names(line: bytes, delimiter: str, name: str, line_number: int) -> tuple[st
             column_types={f"f{i}": pa.string() for i in range(line.count(delimiter.encode()) + 1)}
         ),
     )
-    names = tuple(str(column[0].as_py()) for column in fields.columns)
-    _reject_names(names, name, line_number)
-    return names
+    return tuple(str(column[0].as_py()) for column in fields.columns)
 
 
-def _reject_names(names: Sequence[str], name: str, line: int) -> None:
+def _reject_names(names: Sequence[str], name: str, line: int, mend: str) -> None:
     problems = [f"column {i + 1} has no name" for i, column in enumerate(names) if not column.strip()]
-    problems += [f"{column!r} is given {n} times" for column, n in Counter(names).items() if n > 1 and column.strip()]
+    problems += [
+        f"{quoted(column)} is given {n} times" for column, n in Counter(names).items() if n > 1 and column.strip()
+    ]
     if not problems:
         return
-    hint = "give every column its own name"
-    if not names[0]:
+    hint = mend or "give every column its own name"
+    if not names[0] and not mend:
         hint += "; pandas writes its index as a column without a name unless told `to_csv(index=False)`"
     if len(problems) == 1:
         raise MalformedText(f"{name}, line {line}: {problems[0]}", hint)

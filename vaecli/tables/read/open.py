@@ -7,7 +7,9 @@ from collections.abc import Sequence
 
 from vaecli.errors import InputError, UnreadableFile, listed, located
 from vaecli.runtime import file_types
+from vaecli.runtime.urls import shown
 from vaecli.tables.read.delimited import decompressed, open_delimited
+from vaecli.tables.read.folders import partition_columns, reject_lake_tables, reject_partitions_of_text
 from vaecli.tables.read.locations import Location, find_locations, unreadable
 from vaecli.tables.read.parquet import open_parquet
 from vaecli.tables.source import Source
@@ -18,7 +20,35 @@ _EXTENSIONS = (
     ("parquet", file_types.PARQUET_EXTENSIONS),
 )
 _PICTURE = ("a picture", "give a CSV or Parquet file")
+_NETCDF = ("a netCDF file", "convert it: `xarray.open_dataset(FILE).to_dataframe().to_parquet('table.parquet')`")
+_SPSS = ("an SPSS file", "convert it: `pandas.read_spss(FILE).to_parquet('table.parquet')`")
+_R_DATA = ("an R data file", "write the table from R: `write.csv(TABLE, 'table.csv', row.names = FALSE)`")
+_PICKLE = ("a Python pickle", "write the table from Python: `FRAME.to_parquet('table.parquet')`")
+_TOB = ("a binary table of a Campbell Scientific logger", "convert it to CSV with CardConvert or `camp2ascii`")
+_MDF = ("an MDF measurement file", "convert it: `asammdf.MDF(FILE).export('csv', filename='table.csv')`")
+_TDMS = ("a LabVIEW TDMS file", "convert it: `nptdms.TdmsFile(FILE).as_dataframe().to_parquet('table.parquet')`")
 _NOT_TABLES = {
+    file_types.MDF: _MDF,
+    file_types.MDF_UNFINISHED: _MDF,
+    file_types.TDMS: _TDMS,
+    file_types.TDMS_INDEX: _TDMS,
+    file_types.MATLAB_5: (
+        "a MATLAB MAT-file",
+        "write the table from MATLAB: `parquetwrite('table.parquet', TABLE)` or `writetable(TABLE, 'table.csv')`",
+    ),
+    file_types.ORC: (
+        "an ORC file",
+        "convert it: `pyarrow.parquet.write_table(pyarrow.orc.read_table(FILE), 'table.parquet')`",
+    ),
+    **dict.fromkeys(file_types.NETCDF_3, _NETCDF),
+    file_types.AVRO: ("an Avro file", "convert it: `polars.read_avro(FILE).write_parquet('table.parquet')`"),
+    file_types.FEATHER_1: ("a Feather file", "convert it: `pandas.read_feather(FILE).to_parquet('table.parquet')`"),
+    file_types.SAS: ("a SAS table", "convert it: `pandas.read_sas(FILE).to_parquet('table.parquet')`"),
+    file_types.STATA: ("a Stata table", "convert it: `pandas.read_stata(FILE).to_parquet('table.parquet')`"),
+    **dict.fromkeys(file_types.SPSS, _SPSS),
+    **dict.fromkeys(file_types.R_DATA, _R_DATA),
+    **dict.fromkeys(file_types.PICKLE, _PICKLE),
+    **dict.fromkeys(file_types.TOB, _TOB),
     file_types.ZIP: ("a zip archive or an Excel workbook", "unzip it, or save the sheet as CSV"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save the sheet as CSV"),
     file_types.ARROW: ("an Arrow IPC (Feather) file", "convert it to Parquet with pyarrow.parquet.write_table"),
@@ -33,6 +63,8 @@ _NOT_TABLES = {
     b"%PDF-": ("a PDF document", "export the table as CSV"),
     file_types.NUMPY: ("a NumPy array", "convert it to Parquet, or score it from Python"),
 }
+_LETTERS = (file_types.MDF, file_types.TDMS, file_types.TDMS_INDEX, file_types.ORC, file_types.FEATHER_1)
+_CONTROL = frozenset(range(9)) | frozenset(range(14, 32))
 
 
 def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
@@ -44,18 +76,20 @@ def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
     package that is not installed.
     """
     locations = find_locations(inputs, once=once)
+    reject_lake_tables(inputs, locations)
     name = _name_of(inputs, locations)
     formats = []
     for location in locations:
         with located(location.name):
-            formats.append(_format_of(location))
+            formats.append(_format_of(location, len(locations) - 1))
     is_parquet = [format == "parquet" for format in formats]
     if all(is_parquet):
-        return open_parquet(locations, name)
+        return open_parquet(locations, name, partition_columns(inputs, locations))
     if any(is_parquet):
         by_file = zip(locations, is_parquet, strict=True)
         lines = [f"{location.name}: {'Parquet' if parquet else 'text'}" for location, parquet in by_file]
         raise InputError(f"the files are of different formats:\n{listed(lines)}", "give files of one format")
+    reject_partitions_of_text(inputs, locations)
     return open_delimited(locations, name, formats[0])
 
 
@@ -74,12 +108,15 @@ def _name_of(inputs: Sequence[str], locations: Sequence[Location]) -> str:
     if len(locations) == 1:
         return locations[0].name
     if len(inputs) == 1:
-        return inputs[0]
+        return shown(inputs[0])
     return f"{locations[0].name} and {len(locations) - 1} more"
 
 
-def _format_of(location: Location) -> str | None:
-    """The format by content; for text, by extension, which is None where it names no format."""
+def _format_of(location: Location, n_others: int) -> str | None:
+    """The format by content; for text, by extension, which is None where it names no format.
+
+    The file is one of `n_others` + 1 that make a table.
+    """
     try:
         with location.peek() as stream:
             head = stream.read(8)
@@ -88,6 +125,11 @@ def _format_of(location: Location) -> str | None:
     except OSError as problem:
         raise unreadable(location.name, problem) from problem
     by_name = format_of_name(location.name)
+    if not head and n_others:
+        raise UnreadableFile(
+            f"{location.name}: the file is empty (0 bytes), beside {n_others:,} other{'s' if n_others > 1 else ''}",
+            "a writer or an upload that was cut off leaves such files: write it again, or delete it",
+        )
     if not head:
         raise UnreadableFile(f"{location.name}: the file is empty", "the first line has to name the columns")
     if head.startswith(file_types.PARQUET):
@@ -99,8 +141,11 @@ def _format_of(location: Location) -> str | None:
     if content.startswith(file_types.ZIP) and content[30:].startswith(b"manifest.json"):
         raise UnreadableFile(f"{location.name}: a vaecli bundle, not a table", "name the table, and the bundle with -m")
     for magic, (what, hint) in _NOT_TABLES.items():
-        if content.startswith(magic):
-            raise UnreadableFile(f"{location.name}: {what}, not CSV or Parquet", hint)
+        # a header may begin with the same letters
+        if content.startswith(magic) and not (magic in _LETTERS and _CONTROL.isdisjoint(content)):
+            raise UnreadableFile(
+                f"{location.name}: {what}, not CSV or Parquet", hint.replace("FILE", repr(location.name))
+            )
     if by_name == "parquet":
         raise UnreadableFile(
             f"{location.name}: damaged, or not Parquet: it does not begin as such a file", "write it again"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vaecli.errors import InputError, UnreadableFile, listed
-from vaecli.tables.read.locations import Location, RemoteFile, unreadable
+from vaecli.errors import InputError, UnreadableFile, VaecliError, listed, quoted, shortage
+from vaecli.runtime import file_types
+from vaecli.tables.read.locations import Location, changed, unreadable
 from vaecli.tables.read.named_columns import as_table, reject_repeated_names, requested_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
@@ -18,20 +19,23 @@ from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_
 # a small buffer they hold 170 MB, at the same speed. Pre-buffering reads whole row groups ahead.
 _BUFFER_BYTES = 64 * 2**10
 
+_INT128_BYTES = 16
+Constant = str | int | None
+
 
 @dataclass(frozen=True, slots=True)
 class ParquetSource:
     """One or more Parquet files with the same columns, read one after the other.
 
     `schema` is common to all files: where their types differ, it has the wider one. `rows` are the numbers of rows of
-    each file, and `compression` the codec of the first.
+    each file. `constants` are, for each file, the columns that the names of its folders hold; they come last.
     """
 
     name: str
     locations: tuple[Location, ...]
     schema: pa.Schema
     rows: tuple[int, ...]
-    compression: str
+    constants: tuple[Mapping[str, Constant], ...]
 
     @property
     def format(self) -> str:
@@ -51,7 +55,7 @@ class ParquetSource:
     @property
     def files(self) -> tuple[str, ...]:
         """Paths and URLs that are read, so that no output overwrites them."""
-        return tuple(location.url if isinstance(location, RemoteFile) else location.name for location in self.locations)
+        return tuple(location.file for location in self.locations)
 
     def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
         """Batches that are decoded already, as a row group is decoded in order; see `Source.pieces`."""
@@ -63,10 +67,11 @@ class ParquetSource:
         read = list(self.names) if request.keep else requested
         schema = pa.schema([self.schema.field(name) for name in read], metadata=self.schema.metadata)
         first_row = 0
-        for location, n_rows in zip(self.locations, self.rows, strict=True):
+        for location, n_rows, constants in zip(self.locations, self.rows, self.constants, strict=True):
             first_of_file = first_row
-            for batch in _record_batches(location, read, request.aligned_rows):
-                table = as_table(batch, schema)
+            stored = [name for name in read if name not in constants]
+            for batch in _record_batches(location, stored, request.aligned_rows):
+                table = as_table(_with_constants(batch, constants, schema), schema)
                 yield Batch(
                     table.select(requested),
                     first_row,
@@ -75,37 +80,53 @@ class ParquetSource:
                 )
                 first_row += table.num_rows
             if first_row - first_of_file != n_rows:
-                raise UnreadableFile(
-                    f"{location.name}: changed while it was read", "try again when it is complete", path=location.name
-                )
+                raise changed(location.name)
 
 
-def open_parquet(locations: Sequence[Location], name: str) -> ParquetSource:
+def open_parquet(
+    locations: Sequence[Location], name: str, constants: Sequence[Mapping[str, Constant]] | None = None
+) -> ParquetSource:
     """Read the footers of all files and open them as one table.
 
-    Raises InputError when a file is damaged, two columns of a file share a name, or the columns of the files are not
-    the same (all such files are listed).
+    `constants` are columns of one value per file; a column of the same name in the files takes their place. Raises
+    InputError when a file is damaged, two columns of a file share a name, or the columns of the files are not the
+    same (all such files are listed).
     """
     footers = [_footer(location) for location in locations]
     schemas = [footer.schema.to_arrow_schema() for footer in footers]
     for location, schema in zip(locations, schemas, strict=True):
         reject_repeated_names(schema.names, location.name)
-    first = footers[0]
-    codec = first.row_group(0).column(0).compression if first.num_row_groups and first.num_columns else "ZSTD"
-    return ParquetSource(
-        name,
-        tuple(locations),
-        _common_schema(locations, schemas),
-        tuple(footer.num_rows for footer in footers),
-        codec.lower(),
-    )
+    common = _common_schema(locations, schemas)
+    by_file = [
+        {column: value for column, value in values.items() if column not in common.names}
+        for values in constants or [{} for _ in locations]
+    ]
+    for column in by_file[0]:
+        common = common.append(pa.field(column, pa.array([values[column] for values in by_file]).type))
+    return ParquetSource(name, tuple(locations), common, tuple(footer.num_rows for footer in footers), tuple(by_file))
+
+
+def _with_constants(batch: pa.RecordBatch, constants: Mapping[str, Constant], schema: pa.Schema) -> pa.RecordBatch:
+    """The batch with those of the constant columns that are in `schema`, in its order."""
+    if not any(name in constants for name in schema.names):
+        return batch
+    columns = [
+        pa.repeat(pa.scalar(constants[field.name], field.type), batch.num_rows)
+        if field.name in constants
+        else batch.column(field.name)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=schema.names)
 
 
 def _footer(location: Location) -> pq.FileMetaData:
     try:
         with location.open() as stream, pq.ParquetFile(stream, pre_buffer=False) as file:
             return file.metadata
+    except pa.ArrowNotImplementedError as problem:
+        raise _unknown_type(location, problem) from problem
     except (OSError, pa.ArrowException) as problem:
+        location.require_unchanged()
         raise _damaged(location.name, problem) from problem
 
 
@@ -117,11 +138,47 @@ def _record_batches(location: Location, columns: Sequence[str], batch_rows: int)
         ):
             # threads cost memory and gain nothing on buffered column chunks
             yield from file.iter_batches(batch_rows, columns=list(columns), use_threads=False)
+        location.require_unchanged()
     except (OSError, pa.ArrowException) as problem:
+        location.require_unchanged()
         raise _damaged(location.name, problem) from problem
 
 
-def _damaged(name: str, problem: Exception) -> UnreadableFile:
+def _unknown_type(location: Location, problem: pa.ArrowNotImplementedError) -> VaecliError:
+    """The error about a whole file with columns of a type that pyarrow does not know, as 128-bit integers of polars."""
+    columns = _columns_without_arrow_type(location)
+    if not columns:
+        return _damaged(location.name, problem)
+    reason = str(problem).strip().splitlines()[0]
+    return UnreadableFile(
+        f"{location.name}: the file is whole, but a column's type cannot be read ({reason}): {', '.join(columns)}",
+        "cast it and write the file again, in polars "
+        f"`frame.with_columns(polars.col({columns[0]!r}).cast(polars.Int64))`, or Float64 for larger numbers",
+        path=location.name,
+        column=columns[0],
+    )
+
+
+def _columns_without_arrow_type(location: Location) -> list[str]:
+    """Columns of 16 bytes to which Parquet gives no meaning, in a file whose Arrow schema cannot be read."""
+    try:
+        with location.open() as stream:
+            size = stream.size()
+            stream.seek(size - 8)
+            n_bytes = int.from_bytes(stream.read(4), "little")
+            stream.seek(max(size - 8 - n_bytes, 0))
+            # under another key the Arrow schema, which is what pyarrow cannot read, is only a text
+            footer = stream.read(n_bytes + 8).replace(b"ARROW:schema", b"ARROW:hidden")
+        schema = pq.read_metadata(pa.BufferReader(file_types.PARQUET + footer)).schema
+    except (OSError, pa.ArrowException):
+        return []
+    columns = [schema.column(i) for i in range(len(schema))]
+    return [column.name for column in columns if column.length == _INT128_BYTES and column.logical_type.type == "NONE"]
+
+
+def _damaged(name: str, problem: Exception) -> VaecliError:
+    if (short := shortage(problem)) is not None:
+        return short
     if isinstance(problem, OSError) and problem.errno is not None:
         return unreadable(name, problem)
     lines = str(problem).strip().splitlines()
@@ -155,8 +212,8 @@ def _common_schema(locations: Sequence[Location], schemas: Sequence[pa.Schema]) 
 def _difference(first: pa.Schema, other: pa.Schema) -> str:
     missing = [name for name in first.names if name not in other.names]
     extra = [name for name in other.names if name not in first.names]
-    parts = [f"missing {', '.join(map(repr, missing))}"] if missing else []
-    parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
+    parts = [f"missing {', '.join(map(quoted, missing))}"] if missing else []
+    parts += [f"has also {', '.join(map(quoted, extra))}"] if extra else []
     return "; ".join(parts)
 
 

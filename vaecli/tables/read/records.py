@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.errors import MalformedText
+from vaecli.tables.read.quotes import CR, LF, find_quotes, swallowed_row
 
 BLOCK_BYTES = 2 * 2**20  # measured: 1 MB costs a tenth more time, 4 MB are no quicker and take 50 MB more
 MAX_ALIGNED_BYTES = 16 * 2**20  # of a block that grows until it holds a whole number of tiles
 MAX_RECORD_BYTES = 256 * 2**20
+_NULS_OF_A_POWER_CUT = 4  # UTF-16 and UTF-32 have up to three in a row
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_LF, _CR, _QUOTE = 10, 13, 34
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ def cut_into_blocks(
     name: str,
     first_line: int,
     first_byte: int,
+    n_fields: int,
     keep_blank: bool,
     block_bytes: int = BLOCK_BYTES,
     multiple_of: int = 1,
@@ -114,8 +116,9 @@ def cut_into_blocks(
     The number of rows up to the end of a block, counted from `first_row` before the first, is a multiple of
     `multiple_of`, except at the end of the stream and where that many rows are too large for a block. With
     `keep_blank` a blank line is a record of no bytes, otherwise it is skipped. `first_line` (from 1) and `first_byte`
-    (from 0) are the position of the stream in the file. Raises MalformedText naming file and line for NUL bytes, bytes
-    that are not UTF-8, a stray carriage return and an unclosed quote; OSError from the stream.
+    (from 0) are the position of the stream in the file, `n_fields` the number of columns. Raises MalformedText naming
+    file and line for NUL bytes, bytes that are not UTF-8, a stray carriage return, a quote that is not closed, that is
+    followed by text where it closes, or that holds rows of the table; OSError from the stream.
     """
     pending = b""
     while True:
@@ -125,7 +128,13 @@ def cut_into_blocks(
         data = pending + fresh
         if not data:
             return
-        ends = find_record_ends(data, delimiter, at_end)
+        ends = find_record_ends(data, delimiter, at_end, n_fields)
+        if ends.stray_quote is not None:
+            opening, closing = (first_line + data.count(b"\n", 0, position) for position in ends.stray_quote)
+            raise stray_quote(name, opening, closing)
+        if ends.swallowed is not None and ends.swallowed[0] != ends.unclosed:
+            opening, row = (first_line + data.count(b"\n", 0, position) for position in ends.swallowed)
+            raise _swallowed(name, opening, row)
         if ends.unclosed is not None and (at_end or len(data) > MAX_RECORD_BYTES):
             raise _unclosed(name, first_line + data.count(b"\n", 0, ends.unclosed))
         size = int(ends.starts_after[-1]) if ends.starts_after.size else 0
@@ -173,7 +182,8 @@ class RecordEnds:
 
     The content of record i ends before `stops[i]`, and what follows its line end begins at `starts_after[i]`, both
     int64 (n,). `unclosed` is the position of a quote that is still open at the end, `stray_return` that of a carriage
-    return that does not end a line; None where there is none.
+    return that does not end a line; `stray_quote` are those of a quote and of its closing one that text follows,
+    `swallowed` those of a quote and of a row of the table that it holds. None where there is none.
     """
 
     stops: np.ndarray
@@ -181,34 +191,44 @@ class RecordEnds:
     quoted: bool
     unclosed: int | None
     stray_return: int | None
+    stray_quote: tuple[int, int] | None
+    swallowed: tuple[int, int] | None
 
 
-def find_record_ends(data: bytes, delimiter: str, at_end: bool) -> RecordEnds:
-    """Find every record end in `data`, which begins with a record; `at_end` is true if nothing follows it."""
+def find_record_ends(data: bytes, delimiter: str, at_end: bool, n_fields: int = 0) -> RecordEnds:
+    """Find every record end in `data`, which begins with a record; `at_end` is true if nothing follows it.
+
+    With 0 fields, quotes that hold rows are not looked for.
+    """
     buffer = np.frombuffer(data, np.uint8)
-    feeds = np.flatnonzero(buffer == _LF)
-    quotes = _quotes(data, buffer, delimiter) if b'"' in data else None
-    unclosed = None
+    feeds = np.flatnonzero(buffer == LF)
+    found = find_quotes(data, delimiter) if b'"' in data else None
+    quotes = None if found is None else found.positions
+    unclosed = swallowed = None
     if quotes is not None:
-        feeds = feeds[_outside(quotes, feeds)]
+        outside = _outside(quotes, feeds)
+        if not outside.all():
+            swallowed = swallowed_row(data, quotes, feeds, delimiter, n_fields)
+        feeds = feeds[outside]
         unclosed = int(quotes[-1]) if quotes.size % 2 else None
     starts_after = feeds + 1
     if at_end and (not feeds.size or starts_after[-1] < len(data)):
         feeds = np.append(feeds, len(data))
         starts_after = np.append(starts_after, len(data))
     before = buffer[np.maximum(feeds, 1) - 1]
-    stops = feeds - ((before == _CR) & (feeds > 0))
+    stops = feeds - ((before == CR) & (feeds > 0))
 
     stray = None
     if b"\r" in data:
-        returns = np.flatnonzero(buffer == _CR)
+        returns = np.flatnonzero(buffer == CR)
         # the last byte may be the first half of a line end, and at the end of the file it ends the line
         returns = returns[returns < min(feeds[-1] if feeds.size else len(data), len(data) - 1)]
         if quotes is not None:
             returns = returns[_outside(quotes, returns)]
-        returns = returns[(buffer[np.minimum(returns + 1, len(data) - 1)] != _LF)]
+        returns = returns[(buffer[np.minimum(returns + 1, len(data) - 1)] != LF)]
         stray = int(returns[0]) if returns.size else None
-    return RecordEnds(stops, starts_after, quotes is not None, unclosed, stray)
+    stray_quote = None if found is None else found.stray
+    return RecordEnds(stops, starts_after, quotes is not None, unclosed, stray, stray_quote, swallowed)
 
 
 def _block(data: bytes, size: int, ends: RecordEnds, first_line: int, keep_blank: bool) -> RecordBlock:
@@ -220,44 +240,6 @@ def _block(data: bytes, size: int, ends: RecordEnds, first_line: int, keep_blank
     return RecordBlock(data, size, starts, stops, ends.quoted, first_line)
 
 
-def _quotes(data: bytes, buffer: np.ndarray, delimiter: str) -> np.ndarray:
-    """Positions of quotes such that a byte is inside quotes if the number of them before it is odd.
-
-    When every quote fits the grammar, they alternate: opening, closing, … (a doubled quote closes and
-    opens again). Only a block in which one does not fit is searched quote by quote.
-    """
-    quotes = np.flatnonzero(buffer == _QUOTE)
-    opening, closing = quotes[0::2], quotes[1::2]
-    before = np.zeros(256, bool)
-    before[[ord(delimiter), _LF, _QUOTE]] = True
-    after = before.copy()
-    after[_CR] = True
-    opens = before[buffer[np.maximum(opening, 1) - 1]] | (opening == 0)
-    closes = after[buffer[np.minimum(closing + 1, len(data) - 1)]]
-    if opens.all() and closes.all():
-        return quotes
-    return _quotes_one_by_one(data, quotes, ord(delimiter))
-
-
-def _quotes_one_by_one(data: bytes, quotes: np.ndarray, delimiter: int) -> np.ndarray:
-    """Positions of the quotes that open or close a field, alternately."""
-    positions: list[int] = []
-    inside, doubled = False, -1
-    for position in quotes.tolist():
-        if position == doubled:
-            continue
-        if not inside:
-            inside = position == 0 or data[position - 1] in (delimiter, _LF)
-            if inside:
-                positions.append(position)
-        elif data[position + 1 : position + 2] == b'"':
-            doubled = position + 1
-        else:
-            inside = False
-            positions.append(position)
-    return np.array(positions, np.int64)
-
-
 def _outside(quotes: np.ndarray, positions: np.ndarray) -> np.ndarray:
     return np.asarray(np.searchsorted(quotes, positions) % 2 == 0)
 
@@ -265,13 +247,26 @@ def _outside(quotes: np.ndarray, positions: np.ndarray) -> np.ndarray:
 def _reject_nul(data: bytes, name: str, first_line: int, first_byte: int) -> None:
     nul = data.find(b"\0")
     if nul >= 0:
-        line = first_line + data.count(b"\n", 0, nul)
-        raise MalformedText(
-            f"{name}, line {line}: a NUL byte (byte {first_byte + nul + 1:,} of the file)",
-            f"not plain text, or UTF-16: try `iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`",
+        raise nul_byte(data, nul, name, first_line + data.count(b"\n", 0, nul), first_byte + nul + 1)
+
+
+def nul_byte(data: bytes, position: int, name: str, line: int, byte: int) -> MalformedText:
+    """The error about the NUL byte at `position` of `data`, which is byte `byte` (from 1) of the file."""
+    n = len(data) - position - len(data[position:].lstrip(b"\0"))
+    if n >= _NULS_OF_A_POWER_CUT:
+        return MalformedText(
+            f"{name}, line {line}: {n:,} NUL bytes in a row (from byte {byte:,} of the file), "
+            "as a power cut leaves them in a file that was being written",
+            f"take them out: `tr -d '\\000' < {name} > table.csv`; the line may still be cut off",
             path=name,
             line=line,
         )
+    return MalformedText(
+        f"{name}, line {line}: a NUL byte (byte {byte:,} of the file)",
+        f"not plain text, or UTF-16: try `iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`",
+        path=name,
+        line=line,
+    )
 
 
 def _reject_other_encodings(data: bytes, size: int, name: str, first_line: int, first_byte: int) -> None:
@@ -299,6 +294,26 @@ def _not_utf8(data: bytes, name: str, first_line: int, first_byte: int) -> Malfo
             line=line,
         )
     raise AssertionError("pyarrow and Python disagree about UTF-8")
+
+
+def stray_quote(name: str, opening: int, closing: int) -> MalformedText:
+    """The error about a quote of line `opening` that text follows where it closes, in line `closing`."""
+    where = " again, and text follows" if closing == opening else f" in line {closing}, and text follows"
+    return MalformedText(
+        f"{name}, line {opening}: the quote that opens a field here closes{where} instead of a delimiter",
+        'write the field as "5"" pipe": quotes around it, and "" for each quote inside (RFC 4180)',
+        path=name,
+        line=opening,
+    )
+
+
+def _swallowed(name: str, opening: int, row: int) -> MalformedText:
+    return MalformedText(
+        f"{name}, line {opening}: the field whose quote opens here holds whole rows of the table, from line {row} on",
+        'if the quote is a character of the cell, write the field as "5"" pipe" (RFC 4180)',
+        path=name,
+        line=opening,
+    )
 
 
 def _unclosed(name: str, line: int) -> MalformedText:
