@@ -124,19 +124,16 @@ def main() -> None:
             results.add({"world": world} | cell | {"figures": figures})
             covered = {f"{row['metric']} {row['method']}": row["covered"] for row in figures}
             print(world, cell, covered, file=sys.stderr)
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results.rows))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
     parser.add_argument("--tables", type=int, help="tables of each kind (default 2000; a quarter for pairs)")
     parser.add_argument("--out", type=Path, default=record.RESULTS / "intervals.jsonl")
     parser.add_argument("--quick", action="store_true", help="100 tables of each kind")
-    parser.add_argument("--worlds", default=",".join((*WORLDS, PAIRED)), help="comma-separated (default: all)")
+    record.add_names(parser, "--worlds", (*WORLDS, PAIRED))
     options = parser.parse_args()
-    options.worlds = options.worlds.split(",")
     options.tables = options.tables or (100 if options.quick else 2_000)
     return options
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -112,16 +112,3 @@ def normal_csv(normal_table: pd.DataFrame, tmp_path_factory: pytest.TempPathFact
     path = tmp_path_factory.mktemp("tables") / "normal.csv"
     normal_table.to_csv(path, index=False)
     return path
-
-
-def said_without_data(main: Callable[[], None], words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """The one line about --data that a benchmark says before it ends with exit code 2."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["benchmark.py", *words])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-    assert stopped.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith("--data")
-    assert len(said.splitlines()) == 1
-    return said

@@ -1,45 +1,30 @@
-"""The benchmark scripts: they say what is missing, keep what they measured, and split as their protocol says."""
+"""The benchmark scripts: they name what is missing, keep what they measured, and split as their protocol says."""
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+from tests.benchmarks.conftest import BENCHMARKS, refusal_without_data
 
 
-@pytest.fixture
-def bench(monkeypatch):
-    """Imports a script of the benchmarks folder by its name."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module
-
-
-@pytest.mark.parametrize(("script", "folder"), [("adbench", "adbench/"), ("mixed", "mixed/")])
+@pytest.mark.parametrize(("name", "folder"), [("adbench", "adbench/"), ("mixed", "mixed/")])
 @pytest.mark.parametrize("data", [None, "nowhere"])
-def test_missing_data_is_said_plainly(bench, script, folder, data, tmp_path, monkeypatch, capsys):
+def test_missing_data_is_one_sentence(script, name, folder, data, tmp_path, capsys):
     """Without its data folder a benchmark ends with exit code 2 and one sentence, and measures nothing."""
-    arguments = [] if data is None else ["--data", str(tmp_path / data)]
-    monkeypatch.setattr(sys, "argv", [f"{script}.py", *arguments, "--out", str(tmp_path / "out.jsonl")])
-    with pytest.raises(SystemExit) as stopped:
-        bench(script).main()
-    assert stopped.value.code == 2
-    said = capsys.readouterr().err
-    assert said.startswith("--data")
-    assert folder in said
-    assert len(said.splitlines()) == 1
+    words = [] if data is None else ["--data", str(tmp_path / data)]
+    words += ["--out", str(tmp_path / "out.jsonl")]
+    assert folder in refusal_without_data(script(name).main, words, capsys)
     assert not (tmp_path / "out.jsonl").exists()
 
 
 @pytest.mark.parametrize("suffix", ["json", "jsonl"])
-def test_results_survive_a_stop(bench, tmp_path, suffix):
+def test_results_survive_a_stop(script, tmp_path, suffix):
     """A measurement is on disk as soon as it is made; the newest of a key counts."""
-    results = bench("record").Results
+    results = script("record").Results
     path = tmp_path / f"some.{suffix}"
     kept = results(path, ("method", "seed"))
     kept.add({"method": "knn5", "seed": 0, "auroc": 0.5})
@@ -52,34 +37,34 @@ def test_results_survive_a_stop(bench, tmp_path, suffix):
     assert {(row["seed"], row["auroc"]) for row in again.rows} == {(0, 0.7), (1, 0.6)}
 
 
-def test_adbench_trains_on_normal_rows_only(bench, tmp_path):
+def test_adbench_trains_on_normal_rows_only(script, tmp_path):
     """Half of the normal rows train; the other half and every anomaly are the test; no row is in both."""
     label = np.arange(50) % 5 == 0
     np.savez(tmp_path / "1_small.npz", X=np.arange(50.0)[:, None], y=label.astype(int))
-    train, test, test_label = bench("adbench").split_set(tmp_path / "1_small.npz", seed=0, cap=100)
+    train, test, test_label = script("adbench").split_set(tmp_path / "1_small.npz", seed=0, cap=100)
     assert (len(train), len(test), test_label.sum()) == (20, 30, 10)
     assert not label[train.ravel().astype(int)].any()
     assert (label[test.ravel().astype(int)] == test_label).all()
     assert sorted([*train.ravel(), *test.ravel()]) == list(range(50))
 
 
-def test_adbench_caps_large_sets_before_the_split(bench, tmp_path):
+def test_adbench_caps_large_sets_before_the_split(script, tmp_path):
     """The cap is drawn with the seed: the same seed gives the same rows, another one others."""
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "1_large.npz", X=rng.normal(size=(300, 2)), y=rng.random(300) < 0.1)
-    split = bench("adbench").split_set
+    split = script("adbench").split_set
     first, again, other = (split(tmp_path / "1_large.npz", seed, cap=100) for seed in (0, 0, 1))
     assert len(first[0]) + len(first[1]) == 100
     assert (first[0] == again[0]).all()
     assert first[0].shape != other[0].shape or (first[0] != other[0]).any()
 
 
-def test_peers_see_categories_and_gaps_as_numbers(bench):
+def test_peers_see_categories_and_gaps_as_numbers(script):
     """Categories become zeros and ones, a new one all zeros; a gap becomes the median and is marked."""
     pd = pytest.importorskip("pandas")
     train = pd.DataFrame({"speed": [1.0, 2.0, 3.0, None], "state": ["on", "off", "on", None]})
     test = pd.DataFrame({"speed": [None, 2.0], "state": ["broken", "off"]})
-    rows, scored = bench("peers").encode(train, test)
+    rows, scored = script("peers").encode(train, test)
     assert rows[:, 1].tolist() == [0, 0, 0, 1]
     assert rows[3, 0] == pytest.approx(rows[1, 0])
     assert rows[:, 2:].tolist() == [[0, 0, 1], [0, 1, 0], [0, 0, 1], [1, 0, 0]]
@@ -88,21 +73,21 @@ def test_peers_see_categories_and_gaps_as_numbers(bench):
 
 
 @pytest.mark.parametrize("name", ["knn5", "knn5_far", "knn1", "lof", "iforest", "ocsvm"])
-def test_a_peer_scores_an_outlier_higher(bench, name):
+def test_a_peer_scores_an_outlier_higher(script, name):
     """Higher is more anomalous, for every peer."""
     rng = np.random.default_rng(0)
-    answer = bench("peers").available()[name](rng.normal(size=(200, 3)), np.array([[0.0] * 3, [8.0] * 3]), 0)
+    answer = script("peers").available()[name](rng.normal(size=(200, 3)), np.array([[0.0] * 3, [8.0] * 3]), 0)
     assert answer.scores[1] > answer.scores[0]
 
 
-def test_an_overflow_counts_as_the_oddest_row(bench):
+def test_an_overflow_counts_as_the_most_anomalous_row(script):
     """Infinite or undefined scores of a peer rank with its oddest finite row."""
-    tidy = bench("peers")._finite(np.array([0.1, np.inf, 3.0, np.nan]))
+    tidy = script("peers")._finite(np.array([0.1, np.inf, 3.0, np.nan]))
     assert tidy.tolist() == [0.1, 3.0, 3.0, 3.0]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_memory_is_that_of_the_whole_process_tree(bench):
+def test_memory_is_that_of_the_whole_process_tree(script):
     """The children of a command are found, so that a pool of workers cannot hide its memory."""
     parent = subprocess.Popen(
         [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"],
@@ -110,7 +95,7 @@ def test_memory_is_that_of_the_whole_process_tree(bench):
         stdout=subprocess.DEVNULL,
     )
     try:
-        memory = bench("memory")
+        memory = script("memory")
         for _ in range(100):
             tree = memory.process_tree(parent.pid)
             if len(tree) == 2:
@@ -124,13 +109,13 @@ def test_memory_is_that_of_the_whole_process_tree(bench):
 
 
 @pytest.fixture
-def throughput(bench):
-    return bench("throughput")
+def throughput(script):
+    return script("throughput")
 
 
-def test_a_table_is_the_same_in_both_formats(bench, tmp_path):
+def test_a_table_is_the_same_in_both_formats(script, tmp_path):
     """CSV and Parquet of one seed hold the same rows to the last digit, Parquet in the groups asked for."""
-    tables, csv, parquet = bench("tables"), pytest.importorskip("pyarrow.csv"), pytest.importorskip("pyarrow.parquet")
+    tables, csv, parquet = script("tables"), pytest.importorskip("pyarrow.csv"), pytest.importorskip("pyarrow.parquet")
     tables.write_csv(tmp_path / "t.csv", 700, seed=2)
     tables.write_parquet(tmp_path / "t.parquet", 700, group_rows=300, seed=2)
     tables.write_parquet(tmp_path / "other.parquet", 700, group_rows=300, seed=1)
@@ -140,9 +125,9 @@ def test_a_table_is_the_same_in_both_formats(bench, tmp_path):
     assert not parquet.read_table(tmp_path / "other.parquet").equals(file.read())
 
 
-def test_row_groups_may_be_larger_than_a_step(bench, monkeypatch, tmp_path):
+def test_row_groups_may_be_larger_than_a_step(script, monkeypatch, tmp_path):
     """A row group is as large as asked, however few rows are made at a time."""
-    tables, parquet = bench("tables"), pytest.importorskip("pyarrow.parquet")
+    tables, parquet = script("tables"), pytest.importorskip("pyarrow.parquet")
     monkeypatch.setattr(tables, "STEP_ROWS", 100)
     tables.write_parquet(tmp_path / "t.parquet", 500, group_rows=200)
     found = parquet.ParquetFile(tmp_path / "t.parquet").metadata
@@ -150,9 +135,9 @@ def test_row_groups_may_be_larger_than_a_step(bench, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_the_floor_copies_every_row(bench, tmp_path, suffix):
+def test_the_floor_copies_every_row(script, tmp_path, suffix):
     """The floor writes all rows and columns as they were and three columns more."""
-    tables, arrow = bench("tables"), pytest.importorskip(f"pyarrow.{suffix}")
+    tables, arrow = script("tables"), pytest.importorskip(f"pyarrow.{suffix}")
     table, copied = tmp_path / f"t.{suffix}", tmp_path / f"copied.{suffix}"
     if suffix == "csv":
         tables.write_csv(table, 500)
@@ -167,16 +152,16 @@ def test_the_floor_copies_every_row(bench, tmp_path, suffix):
 
 
 @pytest.mark.slow
-def test_a_kept_pyod_detector_scores_as_when_it_was_fitted(bench, tmp_path):
+def test_a_kept_pyod_detector_scores_as_when_it_was_fitted(script, tmp_path):
     """Loading a detector skips the fit and nothing else: the scored table is the same to the byte."""
     pytest.importorskip("pyod")
-    tables = bench("tables")
+    tables = script("tables")
     tables.write_parquet(tmp_path / "train.parquet", 200, 200)
     tables.write_csv(tmp_path / "new.csv", 100, seed=2)
     kept, outputs = tmp_path / "iforest.joblib", [tmp_path / "fitted.csv", tmp_path / "loaded.csv"]
-    script = [sys.executable, BENCHMARKS / "scripts/pyod_score.py", "IForest"]
-    subprocess.run([*script, tmp_path / "train.parquet", tmp_path / "new.csv", outputs[0], "--keep", kept], check=True)
-    subprocess.run([*script, kept, tmp_path / "new.csv", outputs[1]], check=True)
+    command = [sys.executable, BENCHMARKS / "scripts/pyod_score.py", "IForest"]
+    subprocess.run([*command, tmp_path / "train.parquet", tmp_path / "new.csv", outputs[0], "--keep", kept], check=True)
+    subprocess.run([*command, kept, tmp_path / "new.csv", outputs[1]], check=True)
     assert outputs[0].read_bytes() == outputs[1].read_bytes()
     header, *rows = outputs[0].read_text(encoding="utf-8").splitlines()
     assert header.split(",") == [*tables.NAMES, "score", "label"]
@@ -243,28 +228,28 @@ def test_every_target_belongs_to_a_question(throughput):
     assert {target.question for target in throughput.TARGETS} <= set(throughput.QUESTIONS)
 
 
-def test_the_report_shows_what_was_measured_so_far(bench, throughput):
+def test_the_report_shows_what_was_measured_so_far(script, throughput):
     """Measured figures stand beside their targets; of the others only the target is shown."""
     n_rows, seconds = {"python": 0, "help": 0, "vaecli": 1_000}, {"python": [0.1], "help": [0.3], "vaecli": [2.0]}
     row = {"question": "start", "commit": "abc"} | throughput.summarised(n_rows, seconds, ())
-    lines = throughput.report([row], bench("record").machine()).splitlines()
+    lines = throughput.report([row], script("record").machine()).splitlines()
     assert "| `vaecli --help` | 0.30 s | ≤ 0.4 s | yes |" in lines
     assert "| 1,000 rows of CSV | 2.00 s | ≤ 1.2 s | no |" in lines
     assert "| one worker / two, default | – | ≥ 1.7 × | – |" in lines
     assert "| start-up | vaecli | 1,000 | 1 | 2.00 | 2.00 | 2.00 | 500 |" in lines
 
 
-def test_a_quick_run_is_compared_with_no_target(bench, throughput):
+def test_a_quick_run_is_compared_with_no_target(script, throughput):
     """Figures of tiny tables never stand beside the targets for large ones."""
     row = {"question": "start", "commit": "abc"} | throughput.summarised({"help": 0}, {"help": [0.3]}, ())
-    assert "≤" not in throughput.report([row], bench("record").machine(), quick=True)
+    assert "≤" not in throughput.report([row], script("record").machine(), quick=True)
 
 
-def test_the_truth_of_intervals_is_that_of_many_rows(bench):
+def test_the_truth_of_intervals_is_that_of_many_rows(script):
     """Figures that intervals.py takes for true are those of a table of a million rows, in every world."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
-    intervals = bench("intervals")
+    intervals = script("intervals")
     rng = np.random.default_rng(0)
     for name in intervals.WORLDS:
         world = intervals.World.of(name, 0.9)
@@ -284,9 +269,9 @@ def test_the_truth_of_intervals_is_that_of_many_rows(bench):
         assert truth == pytest.approx(expected, abs=5e-3), name
 
 
-def test_the_report_on_intervals_takes_the_worst_cell(bench, monkeypatch):
+def test_the_report_on_intervals_takes_the_worst_cell(script, monkeypatch):
     """A figure, an interval and a number of anomalies stand in one cell with their worst coverage and mean width."""
-    intervals = bench("intervals")
+    intervals = script("intervals")
     monkeypatch.setattr(intervals, "POSITIVES", (3,))
     cells = []
     for n_normals in (200, 2_000):

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 import vaecli
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def engines(monkeypatch):
+def engines(script):
     """benchmarks/engines.py as a module."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("engines")
+    return script("engines")
 
 
 @pytest.fixture(scope="module")

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vaecli
-from tests.conftest import said_without_data
+from tests.benchmarks.conftest import FACTS, QUICK, refusal_without_data
 from vaecli.data.cells import Cells
 
 pd = pytest.importorskip("pandas")
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-QUICK = {"train.max_steps": 20, "model.n_exemplars": 40, "heteroscedastic.n_hidden": 8, "homoscedastic.n_hidden": 8}
-
-
-@pytest.fixture
-def bench(monkeypatch):
-    """benchmarks/explain.py as a module."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("explain")
 
 
 def some_rows(n_rows, seed=0):
@@ -175,18 +163,6 @@ def measured(table, question="swap", seed=0, flagged=100, **first):
     }
 
 
-FACTS = {
-    "date_utc": "today",
-    "cores": 2,
-    "processor": "some",
-    "system": "some",
-    "threads": "1",
-    "python": "3",
-    "versions": {},
-    "commit": "abc",
-}
-
-
 def test_rows_are_pooled_within_a_table_and_tables_weigh_the_same(bench):
     """A share is over all flagged rows of a table; the mean over tables is that of the shares."""
     rows = [measured("shuttle", flagged=100, vaecli=90), measured("shuttle", seed=1, flagged=300, vaecli=190)]
@@ -300,16 +276,16 @@ def test_a_run_can_stop_and_go_on(run, tmp_path):
 
 
 @pytest.mark.parametrize("folder", ["adbench/", "mixed/"])
-def test_missing_data_is_said_plainly(bench, folder, tmp_path, capsys):
+def test_missing_data_is_one_sentence(bench, folder, tmp_path, capsys):
     """Without its data folder the benchmark ends with exit code 2 and one sentence, and measures nothing."""
     if folder == "mixed/":
         (tmp_path / "adbench").mkdir()
     given = ["--data", str(tmp_path), "--out", str(tmp_path / "out.json")]
-    assert folder in said_without_data(bench.main, given, capsys)
+    assert folder in refusal_without_data(bench.main, given, capsys)
     assert not (tmp_path / "out.json").exists()
 
 
-def test_a_missing_table_is_said_plainly(run, data, capsys):
+def test_a_missing_table_is_named(run, data, capsys):
     """A table that the folder lacks ends the benchmark with one sentence that names it."""
     (data / "adbench/32_shuttle.npz").unlink()
     with pytest.raises(SystemExit) as stopped:
@@ -320,7 +296,7 @@ def test_a_missing_table_is_said_plainly(run, data, capsys):
 
 @pytest.mark.parametrize("wrong", [("--tables", "shuttel"), ("--only", "swop"), ("--rows", "0"), ("--out", "x.md")])
 def test_a_mistaken_option_is_refused(run, capsys, wrong):
-    """A name that is none, no rows, or another format end the benchmark before it measures."""
+    """An unknown name, no rows, or another format end the benchmark before it measures."""
     with pytest.raises(SystemExit) as stopped:
         run(*wrong)
     assert stopped.value.code == 2

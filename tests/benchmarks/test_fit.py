@@ -15,25 +15,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.benchmarks.conftest import BENCHMARKS
 from vaecli.config import SCORE_KINDS, ScoreConfig
 from vaecli.detector import Detector
 from vaecli.workflows.score import score
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-
 
 @pytest.fixture
-def fit(monkeypatch):
+def fit(script):
     """benchmarks/fit.py as a module."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("fit")
+    return script("fit")
 
 
 @pytest.fixture
-def gpu(monkeypatch):
+def gpu(script):
     """benchmarks/gpu.py as a module."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("gpu")
+    return script("gpu")
 
 
 def fit_round(**seconds):

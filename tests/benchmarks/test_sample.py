@@ -2,38 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import vaecli
-from tests.conftest import said_without_data
+from tests.benchmarks.conftest import FACTS, QUICK, refusal, refusal_without_data
 
 pd = pytest.importorskip("pandas")
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-QUICK = {"train.max_steps": 20, "model.n_exemplars": 40, "heteroscedastic.n_hidden": 8, "homoscedastic.n_hidden": 8}
-FACTS = {
-    "date_utc": "today",
-    "cores": 2,
-    "processor": "some",
-    "system": "some",
-    "threads": "1",
-    "python": "3",
-    "versions": {},
-    "commit": "abc",
-}
-
-
-@pytest.fixture
-def bench(monkeypatch):
-    """benchmarks/sample.py as a module."""
-    monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module("sample")
 
 
 def table(n_rows, seed):
@@ -145,16 +123,12 @@ def test_memory_is_that_of_the_command(bench, bundle, tmp_path):
 
 
 @pytest.mark.parametrize("words", [["--data", "nowhere"], []], ids=["wrong", "missing"])
-def test_missing_data_is_said_plainly(bench, words, capsys):
+def test_missing_data_is_one_sentence(bench, words, capsys):
     """Without its data folder the benchmark ends with exit code 2 and one sentence."""
-    said_without_data(bench.main, words, capsys)
+    refusal_without_data(bench.main, words, capsys)
 
 
 @pytest.mark.parametrize("wrong", [["--tables", "9_none"], ["--methods", "magic"], ["--out", "x.md"]], ids=str)
-def test_a_mistaken_option_is_refused(bench, data, wrong, monkeypatch, capsys):
-    """A table or method that is none, or another format, ends the benchmark before it measures."""
-    monkeypatch.setattr(sys, "argv", ["sample.py", "--data", str(data), *wrong])
-    with pytest.raises(SystemExit) as stopped:
-        bench.main()
-    assert stopped.value.code == 2
-    assert wrong[1] in capsys.readouterr().err
+def test_a_mistaken_option_is_refused(bench, data, wrong, capsys):
+    """An unknown table or method, or another format, ends the benchmark before it measures."""
+    assert wrong[1] in refusal(bench.main, ["--data", str(data), *wrong], capsys)
