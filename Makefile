@@ -8,11 +8,14 @@ DATA ?= benchmarks/data
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 LOWEST := build/lowest/bin
+# the other Pythons of the classifiers
+PYTHONS ?= python3.12 python3.13
+WITHOUT_TORCH := hypothesis import-linter matplotlib pandas pytest pytest-xdist scikit-learn scipy
 PYTEST := python -m pytest -n $(PYTEST_JOBS) --dist worksteal
 FAST := not slow and not s3 and not browser and not walk
 
 .DEFAULT_GOAL := help
-.PHONY: help install compiled demo test fast coverage lowest check format bench golden clean
+.PHONY: help install compiled demo test fast coverage lowest pythons check format bench golden clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +50,15 @@ lowest:  ## run the fast tests on the lowest promised versions of the dependenci
 	test -x $(LOWEST)/python || $(PYTHON) -m venv build/lowest
 	$(LOWEST)/python -m pip install -qq --disable-pip-version-check -c constraints-lowest.txt -e '.[dev,plot,remote]'
 	$(LOWEST)/$(PYTEST) -m '$(FAST)' $(FILE)
+
+pythons:  ## run the fast tests that need no torch (no fit) on Python 3.12 and 3.13
+	for python in $(PYTHONS); do \
+		test -x build/$$python/bin/python || $$python -m venv build/$$python || exit 1; \
+		build/$$python/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt \
+			-r requirements-scoring.txt $(WITHOUT_TORCH) || exit 1; \
+		build/$$python/bin/python -m pip install -qq --disable-pip-version-check --no-deps -e . || exit 1; \
+		build/$$python/bin/$(PYTEST) -m '$(FAST)' $(FILE) || exit 1; \
+	done
 
 check: install  ## lint, check the format, the types and the layers
 	$(BIN)/ruff check .

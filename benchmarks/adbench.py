@@ -40,14 +40,12 @@ def main() -> None:
     for seed in options.seeds:
         for path in _sets(folder, options.sets):
             _measure_set(path, seed, options, results)
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows, options.cap), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results.rows, options.cap))
     plot([row for row in results.rows if row["cap"] == options.cap], options.out.with_suffix(".png"))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
     parser.add_argument("--data", help="folder that holds adbench/*.npz")
     parser.add_argument("--cap", type=int, help="rows drawn from a larger set (default 10000)")
     parser.add_argument("--seeds", type=record.seeds, help="comma-separated (default 0,1,2)")
@@ -57,7 +55,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--preset", default="default", help="vaecli's preset")
     parser.add_argument("--out", type=Path, help="default benchmarks/results/adbench.jsonl (or adbench_quick.jsonl)")
     parser.add_argument("--also", type=Path, action="append", default=[PEERS], help="more results, read only")
-    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
+    record.add_redo(parser)
     parser.add_argument("--quick", action="store_true", help="eight sets, at most 2,000 rows, seed 0")
     options = parser.parse_args()
     quick = options.quick
@@ -288,8 +286,9 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
 def _plot_gaps(axes: Any, rows: list[dict[str, Any]], sets: set[str]) -> None:
     by_method = {m: {name: _set_means(rows, m, name)["auroc"] for name in sets} for m in ("vaecli", "knn5")}
-    gap = {name: a - by_method["knn5"][name] for name, a in by_method["vaecli"].items() if a is not None}
-    names = sorted((name for name in gap if by_method["knn5"][name] is not None), key=lambda name: gap[name])
+    pairs = {name: (by_method["vaecli"][name], by_method["knn5"][name]) for name in sets}
+    gap = {name: ours - theirs for name, (ours, theirs) in pairs.items() if ours is not None and theirs is not None}
+    names = sorted(gap, key=lambda name: gap[name])
     axes.barh(names, [gap[name] for name in names], color=[_colour("vaecli" if gap[n] >= 0 else "knn5") for n in names])
     axes.axvline(0, color="black", linewidth=0.8)
     axes.tick_params(axis="y", labelsize=7)

@@ -16,11 +16,9 @@ can stop and go on.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,28 +48,14 @@ def main() -> None:
                 row = key | measured(method, train, test, label, seed)
                 results.add(row)
                 print(f"{method:12s} {digit} seed {seed}: AUROC {row['auroc']:.4f}", file=sys.stderr)
-    if not results.rows:
-        record.stop(f"{options.out} holds no measurement yet.")
-    facts = json.loads(options.out.read_text(encoding="utf-8"))["machine"]
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows, facts), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results.rows, results.machine()))
 
 
 def _options() -> argparse.Namespace:
-    methods = (*OURS, *PEERS)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", default=",".join(methods), help=f"comma-separated: {', '.join(methods)}")
+    parser = record.parser(__doc__, "digits.json")
+    record.add_names(parser, "--methods", (*OURS, *PEERS))
     parser.add_argument("--seeds", type=record.seeds, default=[0], help="comma-separated (default 0)")
-    parser.add_argument("--out", type=Path, default=record.RESULTS / "digits.json", help="a .json file")
-    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
-    options = parser.parse_args()
-    options.methods = options.methods.split(",")
-    if unknown := [name for name in options.methods if name not in methods]:
-        parser.error(f"unknown methods {', '.join(unknown)}; here are {', '.join(methods)}")
-    if options.out.suffix != ".json":
-        parser.error(f"--out {options.out}: give a name that ends in .json")
-    return options
+    return parser.parse_args()
 
 
 def load() -> tuple[np.ndarray, np.ndarray]:

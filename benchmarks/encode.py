@@ -21,12 +21,10 @@ Results are kept one by one, so a run can stop and go on.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import warnings
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,30 +57,18 @@ def main() -> None:
     for seed in options.seeds:
         for table in options.tables:
             _measure(table, seed, options.methods, options.redo, results)
-    if not results.rows:
-        record.stop(f"{options.out} holds no measurement yet.")
-    facts = json.loads(options.out.read_text(encoding="utf-8"))["machine"]
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows, facts), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results.rows, results.machine()))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", default=",".join(TABLES), help=f"comma-separated (default {','.join(TABLES)})")
+    parser = record.parser(__doc__, "encode.json")
+    record.add_names(parser, "--tables", TABLES)
     parser.add_argument("--methods", default="", help="what a method's name begins with, such as vaecli (default: all)")
     parser.add_argument("--seeds", type=record.seeds, default=[0, 1], help="comma-separated (default 0,1)")
-    parser.add_argument("--out", type=Path, default=record.RESULTS / "encode.json", help="a .json file")
-    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
     options = parser.parse_args()
-    options.tables = options.tables.split(",")
-    if unknown := [name for name in options.tables if name not in TABLES]:
-        parser.error(f"unknown tables {', '.join(unknown)}; here are {', '.join(TABLES)}")
     if not any(name.startswith(options.methods) for name in METHODS):
         parser.error(f"unknown methods {options.methods}; here are {'; '.join(METHODS)}")
     options.methods = [name for name in METHODS if name.startswith(options.methods)]
-    if options.out.suffix != ".json":
-        parser.error(f"--out {options.out}: give a name that ends in .json")
     return options
 
 

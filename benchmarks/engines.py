@@ -108,13 +108,12 @@ def main() -> None:
         "rows": results.rows,
     }
     record.write_json(options.out, report)
-    options.out.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
+    record.finish(options.out, markdown(report))
     plot(report["rows"], options.out.with_suffix(".png"))
-    print(markdown(report))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
     parser.add_argument("--work", type=Path, help="folder for the bundle and the features, about 150 MB")
     parser.add_argument(
         "--rows", type=record.seeds, default=[10**3, 10**4, 10**5, 10**6, 10**7], help="row counts, with commas"
@@ -263,15 +262,19 @@ def timed(compute: Compute, stored: np.ndarray, asked: dict[str, Any]) -> dict[s
     """Wall and CPU seconds of computing all rows, after one batch to warm up."""
     from threadpoolctl import threadpool_limits
 
-    from vaecli.runtime.parallel import in_order
+    from vaecli.runtime.parallel import map_in_order
 
     def work(batch: Batch) -> None:
         for _ in compute(*batch):  # dropped at once, as `score_batch` drops a tile when it has used it
             pass
 
+    def all_passes() -> None:
+        for _ in range(passes):
+            all_rows()
+
     def all_rows() -> None:
         cut = batches(stored, asked["rows"], asked["batch_rows"])
-        done = in_order(work, cut, asked["threads"]) if asked["spread"] == "batches" else map(work, cut)
+        done = map_in_order(work, cut, asked["threads"]) if asked["spread"] == "batches" else map(work, cut)
         for _ in done:
             pass
 
@@ -279,7 +282,7 @@ def timed(compute: Compute, stored: np.ndarray, asked: dict[str, Any]) -> dict[s
         work(next(batches(stored, asked["rows"], asked["batch_rows"])))
         passes = -(-MIN_TIMED_ROWS // asked["rows"])
         cpu = time.process_time()
-        wall = seconds(lambda: [all_rows() for _ in range(passes)])
+        wall = seconds(all_passes)
         cpu = time.process_time() - cpu
     return {"seconds": wall / passes, "cpu_seconds": cpu / passes, "peak_mb": peak_mb()}
 

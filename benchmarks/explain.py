@@ -15,7 +15,6 @@ wrong? A second part times explanations. Results are kept per question, table an
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -71,31 +70,18 @@ def main() -> None:
         for seed in options.seeds:
             for name in options.tables:
                 _measure(name, seed, work, options, results)
-    if not results.rows:
-        record.stop(f"{options.out} holds no measurement yet.")
-    facts = json.loads(options.out.read_text(encoding="utf-8"))["machine"]
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows, options.rows, facts), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results.rows, options.rows, results.machine()))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__, "explain.json")
     parser.add_argument("--data", help="folder that holds adbench/*.npz, mixed/nslkdd and mixed/ai4i2020")
     parser.add_argument("--work", type=Path, help="keeps the bundles for the next run; by default they are not kept")
     parser.add_argument("--seeds", type=record.seeds, default=[0, 1, 2], help="comma-separated (default 0,1,2)")
-    parser.add_argument("--tables", default=",".join((*TABLES, *WIDE)), help="comma-separated; all by default")
-    parser.add_argument("--only", default=",".join(QUESTIONS), help=f"comma-separated: {', '.join(QUESTIONS)}")
+    record.add_names(parser, "--tables", (*TABLES, *WIDE))
+    record.add_names(parser, "--only", tuple(QUESTIONS))
     parser.add_argument("--rows", type=int, default=300, help="corrupted rows a column, at most (default 300)")
-    parser.add_argument("--out", type=Path, default=record.RESULTS / "explain.json", help="a .json file")
-    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
     options = parser.parse_args()
-    options.tables, options.only = options.tables.split(","), options.only.split(",")
-    for given, known in ((options.tables, (*TABLES, *WIDE)), (options.only, QUESTIONS)):
-        if unknown := [name for name in given if name not in known]:
-            parser.error(f"unknown: {', '.join(unknown)}; here are {', '.join(known)}")
-    if options.out.suffix != ".json":
-        parser.error(f"--out {options.out}: give a name that ends in .json")
     if options.rows < 1:
         parser.error("--rows is at least 1")
     options.data = record.data_folder(options.data, "adbench")
@@ -413,11 +399,12 @@ def _target_section(faults: Sequence[Mapping[str, Any]]) -> list[str]:
         of_question = [row for row in faults if row["question"] == target.question]
         if len(_by_table(of_question)) < len(TABLES):
             continue  # a mean over fewer tables is another figure
-        by_table = {name: _reached(target, found) for name, found in _by_table(of_question).items()}
+        each = {name: _reached(target, found) for name, found in _by_table(of_question).items()}
+        by_table = {name: value for name, value in each.items() if value is not None}
         reached = record.mean(by_table.values())
         if reached is None:
             continue
-        lowest = min((name for name in by_table if by_table[name] is not None), key=lambda name: by_table[name])
+        lowest = min(by_table, key=lambda name: by_table[name])
         unit = "points" if target.against else "%"
         lines.append(
             (

@@ -47,13 +47,11 @@ def main() -> None:
             for seed in range(options.seeds):
                 if not results.has(source=name, n=n, seed=seed, preset=options.preset):
                     _measure(name, source, n, seed, options.preset, results)
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results.rows))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
     parser.add_argument("--seeds", type=int, help="runs of each kind (default 20)")
     parser.add_argument("--sizes", type=record.seeds, help=f"training rows (default {','.join(map(str, SIZES))})")
     parser.add_argument("--sources", default="", help=f"comma-separated: {', '.join(_sources())}")

@@ -58,21 +58,19 @@ def main() -> None:
             key = {"rows": n_rows, "run": run, "epochs": options.epochs}
             if options.redo or not results.has(**key):
                 results.add(key | {"measured": one_round(commands(table, options.work, options.epochs))})
-    markdown = options.out.with_suffix(".md")
     rows, quality = [row for row in results.rows if row["epochs"] == options.epochs], auroc(adbench_rows())
-    markdown.write_text(report(rows, quality), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(rows, quality))
     plot(rows, quality, options.out.with_suffix(".png"))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for tables and models, a few MB")
     parser.add_argument("--runs", type=int, help="rounds of all commands (default 3)")
     parser.add_argument("--sizes", type=record.seeds, help=f"training rows (default {','.join(map(str, SIZES))})")
     parser.add_argument("--epochs", type=int, help="epochs of the PyOD detectors (default: theirs)")
     parser.add_argument("--out", type=Path, help="default benchmarks/results/fit.json (or fit_quick.json in --work)")
-    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
+    record.add_redo(parser)
     parser.add_argument(
         "--quick", action="store_true", help="500 rows, one round, two epochs for PyOD: is all in place?"
     )

@@ -58,20 +58,18 @@ def main() -> None:
         if options.redo or not results.has(**key):
             results.add(MEASURES[key["what"]](key, options) | {"gpu": gpu})
             print(key, file=sys.stderr)
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows, gpu), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results.rows, gpu))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder with room for about 1 GB")
     parser.add_argument("--device", choices=("cuda", STAND_IN), default="cuda")
     parser.add_argument("--runs", type=int, help="rounds (default 3)")
     parser.add_argument("--score-sizes", type=record.seeds, help=f"default {','.join(map(str, SCORE_SIZES))}")
     parser.add_argument("--fit-sizes", type=record.seeds, help=f"default {','.join(map(str, FIT_SIZES))}")
     parser.add_argument("--out", type=Path, help="default benchmarks/results/gpu.json (or gpu_quick.json in --work)")
-    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
+    record.add_redo(parser)
     parser.add_argument("--quick", action="store_true", help="2,000 rows, one round, three epochs: is all in place?")
     options = parser.parse_args()
     options.work = options.work.resolve()  # the commands run in the repository

@@ -14,12 +14,10 @@ which is how they are meant to be used. Results are kept one by one, so a run ca
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import adbench
@@ -41,29 +39,18 @@ def main() -> None:
     for seed in options.seeds:
         for name in options.sets:
             _measure(name, seed, options, results)
-    if not results.rows:
-        record.stop(f"{options.out} holds no measurement yet.")
-    facts = json.loads(options.out.read_text(encoding="utf-8"))["machine"]
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows, options.cap, facts), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results.rows, options.cap, results.machine()))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__, "impute.json")
     parser.add_argument("--data", help="folder that holds adbench/*.npz")
     parser.add_argument("--sets", default=",".join(SETS), help=f"comma-separated (default {','.join(SETS)})")
-    parser.add_argument("--methods", default=",".join(METHODS), help=f"comma-separated: {', '.join(METHODS)}")
+    record.add_names(parser, "--methods", tuple(METHODS))
     parser.add_argument("--seeds", type=record.seeds, default=[0], help="comma-separated (default 0)")
     parser.add_argument("--cap", type=int, default=CAP, help=f"rows drawn from a larger set (default {CAP})")
-    parser.add_argument("--out", type=Path, default=record.RESULTS / "impute.json", help="a .json file")
-    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
     options = parser.parse_args()
-    options.sets, options.methods = options.sets.split(","), options.methods.split(",")
-    if unknown := [name for name in options.methods if name not in METHODS]:
-        parser.error(f"unknown methods {', '.join(unknown)}; here are {', '.join(METHODS)}")
-    if options.out.suffix != ".json":
-        parser.error(f"--out {options.out}: give a name that ends in .json")
+    options.sets = options.sets.split(",")
     folder = record.data_folder(options.data, "adbench") / "adbench"
     if missing := [name for name in options.sets if not (folder / f"{name}.npz").is_file()]:
         record.stop(f"--data: there is no adbench/{missing[0]}.npz in it (see benchmarks/README.md).")
@@ -125,9 +112,9 @@ def _vaecli(train: np.ndarray, test: np.ndarray, seed: int) -> tuple[np.ndarray,
     from vaecli.tables import ReadRequest, check_schema, frame_source, numbers_of, to_cells
 
     began = time.perf_counter()
-    names = tuple(f"x{j}" for j in range(train.shape[1]))
+    names = [f"x{j}" for j in range(train.shape[1])]
     # by name: a column of an array is a measurement, never an identifier
-    detector = vaecli.fit(train, seed=seed, **{"columns.columns": names}).detector
+    detector = vaecli.fit(train, seed=seed, **{"columns.columns": tuple(names)}).detector
     fitted = time.perf_counter()
     source = frame_source(test)
     check_schema(source, detector.schema)

@@ -51,16 +51,14 @@ def main() -> None:
         "measured": measured,
     }
     record.write_json(options.out, results)
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results))
     if not options.keep:
         for path in (table, bundle, scored):
             path.unlink()
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder with room for about 3 GB at the full size")
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--out", type=Path, default=record.RESULTS / "memory.json")

@@ -47,26 +47,18 @@ def main() -> None:
             for seed in _seeds(method, options.seeds):
                 if not results.has(method=method, table=name, seed=seed) or options.redo:
                     _measure(name, table, method, seed, results)
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results.rows))
 
 
 def _options() -> argparse.Namespace:
-    known = ["vaecli", *peers.available()]
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
+    parser.add_argument("--out", type=Path, default=record.RESULTS / "mixed.json")
+    record.add_redo(parser)
     parser.add_argument("--data", help="folder that holds mixed/nslkdd and mixed/ai4i2020")
     parser.add_argument("--seeds", type=record.seeds, default=[0, 1, 2], help="comma-separated (default 0,1,2)")
-    parser.add_argument("--methods", default=",".join(known), help=f"comma-separated: {', '.join(known)}")
+    record.add_names(parser, "--methods", ["vaecli", *peers.available()])
     parser.add_argument("--tables", default="", help="comma-separated; all by default")
-    parser.add_argument("--out", type=Path, default=record.RESULTS / "mixed.json")
-    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
-    options = parser.parse_args()
-    options.methods = options.methods.split(",")
-    unknown = [name for name in options.methods if name not in known]
-    if unknown:
-        parser.error(f"unknown methods {', '.join(unknown)}; here are {', '.join(known)}")
-    return options
+    return parser.parse_args()
 
 
 def _tables(options: argparse.Namespace) -> dict[str, Table]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import os
@@ -9,9 +10,10 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -20,7 +22,7 @@ PACKAGES = ("vaecli", "numpy", "pyarrow", "pandas", "scikit-learn", "torch", "py
 Key = tuple[Any, ...]
 
 
-def stop(message: str) -> None:
+def stop(message: str) -> NoReturn:
     """End the program with exit code 2 and one sentence."""
     print(message, file=sys.stderr)
     raise SystemExit(2)
@@ -34,6 +36,40 @@ def data_folder(given: str | None, needed: str) -> Path:
     if not (folder / needed).is_dir():
         stop(f"--data {folder}: there is no folder {needed}/ in it (see benchmarks/README.md).")
     return folder
+
+
+def parser(description: str | None, out: str | None = None) -> argparse.ArgumentParser:
+    """A parser of options; with `out`, the name of the .json file in results/, it has `--out` and `--redo`."""
+    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if out is not None:
+        found.add_argument("--out", type=json_file, default=RESULTS / out, help="a .json file")
+        add_redo(found)
+    return found
+
+
+def add_redo(parser: argparse.ArgumentParser) -> None:
+    """Add `--redo`."""
+    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
+
+
+def add_names(parser: argparse.ArgumentParser, option: str, known: Sequence[str]) -> None:
+    """Add an option that takes some of the known names, with commas between them; all by default."""
+    names = f"comma-separated (default {','.join(known)})"
+    parser.add_argument(option, type=partial(_names, known=known), default=list(known), help=names)
+
+
+def _names(text: str, known: Sequence[str]) -> list[str]:
+    names = text.split(",")
+    if unknown := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; here are {', '.join(known)}")
+    return names
+
+
+def json_file(text: str) -> Path:
+    """A path that ends in .json, as only such a file holds the machine beside the rows."""
+    if Path(text).suffix != ".json":
+        raise argparse.ArgumentTypeError(f"{text}: give a name that ends in .json")
+    return Path(text)
 
 
 def seeds(text: str) -> list[int]:
@@ -125,6 +161,13 @@ class Results:
         """Every measurement, the newest of each key."""
         return list(self._rows.values())
 
+    def machine(self) -> dict[str, Any]:
+        """The machine of the newest measurement in a .json file; ends the program when there is no measurement."""
+        if not self._rows:
+            stop(f"{self.path} holds no measurement yet.")
+        facts: dict[str, Any] = json.loads(self.path.read_text(encoding="utf-8"))["machine"]
+        return facts
+
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
     """The measurements of a results file; none when it does not exist."""
@@ -142,6 +185,12 @@ def write_json(path: Path, values: Any) -> None:
     beside = path.with_name(f".{path.name}.part")
     beside.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     beside.replace(path)
+
+
+def finish(out: Path, markdown: str) -> None:
+    """Write the report beside the results file, and print it."""
+    out.with_suffix(".md").write_text(markdown, encoding="utf-8")
+    print(markdown)
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -20,7 +20,6 @@ A category counts by its code; gaps come as often as in training, independently.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -51,28 +50,19 @@ def main() -> None:
             for name in options.tables:
                 _measure(name, seed, options, results)
     _measure_memory(options, results)
-    facts = json.loads(options.out.read_text(encoding="utf-8"))["machine"]
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows, options.cap, facts), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results.rows, options.cap, results.machine()))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__, "sample.json")
     parser.add_argument("--data", help="folder that holds adbench/*.npz and mixed/nslkdd, mixed/ai4i2020")
     parser.add_argument("--tables", default=",".join(TABLES), help=f"comma-separated (default {','.join(TABLES)})")
-    parser.add_argument("--methods", default=",".join(METHODS), help=f"comma-separated: {', '.join(METHODS)}")
+    record.add_names(parser, "--methods", tuple(METHODS))
     parser.add_argument("--seeds", type=record.seeds, default=[0], help="comma-separated (default 0)")
     parser.add_argument("--cap", type=int, default=CAP, help=f"rows drawn from a larger table (default {CAP})")
     parser.add_argument("--memory", action="store_true", help="measure only memory")
-    parser.add_argument("--out", type=Path, default=record.RESULTS / "sample.json", help="a .json file")
-    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
     options = parser.parse_args()
-    options.tables, options.methods = options.tables.split(","), options.methods.split(",")
-    if unknown := [name for name in options.methods if name not in METHODS]:
-        parser.error(f"unknown methods {', '.join(unknown)}; here are {', '.join(METHODS)}")
-    if options.out.suffix != ".json":
-        parser.error(f"--out {options.out}: give a name that ends in .json")
+    options.tables = options.tables.split(",")
     options.data = record.data_folder(options.data, "adbench")
     if missing := [name for name in options.tables if not _file_of(options.data, name).is_file()]:
         record.stop(f"--data: there is no table {missing[0]} in it (see benchmarks/README.md).")
@@ -118,7 +108,7 @@ def copula(train: pd.DataFrame, model: Any, n_rows: int, seed: int) -> pd.DataFr
     for name, values in train.items():
         codes = pd.Series(_as_codes(values, pd.api.types.is_numeric_dtype(values)))
         scores[name] = ndtri(codes.rank() / (codes.count() + 1))  # a mean rank for ties, NaN for a gap
-        ordered[name] = values.iloc[np.argsort(codes, kind="stable")[: codes.count()]]
+        ordered[name] = values.iloc[np.argsort(codes.to_numpy(), kind="stable")[: codes.count()]]
     variance, axes = np.linalg.eigh(pd.DataFrame(scores).corr().fillna(0.0))  # of pairs of which none is a gap
     root = axes * np.sqrt(np.maximum(variance, 0.0))
     uniform = ndtr(rng.standard_normal((n_rows, len(scores))) @ (root / np.linalg.norm(root, axis=1, keepdims=True)).T)
@@ -214,10 +204,10 @@ def _as_codes(values: pd.Series, is_number: bool) -> np.ndarray:
 def marginal_distance(real: pd.Series, made: pd.Series) -> float:
     """Kolmogorov-Smirnov of two columns of numbers, total variation of others; a gap is a value above all others."""
     if pd.api.types.is_numeric_dtype(real):
-        one, other = (np.sort(np.nan_to_num(part.to_numpy(np.float64), nan=np.inf)) for part in (real, made))
-        at = np.unique(np.concatenate([one, other]))
-        shares = [np.searchsorted(part, at, side="right") / part.size for part in (one, other)]
-        return float(np.abs(shares[0] - shares[1]).max())
+        ascending = [np.sort(np.nan_to_num(part.to_numpy(np.float64), nan=np.inf)) for part in (real, made)]
+        at = np.unique(np.concatenate(ascending))
+        below = [np.searchsorted(part, at, side="right") / part.size for part in ascending]
+        return float(np.abs(below[0] - below[1]).max())
     shares = [part.astype(object).fillna("").value_counts(normalize=True) for part in (real, made)]
     return float(shares[0].sub(shares[1], fill_value=0.0).abs().sum() / 2)
 
@@ -234,7 +224,7 @@ def nearest(train: pd.DataFrame, rows: pd.DataFrame, numbers: list[str]) -> np.n
     from sklearn.neighbors import NearestNeighbors
 
     def placed(part: pd.DataFrame) -> np.ndarray:
-        blocks = [np.zeros((len(part), 0))]
+        blocks: list[np.ndarray] = [np.zeros((len(part), 0))]
         for name in part.columns:
             if name in numbers:
                 mean, scale = train[name].astype(float).mean(), train[name].astype(float).std() or 1.0
@@ -253,7 +243,7 @@ def nearest(train: pd.DataFrame, rows: pd.DataFrame, numbers: list[str]) -> np.n
 
 def _measure_memory(options: argparse.Namespace, results: record.Results) -> None:
     """Peak memory of `vaecli sample`, from start to exit, for two numbers of rows."""
-    keys = [{"method": "memory", "table": "shuttle", "seed": 0, "cap": n} for n in MEMORY_ROWS]
+    keys: list[dict[str, Any]] = [{"method": "memory", "table": "shuttle", "seed": 0, "cap": n} for n in MEMORY_ROWS]
     keys = [key for key in keys if options.redo or not results.has(**key)]
     if not keys or not (options.memory or "shuttle" in options.tables):
         return

@@ -14,7 +14,6 @@ and go on.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -42,26 +41,16 @@ def main() -> None:
             if options.redo or not results.has(**key):
                 results.add(key | measured(normal_table(name, options.data), preset, options.seed))
                 print(f"{name} {preset}: done", file=sys.stderr)
-    facts = json.loads(options.out.read_text(encoding="utf-8"))["machine"]
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows, facts), encoding="utf-8")
-    print(markdown.read_text(encoding="utf-8"))
+    record.finish(options.out, report(results.rows, results.machine()))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__, "selftest.json")
     parser.add_argument("--data", help="folder that holds mixed/; not needed for shuttle")
-    parser.add_argument("--tables", default=",".join(TABLES), help=f"comma-separated (default {','.join(TABLES)})")
-    parser.add_argument("--presets", default=",".join(PRESETS), help=f"comma-separated (default {','.join(PRESETS)})")
+    record.add_names(parser, "--tables", TABLES)
+    record.add_names(parser, "--presets", PRESETS)
     parser.add_argument("--seed", type=int, default=0, help="of the split, the fit and the faults (default 0)")
-    parser.add_argument("--out", type=Path, default=record.RESULTS / "selftest.json", help="a .json file")
-    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
     options = parser.parse_args()
-    options.tables, options.presets = options.tables.split(","), options.presets.split(",")
-    if unknown := [name for name in options.tables if name not in TABLES]:
-        parser.error(f"unknown tables {', '.join(unknown)}; here are {', '.join(TABLES)}")
-    if options.out.suffix != ".json":
-        parser.error(f"--out {options.out}: give a name that ends in .json")
     for name in set(options.tables) - {"shuttle"}:
         options.data = record.data_folder(options.data, f"mixed/{name}")
     return options

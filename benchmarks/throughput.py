@@ -16,7 +16,6 @@ import compileall
 import hashlib
 import importlib.util
 import itertools
-import json
 import os
 import statistics
 import subprocess
@@ -68,29 +67,22 @@ def main() -> None:
         if options.redo or not results.has(question=name):
             print(f"{name}:", file=sys.stderr)
             results.add(_asked(name, work, options))
-    if not results.rows:
-        record.stop(f"{options.out} holds no measurement yet.")
-    facts = json.loads(options.out.read_text(encoding="utf-8"))["machine"]
-    markdown = options.out.with_suffix(".md")
-    markdown.write_text(report(results.rows, facts, quick=options.quick), encoding="utf-8")
+    record.finish(options.out, report(results.rows, results.machine(), quick=options.quick))
     plot(results.rows, options.out.with_suffix(".png"))
-    print(markdown.read_text(encoding="utf-8"))
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = record.parser(__doc__)
     parser.add_argument("--work", type=Path, required=True, help="tables and outputs; about 15 GB at the full sizes")
     parser.add_argument("--only", default="", help=f"comma-separated, also by first words: {', '.join(QUESTIONS)}")
     parser.add_argument("--runs", type=int, help=f"rounds of each question (default {ROUNDS}, memory {ROUNDS_LARGEST})")
-    parser.add_argument("--out", type=Path, help="a .json file, by default in results/, with --quick in --work")
-    parser.add_argument("--redo", action="store_true", help="measure again what is in the file already")
+    parser.add_argument("--out", type=record.json_file, help="a .json file (default in results/, if quick in --work)")
+    record.add_redo(parser)
     parser.add_argument("--keep", action="store_true", help="leave the largest tables in --work")
     parser.add_argument("--quick", action="store_true", help="tiny tables and short fits, to see that all runs")
     options = parser.parse_args()
     options.work = options.work.resolve()  # the commands run in the repository's folder
     options.out = options.out or (options.work if options.quick else record.RESULTS) / "throughput.json"
-    if options.out.suffix != ".json":
-        parser.error(f"--out {options.out}: give a name that ends in .json")
     if options.runs is not None and options.runs < 1:
         parser.error("--runs is at least 1")
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 import vaecli
+from vaecli.errors import MissingPackage
 
 # the same examples on every run, so that a red test means a change; `--hypothesis-profile search` draws new ones
 settings.register_profile("steady", derandomize=True, deadline=None)
@@ -26,6 +28,29 @@ def of_a_hundred(n: int) -> settings:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests first, so that no worker is left alone with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("walk") is None)
+
+
+if find_spec("torch") is None:
+    # `make pythons`: where torch cannot be had, what needs it is skipped and the rest runs
+    collect_ignore = [
+        str(path)
+        for path in Path(__file__).parent.rglob("test_*.py")
+        if any(line.startswith(("import torch", "from vaecli.training")) for line in path.read_text().splitlines())
+    ]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_setup() -> Generator[None]:
+        try:
+            yield
+        except MissingPackage as problem:
+            pytest.skip(problem.message)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call() -> Generator[None]:
+        try:
+            yield
+        except MissingPackage as problem:
+            pytest.skip(problem.message)
 
 
 QUICK = {

@@ -294,6 +294,7 @@ def test_an_error_shows_its_hint():
 
 def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Every public function and method of `vaecli.api` has an example, and each gives what it shows."""
+    pytest.importorskip("torch")
     monkeypatch.chdir(tmp_path)
     Path("sample_data").symlink_to(Path(__file__).parent.parent / "sample_data")
     examples = [test for test in doctest.DocTestFinder().find(api, globs={"vaecli": vaecli}) if test.examples]

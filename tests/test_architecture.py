@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,20 +29,25 @@ def named(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-def loaded_by(*words: str, cwd: Path | None = None) -> set[str]:
-    """The top-level packages that a command line loads."""
+def modules_loaded_by(*words: str) -> set[str]:
+    """The modules that a command line loads in a process of its own."""
     probe = (
         "import sys\n"
         "from vaecli.cli.app import main\n"
         "try:\n    main(sys.argv[1:])\n"
         "except SystemExit as left:\n"
-        "    loaded = {name.partition('.')[0] for name, module in sys.modules.items() if module is not None}\n"
+        "    loaded = [name for name, module in sys.modules.items() if module is not None]\n"
         "    print(left.code, *loaded, file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", probe, *words], capture_output=True, text=True, check=True, cwd=cwd)
+    done = subprocess.run([sys.executable, "-c", probe, *words], capture_output=True, text=True, check=True)
     code, *loaded = done.stderr.splitlines()[-1].split()
     assert code == "0", done.stderr
     return set(loaded)
+
+
+def loaded_by(*words: str) -> set[str]:
+    """The top-level packages that a command line loads."""
+    return {name.partition(".")[0] for name in modules_loaded_by(*words)}
 
 
 def test_layers_hold():
@@ -55,15 +61,10 @@ def test_layers_hold():
 
 def test_only_the_verb_that_is_asked_for_is_loaded():
     """A command line reads the options of one verb; the help of the program reads all."""
-    probe = (
-        "import sys\nfrom vaecli.cli.app import main\n"
-        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n"
-        "    print(*(name for name in sys.modules if name.startswith('vaecli.cli.')), file=sys.stderr)\n"
-    )
     loaded = {}
     for words in (("score", "--help"), ("--help",)):
-        done = subprocess.run([sys.executable, "-c", probe, *words], capture_output=True, text=True, check=True)
-        loaded[words[0]] = set(done.stderr.split()) - {"vaecli.cli.app", "vaecli.cli.options", "vaecli.cli.verb"}
+        shell = {name for name in modules_loaded_by(*words) if name.startswith("vaecli.cli.")}
+        loaded[words[0]] = shell - {"vaecli.cli.app", "vaecli.cli.options", "vaecli.cli.verb"}
     assert loaded["score"] == {"vaecli.cli.score"}
     assert {"vaecli.cli.fit", "vaecli.cli.score", "vaecli.cli.report"} < loaded["--help"]
 
@@ -145,6 +146,25 @@ def test_public_names_are_complete():
     assert dir(vaecli) == sorted(vaecli.__all__)
     with pytest.raises(AttributeError, match="no attribute 'frobnicate'"):
         vaecli.frobnicate  # noqa: B018 (asking is the test)
+
+
+@pytest.mark.parametrize("face", ["config", "results"])
+def test_lazy_faces_are_complete(face: str):
+    """A name that `vaecli.config` or `vaecli.results` promises to a type checker can be imported, and no other."""
+    package = importlib.import_module(f"vaecli.{face}")
+    tree = ast.parse(Path(package.__file__).read_text())
+    promised = [name.asname for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in node.names]
+    names = [name for name in promised if name is not None]
+    assert len(names) > 20
+    assert [name for name in names if not hasattr(package, name)] == []
+    assert not hasattr(package, "frobnicate")
+
+
+def test_a_verb_loads_its_own_results_only(bundle: Path, normal_csv: Path, tmp_path: Path):
+    """A real `vaecli score` that shows its summary loads no settings and no summary of other verbs."""
+    loaded = modules_loaded_by("score", str(normal_csv), "-m", str(bundle), "-o", str(tmp_path / "out.csv"))
+    others = ("encode", "evaluate", "fit", "inspect", "reconstruct", "sample", "selftest")
+    assert not {f"vaecli.results.{verb}" for verb in others} & loaded
 
 
 @pytest.mark.parametrize("path", modules(), ids=named)

@@ -115,6 +115,7 @@ class Detector:
             "score_kinds": sorted(self.calibrations),
             "threshold": self.threshold,
             "min_log_variance": likelihood.min_log_variance,
+            "schema_order": all(family.likelihood.schema_order for family in self.ensemble.families),
         }
         arrays = {
             **{f"preprocess/{name}": value for name, value in self.preprocessor.to_arrays().items()},
@@ -140,7 +141,10 @@ class Detector:
         min_log_variance = float(settings["min_log_variance"])
         if not ((n_missing >= 0) & (n_missing <= n_rows)).all() or not abs(min_log_variance) < 100:
             raise ValueError("likelihood/n_missing or min_log_variance is out of range")
-        likelihoods = likelihoods_of(layout, preprocessor, n_missing, int(n_rows[0]), min_log_variance)
+        in_order = bool(settings["schema_order"])
+        likelihoods = likelihoods_of(
+            layout, preprocessor, n_missing, int(n_rows[0]), min_log_variance, schema_order=in_order
+        )
         ensemble = Ensemble.from_arrays(arrays, likelihoods, layout.n_features)
         surprisal_scales, calibrations = {}, {}
         for kind in map(str, settings["score_kinds"]):

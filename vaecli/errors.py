@@ -26,10 +26,14 @@ lines, `error:` and `hint:`, in one place: `vaecli.render`.
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 MAX_LISTED = 10
+MAX_QUOTED = 80  # characters of a cell or a name that a message shows
+MAX_LINE = 2_000  # characters of one line of a message, which may hold a path
 
 
 class VaecliError(Exception):
@@ -53,9 +57,9 @@ class VaecliError(Exception):
         row: int | None = None,
         column: str | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = harmless(message)
+        self.hint = harmless(hint)
+        super().__init__(self.message)
         self.path = path
         self.line = line
         self.row = row
@@ -119,6 +123,30 @@ class MissingDevice(EnvironmentProblem):
     """The device that was asked for is not there."""
 
 
+_NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "failed to map segment", "start new thread")
+
+
+def shortage(problem: BaseException) -> EnvironmentProblem | None:
+    """What the machine is short of, where that is why `problem` was raised: memory, disk space or open files."""
+    reason = str(problem).partition("\n")[0]
+    match problem:
+        case MemoryError() | OSError(errno=errno.ENOMEM):
+            is_memory = True
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            where = f"{problem.filename}: " if problem.filename else ""
+            return EnvironmentProblem(f"{where}no space left to write", "free some space, or write elsewhere with -o")
+        case OSError(errno=errno.EMFILE | errno.ENFILE):
+            return EnvironmentProblem("too many open files", "raise the limit (`ulimit -n`), or give fewer files")
+        case OSError(errno=None) | RuntimeError() | ImportError():  # libraries that have no type of error for it
+            is_memory = any(words in reason.lower() for words in _NO_MEMORY)
+        case _:
+            is_memory = False
+    if not is_memory:
+        return None
+    message = f"too little free memory: {quoted(reason, 200, marks=False)}" if reason else "too little free memory"
+    return EnvironmentProblem(message, "try a smaller --batch-rows (score) or --preset fast (fit)")
+
+
 @contextmanager
 def located(path: str) -> Iterator[None]:
     """Give errors that are raised inside, and name no file yet, `path`."""
@@ -136,10 +164,38 @@ def listed(items: Sequence[str]) -> str:
     return shown if more <= 0 else f"{shown}\n  … and {more:,} more"
 
 
+def quoted(value: object, most: int = MAX_QUOTED, *, marks: bool = True) -> str:
+    """A cell or a name of the user's as messages and summaries show it: on one line, and at most `most` characters.
+
+    No cell can look like a message of its own or steer a terminal. A longer text is cut and ends in `…`. Text has
+    quotation marks around it, without `marks` none.
+    """
+    short = cut(value if isinstance(value, str) else repr(value), most)
+    return repr(short) if marks and isinstance(value, str) else escaped(short)
+
+
+def cut(text: str, most: int = MAX_QUOTED) -> str:
+    """The text, which ends in `…` where it was longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def escaped(text: str) -> str:
+    """The text with line ends, control characters and all that could steer a terminal as escapes, `\\x1b` for one."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def harmless(message: str) -> str:
+    """The message, whose lines after the first are items of a list and indented: no other line is one of ours."""
+    lines = re.split(r"\n(?=  )", message)
+    return "\n".join(line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…" for line in map(escaped, lines))
+
+
 def did_you_mean(name: str, names: Sequence[str]) -> str:
     """` (did you mean 'x'?)` with the most similar of `names`; an empty text when none is similar."""
     from difflib import get_close_matches  # not at start-up: only a mistyped name needs it
 
     by_lower = {other.strip().lower(): other for other in reversed(names)}
     close = get_close_matches(name.strip().lower(), by_lower, n=1, cutoff=0.6)
-    return f" (did you mean {by_lower[close[0]]!r}?)" if close else ""
+    return f" (did you mean {quoted(by_lower[close[0]])}?)" if close else ""

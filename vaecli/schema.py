@@ -51,7 +51,8 @@ class Column:
     are written in: nothing where they named none, an offset (+02:00), Z, or the name of a typed column's zone.
     `width` is how many digits numbers kept as text are padded to with zeros, 0 where they are not. `arrow_type` is
     the type in a typed table (`arrow_type_from_text`), empty for delimited text. Bundles of format 1 and 2 know none of
-    these three.
+    these three. `number_spelling` is empty where numbers kept as text are spelled 1234.5, see `number_spellings`; a
+    bundle stores it only where it is not.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Column:
     zone: str = ""
     width: int = 0
     arrow_type: str = ""
+    number_spelling: str = ""
     reason: str = ""  # why it is left out, as a person would say it
 
     @property
@@ -90,6 +92,13 @@ class Column:
     def has_whole_numbers(self) -> bool:
         """Whether its values are numbers of which all were integers; dates are not such numbers."""
         return self.whole and self.kind is Kind.NUMERIC
+
+
+def _column_to_json(column: Column) -> dict[str, Any]:
+    values = asdict(column)
+    if not column.number_spelling:
+        del values["number_spelling"]
+    return values
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +147,7 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` is the inverse."""
-        return {"n_rows": self.n_rows, "columns": [asdict(column) for column in self.columns]}
+        return {"n_rows": self.n_rows, "columns": [_column_to_json(column) for column in self.columns]}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Schema:

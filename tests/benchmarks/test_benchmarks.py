@@ -258,3 +258,44 @@ def test_a_quick_run_is_compared_with_no_target(bench, throughput):
     """Figures of tiny tables never stand beside the targets for large ones."""
     row = {"question": "start", "commit": "abc"} | throughput.summarised({"help": 0}, {"help": [0.3]}, ())
     assert "≤" not in throughput.report([row], bench("record").machine(), quick=True)
+
+
+def test_the_truth_of_intervals_is_that_of_many_rows(bench):
+    """Figures that intervals.py takes for true are those of a table of a million rows, in every world."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
+    intervals = bench("intervals")
+    rng = np.random.default_rng(0)
+    for name in intervals.WORLDS:
+        world = intervals.World.of(name, 0.9)
+        anomalies, normals = world.scores(100_000, rng), world.normal_scores(900_000, rng)
+        truth = world.truth(0.9, 100, 900)
+        label = np.arange(1_000_000) < 100_000
+        score = np.concatenate([anomalies, normals])
+        hits, alarms = (anomalies > intervals.CUT).mean(), (normals > intervals.CUT).mean()
+        expected = {
+            "auroc": roc_auc_score(label, score),
+            "average_precision": average_precision_score(label, score),
+            "precision": hits / (hits + 9 * alarms),
+            "recall": hits,
+            "f1": 2 * hits / (1 + hits + 9 * alarms),
+            "false_alarm_rate": alarms,
+        }
+        assert truth == pytest.approx(expected, abs=5e-3), name
+
+
+def test_the_report_on_intervals_takes_the_worst_cell(bench, monkeypatch):
+    """A figure, an interval and a number of anomalies stand in one cell with their worst coverage and mean width."""
+    intervals = bench("intervals")
+    monkeypatch.setattr(intervals, "POSITIVES", (3,))
+    cells = []
+    for n_normals in (200, 2_000):
+        cell = {"anomalies": 3, "normal": n_normals, "auroc": 0.9}
+        cells.append({"world": "shifted"} | cell | {"figures": intervals.single("shifted", **cell, n_tables=8)})
+    figures = [
+        row for cell in cells for row in cell["figures"] if (row["metric"], row["method"]) == ("auroc", "vaecli")
+    ]
+    worst, width = min(row["covered"] for row in figures), np.mean([row["width"] for row in figures])
+    page = intervals.report(cells)
+    assert f"| auroc | vaecli | {100 * worst:.1f} % ({width:.3f}) | 0 % |" in page
+    assert "| shifted | 3 | 2000 | 0.900 |" in page

@@ -12,13 +12,10 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
-from scipy import stats
 
 from tests.conftest import of_a_hundred
 from vaecli.calibration import conformal as module
 from vaecli.calibration.conformal import Calibration, alpha_of, rows_needed
-from vaecli.calibration.cross_fitting import cross_fitted_scores
-from vaecli.calibration.tail import Tail, fit_pareto
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 FEW_VALUES = st.integers(-3, 3).map(float)  # ties everywhere
@@ -289,113 +286,6 @@ def test_arrays_that_no_calibration_has_are_refused(name: str, value: np.ndarray
     empty = {"elbo.scores": np.zeros(0), "elbo.ranks": np.zeros(0, np.int64), "elbo.tail": np.zeros(0)}
     with pytest.raises(ValueError, match="do not fit"):
         Calibration.from_arrays(empty, "elbo")
-
-
-# --------------------------------------------------------------------------------------- the tail
-
-
-@pytest.mark.parametrize("shape", [0.0, 0.2, 0.5])
-def test_a_pareto_tail_is_recovered(shape: float) -> None:
-    """From 2,000 draws of scipy's generalised Pareto, shape and scale come back on average."""
-    draws = np.sort(stats.genpareto(shape, scale=3.0).rvs((200, 2000), random_state=np.random.default_rng(1)), axis=1)
-    fits = np.array([fit_pareto(row) for row in draws])
-    assert fits[:, 0].mean() == pytest.approx(shape, abs=0.03)
-    assert fits[:, 1].mean() == pytest.approx(3.0, rel=0.03)
-
-
-def test_no_tail_declares_a_score_impossible() -> None:
-    """Scores that end abruptly, as uniform ones do, still get a tail without an end."""
-    calibration = Calibration.of(np.random.default_rng(0).uniform(size=2000))
-    assert calibration.tail is not None
-    assert calibration.tail.shape == 0
-    assert math.isfinite(calibration.threshold(1 - 1e-12))
-
-
-def test_the_survival_is_that_of_scipy() -> None:
-    """Beyond the largest score the model is the generalised Pareto law, to the precision of its steps."""
-    excess = np.array([0.0, 1e-3, 0.5, 3.0, 40.0])
-    for shape in (0.0, 0.1, 0.9):
-        found = Tail("pareto", 2.0, shape, 50).survival(excess)
-        np.testing.assert_allclose(found, stats.genpareto(shape, scale=2.0).sf(excess), rtol=2e-6)
-
-
-def test_few_rows_make_a_wide_exponential_tail() -> None:
-    """Below 25 rows no shape is fitted: the tail is marked, and wider than the scores suggest."""
-    rng = np.random.default_rng(0)
-    few, enough = Calibration.of(rng.exponential(size=20)), Calibration.of(rng.exponential(size=25))
-    assert few.tail is not None
-    assert few.tail.kind == "exponential"
-    assert few.tail.scale > 1.5
-    assert enough.tail is not None
-    assert enough.tail.kind == "pareto"
-
-
-# --------------------------------------------------------------------------------------- cross-fitting
-
-
-def held_out_of(fold: np.ndarray, *member_fold: int) -> np.ndarray:
-    """(n, e) which rows each member was not trained on, from the fold that it holds out."""
-    return fold[:, None] == np.array(member_fold)
-
-
-def test_a_single_member_scores_its_held_out_rows() -> None:
-    """With one member there is nothing to estimate: the held-out scores are the answer."""
-    scores = np.random.default_rng(0).normal(size=(50, 1))
-    np.testing.assert_array_equal(cross_fitted_scores(scores, np.ones((50, 1), bool)), scores[:, 0])
-
-
-def test_members_that_all_held_a_row_out_need_no_map() -> None:
-    """A row that no member was trained on has the plain mean of their scores, whatever those of other rows are."""
-    rng = np.random.default_rng(0)
-    scores, held_out = rng.normal(size=(600, 2)), np.ones((600, 2), bool)
-    held_out[300:, 1] = False  # learned by the second member
-    scores[300:, 1] -= 50
-    found = cross_fitted_scores(scores, held_out)
-    np.testing.assert_array_equal(found[:300], scores[:300].mean(axis=1))
-    assert np.abs(found[300:] - scores[300:, 0] / 2).max() < 3
-
-
-def test_rows_that_cannot_be_scored_stay_so_and_disturb_nobody() -> None:
-    """A NaN row is NaN, and the others are scored as without it."""
-    rng = np.random.default_rng(0)
-    scores, held_out = rng.normal(size=(700, 3)), held_out_of(np.arange(700) % 3, 0, 1, 2)
-    broken = scores.copy()
-    broken[10] = np.nan
-    broken[20, 1] = np.nan
-    kept = np.delete(np.arange(700), [10, 20])
-    found = cross_fitted_scores(broken, held_out)
-    assert np.isnan(found[[10, 20]]).all()
-    np.testing.assert_array_equal(found[kept], cross_fitted_scores(scores[kept], held_out[kept]))
-
-
-@pytest.mark.parametrize("member_fold", [(0, 1, 2, 3, 4), (0, 1, 2, 3, 0, 1, 2, 3), (0, 2, 1, 3)])
-@pytest.mark.parametrize(("n", "tolerance"), [(60, 0.5), (2000, 0.1)])  # pooled, and each member for itself
-def test_a_known_shrinkage_is_undone(n: int, tolerance: float, member_fold: tuple[int, ...]) -> None:
-    """Members that score learned rows by a fixed increasing function of the truth are set right.
-
-    One member holds a row out, or two as where two families hold out every fold.
-    """
-    rng = np.random.default_rng(0)
-    truth, fold = rng.gumbel(size=(n, len(member_fold))), np.arange(n) % (max(member_fold) + 1)
-    held_out = held_out_of(fold, *member_fold)
-    learned = np.where(held_out, truth, np.tanh(truth / 4) - 3)
-    error = cross_fitted_scores(learned, held_out) - truth.mean(axis=1)
-    assert np.abs(np.median(error)) < tolerance
-    assert np.corrcoef(cross_fitted_scores(learned, held_out), truth.mean(axis=1))[0, 1] > 0.95
-
-
-@given(seed=st.integers(0, 1000), n=st.sampled_from([12, 60, 1200]), crossed=st.booleans())
-@settings(max_examples=25, deadline=None)
-def test_members_that_do_not_overfit_are_left_alone(seed: int, n: int, crossed: bool) -> None:
-    """Where learned and held-out scores have the same quantiles, the result is the plain mean; order is no matter."""
-    rng = np.random.default_rng(seed)
-    column, member_fold = rng.normal(size=n // 4), tuple(range(4)) * (1 + crossed)
-    scores = np.tile(column, 4)[:, None].repeat(len(member_fold), axis=1)
-    held_out = held_out_of(np.arange(4).repeat(n // 4), *member_fold)
-    found = cross_fitted_scores(scores, held_out)
-    np.testing.assert_allclose(found, scores.mean(axis=1), atol=0.8 if n < 1200 else 0.2)
-    order = rng.permutation(n)
-    np.testing.assert_allclose(cross_fitted_scores(scores[order], held_out[order]), found[order])
 
 
 def test_calibration_needs_only_numpy() -> None:

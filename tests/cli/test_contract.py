@@ -35,6 +35,7 @@ def of(verbs: tuple[Verb, ...]) -> pytest.MarkDecorator:
 @pytest.fixture(scope="session")
 def machine(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Path:
     """A folder with a bundle of the features of normal rows, new.csv, new.parquet and quick.toml. Not to be changed."""
+    pytest.importorskip("torch")
     folder = tmp_path_factory.mktemp("machine")
     normal, table = machine_table(0), machine_table(1)
     write_table(normal[normal["fault"] == 0], folder / "normal.csv")

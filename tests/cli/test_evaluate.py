@@ -39,9 +39,9 @@ def labelled(
 def evaluate(run):
     """The JSON of an evaluation that succeeds: `evaluate("labelled.csv", "--group", "site")`."""
 
-    def evaluate_words(*words: str, bootstrap: int = 50) -> dict:
+    def evaluate_words(*words: str) -> dict:
         label = [] if "--label" in words else ["--label", "fault"]
-        done = run("evaluate", *words, *label, "--bootstrap", str(bootstrap), "--json")
+        done = run("evaluate", *words, *label, "--json")
         assert (done.code, done.err) == (0, "")
         return json.loads(done.out)
 
@@ -91,14 +91,43 @@ def test_rows_may_be_cut_and_spread_as_one_likes(evaluate, labelled):
         assert other["groups"] == first["groups"]
 
 
-def test_the_seed_and_the_draws_are_options(evaluate, labelled):
-    """--seed moves the intervals and nothing else; --bootstrap 0 leaves them out."""
-    first, other = evaluate("labelled.csv"), evaluate("labelled.csv", "--seed", "9")
-    none = evaluate("labelled.csv", bootstrap=0)
+def test_intervals_may_be_left_out(run, evaluate, labelled):
+    """--bootstrap 0 leaves the intervals out, on the page too; another number changes nothing and earns a warning."""
+    first, seeded = evaluate("labelled.csv"), evaluate("labelled.csv", "--seed", "9")
+    assert first["overall"] == seeded["overall"]
+    assert first["has_intervals"] is True
+    drawn = evaluate("labelled.csv", "--bootstrap", "50")
+    assert drawn["overall"] == first["overall"]
+    assert [warning for warning in drawn["warnings"] if "--bootstrap" in warning] == [
+        "--bootstrap 50 has no effect: intervals are computed, not drawn (0 leaves them out)"
+    ]
+    none = evaluate("labelled.csv", "--bootstrap", "0", "--baselines", "normal.csv", "--group", "site")
+    assert none["has_intervals"] is False
+    assert none["warnings"] == first["warnings"]
+    for one in (none["overall"], *none["baselines"], *none["groups"]):
+        assert all(figure["low"] is figure["high"] is None for figure in one["figures"].values())
+    assert all(gap["low"] is gap["high"] is None for gap in none["comparisons"])
     for metric in METRIC_NAMES:
-        assert value(first["overall"], metric) == value(other["overall"], metric) == value(none["overall"], metric)
-    assert first["overall"] != other["overall"]
-    assert all(figure["low"] is figure["high"] is None for figure in none["overall"]["figures"].values())
+        assert value(first["overall"], metric) == value(none["overall"], metric)
+    words = ["evaluate", "labelled.csv", "--label", "fault"]
+    assert "interval" in run(*words).out
+    assert "interval" not in run(*words, "--bootstrap", "0").out
+
+
+def test_few_anomalies_have_wide_intervals(evaluate, labelled):
+    """Recall 0 of 3 may be 0.7, 3 of 3 may be 0.3, of all rows and of a group; no interval is without width."""
+    labelled.assign(fault=(labelled.index < 3).astype(int)).to_csv("few.csv", index=False)
+    none = evaluate("few.csv", "--min-score", "1e9")["overall"]["figures"]
+    assert none["recall"] == pytest.approx({"value": 0, "low": 0, "high": 0.7076}, abs=1e-4)
+    assert none["false_alarm_rate"] == pytest.approx({"value": 0, "low": 0, "high": 0.0074}, abs=1e-4)
+    assert none["precision"] == {"value": None, "low": None, "high": None}
+    summary = evaluate("few.csv", "--min-score", "-100", "--group", "site", "--baselines", "normal.csv")
+    assert summary["overall"]["figures"]["recall"] == pytest.approx({"value": 1, "low": 0.2924, "high": 1}, abs=1e-4)
+    assert summary["overall"]["figures"]["precision"]["low"] == pytest.approx(0.0012, abs=1e-4)
+    for one in (summary["overall"], *summary["baselines"], *summary["groups"]):
+        assert one["anomalies"] > 0
+        for metric, figure in one["figures"].items():
+            assert figure["high"] - figure["low"] > 0.005, (one["method"], one["group"], metric)
 
 
 def test_the_decision_is_that_of_score(evaluate, labelled):
@@ -114,7 +143,7 @@ def test_the_decision_is_that_of_score(evaluate, labelled):
 def test_the_label_of_the_fit_is_the_default(run, labelled, quick):
     """A bundle that was fitted with --label is evaluated by that column when none is named."""
     assert run("fit", "labelled.csv", "--label", "fault", "-o", "own.vae", "--config", str(quick), "-q").code == 0
-    done = run("evaluate", "labelled.csv", "-m", "own.vae", "--bootstrap", "0", "--json")
+    done = run("evaluate", "labelled.csv", "-m", "own.vae", "--json")
     assert json.loads(done.out)["label"] == "fault"
 
 
@@ -150,7 +179,7 @@ def test_a_group_without_anomalies_comes_last(run, evaluate, labelled):
     groups = evaluate("labelled.csv", "--group", "site")["groups"]
     assert {one["group"] for one in groups[-2:]} == {"calm", "(empty)"}
     assert [value(one, "auroc") for one in groups[-2:]] == [None, None]
-    page = run("evaluate", "labelled.csv", "--label", "fault", "--group", "site", "--bootstrap", "0").out
+    page = run("evaluate", "labelled.csv", "--label", "fault", "--group", "site").out
     assert "By group, the worst first" in page
     assert "calm" in page
 
@@ -181,7 +210,7 @@ def test_simple_methods_are_judged_on_the_same_rows(run, evaluate, labelled):
         assert ahead in comparison["sentence"]
         noise = comparison["low"] <= 0 <= comparison["high"]
         assert ("within the noise" in comparison["sentence"]) is noise
-    page = run("evaluate", "labelled.csv", "--label", "fault", "--baselines", "normal.csv", "--bootstrap", "50").out
+    page = run("evaluate", "labelled.csv", "--label", "fault", "--baselines", "normal.csv").out
     assert summary["comparisons"][0]["sentence"] in page
 
 
@@ -224,7 +253,7 @@ def test_every_figure_is_a_line(evaluate, labelled, name: str):
 
 def test_figures_may_go_to_standard_output(run, labelled):
     """-o - writes the figures as CSV to standard output and the page to standard error."""
-    done = run("evaluate", "labelled.csv", "--label", "fault", "--bootstrap", "0", "-o", "-")
+    done = run("evaluate", "labelled.csv", "--label", "fault", "-o", "-")
     assert [line[2] for line in csv.reader(done.out.splitlines())] == ["metric", *METRIC_NAMES]
     assert "AUROC" in done.err
 
@@ -256,7 +285,7 @@ def test_without_scikit_learn_there_are_no_simple_methods(run, labelled, monkeyp
     done = run("evaluate", "labelled.csv", "--label", "fault", "--baselines", "normal.csv")
     assert done.code == 7
     assert "error: --baselines needs scikit-learn" in done.err
-    assert run("evaluate", "labelled.csv", "--label", "fault", "--bootstrap", "0").code == 0
+    assert run("evaluate", "labelled.csv", "--label", "fault").code == 0
 
 
 # -- tables that cannot be judged in full ---------------------------------------------------------
@@ -281,7 +310,7 @@ def test_one_class_is_told_with_a_warning(run, evaluate, labelled, label: int, s
 
 
 def test_few_anomalies_and_no_flags_are_named(evaluate, labelled):
-    """Warnings say when intervals rest on hardly any anomalies, and when nothing is flagged."""
+    """Warnings name how few anomalies the intervals rest on, and say when nothing is flagged."""
     labelled.assign(fault=(labelled.index < 3).astype(int)).to_csv("few.csv", index=False)
     warnings = evaluate("few.csv", "--min-score", "1e9")["warnings"]
     assert "only 3 rows are labelled anomalies" in warnings[0]

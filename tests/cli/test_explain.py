@@ -418,8 +418,11 @@ def test_dates_beyond_the_calendar_of_python_are_told(
     write("far.parquet", np.where(np.arange(80) == 5, -(10**14), moments))
     assert run("fit", "normal.parquet", "--config", str(quick), "--quiet").code == 0
     for verb in ("score", "explain", "report"):
-        done = run(verb, "far.parquet", "-o", f"out.{'html' if verb == 'report' else 'csv'}")
+        formats = {"score": "parquet", "explain": "csv", "report": "html"}
+        done = run(verb, "far.parquet", "-o", f"out.{formats[verb]}")
         assert done.code == 0, done.err
+    refused = run("score", "far.parquet", "-o", "out.csv")  # no text holds such a date
+    assert (refused.code, "column 'when' holds dates that cannot be written" in refused.err) == (4, True)
     write("old.parquet", np.where(np.arange(80) == 5, -31_000_000_000, moments))
     assert "when = 0987-08-25T16:53:20Z, expected 20" in run("explain", "old.parquet").out
 

@@ -254,7 +254,7 @@ def test_a_setting_keeps_its_former_name(run, table):
         assert warned == (["warning: model.crossed_below is now called model.full_crossfit_below"] * (not bundles))
         bundles.append(Path("m.vae").read_bytes())
     assert bundles[0] == bundles[1]
-    assert b'"crossed_below"' in bundles[0]  # format 3 keeps the name that it began with
+    assert b'"crossed_below"' in bundles[0]  # bundles keep the name that they began with
     inspected = json.loads(run("inspect", "m.vae", "--json").out)
     assert inspected["config"]["model"]["full_crossfit_below"] == inspected["config"]["model"]["crossed_below"] == 0
     assert inspected["fit"]["n_excluded_by_label"] == inspected["fit"]["n_labelled_out"] == 0
@@ -421,7 +421,10 @@ def test_resume_of_another_fit_is_refused(run, quick: Path, table, interrupted: 
     words = ["--seed", "1"] if other == "seed" else []
     done = run("fit", "normal.csv", "--config", str(quick), "--resume", *words)
     assert done.code == 5
-    assert "model.vae.checkpoint: the checkpoint belongs to a fit of another table or with other settings" in done.err
+    assert (
+        "model.vae.checkpoint: the checkpoint belongs to a fit of another table, with other settings or by another"
+        in done.err
+    )
     assert interrupted.read_bytes() == before
     assert not Path("model.vae").exists()
 

@@ -262,7 +262,7 @@ def test_any_word_is_shown_as_text(run, tmp_path: Path, monkeypatch: pytest.Monk
     table.to_parquet("words.parquet")
     text = reported(run, "words.parquet").text
     assert not {"\x07", "\u202e", "\t"} & set(text)
-    shown = word.replace("\t", " ").replace("\x07", "\\x07").replace("\u202e", "\\u202e")
+    shown = word.replace("\t", "\\t").replace("\x07", "\\x07").replace("\u202e", "\\u202e")
     assert f"{shown} = " in text
 
 

@@ -543,3 +543,11 @@ def waited_for(happened: Callable[[], bool], seconds: float = 30) -> bool:
     while not happened() and time.monotonic() < until:
         time.sleep(0.01)
     return happened()
+
+
+def test_forty_rows_of_another_process_are_a_warning(run, fresh_table, bundle: Path):
+    """Every one of a few rows flagged is no accident: the summary says so, though the table is small."""
+    fresh_table.head(40).assign(flow=1e6).to_csv("moved.csv", index=False)
+    done = run("score", "moved.csv", "-m", str(bundle), "-o", "moved.scored.csv", "--json")
+    assert json.loads(done.out)["anomalies"] == 40
+    assert any("the process has changed" in warning for warning in json.loads(done.out)["warnings"])

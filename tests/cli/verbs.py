@@ -213,7 +213,7 @@ VERBS = (
     ),
     Verb(
         "evaluate",
-        ("{table} --label fault --bootstrap 20", "{table} --label fault --bootstrap 20 --group mode"),
+        ("{table} --label fault", "{table} --label fault --group mode"),
         outputs=("csv", "parquet"),
         stages=("scoring",),
         shared="--json and the figures cannot share standard output",

@@ -47,6 +47,21 @@ def test_scores_are_what_they_were(folder: Path) -> None:
         np.testing.assert_allclose(found["p_value"], expected[f"{kind}.p_value"], rtol=1e-3)
 
 
+def test_columns_out_of_order_stay_so() -> None:
+    """Format 3 mixed up the columns of tables without categories, and calibrated so: such a bundle scores as it did."""
+    test_scores_are_what_they_were(HERE / "switches_v3")
+    model = vaecli.load(HERE / "switches_v3" / "model.vae")
+    assert [family.likelihood.schema_order for family in model.detector.ensemble.families] == [True, False]
+
+
+def test_a_bundle_out_of_order_can_be_saved_again(tmp_path: Path) -> None:
+    """Written in today's format it still scores as it did."""
+    for name in ("rows.csv", "scored.csv"):
+        (tmp_path / name).write_bytes((HERE / "switches_v3" / name).read_bytes())
+    vaecli.load(HERE / "switches_v3" / "model.vae").save(tmp_path / "model.vae")
+    test_scores_are_what_they_were(tmp_path)
+
+
 def test_p_values_are_what_they_were(folder: Path) -> None:
     """The calibration gives the kept scores the kept p-values, to 1e-5, and the same thresholds flag the same rows."""
     model, expected = (

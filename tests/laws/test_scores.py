@@ -178,6 +178,7 @@ def test_the_parts_add_up_to_the_score(table: Table, kind: str) -> None:
 @given(tables, score_kinds)
 def test_numpy_and_torch_agree(table: Table, kind: str) -> None:
     """The torch road gives the same parts to 1e-5."""
+    pytest.importorskip("torch")
     scorer = table.scorer(kind)
     on_torch = replace(scorer, ensemble=scorer.ensemble.on("cpu"))
     assert_close(score_batch(on_torch, table.batch), score_batch(scorer, table.batch))

@@ -124,6 +124,19 @@ def test_the_view_takes_booleans_as_numbers(dtype: type) -> None:
     np.testing.assert_array_equal(in_torch.numpy(), found)
 
 
+@pytest.mark.parametrize("columns", [(SWITCH, NUMBER), (NUMBER, SWITCH), (SWITCH, NUMBER, COLUMNS[3])])
+def test_without_categories_every_term_is_that_of_its_own_column(columns: tuple[Column, ...]) -> None:
+    """A table of numbers and booleans taken as numbers is one block; its terms still come in schema order."""
+    layout = Layout.of(columns)
+    n_booleans = len(layout.of_kind(Kind.BOOLEAN))
+    some = Likelihood.of(layout, np.zeros(len(columns)), 100, -30.0, np.tile([-1.0, 1.0], (n_booleans, 1)))
+    output = np.zeros((1, some.n_parameters), np.float32)  # N(0, 1) for every column
+    for j, slot in enumerate(layout.slots):
+        x = np.zeros((1, layout.n_features), np.float32)
+        x[0, slot.start] = 3.0
+        assert some.column_log_prob(output, x, None)[0].argmin() == j
+
+
 def test_without_values_the_view_is_none() -> None:
     """A likelihood with Bernoulli booleans takes the features as they are."""
     np.testing.assert_array_equal(of(*COLUMNS).to_likelihood_space(features(), None), features())

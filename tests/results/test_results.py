@@ -158,7 +158,7 @@ def test_json_keeps_the_former_keys() -> None:
         flagged=8,
         true_positives=7,
         unscored=0,
-        bootstrap=0,
+        has_intervals=True,
         overall=Evaluation("vaecli", None, 99, 9, ()),
         baselines=(),
         groups=(),

@@ -70,7 +70,7 @@ def test_saving_replaces_the_earlier_one(path: Path) -> None:
 
 def test_another_fits_checkpoint_is_refused(path: Path) -> None:
     """A checkpoint of another table or other settings is never gone on from."""
-    with pytest.raises(BundleError, match="another table or with other settings"):
+    with pytest.raises(BundleError, match="another table, with other settings or by another vaecli"):
         load_checkpoint(path, "another")
 
 

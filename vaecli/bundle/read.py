@@ -32,7 +32,8 @@ from vaecli.bundle.manifest import (
     sha256,
 )
 from vaecli.bundle.recognise import looks_like
-from vaecli.errors import BundleError, listed
+from vaecli.errors import BundleError, listed, shortage
+from vaecli.runtime.urls import shown
 
 _DAMAGED_HINT = "copy it again from where it was fitted, or fit again with `vaecli fit`"
 _FOREIGN_HINT = "give the file that `vaecli fit` wrote, model.vae unless you named it"
@@ -49,6 +50,8 @@ def read_bundle(path: Path) -> tuple[Manifest, dict[str, np.ndarray]]:
         except (BundleError, MemoryError):
             raise
         except OSError as problem:
+            if (short := shortage(problem)) is not None:
+                raise short from problem
             raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _DAMAGED_HINT) from problem
         except Exception as problem:  # zipfile alone raises a dozen types on hostile bytes
             raise BundleError(f"{path}: is damaged: its entries cannot be read ({problem})", _DAMAGED_HINT) from problem
@@ -81,12 +84,16 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         file = open(path, "rb")  # noqa: SIM115  closed below; the errors of the caller's block are not ours
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(
-            f"{path}: there is no such bundle", "fit one with `vaecli fit INPUT -o FILE`, or name yours with -m"
+            f"{shown(str(path))}: there is no such bundle",
+            "fit one with `vaecli fit INPUT -o FILE`, or name yours with -m",
         ) from None
     except PermissionError:
         raise BundleError(f"{path}: may not be read: permission denied", "ask its owner, or copy it") from None
     except OSError as problem:
-        raise BundleError(f"{path}: cannot be opened: {problem.strerror or problem}", _FOREIGN_HINT) from None
+        if (short := shortage(problem)) is not None:
+            raise short from None
+        reason = problem.strerror or problem
+        raise BundleError(f"{shown(str(path))}: cannot be opened: {reason}", _FOREIGN_HINT) from None
     with file:
         yield file
 

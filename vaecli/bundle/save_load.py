@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import vaecli
+from vaecli.bundle import format_3
 from vaecli.bundle.manifest import FORMAT, Manifest
 from vaecli.bundle.read import read_bundle
 from vaecli.bundle.stored_names import to_current_names, to_stored_names
@@ -45,7 +46,10 @@ def load_detector(path: Path) -> tuple[Detector, Manifest]:
         schema = Schema.from_json(manifest.schema)
         if schema.fingerprint != manifest.schema_fingerprint:
             raise ValueError("the schema is not the one the fingerprint was taken of")
-        detector = Detector.from_parts(schema, manifest.config["detector"], arrays)
+        settings = manifest.config["detector"]
+        if manifest.format < FORMAT:
+            settings = format_3.detector_settings(settings)
+        detector = Detector.from_parts(schema, settings, arrays)
         config = manifest.config | {"fit": to_current_names(manifest.config["fit"])}
         return detector, replace(manifest, config=config, summary=to_current_names(manifest.summary))
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError) as problem:

@@ -17,10 +17,11 @@ import typer
 
 import vaecli
 from vaecli import render
-from vaecli.errors import EnvironmentProblem, UsageError, VaecliError
+from vaecli.errors import UsageError, VaecliError, shortage
+from vaecli.runtime import outputs
 
 # 128 and the number of the signal, as shells count
-INTERRUPTED, READER_GONE, TERMINATED = 130, 141, 143
+HUNG_UP, INTERRUPTED, READER_GONE, TERMINATED = 129, 130, 141, 143
 
 # in the order of the help; each is a function of its own module, which is imported when it is asked for
 _VERBS = (
@@ -40,11 +41,17 @@ _VERBS = (
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command line (without the program's name) and leave with its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    previous = signal.signal(signal.SIGTERM, _terminate)
+    outputs.forget_all()
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    # nohup hands SIGHUP down as ignored
+    caught = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+    for number in caught:
+        signal.signal(number, _stop)
     try:
         sys.exit(_run(words))
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number in caught:
+            signal.signal(number, before[number])
 
 
 def run() -> NoReturn:
@@ -54,10 +61,15 @@ def run() -> NoReturn:
     every minute pays every minute. Everything that was written is closed by now.
     """
     code = 1
+    render.prepare_streams()
     try:
         main()
     except SystemExit as left:
         code = int(left.code or 0)
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except _Stopped as stop:
+        code = stop.exit_code
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
@@ -72,7 +84,8 @@ def _run(words: list[str]) -> int:
     app = _app(asked, as_json=as_json)
     try:
         code = app(words or ["--help"], prog_name="vaecli", standalone_mode=False)
-        render.flush()
+        if not code:
+            render.flush()
     except typer.TyperException as problem:
         verb = next((word for word in words if word in _VERBS), "")
         hint = f"see `vaecli {verb} --help`" if verb else "see `vaecli --help`"
@@ -150,32 +163,40 @@ def _streams(inputs: Sequence[str] = (), output: object = "", like: str | None =
     return output == "-" or (output is None and "-" in (like, *inputs))
 
 
-class _Terminated(BaseException):
-    """SIGTERM as an exception, so that half-written files are removed on the way out."""
+class _Stopped(BaseException):
+    """SIGTERM or SIGHUP as an exception, so that half-written files are removed on the way out."""
+
+    def __init__(self, word: str, exit_code: int) -> None:
+        super().__init__(word)
+        self.word = word
+        self.exit_code = exit_code
 
 
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    # one is enough: a second must not interrupt the removal of half-written files
+    for again in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(again, signal.SIG_IGN)
+    raise _Stopped("hung up", HUNG_UP) if number == signal.SIGHUP else _Stopped("terminated", TERMINATED)
 
 
 def _explain(problem: BaseException | None, *, as_json: bool, streamed: bool = False) -> int:
     """Show what went wrong, and return the exit code for scripts."""
     if _is_reader_gone(problem):
         # the interpreter flushes standard output once more on its way out
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        render.drop_output()
         return READER_GONE
     match problem:
         case KeyboardInterrupt():
             render.show_stop(f"interrupted{_left_behind(problem, streamed)}", INTERRUPTED, as_json=as_json)
             return INTERRUPTED
-        case _Terminated():
-            render.show_stop(f"terminated{_left_behind(problem, streamed)}", TERMINATED, as_json=as_json)
-            return TERMINATED
+        case _Stopped():
+            render.show_stop(f"{problem.word}{_left_behind(problem, streamed)}", problem.exit_code, as_json=as_json)
+            return problem.exit_code
         case VaecliError():
             render.show_error(problem, as_json=as_json)
             return problem.exit_code
-        case MemoryError() | OSError(errno=errno.ENOSPC | errno.EDQUOT):
-            return _explain(_shortage(problem), as_json=as_json)
+        case BaseException() if (short := shortage(problem)) is not None:
+            return _explain(short, as_json=as_json)
         case SystemExit(code=int(code)):
             return code
         case _:
@@ -184,18 +205,16 @@ def _explain(problem: BaseException | None, *, as_json: bool, streamed: bool = F
 
 
 def _left_behind(stop: BaseException, streamed: bool) -> str:
-    """What an end before its time leaves: as the workflow noted, else nothing, unless rows went out already."""
+    """What an end before its time leaves: complete outputs, else what the workflow noted, else nothing.
+
+    Rows that went to standard output already cannot be named as nothing.
+    """
+    if complete := outputs.complete_outputs():
+        return f"; complete: {', '.join(complete)}"
     notes = getattr(stop, "__notes__", [])
     if notes:
         return f"; {notes[0]}"
     return "" if streamed else "; nothing was written"
-
-
-def _shortage(problem: MemoryError | OSError) -> EnvironmentProblem:
-    if isinstance(problem, MemoryError):
-        return EnvironmentProblem("too little free memory", "try a smaller --batch-rows (score) or --preset fast (fit)")
-    where = f"{problem.filename}: " if problem.filename else ""
-    return EnvironmentProblem(f"{where}no space left to write", "free some space, or write elsewhere with -o")
 
 
 def _is_reader_gone(problem: BaseException | None) -> bool:

@@ -33,11 +33,11 @@ Baselines = Annotated[
 ]
 Bootstrap = Annotated[
     str | None,
-    typer.Option(metavar="N", help="Bootstrap draws per 95 % interval (default: 1000); 0 leaves the intervals out."),
+    typer.Option(metavar="N", help="Deprecated: 0 leaves the intervals out, other numbers have no effect."),
 ]
 Seed = Annotated[
     str | None,
-    typer.Option(metavar="N", help="The same seed and input give the same figures and intervals (default: 0)."),
+    typer.Option(metavar="N", help="The same seed and input give the same baselines (default: 0)."),
 ]
 Output = Annotated[
     str | None,
@@ -75,7 +75,7 @@ def evaluate(
 ) -> None:
     """Measure a bundle on a labelled table: its ranking, and the flags and false alarms at its threshold.
 
-    Reports AUROC, average precision, precision, recall, F1 and false alarms, each with a bootstrap interval.
+    Reports AUROC, average precision, precision, recall, F1 and false alarms, each with a 95 % interval.
 
     \b
     Examples:

@@ -13,7 +13,10 @@ from vaecli.cli import options
 
 def inspect(
     bundle: Annotated[
-        Path, typer.Argument(metavar="[BUNDLE]", envvar="VAECLI_MODEL", help="The bundle that `vaecli fit` wrote.")
+        Path,
+        typer.Argument(
+            metavar="[BUNDLE]", envvar="VAECLI_MODEL", help="The bundle that `vaecli fit` wrote.", readable=False
+        ),
     ] = options.DEFAULT_BUNDLE,
     schema: Annotated[
         bool, typer.Option("--schema", help="List the columns: kind, role, range or categories, reason if left out.")

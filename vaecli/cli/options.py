@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from vaecli.config import DEVICES, PRESETS, SCORE_KINDS
-from vaecli.errors import UsageError
+from vaecli.errors import UsageError, quoted
 
 DEFAULT_BUNDLE = Path("model.vae")
 
@@ -68,7 +68,14 @@ Verbose = Annotated[
 # fit only
 BundleOutput = Annotated[
     Path,
-    typer.Option("--output", "-o", metavar="BUNDLE", envvar="VAECLI_MODEL", help="The bundle to write."),
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="BUNDLE",
+        envvar="VAECLI_MODEL",
+        help="The bundle to write.",
+        readable=False,  # not checked by Typer, as a bundle of others may be replaced
+    ),
 ]
 Columns = Annotated[
     list[str] | None,
@@ -170,7 +177,14 @@ Resume = Annotated[
 # score only
 Model = Annotated[
     Path,
-    typer.Option("--model", "-m", metavar="BUNDLE", envvar="VAECLI_MODEL", help="The bundle that `vaecli fit` wrote."),
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="BUNDLE",
+        envvar="VAECLI_MODEL",
+        help="The bundle that `vaecli fit` wrote.",
+        readable=False,  # not checked by Typer, which would leave with its own exit code
+    ),
 ]
 ScoredOutput = Annotated[
     str | None,
@@ -247,7 +261,7 @@ def names(given: Sequence[str] | None) -> tuple[str, ...]:
             found += next(csv.reader([value], skipinitialspace=True, strict=True), [])
         except csv.Error:
             raise UsageError(
-                f"{value!r} is not a list of column names",
+                f"{quoted(value)} is not a list of column names",
                 """separate names by commas; a name that holds a comma or a quote is written '"like, this"'""",
             ) from None
     return tuple(dict.fromkeys(name for name in found if name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,9 @@ from vaecli.cli.verb import Verb, piped
 from vaecli.config import score_config
 from vaecli.config.fail_on import Gate
 from vaecli.errors import GateMet
-from vaecli.results import ScoreSummary
+
+if TYPE_CHECKING:
+    from vaecli.results import ScoreSummary
 
 Plot = Annotated[
     str | None,

@@ -10,7 +10,7 @@ from vaecli import render
 from vaecli.cli import options
 from vaecli.errors import UsageError
 
-S = TypeVar("S", bound=render.Summary)
+S = TypeVar("S", bound="render.Summary")
 
 
 def piped(inputs: Sequence[str], output: str | None) -> str | None:

@@ -2,65 +2,67 @@
 
 Defaults < project file (`--config FILE.toml`) < environment (`VAECLI_*`) < flags. Presets choose the
 defaults of the model and the training. All mistakes of one run are reported together.
+
+A verb needs the settings of one verb of ten, so every name is loaded when first used (PEP 562).
 """
 
 from __future__ import annotations
 
-from vaecli.config.checks import seconds
-from vaecli.config.encode import EncodeConfig, encode_config
-from vaecli.config.evaluate import EvaluateConfig, evaluate_config
-from vaecli.config.explain import ExplainConfig, explain_config
-from vaecli.config.fit import fit_config
-from vaecli.config.former_names import FormerName
-from vaecli.config.reconstruct import ReconstructConfig, reconstruct_config
-from vaecli.config.report import ReportConfig, report_config
-from vaecli.config.sample import SampleConfig, sample_config
-from vaecli.config.score import ScoreConfig, score_config
-from vaecli.config.selftest import FAULTS, SelftestConfig, selftest_config
-from vaecli.config.stages import (
-    DEVICES,
-    HETEROSCEDASTIC,
-    HOMOSCEDASTIC,
-    PRESETS,
-    SCORE_KINDS,
-    CalibrationConfig,
-    ColumnsConfig,
-    FamilyConfig,
-    FitConfig,
-    ModelConfig,
-    TrainConfig,
-)
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "DEVICES",
-    "FAULTS",
-    "HETEROSCEDASTIC",
-    "HOMOSCEDASTIC",
-    "PRESETS",
-    "SCORE_KINDS",
-    "CalibrationConfig",
-    "ColumnsConfig",
-    "EncodeConfig",
-    "EvaluateConfig",
-    "ExplainConfig",
-    "FamilyConfig",
-    "FitConfig",
-    "FormerName",
-    "ModelConfig",
-    "ReconstructConfig",
-    "ReportConfig",
-    "SampleConfig",
-    "ScoreConfig",
-    "SelftestConfig",
-    "TrainConfig",
-    "encode_config",
-    "evaluate_config",
-    "explain_config",
-    "fit_config",
-    "reconstruct_config",
-    "report_config",
-    "sample_config",
-    "score_config",
-    "seconds",
-    "selftest_config",
-]
+if TYPE_CHECKING:
+    from vaecli.config.checks import seconds as seconds
+    from vaecli.config.encode import EncodeConfig as EncodeConfig
+    from vaecli.config.encode import encode_config as encode_config
+    from vaecli.config.evaluate import EvaluateConfig as EvaluateConfig
+    from vaecli.config.evaluate import evaluate_config as evaluate_config
+    from vaecli.config.explain import ExplainConfig as ExplainConfig
+    from vaecli.config.explain import explain_config as explain_config
+    from vaecli.config.fit import fit_config as fit_config
+    from vaecli.config.former_names import FormerName as FormerName
+    from vaecli.config.reconstruct import ReconstructConfig as ReconstructConfig
+    from vaecli.config.reconstruct import reconstruct_config as reconstruct_config
+    from vaecli.config.report import ReportConfig as ReportConfig
+    from vaecli.config.report import report_config as report_config
+    from vaecli.config.sample import SampleConfig as SampleConfig
+    from vaecli.config.sample import sample_config as sample_config
+    from vaecli.config.score import ScoreConfig as ScoreConfig
+    from vaecli.config.score import score_config as score_config
+    from vaecli.config.selftest import FAULTS as FAULTS
+    from vaecli.config.selftest import SelftestConfig as SelftestConfig
+    from vaecli.config.selftest import selftest_config as selftest_config
+    from vaecli.config.stages import DEVICES as DEVICES
+    from vaecli.config.stages import HETEROSCEDASTIC as HETEROSCEDASTIC
+    from vaecli.config.stages import HOMOSCEDASTIC as HOMOSCEDASTIC
+    from vaecli.config.stages import PRESETS as PRESETS
+    from vaecli.config.stages import SCORE_KINDS as SCORE_KINDS
+    from vaecli.config.stages import CalibrationConfig as CalibrationConfig
+    from vaecli.config.stages import ColumnsConfig as ColumnsConfig
+    from vaecli.config.stages import FamilyConfig as FamilyConfig
+    from vaecli.config.stages import FitConfig as FitConfig
+    from vaecli.config.stages import ModelConfig as ModelConfig
+    from vaecli.config.stages import TrainConfig as TrainConfig
+
+_NAMES = {
+    "checks": "seconds",
+    "encode": "EncodeConfig encode_config",
+    "evaluate": "EvaluateConfig evaluate_config",
+    "explain": "ExplainConfig explain_config",
+    "fit": "fit_config",
+    "former_names": "FormerName",
+    "reconstruct": "ReconstructConfig reconstruct_config",
+    "report": "ReportConfig report_config",
+    "sample": "SampleConfig sample_config",
+    "score": "ScoreConfig score_config",
+    "selftest": "FAULTS SelftestConfig selftest_config",
+    "stages": "DEVICES HETEROSCEDASTIC HOMOSCEDASTIC PRESETS SCORE_KINDS "
+    "CalibrationConfig ColumnsConfig FamilyConfig FitConfig ModelConfig TrainConfig",
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'vaecli.config' has no attribute {name!r}")
+    return getattr(import_module(f"vaecli.config.{_HOME[name]}"), name)

@@ -19,7 +19,7 @@ class EvaluateConfig:
     label: str | None = None  # None: the column that marked anomalies at fit
     group: str | None = None
     baselines: str | None = None  # a table of normal rows; None: no simple methods to compare with
-    bootstrap: int = 1000  # draws behind each interval; 0: no intervals
+    bootstrap: int | None = None  # 0: no intervals; any other number has no effect
     seed: int = 0
 
 

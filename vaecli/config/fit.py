@@ -24,6 +24,7 @@ from vaecli.config.stages import (
     TrainConfig,
 )
 from vaecli.errors import UsageError
+from vaecli.runtime.urls import shown
 
 _STAGES = {
     "columns": ColumnsConfig,
@@ -112,7 +113,7 @@ def _from_file(file: Path | None, problems: list[str]) -> list[tuple[str, Any]]:
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as problem:
-        raise UsageError(f"{file}: {problem.strerror}", "--config takes a TOML file") from None
+        raise UsageError(f"{shown(str(file))}: {problem.strerror}", "--config takes a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise UsageError(f"{file}: not TOML: {problem}", "--config takes a TOML file") from None
     flat: list[tuple[str, Any]] = []

@@ -13,6 +13,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
+from vaecli.runtime.temporary import copying
+
 Seed = int | Sequence[int]
 
 BLOCK_ROWS = 4096  # rows read at once from disk; blocks are shuffled, then the rows of many blocks
@@ -75,7 +77,8 @@ class RowsOnDisk:
 
     def __init__(self, n_features: int, n_columns: int, buffer_bytes: int) -> None:
         self._record = np.dtype([("values", "<f4", (n_features,)), ("state", "u1", (n_columns,)), ("fold", "u1")])
-        self._file: BinaryIO = tempfile.TemporaryFile(prefix="vaecli-rows-")  # noqa: SIM115 (kept open on purpose)
+        with copying("the training rows"):
+            self._file: BinaryIO = tempfile.TemporaryFile(prefix="vaecli-rows-")  # noqa: SIM115 (kept open on purpose)
         weakref.finalize(self, self._file.close)
         self._n_rows = 0
         self._blocks_in_buffer = max(2, buffer_bytes // (self._record.itemsize * BLOCK_ROWS))
@@ -89,7 +92,9 @@ class RowsOnDisk:
         """Append rows."""
         records = np.empty(fold.size, self._record)
         records["values"], records["state"], records["fold"] = values, state, fold
-        self._file.write(records.tobytes())
+        with copying("the training rows"):
+            self._file.write(records.tobytes())
+            self._file.flush()
         self._n_rows += fold.size
 
     def shuffled(self, batch_rows: int, seed: Seed) -> Iterator[Rows]:

@@ -11,24 +11,28 @@ With P anomalies and N normal rows, TP and FP of them flagged, and s the scores:
 | `f1`                | 2 TP / (P + TP + FP)                                                    |                      |
 | `false_alarm_rate`  | FP / N                                                                  |                      |
 
-A figure whose denominator is 0 is undefined: NaN. Intervals are percentile intervals of a bootstrap (Efron 1979) that
-draws anomalies from the anomalies and normal rows from the normal rows. Stratified, because a table with five anomalies
-would otherwise give draws without any, for which most figures do not exist; the price is that the share of anomalies is
-taken as that of the table. All methods are judged on the same draws, so their differences are paired.
+A figure whose denominator is 0 is undefined: NaN. Intervals are those of `intervals`; they take the share of anomalies
+as that of the table.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from vaecli.evaluation.intervals import (
+    auroc_interval,
+    average_precision_interval,
+    clopper_pearson,
+    difference_interval,
+    f1_interval,
+)
+
 RANKED = ("auroc", "average_precision")  # what a score is worth by itself
 METRICS = (*RANKED, "precision", "recall", "f1", "false_alarm_rate")
-CONFIDENCE = 0.95
-MOST_DRAWN = 100_000  # rows of a class in one draw
-DRAWN_AT_ONCE = 2**20  # rows of all draws that are in memory together
 CURVE_POINTS = 2000
 
 
@@ -43,7 +47,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """By how much one method's figure is above another's, on paired draws."""
+    """By how much one method's figure is above another's on the same rows."""
 
     value: float
     low: float
@@ -71,79 +75,67 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """The figures of each method, and those of each draw: (draws,) by method and metric."""
+    """The figures of each method, and the areas of which differences are made."""
 
     figures: Mapping[str, Mapping[str, Estimate]]
-    draws: Mapping[str, Mapping[str, np.ndarray]]
+    areas: Mapping[str, Mapping[str, Area]]
 
     def difference(self, metric: str, one: str, other: str) -> Difference:
         """`one` minus `other`."""
-        value = self.figures[one][metric].value - self.figures[other][metric].value
-        low, high = _interval(self.draws[one][metric] - self.draws[other][metric])
-        return Difference(value, low, high)
+        first, second = self.figures[one][metric], self.figures[other][metric]
+        correlation = self.areas[one][metric].correlation(self.areas[other][metric])
+        ends = difference_interval(
+            (first.value, first.low, first.high), (second.value, second.low, second.high), correlation
+        )
+        return Difference(first.value - second.value, *ends)
 
 
-def evaluate(
-    rows: Labelled, n_draws: int, seed: int, on_draws: Callable[[int], None] = lambda _n_done: None
-) -> Evaluated:
-    """All figures of the first method, the ranked ones of the others, with intervals from `n_draws` draws (0: none)."""
-    anomalies, normals = rows.is_anomaly, ~rows.is_anomaly
-    ranks = {method: Ranks.of(score[anomalies], score[normals]) for method, score in rows.scores.items()}
-    flags = (rows.flagged[anomalies], rows.flagged[normals])
-    n_anomalies, n_normals = flags[0].size, flags[1].size
-    values = _figures(ranks, flags, Draws.everything(n_anomalies, n_normals))
-    parts = []
-    n_done = 0
-    for draws in drawn(n_anomalies, n_normals, n_draws, seed):
-        parts.append(_figures(ranks, flags, draws))
-        n_done += draws.anomalies.shape[0]
-        on_draws(n_done)
-    resampled = {
-        method: {
-            metric: np.concatenate([np.empty(0), *(part[method][metric] for part in parts)]) for metric in of_method
-        }
-        for method, of_method in values.items()
+def evaluate(rows: Labelled) -> Evaluated:
+    """All figures of the first method, the ranked ones of the others, with their intervals."""
+    n_anomalies, n_normals = int(rows.is_anomaly.sum()), int((~rows.is_anomaly).sum())
+    n_hits, n_flagged = int((rows.flagged & rows.is_anomaly).sum()), int(rows.flagged.sum())
+    areas = {
+        method: dict(zip(RANKED, Ranks.of(score[rows.is_anomaly], score[~rows.is_anomaly]).areas(), strict=True))
+        for method, score in rows.scores.items()
     }
-    figures = {
-        method: {
-            metric: Estimate(float(value[0]), *_interval(resampled[method][metric]))
-            for metric, value in of_method.items()
-        }
-        for method, of_method in values.items()
-    }
-    return Evaluated(figures, resampled)
+    figures = {method: _ranked(**of_method, n_anomalies=n_anomalies) for method, of_method in areas.items()}
+    figures[next(iter(figures))] |= _decisions(n_hits, n_flagged - n_hits, n_anomalies, n_normals)
+    return Evaluated(figures, areas)
 
 
 @dataclass(frozen=True, slots=True)
-class Draws:
-    """b draws: which of the anomalies, which of the normal rows. A drawn row stands for `weight` rows of its class."""
+class Area:
+    """An area under a curve, and what a row in each place of `ranks` contributes to it, up to a constant.
 
-    anomalies: np.ndarray  # (b, rows drawn) indices
-    normals: np.ndarray
-    anomaly_weight: float = 1.0
-    normal_weight: float = 1.0
-
-    @classmethod
-    def everything(cls, n_anomalies: int, n_normals: int) -> Draws:
-        """Every row once."""
-        return cls(np.arange(n_anomalies)[None], np.arange(n_normals)[None])
-
-
-def drawn(n_anomalies: int, n_normals: int, n_draws: int, seed: int) -> Iterator[Draws]:
-    """As many rows of each class as there are, with replacement, `n_draws` times in all.
-
-    Of a class with more than MOST_DRAWN rows that many are drawn and weighted up: its part of an interval is then as
-    wide as if there were no more rows, wider than need be and never narrower.
+    For AUROC these are the placement values of DeLong et al. (1988), for average precision its influence function.
     """
-    rng = np.random.default_rng([seed, 0xB007])
-    sizes = [min(n, MOST_DRAWN) for n in (n_anomalies, n_normals)]
-    weights = [n / max(size, 1) for n, size in zip((n_anomalies, n_normals), sizes, strict=True)]
-    at_once = max(1, DRAWN_AT_ONCE // max(sum(sizes), 1))
-    for start in range(0, n_draws, at_once):
-        b = min(at_once, n_draws - start)
-        anomalies = rng.integers(0, max(n_anomalies, 1), (b, sizes[0]))
-        normals = rng.integers(0, max(n_normals, 1), (b, sizes[1]))
-        yield Draws(anomalies, normals, *weights)
+
+    value: float
+    ranks: Ranks
+    of_anomaly: np.ndarray  # (p,)
+    of_normal: np.ndarray  # (2p + 1,)
+
+    @property
+    def variance(self) -> float:
+        """What DeLong's estimate gives; NaN where a class has fewer than two rows."""
+        return self.covariance(self)
+
+    def covariance(self, other: Area) -> float:
+        """That of two areas on the same rows; NaN where a class has fewer than two."""
+        ours, theirs = self.ranks, other.ranks
+        anomalies = _covariance(self.of_anomaly[ours.anomaly], other.of_anomaly[theirs.anomaly])
+        return anomalies + _covariance(self.of_normal[ours.normal], other.of_normal[theirs.normal])
+
+    def correlation(self, other: Area) -> float:
+        """That of two areas on the same rows, 0 where it is unknown or negative.
+
+        Drawn towards 0 by (n − 1) / (n + 1) for n anomalies: a correlation of three rows is often near 1 by chance.
+        """
+        both = math.sqrt(self.variance * other.variance)
+        if not both > 0:
+            return 0.0
+        n = self.ranks.anomaly.size
+        return min(max(self.covariance(other) / both, 0.0), 1.0) * (n - 1) / (n + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,21 +160,32 @@ class Ranks:
         # beside the score of ascending index i = below, which is the (p − 1 − i)-th from above: 2(p − 1 − i) + 1
         return cls((p - 1 - anomaly).astype(np.int32), normal.astype(np.int32), p)
 
-    def areas(self, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-        """(AUROC, average precision) of each draw, (b,)."""
-        b, n_anomalies = draws.anomalies.shape
-        n_normals = draws.normals.shape[1]
+    def areas(self) -> tuple[Area, Area]:
+        """AUROC and average precision; NaN where a class is missing."""
+        n_anomalies, n_normals = self.anomaly.size, self.normal.size
         if not n_anomalies or not n_normals:
-            return np.full(b, np.nan), np.full(b, np.nan)
-        anomalies = _counted(self.anomaly[draws.anomalies], self.n_distinct)
-        normals = np.cumsum(_counted(self.normal[draws.normals], 2 * self.n_distinct + 1), 1)
-        above, above_or_beside = normals[:, :-1:2], normals[:, 1::2]
-        pairs = np.einsum("bk,bk->b", anomalies, 2 * n_normals - above - above_or_beside)
-        auroc = pairs / (2 * n_anomalies * n_normals)
-        true = np.cumsum(anomalies, 1) * draws.anomaly_weight
-        false = above_or_beside * draws.normal_weight
-        precision = true / np.maximum(true + false, np.finfo(float).tiny)
-        return auroc, np.einsum("bk,bk->b", anomalies, precision) / n_anomalies
+            undefined = Area(np.nan, self, np.empty(self.n_distinct), np.empty(self.normal_places))
+            return undefined, undefined
+        here = np.bincount(self.anomaly, minlength=self.n_distinct)
+        normals = np.cumsum(np.bincount(self.normal, minlength=self.normal_places))
+        above, false = normals[:-1:2], normals[1::2]
+        true = np.cumsum(here)
+        placed = 1 - (above + false) / (2 * n_normals)
+        passed = np.repeat(np.append(0, true), 2)[:-1].astype(float)  # anomalies above each place of a normal row …
+        passed[1::2] += here / 2  # … and half of those beside it
+        pairs = int(here @ (2 * n_normals - above - false))  # twice those in which the anomaly scores higher
+        auroc = Area(pairs / (2 * n_anomalies * n_normals), self, placed, passed / n_anomalies)
+        precision = true / (true + false)
+        # an anomaly more raises precision at every score up to its own, a normal row more lowers it
+        gain = np.cumsum((here * false / (true + false) ** 2)[::-1])[::-1]
+        loss = np.append(np.cumsum((here * true / (true + false) ** 2)[::-1])[::-1], 0.0)
+        of_normal = -loss[np.arange(self.normal_places) // 2] * n_normals / n_anomalies
+        return auroc, Area(float(np.einsum("k,k->", here, precision)) / n_anomalies, self, precision + gain, of_normal)
+
+    @property
+    def normal_places(self) -> int:
+        """Where a normal row may stand."""
+        return 2 * self.n_distinct + 1
 
 
 def curve(score: np.ndarray, is_anomaly: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -201,46 +204,38 @@ def curve(score: np.ndarray, is_anomaly: np.ndarray) -> tuple[np.ndarray, np.nda
     return (flagged - true) / (score.size - n_anomalies), true / n_anomalies, true / flagged
 
 
-def _figures(
-    ranks: Mapping[str, Ranks], flags: tuple[np.ndarray, np.ndarray], draws: Draws
-) -> dict[str, dict[str, np.ndarray]]:
-    """By method and metric, (b,)."""
-    found = {method: dict(zip(RANKED, of_method.areas(draws), strict=True)) for method, of_method in ranks.items()}
-    first = next(iter(found))
-    found[first] |= _decisions(flags, draws)
-    return found
-
-
-def _decisions(flags: tuple[np.ndarray, np.ndarray], draws: Draws) -> dict[str, np.ndarray]:
-    """The figures that depend on what is flagged, (b,) each."""
-    true = flags[0][draws.anomalies].sum(1) * draws.anomaly_weight
-    false = flags[1][draws.normals].sum(1) * draws.normal_weight
-    n_anomalies = draws.anomalies.shape[1] * draws.anomaly_weight
-    n_normals = draws.normals.shape[1] * draws.normal_weight
+def _ranked(auroc: Area, average_precision: Area, n_anomalies: int) -> dict[str, Estimate]:
+    """The figures that need no threshold."""
+    if np.isnan(auroc.value):
+        undefined = Estimate(np.nan, np.nan, np.nan)
+        return dict.fromkeys(RANKED, undefined)
+    of_auroc = auroc_interval(auroc.value, auroc.variance, n_anomalies, auroc.ranks.normal.size)
+    of_precision = average_precision_interval(average_precision.value, average_precision.variance, n_anomalies)
     return {
-        "precision": _share(true, true + false),
-        "recall": _share(true, n_anomalies),
-        "f1": _share(2 * true, n_anomalies + true + false),
-        "false_alarm_rate": _share(false, n_normals),
+        "auroc": Estimate(auroc.value, *of_auroc),
+        "average_precision": Estimate(average_precision.value, *of_precision),
     }
 
 
-def _share(part: np.ndarray, whole: np.ndarray | float) -> np.ndarray:
-    whole = np.broadcast_to(np.asarray(whole, np.float64), part.shape)
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
+def _decisions(n_hits: int, n_alarms: int, n_anomalies: int, n_normals: int) -> dict[str, Estimate]:
+    """The figures that depend on what is flagged: `n_hits` anomalies and `n_alarms` normal rows."""
+    n_either = n_anomalies + n_alarms
+    f1 = 2 * n_hits / (n_either + n_hits) if n_either else np.nan
+    return {
+        "precision": _share(n_hits, n_hits + n_alarms),
+        "recall": _share(n_hits, n_anomalies),
+        "f1": Estimate(f1, *f1_interval(n_hits, n_either)),
+        "false_alarm_rate": _share(n_alarms, n_normals),
+    }
 
 
-def _counted(places: np.ndarray, n_places: int) -> np.ndarray:
-    """How often each place stands in each row of `places` (b, n): (b, places)."""
-    b = places.shape[0]
-    flat = places + np.arange(b, dtype=np.int64)[:, None] * n_places
-    return np.bincount(flat.ravel(), minlength=b * n_places).reshape(b, n_places)
+def _share(part: int, whole: int) -> Estimate:
+    return Estimate(part / whole if whole else np.nan, *clopper_pearson(part, whole))
 
 
-def _interval(draws: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of the draws in which the figure exists."""
-    exists = draws[~np.isnan(draws)]
-    if not exists.size:
-        return np.nan, np.nan
-    low, high = np.quantile(exists, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
-    return float(low), float(high)
+def _covariance(one: np.ndarray, other: np.ndarray) -> float:
+    """That of two means over the same rows."""
+    n = one.size
+    if n < 2:
+        return np.nan
+    return float((one - one.mean()) @ (other - other.mean())) / (n - 1) / n

@@ -35,14 +35,23 @@ FAMILIES = {
 
 
 def likelihoods_of(
-    layout: Layout, preprocessor: Preprocessor, n_missing: np.ndarray, n_rows: int, min_log_variance: float
+    layout: Layout,
+    preprocessor: Preprocessor,
+    n_missing: np.ndarray,
+    n_rows: int,
+    min_log_variance: float,
+    *,
+    schema_order: bool = True,
 ) -> tuple[Likelihood, Likelihood]:
     """The likelihood of each family, in the order of FAMILIES: the second models booleans as numbers.
 
     A Bernoulli sees which combinations of yes and no are unusual, a Gaussian how far apart they are; which of the two
     detects more differs between tables. `n_missing` (c,) counts the missing cells of each column among `n_rows` rows.
+    For `schema_order` see `Likelihood.of`.
     """
     return (
         Likelihood.of(layout, n_missing, n_rows, min_log_variance),
-        Likelihood.of(layout, n_missing, n_rows, min_log_variance, preprocessor.boolean_values),
+        Likelihood.of(
+            layout, n_missing, n_rows, min_log_variance, preprocessor.boolean_values, schema_order=schema_order
+        ),
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.errors import UsageError, listed
+from vaecli.errors import UsageError, listed, quoted
 from vaecli.schema import Column, Kind, Role, Schema
 
 MOST_PICTURES = 10_000  # in one grid
@@ -38,7 +38,7 @@ class Pixels:
     @classmethod
     def of(cls, schema: Schema) -> Pixels:
         """Raises UsageError naming the features that are no numbers."""
-        others = [f"{one.name!r} is {one.kind}" for one in schema.features if not _is_number(one)]
+        others = [f"{quoted(one.name)} is {one.kind}" for one in schema.features if not _is_number(one)]
         if others:
             raise UsageError(
                 f"columns that are no pixels:\n{listed(others)}", "leave them out when you fit: --exclude, or --columns"
@@ -62,7 +62,8 @@ class Pixels:
         n_constant = int((self.feature < 0).sum())
         raise UsageError(
             f"--image-shape {height}x{width} means {height * width:,} columns; the bundle has {len(self.names):,} that "
-            f"are numbers ({n_constant:,} of them without change), from {self.names[0]!r} to {self.names[-1]!r}",
+            f"are numbers ({n_constant:,} of them without change), "
+            f"from {quoted(self.names[0])} to {quoted(self.names[-1])}",
             "give the height and width of the training pictures; other columns are left out when you fit: --exclude",
         )
 

@@ -12,41 +12,48 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vaecli.config import FormerName
-from vaecli.errors import GateMet, VaecliError
-from vaecli.results import (
-    SCHEMA_VERSION,
-    EncodeSummary,
-    EvaluateSummary,
-    ExplainSummary,
-    FitSummary,
-    InspectSummary,
-    OnEvent,
-    ReconstructSummary,
-    ReportSummary,
-    SampleSummary,
-    ScoreSummary,
-    SelftestSummary,
-)
+from vaecli.errors import MAX_LINE, EnvironmentProblem, GateMet, VaecliError, cut, harmless
+from vaecli.render.streams import drop_output as drop_output
+from vaecli.render.streams import prepare_streams as prepare_streams
+from vaecli.render.streams import printing
+from vaecli.results.json_object import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Summary = (
-    FitSummary
-    | ScoreSummary
-    | ExplainSummary
-    | EvaluateSummary
-    | SelftestSummary
-    | EncodeSummary
-    | ReconstructSummary
-    | SampleSummary
-    | ReportSummary
-    | InspectSummary
-)
+    from vaecli.results import (
+        EncodeSummary,
+        EvaluateSummary,
+        ExplainSummary,
+        FitSummary,
+        InspectSummary,
+        OnEvent,
+        ReconstructSummary,
+        ReportSummary,
+        SampleSummary,
+        ScoreSummary,
+        SelftestSummary,
+    )
+
+    Summary = (
+        FitSummary
+        | ScoreSummary
+        | ExplainSummary
+        | EvaluateSummary
+        | SelftestSummary
+        | EncodeSummary
+        | ReconstructSummary
+        | SampleSummary
+        | ReportSummary
+        | InspectSummary
+    )
+
+
+_CELLS = ("value", "expected", "group")  # keys under which an object may hold text of a cell
 
 
 def progress(*, quiet: bool = False, verbose: bool = False) -> AbstractContextManager[OnEvent]:
@@ -86,7 +93,7 @@ def warnings_shown(*, quiet: bool = False) -> Iterator[None]:
         warnings.simplefilter("always", FormerName)
         yield
     for warning in [] if quiet else raised:
-        _error_lines("warning", str(warning.message), "")
+        _error_lines("warning", harmless(str(warning.message)), "")
 
 
 def show_error(problem: VaecliError, *, as_json: bool = False) -> None:
@@ -99,6 +106,7 @@ def show_error(problem: VaecliError, *, as_json: bool = False) -> None:
 
 def show_stop(message: str, exit_code: int, *, as_json: bool = False) -> None:
     """One line: the run was interrupted or terminated."""
+    message = harmless(message)
     _error_lines("error", message, "")
     if as_json:
         _say_error_json(message, "", exit_code)
@@ -109,7 +117,7 @@ def show_bug(problem: BaseException | None, *, as_json: bool = False) -> None:
     import vaecli
 
     traceback.print_exception(problem, file=sys.stderr)
-    message = f"{type(problem).__name__}: {problem}"
+    message = harmless(f"{type(problem).__name__}: {problem}")
     hint = f"this is a bug in vaecli {vaecli.__version__}: please report it with the lines above and your command"
     _error_lines("error", message, hint)
     if as_json:
@@ -117,8 +125,9 @@ def show_bug(problem: BaseException | None, *, as_json: bool = False) -> None:
 
 
 def say(line: str) -> None:
-    """Print one line on standard output."""
-    print(line)
+    """Print one line on standard output. Raises EnvironmentProblem when it cannot be written."""
+    with printing():
+        print(line)
 
 
 def json_line(values: dict[str, Any]) -> str:
@@ -127,9 +136,9 @@ def json_line(values: dict[str, Any]) -> str:
 
 
 def flush() -> None:
-    """Hand over what was printed, so that a reader that went away is noticed here."""
-    if sys.stdout is not None:
-        sys.stdout.flush()
+    """Hand over what was printed, so that a reader that went away or a full disk is noticed here."""
+    with printing():
+        pass
 
 
 def is_screen(stream: TextIO) -> bool:
@@ -140,15 +149,15 @@ def is_screen(stream: TextIO) -> bool:
 
 
 def _say_error_json(message: str, hint: str, exit_code: int) -> None:
-    say(json_line({"schema_version": SCHEMA_VERSION, "error": message, "hint": hint, "exit_code": exit_code}))
+    """Print the object of an error; what cannot be written leaves the exit code as it is."""
+    with suppress(EnvironmentProblem, BrokenPipeError):
+        say(json_line({"schema_version": SCHEMA_VERSION, "error": message, "hint": hint, "exit_code": exit_code}))
 
 
 def _error_lines(word: str, message: str, hint: str) -> None:
-    from vaecli.render.console import printable
-
-    lines = [f"{word}: {printable(message, keep_lines=True)}"]
+    lines = [f"{word}: {message}"]
     if hint:
-        lines.append(f"hint: {printable(hint, keep_lines=True)}")
+        lines.append(f"hint: {hint}")
     print("\n".join(lines), file=sys.stderr)
 
 
@@ -159,11 +168,16 @@ def _show_page(page: RenderableType, stream: TextIO) -> None:
 
 
 def _strict(value: Any) -> Any:
-    """The same values with null for NaN and the infinities, which JSON does not know."""
+    """The same values with null for NaN and the infinities, which JSON does not know, and long text cut."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
+    if isinstance(value, str):
+        return value if len(value) <= MAX_LINE else f"{value[: MAX_LINE - 1]}…"
     if isinstance(value, dict):
-        return {str(name): _strict(inner) for name, inner in value.items()}
+        return {
+            str(name): cut(inner) if name in _CELLS and isinstance(inner, str) else _strict(inner)
+            for name, inner in value.items()
+        }
     if isinstance(value, list | tuple):
         return [_strict(inner) for inner in value]
     return value

@@ -6,6 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from vaecli.render.streams import printing
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -29,23 +31,11 @@ def console_on(stream: TextIO) -> Console:
 def write(page: RenderableType, stream: TextIO) -> None:
     """Print a page without blanks at line ends."""
     console = console_on(stream)
-    with console.capture() as captured:
-        console.print(page)
-    text = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
-    encoding = stream.encoding or sys.getdefaultencoding()
-    # a terminal that does not know a character shows its code rather than stopping the run
-    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
-    stream.flush()
-
-
-def printable(text: str, *, keep_lines: bool = False) -> str:
-    """The text with every character that could steer a terminal shown as its escape, `\\x1b` for one.
-
-    `keep_lines` lets line ends through.
-    """
-    return "".join(
-        character
-        if character.isprintable() or (keep_lines and character == "\n")
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
+    with printing():
+        with console.capture() as captured:  # which writes an empty text, too
+            console.print(page)
+        text = "".join(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+        encoding = stream.encoding or sys.getdefaultencoding()
+        # a terminal that does not know a character shows its code rather than stopping the run
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()

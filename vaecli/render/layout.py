@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
-from vaecli.render.console import printable
-from vaecli.results import EvaluateSummary, ScoreSummary, SelftestSummary
+from vaecli.errors import escaped
 from vaecli.results.number_format import exact_per_cent, how_often, number
+
+if TYPE_CHECKING:
+    from vaecli.results import EvaluateSummary, ScoreSummary, SelftestSummary
 
 
 def headline(text: str) -> Text:
@@ -37,12 +40,12 @@ def empty_table(heads: Sequence[str], numeric: Sequence[str] = ()) -> Table:
 
 def plain_cells(*texts: str) -> tuple[Text, ...]:
     """Text, not strings: what the user's table holds is never read as markup or as a control sequence."""
-    return tuple(Text(printable(text)) for text in texts)
+    return tuple(Text(escaped(text)) for text in texts)
 
 
 def warning_lines(warnings: Sequence[str]) -> list[Text]:
     """One line per warning, the word `warning` in yellow."""
-    return [Text.assemble(("warning: ", "yellow"), printable(warning)) for warning in warnings]
+    return [Text.assemble(("warning: ", "yellow"), escaped(warning)) for warning in warnings]
 
 
 def decision(summary: ScoreSummary | EvaluateSummary | SelftestSummary) -> str:

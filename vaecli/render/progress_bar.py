@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from vaecli.render.console import console_on, is_screen, printable
+from vaecli.errors import escaped
+from vaecli.render.console import console_on, is_screen
 from vaecli.results import Event, OnEvent, ignore
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class _Bars:
             self.current = event.stage
         if event.stage not in self.tasks:
             self.tasks[event.stage] = self.progress.add_task(
-                printable(event.stage), total=event.total, figures="", unit=event.unit
+                escaped(event.stage), total=event.total, figures="", unit=event.unit
             )
         self.progress.update(
             self.tasks[event.stage],
@@ -137,7 +138,7 @@ class _Log:
 
 def _line(event: Event) -> str:
     said = f"{event.stage}: {event.done:,} {event.unit}"
-    return printable(f"{said}, {figures(event)}," if event.values else said)
+    return escaped(f"{said}, {figures(event)}," if event.values else said)
 
 
 def _say(line: str) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Group, RenderableType
 
 from vaecli.render.layout import fact_list, headline, warning_lines
-from vaecli.results import ReportSummary
 from vaecli.results.number_format import duration, per_cent, size
+
+if TYPE_CHECKING:
+    from vaecli.results import ReportSummary
 
 
 def report_page(summary: ReportSummary) -> RenderableType:

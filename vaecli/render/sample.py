@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Group, RenderableType
 
 from vaecli.render.layout import fact_list, headline, warning_lines
-from vaecli.results import SampleSummary
 from vaecli.results.number_format import counted, duration
+
+if TYPE_CHECKING:
+    from vaecli.results import SampleSummary
 
 
 def sample_page(summary: SampleSummary) -> RenderableType:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from vaecli.render.console import printable
+from vaecli import results
+from vaecli.errors import escaped
 from vaecli.render.layout import decision, empty_table, fact_list, headline, plain_cells, warning_lines
-from vaecli.results import DetectionRate, SelftestSummary
 from vaecli.results.number_format import counted, duration, per_cent, whole_per_cent
-from vaecli.results.selftest import FAULT_NAMES
+
+if TYPE_CHECKING:
+    from vaecli.results import DetectionRate, SelftestSummary
 
 _SHOWN_SPOTS = 10
 _UNITS = {"spike": "{:g} sd", "shift": "{:g} sd", "scale": "× {:g}", "missing": "{:g} cells"}
@@ -28,7 +31,7 @@ def selftest_page(summary: SelftestSummary) -> RenderableType:
     table = empty_table(_HEADS, numeric=("size", "ranges alone"))
     fault = ""
     for rate in summary.faults:
-        name = "" if rate.fault == fault else FAULT_NAMES[fault := rate.fault]
+        name = "" if rate.fault == fault else results.FAULT_NAMES[fault := rate.fault]
         ranges = "–" if rate.column_limits_share is None else whole_per_cent(rate.column_limits_share)
         table.add_row(
             *plain_cells(name, _size(rate.fault, rate.size), _seen(rate), rate.verdict, _hardest(summary, rate), ranges)
@@ -57,7 +60,7 @@ def _about(summary: SelftestSummary) -> list[tuple[str, str]]:
 
 def _listed(rates: Sequence[DetectionRate]) -> str:
     """`spike 4 sd, wrong scale × 0`."""
-    return ", ".join(f"{FAULT_NAMES[one.fault]} {_size(one.fault, one.size)}".rstrip() for one in rates)
+    return ", ".join(f"{results.FAULT_NAMES[one.fault]} {_size(one.fault, one.size)}".rstrip() for one in rates)
 
 
 def _seen(rate: DetectionRate) -> str:
@@ -88,7 +91,7 @@ def _untested(summary: SelftestSummary) -> list[str]:
     lines: dict[str, None] = {}
     for one in summary.untested:
         size = f" ({_size(one.fault, one.size)})" if one.fault == "missing" else ""
-        lines[f"{FAULT_NAMES[one.fault]}{size}: {one.reason}"] = None
+        lines[f"{results.FAULT_NAMES[one.fault]}{size}: {one.reason}"] = None
     return list(lines)
 
 
@@ -96,7 +99,7 @@ def _blind(summary: SelftestSummary) -> list[Text]:
     """A sentence for each of the blindest columns."""
     if not summary.blind_spots:
         return [Text("none: in every column, of every kind of fault tried, half of the rows may be seen at some size")]
-    lines = [Text(printable(spot.sentence)) for spot in summary.blind_spots[:_SHOWN_SPOTS]]
+    lines = [Text(escaped(spot.sentence)) for spot in summary.blind_spots[:_SHOWN_SPOTS]]
     if (more := len(summary.blind_spots) - _SHOWN_SPOTS) > 0:
         lines.append(Text(f"… and {counted(more, 'column')} more: --json names all"))
     return lines

@@ -3,36 +3,38 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from vaecli import results
+from vaecli.errors import quoted
 from vaecli.render.layout import decision, empty_table, fact_list, headline, plain_cells, warning_lines
 from vaecli.render.report import report_page
 from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
-from vaecli.results import (
-    METRIC_NAMES,
-    ColumnSummary,
-    EncodeSummary,
-    EvaluateSummary,
-    Evaluation,
-    ExplainSummary,
-    Figure,
-    FitSummary,
-    FlaggedRow,
-    InspectSummary,
-    ReconstructSummary,
-    ReportSummary,
-    SampleSummary,
-    ScoreSummary,
-    SelftestSummary,
-)
 from vaecli.results.flat_settings import flat_settings
 from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent, size
+
+if TYPE_CHECKING:
+    from vaecli.render import Summary
+    from vaecli.results import (
+        ColumnSummary,
+        EncodeSummary,
+        EvaluateSummary,
+        Evaluation,
+        ExplainSummary,
+        Figure,
+        FitSummary,
+        FlaggedRow,
+        InspectSummary,
+        ReconstructSummary,
+        ScoreSummary,
+    )
 
 _SHOWN_COLUMNS = 20
 _SHOWN_CATEGORIES = 8
@@ -40,40 +42,9 @@ _SHOWN_DIGEST = 16
 _SHOWN_GROUPS = 20
 
 
-def page(
-    summary: FitSummary
-    | ScoreSummary
-    | ExplainSummary
-    | EvaluateSummary
-    | SelftestSummary
-    | EncodeSummary
-    | ReconstructSummary
-    | SampleSummary
-    | ReportSummary
-    | InspectSummary,
-) -> RenderableType:
+def page(summary: Summary) -> RenderableType:
     """The page of a summary."""
-    match summary:
-        case FitSummary():
-            return fit_page(summary)
-        case ScoreSummary():
-            return score_page(summary)
-        case ExplainSummary():
-            return explain_page(summary)
-        case EvaluateSummary():
-            return evaluate_page(summary)
-        case SelftestSummary():
-            return selftest_page(summary)
-        case EncodeSummary():
-            return encode_page(summary)
-        case ReconstructSummary():
-            return reconstruct_page(summary)
-        case SampleSummary():
-            return sample_page(summary)
-        case ReportSummary():
-            return report_page(summary)
-        case InspectSummary():
-            return inspect_page(summary)
+    return _PAGES[type(summary).__name__](summary)
 
 
 def fit_page(summary: FitSummary) -> RenderableType:
@@ -134,17 +105,17 @@ def evaluate_page(summary: EvaluateSummary) -> RenderableType:
     normal = summary.flagged - summary.true_positives
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
-        ("anomalies", f"{summary.anomalies:,} ({per_cent(share)}), as column {summary.label!r} says"),
+        ("anomalies", f"{summary.anomalies:,} ({per_cent(share)}), as column {quoted(summary.label)} says"),
         ("flagged", f"{summary.flagged:,}: {summary.true_positives:,} anomalies, {counted(normal, 'false alarm')}"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         ("threshold", decision(summary)),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
         *([("curves", summary.plot)] if summary.plot else []),
     ]
-    heads = ("figure", "value") + (("95 % interval",) if summary.bootstrap else ())
+    heads = ("figure", "value") + (("95 % interval",) if summary.has_intervals else ())
     table = empty_table(heads, numeric=("value",))
     for figure in summary.overall.figures:
-        table.add_row(*plain_cells(METRIC_NAMES[figure.metric], _figure(figure), _ends(figure))[: len(heads)])
+        table.add_row(*plain_cells(results.METRIC_NAMES[figure.metric], _figure(figure), _ends(figure))[: len(heads)])
     parts: list[RenderableType] = [headline("Evaluated"), fact_list(facts), Text(), table]
     if summary.baselines:
         parts += [headline("\nBeside simple methods"), _methods(summary)]
@@ -300,22 +271,22 @@ def _methods(summary: EvaluateSummary) -> Table:
     ranked = [figure.metric for figure in summary.baselines[0].figures]
     heads = ["method"]
     for metric in ranked:
-        heads += [METRIC_NAMES[metric], *(["95 % interval"] if summary.bootstrap else [])]
-    table = empty_table(heads, numeric=[METRIC_NAMES[metric] for metric in ranked])
+        heads += [results.METRIC_NAMES[metric], *(["95 % interval"] if summary.has_intervals else [])]
+    table = empty_table(heads, numeric=[results.METRIC_NAMES[metric] for metric in ranked])
     for one in (summary.overall, *summary.baselines):
         told = [one.method]
         for metric in ranked:
-            told += [_figure(one.figure(metric)), *([_ends(one.figure(metric))] if summary.bootstrap else [])]
+            told += [_figure(one.figure(metric)), *([_ends(one.figure(metric))] if summary.has_intervals else [])]
         table.add_row(*plain_cells(*told))
     return table
 
 
 def _group_table(groups: Sequence[Evaluation]) -> Table:
     """The figures of each group; their intervals are for files and --json."""
-    heads = ("group", "rows", "anomalies", *METRIC_NAMES.values())
+    heads = ("group", "rows", "anomalies", *results.METRIC_NAMES.values())
     table = empty_table(heads, numeric=heads[1:])
     for one in groups[:_SHOWN_GROUPS]:
-        figures = [_figure(one.figure(metric)) for metric in METRIC_NAMES]
+        figures = [_figure(one.figure(metric)) for metric in results.METRIC_NAMES]
         told = ["–" if figure == "undefined" else figure for figure in figures]
         table.add_row(*plain_cells(one.group or "", f"{one.rows:,}", f"{one.anomalies:,}", *told))
     return table
@@ -381,3 +352,18 @@ def _quoted(path: str) -> str:
     import shlex
 
     return shlex.quote(path)
+
+
+# by name: a class would be loaded to be compared with, and each costs a verb a thousandth of a second
+_PAGES: dict[str, Callable[[Any], RenderableType]] = {
+    "FitSummary": fit_page,
+    "ScoreSummary": score_page,
+    "ExplainSummary": explain_page,
+    "EvaluateSummary": evaluate_page,
+    "SelftestSummary": selftest_page,
+    "EncodeSummary": encode_page,
+    "ReconstructSummary": reconstruct_page,
+    "SampleSummary": sample_page,
+    "ReportSummary": report_page,
+    "InspectSummary": inspect_page,
+}

@@ -1,48 +1,63 @@
-"""What the verbs return and announce: summaries at the end, events on the way."""
+"""What the verbs return and announce: summaries at the end, events on the way.
+
+A verb needs one summary of ten, so every name is loaded when first used (PEP 562).
+"""
 
 from __future__ import annotations
 
-from vaecli.results.columns import ColumnSummary
-from vaecli.results.encode import EncodeSummary
-from vaecli.results.evaluate import METRIC_NAMES, Comparison, EvaluateSummary, Evaluation, Figure
-from vaecli.results.events import Event, OnEvent, ignore
-from vaecli.results.explain import ExplainSummary
-from vaecli.results.fit import FitSummary, TrainingCheck
-from vaecli.results.inspect import InspectSummary
-from vaecli.results.json_object import SCHEMA_VERSION
-from vaecli.results.reasons import FlaggedRow, Reason
-from vaecli.results.reconstruct import ReconstructSummary
-from vaecli.results.report import ReportSummary
-from vaecli.results.sample import SampleSummary
-from vaecli.results.score import ScoreSummary
-from vaecli.results.selftest import BlindSpot, DetectionRate, SelftestSummary, Untested, blind_spots_of, verdict_of
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "METRIC_NAMES",
-    "SCHEMA_VERSION",
-    "BlindSpot",
-    "ColumnSummary",
-    "Comparison",
-    "DetectionRate",
-    "EncodeSummary",
-    "EvaluateSummary",
-    "Evaluation",
-    "Event",
-    "ExplainSummary",
-    "Figure",
-    "FitSummary",
-    "FlaggedRow",
-    "InspectSummary",
-    "OnEvent",
-    "Reason",
-    "ReconstructSummary",
-    "ReportSummary",
-    "SampleSummary",
-    "ScoreSummary",
-    "SelftestSummary",
-    "TrainingCheck",
-    "Untested",
-    "blind_spots_of",
-    "ignore",
-    "verdict_of",
-]
+if TYPE_CHECKING:
+    from vaecli.results.columns import ColumnSummary as ColumnSummary
+    from vaecli.results.encode import EncodeSummary as EncodeSummary
+    from vaecli.results.evaluate import METRIC_NAMES as METRIC_NAMES
+    from vaecli.results.evaluate import Comparison as Comparison
+    from vaecli.results.evaluate import EvaluateSummary as EvaluateSummary
+    from vaecli.results.evaluate import Evaluation as Evaluation
+    from vaecli.results.evaluate import Figure as Figure
+    from vaecli.results.events import Event as Event
+    from vaecli.results.events import OnEvent as OnEvent
+    from vaecli.results.events import ignore as ignore
+    from vaecli.results.explain import ExplainSummary as ExplainSummary
+    from vaecli.results.fit import FitSummary as FitSummary
+    from vaecli.results.fit import TrainingCheck as TrainingCheck
+    from vaecli.results.inspect import InspectSummary as InspectSummary
+    from vaecli.results.json_object import SCHEMA_VERSION as SCHEMA_VERSION
+    from vaecli.results.reasons import FlaggedRow as FlaggedRow
+    from vaecli.results.reasons import Reason as Reason
+    from vaecli.results.reconstruct import ReconstructSummary as ReconstructSummary
+    from vaecli.results.report import ReportSummary as ReportSummary
+    from vaecli.results.sample import SampleSummary as SampleSummary
+    from vaecli.results.score import ScoreSummary as ScoreSummary
+    from vaecli.results.selftest import FAULT_NAMES as FAULT_NAMES
+    from vaecli.results.selftest import BlindSpot as BlindSpot
+    from vaecli.results.selftest import DetectionRate as DetectionRate
+    from vaecli.results.selftest import SelftestSummary as SelftestSummary
+    from vaecli.results.selftest import Untested as Untested
+    from vaecli.results.selftest import blind_spots_of as blind_spots_of
+    from vaecli.results.selftest import verdict_of as verdict_of
+
+_NAMES = {
+    "columns": "ColumnSummary",
+    "encode": "EncodeSummary",
+    "evaluate": "METRIC_NAMES Comparison EvaluateSummary Evaluation Figure",
+    "events": "Event OnEvent ignore",
+    "explain": "ExplainSummary",
+    "fit": "FitSummary TrainingCheck",
+    "inspect": "InspectSummary",
+    "json_object": "SCHEMA_VERSION",
+    "reasons": "FlaggedRow Reason",
+    "reconstruct": "ReconstructSummary",
+    "report": "ReportSummary",
+    "sample": "SampleSummary",
+    "score": "ScoreSummary",
+    "selftest": "BlindSpot DetectionRate FAULT_NAMES SelftestSummary Untested blind_spots_of verdict_of",
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'vaecli.results' has no attribute {name!r}")
+    return getattr(import_module(f"vaecli.results.{_HOME[name]}"), name)

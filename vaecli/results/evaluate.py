@@ -19,7 +19,7 @@ METRIC_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure of merit; None where it is undefined, the ends of its 95 % interval also where none was asked for."""
+    """One figure of merit; None where it is undefined, the ends of its 95 % interval also where it was left out."""
 
     metric: str  # one of METRIC_NAMES
     value: float | None
@@ -86,7 +86,7 @@ class EvaluateSummary:
     threshold: float | None  # None when --min-score decided
     min_score: float
     uses_tail_model: bool  # the level is finer than the calibration rows resolve
-    bootstrap: int  # draws behind each interval
+    has_intervals: bool
     overall: Evaluation
     baselines: tuple[Evaluation, ...]
     groups: tuple[Evaluation, ...]  # worst first; in a group vaecli before the simple methods

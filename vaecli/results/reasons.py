@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from vaecli.errors import quoted
+
 
 @dataclass(frozen=True, slots=True)
 class Reason:
@@ -29,8 +31,8 @@ class Reason:
         """`temp_3 = 91.2, expected 64.0 ± 2.1`."""
         if self.value is None:
             usually = "" if self.probability is None else f", usually present ({_share(self.probability)})"
-            return f"{self.column} is missing{usually}"
-        found = f"{self.column} = {self._written(self.value)}"
+            return f"{quoted(self.column, marks=False)} is missing{usually}"
+        found = f"{quoted(self.column, marks=False)} = {self._written(self.value)}"
         if self.is_novel:
             found += ", never seen"
         if self.expected is None:
@@ -39,7 +41,7 @@ class Reason:
             return f"{found}, odd beside the other columns"
         if isinstance(self.expected, str):
             sure = f" ({_share(self.probability)})" if self.probability is not None and self.low is None else ""
-            return f"{found}, expected {self.expected}{sure}"
+            return f"{found}, expected {self._written(self.expected)}{sure}"
         if self._is_within:  # what little it takes away is hardly its own fault
             return f"{found}, within the expected {self._range()}"
         return f"{found}, expected {self._range()}"
@@ -64,7 +66,7 @@ class Reason:
     def _written(self, value: float | str) -> str:
         """A number with the digits that its spread lets matter, four at least; an integer as it is."""
         if isinstance(value, str | int):
-            return str(value)
+            return quoted(value, marks=False)
         spread = 0.0 if self.low is None or self.high is None else 0.5 * (self.high - self.low)
         if not (math.isfinite(value) and math.isfinite(spread) and 1e-9 * abs(value) < spread):
             return f"{value:.6g}"

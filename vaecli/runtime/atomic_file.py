@@ -1,60 +1,72 @@
 """Atomic writes: a file is written next to its target, flushed to disk and renamed, so it is complete or absent.
 
 A wrong path (a folder that does not exist) is a UsageError; a failure of the machine (permission, a full disk) is an
-EnvironmentProblem. A pipe whose reader has closed it stays a BrokenPipeError.
+EnvironmentProblem. A pipe whose reader has closed it stays a BrokenPipeError. What a killed process left beside a
+target is removed by the next one that writes there.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
 from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.runtime import outputs
+from vaecli.runtime.temporary import create_temporary
+from vaecli.runtime.urls import shown
+
+STANDARD_OUTPUT = "standard output"
 
 
 @dataclass(frozen=True, slots=True)
 class AtomicFile:
-    """A temporary file that replaces `path` on `commit`. `name` is its name in messages."""
+    """A temporary file that replaces `path` on `commit`. `name` is its name in messages.
+
+    `is_output` is false for a file that is kept for a later run and was not asked for, such as a checkpoint.
+    """
 
     name: str
     path: str
     temporary: str
     stream: BinaryIO
+    is_output: bool = True
 
     def commit(self) -> None:
         """Flush the file to disk and rename it to `path` in one step. Raises OSError."""
         self.stream.flush()
+        _take_permissions(self.stream.fileno(), self.path)
         os.fsync(self.stream.fileno())
-        self.stream.close()
-        with suppress(OSError):  # a new output keeps the permissions of the one it replaces, where that is allowed
-            os.chmod(self.temporary, stat.S_IMODE(os.stat(self.path).st_mode))
+        if self.is_output:
+            outputs.begin_rename(self.name, self.temporary)
         os.replace(self.temporary, self.path)
+        self.stream.close()  # after the rename, because closing gives up the lock
         _sync_directory(os.path.dirname(self.path))
 
     def abort(self) -> None:
         """Delete the temporary file; a file at `path` stays unchanged."""
-        with suppress(OSError):
-            self.stream.close()
         with suppress(FileNotFoundError):
             os.unlink(self.temporary)
+            outputs.forget(self.name)
+        with suppress(OSError):
+            self.stream.close()
 
 
-def open_atomic(path: str | os.PathLike[str]) -> AtomicFile:
+def open_atomic(path: str | os.PathLike[str], *, is_output: bool = True) -> AtomicFile:
     """Create the temporary file for `path`. Of a symbolic link, the target is replaced. Raises OSError."""
     real = os.path.realpath(path)
+    with suppress(FileNotFoundError):
+        os.stat(real)  # fails now, not on commit, for a name that the file system does not allow
     # in the same directory, because a rename across file systems is a copy
-    temporary = os.path.join(os.path.dirname(real), f".vaecli-{secrets.token_hex(8)}.part")
-    descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    return AtomicFile(os.fspath(path), real, temporary, os.fdopen(descriptor, "wb"))
+    temporary, stream = create_temporary(os.path.dirname(real), os.path.basename(real), mode=0o600)
+    return AtomicFile(os.fspath(path), real, temporary, stream, is_output)
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], *, is_output: bool = True) -> Iterator[BinaryIO]:
     """Yield a stream that becomes the file at `path` when the block ends without an exception, and else is deleted.
 
     Raises UsageError when the path cannot name a regular file, EnvironmentProblem when it cannot be written.
@@ -65,9 +77,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     if os.path.exists(name) and not os.path.isfile(name):
         raise UsageError(f"{name}: is not a regular file", "name a file, not a device or a pipe")
     with translated(name):
-        with suppress(FileNotFoundError):
-            os.stat(name)  # fails now, not on commit, for a name that the file system does not allow
-        file = open_atomic(path)
+        file = open_atomic(path, is_output=is_output)
         try:
             yield file.stream
             file.commit()
@@ -76,9 +86,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+def write_bytes(path: str | os.PathLike[str], data: bytes, *, is_output: bool = True) -> None:
     """Replace the file at `path` by one that holds `data`, in one step; raises as `replacing` does."""
-    with replacing(path) as stream:
+    with replacing(path, is_output=is_output) as stream:
         stream.write(data)
 
 
@@ -106,15 +116,46 @@ def translated(name: str) -> Iterator[None]:
         raise _unwritable(name, problem) from problem
 
 
+def _take_permissions(descriptor: int, path: str) -> None:
+    """Give a file the owner, group and mode of the one at `path` where that is allowed, else the mode of the umask.
+
+    The bits that run a program as its owner are left out, and a group that cannot be kept passes no rights to another.
+    """
+    with suppress(OSError):  # some file systems know neither owners nor modes
+        try:
+            replaced = os.stat(path)
+        except FileNotFoundError:
+            umask = os.umask(0o077)
+            os.umask(umask)
+            os.fchmod(descriptor, 0o666 & ~umask)
+            return
+        mode = replaced.st_mode & 0o777
+        for owner, group in ((-1, replaced.st_gid), (replaced.st_uid, -1)):
+            with suppress(PermissionError):
+                os.fchown(descriptor, owner, group)
+        if os.fstat(descriptor).st_gid != replaced.st_gid:
+            mode = mode & 0o707 | (mode & 0o007) << 3
+        os.fchmod(descriptor, mode)
+
+
 def _unwritable(name: str, problem: OSError) -> EnvironmentProblem | UsageError:
+    name = shown(name)
     match problem:
         case FileNotFoundError() | NotADirectoryError() if "://" not in name:
             folder = os.path.dirname(name) or "."
             return UsageError(f"{name}: no such directory: {folder}", f"make it first: `mkdir -p {folder}`")
         case PermissionError():
             return EnvironmentProblem(f"{name}: permission denied", "write to a directory that you own")
+        case OSError(errno=errno.ENAMETOOLONG):
+            n_bytes = len(os.fsencode(os.path.basename(name)))
+            return UsageError(
+                f"{name}: the file system does not allow a name this long: {n_bytes} bytes",
+                "choose a shorter name, most file systems allow 255 bytes: -o FILE",
+            )
         case _:
-            hint = "nothing was written and an earlier output is untouched; make room, or write elsewhere"
+            hint = "make room, or write elsewhere"
+            if name != STANDARD_OUTPUT:
+                hint = f"nothing was written and an earlier output is untouched; {hint}"
             return EnvironmentProblem(f"{name}: cannot be written: {problem.strerror or problem}", hint)
 
 

@@ -151,7 +151,7 @@ def member_parts(
     if kind == "latent":
         mean = posterior_mean(family.parameters, encoder_inputs(x, state, family.likelihood.has_missing))
         distance = nearest_exemplar_distance(mean, family.exemplar_prior, row)
-        return np.zeros((*mean.shape[:2], family.likelihood.order.size), np.float32), [distance]
+        return np.zeros((*mean.shape[:2], family.likelihood.presence.n_missing.size), np.float32), [distance]
     bound = elbo(forward_in_likelihood_space(family.parameters, family.likelihood, x, state, family.noise))
     match kind:
         case "reconstruction":

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from vaecli.errors import SchemaMismatch, did_you_mean, listed
+from vaecli.errors import SchemaMismatch, did_you_mean, listed, quoted
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
+from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
 from vaecli.tables.source import ReadRequest, Source
 
 __all__ = ["check_schema"]
@@ -32,7 +33,7 @@ def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
     missing = [column.name for column in schema.features if column.name not in names]
     if missing:
         others = [name for name in source.names if all(name != column.name for column in schema.features)]
-        problems = [f"{name!r}{did_you_mean(name, others)}" for name in missing]
+        problems = [f"{quoted(name)}{did_you_mean(name, others)}" for name in missing]
         count = "a column is" if len(missing) == 1 else f"{len(missing):,} columns are"
         raise SchemaMismatch(
             f"{source.name}: {count} missing:\n{listed(problems)}",
@@ -58,7 +59,7 @@ def _reject_mistyped(source: Source, schema: Schema) -> None:
             mistyped.append(
                 (
                     column.name,
-                    f"{column.name!r} holds {array.type}; the model was trained on {_KIND_IN_WORDS[column.kind]}",
+                    f"{quoted(column.name)} holds {array.type}; the model was trained on {_KIND_IN_WORDS[column.kind]}",
                 )
             )
     if mistyped:
@@ -93,5 +94,5 @@ def _mostly_unreadable(text: pa.Array, column: Column) -> bool:
     elif column.kind is Kind.BOOLEAN:
         _, failed = values.parse_booleans(text)
     else:
-        _, failed = values.parse_numbers(text)
+        _, failed = values.parse_numbers(text, decimal_comma=column.number_spelling == DECIMAL_COMMA)
     return bool(2 * failed.sum() > len(text) - text.null_count)

@@ -14,31 +14,33 @@ from typing import Any
 
 from vaecli.errors import EnvironmentProblem, MissingPackage, UsageError
 from vaecli.runtime import file_types
+from vaecli.runtime.urls import is_http, scrubbed, shown
 
-_SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.:-]+://")
 _GLOB = re.compile(r"[*?\[]")
-
-
-def is_url(text: str) -> bool:
-    """Whether `text` names something outside the local file system: `scheme://…`, but not `file://`."""
-    return bool(_SCHEME.match(text)) and not text.lower().startswith("file://")
-
-
-def without_file_scheme(text: str) -> str:
-    """`file:///data/pump.csv` as the local path it names; anything else unchanged."""
-    return text[len("file://") :] if text.lower().startswith("file://") else text
-
-
-def without_credentials(url: str) -> str:
-    """The URL without the user and password it may hold, for messages."""
-    return re.sub(r"://[^/@]*@", "://", url)
+# what file systems report of the content of a file, under the names that they use
+_STATE = (
+    "size",
+    "ETag",
+    "etag",
+    "md5",
+    "mtime",
+    "modified",
+    "created",
+    "LastModified",
+    "Last-Modified",
+    "last_modified",
+)
+_GONE = (404, 410)  # HTTP: not found; gone
 
 
 def expand(url: str) -> tuple[str, ...]:
     """The URLs of the files that `url` names, sorted: the matches of a pattern, a directory's Parquet files, or itself.
 
-    Empty when a pattern matches nothing. Raises OSError when the backend fails, and as `filesystem` does.
+    Empty when a pattern matches nothing. In a web address `?` begins a query, and only a slash at its end makes it a
+    directory. Raises OSError when the backend fails, and as `filesystem` does.
     """
+    if is_http(url) and not re.search(r"[*\[]|/$", url.partition("?")[0]):
+        return (url,)
     fs, path = filesystem(url)
     with as_oserror(url):
         if _GLOB.search(path):
@@ -70,20 +72,37 @@ def open_reader(url: str) -> Any:
         return _Reader(fs.open(path, "rb"), url)
 
 
+def state_of(url: str) -> tuple[str, ...]:
+    """What the store reports of the content of `url` now: its size, its ETag, its time of change. Raises OSError."""
+    fs, path = filesystem(url)
+    with as_oserror(url):
+        fs.invalidate_cache(path)
+        info = fs.info(path)
+    return tuple(f"{name}={info[name]}" for name in _STATE if info.get(name) is not None)
+
+
+def is_same(one: str, other: str) -> bool:
+    """Whether two URLs name the same file, however they spell it; False where that cannot be found out."""
+    try:
+        (fs, path), (other_fs, other_path) = filesystem(one), filesystem(other)
+    except (OSError, UsageError, EnvironmentProblem):
+        return False
+    return type(fs) is type(other_fs) and path == other_path
+
+
 def check_writable(url: str) -> None:
     """Raise EnvironmentProblem or UsageError when `url` certainly cannot be written."""
     fs, path = filesystem(url)
     if url.endswith("/"):
+        raise UsageError(f"{shown(url)}: ends with a slash, so it names no file", "add a file name to the target")
+    if is_http(url):
         raise UsageError(
-            f"{without_credentials(url)}: ends with a slash, so it names no file", "add a file name to the target"
-        )
-    if (protocol := url.split("://", 1)[0].lower()) in ("http", "https"):
-        raise UsageError(
-            f"{without_credentials(url)}: {protocol} can be read but not written", "write to a file or object storage"
+            f"{shown(url)}: {url.split(':', 1)[0].lower()} can be read but not written",
+            "write to a file or object storage",
         )
     with as_oserror(url):
         if fs.exists(path) and fs.isdir(path) and not fs.isfile(path):
-            raise UsageError(f"{without_credentials(url)}: is a directory", "add a file name to the target")
+            raise UsageError(f"{shown(url)}: is a directory", "add a file name to the target")
 
 
 def upload(local: str, url: str) -> None:
@@ -107,28 +126,48 @@ def filesystem(url: str) -> tuple[Any, str]:
     except ImportError as problem:
         scheme = url.split("://", 1)[0]
         raise MissingPackage(
-            f"{without_credentials(url)}: reading {scheme}:// needs a package that is not installed ({problem})",
+            f"{shown(url)}: reading {scheme}:// needs a package that is not installed ({scrubbed(str(problem), url)})",
             "pip install 'vaecli[remote]'",
         ) from None
     except ValueError as problem:
         raise UsageError(
-            f"{without_credentials(url)}: {problem}", "use a local path, or a scheme that fsspec knows, such as s3://"
+            f"{shown(url)}: {scrubbed(str(problem), url)}",
+            "use a local path, or a scheme that fsspec knows, such as s3://",
         ) from None
     return fs, str(path)
 
 
 @contextmanager
 def as_oserror(url: str, let_through: tuple[type[Exception], ...] = ()) -> Iterator[None]:
-    """Turn what a backend raises into an OSError."""
+    """Turn what a backend raises into an OSError whose text holds no secret of the URL."""
     try:
         yield
-    except (OSError, UsageError, EnvironmentProblem):
+    except (BrokenPipeError, UsageError, EnvironmentProblem):
         raise
+    except OSError as problem:
+        raise _plain(problem, url) from problem
     # backends raise their own families (botocore, google.api_core, …), which cannot be named here
     except Exception as problem:
         if isinstance(problem, let_through):
             raise
-        raise OSError(None, f"{type(problem).__name__}: {problem}", without_credentials(url)) from problem
+        raise OSError(None, f"{type(problem).__name__}: {scrubbed(str(problem), url)}", shown(url)) from problem
+
+
+def _plain(problem: OSError, url: str) -> OSError:
+    """The same problem as one of Python's own kinds; of a web address with the answer of its server.
+
+    fsspec reports everything that keeps it from opening a web address as FileNotFoundError.
+    """
+    kind = next(kind for kind in type(problem).__mro__ if kind.__module__ == "builtins")
+    text = problem.strerror or str(problem)
+    if kind is FileNotFoundError and is_http(url) and (cause := problem.__cause__) is not None:
+        status = getattr(cause, "status", None)
+        kind = FileNotFoundError if status in _GONE else OSError
+        text = f"{type(cause).__name__}: {cause}"
+        if status is not None:
+            text = f"the server answers {status} {getattr(cause, 'message', '')}".rstrip()
+    plain: OSError = kind(problem.errno, scrubbed(text, url))
+    return plain
 
 
 def _is_hidden(path: str) -> bool:

@@ -13,7 +13,7 @@ from vaecli.aggregates.row_sample import smallest
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
-from vaecli.errors import InputError, UsageError
+from vaecli.errors import InputError, UsageError, quoted
 from vaecli.evaluation.baselines import Scorer
 from vaecli.evaluation.metrics import Labelled
 from vaecli.results import Event, OnEvent
@@ -86,7 +86,7 @@ class LabelledScores:
             codes.add(*(part.group or ([""], np.zeros(part.is_anomaly.size, np.int32))))
             if len(codes.code) > MOST_GROUPS:
                 raise UsageError(
-                    f"--group {group!r}: {source.name} has more than {MOST_GROUPS:,} different values there",
+                    f"--group {quoted(group)}: {source.name} has more than {MOST_GROUPS:,} different values there",
                     "name a column that groups rows, such as a device or a site",
                 )
             n_rows += part.is_anomaly.size
@@ -142,7 +142,7 @@ def _groups(batch: Batch, group: str) -> tuple[list[str], np.ndarray]:
     """The values of the batch as text, and the index of each row's among them; an empty cell is a group too."""
     array = one_array(batch.table.column(group))
     if family(array.type) is ArrowFamily.UNSUPPORTED:
-        raise UsageError(f"--group {group!r} holds {array.type}", "name a column of words, numbers or dates")
+        raise UsageError(f"--group {quoted(group)} holds {array.type}", "name a column of words, numbers or dates")
     text = pc.fill_null(as_text(array), NO_GROUP)
     encoded = text.dictionary_encode()
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from vaecli.calibration.conformal import Calibration, rows_needed
 from vaecli.decisions.threshold import Decision
 
 DRIFT_FACTOR = 5.0  # this many times the expected share of flags looks like another process, not like anomalies
-DRIFT_ROWS = 200
+DRIFT_ROWS = 200  # from which that share alone is enough
+NATS_BEYOND_CHANCE = 14.0  # −log of one in a million: below DRIFT_ROWS the flags must be less probable than that
 
 
 def warnings_of(calibration: Calibration, decision: Decision, n_rows: int, n_anomalies: int) -> tuple[str, ...]:
@@ -20,9 +23,23 @@ def warnings_of(calibration: Calibration, decision: Decision, n_rows: int, n_ano
             f"threshold {level:g} needs {rows_needed(level):,} calibration rows to be measured; the bundle has "
             f"{calibration.n_rows:,}: beyond them a fitted tail decides, a model and not a guarantee"
         )
-    if n_rows >= DRIFT_ROWS and n_anomalies > DRIFT_FACTOR * (1 - level) * n_rows:
+    alpha = 1 - level
+    is_certain = n_rows >= DRIFT_ROWS or nats_of_count(n_anomalies, n_rows, alpha) > NATS_BEYOND_CHANCE
+    if n_anomalies > DRIFT_FACTOR * alpha * n_rows and is_certain:
         warnings.append(
-            f"{n_anomalies / n_rows:.1%} of the rows are flagged where {1 - level:.2%} of normal rows "
+            f"{n_anomalies / n_rows:.1%} of the rows are flagged where {alpha:.2%} of normal rows "
             "would be: if they are not anomalies, the process has changed since the fit"
         )
     return tuple(warnings)
+
+
+def nats_of_count(n_flagged: int, n_rows: int, alpha: float) -> float:
+    """A lower bound on −log P(at least `n_flagged` of `n_rows` independent normal rows are flagged), 0 if expected.
+
+    Chernoff's bound n·KL(n_flagged/n ‖ alpha) for flags of probability `alpha`, in nats.
+    """
+    share = n_flagged / n_rows if n_rows else 0.0
+    if share <= alpha:
+        return 0.0
+    rest = (1 - share) * math.log((1 - share) / (1 - alpha)) if share < 1 else 0.0
+    return n_rows * (share * math.log(share / alpha) + rest)

@@ -13,10 +13,11 @@ from vaecli.bundle import load_detector
 from vaecli.config import EncodeConfig
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
-from vaecli.errors import UsageError, did_you_mean
+from vaecli.errors import UsageError, did_you_mean, quoted
 from vaecli.latent.knn_map import KnnMap, thinned
 from vaecli.latent.umap_map import require_umap, umap_of
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
+from vaecli.runtime import urls
 from vaecli.tables import (
     Targets,
     check_schema,
@@ -54,7 +55,9 @@ def encode(
     Targets.of(target, plot, bundle, source)
     if config.colour_by is not None and config.colour_by not in source.names:
         guess = did_you_mean(config.colour_by, source.names)
-        raise UsageError(f"{source.name} has no column {config.colour_by!r}{guess}", "name a column: --color NAME")
+        raise UsageError(
+            f"{source.name} has no column {quoted(config.colour_by)}{guess}", "name a column: --color NAME"
+        )
     knn_map = None
     if config.map == "umap" and config.dims is not None:
         on_event(Event("laying out the map", 0, None))
@@ -73,14 +76,14 @@ def encode(
         if plot is not None:
             _draw(plot, totals, detector, knn_map, config)
     return EncodeSummary(
-        output=target,
+        output=urls.shown(target),
         bundle=str(bundle),
         rows=totals.rows,
         columns=tuple(config.run.prefix + name for name in names),
         n_latent=detector.n_latent,
         warnings=(),
         seconds=time.monotonic() - started,
-        plot=plot,
+        plot=plot and urls.shown(plot),
     )
 
 

@@ -18,11 +18,12 @@ from vaecli.config import EvaluateConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
-from vaecli.errors import MissingPackage, UsageError, did_you_mean
+from vaecli.errors import MissingPackage, UsageError, did_you_mean, quoted
 from vaecli.evaluation import baselines
 from vaecli.evaluation import metrics as evaluation
-from vaecli.evaluation.metrics import RANKED, Evaluated, Labelled
-from vaecli.results import Comparison, EvaluateSummary, Evaluation, Event, Figure, OnEvent, ignore
+from vaecli.evaluation.metrics import RANKED, Difference, Estimate, Evaluated, Labelled
+from vaecli.results import Comparison, EvaluateSummary, Evaluation, Figure, OnEvent, ignore
+from vaecli.runtime import urls
 from vaecli.schema import Role, Schema
 from vaecli.tables import (
     Source,
@@ -45,7 +46,7 @@ SCHEMA = pa.schema(
         ("high", pa.float64()),
     ]
 )
-FEW_ANOMALIES = 20  # below it, an interval rests on hardly any rows
+FEW_ANOMALIES = 20  # below it, an interval is wide
 FEWEST_NORMAL_ROWS = 8
 
 
@@ -76,15 +77,17 @@ def evaluate(
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
         batches = LocalEngine.of(config.score).map_batches(task, source, task.needs)
         labelled = LabelledScores.of(batches, source, config.group, on_event)
-        evaluated, groups = _evaluated(labelled, config, on_event)
-        overall, *others = _evaluations(evaluated, labelled.rows, None)
+        evaluated = evaluation.evaluate(labelled.rows)
+        has_intervals = config.bootstrap != 0
+        overall, *others = _evaluations(evaluated, labelled.rows, None, has_intervals)
+        groups = _groups(labelled, has_intervals)
         if sink is not None:
             append_table(figure_table((overall, *others, *groups)), sink)
         drawn = None if plot is None else _drawn(plot, labelled.rows)
 
     rows = labelled.rows
     return EvaluateSummary(
-        output=output,
+        output=output and urls.shown(output),
         plot=drawn,
         bundle=str(bundle),
         label=label,
@@ -97,11 +100,11 @@ def evaluate(
         threshold=decision.level,
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
-        bootstrap=config.bootstrap,
+        has_intervals=has_intervals,
         overall=overall,
         baselines=tuple(others),
         groups=groups,
-        comparisons=_comparisons(evaluated),
+        comparisons=_comparisons(evaluated, has_intervals),
         warnings=_warnings(labelled, config, plot),
         seconds=time.monotonic() - started,
     )
@@ -133,17 +136,19 @@ def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
     asked = {"--label": label, "--group": config.group}
     unknown = {option: name for option, name in asked.items() if name is not None and name not in source.names}
     if unknown:
-        listed = ", ".join(f"{option} {name!r}{did_you_mean(name, source.names)}" for option, name in unknown.items())
+        listed = ", ".join(
+            f"{option} {quoted(name)}{did_you_mean(name, source.names)}" for option, name in unknown.items()
+        )
         raise UsageError(
             f"{source.name} has no such column: {listed}", "see the first line of the table for its columns"
         )
     if label in {column.name for column in schema.features}:
         raise UsageError(
-            f"--label {label!r} is a feature of the model: it has seen the answers",
+            f"--label {quoted(label)} is a feature of the model: it has seen the answers",
             f"fit without it, `vaecli fit … --label {label}`, or name the column that marks the anomalies",
         )
     if label == config.group:
-        raise UsageError(f"column {label!r} is named by --label and --group", "a column plays one part")
+        raise UsageError(f"column {quoted(label)} is named by --label and --group", "a column plays one part")
     return label
 
 
@@ -179,29 +184,21 @@ def _baselines(
     return baselines.fitted(features, config.seed)
 
 
-def _evaluated(
-    labelled: LabelledScores, config: EvaluateConfig, on_event: OnEvent
-) -> tuple[Evaluated, tuple[Evaluation, ...]]:
-    """(all rows together, every group by itself: the worst first)."""
-    parts = 1 + len(labelled.groups)
-
-    def report(part: int, n_done: int) -> None:
-        on_event(Event("resampling", part * config.bootstrap + n_done, parts * config.bootstrap, "draws"))
-
-    evaluated = evaluation.evaluate(labelled.rows, config.bootstrap, config.seed, lambda n_done: report(0, n_done))
+def _groups(labelled: LabelledScores, has_intervals: bool) -> tuple[Evaluation, ...]:
+    """Every group by itself: the worst first."""
     order = np.argsort(labelled.group, kind="stable")
     bounds = np.searchsorted(labelled.group[order], np.arange(len(labelled.groups) + 1))
     by_group = []
     for i, name in enumerate(labelled.groups):
         rows = labelled.rows.where(order[bounds[i] : bounds[i + 1]])
-        one = evaluation.evaluate(rows, config.bootstrap, config.seed)
-        by_group.append(_evaluations(one, rows, name))
-        report(i + 1, config.bootstrap)
+        by_group.append(_evaluations(evaluation.evaluate(rows), rows, name, has_intervals))
     by_group.sort(key=lambda of_group: _badness(of_group[0]))
-    return evaluated, tuple(one for of_group in by_group for one in of_group)
+    return tuple(one for of_group in by_group for one in of_group)
 
 
-def _evaluations(evaluated: Evaluated, rows: Labelled, group: str | None) -> tuple[Evaluation, ...]:
+def _evaluations(
+    evaluated: Evaluated, rows: Labelled, group: str | None, has_intervals: bool
+) -> tuple[Evaluation, ...]:
     """One a method, vaecli first."""
     n_rows, n_anomalies = rows.is_anomaly.size, int(rows.is_anomaly.sum())
     return tuple(
@@ -211,12 +208,16 @@ def _evaluations(evaluated: Evaluated, rows: Labelled, group: str | None) -> tup
             n_rows,
             n_anomalies,
             tuple(
-                Figure(metric, _finite(figure.value), _finite(figure.low), _finite(figure.high))
+                Figure(metric, _finite(figure.value), *_ends(figure, has_intervals))
                 for metric, figure in figures.items()
             ),
         )
         for method, figures in evaluated.figures.items()
     )
+
+
+def _ends(of: Estimate | Difference, has_intervals: bool) -> tuple[float | None, float | None]:
+    return (_finite(of.low), _finite(of.high)) if has_intervals else (None, None)
 
 
 def _finite(value: float) -> float | None:
@@ -229,7 +230,7 @@ def _badness(one: Evaluation) -> tuple[float, float, str]:
     return (math.inf if auroc is None else auroc, -(alarms or 0.0), one.group or "")
 
 
-def _comparisons(evaluated: Evaluated) -> tuple[Comparison, ...]:
+def _comparisons(evaluated: Evaluated, has_intervals: bool) -> tuple[Comparison, ...]:
     """vaecli against the best of the others, by each metric that ranks."""
     others = [method for method in evaluated.figures if method != OURS]
     comparisons = []
@@ -240,7 +241,7 @@ def _comparisons(evaluated: Evaluated) -> tuple[Comparison, ...]:
         best = max(others, key=lambda method: evaluated.figures[method][metric].value)
         gap = evaluated.difference(metric, OURS, best)
         theirs = evaluated.figures[best][metric].value
-        comparisons.append(Comparison(metric, ours, best, theirs, _finite(gap.low), _finite(gap.high)))
+        comparisons.append(Comparison(metric, ours, best, theirs, *_ends(gap, has_intervals)))
     return tuple(comparisons)
 
 
@@ -251,7 +252,7 @@ def _drawn(plot: str, rows: Labelled) -> str | None:
     from vaecli.plots.roc import draw_curves
 
     draw_curves(plot, rows)
-    return plot
+    return urls.shown(plot)
 
 
 def _warnings(labelled: LabelledScores, config: EvaluateConfig, plot: str | None) -> tuple[str, ...]:
@@ -269,15 +270,14 @@ def _warnings(labelled: LabelledScores, config: EvaluateConfig, plot: str | None
             "every row is labelled an anomaly: AUROC, average precision and the false-alarm rate are undefined, and "
             f"recall is the only figure that says something{no_plot}"
         )
-    elif n_anomalies < FEW_ANOMALIES and config.bootstrap:
-        warnings.append(f"only {n_anomalies:,} rows are labelled anomalies: the intervals are rough")
+    elif n_anomalies < FEW_ANOMALIES and config.bootstrap != 0:
+        warnings.append(f"only {n_anomalies:,} rows are labelled anomalies: the intervals are wide")
     if not labelled.rows.flagged.any():
         warnings.append("no row is flagged: precision is undefined")
     if labelled.unscored:
         warnings.append(f"{labelled.unscored:,} rows have no score: they count as not flagged, and rank last")
-    if config.bootstrap and max(n_anomalies, is_anomaly.size - n_anomalies) > evaluation.MOST_DRAWN:
+    if config.bootstrap:
         warnings.append(
-            f"the intervals draw {evaluation.MOST_DRAWN:,} rows of a class that has more: they are a little wider than "
-            "they need be"
+            f"--bootstrap {config.bootstrap} has no effect: intervals are computed, not drawn (0 leaves them out)"
         )
     return tuple(warnings)

@@ -15,6 +15,7 @@ from vaecli.decisions.resolve import resolve
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.results import Event, ExplainSummary, FlaggedRow, OnEvent, ignore
+from vaecli.runtime import urls
 from vaecli.tables import Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.explain import ExplainTask, Explanations
 from vaecli.tasks.written_rows import append_table
@@ -77,7 +78,7 @@ def explain(
 
         plot_attributions(plot, total.first, total.later, highest)
     return ExplainSummary(
-        output=output,
+        output=output and urls.shown(output),
         bundle=str(bundle),
         rows=total.rows,
         anomalies=total.anomalies,
@@ -87,7 +88,7 @@ def explain(
         shown=total.explained if config.rows else highest,
         warnings=(),
         seconds=time.monotonic() - started,
-        plot=plot,
+        plot=plot and urls.shown(plot),
     )
 
 

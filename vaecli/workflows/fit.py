@@ -5,31 +5,38 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import vaecli
 from vaecli.bundle import save_detector
 from vaecli.calibration.calibrate import calibrated
 from vaecli.calibration.conformal import Calibration, rows_needed
 from vaecli.config import FitConfig
 from vaecli.detector import Detector
+from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.model.device import torch_device
 from vaecli.model.families import likelihoods_of
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
+from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, OTHER
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from vaecli.training.loop import OnCheckpoint
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
-IDENTITY_ROWS = 1_000  # rows that distinguish a checkpoint's table from another of the same shape
+MAX_NAME_BYTES = 255  # of a file, on nearly every file system
+_CHECKPOINT = ".checkpoint"
 FEW_ROWS = 300  # calibration rows below which a warning is printed
 
 
@@ -42,21 +49,31 @@ def fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent
     source = open_source(inputs)
     refuse_to_overwrite(str(output), source.files, "the input")
     checkpoint = _checkpoint_path(output)
+    warnings: list[str] = []
     try:
-        detector, summary = fit_source(source, config, output, on_event=on_event)
+        detector, summary = fit_source(source, config, output, on_event=on_event, on_warning=warnings.append)
         save_detector(output, detector, settings_of(config), report_of(summary))
     except BaseException as stop:
-        if checkpoint.exists():
+        if checkpoint.is_file():
             stop.add_note(f"the training so far is in {checkpoint}: the same command with --resume goes on from there")
         raise
-    checkpoint.unlink(missing_ok=True)
-    return summary
+    with suppress(OSError):  # the bundle is written: what cannot be removed does no harm
+        checkpoint.unlink(missing_ok=True)
+    return replace(summary, warnings=(*summary.warnings, *warnings))
 
 
 def fit_source(
-    source: Source, config: FitConfig, output: Path | None = None, *, on_event: OnEvent = ignore
+    source: Source,
+    config: FitConfig,
+    output: Path | None = None,
+    *,
+    on_event: OnEvent = ignore,
+    on_warning: Callable[[str], None] = lambda _: None,
 ) -> tuple[Detector, FitSummary]:
-    """Fit one table. With `output`, training saves a checkpoint next to it every few seconds."""
+    """Fit one table. With `output`, training saves a checkpoint next to it every few seconds.
+
+    `on_warning` is given what concerns this run only and not the bundle.
+    """
     started = time.monotonic()
     torch_device(config.train.device)
     schema = infer_schema(source, config.columns, on_event)
@@ -68,7 +85,7 @@ def fit_source(
         normal.rows.n_rows,
         config.model.min_log_variance,
     )
-    on_checkpoint, resume = _checkpoints(output, _identity(normal, schema, config), config.resume)
+    on_checkpoint, resume = _checkpoints(output, _identity(normal, schema, config), config.resume, on_warning)
     fitted = fit_ensemble(
         normal.rows,
         normal.n_folds,
@@ -95,14 +112,25 @@ def fit_source(
     return detector, _summary(detector, normal, fitted, output, time.monotonic() - started)
 
 
-def _checkpoints(output: Path | None, identity: str, resume: bool) -> tuple[OnCheckpoint | None, Checkpoint | None]:
-    """What saves the progress of training beside `output`, and with `resume` the checkpoint that lies there."""
+def _checkpoints(
+    output: Path | None, identity: str, resume: bool, on_warning: Callable[[str], None]
+) -> tuple[OnCheckpoint | None, Checkpoint | None]:
+    """What saves the progress of training beside `output`, and with `resume` the checkpoint that lies there.
+
+    Progress that cannot be saved is a warning, the first time: the bundle needs no checkpoint.
+    """
     if output is None:
         return None, None
     path = _checkpoint_path(output)
+    failures: list[str] = []
 
     def save(progress: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-        Checkpoint(identity, progress, arrays).save(path)
+        try:
+            Checkpoint(identity, progress, arrays).save(path)
+        except (EnvironmentProblem, UsageError) as problem:
+            if not failures:
+                on_warning(f"the progress of training could not be saved: {problem.message}; training went on without")
+            failures.append(problem.message)
 
     return save, load_checkpoint(path, identity) if resume else None
 
@@ -154,6 +182,9 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
             f"calibrated on a uniform sample of {calibration.n_rows:,} of {normal.rows.n_rows:,} rows; "
             "all rows were trained on"
         )
+    for spelling, how in ((DECIMAL_COMMA, "with a decimal comma"), (OTHER, "in other spellings than 1234.5")):
+        if names := [column.name for column in detector.schema.features if column.number_spelling == spelling]:
+            warnings.append(f"numbers {how} were read as numbers: {', '.join(names)}")
     if dates := [column.name for column in detector.schema.features if column.kind is Kind.DATETIME]:
         warnings.append(
             f"modelled as a date: {', '.join(dates)}; rows with later dates will look new: if it is a clock, "
@@ -167,19 +198,21 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
 
 
 def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
-    """A digest of the rows and settings, which a checkpoint must share to be resumed."""
+    """A digest of the rows, the settings and the version of vaecli, which a checkpoint must share to be resumed."""
     device = torch_device(config.train.device)  # the state of a random generator differs between devices
     settings = replace(config, resume=False, train=replace(config.train, time_budget_seconds=None, device=device))
-    digest = hashlib.sha256(json.dumps([asdict(settings), schema.to_json()], sort_keys=True).encode())
-    for array in (normal.preprocessor.mean, normal.preprocessor.scale, normal.preprocessor.quantiles, normal.n_missing):
-        digest.update(array.tobytes())
-    for part in normal.rows.sample(IDENTITY_ROWS, config.seed):
-        digest.update(part.tobytes())
-    return digest.hexdigest()
+    parts = [vaecli.__version__, asdict(settings), schema.to_json(), normal.digest]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _checkpoint_path(output: Path) -> Path:
-    return output.with_name(output.name + ".checkpoint")
+    """The checkpoint beside `output`; a name too long for it is cut and told apart by a digest."""
+    name = os.fsencode(output.name)
+    if len(name) + len(_CHECKPOINT) > MAX_NAME_BYTES:
+        digest = f"-{hashlib.sha256(name).hexdigest()[:8]}"
+        kept = name[: MAX_NAME_BYTES - len(_CHECKPOINT) - len(digest)].decode("utf-8", "ignore")
+        return output.with_name(kept + digest + _CHECKPOINT)
+    return output.with_name(output.name + _CHECKPOINT)
 
 
 def settings_of(config: FitConfig) -> dict[str, Any]:

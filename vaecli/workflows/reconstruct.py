@@ -9,6 +9,7 @@ from vaecli.bundle import load_detector
 from vaecli.config import ReconstructConfig
 from vaecli.engines.local import LocalEngine
 from vaecli.results import OnEvent, ReconstructSummary, ignore
+from vaecli.runtime import urls
 from vaecli.tables import Targets, check_schema, default_output, numbers_of, open_sink, open_source
 from vaecli.tables.write.replace_cells import Spelling
 from vaecli.tasks.reconstruct import ReconstructTask
@@ -37,7 +38,7 @@ def reconstruct(
         totals = append_rows(parts, sink, task.no_totals, stage, source.n_rows, on_event)
     missing = {column.name: int(n) for column, n in zip(detector.schema.features, totals.missing, strict=True) if n}
     return ReconstructSummary(
-        output=target,
+        output=urls.shown(target),
         bundle=str(bundle),
         rows=totals.rows,
         impute=config.impute,

@@ -19,6 +19,7 @@ from vaecli.report import Facts, ReportData, Training
 from vaecli.report.page import headline, page
 from vaecli.results import OnEvent, ReportSummary, TrainingCheck, ignore
 from vaecli.results.flat_settings import flat_settings
+from vaecli.runtime import urls
 from vaecli.tables import Targets, check_schema, default_output, open_source, whole_output
 from vaecli.tasks.report import ReportInputs, ReportTask, collect
 from vaecli.tasks.report_images import ImageLayout
@@ -48,7 +49,7 @@ def report(
         content = page(data).encode()
         write(content)
     return ReportSummary(
-        output=target,
+        output=urls.shown(target),
         bundle=str(bundle),
         rows=facts.rows,
         anomalies=facts.flagged,

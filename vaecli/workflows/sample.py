@@ -16,6 +16,7 @@ from vaecli.engines.local import LocalEngine
 from vaecli.errors import InputError, UsageError
 from vaecli.plots.pixel_grid import MOST_PICTURES, Pixels, grid, png
 from vaecli.results import OnEvent, SampleSummary, ignore
+from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable, write_bytes
 from vaecli.tables import (
     Source,
@@ -103,12 +104,12 @@ def _summary(
     started: float,
 ) -> SampleSummary:
     return SampleSummary(
-        output=output,
+        output=output and urls.shown(output),
         bundle=str(bundle),
         rows=n_rows,
         columns=columns,
         seed=config.seed,
-        like=config.like,
+        like=config.like and urls.shown(config.like),
         rows_each=None if config.like is None else config.n_rows,
         warnings=warnings_of(detector),
         seconds=time.monotonic() - started,

@@ -17,6 +17,7 @@ from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.model.device import device_of
 from vaecli.results import OnEvent, ScoreSummary, ignore
+from vaecli.runtime import urls
 from vaecli.tables import Source, Targets, check_schema, default_output, numbers_of, open_sink, open_source
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
@@ -67,7 +68,7 @@ def score(
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
     return ScoreSummary(
-        output=target,
+        output=urls.shown(target),
         bundle=str(bundle),
         rows=totals.rows,
         anomalies=totals.anomalies,
@@ -80,7 +81,7 @@ def score(
         worst=explained_candidates(detector, totals.worst, decision.score_kind, N_TOP_COLUMNS),
         warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
-        plot=plot,
+        plot=plot and urls.shown(plot),
     )
 
 

@@ -18,6 +18,7 @@ from vaecli.evaluation.faults import wilson
 from vaecli.plots.fault_heatmap import draw_heatmap
 from vaecli.results import DetectionRate, OnEvent, SelftestSummary, Untested, blind_spots_of, ignore, verdict_of
 from vaecli.results.selftest import UNTRIED
+from vaecli.runtime import urls
 from vaecli.schema import Column, Role, Schema
 from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.selftest import Case, NormalRowsTask, Outcome, draw_rows, run_faults
@@ -80,8 +81,8 @@ def selftest(
             draw_heatmap(plot, by_column, [column.name for column in detector.schema.features])
 
     return SelftestSummary(
-        output=output,
-        plot=plot,
+        output=output and urls.shown(output),
+        plot=plot and urls.shown(plot),
         bundle=str(bundle),
         rows=drawn.n_rows,
         excluded_by_label=drawn.n_labelled_out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from vaecli.data.cells import MISSING, Cells
 from vaecli.data.marginals import Marginals
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
-from vaecli.errors import InputError
+from vaecli.errors import InputError, quoted
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Layout, Schema
 from vaecli.tables import Batch, ReadRequest, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
@@ -28,7 +29,10 @@ PREPROCESSING_ROWS = 200_000  # scales and quantiles are learned from a uniform 
 
 @dataclass(frozen=True, slots=True)
 class NormalRows:
-    """Features and folds of the normal rows, the preprocessor that made them, and counts of cells and rows."""
+    """Features and folds of the normal rows, the preprocessor that made them, and counts of cells and rows.
+
+    `digest` is a SHA-256 over all cells as they were read, the labels, times and groups included.
+    """
 
     rows: TrainingRows
     preprocessor: Preprocessor
@@ -37,6 +41,7 @@ class NormalRows:
     n_infinite: int
     n_folds: int
     n_labelled_out: int
+    digest: str
 
 
 def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent) -> NormalRows:
@@ -73,6 +78,7 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
         survey.n_infinite,
         n_folds,
         survey.n_labelled_out,
+        survey.digest,
     )
 
 
@@ -87,6 +93,7 @@ class _Survey:
     n_labelled_out: int
     order: np.ndarray | None  # (n,) time of each normal row
     group: np.ndarray | None  # (n,) group code of each normal row
+    digest: str
 
 
 def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent, keep_rows: int) -> _Survey:
@@ -95,11 +102,14 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
     parts: list[Cells] = []
     orders: list[np.ndarray] = []
     groups = GroupCodes()
+    digests = [hashlib.sha256() for _ in range(3)]  # one each, so that the size of the batches does not matter
     n_rows = n_infinite = 0
     for cells, batch, normal in _normal(source, schema, on_event, "reading"):
         n_rows += len(cells)
         n_missing += (cells.state == MISSING).sum(0)
         n_infinite += int((cells.state > MISSING).sum())
+        for digest, array in zip(digests, (cells.values, cells.state, normal), strict=True):
+            digest.update(np.ascontiguousarray(array).data)
         parts.append(cells if sampled is None else cells[np.isin(cells.row, sampled, assume_unique=True)])
         if schema.time is not None:
             orders.append(time_values(batch, schema.time)[normal])
@@ -112,14 +122,20 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
             f"{source.name}: {_count(n_rows, 'normal row')}{left}; at least {FEWEST_ROWS} are needed to learn from",
             "give more rows; a few hundred make a usable threshold, see docs/calibration.md",
         )
+    order = np.concatenate(orders) if orders else None
+    group = np.concatenate(groups.parts) if groups.parts else None
+    digest = hashlib.sha256(b"".join(digest.digest() for digest in digests))
+    for times_or_codes in (order, group):
+        digest.update(b"" if times_or_codes is None else np.ascontiguousarray(times_or_codes).data)
     return _Survey(
         Cells.concatenate(parts),
         n_rows,
         n_missing,
         n_infinite,
         schema.n_rows - n_rows,
-        np.concatenate(orders) if orders else None,
-        np.concatenate(groups.parts) if groups.parts else None,
+        order,
+        group,
+        digest.hexdigest(),
     )
 
 
@@ -150,7 +166,8 @@ def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tu
             name = schema.group.name if schema.group else ""
             why = "has one value only" if n_groups < 2 else f"has one value in all but {_count(n_others, 'row')}"
             raise InputError(
-                f"{table}: group column {name!r} {why}: it cannot be held out, as too few rows are left to learn from",
+                f"{table}: group column {quoted(name)} {why}: "
+                "it cannot be held out, as too few rows are left to learn from",
                 "leave out --group, or give more rows of other groups",
             )
         return fold, min(n_folds, n_groups)

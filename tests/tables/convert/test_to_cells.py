@@ -326,6 +326,10 @@ def test_a_date_reads_the_same_beside_a_word(date, time, zone):
 @given(st.datetimes(dt.datetime(1000, 1, 1)), st.sampled_from([one for two in DATE_FORMATS for one in two if one]))
 def test_a_date_written_in_a_known_format_is_read_back(moment, pattern):
     """What strftime writes is read as the same moment, in every format with every time of day."""
+    if moment.month == 2 and moment.day == 29:
+        moment = moment.replace(day=28)  # not every year has it
+    if "%y" in pattern:
+        moment = moment.replace(year=1969 + moment.year % 100)  # the hundred years that two digits stand for
     truth = moment.replace(tzinfo=dt.UTC) - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     for time, unit in ((" %H:%M:%S.%f", 1), (" %I:%M:%S %p", 10**6), (" %H:%M", 60 * 10**6), ("", 86_400 * 10**6)):
         read, failed = parse_dates(pa.array([moment.strftime(pattern + time)], pa.large_string()), pattern + time)

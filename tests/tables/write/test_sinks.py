@@ -150,6 +150,7 @@ def test_parquet_stays_parquet(tmp_path):
     assert out.select(table.column_names).equals(table)
     assert out.schema.metadata[b"who"] == b"me"
     assert out["anomaly_score"].to_pylist() == [0.0, 0.1, None]
+    assert pq.read_metadata(tmp_path / "out.parquet").row_group(0).column(0).compression == "SNAPPY"
 
 
 def test_pandas_reads_what_came_from_pandas(tmp_path):

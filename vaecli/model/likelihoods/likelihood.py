@@ -97,7 +97,8 @@ class Likelihood:
 
     blocks: tuple[Block, ...]
     presence: Presence
-    order: np.ndarray  # (c,) where each schema column stands among those of all blocks
+    order: np.ndarray | None  # (c,) index of each schema column among those of all blocks; None if the same
+    schema_order: bool  # whether a single block is put into the order of the schema too, see `of`
     min_log_variance: float
     likelihood_offset: np.ndarray  # (d,) what `to_likelihood_space` adds to a feature
     likelihood_slope: np.ndarray  # (d,) after multiplying it by this
@@ -112,10 +113,13 @@ class Likelihood:
         n_rows: int,
         min_log_variance: float,
         boolean_values: np.ndarray | None = None,
+        *,
+        schema_order: bool = True,
     ) -> Likelihood:
         """For m = `n_rows` training rows with `n_missing` (c,) empty cells per column.
 
-        With `boolean_values` (b, 2), booleans are taken as numbers of these values, and so as Gaussian.
+        With `boolean_values` (b, 2), booleans are taken as numbers of these values, and so as Gaussian. Without
+        `schema_order` the columns of a single block stay in its order, as bundles before format 4 were fitted.
         """
         booleans = layout.of_kind(Kind.BOOLEAN) if boolean_values is not None else ()
         as_number = np.array([j for j, _ in booleans], np.int64)
@@ -128,7 +132,8 @@ class Likelihood:
         return cls(
             blocks=blocks,
             presence=Presence.of(n_missing, n_rows),
-            order=np.argsort(np.concatenate([block.columns for block in blocks]), kind="stable"),
+            order=_order(blocks) if schema_order or len(blocks) > 1 else None,
+            schema_order=schema_order,
             min_log_variance=min_log_variance,
             likelihood_offset=offset,
             likelihood_slope=slope,
@@ -182,9 +187,9 @@ class Likelihood:
         parts = [
             one.distribution.log_prob(features[..., one.features], output[..., one.outputs]) for one in self.blocks
         ]
-        log_prob = parts[0]
-        if len(parts) > 1:
-            log_prob = namespace(output).concatenate(parts, -1)[..., like(self.order, output)]
+        log_prob = parts[0] if len(parts) == 1 else namespace(output).concatenate(parts, -1)
+        if self.order is not None:
+            log_prob = log_prob[..., like(self.order, output)]
         if state is None:
             return log_prob
         return self.presence.of_cells(log_prob, state, output[..., self.presence_outputs])
@@ -204,6 +209,11 @@ class Likelihood:
 
 
 _ONE = np.ones((), np.float32)
+
+
+def _order(blocks: tuple[Block, ...]) -> np.ndarray | None:
+    columns = np.concatenate([block.columns for block in blocks])
+    return None if (np.diff(columns) > 0).all() else np.argsort(columns, kind="stable")
 
 
 def _blocks(layout: Layout, as_number: set[int], min_log_variance: float) -> tuple[Block, ...]:

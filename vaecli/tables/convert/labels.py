@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vaecli.errors import MAX_LISTED, UnreadableCell
+from vaecli.errors import MAX_LISTED, UnreadableCell, quoted
 from vaecli.schema import Column
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
@@ -61,8 +61,8 @@ def _refuse_labels(batch: Batch, column: Column, rows: np.ndarray) -> None:
     if not rows.size:
         return
     labels = batch.table.column(column.name)
-    met = {repr(labels[int(row)].as_py()): batch.where(int(row)) for row in rows[:1000][::-1]}
-    lines = [f"  {where}: column {column.name!r} holds {value}" for value, where in reversed(met.items())]
+    met = {quoted(labels[int(row)].as_py()): batch.where(int(row)) for row in rows[:1000][::-1]}
+    lines = [f"  {where}: column {quoted(column.name)} holds {value}" for value, where in reversed(met.items())]
     raise UnreadableCell(
         "labels that say neither normal nor anomaly:\n" + "\n".join(lines[:MAX_LISTED]),
         f"write 0 and 1, false and true, or words: {', '.join(_NORMAL[:5])} and {', '.join(_ANOMALOUS[:7])}",

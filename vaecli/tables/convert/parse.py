@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.runtime.moments import SECONDS_PER_DAY, TICKS_PER_SECOND
+from vaecli.tables.convert import number_spellings
 from vaecli.tables.convert.arrow_types import as_numpy
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 
@@ -62,19 +63,34 @@ def _null(array: pa.Array) -> np.ndarray:
     return as_numpy(array.is_null())
 
 
-def parse_numbers(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Text as float64 (n,), and where it is no number (n,) bool.
+def parse_numbers(text: pa.Array, *, decimal_comma: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Text as float64 (n,), and where it is not a number (n,) bool.
 
-    NaN where a cell is missing or no number. Spaces around a number are ignored.
+    NaN where a cell is missing or not a number. Spaces around a number are ignored; for other spellings see
+    `number_spellings`.
     """
+    if decimal_comma:
+        spelled = number_spellings.plain(text)
+        parsed = number_spellings.with_point(spelled).cast(pa.float64())
+        return as_numpy(parsed), filled(spelled) & _null(parsed)
     try:
         values = as_numpy(text.cast(pa.float64()))
         return values, np.zeros(len(text), bool)
     except pa.ArrowInvalid:
         trimmed = pc.ascii_trim_whitespace(text)
     readable = pc.match_substring_regex(trimmed, _NUMBER)
-    parsed = pc.if_else(readable, trimmed, None).cast(pa.float64())
-    return as_numpy(parsed), filled(trimmed) & ~_true(readable)
+    unread = filled(trimmed) & ~_true(readable)
+    if unread.any():
+        rewritten = number_spellings.plain(trimmed.filter(pa.array(unread)))
+        trimmed = pc.replace_with_mask(trimmed, pa.array(unread), rewritten)
+        readable = pc.match_substring_regex(trimmed, _NUMBER)
+        unread &= ~_true(readable)
+    return as_numpy(pc.if_else(readable, trimmed, None).cast(pa.float64())), unread
+
+
+def are_plain_numbers(text: pa.Array) -> bool:
+    """Whether every string is spelled as Arrow reads a number, spaces around it aside."""
+    return bool(pc.all(pc.match_substring_regex(pc.ascii_trim_whitespace(text), _NUMBER)).as_py())
 
 
 def parse_one_number(text: str) -> float:
@@ -125,12 +141,24 @@ DATE_FORMATS: tuple[tuple[str | None, ...], ...] = (
     ("%Y.%m.%d",),
     ("%d-%b-%Y",),
     ("%d %b %Y",),
+    ("%d/%m/%y", "%m/%d/%y"),
+    ("%d.%m.%y",),
+    ("%d-%b-%y",),
+    ("%d %b %y",),
 )
 _WRITTEN_FORMATS = tuple(pattern for together in DATE_FORMATS for pattern in together if pattern is not None)
 
-_DATE_SHAPED = r"^\s*\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}"
+FIRST_YEAR_OF_1900 = 69  # of two digits, as POSIX has it: 69 to 99 are 1969 to 1999
+_DATE_SHAPED = r"^\s*(?:\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}|\d{8}[Tt]\d{6})"
+_ISO_BASIC = r"^(\d{4})(\d{2})(\d{2})[Tt](\d{2})(\d{2})(\d{2})"
 _ISO_DATE = r"(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})"
-_DIRECTIVES = {"%d": r"(?P<d>\d{1,2})", "%m": r"(?P<m>\d{1,2})", "%b": r"(?P<m>[A-Za-z]{3})", "%Y": r"(?P<y>\d{4})"}
+_DIRECTIVES = {
+    "%d": r"(?P<d>\d{1,2})",
+    "%m": r"(?P<m>\d{1,2})",
+    "%b": r"(?P<m>[A-Za-z]{3})",
+    "%Y": r"(?P<y>\d{4})",
+    "%y": r"(?P<y>\d{2})",
+}
 _TIME = (
     r"(?:(?:T|t|,? +)(?P<H>\d{1,2})(?::(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,12}))?)?)?"
     r" ?(?P<p>[AaPp][Mm])?"
@@ -158,6 +186,8 @@ def parse_dates(text: pa.Array, pattern: str | None) -> tuple[np.ndarray, np.nda
             except pa.ArrowInvalid:
                 continue
     trimmed = pc.ascii_trim_whitespace(text)
+    if pattern is None:
+        trimmed = pc.replace_substring_regex(trimmed, _ISO_BASIC, r"\1-\2-\3T\4:\5:\6")
     parts = pc.extract_regex(trimmed, f"^{_date_regex(pattern)}{_TIME}$")
     values, valid = _moments({name: parts.field(name) for name in (field.name for field in parts.type)}, parts)
     return np.where(valid, values, np.nan), filled(trimmed) & ~valid
@@ -167,12 +197,15 @@ def _date_regex(pattern: str | None) -> str:
     if pattern is None:
         return _ISO_DATE
     date = next(known for known in _WRITTEN_FORMATS if pattern.startswith(known))
-    return re.sub("%[dmbY]", lambda directive: _DIRECTIVES[directive[0]], date.replace(".", r"\."))
+    return re.sub("%[dmbYy]", lambda directive: _DIRECTIVES[directive[0]], date.replace(".", r"\."))
 
 
 def _moments(part: dict[str, pa.Array], parts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Seconds since the epoch, and whether the calendar and the clock have such a moment."""
     year, day = _integer(part["y"]), _integer(part["d"])
+    year = np.where(
+        _true(pc.equal(pc.utf8_length(part["y"]), 2)), year + np.where(year >= FIRST_YEAR_OF_1900, 1900, 2000), year
+    )
     month, named = _month(part["m"])
     hour, minute, second = _integer(part["H"]), _integer(part["M"]), _integer(part["S"])
     valid = ~_null(parts) & named & (month >= 1) & (month <= 12) & (minute <= 59) & (second <= 59)

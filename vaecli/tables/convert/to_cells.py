@@ -9,17 +9,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
-from vaecli.errors import MAX_LISTED, UnreadableCell
+from vaecli.errors import MAX_LISTED, UnreadableCell, quoted
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert import parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
+from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
 from vaecli.tables.source import Batch
 
 
 def numbers_of(schema: Schema) -> frozenset[str]:
     """The feature columns that a source of delimited text should parse to float64."""
-    return frozenset(column.name for column in schema.features if column.kind is Kind.NUMERIC)
+    return frozenset(
+        column.name for column in schema.features if column.kind is Kind.NUMERIC and not column.number_spelling
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def _quantities(array: pa.Array, column: Column) -> _Reading:
 def _parsed(text: pa.Array, column: Column) -> tuple[np.ndarray, np.ndarray]:
     if column.kind is Kind.DATETIME:
         return _parsed_dates(text, column.datetime_format)
-    return values.parse_numbers(text)
+    return values.parse_numbers(text, decimal_comma=column.number_spelling == DECIMAL_COMMA)
 
 
 def _parsed_dates(text: pa.Array, pattern: str | None) -> tuple[np.ndarray, np.ndarray]:
@@ -196,15 +199,13 @@ def _refuse(batch: Batch, failed: list[tuple[int, Column]]) -> None:
 
 
 def _described(batch: Batch, row: int, column: Column) -> str:
-    value = batch.table.column(column.name)[row].as_py()
-    shown = repr(value)
-    shown = shown if len(shown) <= 42 else f"{shown[:41]}…"
+    shown = quoted(batch.table.column(column.name)[row].as_py(), 42)
     wanted = _WANTED[column.kind]
     if column.kind is Kind.DATETIME:
         wanted += f" like {column.datetime_format or 'YYYY-MM-DD'}"
     if column.kind is Kind.BOOLEAN:
         wanted = " or ".join(column.categories)
-    return f"{batch.where(row)}: column {column.name!r} wants {wanted}, not {shown}"
+    return f"{batch.where(row)}: column {quoted(column.name)} wants {wanted}, not {shown}"
 
 
 # -- labels -------------------------------------------------------------------------------------

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
+import pyarrow as pa
+
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables.convert.arrow_types import ArrowFamily
-from vaecli.tables.convert.parse import BOOLEAN_PAIRS, DATE_FORMATS, parse_one_number
+from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, OTHER
+from vaecli.tables.convert.parse import BOOLEAN_PAIRS, DATE_FORMATS, parse_numbers, parse_one_number
 from vaecli.tables.infer.evidence import (
     Evidence,
     NumberStatistics,
@@ -19,6 +22,10 @@ from vaecli.tables.infer.evidence import (
 
 MOST = 0.9  # share of cells: a column with this many numbers is meant to hold numbers
 ORDERS_THE_ROWS = "it orders the rows; future rows would all look new"
+MOST_STATUS_WORDS = 10  # different ones that may stand among measurements
+MOST_COMPARED = 2000  # of the most frequent texts
+FEWEST_MEASUREMENTS = 20  # different numbers that are measured, not categories
+FEWEST_MEASURED_SHARE = 0.2  # of the cells
 MIN_ROWS = 20  # fewer rows may all be different, or in order, by chance
 MIN_COUNTED_ROWS = 50
 FREE_TEXT_CHARACTERS = 60
@@ -87,13 +94,15 @@ def _datetime(name: str, numbers: NumberStatistics, n_missing: int, pattern: str
     column = replace(_ranged(name, Kind.DATETIME, numbers, n_missing), datetime_format=pattern, zone=zone)
     if reason := _constant(numbers, n_missing):
         return Classification(column, impossible=reason)
-    if numbers.n >= MIN_ROWS and numbers.is_sorted:
+    if numbers.n >= MIN_ROWS and numbers.is_nearly_sorted:
         return Classification(column, advice=(Role.TIME, ORDERS_THE_ROWS))
     return Classification(column)
 
 
-def _numeric(name: str, numbers: NumberStatistics, n_missing: int, width: int = 0) -> Classification:
-    column = replace(_ranged(name, Kind.NUMERIC, numbers, n_missing), width=width)
+def _numeric(
+    name: str, numbers: NumberStatistics, n_missing: int, width: int = 0, spelling: str = ""
+) -> Classification:
+    column = replace(_ranged(name, Kind.NUMERIC, numbers, n_missing), width=width, number_spelling=spelling)
     if reason := _constant(numbers, n_missing):
         return Classification(column, impossible=reason)
     if _counts_rows(numbers):
@@ -182,6 +191,8 @@ def _is_named_like_a_clock(name: str) -> bool:
 def _text(name: str, evidence: TextEvidence, max_categories: int) -> Classification:
     if evidence.as_number.n_read == evidence.n:
         return _numbers_as_text(name, evidence)
+    if evidence.with_comma is not None and evidence.comma_is_certain:
+        return _numeric(name, evidence.with_comma.numbers, evidence.n_missing, spelling=DECIMAL_COMMA)
     dates = _best_dates(evidence)
     if dates is not None and dates.n_read == evidence.n:
         if (example := _ambiguous(evidence)) is not None:
@@ -200,7 +211,8 @@ def _text(name: str, evidence: TextEvidence, max_categories: int) -> Classificat
 def _numbers_as_text(name: str, evidence: TextEvidence) -> Classification:
     numbers = evidence.as_number.numbers
     if not numbers.only_0_and_1:
-        return _numeric(name, numbers, evidence.n_missing, evidence.padding.width)
+        spelling = OTHER if evidence.is_respelled else ""
+        return _numeric(name, numbers, evidence.n_missing, evidence.padding.width, spelling)
     met = [(text.strip(), parse_one_number(text)) for text in evidence.counts.first_met(1000) or ["0", "1"]]
     spellings = tuple(next(text for text, value in met if value == wanted) for wanted in (0, 1))
     return _boolean(name, numbers, evidence.n_missing, (spellings[0], spellings[1]))
@@ -242,7 +254,31 @@ def _mixed(evidence: TextEvidence, dates: ParseTrial | None) -> Mixed | None:
     for kind, trial in ((Kind.NUMERIC, evidence.as_number), (Kind.DATETIME, dates)):
         if trial is not None and trial.n_read >= max(10, MOST * evidence.n):
             return Mixed(kind, tuple(trial.unread), evidence.n - trial.n_read)
+    if _are_numbers_among_words(evidence):
+        return Mixed(Kind.NUMERIC, tuple(evidence.as_number.unread), evidence.n - evidence.as_number.n_read)
+    if _are_number_like(evidence):
+        return Mixed(Kind.NUMERIC, tuple(evidence.number_like), evidence.n_number_like)
     return None
+
+
+def _are_numbers_among_words(evidence: TextEvidence) -> bool:
+    """Whether a few texts that repeat stand among measurements: `Bad`, `No Data`, `unavailable`, dashes."""
+    texts = [text for text, _ in evidence.counts.ranked()[:MOST_COMPARED]]
+    _, is_word = parse_numbers(pa.array(texts, pa.large_string()))
+    n_words = int(is_word.sum())
+    n_numbers = len(texts) - n_words
+    return (
+        0 < n_words <= MOST_STATUS_WORDS
+        and n_numbers >= FEWEST_MEASUREMENTS
+        and evidence.as_number.n_read >= FEWEST_MEASURED_SHARE * evidence.n
+    )
+
+
+def _are_number_like(evidence: TextEvidence) -> bool:
+    """Whether nearly all cells look like numbers, of many values, in a spelling that is not read."""
+    n_alike = evidence.as_number.n_read + evidence.n_number_like
+    n_distinct = evidence.counts.n_distinct_about()
+    return evidence.n_number_like > 0 and n_alike >= MOST * evidence.n and n_distinct >= FEWEST_MEASUREMENTS
 
 
 def _categories(name: str, evidence: TextEvidence, max_categories: int, mixed: Mixed | None) -> Classification:

@@ -7,19 +7,22 @@ time, since its last row may decide.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vaecli.data.hashing import splitmix64
 from vaecli.schema import MOST_DIGITS
-from vaecli.tables.convert import arrow_types
+from vaecli.tables.convert import arrow_types, number_spellings
 from vaecli.tables.convert import parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.infer.counts import DistinctSample, ValueCounts
 
 MAX_UNEXPECTED = 10
+FEWEST_STEPS = 50  # of which one may go back
 SEVERAL = 2
 _EXACT_WHOLE = 2.0**53
 
@@ -59,6 +62,7 @@ class NumberStatistics:
         self.minimum = np.inf
         self.maximum = -np.inf
         self.whole = True
+        self.n_up = self.n_down = 0  # steps from one finite number to the next down the file
         self.smallest_step = np.inf  # from one finite number to the next down the file
         self.largest_step = -np.inf
         self._last: float | None = None
@@ -83,6 +87,8 @@ class NumberStatistics:
             steps = np.diff(finite) if self._last is None else np.diff(finite, prepend=self._last)
         self._last = float(finite[-1])
         if steps.size:
+            self.n_up += int((steps > 0).sum())
+            self.n_down += int((steps < 0).sum())
             self.smallest_step = min(self.smallest_step, float(steps.min()))
             self.largest_step = max(self.largest_step, float(steps.max()))
 
@@ -123,6 +129,12 @@ class NumberStatistics:
     def is_sorted(self) -> bool:
         """Whether each number is at least the one before it, or each at most: an export may begin with the newest."""
         return self.smallest_step >= 0 or self.largest_step <= 0
+
+    @property
+    def is_nearly_sorted(self) -> bool:
+        """Whether at most one step in a hundred goes against all others: a swapped line, the double hour in October."""
+        n_steps = self.n_up + self.n_down
+        return self.is_sorted or (n_steps >= FEWEST_STEPS and 100 * min(self.n_up, self.n_down) <= max(n_steps, 100))
 
     @property
     def strictly_monotone(self) -> bool:
@@ -237,6 +249,13 @@ class TextEvidence:
         self.n_characters = 0
         self.counts = ValueCounts(capacity.n_values, capacity.n_hashes)
         self.as_number = ParseTrial(NumberStatistics(capacity.n_hashes))
+        self.with_comma: ParseTrial | None = None  # as numbers with a decimal comma, as long as every cell is one
+        self.comma_is_certain = False  # a comma was met that cannot stand between thousands
+        self.is_respelled = False  # a number was not spelled 1234.5
+        self.n_number_like = 0  # cells that look like numbers to a person and are not read as such
+        self.number_like: list[UnexpectedCell] = []
+        self._before = NumberStatistics(capacity.n_hashes)  # of the blocks before this one
+        self._may_begin_commas = True  # all cells so far are whole numbers
         self.as_date: dict[str | None, ParseTrial] = {}
         self.n_dates = 0  # cells that are a date in one format or another
         self.padding = ZeroPadding()
@@ -281,6 +300,8 @@ class TextEvidence:
     def _try_numbers(self, block: TextBlock) -> np.ndarray:
         """Add the cells that are numbers; returns (u,) bool, true for values that are not numbers."""
         by_unique, failed = values.parse_numbers(block.uniques)
+        if failed.any() and self._may_begin_commas:
+            self._before = deepcopy(self.as_number.numbers)
         self.padding.add(block.uniques)
         trial = self.as_number
         if not failed.all():
@@ -289,7 +310,34 @@ class TextEvidence:
             trial.numbers.add(block.in_rows(by_unique), in_rows)
             trial.n_read += int(block.counts[~failed].sum())
         trial.unread += block.first_cells(failed, trial.n_unread_wanted)
+        self._try_commas(block, failed)
+        if not self.is_respelled and not failed.all():
+            self.is_respelled = not values.are_plain_numbers(block.uniques.filter(pa.array(~failed)))
         return failed
+
+    def _try_commas(self, block: TextBlock, failed: np.ndarray) -> None:
+        """Add the block to the trial with decimal commas, which ends with the first cell that is not such a number."""
+        if failed.any():
+            number_like = np.zeros(failed.size, bool)
+            unread = block.uniques.filter(pa.array(failed))
+            number_like[failed] = arrow_types.as_numpy(number_spellings.is_number_like(unread))
+            self.n_number_like += int(block.counts[number_like].sum())
+            self.number_like += block.first_cells(number_like, MAX_UNEXPECTED - len(self.number_like))
+            if self.with_comma is None and self._may_begin_commas:
+                self.with_comma = ParseTrial(self._before, n_read=self.n)
+            self._may_begin_commas = False
+        self._may_begin_commas = self._may_begin_commas and self.as_number.numbers.whole
+        if self.with_comma is None:
+            return
+        by_unique, not_comma = values.parse_numbers(block.uniques, decimal_comma=True)
+        if not_comma.any():
+            self.with_comma = None
+            return
+        has_comma = number_spellings.plain(block.uniques.filter(number_spellings.has_comma(block.uniques)))
+        certain = pc.any(pc.invert(number_spellings.may_be_thousands(has_comma))).as_py()
+        self.comma_is_certain = self.comma_is_certain or bool(certain)
+        self.with_comma.numbers.add(block.in_rows(by_unique))
+        self.with_comma.n_read += int(block.counts.sum())
 
     def _try_dates(self, block: TextBlock, not_number: np.ndarray) -> None:
         """Add the dates among the unique values that are not numbers, `not_number` (u,) bool."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from vaecli.config import ColumnsConfig
-from vaecli.errors import MAX_LISTED, InputError, UsageError, listed
+from vaecli.errors import MAX_LISTED, InputError, UsageError, listed, quoted
 from vaecli.results import OnEvent, ignore
 from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables.convert.arrow_types import arrow_type_to_text
@@ -91,7 +91,11 @@ def _reject_mixed(source: Source, columns: Sequence[Column], classifications: Ma
         return
     n_cells = sum(column.n_unexpected for column in mixed.values())
     cells = [
-        (nth, cell.row, f"{cell.where}: column {name!r} holds {_KIND_IN_WORDS[column.kind]}, not {_short(cell.value)}")
+        (
+            nth,
+            cell.row,
+            f"{cell.where}: column {quoted(name)} holds {_KIND_IN_WORDS[column.kind]}, not {quoted(cell.value, 40)}",
+        )
         for name, column in mixed.items()
         for nth, cell in enumerate(column.first_unexpected)
     ]
@@ -102,15 +106,11 @@ def _reject_mixed(source: Source, columns: Sequence[Column], classifications: Ma
     raise InputError(
         f"{source.name}: {count} otherwise holds:\n" + "\n".join(f"  {text}" for _, _, text in listed_cells) + rest,
         "repair the cell, leave it empty if the value is missing, or leave the column out with --exclude "
-        + ",".join(mixed),
+        + ",".join(quoted(name, marks=False) for name in mixed),
     )
 
 
 _KIND_IN_WORDS = {Kind.NUMERIC: "numbers", Kind.DATETIME: "dates", Kind.BOOLEAN: "true or false"}
-
-
-def _short(value: str) -> str:
-    return repr(value if len(value) <= 40 else f"{value[:39]}…")
 
 
 def _reject_without_unit(source: Source, columns: Sequence[Column], same_unit: Sequence[str]) -> None:
@@ -118,7 +118,7 @@ def _reject_without_unit(source: Source, columns: Sequence[Column], same_unit: S
     if same_unit == ALL:
         return
     problems = [
-        f"--same-unit {column.name!r}: it is {column.kind}"
+        f"--same-unit {quoted(column.name)}: it is {column.kind}"
         for column in columns
         if column.name in same_unit and column.role is Role.FEATURE and column.kind is not Kind.NUMERIC
     ]
@@ -131,7 +131,7 @@ def _reject_nothing_to_learn(source: Source, schema: Schema) -> None:
         return
     if schema.n_rows == 1:
         raise InputError(f"{source.name}: there is one row only", "give a table with normal rows to learn from")
-    reasons = [f"{column.name!r}: {column.reason}" for column in schema.columns]
+    reasons = [f"{quoted(column.name)}: {column.reason}" for column in schema.columns]
     raise InputError(
         f"{source.name}: no column is left to learn from:\n{listed(reasons)}",
         "give a table with columns that vary; --columns keeps one that looks like an identifier or a clock",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from vaecli.config import ColumnsConfig
-from vaecli.errors import MAX_LISTED, InputError, UsageError, did_you_mean, listed
+from vaecli.errors import MAX_LISTED, InputError, UsageError, did_you_mean, listed, quoted
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables.infer.classify import Classification
 from vaecli.tables.source import Source
@@ -65,7 +65,7 @@ def reject_unfit_roles(
 ) -> None:
     """Raise InputError for columns whose values do not fit the role that the user gave them (all are listed)."""
     problems = [
-        f"--{column.role} {column.name!r}: {reason}"
+        f"--{column.role} {quoted(column.name)}: {reason}"
         for column in columns
         if column.reason == ASKED
         and column.name in classifications
@@ -110,7 +110,7 @@ def _reject_unknown(source: Source, options: Mapping[str, Sequence[str]]) -> Non
     ]
     if not unknown:
         return
-    problems = [f"{option} {name!r}{did_you_mean(name, source.names)}" for option, name in unknown]
+    problems = [f"{option} {quoted(name)}{did_you_mean(name, source.names)}" for option, name in unknown]
     some = ", ".join(source.names[:MAX_LISTED]) + (", …" if len(source.names) > MAX_LISTED else "")
     raise UsageError(f"{source.name} has no such columns:\n{listed(problems)}", f"its columns are {some}")
 
@@ -121,6 +121,6 @@ def _reject_contradictions(options: Mapping[str, Sequence[str]]) -> None:
     for option, names in options.items():
         for name in dict.fromkeys(names):
             options_by_name.setdefault(name, []).append(option)
-    problems = [f"{name!r}: {' and '.join(named)}" for name, named in options_by_name.items() if len(named) > 1]
+    problems = [f"{quoted(name)}: {' and '.join(named)}" for name, named in options_by_name.items() if len(named) > 1]
     if problems:
         raise UsageError(f"columns asked to play two parts:\n{listed(problems)}", "name each column in one option only")

@@ -11,7 +11,7 @@ from itertools import accumulate
 
 import pyarrow as pa
 
-from vaecli.errors import InputError
+from vaecli.errors import InputError, quoted
 from vaecli.results import Event, OnEvent
 from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
 from vaecli.tables.infer.evidence import Capacity, Evidence, evidence_for
@@ -108,6 +108,6 @@ def _suitable(before: Evidence | None, kind: pa.DataType, capacity: Capacity, bl
         fresh.n_missing = before.n_missing
         return fresh
     raise InputError(
-        f"{block.where(0)}: column {name!r} changes from {before.family} to {kind}",
+        f"{block.where(0)}: column {quoted(name)} changes from {before.family} to {kind}",
         "write every file with the same column types, or leave the column out with --exclude",
     )

@@ -6,7 +6,6 @@ number of rows. A blank line is not a row, except in a table of one column, wher
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import InputError, MalformedText, listed, located
+from vaecli.errors import InputError, MalformedText, listed, located, quoted
 from vaecli.runtime import file_types
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
-from vaecli.tables.read.locations import LocalFile, Location, RemoteFile, unreadable
+from vaecli.tables.read.locations import LocalFile, Location, unreadable
 from vaecli.tables.read.malformed import parse_or_explain
 from vaecli.tables.read.named_columns import requested_columns
 from vaecli.tables.read.records import BLOCK_BYTES, RecordBlock, block_of_lines, cut_into_blocks
@@ -53,7 +52,7 @@ class DelimitedSource:
     @property
     def files(self) -> tuple[str, ...]:
         """Paths and URLs that are read, so that no output overwrites them."""
-        return tuple(location.url if isinstance(location, RemoteFile) else location.name for location in self.locations)
+        return tuple(location.file for location in self.locations)
 
     def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
         """Blocks of whole records; see `Source.pieces`."""
@@ -61,7 +60,7 @@ class DelimitedSource:
         first_row = 0
         for location, header in zip(self.locations, self.headers, strict=True):
             for block in _blocks_of(location, header, request.multiple_of, first_row):
-                yield partial(_batch, block, header, columns, request.numbers, location.name, first_row, request.keep)
+                yield partial(_batch, block, header, columns, request.numbers, location, first_row, request.keep)
                 first_row += len(block)
 
     def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
@@ -160,13 +159,17 @@ def _batch(
     header: Header,
     columns: Sequence[str],
     numbers: Collection[str],
-    name: str,
+    location: Location,
     first_row: int,
     keep: bool,
 ) -> Batch:
-    _reject_repeated_header(block, header, name)
-    table = parse(block, header, columns, numbers, name)
-    return Batch(table, first_row, partial(_where, name, block), block.lines() if keep else None)
+    try:
+        _reject_repeated_header(block, header, location.name)
+        table = parse(block, header, columns, numbers, location.name)
+    except InputError:
+        location.require_unchanged()  # of a file that is replaced, the rows themselves are not at fault
+        raise
+    return Batch(table, first_row, partial(_where, location.name, block), block.lines() if keep else None)
 
 
 def _reject_repeated_header(block: RecordBlock, header: Header, name: str) -> None:
@@ -205,13 +208,18 @@ def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: 
                 multiple_of=multiple_of,
                 first_row=first_row,
             )
+        location.require_unchanged()
+    except InputError:
+        location.require_unchanged()
+        raise
     except OSError as problem:
+        location.require_unchanged()
         raise unreadable(location.name, problem) from problem
 
 
 def _block_bytes(location: Location) -> int:
     """Bytes per block: fewer for a small file, so that there is a block for every worker."""
-    size = os.path.getsize(location.name) if isinstance(location, LocalFile) else BLOCK_BYTES * PIECES_OF_A_FILE
+    size = location.n_bytes if isinstance(location, LocalFile) else BLOCK_BYTES * PIECES_OF_A_FILE
     return min(BLOCK_BYTES, max(size // PIECES_OF_A_FILE, SMALLEST_BLOCK_BYTES))
 
 
@@ -259,11 +267,11 @@ def _reject_different_headers(locations: Sequence[Location], headers: Sequence[H
 def _difference(first: Header, other: Header) -> str:
     missing = [name for name in first.names if name not in other.names]
     extra = [name for name in other.names if name not in first.names]
-    parts = [f"missing {', '.join(map(repr, missing))}"] if missing else []
-    parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
+    parts = [f"missing {', '.join(map(quoted, missing))}"] if missing else []
+    parts += [f"has also {', '.join(map(quoted, extra))}"] if extra else []
     if parts:
         return "; ".join(parts)
     if first.names != other.names:
         moved = next(name for name, expected in zip(other.names, first.names, strict=True) if name != expected)
-        return f"the same columns in another order, from {moved!r} on"
-    return f"fields are separated by {other.delimiter!r}, not {first.delimiter!r}"
+        return f"the same columns in another order, from {quoted(moved)} on"
+    return f"fields are separated by {quoted(other.delimiter)}, not {quoted(first.delimiter)}"

@@ -211,6 +211,8 @@ def _reject_lines_above(bare: Sequence[str], lines: Sequence[str], delimiter: st
 
     `bare` are the `lines` with `q` for each quoted field.
     """
+    if any(line.count('"') % 2 for line in lines):
+        return  # a quoted name or cell goes on in the next line
     rows = [line for line in bare[1:] if line.strip()]
     if sum(line.count(delimiter) == bare[0].count(delimiter) for line in rows) >= 0.5 * len(rows):
         return

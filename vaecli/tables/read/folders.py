@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from urllib.parse import unquote
 
 from vaecli.errors import InputError, UnreadableFile, listed
+from vaecli.runtime.urls import is_url, shown, without_file_scheme
 from vaecli.tables import remote
 from vaecli.tables.read.locations import LocalFile, Location, RemoteFile
 
@@ -98,7 +99,7 @@ def _root_of(inputs: Sequence[str], locations: Sequence[Location]) -> str:
         # whole folders, as each ends with a slash; `commonpath` would turn `s3://` into `s3:/`
         return os.path.commonprefix([f"{folder}/" for folder in folders]).rpartition("/")[0]  # noqa: RUF071
     path = _path_of(locations[0])
-    text = inputs[0] if remote.is_url(inputs[0]) else os.path.abspath(remote.without_file_scheme(inputs[0]))
+    text = inputs[0] if is_url(inputs[0]) else os.path.abspath(without_file_scheme(inputs[0]))
     if path == text:
         return os.path.dirname(path)
     wildcard = _WILDCARD.search(text)
@@ -128,7 +129,7 @@ def _reject_lake_table(folder: str, *, remotely: bool) -> None:
     for mark, what, export in _LAKE_TABLES:
         pattern = os.path.join(folder if remotely else glob.escape(folder), mark)
         if remote.matches(pattern) if remotely else glob.glob(pattern):
-            name = remote.without_credentials(folder) if remotely else os.path.relpath(folder)
+            name = shown(folder) if remotely else os.path.relpath(folder)
             raise UnreadableFile(
                 f"{name}: {what} which of its files count; the others hold rows that were replaced or deleted",
                 f"export its rows: `pyarrow.parquet.write_table({export.format(path=name)}, 'rows.parquet')`",

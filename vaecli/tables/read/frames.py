@@ -87,6 +87,8 @@ def _to_arrow(frame: Any) -> pa.Table:
     if hasattr(frame, "__arrow_c_stream__"):
         try:
             return pa.table(frame)
+        except MemoryError:
+            raise
         except (pa.ArrowException, TypeError, ValueError) as problem:
             raise InputError(f"frame: {problem}", _HINT) from None
     raise InputError(f"frame: a {type(frame).__name__} is not a table", _HINT)
@@ -118,6 +120,8 @@ def _by_column(names: Sequence[str], columns: Sequence[Any]) -> pa.Table:
     for name, column in zip(names, columns, strict=True):
         try:
             arrays.append(pa.array(column, from_pandas=True))
+        except MemoryError:
+            raise
         except (pa.ArrowException, TypeError, ValueError) as problem:
             problems.append(f"{name}: {str(problem).splitlines()[0]}")
     if problems:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import MalformedText, UnreadableFile, listed
+from vaecli.errors import MalformedText, UnreadableFile, listed, quoted
 from vaecli.tables.read.first_lines import (
     choose_delimiter,
     hint_for_names,
@@ -140,7 +140,9 @@ def _names(line: bytes, delimiter: str, name: str, line_number: int) -> tuple[st
 
 def _reject_names(names: Sequence[str], name: str, line: int, mend: str) -> None:
     problems = [f"column {i + 1} has no name" for i, column in enumerate(names) if not column.strip()]
-    problems += [f"{column!r} is given {n} times" for column, n in Counter(names).items() if n > 1 and column.strip()]
+    problems += [
+        f"{quoted(column)} is given {n} times" for column, n in Counter(names).items() if n > 1 and column.strip()
+    ]
     if not problems:
         return
     hint = mend or "give every column its own name"

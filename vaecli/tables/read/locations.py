@@ -1,25 +1,33 @@
-"""Where the bytes of a table are: in a local file, behind a URL, or in a stream that can be read only once."""
+"""Where the bytes of a table are: in a local file, behind a URL, or in a stream that can be read only once.
+
+A file that can be opened more than once must stay the same: what identifies its content (for a local file the device,
+inode, size and time of change) is remembered when it is found, and compared at every opening and after the last read.
+"""
 
 from __future__ import annotations
 
+import errno
 import glob
 import io
 import os
-import shutil
 import stat
 import sys
 import tempfile
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
-from vaecli.errors import UnreadableFile, UsageError
+from vaecli.errors import UnreadableFile, UsageError, VaecliError, shortage
 from vaecli.runtime import file_types
+from vaecli.runtime.temporary import copying
+from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
 from vaecli.tables import remote
 
 STANDARD_INPUT = "standard input"
+STANDARD_INPUT_FILE = "/dev/stdin"
 PEEK_BYTES = 4 * 2**20  # of a stream that is read once: its header must end within them
 
 
@@ -30,55 +38,123 @@ class Location(Protocol):
     def name(self) -> str:
         """The name of the file or stream in messages."""
 
+    @property
+    def file(self) -> str:
+        """The path or URL that is read, so that no output overwrites it."""
+
     def open(self) -> pa.NativeFile:
-        """A stream of all bytes, from the start. Raises OSError."""
+        """A stream of all bytes, from the start. Raises OSError, and UnreadableFile when it has changed."""
 
     def peek(self) -> pa.NativeFile:
-        """A stream of the first bytes, from the start; `open` still yields all of them. Raises OSError."""
+        """A stream of the first bytes, from the start; `open` still yields all of them. Raises as `open` does."""
+
+    def require_unchanged(self) -> None:
+        """Raise UnreadableFile when the bytes are no longer those that were found."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A regular file. `name` is the path as the user wrote it."""
+    """A regular file. `name` is the path as the user wrote it, `state` what identifies its content."""
 
     name: str
+    state: tuple[int, ...]
+
+    @classmethod
+    def found(cls, path: str) -> LocalFile:
+        """Remember the state of the file at `path`. Raises UnreadableFile."""
+        try:
+            return cls(path, _state_of(path))
+        except OSError as problem:
+            raise unreadable(path, problem) from None
+
+    @property
+    def file(self) -> str:
+        return self.name
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of the file when it was found."""
+        return self.state[2]
 
     def open(self) -> pa.NativeFile:
-        return pa.OSFile(self.name)
+        stream = pa.OSFile(self.name)
+        self.require_unchanged()  # once it is open, so that no replacement can fall between the two
+        return stream
 
     def peek(self) -> pa.NativeFile:
         return self.open()
+
+    def require_unchanged(self) -> None:
+        try:
+            state = _state_of(self.name)
+        except OSError:
+            state = ()
+        if state != self.state:
+            raise changed(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file behind a URL that fsspec knows."""
+    """A file behind a URL that fsspec knows; `state` is what its store reports of its content."""
 
     url: str
+    state: tuple[str, ...]
+
+    @classmethod
+    def found(cls, url: str) -> RemoteFile:
+        """Remember the state of the file at `url`. Raises UnreadableFile."""
+        try:
+            return cls(url, remote.state_of(url))
+        except OSError as problem:
+            raise unreadable(shown(url), problem) from None
 
     @property
     def name(self) -> str:
-        return remote.without_credentials(self.url)
+        return shown(self.url)
+
+    @property
+    def file(self) -> str:
+        return self.url
 
     def open(self) -> pa.NativeFile:
-        return pa.PythonFile(remote.open_reader(self.url), mode="r")
+        stream = pa.PythonFile(remote.open_reader(self.url), mode="r")
+        self.require_unchanged()
+        return stream
 
     def peek(self) -> pa.NativeFile:
         return self.open()
 
+    def require_unchanged(self) -> None:
+        try:
+            state = remote.state_of(self.url)
+        except OSError as problem:
+            raise unreadable(self.name, problem) from None
+        if state != self.state:
+            raise changed(self.name)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class SpooledStream:
-    """A stream that was copied to a temporary file, which exists as long as this object."""
+    """A stream that was copied to a temporary file without a name, which vanishes with this object or the process."""
 
     name: str
-    copy: Any  # tempfile's wrapper removes the file when it is collected
+    copy: BinaryIO
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self.copy.close)
+
+    @property
+    def file(self) -> str:
+        return _file_of_stream(self.name)
 
     def open(self) -> pa.NativeFile:
-        return pa.OSFile(self.copy.name)
+        return pa.PythonFile(_CopyReader(self), mode="r")
 
     def peek(self) -> pa.NativeFile:
         return self.open()
+
+    def require_unchanged(self) -> None:
+        """The copy belongs to this process."""
 
 
 @dataclass(slots=True)
@@ -90,6 +166,10 @@ class SinglePassStream:
     rest: BinaryIO
     is_opened: bool = False
 
+    @property
+    def file(self) -> str:
+        return _file_of_stream(self.name)
+
     def open(self) -> pa.NativeFile:
         if self.is_opened:
             raise RuntimeError(f"{self.name} was opened with once=True and is read a second time")
@@ -98,6 +178,9 @@ class SinglePassStream:
 
     def peek(self) -> pa.NativeFile:
         return pa.BufferReader(self.head)
+
+    def require_unchanged(self) -> None:
+        """A stream is read once."""
 
 
 def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Location, ...]:
@@ -116,9 +199,18 @@ def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Locati
     return tuple(location for text in inputs for location in _locations_of(text, once))
 
 
-def unreadable(name: str, problem: OSError) -> UnreadableFile:
+def unreadable(name: str, problem: OSError) -> VaecliError:
     """The error that reports an OSError met while reading `name`."""
+    if (short := shortage(problem)) is not None:
+        return short
     match problem:
+        case OSError(errno=errno.ENAMETOOLONG):
+            return UnreadableFile(f"{name}: no such file: the name is too long", "check the path", path=name)
+        case FileNotFoundError() if is_url(name):
+            answer = f": {problem.strerror}" if is_http(name) else ""
+            return UnreadableFile(
+                f"{name}: no such file{answer}", "check the address; a signed link may have expired", path=name
+            )
         case FileNotFoundError():
             return UnreadableFile(f"{name}: no such file", "check the path and the current directory", path=name)
         case PermissionError():
@@ -133,14 +225,26 @@ def unreadable(name: str, problem: OSError) -> UnreadableFile:
             )
 
 
+def changed(name: str) -> UnreadableFile:
+    """The error that reports a file that was replaced or written to between two openings, or while it was read."""
+    return UnreadableFile(f"{name}: changed while it was read", "try again when it is complete", path=name)
+
+
+def _state_of(path: str) -> tuple[int, ...]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _file_of_stream(name: str) -> str:
+    return STANDARD_INPUT_FILE if name == STANDARD_INPUT else name
+
+
 def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
     if text == "-":
-        if sys.stdin is None:
-            raise UnreadableFile("standard input is closed", "name a file, or pipe a table into vaecli")
         return (_streamed(STANDARD_INPUT, sys.stdin.buffer, once),)
-    if remote.is_url(text):
+    if is_url(text):
         return _remote_locations(text)
-    path = remote.without_file_scheme(text)
+    path = without_file_scheme(text)
     try:
         mode = os.stat(path).st_mode
     except OSError as problem:
@@ -150,7 +254,7 @@ def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
     if stat.S_ISDIR(mode):
         return _parquet_below(path)
     if stat.S_ISREG(mode):
-        return (LocalFile(path),)
+        return (LocalFile.found(path),)
     return (_pipe(path, once),)
 
 
@@ -160,11 +264,14 @@ def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
         head = _read(stream, PEEK_BYTES)
         if once and not head.startswith(file_types.PARQUET):
             return SinglePassStream(name, head, stream)
-        # the wrapper, and with it the file, exists as long as the location
-        copy = tempfile.NamedTemporaryFile(prefix="vaecli-", suffix=".spool")  # noqa: SIM115
-        copy.write(head)
-        shutil.copyfileobj(stream, copy, 2**20)
-        copy.flush()
+        with copying(f"a copy of {name}"):
+            copy: BinaryIO = tempfile.TemporaryFile(prefix="vaecli-")  # noqa: SIM115 - as long as the location exists
+        piece = head
+        while piece:
+            with copying(f"a copy of {name}"):
+                copy.write(piece)
+                copy.flush()
+            piece = _read(stream, 2**20)
     except OSError as problem:
         raise unreadable(name, problem) from None
     _close(stream)
@@ -190,14 +297,14 @@ def _remote_locations(url: str) -> tuple[Location, ...]:
     try:
         urls = remote.expand(url)
     except OSError as problem:
-        raise unreadable(remote.without_credentials(url), problem) from None
+        raise unreadable(shown(url), problem) from None
     if not urls:
         raise UnreadableFile(
-            f"{remote.without_credentials(url)}: nothing there to read",
+            f"{shown(url)}: nothing there to read",
             "check the pattern, or the directory's files",
-            path=remote.without_credentials(url),
+            path=shown(url),
         )
-    return tuple(RemoteFile(file_url) for file_url in urls)
+    return tuple(RemoteFile.found(file_url) for file_url in urls)
 
 
 def _matches(pattern: str) -> tuple[Location, ...]:
@@ -215,7 +322,7 @@ def _matches(pattern: str) -> tuple[Location, ...]:
 
 
 def _matched(path: str) -> tuple[Location, ...]:
-    return _parquet_below(path) if os.path.isdir(path) else (LocalFile(path),)
+    return _parquet_below(path) if os.path.isdir(path) else (LocalFile.found(path),)
 
 
 def _parquet_below(directory: str) -> tuple[Location, ...]:
@@ -238,7 +345,7 @@ def _parquet_below(directory: str) -> tuple[Location, ...]:
             f"for CSV files, quote a pattern: '{os.path.join(directory, '*.csv')}'",
             path=directory,
         )
-    return tuple(LocalFile(path) for path in sorted(paths))
+    return tuple(LocalFile.found(path) for path in sorted(paths))
 
 
 def _read(stream: BinaryIO, n_bytes: int) -> bytes:
@@ -252,6 +359,43 @@ def _read(stream: BinaryIO, n_bytes: int) -> bytes:
         pieces.append(piece)
         n_bytes -= len(piece)
     return b"".join(pieces)
+
+
+class _CopyReader(io.RawIOBase):
+    """Reads a file that has no name, at a position of its own: other readers have theirs."""
+
+    def __init__(self, stream: SpooledStream) -> None:
+        super().__init__()
+        self._stream = stream  # the file exists as long as this does
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        starts = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size()}
+        self._position = starts[whence] + offset
+        return self._position
+
+    def read(self, n_bytes: int = -1) -> bytes:
+        if n_bytes < 0:
+            n_bytes = self._size() - self._position
+        pieces: list[bytes] = []
+        descriptor = self._stream.copy.fileno()
+        while n_bytes > 0 and (piece := os.pread(descriptor, n_bytes, self._position)):
+            pieces.append(piece)
+            self._position += len(piece)
+            n_bytes -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _size(self) -> int:
+        return os.fstat(self._stream.copy.fileno()).st_size
 
 
 class _PrefixedStream(io.RawIOBase):

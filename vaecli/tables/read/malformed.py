@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from vaecli.errors import MalformedText, UnreadableCell, listed
+from vaecli.errors import MalformedText, UnreadableCell, listed, quoted
+from vaecli.tables.convert.arrow_types import as_numpy, one_array
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
+from vaecli.tables.convert.parse import parse_numbers
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.records import RecordBlock
 
-_NUMBER = r"(?i)^[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|inf|infinity|nan)$"
 _SHOWN_CHARACTERS = 40
 
 
@@ -78,17 +80,14 @@ def _to_strings(text: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _to_numbers(text: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    trimmed = _to_strings(pc.utf8_trim_whitespace(text))
-    try:
-        return pc.cast(trimmed, pa.float64())
-    except pa.ArrowInvalid:
-        return None
+    trimmed = one_array(_to_strings(pc.utf8_trim_whitespace(text)))
+    numbers, failed = parse_numbers(trimmed)
+    return None if failed.any() else pa.chunked_array([pa.array(numbers, mask=as_numpy(trimmed.is_null()))])
 
 
 def _not_numbers(text: pa.ChunkedArray) -> list[int]:
-    trimmed = _to_strings(pc.utf8_trim_whitespace(text))
-    wrong = pc.invert(pc.match_substring_regex(trimmed, _NUMBER))
-    rows: list[int] = pc.indices_nonzero(pc.fill_null(wrong, False)).to_pylist()
+    _, failed = parse_numbers(one_array(_to_strings(pc.utf8_trim_whitespace(text))))
+    rows: list[int] = np.flatnonzero(failed).tolist()
     return rows
 
 
@@ -96,7 +95,7 @@ def _ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, int]
     expected = len(header.names)
     hint = (
         _why_ragged(block, header, ragged, name)
-        or f"quote fields that hold the delimiter {header.delimiter!r}, and write empty fields for missing cells"
+        or f"quote fields that hold the delimiter {quoted(header.delimiter)}, and write empty fields for missing cells"
     )
     lines = [
         f"line {block.line(row)}: {n} field{'s' if n != 1 else ''}, the header has {expected}" for row, n in ragged
@@ -131,13 +130,10 @@ def _not_a_number(
 ) -> UnreadableCell:
     hint = "correct the cell, or leave it empty if the value is missing; decimals are written with a point"
     lines = [
-        f'line {block.line(row)}, column {column}: "{_shortened(text[column][row].as_py())}" is not a number'
+        f"line {block.line(row)}, column {quoted(column, marks=False)}: "
+        f'"{quoted(text[column][row].as_py(), _SHOWN_CHARACTERS, marks=False)}" is not a number'
         for row, column in bad_cells
     ]
     what = f", {lines[0]}" if len(lines) == 1 else f": {len(lines)} cells are not numbers:\n{listed(lines)}"
     (row, column), *_ = bad_cells
     return UnreadableCell(name + what, hint, path=name, line=block.line(row), column=column)
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"

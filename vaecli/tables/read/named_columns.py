@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from vaecli.errors import InputError, listed
+from vaecli.errors import InputError, listed, quoted
 
 
 def requested_columns(names: Sequence[str], columns: Sequence[str] | None, source: str) -> list[str]:
@@ -17,14 +17,14 @@ def requested_columns(names: Sequence[str], columns: Sequence[str] | None, sourc
     missing = [column for column in columns if column not in names]
     if missing:
         raise InputError(
-            f"{source}: missing columns {', '.join(map(repr, missing))}", f"it has {', '.join(map(repr, names))}"
+            f"{source}: missing columns {', '.join(map(quoted, missing))}", f"it has {', '.join(map(quoted, names))}"
         )
     return list(columns)
 
 
 def reject_repeated_names(names: Sequence[str], source: str) -> None:
     """Raise InputError listing names that several columns share, and columns without a name."""
-    problems = [f"{name!r} is given {n} times" for name, n in Counter(names).items() if n > 1]
+    problems = [f"{quoted(name)} is given {n} times" for name, n in Counter(names).items() if n > 1]
     problems += [f"column {i + 1} has no name" for i, name in enumerate(names) if not name]
     if problems:
         raise InputError(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from vaecli.errors import InputError, UnreadableFile, listed, located
 from vaecli.runtime import file_types
+from vaecli.runtime.urls import shown
 from vaecli.tables.read.delimited import decompressed, open_delimited
 from vaecli.tables.read.folders import partition_columns, reject_lake_tables, reject_partitions_of_text
 from vaecli.tables.read.locations import Location, find_locations, unreadable
@@ -107,7 +108,7 @@ def _name_of(inputs: Sequence[str], locations: Sequence[Location]) -> str:
     if len(locations) == 1:
         return locations[0].name
     if len(inputs) == 1:
-        return inputs[0]
+        return shown(inputs[0])
     return f"{locations[0].name} and {len(locations) - 1} more"
 
 

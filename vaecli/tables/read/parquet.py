@@ -9,9 +9,9 @@ from functools import partial
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from vaecli.errors import InputError, UnreadableFile, listed
+from vaecli.errors import InputError, UnreadableFile, VaecliError, listed, quoted, shortage
 from vaecli.runtime import file_types
-from vaecli.tables.read.locations import Location, RemoteFile, unreadable
+from vaecli.tables.read.locations import Location, changed, unreadable
 from vaecli.tables.read.named_columns import as_table, reject_repeated_names, requested_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
@@ -55,7 +55,7 @@ class ParquetSource:
     @property
     def files(self) -> tuple[str, ...]:
         """Paths and URLs that are read, so that no output overwrites them."""
-        return tuple(location.url if isinstance(location, RemoteFile) else location.name for location in self.locations)
+        return tuple(location.file for location in self.locations)
 
     def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
         """Batches that are decoded already, as a row group is decoded in order; see `Source.pieces`."""
@@ -80,9 +80,7 @@ class ParquetSource:
                 )
                 first_row += table.num_rows
             if first_row - first_of_file != n_rows:
-                raise UnreadableFile(
-                    f"{location.name}: changed while it was read", "try again when it is complete", path=location.name
-                )
+                raise changed(location.name)
 
 
 def open_parquet(
@@ -128,6 +126,7 @@ def _footer(location: Location) -> pq.FileMetaData:
     except pa.ArrowNotImplementedError as problem:
         raise _unknown_type(location, problem) from problem
     except (OSError, pa.ArrowException) as problem:
+        location.require_unchanged()
         raise _damaged(location.name, problem) from problem
 
 
@@ -139,11 +138,13 @@ def _record_batches(location: Location, columns: Sequence[str], batch_rows: int)
         ):
             # threads cost memory and gain nothing on buffered column chunks
             yield from file.iter_batches(batch_rows, columns=list(columns), use_threads=False)
+        location.require_unchanged()
     except (OSError, pa.ArrowException) as problem:
+        location.require_unchanged()
         raise _damaged(location.name, problem) from problem
 
 
-def _unknown_type(location: Location, problem: pa.ArrowNotImplementedError) -> UnreadableFile:
+def _unknown_type(location: Location, problem: pa.ArrowNotImplementedError) -> VaecliError:
     """The error about a whole file with columns of a type that pyarrow does not know, as 128-bit integers of polars."""
     columns = _columns_without_arrow_type(location)
     if not columns:
@@ -175,7 +176,9 @@ def _columns_without_arrow_type(location: Location) -> list[str]:
     return [column.name for column in columns if column.length == _INT128_BYTES and column.logical_type.type == "NONE"]
 
 
-def _damaged(name: str, problem: Exception) -> UnreadableFile:
+def _damaged(name: str, problem: Exception) -> VaecliError:
+    if (short := shortage(problem)) is not None:
+        return short
     if isinstance(problem, OSError) and problem.errno is not None:
         return unreadable(name, problem)
     lines = str(problem).strip().splitlines()
@@ -209,8 +212,8 @@ def _common_schema(locations: Sequence[Location], schemas: Sequence[pa.Schema]) 
 def _difference(first: pa.Schema, other: pa.Schema) -> str:
     missing = [name for name in first.names if name not in other.names]
     extra = [name for name in other.names if name not in first.names]
-    parts = [f"missing {', '.join(map(repr, missing))}"] if missing else []
-    parts += [f"has also {', '.join(map(repr, extra))}"] if extra else []
+    parts = [f"missing {', '.join(map(quoted, missing))}"] if missing else []
+    parts += [f"has also {', '.join(map(quoted, extra))}"] if extra else []
     return "; ".join(parts)
 
 

@@ -73,6 +73,8 @@ def _can_hold(kind: pa.DataType, column: Column) -> bool:
     """Whether cells of the column can be of this type; what stands in a bundle may be anything."""
     try:
         _array(np.zeros(1), column, kind)
+    except MemoryError:
+        raise
     except (pa.ArrowException, IndexError):
         return False
     return True

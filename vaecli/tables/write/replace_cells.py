@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vaecli.errors import InputError
+from vaecli.errors import InputError, quoted
 from vaecli.runtime.moments import EPOCH, SECONDS_PER_DAY, TICKS_PER_SECOND
 from vaecli.schema import Column, Kind
 from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
@@ -160,7 +160,7 @@ def _table(batch: Batch, name: str, columns: Sequence[Column], values: np.ndarra
         field = table.schema.field(place)
         if family(field.type) is ArrowFamily.EMPTY and which[:, j].any():
             raise InputError(
-                f"{name}: column {column.name!r} has the type null, which can hold no value",
+                f"{name}: column {quoted(column.name)} has the type null, which can hold no value",
                 "give the column a type, such as float64 or string",
             )
         # a dictionary is extended in every batch, or where batches end would show in the output
@@ -170,7 +170,7 @@ def _table(batch: Batch, name: str, columns: Sequence[Column], values: np.ndarra
                 table = table.set_column(place, field, _replaced(array, column, values[:, j], which[:, j]))
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
                 raise InputError(
-                    f"{name}: column {column.name!r} holds {field.type}, which cannot hold what the model knows",
+                    f"{name}: column {quoted(column.name)} holds {field.type}, which cannot hold what the model knows",
                     "give the column the type that it had at fit",
                 ) from None
     return table
@@ -184,7 +184,8 @@ def _replaced(array: pa.Array, column: Column, values: np.ndarray, which: np.nda
     if not which.any():
         return array
     mask, replacements = pa.array(which), as_type(column, kind, values[which])
-    if pa.types.is_duration(kind):  # Arrow replaces integers, but no durations
+    # Arrow replaces integers, but no durations; before version 26 a part of a boolean array gets values of other rows
+    if pa.types.is_duration(kind) or pa.types.is_boolean(kind):
         integers = pc.replace_with_mask(array.cast(pa.int64()), mask, replacements.cast(pa.int64()))
         return integers.cast(kind)
     return pc.replace_with_mask(array, mask, replacements)
@@ -217,7 +218,7 @@ def _numbers(kind: pa.DataType, values: np.ndarray) -> pa.Array:
     if pa.types.is_boolean(kind):
         return pa.array(values >= 0.5)
     if pa.types.is_integer(kind):
-        return pa.array(_whole(values, kind.to_pandas_dtype()), kind)
+        return pa.array(_whole(values, str(kind)), kind)
     if pa.types.is_decimal(kind):
         most = 0.999 * 10.0 ** (kind.precision - kind.scale)
         return pa.array(np.clip(values, -most, most)).cast(kind)

@@ -11,7 +11,6 @@ from typing import Any, BinaryIO, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from vaecli.errors import UsageError, listed
@@ -19,6 +18,7 @@ from vaecli.tables.read.delimited import DelimitedSource, parse_lines
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.records import joined_bytes
 from vaecli.tables.source import Batch
+from vaecli.tables.write.csv_fields import can_be_spelled, csv_field
 
 _GROUP_ROWS = 2**20
 _GROUP_BYTES = 32 * 2**20
@@ -231,19 +231,25 @@ def parquet_rows(stream: BinaryIO, rows: TypedRows, compression: str) -> Parquet
 
 @dataclass(frozen=True, slots=True)
 class DelimitedRows:
-    """Writes typed rows as delimited text: an empty field for null, `""` for an empty string, quotes where needed."""
+    """Writes typed rows as delimited text: an empty field for null, `""` for an empty string (see `csv_fields`)."""
 
     rows: TypedRows
-    writer: pa_csv.CSVWriter
+    stream: BinaryIO
+    delimiter: bytes
 
     def render(self, batch: Batch, added: Sequence[pa.Array], keep: np.ndarray | None) -> Rendered:
-        return self.rows.table(batch, added, keep)
+        table = self.rows.table(batch, added, keep)
+        if not table.num_rows:
+            return b""
+        fields = [csv_field(pa.concat_arrays(table[name].chunks), name) for name in table.column_names]
+        ended = pc.binary_join_element_wise(fields[-1], _bytes(b""), _bytes(b"\n"))
+        return joined_bytes(pc.binary_join_element_wise(*fields[:-1], ended, _bytes(self.delimiter)))
 
     def append(self, rendered: Rendered) -> None:
-        self.writer.write_table(rendered)
+        self.stream.write(rendered)
 
     def close(self) -> None:
-        self.writer.close()
+        self.stream.flush()
 
     def abandon(self) -> None:
         """Do nothing; no rows are in memory."""
@@ -254,20 +260,11 @@ def delimited_rows(stream: BinaryIO, rows: TypedRows, delimiter: str) -> Delimit
 
     Raises UsageError listing the columns whose type cannot be written as text.
     """
-    unsuitable = [f"{column.name} ({column.type})" for column in rows.schema if not _has_text(column.type)]
+    unsuitable = [f"{column.name} ({column.type})" for column in rows.schema if not can_be_spelled(column.type)]
     if unsuitable:
         raise UsageError(
             f"these columns cannot be written as delimited text:\n{listed(unsuitable)}",
             "write Parquet: -o NAME.parquet",
         )
     stream.write(delimiter.join(_quoted(name, delimiter) for name in rows.schema.names).encode() + b"\n")
-    options = pa_csv.WriteOptions(include_header=False, delimiter=delimiter, quoting_style="needed")
-    return DelimitedRows(rows, pa_csv.CSVWriter(pa.PythonFile(stream, "w"), rows.schema, write_options=options))
-
-
-def _has_text(kind: pa.DataType) -> bool:
-    try:
-        pa_csv.write_csv(pa.table([pa.nulls(1, kind)], ["x"]), io.BytesIO())
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return False
-    return True
+    return DelimitedRows(rows, stream, delimiter.encode())

@@ -17,7 +17,7 @@ import pyarrow as pa
 from vaecli.errors import UsageError
 from vaecli.runtime import file_types
 from vaecli.runtime.atomic_file import translated
-from vaecli.tables import remote
+from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
 from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.open import format_of_name
 from vaecli.tables.read.parquet import ParquetSource
@@ -193,12 +193,12 @@ def default_output(inputs: Sequence[str], verb: str = "scored", extension: str |
     name = inputs[0]
     if name == "-":
         return "-"
-    if name.lower().startswith(("http://", "https://")):
-        raise UsageError(f"{remote.without_credentials(name)}: the output cannot be written beside it", hint)
-    path = remote.without_file_scheme(name)
-    exists = not remote.is_url(name) and os.path.exists(path)
+    if is_http(name):
+        raise UsageError(f"{shown(name)}: the output cannot be written beside it", hint)
+    path = without_file_scheme(name)
+    exists = not is_url(name) and os.path.exists(path)
     if not exists and any(character in name for character in "*?["):
-        raise UsageError(f"{name}: a pattern gives no name for the output", hint)
+        raise UsageError(f"{shown(name)}: a pattern gives no name for the output", hint)
     if name.endswith("/") or (exists and os.path.isdir(path)):
         folder = os.path.abspath(path) if path.strip("./") == "" else name.rstrip("/")
         return f"{folder}.{verb}{extension or '.parquet'}"
@@ -234,12 +234,14 @@ def _format_of(target: str, like: Source, output_format: str | None) -> str:
     format = output_format or format_of_name(target)
     extension = os.path.splitext(target.lower())[1]
     if output_format is None and extension in _UNWRITABLE:
-        raise UsageError(f"{target}: {extension} files are not written", "name a .csv, .tsv or .parquet file")
+        raise UsageError(f"{shown(target)}: {extension} files are not written", "name a .csv, .tsv or .parquet file")
     if format is None:
         is_text = like.format in ("csv", "tsv")
         format = like.format if is_text else "csv" if target == "-" else "parquet"
     if format == "parquet" and target.lower().endswith(file_types.COMPRESSED_EXTENSIONS):
-        raise UsageError(f"{target}: Parquet is not compressed as a whole", "it compresses by itself: -o NAME.parquet")
+        raise UsageError(
+            f"{shown(target)}: Parquet is not compressed as a whole", "it compresses by itself: -o NAME.parquet"
+        )
     return format
 
 

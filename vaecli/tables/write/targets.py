@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from vaecli.errors import MissingPackage, UsageError
-from vaecli.runtime.atomic_file import open_atomic, require_writable, translated
+from vaecli.runtime import outputs
+from vaecli.runtime.atomic_file import STANDARD_OUTPUT, open_atomic, require_writable, translated
+from vaecli.runtime.temporary import create_temporary
+from vaecli.runtime.urls import end_of_chain, is_url, shown, without_file_scheme
 from vaecli.tables import remote
 from vaecli.tables.source import Source
-
-STANDARD_OUTPUT = "standard output"
 
 
 class Target(Protocol):
@@ -68,19 +70,22 @@ class RemoteTarget:
 
     @property
     def name(self) -> str:
-        return remote.without_credentials(self.url)
+        return shown(self.url)
 
     def commit(self) -> None:
         self.stream.flush()
-        self.stream.close()
         remote.upload(self.temporary, self.url)
-        self.abort()
+        outputs.begin_rename(self.name, self.temporary)
+        self._remove()
 
     def abort(self) -> None:
-        with suppress(OSError):
-            self.stream.close()
+        self._remove()
+
+    def _remove(self) -> None:
         with suppress(FileNotFoundError):
             os.unlink(self.temporary)
+        with suppress(OSError):
+            self.stream.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +120,9 @@ class Targets:
 
 def _require_picture(plot: str) -> None:
     if not plot.lower().endswith((".png", ".svg")):
-        raise UsageError(f"--plot {plot}: neither a .png nor a .svg file", "name one, such as --plot picture.png")
+        raise UsageError(
+            f"--plot {shown(plot)}: neither a .png nor a .svg file", "name one, such as --plot picture.png"
+        )
     if find_spec("matplotlib") is None:
         raise MissingPackage(
             "--plot needs matplotlib, which is not installed here",
@@ -127,15 +134,21 @@ def _require_picture(plot: str) -> None:
 def refuse_to_overwrite(target: str, files: Iterable[str], what: str) -> None:
     """Raise UsageError when the output would take the place of one of `files`, which are `what`."""
     for file in files:
-        if target == file or _is_same_file(remote.without_file_scheme(target), file):
-            raise UsageError(f"{target}: is {what} itself", "write to another file: -o FILE")
+        if target == file or _is_same_file(target, file):
+            raise UsageError(f"{shown(target)}: is {what} itself", "write to another file: -o FILE")
 
 
-def _is_same_file(one: str, other: str) -> bool:
+def _is_same_file(target: str, file: str) -> bool:
+    """Whether both are one file: by links, by spellings of a URL, or as a standard stream that was redirected."""
+    one, other = (without_file_scheme(end_of_chain(name)) for name in (target, file))
+    if is_url(one) and is_url(other):
+        return remote.is_same(one, other)
     try:
-        return os.path.samefile(one, other)
+        written, read = os.stat("/dev/stdout" if one == "-" else one), os.stat(other)
     except OSError:
         return False
+    # devices and pipes may be read and written at once
+    return stat.S_ISREG(written.st_mode) and os.path.samestat(written, read)
 
 
 def open_target(target: str) -> Target:
@@ -144,16 +157,14 @@ def open_target(target: str) -> Target:
     Raises UsageError when it cannot name an output, EnvironmentProblem when it cannot be written.
     """
     if target == "-":
-        if sys.stdout is None:
-            raise UsageError("standard output is closed", "write to a file: -o FILE")
         return DirectTarget(STANDARD_OUTPUT, sys.stdout.buffer)
     if not target:
         raise UsageError("the output has an empty name", "write to a file: -o FILE")
-    if remote.is_url(target):
+    if is_url(target):
         return _remote_target(target)
-    path = remote.without_file_scheme(target)
+    path = without_file_scheme(target)
     if os.path.isdir(path) or path.endswith(os.sep):
-        raise UsageError(f"{target}: is a directory", "add a file name to the target")
+        raise UsageError(f"{shown(target)}: is a directory", "add a file name to the target")
     with translated(path):
         if os.path.exists(path) and not os.path.isfile(path):
             return DirectTarget(target, open(path, "wb"))
@@ -182,7 +193,6 @@ def whole_output(target: str) -> Iterator[Callable[[bytes], None]]:
 
 
 def _remote_target(url: str) -> RemoteTarget:
-    with translated(remote.without_credentials(url)):
+    with translated(shown(url)):
         remote.check_writable(url)
-        descriptor, temporary = tempfile.mkstemp(prefix="vaecli-", suffix=".part")
-        return RemoteTarget(url, temporary, os.fdopen(descriptor, "wb"))
+        return RemoteTarget(url, *create_temporary(tempfile.gettempdir(), shown(url), mode=0o600))

@@ -1,0 +1,108 @@
+"""`fit --resume` goes on from its own checkpoint, and from no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vaecli
+from vaecli.training import schedule
+
+N_ROWS = 3_000  # more than a sample of the rows would look at
+CHANGED = 1_234
+
+
+def table() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "temp": rng.normal(20.0, 2.0, N_ROWS).round(4),
+            "on": rng.choice(["true", "false"], N_ROWS),
+            "mode": rng.choice(["slow", "fast", "idle"], N_ROWS),
+            "site": rng.choice(["north", "south", "east", "west"], N_ROWS),
+            "fault": "0",
+        }
+    )
+
+
+@pytest.fixture
+def fit(tmp_path: Path, quick: Path, run: Callable) -> Callable:
+    """Fit table.csv of `tmp_path`, with more words of the command line."""
+
+    def fit_with(*words: str):
+        names = ("--group", "site", "--label", "fault", "--config", str(quick), "-q")
+        return run("fit", str(tmp_path / "table.csv"), "-o", str(tmp_path / "model.vae"), *names, *words)
+
+    return fit_with
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path, fit: Callable, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What a fit of table.csv leaves that was interrupted before its bundle was written."""
+    table().to_csv(tmp_path / "table.csv", index=False)
+    monkeypatch.setattr(schedule, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    with monkeypatch.context() as patch:
+
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr("vaecli.workflows.fit.save_detector", interrupt)
+        assert fit().code == 130
+    return tmp_path / "model.vae.checkpoint"
+
+
+def test_the_same_table_goes_on(checkpoint: Path, fit: Callable) -> None:
+    """The same table with the same options is resumed, and the checkpoint is deleted."""
+    assert fit("--resume").code == 0
+    assert not checkpoint.exists()
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("temp", 20.5), ("on", None), ("mode", None), ("site", None), ("fault", "1")]
+)
+def test_one_changed_cell_is_another_table(
+    checkpoint: Path, fit: Callable, tmp_path: Path, column: str, value: object
+) -> None:
+    """One number, boolean, category, group or label among thousands makes it another table: exit 5."""
+    changed = table()
+    others = [word for word in changed[column].unique() if word != changed.loc[CHANGED, column]]
+    changed.loc[CHANGED, column] = others[0] if value is None else value
+    changed.to_csv(tmp_path / "table.csv", index=False)
+    done = fit("--resume")
+    assert done.code == 5, done.err
+    assert "another table" in done.err
+    assert checkpoint.exists()
+
+
+def test_another_version_does_not_go_on(checkpoint: Path, fit: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint of another version of vaecli is refused: exit 5."""
+    monkeypatch.setattr(vaecli, "__version__", "99.0")
+    done = fit("--resume")
+    assert done.code == 5
+    assert "another vaecli" in done.err
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99, 0.9999])
+@pytest.mark.parametrize("bit", [0x01, 0x80])
+def test_any_changed_bit_is_damage(checkpoint: Path, fit: Callable, share: float, bit: int) -> None:
+    """A bit changed in weights, optimiser state, step or digest is exit 5 and two lines."""
+    data = bytearray(checkpoint.read_bytes())
+    data[int(share * len(data))] ^= bit
+    checkpoint.write_bytes(data)
+    done = fit("--resume")
+    assert done.code == 5
+    assert "damaged checkpoint" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("n_bytes", [0, 1, 31, 32, 33, 500])
+def test_a_short_checkpoint_is_damage(checkpoint: Path, fit: Callable, n_bytes: int) -> None:
+    """A checkpoint cut anywhere is exit 5."""
+    checkpoint.write_bytes(checkpoint.read_bytes()[:n_bytes])
+    done = fit("--resume")
+    assert done.code == 5
+    assert "damaged checkpoint" in done.err
