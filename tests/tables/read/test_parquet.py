@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from vaecli import tables
 from vaecli.errors import InputError
+from vaecli.tables.read import parquet
 
 
 def written(path: Path, table: pa.Table, **options) -> str:
@@ -123,3 +124,22 @@ def test_a_huge_row_group_is_read_in_bounded_memory(tmp_path):
     n_rows, grown = map(int, done.stdout.split())
     assert n_rows == 1_000_000
     assert grown < 80
+
+
+class _Checked:
+    """A footer that answers only what vaecli needs, all of which the library checks when it reads the footer."""
+
+    def __init__(self, footer: pq.FileMetaData) -> None:
+        self.schema = footer.schema
+        self.num_rows = footer.num_rows
+
+    def __getattr__(self, name: str) -> None:
+        raise AssertionError(f"{name} is asked for")
+
+
+def test_a_footer_is_asked_only_for_what_the_library_checks(tmp_path, monkeypatch):
+    """Codecs and statistics of column chunks are unchecked bytes: asking for them can end the process."""
+    name = written(tmp_path / "t.parquet", pa.table({"x": [1.5, 2.5]}))
+    read = parquet._footer
+    monkeypatch.setattr(parquet, "_footer", lambda location, *rest: _Checked(read(location, *rest)))
+    assert whole(tables.open_source([name]))["x"].to_pylist() == [1.5, 2.5]

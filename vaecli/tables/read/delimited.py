@@ -176,8 +176,7 @@ def _reject_repeated_header(block: RecordBlock, header: Header, name: str) -> No
     """Raise MalformedText where a row is the header once more; one column of words may hold its own name."""
     if len(header.names) == 1:
         return
-    position = block.data.find(header.line, 0, block.size)
-    while position >= 0:
+    for position in _line_starts(block, header.line):
         row = int(np.searchsorted(block.starts, position))
         if row < len(block) and block.starts[row] == position and block.stops[row] == position + len(header.line):
             line = block.line(row)
@@ -187,7 +186,16 @@ def _reject_repeated_header(block: RecordBlock, header: Header, name: str) -> No
                 path=name,
                 line=line,
             )
-        position = block.data.find(header.line, position + 1, block.size)
+
+
+def _line_starts(block: RecordBlock, text: bytes) -> Iterator[int]:
+    """The positions of lines that begin with `text`."""
+    if block.data.startswith(text):
+        yield 0
+    feed = block.data.find(b"\n" + text, 0, block.size)
+    while feed >= 0:
+        yield feed + 1
+        feed = block.data.find(b"\n" + text, feed + 1, block.size)
 
 
 def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: int) -> Iterator[RecordBlock]:

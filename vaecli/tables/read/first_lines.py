@@ -53,7 +53,7 @@ def reject_known_preamble(data: bytes, name: str) -> None:
         n_above = ends[-1] + 1 if ends else 1
         raise MalformedText(
             f"{name}, line 1: a LabVIEW measurement file (LVM): line {n_above + 1} looks like the header",
-            f"cut what is above it: `sed '1,{n_above}d' {name} > table.csv`",
+            f"cut what is above it: `sed '{_first(n_above)}' {name} > table.csv`",
             line=1,
         )
     if any(line.lower().lstrip().startswith("@relation") for line in lines[:_LINES_LOOKED_AT]):
@@ -166,7 +166,8 @@ def _reject_comments(lines: Sequence[str], name: str) -> None:
     n = next((i for i, line in enumerate(lines) if not line.startswith("#")), len(lines))
     if not n or n == len(lines):
         return
-    if n > 1 and any(line.startswith(("#datatype", "#group", "#default")) for line in lines[:n]):
+    is_annotated = any(line.startswith(("#datatype", "#group", "#default")) for line in lines[:n])
+    if is_annotated and (n > 1 or lines[n].startswith(",result,")):
         raise MalformedText(
             f"{name}, line 1: annotated CSV of InfluxDB (#group, #datatype, #default): "
             f"line {n + 1} looks like the header",
@@ -180,10 +181,10 @@ def _reject_comments(lines: Sequence[str], name: str) -> None:
     if n == 1 and fits:
         return  # `#` is the name of the first column, or its beginning
     if fits and n_fields and all(map(is_value, lines[n].split(delimiter))):
-        above = f"1,{n - 1}d;" if n > 1 else ""
+        above = f"{_first(n - 1)};" if n > 1 else ""
         header, cut = n, f"{above}{n}s/^# *//"
     else:
-        header, cut = n + 1, f"1,{n}d"
+        header, cut = n + 1, _first(n)
     which = "line 1 begins" if n == 1 else f"lines 1 to {n} begin"
     raise MalformedText(
         f"{name}: {which} with `#`, as comments do; line {header} looks like the header",
@@ -214,31 +215,42 @@ def _reject_lines_above(bare: Sequence[str], lines: Sequence[str], delimiter: st
     if any(line.count('"') % 2 for line in lines):
         return  # a quoted name or cell goes on in the next line
     rows = [line for line in bare[1:] if line.strip()]
-    if sum(line.count(delimiter) == bare[0].count(delimiter) for line in rows) >= 0.5 * len(rows):
+    n_of_first = bare[0].count(delimiter)
+    if n_of_first and sum(line.count(delimiter) == n_of_first for line in rows) >= 0.5 * len(rows):
         return
     for other in DELIMITERS:
         counts = [line.count(other) for line in bare if line.strip()]
         # the last line may be cut off
         (n, _), *_ = Counter(counts[len(counts) // 2 : -1] or counts[-1:]).most_common(1)
-        if not n:
-            continue
         start = next((i for i, line in enumerate(bare) if line.count(other) == n), 0)
-        below = [line.count(other) for line in bare[start:] if line.strip()][:-1]
-        if not start or len(below) < 2 or below.count(n) < 0.9 * len(below):
+        below = [line for line in bare[start + 1 :] if line.strip()][:-1]
+        if not n or not start or len(below) < 2 or sum(line.count(other) == n for line in below) < 0.9 * len(below):
             continue
+        if not n_of_first and other != delimiter and not _has_numbers_below(bare[start], below, other):
+            continue  # one column, whose cells hold a delimiter
+        if n == n_of_first + 1 and other == delimiter and all(line.rstrip().endswith(other) for line in below):
+            continue  # rows that end with a delimiter
         number = n_above + start + 1
         if all(is_value(cell.strip('"')) for cell in lines[start].split(other)):
             raise MalformedText(
                 f"{name}: lines {n_above + 1} to {number - 1} are not part of the table, and line {number} looks "
                 "like a row: there is no line of names",
-                f"cut them and add names: `sed '1,{number - 1}d' {name} | sed '1i {_names(n + 1, other)}' > table.csv`",
+                f"cut them and add names: `sed '{_first(number - 1)}' {name} | sed '1i {_names(n + 1, other)}' "
+                "> table.csv`",
                 line=n_above + 1,
             )
         raise MalformedText(
             f"{name}, line {number} looks like the header: the lines above it are not part of the table",
-            f"cut them: `sed '1,{number - 1}d' {name} > table.csv`",
+            f"cut them: `sed '{_first(number - 1)}' {name} > table.csv`",
             line=number,
         )
+
+
+def _has_numbers_below(names: str, rows: Sequence[str], delimiter: str) -> bool:
+    """Whether the first line holds words only, and a column of the rows below it numbers or dates only."""
+    cells = [row.split(delimiter) for row in rows if row.count(delimiter) == names.count(delimiter)]
+    columns = list(zip(*cells, strict=True))
+    return not any(map(is_value, names.split(delimiter))) and any(all(map(is_value, column)) for column in columns)
 
 
 def _reject_row_as_header(
@@ -279,6 +291,11 @@ def _reject_units(names: Sequence[str], rows: Sequence[Sequence[str]], n_above: 
             f"leave it out: `sed {n_above + 2}d {name} > table.csv`",
             line=n_above + 2,
         )
+
+
+def _first(n: int) -> str:
+    """The command of sed that deletes the first `n` lines."""
+    return "1d" if n == 1 else f"1,{n}d"
 
 
 def _is_scale(names: Sequence[str]) -> bool:
