@@ -310,8 +310,6 @@ class _Unclosed:
 
 
 def _as_array(values: np.ndarray | pa.Array, kind: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
     if isinstance(values, pa.Array):
         return values if values.type == kind else values.cast(kind)
     return pa.array(values, kind, from_pandas=True)
