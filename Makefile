@@ -19,7 +19,7 @@ FAST := not slow and not s3 and not browser and not walk
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
-	@echo "Variables: FILE=tests/data (test, fast), PYTEST_JOBS=2, PYTHON=python3.12 (install, lowest), DATA=folder (bench)"
+	@echo "Variables: FILE=tests/data (test, fast), PYTEST_JOBS=2, PYTHON=python3.12 (install, lowest), PYTHONS='python3.12 python3.13' (pythons), DATA=folder (bench)"
 
 install: $(INSTALLED)  ## install vaecli and the development tools into .venv
 

@@ -177,6 +177,7 @@ def test_a_fit_tells_how_it_goes(normal_table: pd.DataFrame):
 def test_a_fit_reports(model: vaecli.Model):
     """`summary` is the report of the command line."""
     assert model.summary is not None
+    assert model.summary.n_labelled_out == model.summary.n_excluded_by_label == 0
     assert (model.summary.n_rows, model.summary.n_members, model.summary.bundle) == (600, 8, "")
     assert model.summary.validation_elbo > model.summary.baseline_log_prob
 

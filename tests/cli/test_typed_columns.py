@@ -52,6 +52,39 @@ def test_a_column_passes_through_to_parquet(run, bundle: Path, fresh_table: pd.D
     assert repr(found.to_pylist()) == repr(expected.to_pylist())  # NaN is not equal to itself
 
 
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.binary_view()], ids=str)
+@pytest.mark.parametrize("extension", ["parquet", "csv"])
+def test_views_of_flagged_rows(run, bundle: Path, fresh_table: pd.DataFrame, extension: str, kind: pa.DataType):
+    """Columns of views, which pyarrow cannot filter, pass through with --anomalies-only; in Parquet they stay views."""
+    long = [f"a text that is longer than a view holds itself: {i}" for i in range(SEVERAL)]
+    pq.write_table(with_column(fresh_table, pa.array(long, kind)), "new.parquet")
+    words = ["new.parquet", "-m", str(bundle), "--threshold", "0.5", "--anomalies-only", "--quiet"]
+    assert run("score", *words, "-o", f"out.{extension}").code == 0
+    if extension == "csv":
+        found = pd.read_csv("out.csv")["extra"].tolist()
+    else:
+        assert pq.read_schema("out.parquet").field("extra").type == kind
+        found = [
+            str(text, "utf-8") if isinstance(text, bytes) else text
+            for text in pq.read_table("out.parquet")["extra"].to_pylist()
+        ]
+    assert 0 < len(found) < SEVERAL
+    assert found == [text for text in long if text in found]
+
+
+def test_a_gap_in_a_view_is_filled(run, bundle: Path, fresh_table: pd.DataFrame):
+    """--impute fills a missing word in a column of string views, which stays one."""
+    table = pa.Table.from_pandas(fresh_table.head(SEVERAL), preserve_index=False)
+    words = pa.array([None, *table["mode"].to_pylist()[1:]], pa.string_view())
+    table = table.set_column(table.column_names.index("mode"), "mode", words)
+    pq.write_table(table, "new.parquet")
+    assert run("reconstruct", "new.parquet", "-m", str(bundle), "--impute", "-o", "out.parquet").code == 0
+    found = pq.read_table("out.parquet")["mode"]
+    assert found.type == pa.string_view()
+    assert found.to_pylist()[0] in {"eco", "normal", "boost"}
+    assert found.to_pylist()[1:] == words.to_pylist()[1:]
+
+
 EXPECTED = {
     "string_view": ["a", 'b"c', ""],
     "duration": ["5.000001", "-0.000003", ""],

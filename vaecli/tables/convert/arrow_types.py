@@ -71,6 +71,28 @@ def as_text(array: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(text, r"^(-?\d+)\.0$", r"\1") if pa.types.is_floating(kind) else text
 
 
+_VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+
+
+def without_views(table: pa.Table) -> pa.Table:
+    """The table with string views as plain strings.
+
+    pyarrow cannot filter views, and their size depends on how a table was cut into batches. What is written to
+    Parquet becomes a view again.
+    """
+    return as_schema(table, plain_schema(table.schema))
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """The schema of a table after `without_views`."""
+    return pa.schema([each.with_type(_VIEWS.get(each.type, each.type)) for each in schema], schema.metadata)
+
+
+def as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with views instead of strings or strings instead of views, as `schema` has them."""
+    return table if table.schema.equals(schema) else table.cast(schema)
+
+
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
 _DECIMAL = re.compile(r"decimal(128|256)\((\d+), (-?\d+)\)")
 _DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(u?int(?:8|16|32|64)), ordered=[01]>")

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import InputError, listed
+from vaecli.tables.convert.arrow_types import without_views
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
@@ -68,7 +69,7 @@ def frame_source(frame: Any) -> FrameSource:
     pandas is not a column. Raises InputError for anything else, for repeated column names and for columns
     whose values do not share one type (all are listed).
     """
-    table = _without_views(_to_arrow(frame))
+    table = without_views(_to_arrow(frame))
     reject_repeated_names(table.column_names, "frame")
     return FrameSource(table)
 
@@ -92,14 +93,6 @@ def _to_arrow(frame: Any) -> pa.Table:
         except (pa.ArrowException, TypeError, ValueError) as problem:
             raise InputError(f"frame: {problem}", _HINT) from None
     raise InputError(f"frame: a {type(frame).__name__} is not a table", _HINT)
-
-
-def _without_views(table: pa.Table) -> pa.Table:
-    """String views, which polars hands over, as plain strings: neither Parquet nor CSV can be written from views."""
-    plain = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
-    fields = [field.with_type(plain.get(field.type, field.type)) for field in table.schema]
-    schema = pa.schema(fields, metadata=table.schema.metadata)
-    return table if schema.equals(table.schema) else table.cast(schema)
 
 
 def _from_array(array: np.ndarray) -> pa.Table:

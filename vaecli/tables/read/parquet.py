@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, UnreadableFile, VaecliError, listed, quoted, shortage
 from vaecli.runtime import file_types
+from vaecli.tables.convert.arrow_types import without_views
 from vaecli.tables.read.locations import Location, changed, unreadable
 from vaecli.tables.read.named_columns import as_table, reject_repeated_names, requested_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
@@ -71,7 +72,7 @@ class ParquetSource:
             first_of_file = first_row
             stored = [name for name in read if name not in constants]
             for batch in _record_batches(location, stored, request.aligned_rows):
-                table = as_table(_with_constants(batch, constants, schema), schema)
+                table = without_views(as_table(_with_constants(batch, constants, schema), schema))
                 yield Batch(
                     table.select(requested),
                     first_row,

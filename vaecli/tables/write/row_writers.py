@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vaecli.errors import UsageError, listed
+from vaecli.tables.convert.arrow_types import as_schema, plain_schema
 from vaecli.tables.read.delimited import DelimitedSource, parse_lines
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.records import joined_bytes
@@ -162,11 +163,11 @@ class TypedRows:
     user_columns: PassThrough
 
     def table(self, batch: Batch, added: Sequence[pa.Array], keep: np.ndarray | None) -> pa.Table:
-        """The rows where `keep` (n,) is true, or all, with the user's columns first."""
+        """The rows where `keep` (n,) is true, or all, with the user's columns first; string views as strings."""
         user = self.user_columns(batch, keep)
         if keep is not None:
             added = [array.filter(pa.array(keep)) for array in added]
-        return pa.Table.from_arrays([*user.columns, *added], schema=self.schema)
+        return pa.Table.from_arrays([*user.columns, *added], schema=plain_schema(self.schema))
 
 
 def typed_rows(source: Any, added: Sequence[tuple[str, pa.DataType]], numbers: Collection[str]) -> TypedRows:
@@ -219,7 +220,8 @@ class ParquetRows:
             self._write_group()
 
     def _write_group(self) -> None:
-        self.writer.write_table(pa.concat_tables(self.sections), row_group_size=_GROUP_ROWS)
+        group = as_schema(pa.concat_tables(self.sections), self.rows.schema)
+        self.writer.write_table(group, row_group_size=_GROUP_ROWS)
         self.sections.clear()
 
 

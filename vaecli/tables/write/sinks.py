@@ -18,6 +18,7 @@ from vaecli.errors import UsageError
 from vaecli.runtime import file_types
 from vaecli.runtime.atomic_file import translated
 from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
+from vaecli.tables.convert.arrow_types import as_schema
 from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.open import format_of_name
 from vaecli.tables.read.parquet import ParquetSource
@@ -120,7 +121,8 @@ class CollectSink:
 
     def table(self) -> pa.Table:
         """All rows appended so far."""
-        return pa.concat_tables([self.rows.schema.empty_table(), *self.parts])
+        parts = [as_schema(part, self.rows.schema) for part in self.parts]
+        return pa.concat_tables([self.rows.schema.empty_table(), *parts])
 
     def __enter__(self) -> Self:
         return self
@@ -301,8 +303,6 @@ class _Unclosed:
 
 
 def _as_array(values: np.ndarray | pa.Array, kind: pa.DataType) -> pa.Array:
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
     if isinstance(values, pa.Array):
         return values if values.type == kind else values.cast(kind)
     return pa.array(values, kind, from_pandas=True)
