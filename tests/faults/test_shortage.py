@@ -62,6 +62,7 @@ def test_memory_that_the_reader_lacks_is_7(program, verb: str, table: str):
         "OSError(12, 'Cannot allocate memory')",
         "RuntimeError('CUDA out of memory. Tried to allocate 2.00 GiB')",
         'RuntimeError("can\'t start new thread")',
+        "__import__('pyarrow').ArrowException('Unknown error: Failed to launch worker thread: Resource unavailable')",
         "ImportError('libfoo.so: failed to map segment from shared object')",
     ],
 )
