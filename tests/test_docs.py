@@ -253,7 +253,7 @@ def test_exit_codes_are_those_of_the_errors(page: Path):
     told = {int(code) for row in table(section(page, "Exit codes"))[1:] for code in row[0].split(",")}
     kinds = [getattr(errors, name) for name in vars(errors) if isinstance(getattr(errors, name), type)]
     raised = {kind.exit_code for kind in kinds if issubclass(kind, errors.VaecliError)}
-    assert told == raised | {0, app.INTERRUPTED, app.READER_GONE, app.TERMINATED}
+    assert told == raised | {0, app.HUNG_UP, app.INTERRUPTED, app.READER_GONE, app.TERMINATED}
 
 
 # -- settings -------------------------------------------------------------------------------------

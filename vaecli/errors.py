@@ -123,7 +123,15 @@ class MissingDevice(EnvironmentProblem):
     """The device that was asked for is not there."""
 
 
-_NO_MEMORY = ("out of memory", "not enough memory", "allocate memory", "failed to map segment", "start new thread")
+_NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "allocate memory",
+    "failed to map segment",
+    "start new thread",
+    "launch worker thread",
+)
+_UNSPECIFIC = ("OSError", "RuntimeError", "ImportError", "OutOfMemoryError", "ArrowException")  # torch, pyarrow
 
 
 def shortage(problem: BaseException) -> EnvironmentProblem | None:
@@ -137,7 +145,7 @@ def shortage(problem: BaseException) -> EnvironmentProblem | None:
             return EnvironmentProblem(f"{where}no space left to write", "free some space, or write elsewhere with -o")
         case OSError(errno=errno.EMFILE | errno.ENFILE):
             return EnvironmentProblem("too many open files", "raise the limit (`ulimit -n`), or give fewer files")
-        case OSError(errno=None) | RuntimeError() | ImportError():  # libraries that have no type of error for it
+        case Exception() if type(problem).__name__ in _UNSPECIFIC:  # libraries that have no type of error for it
             is_memory = any(words in reason.lower() for words in _NO_MEMORY)
         case _:
             is_memory = False
