@@ -33,7 +33,6 @@ import record
 import vaecli
 from vaecli.config import ScoreConfig
 from vaecli.data.cells import PRESENT, Cells
-from vaecli.data.preprocessor import NUMBERS
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
@@ -207,11 +206,11 @@ def corrupted(
     """Copies of up to `n_rows` of the rows `usual` a numeric column with that cell wrong, and that column (m,)."""
     preprocessor = detector.preprocessor
     values, state, columns = [], [], []
-    for i, (j, slot) in enumerate(preprocessor.layout.of_kind(*NUMBERS)):
-        if slot.kind is not Kind.NUMERIC:
-            continue
+    encoders = preprocessor.of_columns
+    for j, _ in preprocessor.layout.of_kind(Kind.NUMERIC):
+        scale = encoders[j][0].moments(encoders[j][1])[1]
         rng = np.random.default_rng([seed, list(FAULTS).index(question), j])
-        rows, wrong = FAULTS[question](cells.values[:, j], rng.permutation(usual), preprocessor.scale[i], rng)
+        rows, wrong = FAULTS[question](cells.values[:, j], rng.permutation(usual), scale, rng)
         copies = cells.values[rows[:n_rows]]
         copies[:, j] = wrong[:n_rows]
         values.append(copies)
@@ -265,10 +264,8 @@ def squared_errors(detector: Detector, cells: Cells, decided: ScoredRows) -> np.
 
 def z_scores(detector: Detector, cells: Cells, decided: ScoredRows) -> np.ndarray:  # noqa: ARG001
     """|x − mean| / standard deviation of the training rows (n, c); what is no number ranks last."""
-    preprocessor, found = detector.preprocessor, np.full(cells.values.shape, -np.inf)
-    for i, (j, _) in enumerate(preprocessor.layout.of_kind(*NUMBERS)):
-        found[:, j] = np.abs(cells.values[:, j] - preprocessor.mean[i]) / preprocessor.scale[i]
-    return found
+    mean, scale = np.array([encoder.moments(i) for encoder, i in detector.preprocessor.of_columns]).T
+    return np.where(np.isnan(mean), -np.inf, np.abs(cells.values - mean) / scale)
 
 
 METHODS: dict[str, Callable[[Detector, Cells, ScoredRows], np.ndarray]] = {

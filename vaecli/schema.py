@@ -93,6 +93,11 @@ class Column:
         """Whether its values are numbers of which all were integers; dates are not such numbers."""
         return self.whole and self.kind is Kind.NUMERIC
 
+    @property
+    def is_date(self) -> bool:
+        """Whether its values are moments, in seconds since the epoch."""
+        return self.kind is Kind.DATETIME
+
 
 def _column_to_json(column: Column) -> dict[str, Any]:
     values = asdict(column)
@@ -182,6 +187,11 @@ class Slot:
     start: int
     stop: int
     n_folded: int = 0  # rare values that share the last feature
+
+    @property
+    def n_codes(self) -> int:
+        """Codes that a cell without order can have: one per feature, two of a boolean."""
+        return max(self.stop - self.start, 2)
 
 
 @dataclass(frozen=True, slots=True)

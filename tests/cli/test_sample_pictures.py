@@ -13,6 +13,7 @@ import pytest
 
 import vaecli
 from tests.plots.test_pixel_grid import decoded
+from vaecli.data.number_features import Numbers
 from vaecli.plots.pixel_grid import grid
 
 QUICK = {
@@ -162,7 +163,7 @@ def test_one_unit_from_the_command_line_is_that_of_python(run, here: Path, quick
     crosses(400, 0).to_csv("normal.csv", index=False)
     assert run("fit", "normal.csv", "--same-unit", "all", "--config", str(quick), "-o", "all.vae").code == 0
     assert run("fit", "normal.csv", "--same-unit", "p00,p02,p10", "--config", str(quick), "-o", "three.vae").code == 0
-    scales = [vaecli.load(name).detector.preprocessor.scale for name in ("all.vae", "three.vae")]
+    scales = [vaecli.load(name).detector.preprocessor.encoder(Numbers).scale for name in ("all.vae", "three.vae")]
     assert [set(np.round(scale, 9)) for scale in scales] == [{round(float(scale[0]), 9)} for scale in scales]
     assert [scale.size for scale in scales] == [4, 3]  # p11, of zeros and ones, is a number only where it is told
     assert vaecli.load("three.vae").settings["columns"]["same_unit"] == ["p00", "p02", "p10"]

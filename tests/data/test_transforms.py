@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 from scipy import optimize, special, stats
 
 from vaecli.data.cells import Cells
+from vaecli.data.number_features import Numbers
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.data.transforms import CLIP, FEW_DISTINCT, HALF_RANK, MOSTLY_RANK, normal_quantile, rank_share, soft_clip
 from vaecli.schema import Column, Kind
@@ -81,7 +82,7 @@ def test_a_bent_column_is_between_size_and_rank(name: str) -> None:
     values, share = SHAPES[name]
     cells = Cells(values[:, None], np.zeros((4000, 1), np.uint8), np.arange(4000))
     fitted = Preprocessor.fit(cells, (Column("load", Kind.NUMERIC),))
-    assert fitted.share.tolist() == [share]
+    assert fitted.encoder(Numbers).share.tolist() == [share]
     standard = (values - values.mean()) / values.std()
     rank = np.clip(stats.norm.ppf((stats.rankdata(values) - 1) / 3999), -3.5, 3.5)
     bent = (1 - share) * standard + share * rank

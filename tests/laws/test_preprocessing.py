@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from hypothesis import given, strategies as st
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import OneHotEncoder
 
 from tests.conftest import of_a_hundred
+from vaecli.data import number_features
 from vaecli.data.cells import MISSING, PRESENT, Cells
-from vaecli.data.preprocessor import FeatureBatch, Preprocessor, pipeline
+from vaecli.data.preprocessor import FeatureBatch, Preprocessor
 from vaecli.data.transforms import rank_share, soft_clip, undo_soft_clip
 from vaecli.schema import Column, Kind, Layout
 
@@ -83,9 +87,25 @@ def test_numpy_does_what_scikit_learn_does(table: tuple[list[Numbers], int]) -> 
     train = drawn(kinds, n)
     columns = numeric(len(kinds))
     preprocessor = Preprocessor.fit(cells_of(train), columns)
-    reference = pipeline(Layout.of(columns), train, rank_share(train)).fit(train)
+    reference = number_features.number_pipeline(train, rank_share(train)).fit(train)
     for values in (train, drawn(kinds, 30, salt=1), train * 3 - train.mean()):
         assert_close(preprocessor.transform(cells_of(values)).values, reference.transform(values).astype(np.float32))
+
+
+def of_scikit_learn(layout: Layout, values: np.ndarray) -> np.ndarray:
+    """The features of `values` (n, c) by its transformers alone, in the order of the blocks of a layout."""
+    numbers, booleans, categories = (
+        [j for j, _ in layout.of_kind(*kinds)]
+        for kinds in ((Kind.NUMERIC, Kind.DATETIME), (Kind.BOOLEAN,), (Kind.CATEGORICAL,))
+    )
+    codes = [np.arange(layout.slots[j].stop - layout.slots[j].start, dtype=float) for j in categories]
+    steps = [
+        ("numeric", number_features.number_pipeline(values[:, numbers], rank_share(values[:, numbers])), numbers),
+        ("boolean", SimpleImputer(strategy="constant", fill_value=0.0, keep_empty_features=True), booleans),
+        ("categorical", OneHotEncoder(categories=codes, handle_unknown="ignore", sparse_output=False), categories),
+    ]
+    found: np.ndarray = ColumnTransformer(steps).fit_transform(values)
+    return found
 
 
 @of_a_hundred(8)
@@ -106,9 +126,7 @@ def test_mixed_tables_do_too(table: tuple[list[Numbers], int], seed: int) -> Non
     values[0] = np.nan_to_num(values[0])
     columns = tuple(blocks[j][0] for j in order)
     found = Preprocessor.fit(cells_of(values), columns).transform(cells_of(values)).values
-    layout = Layout.of(columns)
-    share = rank_share(values[:, [j for j, _ in layout.of_kind(Kind.NUMERIC, Kind.DATETIME)]])
-    assert_close(found, pipeline(layout, values, share).fit(values).transform(values).astype(np.float32))
+    assert_close(found, of_scikit_learn(Layout.of(columns), values).astype(np.float32))
 
 
 @of_a_hundred(20)
@@ -121,15 +139,16 @@ def test_the_inverse_gives_the_cells_back(table: tuple[list[Numbers], int]) -> N
     kinds, n = table
     train = drawn(kinds, n)
     preprocessor = Preprocessor.fit(cells_of(train), numeric(len(kinds)))
-    beyond = preprocessor.mean + np.array([-1e6, -300, -20, 20, 300, 1e6])[:, None] * preprocessor.scale
+    fitted = preprocessor.encoder(number_features.Numbers)
+    beyond = fitted.mean + np.array([-1e6, -300, -20, 20, 300, 1e6])[:, None] * fitted.scale
     for values in (train, beyond):
         batch = preprocessor.transform(cells_of(values))
-        back = preprocessor.inverse(batch.values)
+        back = np.stack([fitted.decode(i, batch.values[:, i : i + 1].astype(float)) for i in range(len(kinds))], axis=1)
         # half an ulp of float32 in the feature, through a slope of at least (1 − w) / spread, and the logarithm
         size = np.abs(batch.values)
         feature_step = np.spacing(size) * np.exp(np.maximum(size - 10, 0) / 10)
-        step = preprocessor.spread * preprocessor.scale * feature_step / (1 - preprocessor.share)
-        resolution = np.spacing(np.abs(values)) * 4 + (np.abs(preprocessor.mean) + preprocessor.scale) * 1e-15
+        step = fitted.spread * fitted.scale * feature_step / (1 - fitted.share)
+        resolution = np.spacing(np.abs(values)) * 4 + (np.abs(fitted.mean) + fitted.scale) * 1e-15
         known = ~np.isnan(values)
         assert (np.abs(back - values)[known] <= (2 * step + resolution)[known]).all()
 
@@ -141,11 +160,12 @@ def test_larger_numbers_have_larger_features(table: tuple[list[Numbers], int]) -
     kinds, n = table
     train = drawn(kinds, n)
     preprocessor = Preprocessor.fit(cells_of(train), numeric(len(kinds)))
+    fitted = preprocessor.encoder(number_features.Numbers)
     # from far below the training range to far above it
     at = np.sort(np.concatenate([np.linspace(-20, 20, 200), [-1e9, -1e3, 1e3, 1e9]]))
-    values = preprocessor.mean + at[:, None] * preprocessor.scale
+    values = fitted.mean + at[:, None] * fitted.scale
     feature = preprocessor.transform(cells_of(values)).values
-    apart = np.diff(values, axis=0) > 1e-3 * preprocessor.scale
+    apart = np.diff(values, axis=0) > 1e-3 * fitted.scale
     assert (np.diff(feature, axis=0) >= 0).all()
     assert (np.diff(feature, axis=0)[apart] > 0).all()
 

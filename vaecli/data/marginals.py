@@ -5,20 +5,21 @@ repeats keeps up to `MOST_KNOTS` readings at evenly spaced ranks, between which 
 the step in which the column was recorded. Equal neighbours among them are an atom, which interpolation leaves alone.
 Booleans and categories keep their counts.
 
-NumPy only. Shapes: m numbers and dates, b booleans, q categorical columns.
+NumPy only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from vaecli.data.cells import Cells
-from vaecli.data.preprocessor import NUMBERS, Preprocessor
-from vaecli.schema import Column, Kind, Layout, Slot
+from vaecli.data.kinds import KINDS, Encoder
+from vaecli.data.preprocessor import Preprocessor
+from vaecli.data.transforms import rounded
+from vaecli.schema import Column, Layout, Slot
 
 MOST_KNOTS = 2048  # of a number; with 256 as for ranks, a classifier told 99 % of NSL-KDD's rows from generated ones
 REPEATING = 2.0  # readings a distinct value, from which on a column is a set of values
@@ -56,17 +57,17 @@ class Marginal:
         if self.is_discrete:
             return self.values[np.minimum(np.searchsorted(self.share, rank, side="right"), self.values.size - 1)]
         found = np.interp(rank, self.share, self.values)
-        if column.kind is Kind.DATETIME:
+        if column.is_date:
             step = next((step for step in CLOCK if not (self.values % step).any()), None)
-            rounded = found if step is None else np.round(found / step) * step
-            return np.clip(rounded, self.values[0], self.values[-1])
+            moments = found if step is None else np.round(found / step) * step
+            return np.clip(moments, self.values[0], self.values[-1])
         decimals = _decimals(self.values)
-        return np.clip(_rounded(found, decimals), *_rounded(self.values[[0, -1]], decimals))
+        return np.clip(rounded(found, decimals), *rounded(self.values[[0, -1]], decimals))
 
 
 @dataclass(frozen=True, slots=True)
 class Marginals:
-    """Of all columns, in schema order: a `Marginal` for a number or date; the counts of other values as an array.
+    """Of all columns, in schema order: a `Marginal` where values are ordered; the counts of other values as an array.
 
     A boolean has counts (2,) of false and true, a categorical column (K,), "other" included, all 0 where they are not
     known.
@@ -84,71 +85,70 @@ class Marginals:
     @classmethod
     def from_quantiles(cls, preprocessor: Preprocessor, columns: Sequence[Column]) -> Marginals:
         """What the preprocessing of a bundle that keeps none remembers of them: a few quantiles, shares of booleans."""
-        layout = preprocessor.layout
-        found: dict[int, Marginal | np.ndarray] = {}
-        for i, (j, _) in enumerate(layout.of_kind(*NUMBERS)):
-            quantiles = preprocessor.quantiles[i] * preprocessor.scale[i] + preprocessor.mean[i]
-            decimals = 0 if columns[j].whole else DIGITS - int(np.floor(np.log10(preprocessor.scale[i])))
-            found[j] = Marginal(_rounded(quantiles, decimals), np.linspace(0.0, 1.0, quantiles.size), is_discrete=False)
-        # what False is as a standardised number tells the share of True
-        odds = preprocessor.boolean_values[:, 0] ** 2
-        share = odds / (1 + odds)
-        counts = np.round(1e6 * np.stack([1 - share, share], axis=-1)).astype(np.int64)
-        found |= {j: counts[i] for i, (j, _) in enumerate(layout.of_kind(Kind.BOOLEAN))}
-        found |= {j: np.zeros(slot.stop - slot.start, np.int64) for j, slot in layout.of_kind(Kind.CATEGORICAL)}
-        return cls(layout, tuple(found[j] for j in range(layout.n_columns)))
-
-    def _of_kind(self, *kinds: Kind) -> list[Any]:
-        return [self.columns[j] for j, _ in self.layout.of_kind(*kinds)]
+        found = [_recalled(column, *one) for column, one in zip(columns, preprocessor.of_columns, strict=True)]
+        return cls(preprocessor.layout, tuple(found))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """What a bundle keeps; `from_arrays` is the inverse."""
-        none, numbers = [np.zeros(0)], self._of_kind(*NUMBERS)
-        return {
-            "values": np.concatenate([*(one.values for one in numbers), *none]),
-            "share": np.concatenate([*(one.share for one in numbers), *none]),
-            "size": np.array([one.values.size for one in numbers], np.int64),
-            "stairs": np.array([one.is_discrete for one in numbers], np.int64),
-            "booleans": np.array(self._of_kind(Kind.BOOLEAN), np.int64).reshape(-1, 2),
-            "categories": np.concatenate([*self._of_kind(Kind.CATEGORICAL), np.zeros(0, np.int64)]),
+        none, ordered = [np.zeros(0)], [one for one in self.columns if isinstance(one, Marginal)]
+        arrays = {
+            "values": np.concatenate([*(one.values for one in ordered), *none]),
+            "share": np.concatenate([*(one.share for one in ordered), *none]),
+            "size": np.array([one.values.size for one in ordered], np.int64),
+            "stairs": np.array([one.is_discrete for one in ordered], np.int64),
         }
+        for name, shape, where in _counted(self.layout):
+            counts = [np.asarray(self.columns[j], np.int64) for j in where]
+            arrays[name] = np.concatenate([*counts, np.zeros(0, np.int64)]).reshape(shape)
+        return arrays
 
     @classmethod
     def from_arrays(cls, layout: Layout, arrays: Mapping[str, np.ndarray]) -> Marginals:
         """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for this layout."""
-        m, b = len(layout.of_kind(*NUMBERS)), len(layout.of_kind(Kind.BOOLEAN))
-        widths = [slot.stop - slot.start for _, slot in layout.of_kind(Kind.CATEGORICAL)]
+        ordered = [j for j, slot in enumerate(layout.slots) if KINDS[slot.kind].is_ordered]
         size, is_discrete, values, share = (arrays[name] for name in ("size", "stairs", "values", "share"))
-        booleans, categories = arrays["booleans"], arrays["categories"]
-        whole, real = (size, is_discrete, booleans, categories), (values, share)
-        if any(one.dtype != np.int64 for one in whole) or any(one.dtype != np.float64 for one in real):
+        whole = [size, is_discrete]
+        shapes: list[tuple[int, ...]] = [(len(ordered),), (len(ordered),)]
+        for name, shape, where in _counted(layout):
+            whole.append(arrays[name])
+            shapes.append(np.empty(sum(layout.slots[j].n_codes for j in where)).reshape(shape).shape)
+        if any(one.dtype != np.int64 for one in whole) or any(one.dtype != np.float64 for one in (values, share)):
             raise ValueError("the marginals are not of their types")
-        shapes = tuple(one.shape for one in whole)
-        if shapes != ((m,), (m,), (b, 2), (sum(widths),)) or (is_discrete != is_discrete.clip(0, 1)).any():
+        if [one.shape for one in whole] != shapes or (is_discrete != is_discrete.clip(0, 1)).any():
             raise ValueError("the marginals are not those of these columns")
         if any(one.size and not 0 <= one.min() <= one.max() <= MOST_COUNTED for one in whole):
             raise ValueError("the marginals have counts below 0, or beyond all tables")
         if not values.shape == share.shape == (int(size.sum()),):
             raise ValueError("the marginals have values without shares")
-        stops = np.cumsum(size)
-        numbers = [
-            Marginal(values[stop - n : stop], share[stop - n : stop], bool(stair))
-            for n, stop, stair in zip(size, stops, is_discrete, strict=True)
-        ]
-        for one in numbers:
+        found: dict[int, Marginal | np.ndarray] = {}
+        for j, n, stop, stair in zip(ordered, size, np.cumsum(size), is_discrete, strict=True):
+            found[j] = one = Marginal(values[stop - n : stop], share[stop - n : stop], bool(stair))
             if not np.isfinite(one.values).all() or (np.diff(one.values) < 0).any() or not _are_shares(one.share):
                 raise ValueError("the marginals are not ascending, or not finite")
-        counts = [categories[stop - n : stop] for n, stop in zip(widths, np.cumsum(widths), strict=True)]
-        found: dict[int, Marginal | np.ndarray] = {}
-        for kinds, some in ((NUMBERS, numbers), ((Kind.BOOLEAN,), booleans), ((Kind.CATEGORICAL,), counts)):
-            found |= {j: one for (j, _), one in zip(layout.of_kind(*kinds), some, strict=True)}
+        for name, _, where in _counted(layout):
+            starts = np.cumsum([0, *(layout.slots[j].n_codes for j in where)])[:-1]
+            found |= zip(where, np.split(arrays[name].ravel(), starts)[1:], strict=True)
         return cls(layout, tuple(found[j] for j in range(layout.n_columns)))
 
 
 def _marginal(slot: Slot, present: np.ndarray) -> Marginal | np.ndarray:
-    if slot.kind in NUMBERS:
+    if KINDS[slot.kind].is_ordered:
         return Marginal.of(present)
-    return np.bincount(present.astype(np.int64), minlength=max(slot.stop - slot.start, 2))
+    return np.bincount(present.astype(np.int64), minlength=slot.n_codes)
+
+
+def _recalled(column: Column, encoder: Encoder, i: int) -> Marginal | np.ndarray:
+    known = encoder.recalled(i)
+    if not KINDS[column.kind].is_ordered:
+        return known
+    decimals = 0 if column.whole else DIGITS - int(np.floor(np.log10(encoder.moments(i)[1])))
+    return Marginal(rounded(known, decimals), np.linspace(0.0, 1.0, known.size), is_discrete=False)
+
+
+def _counted(layout: Layout) -> list[tuple[str, tuple[int, ...], list[int]]]:
+    """Name and shape of each array of counts, and the columns of codes that it is of."""
+    known = dict.fromkeys(kind.counts for kind in KINDS.values() if not kind.is_ordered)
+    return [(*one, [j for j, slot in enumerate(layout.slots) if KINDS[slot.kind].counts == one]) for one in known]
 
 
 def _are_shares(share: np.ndarray) -> bool:
@@ -166,7 +166,3 @@ def _decimals(values: np.ndarray) -> int | None:
         if (np.abs(np.round(values, decimals) - values) <= spare * digit).all():
             return decimals
     return None
-
-
-def _rounded(values: np.ndarray, decimals: int | None) -> np.ndarray:
-    return values if decimals is None or abs(decimals) > 15 else np.round(values, decimals) + 0.0  # no −0

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    pass
-
 
 CLIP = 10.0
 LARGEST = 1e150  # of a number, as its square must be one too
 NORMAL_LIMIT = 3.5
+MOST_DECIMALS = 15
 RANK_MARGIN = 1e-7  # scikit-learn's BOUNDS_THRESHOLD: readings this near the extremes count as the extremes
 FEW_DISTINCT = 17  # readings below which ranks are mostly ties
 FLAT, HEAVY, VERY_HEAVY = -1.1, 3.0, 6.0  # excess kurtosis: about uniform; an exponential's half; an exponential's
@@ -77,6 +74,11 @@ def bend(standardised: np.ndarray, rank: np.ndarray, share: Any, low: Any, high:
 def within_largest(numbers: np.ndarray) -> np.ndarray:
     """Numbers within ±1e150, so that their squares are finite."""
     return np.clip(numbers, -LARGEST, LARGEST)
+
+
+def rounded(numbers: np.ndarray, decimals: int | None) -> np.ndarray:
+    """Numbers of so many decimals, below 0 for multiples of 10, 100, …; as they are for None, and for many decimals."""
+    return numbers if decimals is None or abs(decimals) > MOST_DECIMALS else np.round(numbers, decimals) + 0.0  # no −0
 
 
 def normal_quantile(probability: np.ndarray) -> np.ndarray:

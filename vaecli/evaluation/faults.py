@@ -29,7 +29,7 @@ import numpy as np
 
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.data.kinds import KINDS
-from vaecli.data.preprocessor import NUMBERS, Preprocessor
+from vaecli.data.preprocessor import Preprocessor
 from vaecli.schema import Column
 
 CONFIDENCE = 1.959963984540054  # standard deviations on each side of a 95 % interval
@@ -48,9 +48,7 @@ class ReferenceRows:
     @classmethod
     def of(cls, cells: Cells, columns: tuple[Column, ...], preprocessor: Preprocessor) -> ReferenceRows:
         """The reference with means and spreads of the fit, so that a size means the same for every table."""
-        mean, spread = np.full((2, len(columns)), np.nan)
-        where = [j for j, _ in preprocessor.layout.of_kind(*NUMBERS)]
-        mean[where], spread[where] = preprocessor.mean, preprocessor.scale
+        mean, spread = np.array([encoder.moments(i) for encoder, i in preprocessor.of_columns]).T
         typical = np.array([_typical(cells.values[:, j], column) for j, column in enumerate(columns)])
         return cls(cells, columns, mean, spread, typical)
 

@@ -6,6 +6,7 @@ from enum import Enum
 
 import numpy as np
 
+from vaecli.data.code_features import Booleans
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.schema import Layout
@@ -49,9 +50,8 @@ def likelihoods_of(
     detects more differs between tables. `n_missing` (c,) counts the missing cells of each column among `n_rows` rows.
     For `schema_order` see `Likelihood.of`.
     """
+    booleans = preprocessor.encoder(Booleans).as_numbers
     return (
         Likelihood.of(layout, n_missing, n_rows, min_log_variance),
-        Likelihood.of(
-            layout, n_missing, n_rows, min_log_variance, preprocessor.boolean_values, schema_order=schema_order
-        ),
+        Likelihood.of(layout, n_missing, n_rows, min_log_variance, booleans, schema_order=schema_order),
     )

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.data.cells import MISSING, PRESENT
-from vaecli.data.preprocessor import NUMBERS, FeatureBatch, Preprocessor
+from vaecli.data.kinds import KINDS
+from vaecli.data.preprocessor import FeatureBatch, Preprocessor
 from vaecli.model.conditional import conditional, impute
 from vaecli.model.ensemble import Family
-from vaecli.schema import Kind, Layout
+from vaecli.schema import Layout
 from vaecli.scoring.scores import ScoredBatch, Scorer, member_parts
 
 WELL_BEYOND = 0.25  # about standard deviations of a column outside its training range
@@ -142,20 +143,18 @@ def expectation(
     family: Family, preprocessor: Preprocessor, batch: FeatureBatch, i: int, j: int
 ) -> tuple[float, float, float, float]:
     """(expected, low, high, probability) of the cell in row `i` and column `j`, given the others: see `Explanation`."""
-    layout, slot = preprocessor.layout, preprocessor.layout.slots[j]
-    if slot.kind in (Kind.BOOLEAN, Kind.CATEGORICAL):
-        n = max(slot.stop - slot.start, 2)
-        values = np.eye(n, dtype=np.float32) if slot.kind is Kind.CATEGORICAL else np.arange(2.0)[:, None]
-        probability = conditional_probability(family, layout, batch, i, j, values, np.ones(n))
-        return float(probability.argmax()), math.nan, math.nan, float(probability.max())
-    number = [column for column, _ in layout.of_kind(*NUMBERS)].index(j)
-    grid, numbers = preprocessor.grid(number)
-    median, low, high = _median_and_range(family, layout, batch, i, j, grid, numbers)
-    if low == numbers[0] or high == numbers[-1]:  # the other cells may point beyond the training range
+    layout, (encoder, nth) = preprocessor.layout, preprocessor.of_columns[j]
+    features, values = encoder.grid(nth)
+    if not KINDS[layout.slots[j].kind].is_ordered:
+        probability = conditional_probability(family, layout, batch, i, j, features, np.ones(values.size))
+        return float(values[probability.argmax()]), math.nan, math.nan, float(probability.max())
+    grid = features[:, 0]
+    median, low, high = _median_and_range(family, layout, batch, i, j, grid, values)
+    if low == values[0] or high == values[-1]:  # the other cells may point beyond the training range
         extended = extend_grid(grid, imputed_feature(family, layout, batch, i, j))
         if extended.size > grid.size:
-            numbers = preprocessor.numbers(number, extended)
-            median, low, high = _median_and_range(family, layout, batch, i, j, extended, numbers)
+            beyond = encoder.decode(nth, extended[:, None])
+            median, low, high = _median_and_range(family, layout, batch, i, j, extended, beyond)
     return median, low, high, math.nan
 
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from vaecli.aggregates.histograms import NumberBins, moved, shares
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
-from vaecli.data.preprocessor import NUMBERS
+from vaecli.data.kinds import KINDS
 from vaecli.detector import Detector
 from vaecli.report.data import CategoryProfile, NumberProfile, Profile
-from vaecli.schema import Column, Kind
+from vaecli.schema import Column
 
 N_PROFILES = 24
 N_CATEGORIES = 8
@@ -37,10 +37,10 @@ class Profiler:
         presence = detector.ensemble.reference_family.likelihood.presence
         bins: list[NumberBins | None] = [None] * len(columns)
         training: list[np.ndarray | None] = [None] * len(columns)
-        for i, (j, _) in enumerate(preprocessor.layout.of_kind(*NUMBERS)):
-            own_units = preprocessor.quantiles[i] * preprocessor.scale[i] + preprocessor.mean[i]
-            bins[j] = found = NumberBins.of(own_units, columns[j].has_whole_numbers)
-            training[j] = found.training
+        for j, (encoder, i) in enumerate(preprocessor.of_columns):
+            if KINDS[columns[j].kind].is_ordered:
+                bins[j] = found = NumberBins.of(encoder.recalled(i), columns[j].has_whole_numbers)
+                training[j] = found.training
         widths = np.zeros(len(columns), np.int64)
         for j, column in enumerate(columns):
             known = bins[j]
@@ -94,10 +94,9 @@ class Profiler:
             by_chance = 0.5 * math.sqrt(2 / math.pi) * float(spread.sum())
         facts = missing, missing_scored, novel, distance, by_chance
         if bins is not None:
-            is_date = column.kind is Kind.DATETIME
             is_whole = column.has_whole_numbers and bins.is_whole
             shown = _told(bins.edges), _told(bins.training), _told(scored)
-            return NumberProfile(column.name, is_date, is_whole, *shown, *facts)
+            return NumberProfile(column.name, column.is_date, is_whole, *shown, *facts)
         names = (*column.categories[: column.n_codes], *([OTHER] if column.has_other else []))
         known = training if training is not None else np.zeros(scored.size)
         order = np.argsort(-np.maximum(known, scored), kind="stable")[:N_CATEGORIES]

@@ -32,7 +32,7 @@ from vaecli.report.data import (
     Timeline,
 )
 from vaecli.results import Event, FlaggedRow, OnEvent
-from vaecli.schema import Column, Kind, Schema
+from vaecli.schema import Column, Schema
 from vaecli.scoring.attribution import Explanation
 from vaecli.scoring.scores import ScoredBatch
 from vaecli.tables import Batch, ReadRequest, Source, readable_times, to_cells
@@ -159,7 +159,7 @@ class Clock:
         """The time column of the fit, else the only date among the features, else none."""
         if schema.time is not None and schema.time.name in source.names:
             return cls(schema.time, None, _tick(schema.time))
-        dates = [j for j, column in enumerate(schema.features) if column.kind is Kind.DATETIME]
+        dates = [j for j, column in enumerate(schema.features) if column.is_date]
         if len(dates) == 1:
             return cls(schema.features[dates[0]], dates[0], 1.0)
         return cls(None, None, 1.0)
@@ -167,7 +167,7 @@ class Clock:
     @property
     def is_date(self) -> bool:
         """Whether ticks are seconds since the epoch."""
-        return self.column is not None and self.column.kind is Kind.DATETIME
+        return self.column is not None and self.column.is_date
 
     @property
     def ladder(self) -> tuple[int, ...]:
@@ -187,7 +187,7 @@ class Clock:
 def _tick(column: Column) -> float:
     """One for dates and whole numbers, else fine enough for a hundred thousand ticks over the training range."""
     span = (column.maximum or 0.0) - (column.minimum or 0.0)
-    if column.kind is Kind.DATETIME or column.whole or not 0 < span < math.inf:
+    if column.is_date or column.whole or not 0 < span < math.inf:
         return 1.0
     return float(10.0 ** math.floor(math.log10(span) - 5))
 

@@ -26,7 +26,7 @@ from vaecli.model.device import torch_device
 from vaecli.model.families import likelihoods_of
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.runtime.atomic_file import require_writable
-from vaecli.schema import Kind, Layout, Schema
+from vaecli.schema import Layout, Schema
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
 from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, OTHER
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
@@ -179,7 +179,7 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
     for spelling, how in ((DECIMAL_COMMA, "with a decimal comma"), (OTHER, "in other spellings than 1234.5")):
         if names := [column.name for column in detector.schema.features if column.number_spelling == spelling]:
             warnings.append(f"numbers {how} were read as numbers: {', '.join(names)}")
-    if dates := [column.name for column in detector.schema.features if column.kind is Kind.DATETIME]:
+    if dates := [column.name for column in detector.schema.features if column.is_date]:
         warnings.append(
             f"modelled as a date: {', '.join(dates)}; rows with later dates will look new: if it is a clock, "
             "name it with --time, or leave it out with --exclude"

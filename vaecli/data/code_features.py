@@ -1,0 +1,112 @@
+"""Booleans and categories ↔ features: a boolean is 0 or 1, a category one-hot (scikit-learn's OneHotEncoder)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaecli.data.cells import PRESENT
+from vaecli.data.number_features import of_shape
+from vaecli.data.transforms import soft_clip
+from vaecli.schema import Column, Slot
+
+
+@dataclass(frozen=True, slots=True)
+class Booleans:
+    """b columns of one feature each: an `Encoder`."""
+
+    as_numbers: np.ndarray  # (b, 2) what False and True would be as standardised numbers, softly clipped
+
+    @classmethod
+    def fit(cls, values: np.ndarray, columns: Sequence[Column], same_unit: Collection[str]) -> Booleans:
+        """Of `values` (n, b), NaN where missing."""
+        del columns, same_unit
+        n_present = np.maximum((~np.isnan(values)).sum(0), 1)
+        share = np.clip(np.nan_to_num(values).sum(0) / n_present, 0.5 / n_present, 1 - 0.5 / n_present)
+        spread = np.sqrt(share * (1 - share))
+        return cls(soft_clip(np.stack([-share / spread, (1 - share) / spread], axis=-1)))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """What a bundle keeps; `from_arrays` is the inverse."""
+        return {"boolean_values": self.as_numbers}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], slots: Sequence[Slot]) -> Booleans:
+        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for these columns."""
+        return cls(of_shape("boolean_values", arrays["boolean_values"], (len(slots), 2)))
+
+    def encode(self, i: int, values: np.ndarray, state: np.ndarray, features: np.ndarray) -> None:
+        """Write 0 or 1 for each of n booleans into `features` (n, 1); 0 for NaN."""
+        del i, state
+        features[:, 0] = np.nan_to_num(values, nan=0.0)
+
+    def decode(self, i: int, features: np.ndarray) -> np.ndarray:
+        """The more probable of 0 and 1, (n,), from probabilities (n, 1)."""
+        del i
+        return features[:, 0] >= 0.5
+
+    def recalled(self, i: int) -> np.ndarray:
+        """Counts (2,) of a million, as what False is as a standardised number gives the share of True."""
+        odds = self.as_numbers[i, 0] ** 2
+        share = odds / (1 + odds)
+        return np.round(1e6 * np.stack([1 - share, share])).astype(np.int64)
+
+    def moments(self, i: int) -> tuple[float, float]:
+        """Codes have none: NaN."""
+        del i
+        return math.nan, math.nan
+
+    def grid(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """The features (2, 1) of both values (2,)."""
+        del i
+        return np.arange(2.0)[:, None], np.arange(2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Categories:
+    """Columns of one feature per category: an `Encoder`."""
+
+    sizes: tuple[int, ...]
+
+    @classmethod
+    def fit(cls, values: np.ndarray, columns: Sequence[Column], same_unit: Collection[str]) -> Categories:
+        """Nothing is learned from `values`: the schema has the categories."""
+        del values, same_unit
+        return cls(tuple(column.n_features for column in columns))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """None: the schema has the categories."""
+        return {}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], slots: Sequence[Slot]) -> Categories:
+        """Of the columns alone."""
+        del arrays
+        return cls(tuple(slot.stop - slot.start for slot in slots))
+
+    def encode(self, i: int, values: np.ndarray, state: np.ndarray, features: np.ndarray) -> None:
+        """Set the feature of each of n codes in `features` (n, K), which is 0, where `state` (n,) is PRESENT."""
+        del i
+        rows = np.flatnonzero(state == PRESENT)
+        features[rows, values[rows].astype(np.int64)] = 1.0
+
+    def decode(self, i: int, features: np.ndarray) -> np.ndarray:
+        """The most probable code, (n,), from the probabilities (n, k) of the first k."""
+        del i
+        return features.argmax(1)
+
+    def recalled(self, i: int) -> np.ndarray:
+        """Counts (K,) that are 0: the preprocessing knows nothing of them."""
+        return np.zeros(self.sizes[i], np.int64)
+
+    def moments(self, i: int) -> tuple[float, float]:
+        """Codes have none: NaN."""
+        del i
+        return math.nan, math.nan
+
+    def grid(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+        """The features (K, K) of all codes (K,)."""
+        return np.eye(self.sizes[i], dtype=np.float32), np.arange(float(self.sizes[i]))
