@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,9 +20,8 @@ class Booleans:
     as_numbers: np.ndarray  # (b, 2) what False and True would be as standardised numbers, softly clipped
 
     @classmethod
-    def fit(cls, values: np.ndarray, columns: Sequence[Column], same_unit: Collection[str]) -> Booleans:
+    def fit(cls, values: np.ndarray, _columns: Sequence[Column], _same_unit: Collection[str]) -> Booleans:
         """Of `values` (n, b), NaN where missing."""
-        del columns, same_unit
         n_present = np.maximum((~np.isnan(values)).sum(0), 1)
         share = np.clip(np.nan_to_num(values).sum(0) / n_present, 0.5 / n_present, 1 - 0.5 / n_present)
         spread = np.sqrt(share * (1 - share))
@@ -38,14 +36,12 @@ class Booleans:
         """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for these columns."""
         return cls(of_shape("boolean_values", arrays["boolean_values"], (len(slots), 2)))
 
-    def encode(self, i: int, values: np.ndarray, state: np.ndarray, features: np.ndarray) -> None:
+    def encode(self, _i: int, values: np.ndarray, _state: np.ndarray, features: np.ndarray) -> None:
         """Write 0 or 1 for each of n booleans into `features` (n, 1); 0 for NaN."""
-        del i, state
         features[:, 0] = np.nan_to_num(values, nan=0.0)
 
-    def decode(self, i: int, features: np.ndarray) -> np.ndarray:
+    def decode(self, _i: int, features: np.ndarray) -> np.ndarray:
         """The more probable of 0 and 1, (n,), from probabilities (n, 1)."""
-        del i
         return features[:, 0] >= 0.5
 
     def recalled(self, i: int) -> np.ndarray:
@@ -54,14 +50,12 @@ class Booleans:
         share = odds / (1 + odds)
         return np.round(1e6 * np.stack([1 - share, share])).astype(np.int64)
 
-    def moments(self, i: int) -> tuple[float, float]:
+    def moments(self, _i: int) -> tuple[float, float]:
         """Codes have none: NaN."""
-        del i
-        return math.nan, math.nan
+        return np.nan, np.nan
 
-    def grid(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+    def grid(self, _i: int) -> tuple[np.ndarray, np.ndarray]:
         """The features (2, 1) of both values (2,)."""
-        del i
         return np.arange(2.0)[:, None], np.arange(2.0)
 
 
@@ -72,9 +66,8 @@ class Categories:
     sizes: tuple[int, ...]
 
     @classmethod
-    def fit(cls, values: np.ndarray, columns: Sequence[Column], same_unit: Collection[str]) -> Categories:
-        """Nothing is learned from `values`: the schema has the categories."""
-        del values, same_unit
+    def fit(cls, _values: np.ndarray, columns: Sequence[Column], _same_unit: Collection[str]) -> Categories:
+        """Nothing is learned: the schema has the categories."""
         return cls(tuple(column.n_features for column in columns))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -82,30 +75,26 @@ class Categories:
         return {}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], slots: Sequence[Slot]) -> Categories:
+    def from_arrays(cls, _arrays: Mapping[str, np.ndarray], slots: Sequence[Slot]) -> Categories:
         """Of the columns alone."""
-        del arrays
         return cls(tuple(slot.stop - slot.start for slot in slots))
 
-    def encode(self, i: int, values: np.ndarray, state: np.ndarray, features: np.ndarray) -> None:
+    def encode(self, _i: int, values: np.ndarray, state: np.ndarray, features: np.ndarray) -> None:
         """Set the feature of each of n codes in `features` (n, K), which is 0, where `state` (n,) is PRESENT."""
-        del i
         rows = np.flatnonzero(state == PRESENT)
         features[rows, values[rows].astype(np.int64)] = 1.0
 
-    def decode(self, i: int, features: np.ndarray) -> np.ndarray:
+    def decode(self, _i: int, features: np.ndarray) -> np.ndarray:
         """The most probable code, (n,), from the probabilities (n, k) of the first k."""
-        del i
         return features.argmax(1)
 
     def recalled(self, i: int) -> np.ndarray:
         """Counts (K,) that are 0: the preprocessing knows nothing of them."""
         return np.zeros(self.sizes[i], np.int64)
 
-    def moments(self, i: int) -> tuple[float, float]:
+    def moments(self, _i: int) -> tuple[float, float]:
         """Codes have none: NaN."""
-        del i
-        return math.nan, math.nan
+        return np.nan, np.nan
 
     def grid(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """The features (K, K) of all codes (K,)."""

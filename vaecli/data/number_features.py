@@ -97,9 +97,8 @@ class Numbers:
             raise ValueError("preprocess/quantiles is not ascending")
         return cls(**fitted)
 
-    def encode(self, i: int, values: np.ndarray, state: np.ndarray, features: np.ndarray) -> None:
+    def encode(self, i: int, values: np.ndarray, _state: np.ndarray, features: np.ndarray) -> None:
         """Write the feature of each of n numbers of the i-th column into `features` (n, 1); 0 for NaN."""
-        del state
         bent = self._bend(i, self._standardised(i, values))
         features[:, 0] = np.nan_to_num(soft_clip(bent), nan=0.0)
 

@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-
 from vaecli.errors import SchemaMismatch, did_you_mean, listed, quoted
-from vaecli.schema import Column, Kind, Schema
-from vaecli.tables.convert import arrow_types, parse as values
-from vaecli.tables.convert.arrow_types import ArrowFamily
-from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
+from vaecli.schema import Schema
+from vaecli.tables.convert import arrow_types
+from vaecli.tables.convert.kinds import TABLE_KINDS, can_hold
 from vaecli.tables.source import ReadRequest, Source
 
 __all__ = ["check_schema"]
-
-_ACCEPTED = {
-    Kind.NUMERIC: {ArrowFamily.NUMBER, ArrowFamily.BOOLEAN},
-    Kind.BOOLEAN: {ArrowFamily.NUMBER, ArrowFamily.BOOLEAN},
-    Kind.DATETIME: {ArrowFamily.DATETIME},
-    Kind.CATEGORICAL: {ArrowFamily.TEXT, ArrowFamily.DICTIONARY, ArrowFamily.NUMBER, ArrowFamily.BOOLEAN},
-}
-_TEXT = {ArrowFamily.TEXT, ArrowFamily.DICTIONARY}
 
 
 def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
@@ -54,13 +43,10 @@ def _reject_mistyped(source: Source, schema: Schema) -> None:
     mistyped = []
     for column in schema.features:
         array = arrow_types.one_array(first.table.column(column.name))
-        if not _can_hold(array, column):
-            mistyped.append(
-                (
-                    column.name,
-                    f"{quoted(column.name)} holds {array.type}; the model was trained on {_KIND_IN_WORDS[column.kind]}",
-                )
-            )
+        if not can_hold(array, column):
+            learned = TABLE_KINDS[column.kind].holds
+            what = f"{quoted(column.name)} holds {array.type}; the model was trained on {learned}"
+            mistyped.append((column.name, what))
     if mistyped:
         count = "a column has" if len(mistyped) == 1 else f"{len(mistyped):,} columns have"
         raise SchemaMismatch(
@@ -69,29 +55,3 @@ def _reject_mistyped(source: Source, schema: Schema) -> None:
             path=source.name,
             column=mistyped[0][0],
         )
-
-
-_KIND_IN_WORDS = {
-    Kind.NUMERIC: "numbers",
-    Kind.BOOLEAN: "true or false",
-    Kind.DATETIME: "dates",
-    Kind.CATEGORICAL: "categories",
-}
-
-
-def _can_hold(array: pa.Array, column: Column) -> bool:
-    group = arrow_types.family(array.type)
-    if group in _TEXT and column.kind is not Kind.CATEGORICAL:
-        # a model may have been trained on numbers kept as text; one bad cell is reported when it is read
-        return not _mostly_unreadable(arrow_types.as_text(array), column)
-    return group is ArrowFamily.EMPTY or group in _ACCEPTED[column.kind]
-
-
-def _mostly_unreadable(text: pa.Array, column: Column) -> bool:
-    if column.kind is Kind.DATETIME:
-        _, failed = values.parse_dates(text, column.datetime_format)
-    elif column.kind is Kind.BOOLEAN:
-        _, failed = values.parse_booleans(text)
-    else:
-        _, failed = values.parse_numbers(text, decimal_comma=column.number_spelling == DECIMAL_COMMA)
-    return bool(2 * failed.sum() > len(text) - text.null_count)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from itertools import chain
 
 import numpy as np
@@ -14,10 +13,10 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
-from vaecli.runtime.moments import EPOCH
-from vaecli.schema import Column, Kind
+from vaecli.schema import Column
 from vaecli.scoring.attribution import Explanation
 from vaecli.tables import Batch
+from vaecli.tables.convert.kinds import TABLE_KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +132,13 @@ def _quoted(name: str) -> str:
 def _reason(column: Column, rows_to_explain: RowsToExplain, explanation: Explanation, i: int, j: int) -> Reason:
     state = rows_to_explain.cells.state[i, j]
     low, high = _number(explanation.low[i, j]), _number(explanation.high[i, j])
-    moment = column.kind is Kind.DATETIME
     return Reason(
         column.name,
         float(explanation.attribution[i, j]),
         None if state == MISSING else _value(column, rows_to_explain.cells.values[i, j], rows_to_explain.values[j][i]),
         _expected(column, explanation.expected[i, j]),
-        None if moment else low,
-        None if moment else high,
+        None if column.is_date else low,
+        None if column.is_date else high,
         _number(explanation.probability[i, j]),
         is_novel=bool(state == NOVEL),
     )
@@ -148,31 +146,15 @@ def _reason(column: Column, rows_to_explain: RowsToExplain, explanation: Explana
 
 def _value(column: Column, cell: float, own: object) -> float | int | str:
     """Numbers as numbers, words as the model spells them; what it does not know as it is written in the table."""
-    if np.isnan(cell):
-        return str(own)
-    if column.kind is Kind.NUMERIC:
-        return int(cell) if column.whole and cell == round(cell) and abs(cell) < 2**53 else float(cell)
-    if column.kind is Kind.DATETIME:
-        return _moment(cell)
-    return column.categories[int(cell)] if cell < len(column.categories) else str(own)
+    found = None if np.isnan(cell) else TABLE_KINDS[column.kind].value(column, cell)
+    return str(own) if found is None else found
 
 
 def _expected(column: Column, cell: float) -> float | str | None:
     if np.isnan(cell):
         return None
-    if column.kind is Kind.NUMERIC:
-        return float(cell)
-    if column.kind is Kind.DATETIME:
-        return _moment(cell)
-    code = int(cell)
-    return column.categories[code] if code < len(column.categories) else "a rare value"
-
-
-def _moment(seconds: float) -> str:
-    try:
-        return f"{(EPOCH + timedelta(seconds=round(float(seconds)))).replace(tzinfo=None).isoformat()}Z"
-    except (OverflowError, ValueError):
-        return f"{seconds:.6g} s since 1970"
+    found = TABLE_KINDS[column.kind].value(column, cell)
+    return "a rare value" if found is None else float(found) if isinstance(found, int) else found
 
 
 def _number(value: float) -> float | None:

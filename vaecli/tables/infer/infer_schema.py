@@ -13,6 +13,7 @@ from vaecli.errors import MAX_LISTED, InputError, UsageError, listed, quoted
 from vaecli.results import OnEvent, ignore
 from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables.convert.arrow_types import arrow_type_to_text
+from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tables.infer.classify import Classification, classify
 from vaecli.tables.infer.roles import ALL, ASKED, reject_unfit_roles, requested_roles, with_roles
 from vaecli.tables.infer.scan import read_evidence
@@ -94,7 +95,7 @@ def _reject_mixed(source: Source, columns: Sequence[Column], classifications: Ma
         (
             nth,
             cell.row,
-            f"{cell.where}: column {quoted(name)} holds {_KIND_IN_WORDS[column.kind]}, not {quoted(cell.value, 40)}",
+            f"{cell.where}: column {quoted(name)} holds {TABLE_KINDS[column.kind].holds}, not {quoted(cell.value, 40)}",
         )
         for name, column in mixed.items()
         for nth, cell in enumerate(column.first_unexpected)
@@ -108,9 +109,6 @@ def _reject_mixed(source: Source, columns: Sequence[Column], classifications: Ma
         "repair the cell, leave it empty if the value is missing, or leave the column out with --exclude "
         + ",".join(quoted(name, marks=False) for name in mixed),
     )
-
-
-_KIND_IN_WORDS = {Kind.NUMERIC: "numbers", Kind.DATETIME: "dates", Kind.BOOLEAN: "true or false"}
 
 
 def _reject_without_unit(source: Source, columns: Sequence[Column], same_unit: Sequence[str]) -> None:

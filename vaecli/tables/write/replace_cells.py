@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -15,18 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.errors import InputError, quoted
-from vaecli.runtime.moments import EPOCH, SECONDS_PER_DAY, TICKS_PER_SECOND
-from vaecli.schema import Column, Kind
+from vaecli.runtime.moments import SECONDS_PER_DAY, TICKS_PER_SECOND
+from vaecli.schema import Column
 from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
-from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
+from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.header import Header
 from vaecli.tables.source import Batch, Source
 
-__all__ = ["Spelling", "as_type", "is_of_days", "replace_cells", "texts"]
-
-_FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-digit years holds, less a day
-_WHOLE_FLOATS = 2.0**53
+__all__ = ["Spelling", "as_type", "replace_cells"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +66,7 @@ def _lines(
     fields = {row: fields_of(lines[row], delimiter) for row in changed}
     for j, column in enumerate(columns):
         rows, place = np.flatnonzero(which[:, j]), header.names.index(column.name)
-        for row, text in zip(rows.tolist(), texts(column, values[rows, j]), strict=True):
+        for row, text in zip(rows.tolist(), TABLE_KINDS[column.kind].texts(column, values[rows, j]), strict=True):
             fields[row][place] = _field(text, header.delimiter)
     for row in changed:
         lines[row] = delimiter.join(fields[row])
@@ -110,42 +106,6 @@ def _field(text: str, delimiter: str) -> bytes:
     if any(special in text for special in (delimiter, '"', "\n", "\r")):
         text = '"' + text.replace('"', '""') + '"'
     return text.encode()
-
-
-def texts(column: Column, values: np.ndarray) -> list[str]:
-    """Cells as they are written in the column."""
-    if column.kind is Kind.NUMERIC:
-        return [_number(value, column) for value in values.tolist()]
-    if column.kind is Kind.DATETIME:
-        return _moments(column, values)
-    return [column.categories[int(value)] for value in values.tolist()]
-
-
-def _number(value: float, column: Column) -> str:
-    if not column.whole or (abs(value) >= _WHOLE_FLOATS and not column.width):
-        return repr(value)
-    return f"{int(value):0{column.width}d}"
-
-
-def _moments(column: Column, seconds: np.ndarray) -> list[str]:
-    """Seconds since the epoch as dates are written in the column and its zone, ISO 8601 where it has no format."""
-    pattern = column.datetime_format or ("%Y-%m-%d" if is_of_days(column) else "%Y-%m-%dT%H:%M:%S")
-    steps = (("%f", 1e-6), ("%S", 1.0), ("%M", 60.0), ("%H", 3600.0), ("%I", 3600.0))
-    step = next((step for directive, step in steps if directive in pattern), float(SECONDS_PER_DAY))
-    zone, found = zone_named(column.zone), []
-    for second in np.clip(seconds, _FIRST, _LAST).tolist():
-        ahead, written = ahead_of_utc(zone, second)
-        local = second + ahead
-        moment = EPOCH + timedelta(seconds=local if step < 1 else round(local / step) * step)
-        # strftime leaves years below 1000 unpadded on some systems
-        found.append(moment.strftime(pattern.replace("%Y", f"{moment.year:04d}")) + written)
-    return found
-
-
-def is_of_days(column: Column) -> bool:
-    """Whether no time of day belongs to the dates: the first and the last of them are at midnight, in no zone."""
-    ends = (column.minimum, column.maximum)
-    return not column.zone and all(end is not None and end % SECONDS_PER_DAY == 0 for end in ends)
 
 
 # ---------------------------------------------------------------- typed columns
@@ -197,7 +157,7 @@ def _encoded(before: pa.DictionaryArray, values: pa.Array, column: Column) -> pa
     Never in the order in which values appear: where a batch begins would show in the output.
     """
     known = before.dictionary
-    if column.kind is Kind.CATEGORICAL:
+    if TABLE_KINDS[column.kind].is_text:
         categories = as_type(column, known.type, np.arange(len(column.categories), dtype=float))
         known = pa.concat_arrays([known, categories.filter(pc.invert(pc.is_in(categories, value_set=known)))])
     new = pc.unique(values.drop_null())
@@ -209,8 +169,8 @@ def _encoded(before: pa.DictionaryArray, values: pa.Array, column: Column) -> pa
 def as_type(column: Column, kind: pa.DataType, values: np.ndarray) -> pa.Array:
     """Cells (n,) of a column as the Arrow type in which this table holds it."""
     group = family(kind)
-    if group is ArrowFamily.TEXT or column.kind is Kind.CATEGORICAL:
-        return pa.array(texts(column, values), pa.string()).cast(kind)
+    if group is ArrowFamily.TEXT or TABLE_KINDS[column.kind].is_text:
+        return pa.array(TABLE_KINDS[column.kind].texts(column, values), pa.string()).cast(kind)
     return _times(kind, values) if group is ArrowFamily.DATETIME else _numbers(kind, values)
 
 
