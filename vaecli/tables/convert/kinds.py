@@ -17,7 +17,7 @@ from vaecli.tables.convert.arrow_types import ArrowFamily, as_numpy, as_text, fa
 from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
 
-WHOLE_FLOATS = 2.0**53  # below it floats tell all whole numbers apart
+_WHOLE_FLOATS = 2.0**53  # below it floats tell all whole numbers apart
 _MOST_TICKS = 2.0**63
 _FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-digit years holds, less a day
 _NO_ROWS = np.empty(0, np.int64)
@@ -119,7 +119,7 @@ def _number_texts(column: Column, values: np.ndarray) -> list[str]:
 
 
 def _number_text(value: float, column: Column) -> str:
-    if not column.whole or (abs(value) >= WHOLE_FLOATS and not column.width):
+    if not column.whole or (abs(value) >= _WHOLE_FLOATS and not column.width):
         return repr(value)
     return f"{int(value):0{column.width}d}"
 
@@ -149,7 +149,7 @@ def _number_type(column: Column, _as_text: bool) -> pa.DataType:
     """int64 where floats tell all whole numbers of the column apart; text where zeros would be lost."""
     if column.width:
         return pa.string()
-    return pa.int64() if column.whole and _furthest(column) < WHOLE_FLOATS else pa.float64()
+    return pa.int64() if column.whole and _furthest(column) < _WHOLE_FLOATS else pa.float64()
 
 
 def _date_type(column: Column, as_text: bool) -> pa.DataType:
@@ -166,7 +166,7 @@ def _furthest(column: Column) -> float:
 
 
 def _number(column: Column, cell: float) -> float | int:
-    return int(cell) if column.whole and cell == round(cell) and abs(cell) < WHOLE_FLOATS else float(cell)
+    return int(cell) if column.whole and cell == round(cell) and abs(cell) < _WHOLE_FLOATS else float(cell)
 
 
 def _moment(_column: Column, seconds: float) -> str:
