@@ -1,0 +1,110 @@
+"""Stretches of rows that follow each other in time, laid out so that windows of all of them are computed at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Rows of one series without a gap, and the rows before them.
+
+    `before` (h, D) and `readings` (m, D) are scaled float32 without missing cells; h is the history that scores need.
+    `place` is how many rows of the series came earlier, modulo the size of a tile: with it a row's place in its tile is
+    a property of the series and not of the batch. `row` (m,) are the positions of the rows in their batch.
+    """
+
+    before: np.ndarray
+    readings: np.ndarray
+    place: int
+    row: np.ndarray
+
+    def cut(self, n_rows: int) -> Iterator[Stretch]:
+        """The same rows in pieces of at most `n_rows`, each with its history."""
+        history = self.before.shape[0]
+        if self.row.size <= n_rows:
+            yield self
+            return
+        everything = np.concatenate([self.before, self.readings])
+        for start in range(0, self.row.size, n_rows):
+            stop = min(start + n_rows, self.row.size)
+            yield Stretch(
+                everything[start : start + history],
+                self.readings[start:stop],
+                self.place + start,
+                self.row[start:stop],
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Stretches side by side: `x` (D, columns) float32, time along the columns, each stretch after its history.
+
+    `tiles` (t,) are the first columns of the tiles that hold rows; `column` (m,) says where each row is among the
+    columns, `output` (m,) where it is among the columns of the tiles, and `row` (m,) where it is in its batch.
+    """
+
+    x: np.ndarray
+    tiles: np.ndarray
+    column: np.ndarray
+    output: np.ndarray
+    row: np.ndarray
+
+
+def chunk_of(stretches: Sequence[Stretch], tile: int) -> Chunk:
+    """Lay stretches out in tiles of `tile` columns; each begins a tile at its own place."""
+    n_sensors, history = stretches[0].readings.shape[1], stretches[0].before.shape[0]
+    sizes = [history + _up(s.place % tile + s.row.size, tile) for s in stretches]
+    x = np.empty((n_sensors, sum(sizes)), np.float32)
+    tiles, columns, outputs, start, n_tiles = [], [], [], 0, 0
+    for stretch, size in zip(stretches, sizes, strict=True):
+        place, n_rows = stretch.place % tile, stretch.row.size
+        first = start + history + place
+        x[:, start : start + place] = stretch.before[:1].T
+        x[:, start + place : first] = stretch.before.T
+        x[:, first : first + n_rows] = stretch.readings.T
+        x[:, first + n_rows : start + size] = stretch.readings[-1:].T
+        tiles.append(np.arange(start + history, start + size, tile))
+        columns.append(np.arange(first, first + n_rows))
+        outputs.append(np.arange(n_rows) + n_tiles * tile + place)
+        start, n_tiles = start + size, n_tiles + tiles[-1].size
+    row = np.concatenate([stretch.row for stretch in stretches])
+    return Chunk(x, np.concatenate(tiles), np.concatenate(columns), np.concatenate(outputs), row)
+
+
+def chunks_of(stretches: Sequence[Stretch], tile: int, most_columns: int) -> Iterator[Chunk]:
+    """Lay stretches out in chunks of about `most_columns` columns, cutting long ones at the edges of their tiles."""
+    waiting: list[Stretch] = []
+    n_waiting = 0
+    for stretch in stretches:
+        for piece in _cut_at_tiles(stretch, tile, most_columns):
+            size = piece.before.shape[0] + piece.row.size
+            if waiting and n_waiting + size > most_columns:
+                yield chunk_of(waiting, tile)
+                waiting, n_waiting = [], 0
+            waiting.append(piece)
+            n_waiting += size
+    if waiting:
+        yield chunk_of(waiting, tile)
+
+
+def _cut_at_tiles(stretch: Stretch, tile: int, most_columns: int) -> Iterator[Stretch]:
+    n_rows = max(most_columns // tile, 1) * tile
+    return stretch.cut(n_rows)
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
+
+
+def filled_forward(readings: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """Readings (m, D) whose missing cells (NaN) hold the last reading of their sensor; `before` (D,) comes first."""
+    missing = np.isnan(readings)
+    if not missing.any():
+        return readings
+    last = np.where(missing, -1, np.arange(readings.shape[0])[:, None])
+    last = np.maximum.accumulate(last, axis=0)
+    return np.where(last < 0, before, np.take_along_axis(readings, np.maximum(last, 0), axis=0))

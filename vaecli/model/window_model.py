@@ -1,0 +1,238 @@
+"""What normal windows of sensors look like: a linear variational autoencoder of windows, and shrunk Gaussians.
+
+The probabilistic principal components of the windows are the maximum of a linear VAE's ELBO (Lucas et al., "Don't Blame
+the ELBO!", 2019; Tipping & Bishop 1999), so they are computed instead of trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaecli.data.sensor_scale import CONTINUOUS, SensorScale
+from vaecli.data.windows import N_ROW_STATISTICS, N_STATISTICS, movement, row_statistics, window_statistics, windows
+
+TILE = 64  # columns of one matrix product; see `Chunk`
+LARGEST_FEATURE = 12.0  # standard deviations; statistics further out are cut there
+EXPLAINED = 0.95  # share of the windows' variance that the components keep
+MOST_WINDOWS = 6_000  # that components are learned from
+MOST_JOINT, MOST_SINGLE = 8_000, 5_000  # rows that Gaussians of statistics are learned from
+MOST_WINDOW_FEATURES = 4_096  # readings in one window; more sensors get shorter windows
+MOST_JOINT_FEATURES = 1_800  # statistics of all sensors in one Gaussian; with more there is none
+SHORT, WINDOW, MOVEMENT = 8, 32, 128  # rows
+HISTORY = MOVEMENT + 3  # rows before a row that its score can depend on
+FEWEST_FOR_MOVEMENT = 4 * MOVEMENT  # training rows
+
+
+@dataclass(frozen=True, slots=True)
+class WindowShape:
+    """How many rows the windows of a model span; functions of the number of training rows n and of sensors.
+
+    `window` rows are reconstructed; statistics are taken of the last SHORT rows and of `statistics` rows, or where that
+    would be fewer than 16, of SHORT rows and of single rows; `movement` is 0 where training is too short for it.
+    """
+
+    window: int
+    statistics: int
+    movement: int
+
+    @classmethod
+    def of(cls, n_rows: int, n_sensors: int, window: int = WINDOW) -> WindowShape:
+        """The shape for a training table; `window` is the longest wanted. Raises ValueError for too many sensors."""
+        longest = MOST_WINDOW_FEATURES // max(n_sensors, 1)
+        if longest < 4:
+            raise ValueError(f"{n_sensors:,} sensors; windows are modelled of at most {MOST_WINDOW_FEATURES // 4:,}")
+        return cls(
+            int(max(4, min(window, n_rows // 8, longest))),
+            int(np.clip(n_rows // 64, SHORT, window)),
+            MOVEMENT if n_rows >= FEWEST_FOR_MOVEMENT else 0,
+        )
+
+    @property
+    def with_rows(self) -> bool:
+        """Whether single rows take the place of the longer statistics."""
+        return self.statistics < 16
+
+    @property
+    def n_statistics(self) -> int:
+        """Statistics per sensor."""
+        return N_STATISTICS + (N_ROW_STATISTICS if self.with_rows else N_STATISTICS)
+
+    @property
+    def statistics_span(self) -> int:
+        """Rows that the statistics look back over."""
+        return SHORT if self.with_rows else self.statistics
+
+    def statistics_of(self, x: np.ndarray) -> np.ndarray:
+        """The statistics of sensors (d, rows): (d, n_statistics, rows)."""
+        longer = row_statistics(x) if self.with_rows else window_statistics(x, self.statistics)
+        return np.concatenate([window_statistics(x, SHORT), longer], axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Readouts:
+    """What a model measures of m rows; larger is less normal, at least 0.
+
+    `joint` (m,): mean squared whitened statistic of all sensors (None without such a Gaussian); `single` (d, m): the
+    same of each continuous sensor by itself; `residual` (m,): mean squared error of the window's reconstruction;
+    `code` (m,): mean squared standardised coordinate of the window's code; `moved` (d, m): squared distance from the
+    mean of the MOVEMENT rows before, in its training deviations (None for short trainings).
+    """
+
+    joint: np.ndarray | None
+    single: np.ndarray
+    residual: np.ndarray
+    code: np.ndarray
+    moved: np.ndarray | None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowModel:
+    """The fitted parts; all arrays float32. D sensors of which d are continuous; F statistics per sensor; w = window.
+
+    `statistics_mean`, `statistics_deviation` (d, F); `joint_whitening` (dF, dF) or empty; `single_whitening` (d, F, F);
+    `window_mean` (D w,); `components` (k, D w), orthonormal rows; `component_variance` (k,); `noise_variance` (1,): that
+    of a reading which the components leave unexplained; `movement_deviation` (d,) or empty.
+    """
+
+    shape: WindowShape
+    continuous: np.ndarray
+    statistics_mean: np.ndarray
+    statistics_deviation: np.ndarray
+    joint_whitening: np.ndarray
+    single_whitening: np.ndarray
+    window_mean: np.ndarray
+    components: np.ndarray
+    component_variance: np.ndarray
+    noise_variance: np.ndarray
+    movement_deviation: np.ndarray
+
+    def statistics(self, x: np.ndarray) -> np.ndarray:
+        """Standardised statistics of the continuous sensors of x (D, columns): (d, F, columns), cut at ±12."""
+        found = self.shape.statistics_of(x[self.continuous])
+        found -= self.statistics_mean[:, :, None]
+        found /= self.statistics_deviation[:, :, None]
+        return np.clip(found, -LARGEST_FEATURE, LARGEST_FEATURE, out=found)
+
+    def readouts(self, x: np.ndarray, tiles: np.ndarray) -> Readouts:
+        """The read-outs at the columns of `tiles` (t,), each the first of TILE columns of x (D, columns).
+
+        Before each tile x holds at least HISTORY columns of the same series. The bits of a result depend on the column's
+        place in its tile and on the rows before it, on nothing else.
+        """
+        n, n_single = tiles.size * TILE, self.continuous.size
+        single, residual, code = np.empty((n_single, n), np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
+        joint = np.empty(n, np.float32) if self.joint_whitening.size else None
+        moved = self.moved(x, tiles)
+        statistics = self.statistics(x) if n_single else None
+        scale = np.float32(1 / self.window_mean.size)
+        deviation = np.sqrt(self.component_variance)[:, None]
+        n_code = max(self.components.shape[0], 1)
+        for i, tile in enumerate(tiles.tolist()):
+            out, columns = slice(i * TILE, (i + 1) * TILE), slice(tile, tile + TILE)
+            if statistics is not None:
+                z = np.ascontiguousarray(statistics[:, :, columns])
+                whitened = np.matmul(self.single_whitening, z)
+                single[:, out] = np.square(whitened, out=whitened).sum(1) / np.float32(z.shape[1])
+                if joint is not None:
+                    whitened = self.joint_whitening @ z.reshape(-1, TILE)
+                    joint[out] = np.square(whitened, out=whitened).sum(0) / np.float32(whitened.shape[0])
+            window = windows(x, self.shape.window, columns)
+            window -= self.window_mean[:, None]
+            projected = self.components @ window
+            total = np.square(window, out=window).sum(0)
+            residual[out] = np.maximum(total - np.square(projected).sum(0), 0) * scale
+            code[out] = np.square(projected / deviation).sum(0) / np.float32(n_code)
+        return Readouts(joint, single, residual, code, moved)
+
+    def moved(self, x: np.ndarray, tiles: np.ndarray) -> np.ndarray | None:
+        """Squared distances from the mean of the MOVEMENT rows before, at the columns of the tiles: (d, t TILE)."""
+        if not self.movement_deviation.size:
+            return None
+        distance = movement(x[self.continuous], self.shape.movement)[:, columns_of(tiles)]
+        return np.square(distance / self.movement_deviation[:, None])
+
+
+def columns_of(tiles: np.ndarray) -> np.ndarray:
+    """The columns of tiles that begin at `tiles` (t,): (t TILE,)."""
+    return (tiles[:, None] + np.arange(TILE)).ravel()
+
+
+def fit_window_model(x: np.ndarray, scale: SensorScale, rows: np.ndarray, shape: WindowShape) -> WindowModel:
+    """Fit on the windows that end at the columns `rows` of x (D, columns), scaled sensors, ascending.
+
+    Before each of these columns x holds HISTORY columns of its series.
+    """
+    which = scale.continuous
+    chosen = _spread(rows, MOST_JOINT)
+    found = _at(x[which], chosen, shape)  # (d, F, n)
+    mean, deviation = found.mean(2), found.std(2)
+    deviation = np.where(deviation < 1e-6, 1, deviation).astype(np.float32)
+    z = np.clip((found - mean[:, :, None]) / deviation[:, :, None], -LARGEST_FEATURE, LARGEST_FEATURE)
+    n_joint = which.size * shape.n_statistics
+    joint = _whitening(z.reshape(n_joint, -1)) if 0 < n_joint <= MOST_JOINT_FEATURES else np.empty((0, 0), np.float32)
+    fewer = _spread(np.arange(z.shape[2]), MOST_SINGLE)
+    single = np.stack([_whitening(of_sensor[:, fewer]) for of_sensor in z]) if which.size else _no_sensor(shape)
+    window_mean, components, variance, noise = _components(windows(x, shape.window, _spread(rows, MOST_WINDOWS)))
+    deviation_moved = np.empty(0, np.float32)
+    if shape.movement and which.size and (scale.kind[which] >= CONTINUOUS).any():
+        deviation_moved = (movement(x[which], shape.movement)[:, rows].std(1) + 1e-3).astype(np.float32)
+    return WindowModel(
+        shape, which, mean, deviation, joint, single, window_mean, components, variance, noise, deviation_moved
+    )
+
+
+def _no_sensor(shape: WindowShape) -> np.ndarray:
+    return np.empty((0, shape.n_statistics, shape.n_statistics), np.float32)
+
+
+def _at(x: np.ndarray, chosen: np.ndarray, shape: WindowShape) -> np.ndarray:
+    """The statistics at chosen columns, sensor by sensor, so that memory stays small."""
+    if not x.shape[0]:
+        return np.empty((0, shape.n_statistics, chosen.size), np.float32)
+    return np.concatenate([shape.statistics_of(sensor[None])[:, :, chosen] for sensor in x])
+
+
+def _spread(numbers: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of the numbers, evenly spread."""
+    if numbers.size <= most:
+        return numbers
+    return numbers[np.linspace(0, numbers.size - 1, most).round().astype(np.int64)]
+
+
+def _whitening(z: np.ndarray) -> np.ndarray:
+    """The whitening matrix (p, p) of the Ledoit-Wolf covariance of z (p, n): its product with z has covariance I."""
+    from sklearn.covariance import ledoit_wolf
+
+    covariance, _ = ledoit_wolf(z.T.astype(np.float64))
+    covariance += 1e-4 * np.eye(z.shape[0])
+    inverse: np.ndarray = np.linalg.inv(np.linalg.cholesky(covariance))
+    return inverse.astype(np.float32)
+
+
+def _components(window: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(mean, components, their variances, noise variance) of windows (p, n), the components with 95 % of the variance."""
+    window = window.astype(np.float64)
+    mean = window.mean(1)
+    window -= mean[:, None]
+    values, vectors = np.linalg.eigh(window @ window.T / window.shape[1])
+    values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    total = values.sum()
+    if total <= 0:  # nothing moved in training
+        return mean.astype(np.float32), np.empty((0, mean.size), np.float32), np.empty(0, np.float32), _one(1e-6)
+    n_kept = min(int(np.searchsorted(values.cumsum() / total, EXPLAINED)) + 1, mean.size - 1)
+    noise = values[n_kept:].mean()
+    arrays = mean, vectors[:, :n_kept].T, np.maximum(values[:n_kept], 1e-12)
+    mean32, components, variance = (np.ascontiguousarray(a, np.float32) for a in arrays)
+    return mean32, components, variance, _one(max(float(noise), 1e-6))
+
+
+def _one(number: float) -> np.ndarray:
+    return np.array([number], np.float32)
+
+
+def window_model_from_arrays(arrays: Mapping[str, np.ndarray], shape: WindowShape, n_sensors: int) -> WindowModel:
+    """The inverse of `to_arrays`."""
+    raise NotImplementedError
