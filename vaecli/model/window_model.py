@@ -22,7 +22,8 @@ MOST_JOINT, MOST_SINGLE = 8_000, 5_000  # rows that Gaussians of statistics are 
 MOST_WINDOW_FEATURES = 4_096  # readings in one window; more sensors get shorter windows
 MOST_JOINT_FEATURES = 1_800  # statistics of all sensors in one Gaussian; with more there is none
 SHORT, WINDOW, MOVEMENT = 8, 32, 128  # rows
-HISTORY = MOVEMENT + 3  # rows before a row that its score can depend on
+ROW_MEAN = 4  # rows over which the movement of single rows is averaged: the row itself and those before
+HISTORY = MOVEMENT + ROW_MEAN - 1  # rows before a row that its score can depend on
 FEWEST_FOR_MOVEMENT = 4 * MOVEMENT  # training rows
 
 
@@ -49,6 +50,17 @@ class WindowShape:
             int(np.clip(n_rows // 64, SHORT, window)),
             MOVEMENT if n_rows >= FEWEST_FOR_MOVEMENT else 0,
         )
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, int], n_sensors: int) -> WindowShape:
+        """The shape with these fields. Raises TypeError or ValueError on fields that no shape has."""
+        shape = cls(**values)
+        if not all(type(number) is int for number in (shape.window, shape.statistics, shape.movement)):
+            raise TypeError("the rows of a window are not whole numbers")
+        spans = shape.window <= WINDOW and SHORT <= shape.statistics <= WINDOW and shape.movement in (0, MOVEMENT)
+        if not spans or shape.window < 2 or shape.window * n_sensors > MOST_WINDOW_FEATURES:
+            raise ValueError("the rows of a window are out of range")
+        return shape
 
     @property
     def with_rows(self) -> bool:
@@ -77,8 +89,9 @@ class Readouts:
 
     `joint` (m,): mean squared whitened statistic of all sensors (None without such a Gaussian); `single` (d, m): the
     same of each continuous sensor by itself; `residual` (m,): mean squared error of the window's reconstruction;
-    `code` (m,): mean squared standardised coordinate of the window's code; `moved` (d, m): squared distance from the
-    mean of the MOVEMENT rows before, in its training deviations (None for short trainings).
+    `code` (m,): mean squared standardised coordinate of the window's code; `moved` (ROW_MEAN, m): mean over sensors of
+    the squared distance from the mean of the MOVEMENT rows before, in training deviations, of the row and of the rows
+    one, two and three before it (None for short trainings).
     """
 
     joint: np.ndarray | None
@@ -148,11 +161,14 @@ class WindowModel:
         return Readouts(joint, single, residual, code, moved)
 
     def moved(self, x: np.ndarray, tiles: np.ndarray) -> np.ndarray | None:
-        """Squared distances from the mean of the MOVEMENT rows before, at the columns of the tiles: (d, t TILE)."""
+        """Mean squared movement at the columns of the tiles and the three before each: (ROW_MEAN, t TILE)."""
         if not self.movement_deviation.size:
             return None
-        distance = movement(x[self.continuous], self.shape.movement)[:, columns_of(tiles)]
-        return np.square(distance / self.movement_deviation[:, None])
+        distance = movement(x[self.continuous], self.shape.movement)
+        distance /= self.movement_deviation[:, None]
+        mean = np.square(distance, out=distance).sum(0) / np.float32(self.continuous.size)
+        columns = columns_of(tiles)
+        return np.stack([mean[columns - ago] for ago in range(ROW_MEAN)])
 
 
 def columns_of(tiles: np.ndarray) -> np.ndarray:
@@ -233,6 +249,41 @@ def _one(number: float) -> np.ndarray:
     return np.array([number], np.float32)
 
 
+_ARRAYS = (
+    "statistics_mean",
+    "statistics_deviation",
+    "joint_whitening",
+    "single_whitening",
+    "window_mean",
+    "components",
+    "component_variance",
+    "noise_variance",
+    "movement_deviation",
+)
+
+
+def window_model_to_arrays(model: WindowModel) -> dict[str, np.ndarray]:
+    """Named arrays for the bundle; `window_model_from_arrays` is the inverse."""
+    return {"continuous": model.continuous, **{name: getattr(model, name) for name in _ARRAYS}}
+
+
 def window_model_from_arrays(arrays: Mapping[str, np.ndarray], shape: WindowShape, n_sensors: int) -> WindowModel:
-    """The inverse of `to_arrays`."""
-    raise NotImplementedError
+    """The inverse of `window_model_to_arrays`. Raises KeyError or ValueError on arrays that it cannot have written."""
+    continuous, found = arrays["continuous"], {name: arrays[name] for name in _ARRAYS}
+    if continuous.dtype != np.int64 or continuous.ndim != 1 or (np.diff(continuous) <= 0).any():
+        raise ValueError("the continuous sensors are not ascending positions")
+    if continuous.size and not 0 <= continuous[0] <= continuous[-1] < n_sensors:
+        raise ValueError("a continuous sensor is not one of the sensors")
+    d, f, w = continuous.size, shape.n_statistics, n_sensors * shape.window
+    k, moved = found["component_variance"].size, found["movement_deviation"].size
+    joint = d * f if found["joint_whitening"].size else 0
+    shapes = ((d, f), (d, f), (joint, joint), (d, f, f), (w,), (k, w), (k,), (1,), (moved,))
+    for (name, array), expected in zip(found.items(), shapes, strict=True):
+        if array.shape != expected or array.dtype != np.float32 or not np.isfinite(array).all():
+            raise ValueError(f"{name} does not hold finite float32 of shape {expected}")
+    if moved not in (0, d) or (moved > 0) > (shape.movement > 0) or k >= max(w, 2):
+        raise ValueError("movements or components are not those of the sensors")
+    for name in ("statistics_deviation", "component_variance", "noise_variance", "movement_deviation"):
+        if (found[name] <= 0).any():
+            raise ValueError(f"{name} is not positive")
+    return WindowModel(shape, continuous, **found)

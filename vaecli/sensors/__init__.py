@@ -1,0 +1,1 @@
+"""Sensors in time: windows of series instead of rows by themselves."""

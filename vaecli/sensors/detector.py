@@ -1,0 +1,149 @@
+"""The fitted whole of a bundle of sensors: schema, scale, window model, scales of surprise, calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from vaecli.calibration.conformal import Calibration
+from vaecli.config import SCORE_KINDS
+from vaecli.data.sensor_columns import SensorColumns
+from vaecli.data.sensor_scale import SensorScale
+from vaecli.data.series import Chunk, Stretch, chunks_of
+from vaecli.model.window_model import (
+    HISTORY,
+    TILE,
+    WindowModel,
+    WindowShape,
+    window_model_from_arrays,
+    window_model_to_arrays,
+)
+from vaecli.schema import Schema
+from vaecli.scoring.window_scores import (
+    COMBINED,
+    Surprisals,
+    WindowScales,
+    mean_of,
+    take,
+)
+from vaecli.sensors.history import Histories
+
+CHUNK_READINGS = 2**17  # readings whose windows are computed at once, so that they stay in the processor's cache
+MODEL = "sensors"  # the name of this kind of bundle in its settings
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What the training table says of time; in seconds, or in units of a clock that is a plain number.
+
+    `step` is the median step between the rows of one series, `max_gap` the longest that a window spans, `first` and
+    `last` the times of training; `groups` how many series it had, and `effective_rows` how many independent rows its
+    held-out scores are worth.
+    """
+
+    step: float
+    max_gap: float
+    first: float
+    last: float
+    groups: int
+    effective_rows: float
+
+
+@dataclass(frozen=True, slots=True)
+class SensorDetector:
+    """Everything that scoring series of sensors needs."""
+
+    schema: Schema
+    scale: SensorScale
+    model: WindowModel
+    scales: WindowScales
+    calibrations: Mapping[str, Calibration]  # by score kind; of `margin` times the held-out scores
+    margin: float  # at least 1: how much larger than held-out scores a threshold is, as those are few
+    score_kind: str
+    threshold: float
+    clock: Clock
+    known_groups: tuple[str, ...] = ()
+
+    @property
+    def sensors(self) -> SensorColumns:
+        """The sensors that the feature columns become."""
+        return SensorColumns(self.schema.features)
+
+    def histories(self) -> Histories:
+        """The histories of series before any row."""
+        return Histories(self.scale.start, self.clock.max_gap)
+
+    def chunks(self, stretches: Sequence[Stretch]) -> list[Chunk]:
+        """The stretches laid out in chunks whose windows fit into a processor's cache."""
+        most = max(CHUNK_READINGS // max(self.scale.n_sensors, 1), 4 * TILE + HISTORY)
+        return list(chunks_of(stretches, TILE, most))
+
+    def surprisals(self, chunk: Chunk) -> Surprisals:
+        """The surprisals of the rows of a chunk, in its order."""
+        return self.scales.surprisals(self.model, take(self.model.readouts(chunk.x, chunk.tiles), chunk.output))
+
+    def score(self, stretches: Sequence[Stretch], n_rows: int, kind: str) -> np.ndarray:
+        """Scores (n,) in nats of the rows of a batch; NaN for rows in no stretch."""
+        score = np.full(n_rows, np.nan)
+        for chunk in self.chunks(stretches):
+            score[chunk.row] = self.surprisals(chunk).score(kind)
+        return score
+
+    def readout_surprisals(self, stretches: Sequence[Stretch], n_rows: int) -> np.ndarray:
+        """The surprisals (6, n) of each read-out, float32, for looking ahead; NaN for rows in no stretch."""
+        out = np.full((len(self.scales.readouts), n_rows), np.nan, np.float32)
+        for chunk in self.chunks(stretches):
+            out[:, chunk.row] = self.surprisals(chunk).of
+        return out
+
+    def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """(settings as JSON values, arrays); `from_parts` is the inverse."""
+        settings = {
+            "model": MODEL,
+            "score_kind": self.score_kind,
+            "threshold": self.threshold,
+            "margin": self.margin,
+            "shape": asdict(self.model.shape),
+            "clock": asdict(self.clock),
+            "known_groups": list(self.known_groups),
+        }
+        arrays = {f"scale/{name}": value for name, value in self.scale.to_arrays().items()}
+        arrays |= {f"model/{name}": value for name, value in window_model_to_arrays(self.model).items()}
+        arrays |= self.scales.to_arrays()
+        for kind, calibration in self.calibrations.items():
+            arrays |= calibration.to_arrays(f"calibration/{kind}")
+        return settings, arrays
+
+    @classmethod
+    def from_parts(
+        cls, schema: Schema, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> SensorDetector:
+        """The inverse of `to_parts`. Raises KeyError, TypeError or ValueError on parts that it cannot have written."""
+        n_sensors = SensorColumns(schema.features).n_sensors
+        scale = SensorScale.from_arrays(_within(arrays, "scale/"), n_sensors)
+        shape = WindowShape.from_json(settings["shape"], n_sensors)
+        model = window_model_from_arrays(_within(arrays, "model/"), shape, n_sensors)
+        scales = WindowScales.from_arrays(arrays, model)
+        calibrations = {kind: Calibration.from_arrays(arrays, f"calibration/{kind}") for kind in SCORE_KINDS}
+        threshold, margin = float(settings["threshold"]), float(settings["margin"])
+        clock = Clock(**settings["clock"])
+        if not 0 < threshold < 1 or not 1 <= margin < 1e6 or settings["score_kind"] not in calibrations:
+            raise ValueError("the threshold, the margin or the score kind is out of range")
+        if not all(isinstance(value, int | float) for value in asdict(clock).values()) or not clock.max_gap > 0:
+            raise ValueError("the clock is not of numbers")
+        groups = tuple(settings["known_groups"])
+        if not all(isinstance(group, str) for group in groups):
+            raise ValueError("a group is not text")
+        return cls(schema, scale, model, scales, calibrations, margin, settings["score_kind"], threshold, clock, groups)
+
+
+def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def combined_of(readouts: np.ndarray) -> np.ndarray:
+    """The combined score (m,) of surprisals (6, m)."""
+    return mean_of(readouts[list(COMBINED)])
