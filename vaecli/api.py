@@ -162,7 +162,7 @@ def fit(table: Any, *, on_event: OnEvent = ignore, **settings: Any) -> Model:
     from vaecli.workflows.fit import fit_source, report_of, settings_of
 
     detector, summary = fit_source(_source(table), config, on_event=on_event)
-    return Model(detector, settings_of(config), report_of(summary), summary)
+    return Model(detector, settings_of(config, detector), report_of(summary), summary)
 
 
 def load(path: str | Path) -> Model:

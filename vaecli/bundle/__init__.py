@@ -11,7 +11,12 @@ no timestamp: `vaecli inspect` shows that of the file. docs/bundle-format.md is 
 
 from __future__ import annotations
 
-from vaecli.bundle.manifest import FORMAT as FORMAT, Manifest as Manifest
+from vaecli.bundle.manifest import FORMAT as FORMAT, ROWS_FORMAT as ROWS_FORMAT, Manifest as Manifest
 from vaecli.bundle.read import read_bundle as read_bundle
-from vaecli.bundle.save_load import load_detector as load_detector, save_detector as save_detector
+from vaecli.bundle.save_load import (
+    load_any_detector as load_any_detector,
+    load_detector as load_detector,
+    save_detector as save_detector,
+)
+from vaecli.bundle.series_state import load_histories as load_histories, save_histories as save_histories
 from vaecli.bundle.write import write_bundle as write_bundle

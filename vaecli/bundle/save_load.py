@@ -9,23 +9,26 @@ from typing import Any
 
 import vaecli
 from vaecli.bundle import format_3
-from vaecli.bundle.manifest import FORMAT, Manifest
+from vaecli.bundle.manifest import FORMAT, ROWS_FORMAT, Manifest
 from vaecli.bundle.read import read_bundle
 from vaecli.bundle.stored_names import to_current_names, to_stored_names
 from vaecli.bundle.write import write_bundle
 from vaecli.detector import Detector
-from vaecli.errors import BundleError, located
+from vaecli.errors import BundleError, UsageError, located
 from vaecli.schema import Schema
+from vaecli.sensors.detector import MODEL, SensorDetector
 
 
-def save_detector(path: Path, detector: Detector, config: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+def save_detector(
+    path: Path, detector: Detector | SensorDetector, config: Mapping[str, Any], summary: Mapping[str, Any]
+) -> None:
     """Write the detector to `path`, with the settings of its fit, `config`, and the summary that the fit reported.
 
     Raises as `write_bundle` does.
     """
     settings, arrays = detector.to_parts()
     manifest = Manifest(
-        format=FORMAT,
+        format=ROWS_FORMAT if isinstance(detector, Detector) else FORMAT,
         version=vaecli.__version__,
         schema=detector.schema.to_json(),
         schema_fingerprint=detector.schema.fingerprint,
@@ -36,10 +39,22 @@ def save_detector(path: Path, detector: Detector, config: Mapping[str, Any], sum
 
 
 def load_detector(path: Path) -> tuple[Detector, Manifest]:
-    """The detector in a bundle, and its manifest with settings and report under their current names.
+    """The detector of rows in a bundle, and its manifest with settings and report under their current names.
 
-    Raises BundleError when the file is missing, damaged, foreign or does not describe a detector.
+    Raises BundleError when the file is missing, damaged, foreign or does not describe a detector, and UsageError when
+    it describes one of sensors.
     """
+    detector, manifest = load_any_detector(path)
+    if isinstance(detector, SensorDetector):
+        raise UsageError(
+            f"{path}: is a model of sensors in time, which this verb does not know",
+            "fit with --window 0 for a model of rows; score, explain, evaluate and inspect know both",
+        )
+    return detector, manifest
+
+
+def load_any_detector(path: Path) -> tuple[Detector | SensorDetector, Manifest]:
+    """The same for a bundle of rows or of sensors. Raises BundleError."""
     with located(str(path)):
         manifest, arrays = read_bundle(path)
     try:
@@ -47,9 +62,13 @@ def load_detector(path: Path) -> tuple[Detector, Manifest]:
         if schema.fingerprint != manifest.schema_fingerprint:
             raise ValueError("the schema is not the one the fingerprint was taken of")
         settings = manifest.config["detector"]
-        if manifest.format < FORMAT:
+        if manifest.format < ROWS_FORMAT:
             settings = format_3.detector_settings(settings)
-        detector = Detector.from_parts(schema, settings, arrays)
+        detector: Detector | SensorDetector
+        if settings.get("model") == MODEL:
+            detector = SensorDetector.from_parts(schema, settings, arrays)
+        else:
+            detector = Detector.from_parts(schema, settings, arrays)
         config = manifest.config | {"fit": to_current_names(manifest.config["fit"])}
         return detector, replace(manifest, config=config, summary=to_current_names(manifest.summary))
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError) as problem:

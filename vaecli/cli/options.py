@@ -109,6 +109,23 @@ Time = Annotated[
 Group = Annotated[
     str | None, option("NAME", "Column whose equal values (a device, a site) are held out together.", panel=_COLUMNS)
 ]
+Window = Annotated[
+    str | None,
+    option(
+        "auto|N",
+        "Rows of a time series that are judged together; 0 judges every row by itself. auto (default) uses windows where "
+        "one column is a clock and rows that follow each other resemble each other.",
+        panel=_COLUMNS,
+    ),
+]
+MaxGap = Annotated[
+    str | None,
+    option(
+        "DURATION",
+        "No window spans a longer step in time: 90s, 10m or 1.5h (default: by the steps of the training table).",
+        panel=_COLUMNS,
+    ),
+]
 SameUnit = Annotated[
     list[str] | None,
     option(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
@@ -18,6 +21,18 @@ Plot = Annotated[
     options.option("FILE", "Plot the scores, those of calibration rows and the threshold to a .png or .svg file."),
 ]
 
+State = Annotated[
+    Path | None,
+    options.option(
+        "FILE",
+        "Keep the last rows of each series in this file: tables that follow each other are scored as one table.",
+    ),
+]
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Let the score of a row of a series depend on the rows that follow it too."),
+]
+
 
 def score(
     inputs: options.Inputs,
@@ -30,6 +45,8 @@ def score(
     anomalies_only: options.AnomaliesOnly = False,
     explain: options.Explain = None,
     plot: Plot = None,
+    state: State = None,
+    offline: Offline = False,
     prefix: options.Prefix = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
@@ -54,12 +71,14 @@ def score(
     verb.check(inputs, "the scored table", "the table")
     decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind, "fail_on": fail_on}
     written = {"anomalies_only": anomalies_only, "explain": explain, "prefix": prefix}
-    running = {"batch_rows": batch_rows, "workers": workers, "device": device}
+    running = {"batch_rows": batch_rows, "workers": workers, "device": device, "offline": offline or None}
     config = score_config(decision | written | running)
 
     from vaecli.workflows.score import score as workflow
 
-    summary = verb.run(workflow, inputs, model, verb.output, config, plot=plot, with_worst=as_json or not quiet)
+    summary = verb.run(
+        workflow, inputs, model, verb.output, config, plot=plot, state=state, with_worst=as_json or not quiet
+    )
     if config.fail_on is not None:
         _raise_if_met(config.fail_on, summary)
 

@@ -59,7 +59,7 @@ def checked(
         return _one_of(_CHOICES[key], value, shown, problems)
     if key == "fail_on":
         return _a_gate(value, shown, problems)
-    expected, convert = _TYPES["duration" if key == "time_budget_seconds" else hints[key]]
+    expected, convert = _TYPES[_NAMED_TYPES.get(key, hints[key])]
     try:
         converted = convert(value)
     except (ValueError, TypeError, OverflowError):
@@ -112,6 +112,10 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(_text(item) for item in ([value] if isinstance(value, str) else value))
 
 
+def _window(value: Any) -> int | None:
+    return None if value == "auto" else _whole(value)
+
+
 def _row_numbers(value: Any) -> tuple[int, ...]:
     listed_rows = value if isinstance(value, str) else ",".join(map(str, value))
     numbers = tuple(_whole(part) for part in listed_rows.split(","))
@@ -141,6 +145,7 @@ def seconds(duration: str | float) -> float:
 # what messages call a type, and how a value becomes one; a flag or a variable gives text, a file its own types
 _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     "duration": ("a duration such as 90s, 10m or 1.5h", seconds),
+    "window": ("auto or a whole number of rows", _window),
     bool: ("true or false", _truth),
     int: ("a whole number", _whole),
     int | None: ("a whole number", _whole),
@@ -153,6 +158,7 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     tuple[int, ...]: ("row numbers, counted from 1", _row_numbers),
 }
 
+_NAMED_TYPES = {"time_budget_seconds": "duration", "max_gap_seconds": "duration", "window": "window"}
 _CHOICES = {"preset": PRESETS, "score_kind": SCORE_KINDS, "device": DEVICES}
 
 

@@ -23,6 +23,7 @@ from vaecli.config.stages import (
     ModelConfig,
     TrainConfig,
 )
+from vaecli.config.windows import MOST_ROWS, WindowsConfig
 from vaecli.errors import UsageError
 from vaecli.runtime.urls import shown
 
@@ -33,6 +34,7 @@ _STAGES = {
     "homoscedastic": FamilyConfig,
     "train": TrainConfig,
     "calibration": CalibrationConfig,
+    "windows": WindowsConfig,
 }
 _TOP_LEVEL = {"preset", "score_kind"}
 _OWNERS = {**_STAGES, "": FitConfig}
@@ -61,6 +63,8 @@ _RANGES: dict[str, Range] = {
     "calibration.threshold": (0, 1, True),
     "calibration.n_folds": (2, 20, False),
     "calibration.max_rows": (100, 10**8, False),
+    "windows.window": (0, MOST_ROWS, False),
+    "windows.max_gap_seconds": (0, float("inf"), True),
 }
 
 _FIT_VARIABLES = {
@@ -101,6 +105,7 @@ def fit_config(
         homoscedastic=replace(HOMOSCEDASTIC, **stage_of(settings, "homoscedastic")),
         train=TrainConfig(**stage_of(settings, "train")),
         calibration=CalibrationConfig(**stage_of(settings, "calibration")),
+        windows=WindowsConfig(**stage_of(settings, "windows")),
         **{name: value for name, value in settings.items() if "." not in name},
     )
 

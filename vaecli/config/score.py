@@ -24,6 +24,7 @@ class ScoreConfig:
     explain: int = 0  # columns named for each flagged row; 0: no column `top_columns`
     workers: int | None = None  # threads that score; None: as many as there are cores
     device: str = "auto"
+    offline: bool = False  # series only: whether a score may depend on rows that follow
 
 
 _OWNERS = {"score": ScoreConfig}

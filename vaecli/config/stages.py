@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from vaecli.config.windows import WindowsConfig
+
 PRESETS = ("fast", "default", "best")
 SCORE_KINDS = ("combined", "elbo", "reconstruction", "latent")
 DEVICES = ("auto", "cpu", "cuda")
@@ -83,6 +85,7 @@ class FitConfig:
     homoscedastic: FamilyConfig = HOMOSCEDASTIC  # one variance a column, little KL: distance to what is known
     train: TrainConfig = field(default_factory=TrainConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
+    windows: WindowsConfig = field(default_factory=WindowsConfig)
     preset: str = "default"
     score_kind: str = "combined"
     resume: bool = False

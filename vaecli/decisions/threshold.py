@@ -44,7 +44,9 @@ class Decision:
 
     def flags(self, decided: ScoredRows) -> np.ndarray:
         """(n,) bool; a row without a score is not flagged."""
-        flagged: np.ndarray = (
-            decided.p_value <= self.alpha if self.alpha is not None else decided.scored.score >= self.min_score
-        )
-        return flagged
+        return self.flagged(decided.scored.score, decided.p_value)
+
+    def flagged(self, score: np.ndarray, p_value: np.ndarray) -> np.ndarray:
+        """(n,) bool by scores and p-values (n,); a row without a score is not flagged."""
+        found: np.ndarray = p_value <= self.alpha if self.alpha is not None else score >= self.min_score
+        return found

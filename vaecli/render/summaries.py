@@ -17,6 +17,7 @@ from vaecli.render.layout import decision, empty_table, fact_list, headline, pla
 from vaecli.render.report import report_page
 from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
+from vaecli.render.sensors import sensor_fit_page, sensor_score_page
 from vaecli.results.flat_settings import flat_settings
 from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent, size
 
@@ -357,7 +358,9 @@ def _quoted(path: str) -> str:
 # by name: a class would be loaded to be compared with, and each costs a verb a thousandth of a second
 _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "FitSummary": fit_page,
+    "SensorFitSummary": sensor_fit_page,
     "ScoreSummary": score_page,
+    "SensorScoreSummary": sensor_score_page,
     "ExplainSummary": explain_page,
     "EvaluateSummary": evaluate_page,
     "SelftestSummary": selftest_page,

@@ -26,17 +26,13 @@ class Surprisals:
     of: np.ndarray
     single: np.ndarray
 
-    @property
-    def combined(self) -> np.ndarray:
-        """The mean of the read-outs that the model has, (m,)."""
-        return mean_of(self.of[list(COMBINED)])
 
-    def score(self, kind: str) -> np.ndarray:
-        """The score of a kind, (m,) nats; higher is more anomalous."""
-        if kind == "combined":
-            return self.combined
-        found: np.ndarray = self.of[{"elbo": ELBO, "reconstruction": RESIDUAL, "latent": CODE}[kind]]
-        return found
+def score_of(surprisals: np.ndarray, kind: str) -> np.ndarray:
+    """The score of a kind (m,) of surprisals (6, m), in nats; higher is more anomalous."""
+    if kind == "combined":
+        return mean_of(surprisals[list(COMBINED)])
+    found: np.ndarray = surprisals[{"elbo": ELBO, "reconstruction": RESIDUAL, "latent": CODE}[kind]]
+    return found
 
 
 def mean_of(surprisals: np.ndarray) -> np.ndarray:

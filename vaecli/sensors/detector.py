@@ -23,10 +23,9 @@ from vaecli.model.window_model import (
 )
 from vaecli.schema import Schema
 from vaecli.scoring.window_scores import (
-    COMBINED,
     Surprisals,
     WindowScales,
-    mean_of,
+    score_of,
     take,
 )
 from vaecli.sensors.history import Histories
@@ -60,7 +59,7 @@ class SensorDetector:
     scale: SensorScale
     model: WindowModel
     scales: WindowScales
-    calibrations: Mapping[str, Calibration]  # by score kind; of `margin` times the held-out scores
+    calibrations: Mapping[str, Calibration]  # by score kind, and by offline/kind; of scores times a margin
     margin: float  # at least 1: how much larger than held-out scores a threshold is, as those are few
     score_kind: str
     threshold: float
@@ -89,7 +88,7 @@ class SensorDetector:
         """Scores (n,) in nats of the rows of a batch; NaN for rows in no stretch."""
         score = np.full(n_rows, np.nan)
         for chunk in self.chunks(stretches):
-            score[chunk.row] = self.surprisals(chunk).score(kind)
+            score[chunk.row] = score_of(self.surprisals(chunk).of, kind)
         return score
 
     def readout_surprisals(self, stretches: Sequence[Stretch], n_rows: int) -> np.ndarray:
@@ -127,7 +126,8 @@ class SensorDetector:
         shape = WindowShape.from_json(settings["shape"], n_sensors)
         model = window_model_from_arrays(_within(arrays, "model/"), shape, n_sensors)
         scales = WindowScales.from_arrays(arrays, model)
-        calibrations = {kind: Calibration.from_arrays(arrays, f"calibration/{kind}") for kind in SCORE_KINDS}
+        kinds = [*SCORE_KINDS, *(f"offline/{kind}" for kind in SCORE_KINDS)]
+        calibrations = {kind: Calibration.from_arrays(arrays, f"calibration/{kind}") for kind in kinds}
         threshold, margin = float(settings["threshold"]), float(settings["margin"])
         clock = Clock(**settings["clock"])
         if not 0 < threshold < 1 or not 1 <= margin < 1e6 or settings["score_kind"] not in calibrations:
@@ -142,8 +142,3 @@ class SensorDetector:
 
 def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-
-
-def combined_of(readouts: np.ndarray) -> np.ndarray:
-    """The combined score (m,) of surprisals (6, m)."""
-    return mean_of(readouts[list(COMBINED)])

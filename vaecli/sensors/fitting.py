@@ -14,7 +14,8 @@ from vaecli.config import SCORE_KINDS
 from vaecli.data.sensor_scale import SensorScale
 from vaecli.data.series import Chunk, Stretch, chunk_of
 from vaecli.model.window_model import HISTORY, TILE, Readouts, WindowModel, WindowShape, fit_window_model
-from vaecli.scoring.window_scores import Surprisals, WindowScales, concatenated, take
+from vaecli.scoring.look_ahead import looking_ahead
+from vaecli.scoring.window_scores import WindowScales, concatenated, score_of, take
 
 N_BLOCKS = 3  # of time; each is scored by a model of the others
 TILES_AT_ONCE = 64
@@ -24,14 +25,16 @@ TILES_AT_ONCE = 64
 class FittedWindows:
     """A window model, its scales, and the held-out scores that calibrate it.
 
-    `held_out` (kinds, n): scores of the training rows by models that were not trained on their block, NaN where a row
-    has too few before it.
+    `surprisals` (6, n) are those of the training rows by models that were not trained on their block, NaN where a row
+    has too few before it; `held_out` are their scores (n,) by kind. `stretch` (n,) numbers the stretch of each row.
     """
 
     model: WindowModel
     scales: WindowScales
+    surprisals: np.ndarray
     held_out: dict[str, np.ndarray]
-    block: np.ndarray  # (n,) of each row
+    block: np.ndarray
+    stretch: np.ndarray
 
 
 def fit_windows(
@@ -54,13 +57,23 @@ def fit_windows(
         progress(N_BLOCKS + 1, N_BLOCKS + 1)
         scales = WindowScales.of(model, take(held_out, warm))
         found = scales.surprisals(model, take(held_out, warm))
-    return FittedWindows(model, scales, {kind: _spread(found, kind, warm) for kind in SCORE_KINDS}, block)
+    surprisals = np.full((found.of.shape[0], n), np.nan)
+    surprisals[:, warm] = found.of
+    number = np.repeat(np.arange(len(stretches)), [stretch.row.size for stretch in stretches])
+    return FittedWindows(
+        model, scales, surprisals, {kind: score_of(surprisals, kind) for kind in SCORE_KINDS}, block, number
+    )
 
 
-def _spread(found: Surprisals, kind: str, warm: np.ndarray) -> np.ndarray:
-    score = np.full(warm.size, np.nan)
-    score[warm] = found.score(kind)
-    return score
+def looked_ahead(fitted: FittedWindows, kind: str, shape: WindowShape) -> np.ndarray:
+    """The held-out scores (n,) of a kind with knowledge of what follows; NaN where a row has too few before it."""
+    ahead = np.full_like(fitted.surprisals, np.nan)
+    scored = np.isfinite(fitted.held_out[kind])
+    for number in np.unique(fitted.stretch):
+        mine = scored & (fitted.stretch == number)
+        if mine.any():
+            ahead[:, mine] = looking_ahead(fitted.surprisals[:, mine], shape)
+    return score_of(ahead, kind)
 
 
 def _held_out(

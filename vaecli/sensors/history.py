@@ -109,9 +109,7 @@ class Histories:
             history.readings = np.concatenate([before[-HISTORY:], filled[-HISTORY:]])[-HISTORY:]
             history.place = (history.place + int(last - first)) % TILE
 
-    def _insert(
-        self, history: SeriesHistory, scaled: np.ndarray, time: float, row: int, found: list[Stretch]
-    ) -> None:
+    def _insert(self, history: SeriesHistory, scaled: np.ndarray, time: float, row: int, found: list[Stretch]) -> None:
         """One row that is older than the newest: scored after the rows before it, and put among them."""
         at = int(np.searchsorted(history.time, time, side="right"))
         if at == 0:

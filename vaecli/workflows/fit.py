@@ -25,14 +25,18 @@ from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.model.device import torch_device
 from vaecli.model.families import likelihoods_of
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
+from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Layout, Schema
+from vaecli.sensors.detector import SensorDetector
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
 from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, OTHER
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from vaecli.training.loop import OnCheckpoint
 from vaecli.workflows.column_summaries import column_summaries
+from vaecli.workflows.fit_sensors import fit_sensors
+from vaecli.workflows.sensor_data import is_series
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
 MAX_NAME_BYTES = 255  # of a file, on nearly every file system
@@ -40,7 +44,9 @@ _CHECKPOINT = ".checkpoint"
 FEW_ROWS = 300  # calibration rows below which a warning is printed
 
 
-def fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent = ignore) -> FitSummary:
+def fit(
+    inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent = ignore
+) -> FitSummary | SensorFitSummary:
     """Fit the table of `inputs` and write a bundle to `output`, whole or not at all.
 
     Raises UsageError, InputError, BundleError (the checkpoint to resume) or EnvironmentProblem (target, device).
@@ -52,7 +58,7 @@ def fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent
     warnings: list[str] = []
     try:
         detector, summary = fit_source(source, config, output, on_event=on_event, on_warning=warnings.append)
-        save_detector(output, detector, settings_of(config), report_of(summary))
+        save_detector(output, detector, settings_of(config, detector), report_of(summary))
     except BaseException as stop:
         if checkpoint.is_file():
             stop.add_note(f"the training so far is in {checkpoint}: the same command with --resume goes on from there")
@@ -69,7 +75,7 @@ def fit_source(
     *,
     on_event: OnEvent = ignore,
     on_warning: Callable[[str], None] = lambda _: None,
-) -> tuple[Detector, FitSummary]:
+) -> tuple[Detector | SensorDetector, FitSummary | SensorFitSummary]:
     """Fit one table. With `output`, training saves a checkpoint next to it every few seconds.
 
     `on_warning` is given what concerns this run only and not the bundle.
@@ -77,6 +83,8 @@ def fit_source(
     started = time.monotonic()
     torch_device(config.train.device)
     schema = infer_schema(source, config.columns, on_event)
+    if is_series(source, schema, config, on_event):
+        return fit_sensors(source, schema, config, output, on_event)
     normal = read_normal_rows(source, schema, config, on_event)
     likelihoods = likelihoods_of(
         Layout.of(schema.features),
@@ -209,14 +217,17 @@ def _checkpoint_path(output: Path) -> Path:
     return output.with_name(output.name + _CHECKPOINT)
 
 
-def settings_of(config: FitConfig) -> dict[str, Any]:
-    """The settings of a fit as the bundle keeps them."""
+def settings_of(config: FitConfig, detector: Detector | SensorDetector) -> dict[str, Any]:
+    """The settings of a fit as the bundle keeps them: those that its kind of model has."""
     settings = asdict(config)
     settings.pop("resume")
+    unused = ("windows",) if isinstance(detector, Detector) else ("model", "heteroscedastic", "homoscedastic")
+    for stage in unused:
+        settings.pop(stage)
     return settings
 
 
-def report_of(summary: FitSummary) -> dict[str, Any]:
+def report_of(summary: FitSummary | SensorFitSummary) -> dict[str, Any]:
     """The part of the summary that the bundle keeps: nothing that differs between two runs of the same fit."""
     kept = asdict(summary)
     for name in ("bundle", "seconds", "columns"):

@@ -9,23 +9,29 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.aggregates.score_bars import N_BARS, ScoreBars
-from vaecli.bundle import load_detector
-from vaecli.config import ScoreConfig
+from vaecli.bundle import Manifest, load_any_detector, load_histories, save_histories
+from vaecli.config import SCORE_KINDS, ScoreConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
+from vaecli.errors import UsageError
 from vaecli.model.device import device_of
 from vaecli.results import OnEvent, ScoreSummary, ignore
+from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
+from vaecli.runtime.atomic_file import require_writable
+from vaecli.sensors.detector import MODEL, SensorDetector
 from vaecli.tables import Source, Targets, check_schema, default_output, numbers_of, open_sink, open_source
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of
+from vaecli.workflows.score_sensors import score_looking_ahead, score_series
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
 N_TOP_COLUMNS = 3
+N_NEW_GROUPS = 5  # series that training did not have, named in a summary
 WORKERS_ON_DEVICE = 2  # one computes while the other reads; each holds a tile in the device's memory
 
 
@@ -36,9 +42,10 @@ def score(
     config: ScoreConfig,
     *,
     plot: str | None = None,
+    state: Path | None = None,
     with_worst: bool = True,
     on_event: OnEvent = ignore,
-) -> ScoreSummary:
+) -> ScoreSummary | SensorScoreSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
     With `plot` the scores become a picture. Without `with_worst` the summary does not name the highest-scoring rows: to
@@ -47,7 +54,10 @@ def score(
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
-    detector, _ = load_detector(bundle)
+    detector, manifest = load_any_detector(bundle)
+    if isinstance(detector, SensorDetector):
+        return _score_sensors(detector, manifest, inputs, bundle, output, config, plot, state, started, on_event)
+    refuse_for_rows(bundle, config, state)
     device = device_of(config.device)
     decision = resolve(config, detector.calibrations, detector.score_kind, detector.threshold)
     target = output if output is not None else default_output(inputs)
@@ -111,3 +121,73 @@ def score_source(
 def added_columns(explain: int) -> tuple[tuple[str, pa.DataType], ...]:
     """Name and type of each column after the user's."""
     return (*ADDED, ("top_columns", pa.string())) if explain else ADDED
+
+
+def refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None) -> None:
+    """Raise UsageError for options of series in a run with a model of rows."""
+    options = [name for name, given in (("--offline", config.offline), ("--state", state is not None)) if given]
+    if options:
+        raise UsageError(
+            f"{options[0]}: {bundle} is a model of rows, each judged by itself",
+            "fit a table with a clock, or with --window N",
+        )
+
+
+def _score_sensors(
+    detector: SensorDetector,
+    manifest: Manifest,
+    inputs: list[str],
+    bundle: Path,
+    output: str | None,
+    config: ScoreConfig,
+    plot: str | None,
+    state: Path | None,
+    started: float,
+    on_event: OnEvent,
+) -> SensorScoreSummary:
+    if config.offline and state is not None:
+        raise UsageError("--offline and --state contradict each other", "a state knows no later rows; give one of them")
+    kinds = {kind: detector.calibrations[f"offline/{kind}" if config.offline else kind] for kind in SCORE_KINDS}
+    decision = resolve(config, kinds, detector.score_kind, detector.threshold)
+    target = output if output is not None else default_output(inputs)
+    source = open_source(inputs, once=not config.offline)
+    check_schema(source, detector.schema)
+    Targets.of(target, plot, bundle, source)
+    digest = manifest.digests["arrays.safetensors"]
+    histories = detector.histories() if state is None else load_histories(state, detector, digest)
+    if state is not None:
+        require_writable(state)
+    score_rows = score_looking_ahead if config.offline else score_series
+    columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
+    with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
+        totals = score_rows(detector, source, sink, decision, config, histories, on_event)
+    if state is not None:
+        save_histories(state, histories, digest)
+    seen, known = histories.seen, set(detector.known_groups)
+    new = [str(key) for key in histories.series if known and key not in known]
+    return SensorScoreSummary(
+        output=urls.shown(target),
+        bundle=str(bundle),
+        model=MODEL,
+        rows=totals.rows,
+        anomalies=totals.anomalies,
+        unscored=totals.unscored,
+        novel_cells=totals.novel_cells,
+        n_groups=len(histories.series),
+        new_groups=tuple(new[:N_NEW_GROUPS]),
+        n_new_groups=len(new),
+        late_rows=seen.late,
+        too_late_rows=seen.too_late,
+        rows_without_time=seen.no_time,
+        repeated_times=seen.repeated,
+        gaps=seen.gaps,
+        offline=config.offline,
+        score_kind=decision.score_kind,
+        threshold=decision.level,
+        min_score=decision.min_score,
+        uses_tail_model=decision.uses_tail_model,
+        effective_rows=detector.clock.effective_rows,
+        warnings=warnings_of(kinds[decision.score_kind], decision, totals.rows, totals.anomalies),
+        seconds=time.monotonic() - started,
+        state=None if state is None else str(state),
+    )

@@ -65,7 +65,7 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
     else:
         rows = RowsOnDisk(layout.n_features, layout.n_columns, config.train.memory_bytes // 4)
         start = 0
-        for cells, _, _ in _normal(source, schema, on_event, "preparing"):
+        for cells, _, _ in normal_batches(source, schema, on_event, "preparing"):
             features = preprocessor.transform(cells)
             rows.add(features.values, features.state, fold[start : start + len(cells)])
             start += len(cells)
@@ -104,7 +104,7 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
     groups = GroupCodes()
     digests = [hashlib.sha256() for _ in range(3)]  # one each, so that the size of the batches does not matter
     n_rows = n_infinite = 0
-    for cells, batch, normal in _normal(source, schema, on_event, "reading"):
+    for cells, batch, normal in normal_batches(source, schema, on_event, "reading"):
         n_rows += len(cells)
         n_missing += (cells.state == MISSING).sum(0)
         n_infinite += int((cells.state > MISSING).sum())
@@ -139,7 +139,9 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
     )
 
 
-def _normal(source: Source, schema: Schema, on_event: OnEvent, stage: str) -> Iterator[tuple[Cells, Batch, np.ndarray]]:
+def normal_batches(
+    source: Source, schema: Schema, on_event: OnEvent, stage: str
+) -> Iterator[tuple[Cells, Batch, np.ndarray]]:
     """Yield per batch the cells of its normal rows, the batch, and (n,) bool, which of its rows are normal."""
     label = next((column for column in schema.columns if column.role == "label"), None)
     others = [column.name for column in (schema.time, schema.group, label) if column is not None]

@@ -1,0 +1,105 @@
+"""The last rows of each series in a file, so that files that follow each other are scored as one table."""
+
+from __future__ import annotations
+
+import json
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, deserialize
+from safetensors.numpy import save
+
+from vaecli.bundle.manifest import DTYPES
+from vaecli.errors import BundleError
+from vaecli.model.window_model import HISTORY, TILE
+from vaecli.runtime.atomic_file import replacing
+from vaecli.sensors.detector import SensorDetector
+from vaecli.sensors.history import Histories, SeriesHistory
+
+_VERSION = 1
+_HINT = "remove it, and the next run begins anew; or name another file with --state"
+_TYPES = {
+    "time": "F64",
+    "readings": "F32",
+    "rows": "I64",
+    "place": "I64",
+    "keys": "U8",
+    "model": "U8",
+    "version": "I64",
+}
+
+
+def save_histories(path: Path, histories: Histories, model: str) -> None:
+    """Write the histories of all series, whole or not at all; `model` is the digest of their bundle.
+
+    Raises as `replacing` does.
+    """
+    series = histories.series
+    n_sensors = histories.start.size
+    arrays = {
+        "version": np.array([_VERSION], np.int64),
+        "model": np.frombuffer(model.encode(), np.uint8),
+        "keys": np.frombuffer(json.dumps(list(series)).encode(), np.uint8),
+        "rows": np.array([one.time.size for one in series.values()], np.int64),
+        "place": np.array([one.place for one in series.values()], np.int64),
+        "time": np.concatenate([np.empty(0), *(one.time for one in series.values())]),
+        "readings": np.concatenate(
+            [np.empty((0, n_sensors), np.float32), *(one.readings for one in series.values())]
+        ).astype(np.float32),
+    }
+    with replacing(path) as file:
+        file.write(save(arrays))
+
+
+def load_histories(path: Path, detector: SensorDetector, model: str) -> Histories:
+    """The histories in a file, or empty ones where there is no file.
+
+    Raises BundleError for a file that is damaged, foreign or of another bundle.
+    """
+    histories = detector.histories()
+    try:
+        packed = path.read_bytes()
+    except FileNotFoundError:
+        return histories
+    except OSError as problem:
+        raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _HINT) from None
+    try:
+        arrays = _unpacked(packed)
+        if arrays["model"].tobytes().decode() != model:
+            raise BundleError(f"{path}: is the state of another model", _HINT)
+        _restore(arrays, histories)
+    except (SafetensorError, KeyError, ValueError, TypeError, UnicodeDecodeError, IndexError) as problem:
+        raise BundleError(f"{path}: is not a state that vaecli wrote, or is damaged ({problem})", _HINT) from None
+    return histories
+
+
+def _unpacked(packed: bytes) -> dict[str, np.ndarray]:
+    parts = dict(sorted(deserialize(packed), key=itemgetter(0)))  # type: ignore[no-untyped-call]
+    found = {}
+    for name, dtype in _TYPES.items():
+        part = parts[name]
+        if part["dtype"] != dtype:
+            raise ValueError(f"{name} is of type {part['dtype']}")
+        found[name] = np.frombuffer(part["data"], np.uint8).view(DTYPES[dtype]).reshape(part["shape"]).copy()
+    if found["version"].tolist() != [_VERSION]:
+        raise ValueError("it is of another version")
+    return found
+
+
+def _restore(arrays: dict[str, np.ndarray], histories: Histories) -> None:
+    keys = json.loads(arrays["keys"].tobytes())
+    rows, place, time, readings = (arrays[name] for name in ("rows", "place", "time", "readings"))
+    n_series, n_sensors = len(keys), histories.start.size
+    if not all(isinstance(key, str) for key in keys) or rows.shape != (n_series,) or place.shape != (n_series,):
+        raise ValueError("its series do not fit together")
+    if (rows < 0).any() or (rows > HISTORY).any() or (place < 0).any() or (place >= TILE).any():
+        raise ValueError("its counts are out of range")
+    if time.shape != (rows.sum(),) or readings.shape != (rows.sum(), n_sensors) or not np.isfinite(readings).all():
+        raise ValueError("its rows do not fit its counts")
+    edges = np.concatenate([[0], np.cumsum(rows)])
+    for i, key in enumerate(keys):
+        part = slice(int(edges[i]), int(edges[i + 1]))
+        if (np.diff(time[part]) < 0).any() or np.isnan(time[part]).any():
+            raise ValueError("its times do not ascend")
+        histories.series[key] = SeriesHistory(time[part], readings[part], int(place[i]))

@@ -1,0 +1,116 @@
+"""Summaries of sensors → pages for a person."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+
+from vaecli.errors import quoted
+from vaecli.render.layout import decision, fact_list, headline, warning_lines
+from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent
+
+if TYPE_CHECKING:
+    from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.score_sensors import SensorScoreSummary
+
+
+def sensor_fit_page(summary: SensorFitSummary) -> RenderableType:
+    """What was learned of time and sensors, what the threshold means, and what to type next."""
+    import shlex
+
+    level = summary.threshold
+    facts = [
+        ("rows", f"{summary.n_rows:,} used" + _excluded(summary)),
+        ("time", _clock(summary)),
+        ("series", _series(summary)),
+        ("sensors", f"{summary.n_sensors:,}, of which {summary.n_continuous:,} are continuous"),
+        ("windows", _windows(summary)),
+        (
+            "threshold",
+            f"{level:.10g} flags rows more unusual than {exact_per_cent(level)} of normal rows: {how_often(level)} "
+            f"normal rows ({summary.score_kind} score from {number(summary.min_score)} nats)",
+        ),
+        (
+            "calibration",
+            f"{counted(summary.n_calibration_rows, 'row')}, scored by models of other stretches of time; "
+            f"worth about {summary.effective_rows:,.0f} independent rows, which resolve levels up to "
+            f"{summary.finest_level:.3g}",
+        ),
+        ("bundle", summary.bundle),
+        ("next", f"vaecli score NEW_TABLE -m {shlex.quote(summary.bundle)}"),
+    ]
+    learned = headline(f"Learned what normal windows look like in {duration(summary.seconds)}")
+    return Group(learned, fact_list(facts), *warning_lines(summary.warnings))
+
+
+def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
+    """How many rows were flagged, and what was unusual about their times."""
+    share = summary.anomalies / summary.rows if summary.rows else 0.0
+    facts = [
+        ("rows", f"{summary.rows:,} in {duration(summary.seconds)} of {summary.n_groups:,} series"),
+        ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
+        *([("not scored", f"{counted(summary.unscored, 'row')}: {_unscored(summary)}")] if summary.unscored else []),
+        *([("late", f"{counted(summary.late_rows, 'row')}, scored where they belong")] if summary.late_rows else []),
+        *([("gaps", f"{summary.gaps:,}: windows begin anew after each")] if summary.gaps else []),
+        *([("new series", _new(summary))] if summary.n_new_groups else []),
+        *([("new values", counted(summary.novel_cells, "cell"))] if summary.novel_cells else []),
+        ("threshold", decision(summary)),
+        ("output", "standard output" if summary.output == "-" else summary.output),
+        *([("state", summary.state)] if summary.state else []),
+    ]
+    return Group(headline("Scored"), fact_list(facts), *warning_lines(summary.warnings))
+
+
+def _excluded(summary: SensorFitSummary) -> str:
+    n = summary.n_excluded_by_label
+    return f"; {counted(n, 'row')} labelled anomalous left out" if n else ""
+
+
+def _clock(summary: SensorFitSummary) -> str:
+    if summary.time_column is None:
+        return "the order of the rows"
+    if not summary.is_date:
+        return f"column {quoted(summary.time_column)}, {summary.first_time:g} to {summary.last_time:g}, " + _steps(
+            summary
+        )
+    first, last = (_moment(seconds) for seconds in (summary.first_time, summary.last_time))
+    return f"column {quoted(summary.time_column)}, {first} to {last}, " + _steps(summary)
+
+
+def _steps(summary: SensorFitSummary) -> str:
+    unit = " s" if summary.is_date else ""
+    return f"a row each {summary.step:.6g}{unit}; windows span no step longer than {summary.max_gap:.6g}{unit}"
+
+
+def _series(summary: SensorFitSummary) -> str:
+    gaps = f", with {counted(summary.n_gaps, 'gap')}" if summary.n_gaps else ""
+    return f"{summary.n_groups:,}{gaps}"
+
+
+def _windows(summary: SensorFitSummary) -> str:
+    movement = f", movement over {summary.movement_rows} rows" if summary.movement_rows else ""
+    return (
+        f"{summary.window_rows} rows in {counted(summary.n_components, 'latent dimension')}; statistics of the last "
+        f"{summary.statistics_rows} rows{movement}"
+    )
+
+
+def _unscored(summary: SensorScoreSummary) -> str:
+    why = []
+    if summary.rows_without_time:
+        why.append(f"{summary.rows_without_time:,} without a time")
+    if summary.too_late_rows:
+        why.append(f"{summary.too_late_rows:,} older than what is kept of their series; sort the table by time")
+    return ", ".join(why)
+
+
+def _new(summary: SensorScoreSummary) -> str:
+    some = ", ".join(quoted(key) for key in summary.new_groups)
+    more = summary.n_new_groups - len(summary.new_groups)
+    return f"{some}{f' and {more:,} more' if more else ''}: scored, though training had none of them"
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,47 @@
+"""What `fit` returns for series of sensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vaecli.results.columns import ColumnSummary
+from vaecli.results.json_object import json_object
+
+
+@dataclass(frozen=True, slots=True)
+class SensorFitSummary:
+    """What a fit of sensors learned. Times are in seconds since the epoch, or in units of a clock that counts."""
+
+    bundle: str
+    model: str
+    n_rows: int
+    n_excluded_by_label: int
+    columns: tuple[ColumnSummary, ...]
+    n_sensors: int
+    n_continuous: int
+    n_groups: int
+    n_gaps: int
+    time_column: str | None
+    is_date: bool  # whether the clock holds moments; else it is a number
+    first_time: float
+    last_time: float
+    step: float
+    max_gap: float
+    window_rows: int
+    statistics_rows: int
+    movement_rows: int
+    n_components: int
+    threshold: float
+    score_kind: str
+    min_score: float
+    n_calibration_rows: int
+    effective_rows: float  # how many independent rows the held-out scores are worth
+    margin: float
+    finest_level: float  # the highest threshold level that the effective rows resolve
+    warnings: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object with a `schema_version`."""
+        return json_object("fit", self)

@@ -1,0 +1,42 @@
+"""What `score` returns for series of sensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vaecli.results.json_object import json_object
+
+
+@dataclass(frozen=True, slots=True)
+class SensorScoreSummary:
+    """What a scoring run over series found."""
+
+    output: str
+    bundle: str
+    model: str
+    rows: int
+    anomalies: int
+    unscored: int
+    novel_cells: int
+    n_groups: int
+    new_groups: tuple[str, ...]  # some of those that training did not have
+    n_new_groups: int
+    late_rows: int  # older than the newest row of their series, scored where they belong
+    too_late_rows: int  # older than what is kept of their series, not scored
+    rows_without_time: int
+    repeated_times: int
+    gaps: int
+    offline: bool
+    score_kind: str
+    threshold: float | None  # None when --min-score decided
+    min_score: float
+    uses_tail_model: bool
+    effective_rows: float
+    warnings: tuple[str, ...]
+    seconds: float
+    state: str | None = None  # the file that keeps the last rows of each series, where one was named
+
+    def to_json(self) -> dict[str, Any]:
+        """One JSON object with a `schema_version`."""
+        return json_object("score", self)

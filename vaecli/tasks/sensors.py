@@ -1,0 +1,142 @@
+"""Scores series of sensors: batches are read side by side, put in the order of their series, and scored side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from vaecli.calibration.conformal import Calibration
+from vaecli.data.series import Stretch
+from vaecli.decisions.threshold import Decision
+from vaecli.engines.base import features_of
+from vaecli.schema import Schema
+from vaecli.sensors.detector import SensorDetector
+from vaecli.sensors.history import Histories
+from vaecli.tables import Batch, ReadRequest, time_values, to_cells
+from vaecli.tasks.written_rows import WrittenRows
+
+GROUPED_ROWS = 131_072  # rows of a batch where series are interleaved: each series needs its history once per batch
+
+
+@dataclass(frozen=True, slots=True)
+class SensorRows:
+    """A batch, its scaled readings (n, D), times (n,), and series: row i belongs to `keys[group[i]]`."""
+
+    batch: Batch
+    scaled: np.ndarray
+    time: np.ndarray
+    keys: tuple[str, ...]
+    group: np.ndarray
+    novel_cells: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadSensors:
+    """Reads batches: cells → scaled readings, times and series."""
+
+    detector: SensorDetector
+
+    @property
+    def needs(self) -> ReadRequest:
+        """The features, the clock and the group; all columns pass through."""
+        schema = self.detector.schema
+        others = [column.name for column in (schema.time, schema.group) if column is not None]
+        return features_of(schema, others, keep=True)
+
+    def process(self, batch: Batch) -> SensorRows:
+        """The rows of one batch."""
+        schema = self.detector.schema
+        cells = to_cells(batch, schema)
+        keys, group = keys_of(batch, schema)
+        return SensorRows(
+            batch,
+            self.detector.scale.scaled(self.detector.sensors.readings(cells)),
+            times_of(batch, schema),
+            keys,
+            group,
+            int((cells.state > 1).sum()),
+        )
+
+
+def times_of(batch: Batch, schema: Schema) -> np.ndarray:
+    """The clock of the rows (n,), or their numbers in the whole input where the model has none."""
+    if schema.time is not None:
+        return time_values(batch, schema.time)
+    return np.arange(batch.first_row, batch.first_row + batch.n_rows, dtype=np.float64)
+
+
+def keys_of(batch: Batch, schema: Schema) -> tuple[tuple[str, ...], np.ndarray]:
+    """(the different series of a batch as text, the index among them of each row (n,))."""
+    if schema.group is None:
+        return ("",), np.zeros(batch.n_rows, np.int64)
+    found = batch.table.column(schema.group.name).combine_chunks()
+    if isinstance(found, pa.ChunkedArray):
+        found = found.combine_chunks()
+    if pa.types.is_dictionary(found.type):
+        found = found.dictionary_decode()
+    encoded = pc.dictionary_encode(pc.cast(found, pa.string()), null_encoding="encode")
+    keys = tuple("" if value is None else value for value in encoded.dictionary.to_pylist())
+    return keys, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class SensorWork:
+    """The rows of a batch with their stretches, ready to be scored by any thread."""
+
+    rows: SensorRows
+    stretches: tuple[Stretch, ...]
+
+
+def in_order(rows: Iterable[SensorRows], histories: Histories) -> Iterator[SensorWork]:
+    """Put batches, in the order of the table, into their series."""
+    for part in rows:
+        yield SensorWork(part, tuple(histories.add(part.scaled, part.time, list(part.keys), part.group)))
+
+
+@dataclass(frozen=True, slots=True)
+class SensorTotals:
+    """What was counted of some rows."""
+
+    rows: int = 0
+    anomalies: int = 0
+    unscored: int = 0
+    novel_cells: int = 0
+
+    def __add__(self, later: SensorTotals) -> SensorTotals:
+        """The totals of these rows and the `later` ones."""
+        return SensorTotals(
+            self.rows + later.rows,
+            self.anomalies + later.anomalies,
+            self.unscored + later.unscored,
+            self.novel_cells + later.novel_cells,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSensors:
+    """Adds score, p-value and flag to rows of series; each score depends on the row and those before it."""
+
+    detector: SensorDetector
+    decision: Decision
+    anomalies_only: bool
+
+    def process(self, work: SensorWork) -> WrittenRows[SensorTotals]:
+        """The rows with the added columns; with `anomalies_only` only the flagged ones."""
+        score = self.detector.score(work.stretches, work.rows.batch.n_rows, self.decision.score_kind)
+        return decided(work.rows, score, self.detector.calibrations[self.decision.score_kind], self)
+
+
+def decided(
+    rows: SensorRows, score: np.ndarray, calibration: Calibration, task: ScoreSensors
+) -> WrittenRows[SensorTotals]:
+    """The rows with scores (n,), p-values and flags."""
+    p_value = calibration.p_value(score)
+    flagged = task.decision.flagged(score, p_value)
+    added: dict[str, Any] = {"anomaly_score": score, "p_value": p_value, "is_anomaly": flagged}
+    totals = SensorTotals(score.size, int(flagged.sum()), int(np.isnan(score).sum()), rows.novel_cells)
+    return WrittenRows(rows.batch, added, totals, flagged if task.anomalies_only else None)

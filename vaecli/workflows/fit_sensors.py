@@ -1,0 +1,169 @@
+"""`fit` for series of sensors: learn what normal windows look like."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from vaecli.calibration.conformal import Calibration
+from vaecli.config import SCORE_KINDS, FitConfig
+from vaecli.data.sensor_columns import SensorColumns
+from vaecli.data.sensor_scale import CONTINUOUS, SensorScale
+from vaecli.data.series import Stretch, filled_forward
+from vaecli.errors import UsageError
+from vaecli.model.window_model import HISTORY, WINDOW, WindowShape
+from vaecli.results import Event, OnEvent
+from vaecli.results.fit_sensors import SensorFitSummary
+from vaecli.schema import Schema
+from vaecli.sensors.detector import MODEL, Clock, SensorDetector
+from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, looked_ahead
+from vaecli.tables import Source
+from vaecli.workflows.column_summaries import column_summaries
+from vaecli.workflows.sensor_data import (
+    SeriesRows,
+    as_series,
+    longest_step,
+    pieces,
+    read_series,
+    refuse_without_sensors,
+    require_rows,
+)
+
+DAY, WEEK = 86_400.0, 604_800.0  # seconds
+MOST_GROUPS = 10_000  # whose names a bundle keeps, to report new ones
+
+
+def fit_sensors(
+    source: Source, schema: Schema, config: FitConfig, output: Path | None, on_event: OnEvent
+) -> tuple[SensorDetector, SensorFitSummary]:
+    """Fit the windows of a table of series.
+
+    Raises UsageError for a table without sensors or with too many, and InputError for one with too few rows.
+    """
+    started = time.monotonic()
+    schema = as_series(schema)
+    refuse_without_sensors(source, schema)
+    n_sensors = SensorColumns(schema.features).n_sensors
+    rows = read_series(source, schema, on_event, most_rows=config.train.memory_bytes // (4 * max(n_sensors, 1)))
+    require_rows(rows, source)
+    step, max_gap = longest_step(rows, config.windows.max_gap_seconds)
+    stretches, scale = _stretches(rows, max_gap)
+    shape = _shape(source, rows.time.size, n_sensors, config.windows.window)
+    fitted = fit_windows(stretches, scale, shape, lambda done, of: on_event(Event("fitting", done, of, "models")))
+    level, calibrations, margins = config.calibration.threshold, {}, {}
+    for kind in SCORE_KINDS:
+        calibrations[kind], margins[kind] = calibrated(fitted.held_out[kind], fitted.block, level)
+        ahead = looked_ahead(fitted, kind, shape)
+        calibrations[f"offline/{kind}"], margins[f"offline/{kind}"] = calibrated(ahead, fitted.block, level)
+    independent = independent_rows(fitted.held_out[config.score_kind])
+    clock = Clock(step, max_gap, float(rows.time.min()), float(rows.time.max()), len(rows.keys), round(independent, 1))
+    known = rows.keys if schema.group is not None and len(rows.keys) <= MOST_GROUPS else ()
+    detector = SensorDetector(
+        schema,
+        scale,
+        fitted.model,
+        fitted.scales,
+        calibrations,
+        margins[config.score_kind],
+        config.score_kind,
+        level,
+        clock,
+        tuple(sorted(known)),
+    )
+    return detector, _summary(detector, rows, len(stretches), output, time.monotonic() - started)
+
+
+def _stretches(rows: SeriesRows, max_gap: float) -> tuple[list[Stretch], SensorScale]:
+    """The rows in stretches, scaled and filled forward, and their scale."""
+    parts = list(pieces(rows, max_gap))
+    middle = np.nan_to_num(np.nanmedian(rows.readings, axis=0)) if rows.readings.size else np.empty(0)
+    filled = np.concatenate([filled_forward(rows.readings[part], middle) for part in parts])
+    scale = SensorScale.of(np.where(np.isfinite(filled), filled, middle))
+    scaled = scale.scaled(filled)
+    return [
+        Stretch(
+            np.repeat(scaled[part.start : part.start + 1], HISTORY, axis=0),
+            scaled[part],
+            0,
+            np.arange(part.start, part.stop),
+        )
+        for part in parts
+    ], scale
+
+
+def _shape(source: Source, n_rows: int, n_sensors: int, window: int | None) -> WindowShape:
+    try:
+        return WindowShape.of(n_rows, n_sensors, window or WINDOW)
+    except ValueError as problem:
+        raise UsageError(
+            f"{source.name}: {problem}", "leave sensors out with --exclude, or judge every row by itself: --window 0"
+        ) from None
+
+
+def _summary(
+    detector: SensorDetector, rows: SeriesRows, n_stretches: int, output: Path | None, seconds: float
+) -> SensorFitSummary:
+    calibration, clock = detector.calibrations[detector.score_kind], detector.clock
+    schema = detector.schema
+    return SensorFitSummary(
+        bundle="" if output is None else str(output),
+        model=MODEL,
+        n_rows=rows.time.size,
+        n_excluded_by_label=rows.n_labelled_out,
+        columns=column_summaries(schema),
+        n_sensors=detector.scale.n_sensors,
+        n_continuous=int((detector.scale.kind == CONTINUOUS).sum()),
+        n_groups=clock.groups,
+        n_gaps=n_stretches - clock.groups,
+        time_column=None if schema.time is None else schema.time.name,
+        is_date=schema.time is not None and schema.time.is_date,
+        first_time=clock.first,
+        last_time=clock.last,
+        step=clock.step,
+        max_gap=clock.max_gap,
+        window_rows=detector.model.shape.window,
+        statistics_rows=detector.model.shape.statistics_span,
+        movement_rows=detector.model.shape.movement,
+        n_components=detector.model.component_variance.size,
+        threshold=detector.threshold,
+        score_kind=detector.score_kind,
+        min_score=calibration.threshold(detector.threshold),
+        n_calibration_rows=calibration.n_rows,
+        effective_rows=clock.effective_rows,
+        margin=round(detector.margin, 3),
+        finest_level=round(finest_level(clock.effective_rows), 6),
+        warnings=_warnings(detector, rows, calibration),
+        seconds=seconds,
+    )
+
+
+def finest_level(effective_rows: float) -> float:
+    """The highest level that so many independent rows resolve."""
+    return effective_rows / (effective_rows + 1)
+
+
+def _warnings(detector: SensorDetector, rows: SeriesRows, calibration: Calibration) -> tuple[str, ...]:
+    warnings, clock = [], detector.clock
+    if finest_level(clock.effective_rows) < detector.threshold:
+        warnings.append(
+            f"rows that follow each other repeat each other: {calibration.n_rows:,} held-out rows are worth about "
+            f"{clock.effective_rows:,.0f} independent ones, which resolve levels up to "
+            f"{finest_level(clock.effective_rows):.3g}; at {detector.threshold:g} the share of normal rows that is "
+            "flagged may be several times the stated one. More time to learn from helps"
+        )
+    if (schema := detector.schema).time is not None and schema.time.is_date:
+        span = clock.last - clock.first
+        if span < DAY:
+            warnings.append(f"training covers {span / DAY:.0%} of a day: what changes with the hour will look new")
+        elif span < WEEK:
+            warnings.append(
+                f"training covers {span / DAY:.1f} days: what changes with the day of the week will look new"
+            )
+    if schema.group is None and (np.diff(rows.time) == 0).mean() > 0.1:
+        warnings.append(
+            "many rows have the time of the row before: if the table holds several devices, name their column with "
+            "--group"
+        )
+    return tuple(warnings)
