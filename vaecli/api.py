@@ -20,7 +20,9 @@ from vaecli.config import FitConfig, ScoreConfig, fit_config, sample_config, sco
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import FitSummary, OnEvent, ignore
+from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.schema import Schema
+from vaecli.sensors.detector import SensorDetector
 from vaecli.tables import Source, check_schema, collect_sink, frame_source, new_schema, numbers_of, open_source
 
 
@@ -36,10 +38,10 @@ class Model:
     1
     """
 
-    detector: Detector
+    detector: Detector | SensorDetector
     settings: dict[str, Any]
     report: dict[str, Any]
-    summary: FitSummary | None = None
+    summary: FitSummary | SensorFitSummary | None = None
 
     @property
     def schema(self) -> Schema:
@@ -79,19 +81,17 @@ class Model:
         >>> scored.num_rows
         94
         """
-        from vaecli.decisions.resolve import resolve
-        from vaecli.model.device import device_of
-        from vaecli.workflows.score import added_columns, score_source
+        from vaecli.workflows.score import added_columns, decision_of, score_table
 
         config = _score_config(settings)
         source = _source(table)
         check_schema(source, self.schema)
-        decision = resolve(config, self.detector.calibrations, self.detector.score_kind, self.detector.threshold)
+        decision = decision_of(self.detector, config)
         added = added_columns(config.explain)
         # the rows of a DataFrame are chosen at the end: they keep its index
         every_row = replace(config, anomalies_only=config.anomalies_only and not _is_pandas(table))
         with collect_sink(source, added, prefix=config.prefix, numbers=numbers_of(self.schema)) as sink:
-            score_source(self.detector, source, sink, decision, every_row, device_of(config.device))
+            score_table(self.detector, source, sink, decision, every_row)
         if not _is_pandas(table):
             return sink.table()
         frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
@@ -114,6 +114,8 @@ class Model:
         """
         from vaecli.workflows.sample import sample_rows
 
+        if isinstance(self.detector, SensorDetector):
+            raise UsageError("a model of sensors in time draws no rows", "fit with window=0 for a model of rows")
         config = sample_config({"rows": n_rows, "seed": seed}, environment={})
         source = None if like is None else _source(like)
         if source is not None:
@@ -174,9 +176,9 @@ def load(path: str | Path) -> Model:
     >>> vaecli.load("cars.vae").summary is None
     True
     """
-    from vaecli.bundle import load_detector
+    from vaecli.bundle import load_any_detector
 
-    detector, manifest = load_detector(Path(path))
+    detector, manifest = load_any_detector(Path(path))
     return Model(detector, dict(manifest.config["fit"]), dict(manifest.summary))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -27,9 +29,7 @@ def detector() -> SensorDetector:
     rng = np.random.default_rng(0)
     readings = walk(rng, 1200)
     scale = SensorScale.of(readings)
-    rows = Histories(scale.start, np.inf).add(
-        scale.scaled(readings), np.arange(1200.0), [None], np.zeros(1200, np.int64)
-    )
+    rows = Histories(scale.start, np.inf).add(scale.scaled(readings), np.arange(1200.0), [""], np.zeros(1200, np.int64))
     fitted = fit_windows(rows, scale, WindowShape.of(1200, SENSORS), lambda done, of: None)
     return SensorDetector(None, scale, fitted.model, fitted.scales, {}, 1.0, "combined", 0.99, None)  # type: ignore[arg-type]
 
@@ -47,19 +47,19 @@ def test_pieces_score_as_the_whole(detector: SensorDetector, data: st.DataObject
     late = rng.random(n) < 0.03
     time[late] -= rng.integers(1, 300, late.sum())
     time[rng.random(n) < 0.01] = np.nan
-    keys = ["a", "b", None, 4]
+    keys = ["a", "b", "", "4"]
     cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=8)))
 
     def scored(edges: list[int]) -> np.ndarray:
         histories = Histories(detector.scale.start, 10.0)
         parts = []
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in pairwise(edges):
             piece = slice(first, last)
             stretches = histories.add(detector.scale.scaled(readings[piece]), time[piece], keys, group[piece])
             parts.append(detector.readout_surprisals(stretches, last - first) if stretches else None)
         filled = [
             np.full((6, last - first), np.nan, np.float32) if part is None else part
-            for part, first, last in zip(parts, edges[:-1], edges[1:], strict=True)
+            for part, (first, last) in zip(parts, pairwise(edges), strict=True)
         ]
         return np.concatenate(filled, axis=1)
 

@@ -37,7 +37,7 @@ def save_histories(path: Path, histories: Histories, model: str) -> None:
     """
     series = histories.series
     n_sensors = histories.start.size
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "version": np.array([_VERSION], np.int64),
         "model": np.frombuffer(model.encode(), np.uint8),
         "keys": np.frombuffer(json.dumps(list(series)).encode(), np.uint8),

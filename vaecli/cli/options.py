@@ -113,8 +113,8 @@ Window = Annotated[
     str | None,
     option(
         "auto|N",
-        "Rows of a time series that are judged together; 0 judges every row by itself. auto (default) uses windows where "
-        "one column is a clock and rows that follow each other resemble each other.",
+        "Rows of a time series that are judged together; 0 judges every row by itself. auto (default) uses windows "
+        "where one column is a clock and rows that follow each other resemble each other.",
         panel=_COLUMNS,
     ),
 ]

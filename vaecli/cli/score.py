@@ -15,6 +15,7 @@ from vaecli.errors import GateMet
 
 if TYPE_CHECKING:
     from vaecli.results import ScoreSummary
+    from vaecli.results.score_sensors import SensorScoreSummary
 
 Plot = Annotated[
     str | None,
@@ -83,7 +84,7 @@ def score(
         _raise_if_met(config.fail_on, summary)
 
 
-def _raise_if_met(fail_on: str, summary: ScoreSummary) -> None:
+def _raise_if_met(fail_on: str, summary: ScoreSummary | SensorScoreSummary) -> None:
     if not Gate.parse(fail_on).is_met(summary.anomalies, summary.rows):
         return
     where = "on standard output" if summary.output == "-" else f"in {summary.output}"

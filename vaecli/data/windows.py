@@ -1,4 +1,4 @@
-"""Moving statistics of series: elementwise operations only, so that a row's value does not depend on where a batch ends.
+"""Moving statistics of series, by elementwise operations: the value of a row does not depend on where a batch ends.
 
 Arrays are (sensors, rows), time along the last axis. The value at column i is computed from columns up to i; the first
 `length - 1` columns of a result are computed from fewer columns and are to be dropped.
@@ -71,7 +71,8 @@ def _moving_sum_and_moment(x: np.ndarray, length: int) -> tuple[np.ndarray, np.n
                 sums = sums + earlier
             n_done += n_power
         if n_done == length:
-            assert sums is not None and moments is not None
+            assert sums is not None
+            assert moments is not None
             return sums, moments
         earlier = shifted(power, n_power)
         moment = moment + shifted(moment, n_power) + n_power * earlier

@@ -106,8 +106,8 @@ class WindowModel:
     """The fitted parts; all arrays float32. D sensors of which d are continuous; F statistics per sensor; w = window.
 
     `statistics_mean`, `statistics_deviation` (d, F); `joint_whitening` (dF, dF) or empty; `single_whitening` (d, F, F);
-    `window_mean` (D w,); `components` (k, D w), orthonormal rows; `component_variance` (k,); `noise_variance` (1,): that
-    of a reading which the components leave unexplained; `movement_deviation` (d,) or empty.
+    `window_mean` (D w,); `components` (k, D w), orthonormal rows; `component_variance` (k,); `noise_variance` (1,):
+    that of a reading which the components leave unexplained; `movement_deviation` (d,) or empty.
     """
 
     shape: WindowShape
@@ -132,8 +132,8 @@ class WindowModel:
     def readouts(self, x: np.ndarray, tiles: np.ndarray) -> Readouts:
         """The read-outs at the columns of `tiles` (t,), each the first of TILE columns of x (D, columns).
 
-        Before each tile x holds at least HISTORY columns of the same series. The bits of a result depend on the column's
-        place in its tile and on the rows before it, on nothing else.
+        Before each tile x holds at least HISTORY columns of the same series. The bits of a result depend on the
+        column's place in its tile and on the rows before it, on nothing else.
         """
         n, n_single = tiles.size * TILE, self.continuous.size
         single, residual, code = np.empty((n_single, n), np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
@@ -229,7 +229,7 @@ def _whitening(z: np.ndarray) -> np.ndarray:
 
 
 def _components(window: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(mean, components, their variances, noise variance) of windows (p, n), the components with 95 % of the variance."""
+    """(mean, components with 95 % of the variance, their variances, noise variance) of windows (p, n)."""
     window = window.astype(np.float64)
     mean = window.mean(1)
     window -= mean[:, None]

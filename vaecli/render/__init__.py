@@ -36,10 +36,14 @@ if TYPE_CHECKING:
         ScoreSummary,
         SelftestSummary,
     )
+    from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.score_sensors import SensorScoreSummary
 
     Summary = (
         FitSummary
+        | SensorFitSummary
         | ScoreSummary
+        | SensorScoreSummary
         | ExplainSummary
         | EvaluateSummary
         | SelftestSummary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
-def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_workers: int) -> Iterator[Result]:
+def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_workers: int) -> Generator[Result]:
     """Yield `work(item)` for each item, in order, computed by `n_workers` threads; the calling thread reads the items.
 
     Results and exceptions come in the order of a plain loop: a failure in an earlier item is raised before a failure to

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -133,13 +134,17 @@ class WindowScales:
 
 def take(found: Readouts, which: np.ndarray) -> Readouts:
     """The read-outs of the rows `which`."""
-    picked = {field.name: getattr(found, field.name) for field in fields(Readouts)}
-    return Readouts(**{name: None if array is None else array[..., which] for name, array in picked.items()})
+    return _each([found], lambda arrays: arrays[0][..., which])
 
 
 def concatenated(parts: list[Readouts]) -> Readouts:
     """The read-outs of all parts, in order."""
-    picked = {field.name: [getattr(part, field.name) for part in parts] for field in fields(Readouts)}
-    return Readouts(
-        **{name: None if arrays[0] is None else np.concatenate(arrays, axis=-1) for name, arrays in picked.items()}
-    )
+    return _each(parts, lambda arrays: np.concatenate(arrays, axis=-1))
+
+
+def _each(parts: list[Readouts], make: Callable[[list[np.ndarray]], np.ndarray]) -> Readouts:
+    def of(name: str) -> Any:
+        arrays = [getattr(part, name) for part in parts]
+        return None if arrays[0] is None else make(arrays)
+
+    return Readouts(*(of(item.name) for item in fields(Readouts)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
 from vaecli.data.series import Stretch, filled_forward
 from vaecli.model.window_model import HISTORY, TILE
-
-Key = str | int | float | bool | None  # a value of the group column; None for a missing one and for tables without
 
 
 @dataclass(slots=True)
@@ -50,10 +50,10 @@ class Histories:
 
     start: np.ndarray
     max_gap: float  # seconds, or units of the clock; no window spans a longer step
-    series: dict[Key, SeriesHistory] = field(default_factory=dict)
+    series: dict[str, SeriesHistory] = field(default_factory=dict)
     seen: Late = field(default_factory=Late)
 
-    def add(self, scaled: np.ndarray, time: np.ndarray, keys: list[Key], group: np.ndarray) -> list[Stretch]:
+    def add(self, scaled: np.ndarray, time: np.ndarray, keys: Sequence[str], group: np.ndarray) -> list[Stretch]:
         """The stretches of one batch, whose n rows enter the histories.
 
         `scaled` (n, D) are scaled readings, NaN where missing; `time` (n,); row i belongs to series `keys[group[i]]`.
@@ -65,7 +65,7 @@ class Histories:
         order = order[~no_time[order]]
         edges = np.flatnonzero(np.diff(group[order], prepend=-1, append=-1))
         stretches: list[Stretch] = []
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in pairwise(edges.tolist()):
             rows = order[first:last]
             key = keys[int(group[rows[0]])]
             history = self.series.setdefault(key, SeriesHistory.empty(self.start.size))
@@ -96,8 +96,7 @@ class Histories:
         steps = np.diff(times, prepend=history.time[-1] if history.time.size else times[0])
         breaks = np.flatnonzero(steps > self.max_gap)
         self.seen.gaps += breaks.size
-        edges = np.concatenate([[0], breaks, [rows.size]])
-        for first, last in zip(edges[:-1], edges[1:], strict=True):
+        for first, last in pairwise([0, *breaks.tolist(), rows.size]):
             if first == last:
                 continue
             if first or (breaks.size and breaks[0] == 0):
@@ -107,7 +106,7 @@ class Histories:
             found.append(Stretch(_padded(before, filled), filled, history.place, rows[first:last]))
             history.time = np.concatenate([history.time, times[first:last]])[-HISTORY:]
             history.readings = np.concatenate([before[-HISTORY:], filled[-HISTORY:]])[-HISTORY:]
-            history.place = (history.place + int(last - first)) % TILE
+            history.place = (history.place + last - first) % TILE
 
     def _insert(self, history: SeriesHistory, scaled: np.ndarray, time: float, row: int, found: list[Stretch]) -> None:
         """One row that is older than the newest: scored after the rows before it, and put among them."""

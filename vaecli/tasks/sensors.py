@@ -1,4 +1,4 @@
-"""Scores series of sensors: batches are read side by side, put in the order of their series, and scored side by side."""
+"""Scores series of sensors: batches are read by several threads, put into their series, and scored by several."""
 
 from __future__ import annotations
 

@@ -156,7 +156,9 @@ def _warnings(detector: SensorDetector, rows: SeriesRows, calibration: Calibrati
     if (schema := detector.schema).time is not None and schema.time.is_date:
         span = clock.last - clock.first
         if span < DAY:
-            warnings.append(f"training covers {span / DAY:.0%} of a day: what changes with the hour will look new")
+            warnings.append(
+                f"training covers {100 * span / DAY:.2g} % of a day: what changes with the hour will look new"
+            )
         elif span < WEEK:
             warnings.append(
                 f"training covers {span / DAY:.1f} days: what changes with the day of the week will look new"

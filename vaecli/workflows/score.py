@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 
 from vaecli.aggregates.score_bars import N_BARS, ScoreBars
 from vaecli.bundle import Manifest, load_any_detector, load_histories, save_histories
+from vaecli.calibration.conformal import Calibration
 from vaecli.config import SCORE_KINDS, ScoreConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
@@ -25,9 +27,10 @@ from vaecli.sensors.detector import MODEL, SensorDetector
 from vaecli.tables import Source, Targets, check_schema, default_output, numbers_of, open_sink, open_source
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
+from vaecli.tasks.sensors import SensorTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of
-from vaecli.workflows.score_sensors import score_looking_ahead, score_series
+from vaecli.workflows.score_sensors import score_rows
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
 N_TOP_COLUMNS = 3
@@ -57,9 +60,10 @@ def score(
     detector, manifest = load_any_detector(bundle)
     if isinstance(detector, SensorDetector):
         return _score_sensors(detector, manifest, inputs, bundle, output, config, plot, state, started, on_event)
-    refuse_for_rows(bundle, config, state)
+    if state is not None:
+        raise UsageError(f"--state: {bundle} is a model of rows, each judged by itself", "fit a table with a clock")
     device = device_of(config.device)
-    decision = resolve(config, detector.calibrations, detector.score_kind, detector.threshold)
+    decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
     source = open_source(inputs, once=True)
     check_schema(source, detector.schema)
@@ -118,19 +122,33 @@ def score_source(
     return append_rows(parts, output, ScoreTotals(), "scoring", source.n_rows, on_event)
 
 
+def calibrations_of(detector: Detector | SensorDetector, *, offline: bool) -> Mapping[str, Calibration]:
+    """The calibrations of a detector by score kind; with `offline` those of scores that look ahead."""
+    if not offline:
+        return detector.calibrations
+    return {kind: detector.calibrations[f"offline/{kind}"] for kind in SCORE_KINDS}
+
+
+def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Decision:
+    """The decision that `config` asks for. Raises UsageError for --offline with a detector of rows."""
+    if config.offline and isinstance(detector, Detector):
+        raise UsageError("--offline: the model is one of rows, each judged by itself", "fit a table with a clock")
+    calibrations = calibrations_of(detector, offline=config.offline)
+    return resolve(config, calibrations, detector.score_kind, detector.threshold)
+
+
+def score_table(
+    detector: Detector | SensorDetector, source: Source, output: Output, decision: Decision, config: ScoreConfig
+) -> ScoreTotals | SensorTotals:
+    """Score every row of `source` into `output`; series begin with its first row."""
+    if isinstance(detector, Detector):
+        return score_source(detector, source, output, decision, config, device_of(config.device))
+    return score_rows(detector, source, output, decision, config, detector.histories(), ignore)
+
+
 def added_columns(explain: int) -> tuple[tuple[str, pa.DataType], ...]:
     """Name and type of each column after the user's."""
     return (*ADDED, ("top_columns", pa.string())) if explain else ADDED
-
-
-def refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None) -> None:
-    """Raise UsageError for options of series in a run with a model of rows."""
-    options = [name for name, given in (("--offline", config.offline), ("--state", state is not None)) if given]
-    if options:
-        raise UsageError(
-            f"{options[0]}: {bundle} is a model of rows, each judged by itself",
-            "fit a table with a clock, or with --window N",
-        )
 
 
 def _score_sensors(
@@ -147,8 +165,7 @@ def _score_sensors(
 ) -> SensorScoreSummary:
     if config.offline and state is not None:
         raise UsageError("--offline and --state contradict each other", "a state knows no later rows; give one of them")
-    kinds = {kind: detector.calibrations[f"offline/{kind}" if config.offline else kind] for kind in SCORE_KINDS}
-    decision = resolve(config, kinds, detector.score_kind, detector.threshold)
+    decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
     source = open_source(inputs, once=not config.offline)
     check_schema(source, detector.schema)
@@ -157,10 +174,10 @@ def _score_sensors(
     histories = detector.histories() if state is None else load_histories(state, detector, digest)
     if state is not None:
         require_writable(state)
-    score_rows = score_looking_ahead if config.offline else score_series
     columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
     with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
         totals = score_rows(detector, source, sink, decision, config, histories, on_event)
+    calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     if state is not None:
         save_histories(state, histories, digest)
     seen, known = histories.seen, set(detector.known_groups)
@@ -187,7 +204,7 @@ def _score_sensors(
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
         effective_rows=detector.clock.effective_rows,
-        warnings=warnings_of(kinds[decision.score_kind], decision, totals.rows, totals.anomalies),
+        warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
     )

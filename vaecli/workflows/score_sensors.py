@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
 
@@ -31,7 +31,21 @@ from vaecli.tasks.sensors import (
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 
 
-def score_series(
+def score_rows(
+    detector: SensorDetector,
+    source: Source,
+    output: Output,
+    decision: Decision,
+    config: ScoreConfig,
+    histories: Histories,
+    on_event: OnEvent,
+) -> SensorTotals:
+    """Score every row of `source` into `output`, with `config.offline` looking ahead."""
+    score = _score_looking_ahead if config.offline else _score_series
+    return score(detector, source, output, decision, config, histories, on_event)
+
+
+def _score_series(
     detector: SensorDetector,
     source: Source,
     output: Output,
@@ -51,7 +65,7 @@ def score_series(
             return append_rows(parts, output, SensorTotals(), "scoring", source.n_rows, on_event)
 
 
-def score_looking_ahead(
+def _score_looking_ahead(
     detector: SensorDetector,
     source: Source,
     output: Output,
@@ -106,7 +120,7 @@ def ahead(
     return score
 
 
-def sensor_rows(detector: SensorDetector, source: Source, config: ScoreConfig) -> Iterator[SensorRows]:
+def sensor_rows(detector: SensorDetector, source: Source, config: ScoreConfig) -> Generator[SensorRows]:
     """The batches of a source, read by several threads."""
     task = ReadSensors(detector)
     yield from engine_of(config, detector).map_batches(task, source, task.needs)

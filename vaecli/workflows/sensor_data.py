@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
+from vaecli.aggregates.group_codes import GroupCodes
 from vaecli.config import FitConfig
 from vaecli.data.cells import Cells
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.errors import InputError, UsageError
 from vaecli.results import OnEvent
 from vaecli.schema import Column, Kind, Role, Schema
-from vaecli.tables import Batch, Source, time_values
+from vaecli.tables import Source
+from vaecli.tasks.sensors import keys_of, times_of
 from vaecli.workflows.training_data import normal_batches
 
 FEWEST_ROWS = 64
@@ -104,19 +105,19 @@ def read_series(
     n_blocks = -(-schema.n_rows // BLOCK_ROWS)
     every = 1 if first_only else max(1, -(-n_blocks * BLOCK_ROWS // max(most_rows, BLOCK_ROWS)))
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-    values: list[pa.Array] = []
+    groups = GroupCodes()
     n_read = n_normal = 0
     for cells, batch, normal in normal_batches(source, schema, on_event, "reading"):
         n_read, n_normal = n_read + batch.n_rows, n_normal + len(cells)
         stays = (cells.row // BLOCK_ROWS) % every == 0
         of_batch = np.flatnonzero(normal)[stays]
-        parts.append((_readings(sensors, cells, stays), _time(batch, schema)[of_batch], cells.row[stays]))
-        if schema.group is not None:
-            values.append(group_texts(batch, schema.group).take(pa.array(of_batch)))
+        parts.append((_readings(sensors, cells, stays), times_of(batch, schema)[of_batch], cells.row[stays]))
+        keys, code = keys_of(batch, schema)
+        groups.add(keys, code[of_batch])
         if first_only and sum(part[1].size for part in parts) >= most_rows:
             break
     readings, time, row = (np.concatenate([part[i] for part in parts]) for i in range(3))
-    keys, group = ((""), np.zeros(row.size, np.int64)) if not values else _codes(values)
+    group = np.concatenate(groups.parts).astype(np.int64)
     timed = ~np.isnan(time)
     order = np.lexsort((time, group))
     order = order[timed[order]]
@@ -124,8 +125,8 @@ def read_series(
         readings[order],
         time[order],
         group[order],
-        tuple(keys) if values else ("",),
-        _after_gap(row[order], group[order], row.size),
+        tuple(map(str, groups.code)),
+        _after_gap(row[order], group[order]),
         n_read,
         n_read - n_normal,
     )
@@ -135,34 +136,7 @@ def _readings(sensors: SensorColumns, cells: Cells, stays: np.ndarray) -> np.nda
     return sensors.readings(cells if stays.all() else cells[stays])
 
 
-def _time(batch: Batch, schema: Schema) -> np.ndarray:
-    """The clock of the rows, or their numbers where the table has none."""
-    if schema.time is not None:
-        return time_values(batch, schema.time)
-    return np.arange(batch.first_row, batch.first_row + batch.n_rows, dtype=np.float64)
-
-
-def group_texts(batch: Batch, column: Column) -> pa.Array:
-    """The group of each row as text, null where it is missing."""
-    found = batch.table.column(column.name).combine_chunks()
-    if isinstance(found, pa.ChunkedArray):
-        found = found.combine_chunks()
-    if pa.types.is_dictionary(found.type):
-        found = found.dictionary_decode()
-    return found if pa.types.is_string(found.type) else pc.cast(found, pa.string())
-
-
-def _codes(values: list[pa.Array]) -> tuple[list[str], np.ndarray]:
-    """(the different groups, the index among them of each row)."""
-    encoded = pa.chunked_array(values, pa.string()).combine_chunks()
-    encoded = pc.dictionary_encode(encoded, null_encoding="encode")
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    keys = ["" if value is None else value for value in encoded.dictionary.to_pylist()]
-    return keys, encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def _after_gap(row: np.ndarray, group: np.ndarray, n_rows: int) -> np.ndarray:
+def _after_gap(row: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Whether rows are missing before each row: those that were labelled or whose block was not read.
 
     Only in a table in the order of time is a missing number between two rows of a series a missing row of it.
@@ -187,9 +161,8 @@ def longest_step(rows: SeriesRows, asked: float | None) -> tuple[float, float]:
 def pieces(rows: SeriesRows, max_gap: float) -> Iterator[slice]:
     """The stretches of rows without a gap."""
     breaks = (np.diff(rows.group) != 0) | rows.after_gap[1:] | (np.diff(rows.time) > max_gap)
-    edges = np.concatenate([[0], np.flatnonzero(breaks) + 1, [rows.time.size]])
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
-        yield slice(int(first), int(last))
+    for first, last in pairwise([0, *(np.flatnonzero(breaks) + 1).tolist(), rows.time.size]):
+        yield slice(first, last)
 
 
 def require_rows(rows: SeriesRows, source: Source) -> None:
