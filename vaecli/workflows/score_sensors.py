@@ -109,14 +109,15 @@ def _score_looking_ahead(
 def ahead(
     detector: SensorDetector, surprisals: np.ndarray, time: np.ndarray, group: np.ndarray, kind: str
 ) -> np.ndarray:
-    """Scores (n,) of the rows of a table with knowledge of what follows, from their surprisals (6, n)."""
+    """Scores (n,) of the rows of a table with knowledge of what follows, from their surprisals (7, n)."""
     score = np.full(time.size, np.nan)
     order = np.lexsort((time, group))
     order = order[np.isfinite(surprisals[:, order]).any(0)]
+    shape = detector.model.shape
     breaks = (np.diff(group[order]) != 0) | (np.diff(time[order]) > detector.clock.max_gap)
     for rows in np.split(order, np.flatnonzero(breaks) + 1):
         if rows.size:
-            score[rows] = score_of(looking_ahead(surprisals[:, rows], detector.model.shape), kind)
+            score[rows] = score_of(looking_ahead(surprisals[:, rows], shape), kind, shape)
     return score
 
 
