@@ -20,6 +20,7 @@ from vaecli.bundle import save_detector
 from vaecli.calibration.calibrate import calibrated
 from vaecli.calibration.conformal import Calibration, rows_needed
 from vaecli.config import FitConfig
+from vaecli.data.training_rows import sampled_rows
 from vaecli.detector import Detector
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.model.device import torch_device
@@ -92,7 +93,12 @@ def fit_source(
     # columns sharing one unit (pixels) are judged only as a whole: a single unusual pixel is not an anomaly
     parts = same_unit_columns(schema, config.columns)
     may_decide_alone = np.array([column.name not in parts for column in schema.features])
-    surprisal_scales, calibrations = calibrated(fitted.ensemble, fitted.sample, may_decide_alone, on_event)
+    dependence = normal.dependence and normal.dependence.take(
+        sampled_rows(normal.rows.n_rows, config.calibration.max_rows, config.seed)
+    )
+    surprisal_scales, calibrations = calibrated(
+        fitted.ensemble, fitted.sample, may_decide_alone, on_event, dependence
+    )
     detector = Detector(
         schema,
         normal.preprocessor,
@@ -150,6 +156,8 @@ def _summary(
         finest_level=calibration.finest_level,
         warnings=_warnings(detector, normal, calibration),
         seconds=seconds,
+        n_effective=calibration.effective and calibration.effective.n,
+        n_groups=(calibration.effective and calibration.effective.n_groups) or None,
         history=tuple(
             TrainingCheck(check.step, check.elbo, check.kl)
             for check in trained.history[0]
@@ -219,6 +227,7 @@ def settings_of(config: FitConfig) -> dict[str, Any]:
 def report_of(summary: FitSummary) -> dict[str, Any]:
     """The part of the summary that the bundle keeps: nothing that differs between two runs of the same fit."""
     kept = asdict(summary)
-    for name in ("bundle", "seconds", "columns"):
+    unset = [name for name in ("n_effective", "n_groups") if kept[name] is None]
+    for name in ("bundle", "seconds", "columns", *unset):
         kept.pop(name)
     return kept | {"warnings": list(summary.warnings)}
