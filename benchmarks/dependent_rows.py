@@ -21,7 +21,7 @@ import pandas as pd
 import record
 
 KEYS = ("arm", "kind", "memory", "n", "seed")
-LEVELS = (0.95, 0.99, 0.999)
+LEVELS = (0.9, 0.95, 0.99, 0.999)
 MEMORIES = (10, 100, 1_000)
 SIZES = (2_000, 5_000, 20_000)
 DEVICES = (5, 10, 40)
@@ -105,7 +105,7 @@ def report(rows: list[dict[str, Any]]) -> str:
     """Per case and level: the mean share flagged before and now, and in how many runs the level is promised."""
     header = ["case", "runs", "effective rows, median"]
     for level in LEVELS:
-        header += [f"{level:g} before", "now, where promised", "promised", "now, where not"]
+        header += [f"{level:g}: before", "promised", "then flagged", "flagged where not"]
     lines = []
     for kind, memory, n in sorted({(row["kind"], row["memory"], row["n"]) for row in rows}, reverse=True):
         case = [row for row in rows if (row["kind"], row["memory"], row["n"]) == (kind, memory, n)]
@@ -117,13 +117,13 @@ def report(rows: list[dict[str, Any]]) -> str:
         for level in LEVELS:
             promised = [row for row in now if level <= row["finest_level"]]
             refused = [row for row in now if level > row["finest_level"]]
-            line += [_mean(before, level), _mean(promised, level), f"{len(promised)} of {len(now)}"]
+            line += [_mean(before, level), f"{len(promised)} of {len(now)}", _mean(promised, level)]
             line.append(_mean(refused, level))
         lines.append(line)
     parts = (
         "# False alarms where rows resemble each other",
-        "Share of fresh normal rows flagged, the mean over runs. A level is promised up to `finest_level` of the bundle; "
-        "beyond it every verb says that a fitted tail decides, and how many independent rows there are. "
+        "Share of fresh normal rows flagged, the mean over runs. Levels up to `finest_level` are promised; "
+        "beyond it every verb warns that flags are an estimate, and names the number of independent rows. "
         f"Preset fast, at most {SETTINGS['train.max_epochs']} epochs.",
         record.markdown_table(header, lines),
         record.machine_line(record.machine()),

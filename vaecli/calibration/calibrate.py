@@ -48,7 +48,9 @@ def calibrated(
     `may_decide_alone` (c,) bool marks the columns of which one cell may decide the score of a row. While the exemplar
     priors have row numbers, these are positions in `rows`. With `dependence`, which of the rows resemble each other.
     """
-    unseen_scores = cross_fitted_scores if dependence is None else held_out_scores
+    unseen_scores = cross_fitted_scores
+    if dependence is not None:
+        unseen_scores, dependence = held_out_scores, dependence.limited_by(rows.values)
     held_out = rows.fold[:, None] == ensemble.held_out
     surprisal_scales, calibrations = {}, {}
     with threadpool_limits(1, "blas"):

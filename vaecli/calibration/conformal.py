@@ -99,18 +99,22 @@ class Calibration:
 
     @property
     def finest_level(self) -> float:
-        """The highest level with a guarantee, m/(m+1): beyond it the tail model decides. 0 where no level has one."""
-        if self.effective is not None and not self.effective.enough:
-            return 0.0
-        level = self.n_independent / (self.n_independent + 1)
+        """The highest level with a guarantee, m/(m+1): beyond it the tail model decides.
+
+        Rows of one series or of groups promise less, with a margin for few of them: `EffectiveRows.finest_level`.
+        """
+        if self.effective is not None:
+            return self.effective.finest_level
+        level = self.n_rows / (self.n_rows + 1)
         while not self.resolves(level):  # the quotient may be rounded up, by a few ulps of 1 at most
             level = math.nextafter(level, 0)
         return level
 
     def resolves(self, level: float) -> bool:
-        """Whether there are enough independent calibration rows for `level` to need no tail model."""
-        enough = self.effective is None or self.effective.enough
-        return enough and 1 / (self.n_independent + 1) <= alpha_of(level)
+        """Whether there are enough calibration rows for `level` to need no model, and to be promised."""
+        if self.effective is not None:
+            return level <= self.effective.finest_level
+        return 1 / (self.n_rows + 1) <= alpha_of(level)
 
     def at_least_as_extreme(self, score: np.ndarray) -> np.ndarray:
         """How many of the m rows score at least `score`: exact among the largest N_TOP, never too few below them."""

@@ -6,17 +6,23 @@ n_eff independent ones, where m / n_eff is the factor by which dependence inflat
     along time    m / n_eff = tau = 1 + 2 (rho_1 + rho_2 + …)               Geyer 1992; Sokal 1997
     in groups     m / n_eff = 1 + (size - 1) rho,  rho within a group       Kish 1965
 
-Both are estimates from the scores themselves, and both err on the side of too few.
+Both are estimates from the scores themselves, and both err on the side of too few. Of a series that is short for its
+memory even that is not enough: the networks have seen rows just before and just after every stretch that is held out,
+so its scores look calmer than those of later rows, and forget faster. The columns know: a score that depends on the
+distance from what is usual forgets twice as fast as its slowest column does, and is not believed beyond twice that.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-FEWEST_STRETCHES = 20  # independent stretches of a series: with fewer, their number itself cannot be estimated
+FEWEST_IN_TIME = 20  # independent rows of a series: where there are fewer, their number itself cannot be estimated
+FEWEST_BEYOND = 3  # independent rows beyond a threshold, with fewer of which it is easily off by a factor of two
+ROWS_PER_STRETCH = 2  # independent scores per independent value of the slowest column, at most
+MOST_COLUMNS = 64  # of more features, so many are asked, evenly spaced
 _Z_90 = 1.2816  # the 90 % quantile of the normal distribution
 
 
@@ -26,11 +32,21 @@ class Dependence:
 
     time: np.ndarray | None = None
     group: np.ndarray | None = None
+    most_rows: float = math.inf  # what the columns allow, of rows of one series
 
     def take(self, which: np.ndarray) -> Dependence:
         """That of the chosen rows, in that order."""
         time, group = (None if of is None else of[which] for of in (self.time, self.group))
         return Dependence(time, group)
+
+    def limited_by(self, features: np.ndarray) -> Dependence:
+        """The same, with what the slowest of the features (n, d) of these rows allows; groups limit themselves."""
+        if self.group is not None or self.time is None:
+            return self
+        order, n_features = np.argsort(self.time, kind="stable"), features.shape[1]
+        chosen = np.unique(np.linspace(0, n_features - 1, min(n_features, MOST_COLUMNS)).round().astype(int))
+        n_stretches = min(along_time(_views(features[order, j].astype(np.float64))[0]) for j in chosen)
+        return replace(self, most_rows=ROWS_PER_STRETCH * n_stretches)
 
     def effective_rows(self, scores: np.ndarray) -> EffectiveRows:
         """What the scores (n,) of these rows are worth; a NaN (a row without a score) is left out."""
@@ -41,7 +57,7 @@ class Dependence:
             return EffectiveRows(max(int(n_effective), 1), int(group.max(initial=0)) + 1)
         if self.time is not None:
             scored = scored[np.argsort(self.time[scored], kind="stable")]
-        n_effective = min(along_time(view) for view in _views(scores[scored]))
+        n_effective = min(self.most_rows, *(along_time(view) for view in _views(scores[scored])))
         return EffectiveRows(max(int(n_effective), 1), 0)
 
 
@@ -53,9 +69,14 @@ class EffectiveRows:
     n_groups: int  # 0 for rows of one series
 
     @property
-    def enough(self) -> bool:
-        """Whether any level can be promised: of a series too short for its memory, `n` itself is a guess."""
-        return self.n_groups > 0 or self.n >= FEWEST_STRETCHES
+    def finest_level(self) -> float:
+        """The highest level that can be promised: one that 3 of n + 1 rows exceed on average; 0 where none can be.
+
+        Of a series that is short for its memory `n` itself is a guess.
+        """
+        if not self.n_groups and self.n < FEWEST_IN_TIME:
+            return 0.0
+        return max(1 - FEWEST_BEYOND / (self.n + 1), 0.0)
 
     def to_array(self) -> np.ndarray:
         """(2,) int64 for the bundle: the number of rows, and that of groups; `from_array` is the inverse."""

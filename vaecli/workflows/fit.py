@@ -34,6 +34,7 @@ from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from vaecli.training.loop import OnCheckpoint
 from vaecli.workflows.column_summaries import column_summaries
+from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
 MAX_NAME_BYTES = 255  # of a file, on nearly every file system
@@ -96,9 +97,7 @@ def fit_source(
     dependence = normal.dependence and normal.dependence.take(
         sampled_rows(normal.rows.n_rows, config.calibration.max_rows, config.seed)
     )
-    surprisal_scales, calibrations = calibrated(
-        fitted.ensemble, fitted.sample, may_decide_alone, on_event, dependence
-    )
+    surprisal_scales, calibrations = calibrated(fitted.ensemble, fitted.sample, may_decide_alone, on_event, dependence)
     detector = Detector(
         schema,
         normal.preprocessor,
@@ -139,6 +138,7 @@ def _summary(
     detector: Detector, normal: NormalRows, fitted: FittedEnsemble, output: Path | None, seconds: float
 ) -> FitSummary:
     trained, calibration = fitted.trained, detector.calibrations[detector.score_kind]
+    effective = calibration.effective
     return FitSummary(
         bundle="" if output is None else str(output),
         n_rows=normal.rows.n_rows,
@@ -156,8 +156,8 @@ def _summary(
         finest_level=calibration.finest_level,
         warnings=_warnings(detector, normal, calibration),
         seconds=seconds,
-        n_effective=calibration.effective and calibration.effective.n,
-        n_groups=(calibration.effective and calibration.effective.n_groups) or None,
+        n_effective=None if effective is None else effective.n,
+        n_groups=(None if effective is None else effective.n_groups) or None,
         history=tuple(
             TrainingCheck(check.step, check.elbo, check.kl)
             for check in trained.history[0]
@@ -168,13 +168,16 @@ def _summary(
 
 def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) -> tuple[str, ...]:
     warnings = []
-    if not calibration.resolves(detector.threshold):
+    effective = calibration.effective
+    if effective is not None and not calibration.resolves(detector.threshold):
+        warnings.append(dependence_warning(calibration, effective, detector.threshold))
+    elif not calibration.resolves(detector.threshold):
         warnings.append(
             f"threshold {detector.threshold:g} needs {rows_needed(detector.threshold):,} normal rows to be measured; "
             f"there are {calibration.n_rows:,}, so beyond level {calibration.finest_level:.4g} a fitted tail decides: "
             "a model, not a guarantee"
         )
-    elif calibration.n_rows < FEW_ROWS:
+    elif effective is None and calibration.n_rows < FEW_ROWS:
         warnings.append(
             f"only {calibration.n_rows:,} rows calibrate: the real share of normal rows above the threshold "
             "may differ from the stated one by a factor of two"
