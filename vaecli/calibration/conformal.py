@@ -72,7 +72,7 @@ class Calibration:
     def of(cls, scores: np.ndarray, dependence: Dependence | None = None) -> Calibration:
         """The calibration by held-out scores of normal rows (m,); NaN (a row without a score) is left out.
 
-        They are taken as independent where `dependence` does not say which of them resemble each other. Raises
+        They are taken as independent where `dependence` does not name which of them resemble each other. Raises
         ValueError when no score is left.
         """
         ascending = np.sort(np.asarray(scores, dtype=np.float64).ravel())
@@ -152,7 +152,9 @@ class Calibration:
     def _conformal(self, at_least: np.ndarray) -> np.ndarray:
         """The p-value of a score that so many of the m rows reach."""
         n = self.n_independent
-        return np.asarray((1 + (at_least if n == self.n_rows else at_least * (n / self.n_rows))) / (1 + n))
+        if n == self.n_rows:
+            return np.asarray((1 + at_least) / (1 + n))
+        return np.minimum((1 + at_least * (n / self.n_rows)) / (1 + n), 1.0)
 
     def _threshold_in_tail(self, alpha: float) -> float:
         """The smallest float64 whose modelled p-value is at most `alpha`, found by halving the floats between."""
