@@ -124,11 +124,16 @@ def report(rows: list[dict[str, Any]]) -> str:
         "# False alarms where rows resemble each other",
         "Share of fresh normal rows flagged, the mean over runs. Levels up to `finest_level` are promised; "
         "beyond it every verb warns that flags are an estimate, and names the number of independent rows. "
-        f"Preset fast, at most {SETTINGS['train.max_epochs']} epochs.",
+        f"Preset fast, at most {SETTINGS['train.max_epochs']} epochs. "
+        f"Before: commit {_commits(rows, 'before')}; now: commit {_commits(rows, 'now')}.",
         record.markdown_table(header, lines),
         record.machine_line(record.machine()),
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _commits(rows: list[dict[str, Any]], arm: str) -> str:
+    return ", ".join(sorted({row["commit"] for row in rows if row["arm"] == arm})) or "none"
 
 
 def _mean(rows: list[dict[str, Any]], level: float) -> str | None:
