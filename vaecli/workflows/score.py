@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +135,10 @@ def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Dec
     if config.offline and isinstance(detector, Detector):
         raise UsageError("--offline: the model is one of rows, each judged by itself", "fit a table with a clock")
     calibrations = calibrations_of(detector, offline=config.offline)
-    return resolve(config, calibrations, detector.score_kind, detector.threshold)
+    decision = resolve(config, calibrations, detector.score_kind, detector.threshold)
+    if isinstance(detector, Detector) or decision.level is None:
+        return decision
+    return replace(decision, uses_tail_model=decision.level > detector.clock.effective.finest_level)
 
 
 def score_table(
@@ -178,6 +182,7 @@ def _score_sensors(
     with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
         totals = score_rows(detector, source, sink, decision, config, histories, on_event)
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
+    calibration = replace(calibration, effective=detector.clock.effective)  # for what is said of the level
     if state is not None:
         save_histories(state, histories, digest)
     seen, known = histories.seen, set(detector.known_groups)
@@ -203,7 +208,7 @@ def _score_sensors(
         threshold=decision.level,
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
-        effective_rows=detector.clock.effective_rows,
+        n_effective=detector.clock.effective_rows,
         warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
