@@ -182,7 +182,6 @@ def _score_sensors(
     with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
         totals = score_rows(detector, source, sink, decision, config, histories, on_event)
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
-    calibration = replace(calibration, effective=detector.clock.effective)  # for what is said of the level
     if state is not None:
         save_histories(state, histories, digest)
     seen, known = histories.seen, set(detector.known_groups)
@@ -209,7 +208,7 @@ def _score_sensors(
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
         n_effective=detector.clock.effective_rows,
-        warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
+        warnings=warnings_of(calibration, replace(decision, uses_tail_model=False), totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
     )
