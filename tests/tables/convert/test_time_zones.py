@@ -7,7 +7,7 @@ from datetime import UTC
 import pyarrow as pa
 import pytest
 
-from vaecli.tables.convert.parse import zones
+from vaecli.tables.convert.dates import zones
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
 
 SUMMER, WINTER = 1_720_000_000.0, 1_705_000_000.0

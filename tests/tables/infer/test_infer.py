@@ -342,7 +342,9 @@ def test_a_clock_orders_the_rows():
     assert schema_of({"newest_first": times[::-1], "c": shuffled}).columns[0].role is Role.TIME
     ticks = [1_700_000_000 + i // 3 for i in range(100)]
     assert schema_of({"timestamp": ticks, "c": shuffled}).columns[0].role is Role.TIME
-    assert schema_of({"pressure": ticks, "c": shuffled}).columns[0].role is Role.FEATURE
+    assert schema_of({"count": ticks, "c": shuffled}).columns[0].role is Role.TIME  # epoch seconds of 2023
+    pressures = [1000 + i // 3 for i in range(100)]
+    assert schema_of({"pressure": pressures, "c": shuffled}).columns[0].role is Role.FEATURE
     asked = schema_of({"a": times, "b": [t.isoformat() for t in times], "c": shuffled}, time="b")
     assert [column.role for column in asked.columns] == [Role.IGNORED, Role.TIME, Role.FEATURE]
 

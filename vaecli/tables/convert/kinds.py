@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from vaecli.runtime.moments import EPOCH, SECONDS_PER_DAY
 from vaecli.schema import Column, Kind
-from vaecli.tables.convert import parse
+from vaecli.tables.convert import dates, parse
 from vaecli.tables.convert.arrow_types import ArrowFamily, as_numpy, as_text, family
 from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
@@ -102,10 +102,10 @@ def _parsed_numbers(text: pa.Array, column: Column) -> tuple[np.ndarray, np.ndar
 
 def _parsed_dates(text: pa.Array, column: Column) -> tuple[np.ndarray, np.ndarray]:
     if column.datetime_format is None:
-        return parse.parse_dates(text, None)
+        return dates.parse_dates(text, None)
     # Arrow has no fast reading of these, and days repeat
     encoded = text.dictionary_encode()
-    found, failed = parse.parse_dates(encoded.dictionary, column.datetime_format)
+    found, failed = dates.parse_dates(encoded.dictionary, column.datetime_format)
     code = as_numpy(encoded.indices.fill_null(-1))
     return np.append(found, np.nan)[code], np.append(failed, False)[code]
 

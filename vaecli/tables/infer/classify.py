@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables.convert.arrow_types import ArrowFamily
+from vaecli.tables.convert.dates import DATE_FORMATS, unread_dates
 from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, OTHER
-from vaecli.tables.convert.parse import BOOLEAN_PAIRS, DATE_FORMATS, parse_numbers, parse_one_number
+from vaecli.tables.convert.parse import BOOLEAN_PAIRS, parse_numbers, parse_one_number
 from vaecli.tables.infer.evidence import (
     Evidence,
     NumberStatistics,
@@ -23,12 +25,22 @@ from vaecli.tables.infer.evidence import (
 MOST = 0.9  # share of cells: a column with this many numbers is meant to hold numbers
 ORDERS_THE_ROWS = "it orders the rows; future rows would all look new"
 MOST_STATUS_WORDS = 10  # different ones that may stand among measurements
+MUCH_LONGER = 10  # times the span of dates that were read in another way
 MOST_COMPARED = 2000  # of the most frequent texts
 FEWEST_MEASUREMENTS = 20  # different numbers that are measured, not categories
 FEWEST_MEASURED_SHARE = 0.2  # of the cells
 MIN_ROWS = 20  # fewer rows may all be different, or in order, by chance
 MIN_COUNTED_ROWS = 50
 FREE_TEXT_CHARACTERS = 60
+_EPOCH_2000, _EPOCH_2100 = 946_684_800, 4_102_444_800  # seconds since 1970
+# moments of 2000 to 2100: since 1970 in seconds, milli-, micro- and nanoseconds; in Excel's days; as 20240102 and
+# 20240102030405
+CLOCK_RANGES = (
+    *((_EPOCH_2000 * unit, _EPOCH_2100 * unit) for unit in (1, 1e3, 1e6, 1e9)),
+    (36_526, 73_051),
+    (20_000_101, 21_000_101),
+    (20_000_101_000_000, 21_000_101_000_000),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +118,10 @@ def _numeric(
     if reason := _constant(numbers, n_missing):
         return Classification(column, impossible=reason)
     if _counts_rows(numbers):
-        role = Role.TIME if _is_named_like_a_clock(name) else Role.KEY
+        role = Role.TIME if _is_named_like_a_clock(name) or _is_clock_like(numbers) else Role.KEY
         return Classification(column, advice=(role, "it counts the rows"))
-    if numbers.n >= MIN_ROWS and numbers.is_sorted and _is_named_like_a_clock(name):
+    is_rising = numbers.is_sorted and _is_named_like_a_clock(name)
+    if numbers.n >= MIN_ROWS and (is_rising or (numbers.is_nearly_sorted and _is_clock_like(numbers))):
         return Classification(column, advice=(Role.TIME, ORDERS_THE_ROWS))
     if _names_rows(name, numbers):
         return Classification(column, advice=(Role.KEY, "its numbers never repeat, so it names the row"))
@@ -145,6 +158,11 @@ def _counts_rows(numbers: NumberStatistics) -> bool:
     if numbers.n_finite < MIN_COUNTED_ROWS or numbers.n_infinite:
         return False
     return numbers.strictly_monotone and (numbers.whole or numbers.evenly_spaced)
+
+
+def _is_clock_like(numbers: NumberStatistics) -> bool:
+    """Whether all numbers are moments of 2000 to 2100 in one of the units that clocks count in."""
+    return any(low <= numbers.minimum and numbers.maximum < high for low, high in CLOCK_RANGES)
 
 
 def _names_rows(name: str, numbers: NumberStatistics) -> bool:
@@ -193,18 +211,20 @@ def _text(name: str, evidence: TextEvidence, max_categories: int) -> Classificat
         return _numbers_as_text(name, evidence)
     if evidence.with_comma is not None and evidence.comma_is_certain:
         return _numeric(name, evidence.with_comma.numbers, evidence.n_missing, spelling=DECIMAL_COMMA)
-    dates = _best_dates(evidence)
-    if dates is not None and dates.n_read == evidence.n:
-        if (example := _ambiguous(evidence)) is not None:
-            reason = f"its dates are ambiguous ({example}): day or month first?"
-            return Classification(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible=reason)
+    formats = _complete_formats(evidence)
+    if len(formats) > 1:
+        example = evidence.first_cells[0].value.strip()
+        return _unusable(name, evidence, f"its dates are ambiguous ({example}): {_question(formats)}")
+    dates = evidence.as_date[formats[0]] if formats else _best_dates(evidence)
+    if dates is not None and formats:
         return _datetime(name, dates.numbers, evidence.n_missing, dates.pattern, dates.zone)
     if (spellings := _pair(evidence)) is not None:
         return Classification(Column(name, Kind.BOOLEAN, categories=spellings, n_missing=evidence.n_missing))
     mixed = None if _are_mostly_numbered_names(name, evidence) else _mixed(evidence, dates)
     if mixed is None and evidence.n_dates >= MOST * evidence.n and dates is not None:
-        reason = "its dates are written in more than one way"
-        return Classification(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible=reason)
+        return _unusable(name, evidence, "its dates are written in more than one way")
+    if mixed is None and (reason := _why_dates_are_unread(evidence)):
+        return _unusable(name, evidence, reason)
     return _categories(name, evidence, max_categories, mixed)
 
 
@@ -218,6 +238,10 @@ def _numbers_as_text(name: str, evidence: TextEvidence) -> Classification:
     return _boolean(name, numbers, evidence.n_missing, (spellings[0], spellings[1]))
 
 
+def _unusable(name: str, evidence: TextEvidence, reason: str) -> Classification:
+    return Classification(Column(name, Kind.TEXT, n_missing=evidence.n_missing), impossible=reason)
+
+
 def _best_dates(evidence: TextEvidence) -> ParseTrial | None:
     """The format that reads most cells; the first of those that read the same."""
     if not evidence.as_date:
@@ -226,10 +250,42 @@ def _best_dates(evidence: TextEvidence) -> ParseTrial | None:
     return evidence.as_date[max(order, key=lambda pattern: evidence.as_date[pattern].n_read)]
 
 
-def _ambiguous(evidence: TextEvidence) -> str | None:
-    """A date that two formats read, when both read every cell."""
+def _complete_formats(evidence: TextEvidence) -> list[str | None]:
+    """The date formats that read every cell; more than one if nothing decides between them.
+
+    Dates of a table lie close together: where a year of two digits may come first or last (24/01/15), the reading that
+    spans less than a tenth of the time is right. If neither does, the year is last, except in the form of ISO 8601
+    (24-01-15), where nothing decides.
+    """
     complete = [pattern for pattern, trial in evidence.as_date.items() if trial.n_read == evidence.n]
-    return evidence.first_cells[0].value.strip() if len(complete) > 1 else None
+    first: list[str | None] = [one for one in complete if one is not None and one.startswith("%y")]
+    last = [pattern for pattern in complete if pattern not in first]
+    if not first or not last:
+        return complete
+    span_first, span_last = (min(_span(evidence.as_date[one]) for one in some) for some in (first, last))
+    if MUCH_LONGER * span_first < span_last:
+        return first
+    if MUCH_LONGER * span_last < span_first or "%y-%m-%d" not in first:
+        return last
+    return complete
+
+
+def _span(trial: ParseTrial) -> float:
+    return trial.numbers.maximum - trial.numbers.minimum
+
+
+def _question(formats: Sequence[str | None]) -> str:
+    return "year first or last?" if "%y-%m-%d" in formats else "day or month first?"
+
+
+def _why_dates_are_unread(evidence: TextEvidence) -> str:
+    """The reason why a column that holds dates to a person has none that are read; empty for other columns."""
+    ranked = evidence.counts.ranked()[:MOST_COMPARED]
+    texts, counts = [text for text, _ in ranked], [count for _, count in ranked]
+    unread, why = unread_dates(pa.array(texts, pa.large_string()))
+    if not why or sum(counts) == 0 or unread @ counts < MOST * sum(counts):
+        return ""
+    return f"its dates ({texts[int(unread.argmax())].strip()}) are not read: {why}"
 
 
 def _pair(evidence: TextEvidence) -> tuple[str, str] | None:

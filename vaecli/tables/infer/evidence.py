@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from vaecli.data.hashing import splitmix64
 from vaecli.schema import MOST_DIGITS
-from vaecli.tables.convert import arrow_types, number_spellings, parse as values
+from vaecli.tables.convert import arrow_types, dates as date_texts, number_spellings, parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.infer.counts import DistinctSample, ValueCounts
 
@@ -340,14 +340,14 @@ class TextEvidence:
 
     def _try_dates(self, block: TextBlock, not_number: np.ndarray) -> None:
         """Add the dates among the unique values that are not numbers, `not_number` (u,) bool."""
-        unread = not_number & values.date_shaped(block.uniques) if not_number.any() else not_number
+        unread = not_number & date_texts.date_shaped(block.uniques) if not_number.any() else not_number
         read: dict[str | None, np.ndarray] = {}
-        for patterns in values.DATE_FORMATS:
+        for patterns in date_texts.DATE_FORMATS:
             if not unread.any():
                 break
             index, candidates = np.flatnonzero(unread), block.uniques.filter(pa.array(unread))
             for pattern in patterns:
-                seconds, failed = values.parse_dates(candidates, pattern)
+                seconds, failed = date_texts.parse_dates(candidates, pattern)
                 if not failed.all():
                     read[pattern] = np.full(unread.size, np.nan)
                     read[pattern][index] = seconds
@@ -365,9 +365,9 @@ class TextEvidence:
         trial.n_read += int(block.counts[is_date].sum())
         dates = block.uniques.filter(pa.array(is_date))
         if pattern is not None:
-            trial.pattern = max(trial.pattern or "", values.with_time_of_day(pattern, dates), key=len)
+            trial.pattern = max(trial.pattern or "", date_texts.with_time_of_day(pattern, dates), key=len)
         if len(trial.zones) < SEVERAL:
-            trial.zones |= values.zones(dates)
+            trial.zones |= date_texts.zones(dates)
 
     def _note_cells_that_are_not_dates(self, block: TextBlock, read: dict[str | None, np.ndarray]) -> None:
         every = np.ones(len(block.uniques), bool)
