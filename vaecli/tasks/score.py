@@ -15,6 +15,7 @@ from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
 from vaecli.tables import Batch, ReadRequest, to_cells
+from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained, top_columns, worst_of
 from vaecli.tasks.written_rows import WrittenRows
 
@@ -31,17 +32,18 @@ class ScoreTotals:
     novel_cells: int = 0
     worst: tuple[Candidate, ...] = ()  # the highest-scoring flagged rows, highest first, of equal ones the earlier
     counts: np.ndarray | None = None  # how many rows stand in each bar of a picture
+    moved: np.ndarray | None = None  # in how many rows each column that was constant at fit is another
 
     def __add__(self, later: ScoreTotals) -> ScoreTotals:
         """The totals of these rows and the `later` ones."""
-        counts = [counts for counts in (self.counts, later.counts) if counts is not None]
         return ScoreTotals(
             self.rows + later.rows,
             self.anomalies + later.anomalies,
             self.unscored + later.unscored,
             self.novel_cells + later.novel_cells,
             worst_of(self.worst, later.worst, N_WORST),
-            sum(counts[1:], counts[0]) if counts else None,
+            _sum(self.counts, later.counts),
+            _sum(self.moved, later.moved),
         )
 
 
@@ -58,11 +60,12 @@ class ScoreTask:
     config: ScoreConfig
     n_worst: int = 0  # highest-scoring flagged rows to count among the totals
     bars: ScoreBars | None = None  # of a histogram to count among the totals
+    constants: Constants = NO_CONSTANTS  # to watch
 
     @property
     def needs(self) -> ReadRequest:
-        """The features; all columns pass through."""
-        return features_of(self.detector.schema, keep=True)
+        """The features, and the constants to watch; all columns pass through."""
+        return features_of(self.detector.schema, self.constants.names, keep=True)
 
     def process(self, batch: Batch) -> WrittenRows[ScoreTotals]:
         """The rows with the added columns; with `config.anomalies_only` only the flagged ones."""
@@ -84,8 +87,13 @@ class ScoreTask:
             decided.n_novel,
             () if worst is None else candidates(worst),
             None if self.bars is None else self.bars.counts(score),
+            self.constants.moved(batch),
         )
         return WrittenRows(batch, added, totals, flagged if self.config.anomalies_only else None)
+
+
+def _sum(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    return other if one is None else one if other is None else one + other
 
 
 def _top_columns(batch: Batch, rows: Sequence[FlaggedRow]) -> np.ndarray:

@@ -99,7 +99,10 @@ def _typed(name: str, evidence: TypedEvidence) -> Classification:
 
 def _boolean(name: str, numbers: NumberStatistics, n_missing: int, spellings: tuple[str, str]) -> Classification:
     column = Column(name, Kind.BOOLEAN, categories=spellings, n_missing=n_missing)
-    return Classification(column, impossible=_constant(numbers, n_missing))
+    if reason := _constant(numbers, n_missing):
+        column = replace(column, minimum=numbers.minimum, maximum=numbers.maximum)
+        return Classification(column, impossible=reason)
+    return Classification(column)
 
 
 def _datetime(name: str, numbers: NumberStatistics, n_missing: int, pattern: str | None, zone: str) -> Classification:
