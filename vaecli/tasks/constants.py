@@ -1,4 +1,4 @@
-"""Columns that had one value in every row of the fit: no feature, but worth a word when they move."""
+"""Columns that had one value in every row of the fit: no feature, but to be named when they move."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class Constants:
 
     @classmethod
     def of(cls, schema: Schema, names: Collection[str]) -> Constants:
-        """Those of `schema` that a table with columns `names` has."""
+        """The constant columns of `schema` that a table with columns `names` has."""
         constant = [column for column in schema.columns if column.name in names and _is_constant(column, schema)]
         return cls(tuple(_as_boolean(column) for column in constant))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Their names."""
+        """The names of these columns."""
         return tuple(column.name for column in self.columns)
 
     def moved(self, batch: Batch) -> np.ndarray:
-        """In how many rows of a batch each column has another value than at fit; missing cells are none."""
+        """The number of rows of a batch in which each column has another value than at fit; missing cells have none."""
         return np.array([_n_moved(batch, column) for column in self.columns], np.int64)
 
     def changed(self, n_moved: np.ndarray | None) -> tuple[ChangedColumn, ...]:

@@ -104,7 +104,7 @@ def _with_role(name: str, classification: Classification | None, requested: Role
 
 
 def _is_constant(column: Column) -> bool:
-    """Whether its one value is kept, so that `score` can tell when it changes."""
+    """Whether its one value is kept, so that `score` can name a later change."""
     return column.role is Role.IGNORED and len(column.categories) == 1 and not column.has_other
 
 
