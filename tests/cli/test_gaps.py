@@ -96,6 +96,32 @@ def test_many_columns_that_moved_are_counted(run, quick: Path):
     assert "and 20 more columns" in warning
 
 
+# -- rows of delimiters only --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("blank", [",,", '"",,""', " , , "])
+def test_rows_of_delimiters_are_counted_and_the_first_is_named(run, quick: Path, blank: str):
+    """At fit and when scored, by line; they pass through like all others."""
+    rng = np.random.default_rng(0)
+    lines = [f"{a:.3f},{2 * a + 0.1 * b:.3f},{'run' if a > 0 else 'idle'}" for a, b in rng.normal(size=(100, 2))]
+    Path("clean.csv").write_text("\n".join(["a,b,s", *lines]) + "\n")
+    lines[40:40], lines[70:70] = [blank, blank], [blank]
+    lines[50] = ",,run"  # not empty
+    Path("normal.csv").write_text("\n".join(["a,b,s", *lines]) + "\n")
+    words = "3 rows are empty (the first: normal.csv, line 42)"
+    fitted = json.loads(run("fit", "normal.csv", "-o", "m.vae", "--config", str(quick), "--json").out)
+    assert [words in one for one in fitted["warnings"]].count(True) == 1
+    found = json.loads(run("score", "normal.csv", "-m", "m.vae", "-o", "out.csv", "--json").out)
+    assert (found["rows"], found["blank_rows"]) == (103, 3)
+    assert [words in one for one in found["warnings"]].count(True) == 1
+    assert Path("out.csv").read_text().splitlines()[41].startswith(f"{blank},")
+    pd.read_csv("normal.csv", skipinitialspace=True).to_parquet("normal.parquet", index=False)
+    found = json.loads(run("score", "normal.parquet", "-m", "m.vae", "-o", "out.csv", "--json").out)
+    assert any("3 rows are empty (the first: normal.parquet, row 41)" in one for one in found["warnings"])
+    found = json.loads(run("score", "clean.csv", "-m", "m.vae", "-o", "out.csv", "--json").out)
+    assert (found["blank_rows"], [one for one in found["warnings"] if "empty" in one]) == (0, [])
+
+
 # -- words that are nearly known ----------------------------------------------------------------
 
 NEAR = {"run ": "run", "Run": "run", "rum": "run", "R U N": "run", "idel": "idle", "alarm high": "Alarm high"}

@@ -37,6 +37,7 @@ class ScoreSummary:
     seconds: float
     plot: str | None = None  # the picture, where one was asked for
     changed: tuple[ChangedColumn, ...] = ()  # those that moved in most rows first
+    blank_rows: int = 0  # without a value in any column
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -14,12 +14,13 @@ from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
-from vaecli.tables import Batch, ReadRequest, to_cells
+from vaecli.tables import Batch, BlankRows, ReadRequest, blank_rows, to_cells
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained, top_columns, worst_of
 from vaecli.tasks.written_rows import WrittenRows
 
 N_WORST = 10
+NO_ROWS = BlankRows()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class ScoreTotals:
     novel_cells: int = 0
     worst: tuple[Candidate, ...] = ()  # the highest-scoring flagged rows, highest first, of equal ones the earlier
     counts: np.ndarray | None = None  # how many rows stand in each bar of a picture
+    blank: BlankRows = NO_ROWS
     moved: np.ndarray | None = None  # in how many rows each column that was constant at fit is another
 
     def __add__(self, later: ScoreTotals) -> ScoreTotals:
@@ -43,6 +45,7 @@ class ScoreTotals:
             self.novel_cells + later.novel_cells,
             worst_of(self.worst, later.worst, N_WORST),
             _sum(self.counts, later.counts),
+            self.blank + later.blank,
             _sum(self.moved, later.moved),
         )
 
@@ -87,6 +90,7 @@ class ScoreTask:
             decided.n_novel,
             () if worst is None else candidates(worst),
             None if self.bars is None else self.bars.counts(score),
+            blank_rows(batch, cells),
             self.constants.moved(batch),
         )
         return WrittenRows(batch, added, totals, flagged if self.config.anomalies_only else None)

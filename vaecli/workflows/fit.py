@@ -78,6 +78,10 @@ def fit_source(
     torch_device(config.train.device)
     schema = infer_schema(source, config.columns, on_event)
     normal = read_normal_rows(source, schema, config, on_event)
+    if normal.blank.n:
+        on_warning(
+            f"{normal.blank.described}; such rows count as normal: remove them if they hold nothing but delimiters"
+        )
     likelihoods = likelihoods_of(
         Layout.of(schema.features),
         normal.preprocessor,

@@ -74,6 +74,7 @@ def score(
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
     changed = constants.changed(totals.moved)
+    blank = (f"{totals.blank.described}: every cell is missing",) if totals.blank.n else ()
     return ScoreSummary(
         output=urls.shown(target),
         bundle=str(bundle),
@@ -86,10 +87,15 @@ def score(
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
         worst=explained_candidates(detector, totals.worst, decision.score_kind, N_TOP_COLUMNS),
-        warnings=(*warnings_of(calibration, decision, totals.rows, totals.anomalies), *warnings_of_changed(changed)),
+        warnings=(
+            *warnings_of(calibration, decision, totals.rows, totals.anomalies),
+            *warnings_of_changed(changed),
+            *blank,
+        ),
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),
         changed=changed,
+        blank_rows=totals.blank.n,
     )
 
 

@@ -20,7 +20,18 @@ from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRo
 from vaecli.errors import InputError, quoted
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Layout, Schema
-from vaecli.tables import Batch, ReadRequest, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
+from vaecli.tables import (
+    Batch,
+    BlankRows,
+    ReadRequest,
+    Source,
+    blank_rows,
+    label_mask,
+    numbers_of,
+    same_unit_columns,
+    time_values,
+    to_cells,
+)
 
 FEWEST_ROWS = 8
 SMALLEST_SHARE = 0.01  # share of the rows that must be left to learn from when the largest group is held out
@@ -41,6 +52,7 @@ class NormalRows:
     n_infinite: int
     n_folds: int
     n_labelled_out: int
+    blank: BlankRows
     digest: str
 
 
@@ -78,6 +90,7 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
         survey.n_infinite,
         n_folds,
         survey.n_labelled_out,
+        survey.blank,
         survey.digest,
     )
 
@@ -93,6 +106,7 @@ class _Survey:
     n_labelled_out: int
     order: np.ndarray | None  # (n,) time of each normal row
     group: np.ndarray | None  # (n,) group code of each normal row
+    blank: BlankRows
     digest: str
 
 
@@ -104,9 +118,12 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
     groups = GroupCodes()
     digests = [hashlib.sha256() for _ in range(3)]  # one each, so that the size of the batches does not matter
     n_rows = n_infinite = 0
+    blank = BlankRows()
     for cells, batch, normal in _normal(source, schema, on_event, "reading"):
         n_rows += len(cells)
         n_missing += (cells.state == MISSING).sum(0)
+        if len(schema.features) > 1:  # gaps of a single column are no empty rows
+            blank += blank_rows(batch, cells)
         n_infinite += int((cells.state > MISSING).sum())
         for digest, array in zip(digests, (cells.values, cells.state, normal), strict=True):
             digest.update(np.ascontiguousarray(array).data)
@@ -135,6 +152,7 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
         schema.n_rows - n_rows,
         order,
         group,
+        blank,
         digest.hexdigest(),
     )
 
