@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import pyarrow as pa
 
 from vaecli.schema import Column, Kind, Role
@@ -25,7 +26,7 @@ from vaecli.tables.infer.evidence import (
 MOST = 0.9  # share of cells: a column with this many numbers is meant to hold numbers
 ORDERS_THE_ROWS = "it orders the rows; future rows would all look new"
 MOST_STATUS_WORDS = 10  # different ones that may stand among measurements
-MUCH_LONGER = 10  # times the span of dates that were read in another way
+MUCH_LONGER = 26  # times the span of dates in another reading: more than monthly dates of one day have since 2001
 MOST_COMPARED = 2000  # of the most frequent texts
 FEWEST_MEASUREMENTS = 20  # different numbers that are measured, not categories
 FEWEST_MEASURED_SHARE = 0.2  # of the cells
@@ -256,29 +257,39 @@ def _best_dates(evidence: TextEvidence) -> ParseTrial | None:
 def _complete_formats(evidence: TextEvidence) -> list[str | None]:
     """The date formats that read every cell; more than one if nothing decides between them.
 
-    Dates of a table lie close together: where a year of two digits may come first or last (24/01/15), the reading that
-    spans less than a tenth of the time is right. If neither does, the year is last, except in the form of ISO 8601
-    (24-01-15), where nothing decides.
+    A year of two digits may come first or last (24/01/15). Dates of a table lie close together, so the reading that
+    spans far less time is right, unless it may be one date of every year (31/12/15). Where that does not decide, the
+    year is last as in most tables, but nothing is guessed against the spans, or for the form of ISO 8601 (24-01-15).
     """
     complete = [pattern for pattern, trial in evidence.as_date.items() if trial.n_read == evidence.n]
     first: list[str | None] = [one for one in complete if one is not None and one.startswith("%y")]
     last = [pattern for pattern in complete if pattern not in first]
     if not first or not last:
         return complete
-    span_first, span_last = (min(_span(evidence.as_date[one]) for one in some) for some in (first, last))
-    if MUCH_LONGER * span_first < span_last:
-        return first
-    if MUCH_LONGER * span_last < span_first or "%y-%m-%d" not in first:
+    trials_first, trials_last = ([evidence.as_date[one] for one in some] for some in (first, last))
+    if _are_much_closer(trials_first, trials_last):
+        return first if _is_no_yearly_date(trials_first) else complete
+    if "%y-%m-%d" not in first:
         return last
-    return complete
+    return last if _are_much_closer(trials_last, trials_first) and _is_no_yearly_date(trials_last) else complete
 
 
-def _span(trial: ParseTrial) -> float:
-    return trial.numbers.maximum - trial.numbers.minimum
+def _are_much_closer(some: Sequence[ParseTrial], others: Sequence[ParseTrial]) -> bool:
+    """Whether the dates of one reading lie much closer together than those of any other."""
+    span, other = (min(one.numbers.maximum - one.numbers.minimum for one in trials) for trials in (some, others))
+    return MUCH_LONGER * span < other
+
+
+def _is_no_yearly_date(trials: Sequence[ParseTrial]) -> bool:
+    """Whether these dates have times of day, or lie in several months: in another reading, not all are of one day."""
+    months = [np.array([one.numbers.minimum, one.numbers.maximum]).astype("datetime64[s]") for one in trials]
+    return any(one.pattern and "%M" in one.pattern for one in trials) or all(
+        first.astype("datetime64[M]") != last.astype("datetime64[M]") for first, last in months
+    )
 
 
 def _question(formats: Sequence[str | None]) -> str:
-    return "year first or last?" if "%y-%m-%d" in formats else "day or month first?"
+    return "year first or last?" if any(one and one.startswith("%y") for one in formats) else "day or month first?"
 
 
 def _why_dates_are_unread(evidence: TextEvidence) -> str:
