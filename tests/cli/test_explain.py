@@ -529,6 +529,7 @@ def test_json_is_strict(run, new):
         "high",
         "probability",
         "is_novel",
+        "similar",
         "sentence",
     }
     assert row["reasons"][0]["is_novel"] is True
