@@ -89,7 +89,7 @@ class NumberBins:
 
 
 def share_at_most(quantiles: np.ndarray, value: float) -> float:
-    """P(X <= value) where X lies with equal probability between any two neighbouring `quantiles`, evenly there."""
+    """P(X <= value) if X lies with equal probability between any two neighbouring `quantiles` (q,), evenly there."""
     n_at_most = int(np.searchsorted(quantiles, value, side="right"))
     if n_at_most == 0:
         return 0.0
@@ -100,11 +100,11 @@ def share_at_most(quantiles: np.ndarray, value: float) -> float:
 
 
 def moved(training: np.ndarray, scored: np.ndarray) -> float:
-    """The share that would have to change bins for `scored` to be `training`: half the sum of differences."""
+    """The share, in [0, 1], that would have to change bins for `scored` (b,) to be `training` (b,)."""
     return 0.5 * float(np.abs(training - scored).sum())
 
 
 def shares(counts: np.ndarray) -> np.ndarray:
-    """Counts as shares of their sum; zeros where there is nothing."""
+    """The counts (b,) as shares of their sum, (b,); zeros if all counts are 0."""
     total = counts.sum()
     return counts / total if total else np.zeros(counts.shape)

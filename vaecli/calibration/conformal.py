@@ -62,7 +62,7 @@ class Calibration:
 
     @classmethod
     def of(cls, scores: np.ndarray) -> Calibration:
-        """The calibration by held-out scores of normal rows in any order; NaN (a row without a score) is left out.
+        """The calibration by held-out scores (m,) of normal rows in any order; NaN (a row without a score) is left out.
 
         Raises ValueError when no score is left.
         """
@@ -90,13 +90,13 @@ class Calibration:
         return 1 / (self.n_rows + 1) <= alpha_of(level)
 
     def at_least_as_extreme(self, score: np.ndarray) -> np.ndarray:
-        """How many of the m rows score at least `score`: exact among the largest N_TOP, never too few below them."""
+        """How many of the m rows score at least `score` (n,): exact among the largest N_TOP, never too few below."""
         below = np.concatenate([[0], self.ranks])
         count: np.ndarray = self.n_rows - below[np.searchsorted(self.scores, score, side="left")]
         return count
 
     def p_value(self, score: np.ndarray) -> np.ndarray:
-        """Share of normal rows that score at least this, in (0, 1], never increasing with the score; NaN for NaN."""
+        """The share (n,) of normal rows that score at least `score` (n,), in (0, 1], never increasing; NaN for NaN."""
         score = np.asarray(score, dtype=np.float64)
         conformal = (1 + self.at_least_as_extreme(score)) / (1 + self.n_rows)
         p_value = np.where(np.isnan(score), np.nan, conformal)

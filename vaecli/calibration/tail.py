@@ -28,7 +28,7 @@ class Tail:
     n_exceedances: int  # the scores it was fitted to
 
     def survival(self, excess: np.ndarray) -> np.ndarray:
-        """P(a normal score exceeds the largest by `excess` | it exceeds it), in [0, 1], never increasing."""
+        """P(a normal score exceeds the largest by `excess` (n,) | it exceeds it), in [0, 1], never increasing."""
         # log1p and exp may err by an ulp, which could order two neighbours wrongly; steps coarser than their
         # error, before each of them, make the whole monotone to the last bit, so that a threshold exists
         with np.errstate(over="ignore"):

@@ -53,7 +53,7 @@ class ReferenceRows:
         return cls(cells, columns, mean, spread, typical)
 
     def present(self, j: int) -> np.ndarray:
-        """The values of column j in the rows that have one."""
+        """The values (p,) of column j in the p rows that have one."""
         return self.cells.values[self.cells.state[:, j] == PRESENT, j]
 
 

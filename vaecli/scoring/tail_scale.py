@@ -16,7 +16,7 @@ SMALLEST_SPREAD = 0.1  # nats of score per nat of surprisal; below it rounding w
 def checked_scale(
     arrays: Mapping[str, np.ndarray], prefix: str, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-    """The arrays of a scale by name. Raises KeyError or ValueError on arrays that no scale can have written."""
+    """The arrays of a scale by name, of `shapes` (w, …). Raises KeyError or ValueError on arrays of no scale."""
     scale = {name: arrays[f"{prefix}.{name}"] for name in shapes}
     for name, array in scale.items():
         if array.dtype != np.float64 or array.shape != shapes[name] or not np.isfinite(array).all():

@@ -86,7 +86,7 @@ def explained_candidates(
 
 
 def _own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
-    """As Python tells them, or as text where it cannot: dates beyond its calendar."""
+    """The values as Python objects, or as text where Python has none: dates beyond its calendar."""
     try:
         return tuple(column.to_pylist())
     except (OverflowError, ValueError):

@@ -22,10 +22,10 @@ NEVER = -1e4  # a logit
 
 
 def categorical_log_prob(one_hot: Array, logits: Array, membership: Array) -> Array:
-    """log softmax of the category that is set, for several columns at once.
+    """The log-probability (…, n, columns) in nats of the category that is set in each of several columns.
 
     `one_hot` and `logits` are (…, n, K) with the categories of all columns side by side; `membership`
-    (K, columns) says which belong together. Returns (…, n, columns); 0 where no category is set.
+    (K, columns) marks the categories of each column. The result is 0 where no category is set.
     """
     xp = namespace(logits)
     logits = xp.clip(logits, -MAX_LOGIT, MAX_LOGIT)
@@ -38,11 +38,11 @@ class Categorical:
     """q columns with K categories altogether, one feature per category. The decoder's output for them: K logits."""
 
     membership: np.ndarray  # (K, q) 0/1
-    log_n_folded: np.ndarray  # (K, q) nats that tell which of the rare values an "other" is
+    log_n_folded: np.ndarray  # (K, q) nats that it takes to name one of the rare values folded into "other"
 
     @classmethod
     def of(cls, slots: Sequence[Slot], _min_log_variance: float) -> Categorical:
-        """For the columns of these slots."""
+        """The distribution of the columns of q slots."""
         sizes = [slot.stop - slot.start for slot in slots]
         membership = np.repeat(np.eye(len(slots), dtype=np.float32), sizes, axis=0)
         log_n_folded = np.zeros_like(membership)
@@ -52,16 +52,16 @@ class Categorical:
 
     @property
     def n_columns(self) -> int:
-        """q."""
+        """The number q of columns."""
         return self.membership.shape[1]
 
     @property
     def n_parameters(self) -> int:
-        """K."""
+        """The number K of decoder outputs."""
         return self.membership.shape[0]
 
     def log_prob(self, x: Array, parameters: Array) -> Array:
-        """log p(x_j|z) in nats, (…, n, q), for one-hot `x` (n, K) and `parameters` (…, n, K)."""
+        """The log-probabilities log p(x_j|z) in nats, (…, n, q), for one-hot `x` (n, K) and `parameters` (…, n, K)."""
         log_prob = categorical_log_prob(x, parameters, like(self.membership, parameters))
         return log_prob - x @ like(self.log_n_folded, parameters)
 

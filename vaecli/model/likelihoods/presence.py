@@ -1,6 +1,6 @@
 """What missing and novel cells cost, whatever the kind of their column.
 
-A missing cell says nothing about its value: that term is 0. *That* it is missing is an observation of
+The value of a missing cell is unknown: that term is 0. *That* it is missing is an observation of
 its own: where training rows had gaps, the decoder gives their probability for each row (a Bernoulli variable); where
 they had none, the rule of succession does (Laplace 1814): 1 / (m + 2) after m training rows. So unexpected missingness
 costs log(m + 2) nats. A value that training never saw is two events: something new turned up (probability at most
@@ -21,7 +21,7 @@ from vaecli.model.likelihoods.bernoulli import bernoulli_log_prob, cutoff, log_o
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Of c columns. The decoder's output for them: a logit of "the cell is there" for g columns that had gaps."""
+    """The presence of the cells of c columns. The decoder gives a logit of "the cell is there" for g that had gaps."""
 
     n_missing: np.ndarray  # (c,) empty cells a column had in training
     n_rows: int  # m training rows
@@ -31,7 +31,7 @@ class Presence:
 
     @classmethod
     def of(cls, n_missing: np.ndarray, n_rows: int) -> Presence:
-        """For m = `n_rows` training rows with `n_missing` (c,) empty cells per column."""
+        """The presence model after m = `n_rows` training rows with `n_missing` (c,) empty cells per column."""
         gaps = np.asarray(n_missing) > 0
         return cls(
             n_missing=np.asarray(n_missing, np.int64),
@@ -43,13 +43,13 @@ class Presence:
 
     @property
     def n_parameters(self) -> int:
-        """g."""
+        """The number g of decoder outputs."""
         return self.has_missing.size
 
     def of_cells(self, log_prob: Array, state: Array, logits: Array) -> Array:
-        """`log_prob` (…, n, c) of values where cells are present, and what their `state` (n, c) costs, instead.
+        """The log-probability (…, n, c) in nats of all cells: `log_prob` (…, n, c) of values, or of their absence.
 
-        `logits` (…, n, g) of presence.
+        `state` (n, c) is as in `Cells`, and `logits` (…, n, g) are those of presence.
         """
         xp = namespace(log_prob)
         present, missing, novel = (state == code for code in (PRESENT, MISSING, NOVEL))
