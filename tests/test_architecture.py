@@ -196,26 +196,8 @@ DIALECT = re.compile(
     r"\b(odd(er|est|ly|ness)?|told|tells?|says?|said|speaks?|alike|surprises?|blam(e|es|ed|ing))\b"
     r"|\b(is|are) no (number|picture|table)s?\b|\bbehind\b"
 )
-# Names of arrays in a bundle and classes of a style sheet are not prose.
-NOT_PROSE = re.compile(r"surprise/|[\"']((line|mark|key|dots) )?odd( dot)?[\"']|\{\w+\}")
-NOT_YET_PLAIN = (
-    "report/css.py",  # the class .odd of the page
-    "data/",
-    "model/likelihoods/",
-    "latent/sampling.py",
-    "latent/reconstruction.py",
-    "scoring/attribution.py",
-    "tasks/reasons.py",
-    "tasks/column_profiles.py",
-    "tables/convert/",
-    "tables/check_schema.py",
-    "tables/write/new_rows.py",
-    "tables/write/replace_cells.py",
-)
-
-
-def plain_modules() -> list[Path]:
-    return [path for path in modules() if not named(path).startswith(NOT_YET_PLAIN)]
+# Names of arrays in a bundle, and classes and variables of a style sheet, are not prose.
+NOT_PROSE = re.compile(r"surprise/|[\"']((line|mark|key|dots) )?odd( dot)?[\"']|\{\w+\}|\.odd\b|--odd\b|\(odd\)")
 
 
 def first_sentence(docstring: str) -> str:
@@ -246,7 +228,7 @@ def _dialect(source: str) -> Iterator[str]:
                 yield f"line {token.start[0]}: {found[0]}"
 
 
-@pytest.mark.parametrize("path", plain_modules(), ids=named)
+@pytest.mark.parametrize("path", modules(), ids=named)
 def test_docstrings_open_with_a_sentence(path: Path):
     """The docstring of every public class, function and method opens with a sentence that can be read on its own."""
     found = _public_docstrings(ast.parse(path.read_text()))
@@ -261,7 +243,7 @@ def test_fragments_are_found(text: str):
     assert is_sentence("log(1 + exp(v)), safe from overflow.")
 
 
-@pytest.mark.parametrize("path", plain_modules(), ids=named)
+@pytest.mark.parametrize("path", modules(), ids=named)
 def test_prose_is_plain(path: Path):
     """Docstrings, comments and messages use the words of the style note in CONTRIBUTING.md."""
     assert list(_dialect(path.read_text())) == []

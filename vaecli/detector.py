@@ -132,7 +132,7 @@ class Detector:
 
     @classmethod
     def from_parts(cls, schema: Schema, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Detector:
-        """The inverse of `to_parts`. Raises KeyError, TypeError or ValueError on parts that it cannot have written."""
+        """The detector in parts of `to_parts`. Raises KeyError, TypeError or ValueError on parts not written by it."""
         layout = Layout.of(schema.features)
         preprocessor = Preprocessor.from_arrays(layout, _within(arrays, "preprocess/"))
         n_missing, n_rows = arrays["likelihood/n_missing"], arrays["likelihood/n_rows"]

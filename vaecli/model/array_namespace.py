@@ -16,7 +16,7 @@ Array = Any  # np.ndarray or torch.Tensor; shapes are in the docstrings
 
 
 def namespace(array: Array) -> Any:
-    """The module whose functions work on `array` of any shape (…): numpy or torch."""
+    """The module whose functions work on `array`, of any shape: numpy or torch."""
     return np if isinstance(array, np.ndarray | np.generic) else sys.modules["torch"]
 
 

@@ -32,7 +32,7 @@ class Profiler:
 
     @classmethod
     def of(cls, detector: Detector) -> Profiler:
-        """For the features of a detector; how often its categories occurred is unknown where it keeps no marginals."""
+        """The bins of the features of a detector; the counts of categories are unknown if it keeps no marginals."""
         preprocessor, columns = detector.preprocessor, detector.schema.features
         presence = detector.ensemble.reference_family.likelihood.presence
         bins: list[NumberBins | None] = [None] * len(columns)

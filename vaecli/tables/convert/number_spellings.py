@@ -47,7 +47,7 @@ def plain(text: pa.Array) -> pa.Array:
 
 
 def with_point(text: pa.Array) -> pa.Array:
-    """Text of a column with decimal commas with points in their place; null where a cell is not such a number."""
+    """The text of a column with points instead of decimal commas; null where a cell is not such a number."""
     is_number = pc.and_(pc.match_substring_regex(text, _COMMA), pc.match_substring_regex(text, r"\d"))
     swapped = pc.replace_substring(pc.replace_substring(text, ".", ""), ",", ".")
     return pc.if_else(is_number, swapped, None)

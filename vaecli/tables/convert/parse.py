@@ -1,8 +1,8 @@
 """Arrow columns as numbers and text: how one cell is read, the same at fit and at scoring.
 
 Everything here works on a whole column at once, and the answer for a cell never depends on its
-neighbours: where a fast reading of the whole column fails, a slower one that tells the cells apart
-gives the others the same values to the last bit.
+neighbours: if a fast reading of the whole column fails, a slower one that distinguishes the cells gives the others the
+same values to the last bit.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def digits_only(text: pa.Array) -> bool:
 
 
 def any_begins_with_zero(text: pa.Array) -> bool:
-    """Whether one of the strings does."""
+    """Whether one of the strings begins with a zero."""
     return bool(pc.any(pc.starts_with(text, "0")).as_py())
 
 
@@ -175,9 +175,9 @@ def date_shaped(text: pa.Array) -> np.ndarray:
 def parse_dates(text: pa.Array, pattern: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Text as seconds since the epoch, UTC, float64 (n,), and where it is no such date (n,) bool.
 
-    `pattern` is one of those in `DATE_FORMATS`, with or without a time of day behind it, or None for ISO
-    8601. NaN where a cell is missing or no date. Without a zone a time is taken as UTC; what is
-    finer than a microsecond is dropped.
+    `pattern` is one of those in `DATE_FORMATS`, with or without a time of day after it, or None for ISO
+    8601. NaN where a cell is missing or not a date. Without a zone a time is taken as UTC; digits beyond
+    microseconds are dropped.
     """
     if pattern is None:
         for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC")):

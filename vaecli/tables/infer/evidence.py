@@ -381,7 +381,7 @@ class TextEvidence:
 
 
 def exact_integers(text: pa.Array, numbers: np.ndarray) -> np.ndarray | None:
-    """Text as int64 where float64 cannot distinguish neighbouring integers; None where it can, or text is not whole."""
+    """Text as int64 (n,) if float64 cannot distinguish some of `numbers` (n,); else None, and for fractions."""
     if not (np.abs(numbers) >= _EXACT_WHOLE).any():
         return None
     try:

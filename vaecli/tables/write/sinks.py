@@ -112,7 +112,7 @@ class CollectSink:
     def render(
         self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
     ) -> Rendered:
-        """Convert rows to a table; see `Sink.render`."""
+        """Convert the rows that `keep` (n,) marks to a table; see `Sink.render`."""
         return self.rows.table(batch, [_as_array(added[name], kind) for name, kind in self.added], keep)
 
     def append(self, rendered: Rendered) -> None:
