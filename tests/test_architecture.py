@@ -252,3 +252,68 @@ def test_prose_is_plain(path: Path):
 def test_dialect_is_found():
     """The check above reads strings and comments, and no names."""
     assert list(_dialect('told = "the oddest"  # it says so\n')) == ["line 1: oddest", "line 1: says"]
+
+
+# (n,), (e, n, c), (t, K + q), (N_BARS + 1,): letters, constants and numbers, at least one comma.
+AXIS = r"(?:…|[A-Z_]+(?: \+ \w+)?|[a-z0-9_][\w +·]*)"
+SHAPE = re.compile(rf"\({AXIS}(?:,|(?:, {AXIS})+)\)|of any shape")
+ARRAY = re.compile(r"(?<!pa\.)\b(ndarray|NDArray|Array|Tensor)\b")  # Arrow arrays have one dimension
+ARRAYS_BY_NAME = re.compile(r"(Mapping|dict)\[str, np\.ndarray\]")  # docs/bundle-format.md has their shapes
+
+
+def _public_functions(node: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef]:
+    """Public functions and methods that have a docstring of their own."""
+    for child in node.body:
+        if isinstance(child, ast.FunctionDef) and child.name[0] != "_" and ast.get_docstring(child):
+            yield child
+        if isinstance(child, ast.ClassDef) and child.name[0] != "_":
+            yield from _public_functions(child)
+
+
+def _without_shape(tree: ast.Module) -> Iterator[str]:
+    """Public functions of arrays whose docstrings name no shape."""
+    for function in _public_functions(tree):
+        given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        types = [ast.unparse(one) for one in (*(arg.annotation for arg in given), function.returns) if one]
+        has_array = any(ARRAY.search(ARRAYS_BY_NAME.sub("", one)) for one in types)
+        if has_array and not SHAPE.search(ast.get_docstring(function) or ""):
+            yield function.name
+
+
+def _raises(function: ast.FunctionDef) -> bool:
+    return any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(function))
+
+
+def _with_unnamed_error(tree: ast.Module) -> Iterator[str]:
+    """Public functions that raise, or call a private function of their file that does, and do not document it."""
+    own = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    raising = {function.name for function in own if function.name[0] == "_" and _raises(function)}
+    for function in _public_functions(tree):
+        called = {
+            node.func.id for node in ast.walk(function) if isinstance(node, ast.Call) and hasattr(node.func, "id")
+        }
+        docstring = ast.get_docstring(function) or ""
+        if (_raises(function) or called & raising) and not re.search(r"\b[Rr]aises?\b|[Ss]ee `[A-Z]", docstring):
+            yield function.name
+
+
+@pytest.mark.parametrize("path", modules(), ids=named)
+def test_docstrings_name_shapes(path: Path):
+    """A public function that takes or returns an array names a shape; arrays by name have theirs in the format."""
+    assert list(_without_shape(ast.parse(path.read_text()))) == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=named)
+def test_docstrings_name_errors(path: Path):
+    """A public function that raises names the error and its cause; the docstring of a verb is its `--help` instead."""
+    found = list(_with_unnamed_error(ast.parse(path.read_text())))
+    assert found == [] or named(path).startswith("cli/")
+
+
+def test_missing_shapes_and_errors_are_found():
+    """The two checks above find what they look for."""
+    source = "def f(x: np.ndarray) -> {}:\n    '''{}'''\n    raise ValueError\n"
+    vague = ast.parse(source.format("np.ndarray", "The larger values (Coles 2001)."))
+    exact = ast.parse(source.format("float", "The sum of x (n,) in nats. Raises ValueError on NaN."))
+    assert [*_without_shape(vague), *_with_unnamed_error(vague)] == ["f", "f"]
+    assert [*_without_shape(exact), *_with_unnamed_error(exact)] == []

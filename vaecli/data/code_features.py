@@ -37,7 +37,7 @@ class Booleans:
         return cls(of_shape("boolean_values", arrays["boolean_values"], (len(slots), 2)))
 
     def encode(self, _i: int, values: np.ndarray, _state: np.ndarray, features: np.ndarray) -> None:
-        """Write 0 or 1 for each of n booleans into `features` (n, 1); 0 for NaN."""
+        """Write 0 or 1 for each of the booleans `values` (n,) into `features` (n, 1); 0 for NaN."""
         features[:, 0] = np.nan_to_num(values, nan=0.0)
 
     def decode(self, _i: int, features: np.ndarray) -> np.ndarray:
@@ -80,7 +80,7 @@ class Categories:
         return cls(tuple(slot.stop - slot.start for slot in slots))
 
     def encode(self, _i: int, values: np.ndarray, state: np.ndarray, features: np.ndarray) -> None:
-        """Set the feature of each of n codes in `features` (n, K), which is 0, where `state` (n,) is PRESENT."""
+        """Set the feature of each code of `values` (n,) whose `state` (n,) is PRESENT in `features` (n, K) of zeros."""
         rows = np.flatnonzero(state == PRESENT)
         features[rows, values[rows].astype(np.int64)] = 1.0
 

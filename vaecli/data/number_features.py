@@ -98,7 +98,7 @@ class Numbers:
         return cls(**fitted)
 
     def encode(self, i: int, values: np.ndarray, _state: np.ndarray, features: np.ndarray) -> None:
-        """Write the feature of each of n numbers of the i-th column into `features` (n, 1); 0 for NaN."""
+        """Write the feature of each of `values` (n,) of the i-th column into `features` (n, 1); 0 for NaN."""
         bent = self._bend(i, self._standardised(i, values))
         features[:, 0] = np.nan_to_num(soft_clip(bent), nan=0.0)
 

@@ -136,7 +136,7 @@ def inject(
 
 
 def assigned(n_rows: int, columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n,) which of the columns is hit in each row: at random, each equally often to one row."""
+    """(n,) which of the `columns` (k,) is hit in each row: at random, each equally often to within one row."""
     return columns[rng.permutation(n_rows) % columns.size]
 
 

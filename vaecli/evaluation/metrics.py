@@ -189,9 +189,10 @@ class Ranks:
 
 
 def curve(score: np.ndarray, is_anomaly: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(false-alarm rate, recall, precision) when every row from each distinct score on is flagged, fewest flags first.
+    """False-alarm rate, recall and precision, each (p,) in [0, 1], if every row from a distinct score on is flagged.
 
-    Thinned to about CURVE_POINTS. Both classes must be there.
+    `score` (n,) is higher for more anomalous rows, `is_anomaly` (n,) bool. The fewest flags come first. Thinned to
+    about CURVE_POINTS. Both classes must be present.
     """
     order = np.argsort(-score, kind="stable")
     last = np.append(np.flatnonzero(np.diff(score[order])), score.size - 1)  # of the rows with one score

@@ -98,7 +98,7 @@ def _range(column: Column) -> tuple[float, float]:
 
 
 def grid(values: np.ndarray, shape: tuple[int, int], low: float, high: float) -> np.ndarray:
-    """Pictures (n, h·w), pixels row by row, as one picture of 8-bit greys: `low` is white, `high` black.
+    """Pictures (n, h·w), pixels row by row, as one picture (H, W) of 8-bit greys: `low` is white, `high` black.
 
     About as many pictures beside each other as below; pixels are enlarged whole, never smoothed. Values beyond the
     range are drawn as its ends, NaN in the grey of the lines between pictures.

@@ -71,7 +71,10 @@ class MaxCellScale:
 
     @classmethod
     def of(cls, limits: CellLimits, largest: np.ndarray, score_type: np.ndarray, held_out: np.ndarray) -> MaxCellScale:
-        """The scale of the `largest` excess (n, e) per training row; others as in `SurprisalScale.of`."""
+        """The scale of the `largest` excess (n, e) per training row, by each member.
+
+        `score_type` (e,) and `held_out` (n, e) are as in `SurprisalScale.of`. Raises ValueError if nothing is finite.
+        """
         knots, spread = fit_scales(largest, np.arange(len(limits.limit)), score_type, held_out)
         return cls(limits.limit, limits.excess, knots, spread)
 
@@ -91,5 +94,5 @@ class MaxCellScale:
 
 
 def larger_of(together: np.ndarray, alone: np.ndarray) -> np.ndarray:
-    """The larger surprisal of rows (n,): of all their cells together, or of the most extreme one less the penalty."""
+    """The larger surprisal (n,) of rows: `together` (n,) of all cells, or `alone` (n,) of one less the penalty."""
     return np.maximum(together, alone - MAX_CELL_PENALTY)

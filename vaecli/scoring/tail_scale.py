@@ -30,8 +30,9 @@ def checked_scale(
 def fit_scales(
     scores: np.ndarray, member: np.ndarray, score_type: np.ndarray, held_out: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Knots (w, 65) and spreads (w,) of the scores (n, w), see `SurprisalScale.of`.
+    """Knots (w, 65) and spreads (w,) of the scores (n, w), both in their unit.
 
+    `member` (w,), `score_type` (w,) and `held_out` (n, e) bool are as in `SurprisalScale.of`.
     Raises ValueError when no score is finite.
     """
     usable = held_out[:, member] & np.isfinite(scores)

@@ -55,7 +55,7 @@ class Bernoulli:
         return bernoulli_log_prob(x, parameters)
 
     def mean(self, parameters: Array) -> Array:
-        """The probability of True: (…, n, b)."""
+        """The probability of True, (…, n, b), for `parameters` (…, n, b)."""
         return sigmoid(parameters)
 
     def independent(self, x: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -67,13 +67,16 @@ class Bernoulli:
         return rng.logistic(size=(n_rows, self.n_columns))
 
     def sample(self, parameters: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """(t, b) logits with logistic noise: above 0 with the probability of True."""
+        """Logits with logistic noise, (t, b), above 0 with the probability of True, for `parameters` (t, b)."""
         return parameters + noise
 
     def fit_corrections(
         self, drawn: np.ndarray, there: np.ndarray, marginals: Sequence[np.ndarray], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(b,) cutoffs above which as many of the draws (t, b) are True as training cells were."""
+        """(b,) cutoffs above which as many of the draws (t, b) are True as training cells were.
+
+        Of the draws those count that are `there` (t, b); `marginals` are b counts (2,) of False and True.
+        """
         del columns
         shares = [counts[0] / max(counts.sum(), 1) for counts in marginals]
         return np.array([cutoff(drawn[there[:, i], i], share) for i, share in enumerate(shares)])
@@ -81,6 +84,6 @@ class Bernoulli:
     def cells(
         self, drawn: np.ndarray, cutoffs: np.ndarray, marginals: Sequence[np.ndarray], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(t, b) of 0 and 1, as in `Cells`."""
+        """The values 0 and 1, (t, b), as in `Cells`, of the draws (t, b) with `cutoffs` (b,)."""
         del marginals, columns
         return (drawn > cutoffs).astype(np.float64)

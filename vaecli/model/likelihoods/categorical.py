@@ -66,7 +66,7 @@ class Categorical:
         return log_prob - x @ like(self.log_n_folded, parameters)
 
     def mean(self, parameters: Array) -> Array:
-        """The probability of each category: (…, n, K)."""
+        """The probability of each category, (…, n, K), for `parameters` (…, n, K)."""
         xp = namespace(parameters)
         weight = xp.exp(xp.clip(parameters, -MAX_LOGIT, MAX_LOGIT))
         return weight / ((weight @ like(self.membership, parameters)) @ like(self.membership.T, parameters))
@@ -81,13 +81,16 @@ class Categorical:
         return rng.random((n_rows, self.n_columns))
 
     def sample(self, parameters: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """(t, K + q) logits, and after them the uniform numbers that choose among them."""
+        """(t, K + q) logits `parameters` (t, K), and after them the uniform `noise` (t, q) that chooses among them."""
         return np.concatenate([np.clip(parameters, -MAX_LOGIT, MAX_LOGIT), noise], axis=1)
 
     def fit_corrections(
         self, drawn: np.ndarray, there: np.ndarray, marginals: Sequence[np.ndarray], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(K,) what is added to logits so that categories are as frequent as in training."""
+        """(K,) shifts of the logits by which categories of the draws (t, K + q) are as frequent as in training.
+
+        Of the draws those count that are `there` (t, q); `marginals` are q arrays of counts (K_j,).
+        """
         shift = np.zeros(self.n_parameters)
         for i, where in enumerate(self._categories()):
             logits = drawn[there[:, i], where]
@@ -98,7 +101,7 @@ class Categorical:
     def cells(
         self, drawn: np.ndarray, shift: np.ndarray, marginals: Sequence[np.ndarray], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(t, q) codes of categories, as in `Cells`."""
+        """The codes of categories (t, q), as in `Cells`, of the draws (t, K + q) with `shift` (K,)."""
         del marginals
         values = np.empty((len(drawn), self.n_columns))
         for i, where in enumerate(self._categories()):
@@ -116,7 +119,9 @@ class Categorical:
 
 
 def logit_shift(logits: np.ndarray, counts: np.ndarray, n_kept: int) -> np.ndarray:
-    """(K,) what makes the mean share of each category that of `counts`; "other", after `n_kept`, never comes.
+    """(K,) the shift of `logits` (t, K) by which the mean share of each category is that of `counts` (K,).
+
+    The category "other", after `n_kept`, never comes.
 
     Which of the rare values folded into "other" a cell would hold is unknown. Iterative proportional fitting.
     """

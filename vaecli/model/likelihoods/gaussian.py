@@ -59,7 +59,7 @@ class Gaussian:
         return gaussian_log_prob(x, parameters[..., :m], log_variance)
 
     def mean(self, parameters: Array) -> Array:
-        """E[x|z] as features: (…, n, m)."""
+        """The expectation E[x|z] as features, (…, n, m), for `parameters` (…, n, 2m)."""
         return parameters[..., : self.n_columns]
 
     def independent(self, x: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ class Gaussian:
         return rng.standard_normal((n_rows, self.n_columns), np.float32)
 
     def sample(self, parameters: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Features (t, m) drawn from p(x|z)."""
+        """Features (t, m) drawn from p(x|z) with `parameters` (t, 2m) and `noise` (t, m)."""
         m = self.n_columns
         log_variance = floored_log_variance(parameters[..., m:], self.min_log_variance)
         return parameters[..., :m] + np.exp(0.5 * np.minimum(log_variance, MOST_LOG_VARIANCE)) * noise
@@ -90,7 +90,10 @@ class Gaussian:
     def cells(
         self, drawn: np.ndarray, knots: np.ndarray, marginals: Sequence[Marginal], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(t, m) as in `Cells`: what training rows held at the rank of each drawn number."""
+        """The values (t, m), as in `Cells`, of training rows at the rank of each drawn number (t, m).
+
+        `knots` (m, r) are drawn numbers at evenly spaced ranks.
+        """
         values, ranks = np.empty(drawn.shape), np.linspace(0.0, 1.0, N_RANKS)
         for i, (marginal, column) in enumerate(zip(marginals, columns, strict=True)):
             values[:, i] = marginal.at(np.interp(drawn[:, i], knots[i], ranks), column)

@@ -48,7 +48,7 @@ class Distribution(Protocol):
         """The log-probabilities log p(x_j|z) in nats, (…, n, w), for `x` (n, f) and `parameters` (…, n, p)."""
 
     def mean(self, parameters: Array) -> Array:
-        """E[x|z] as features: (…, n, f)."""
+        """The expectation E[x|z] as features, (…, n, f), for `parameters` (…, n, p)."""
 
     def independent(self, x: np.ndarray, present: np.ndarray) -> np.ndarray:
         """(p,) parameters that know no latent, from features `x` (n, f) of cells some of which are `present` (n, w)."""

@@ -64,7 +64,7 @@ class Presence:
         return log_prob
 
     def independent(self, state: np.ndarray) -> np.ndarray:
-        """(g,) logits that know no latent: of the share of cells that are there."""
+        """(g,) logits that know no latent: of the share of cells that are there, by `state` (n, c)."""
         return log_odds(starting_share((state[:, self.has_missing] != MISSING).mean(0)))
 
     def noise(self, rng: np.random.Generator, n_rows: int) -> np.ndarray:
@@ -72,7 +72,7 @@ class Presence:
         return rng.logistic(size=(n_rows, self.has_missing.size))
 
     def sample(self, parameters: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """(t, g) logits with logistic noise: above 0 with the probability that the cell is there."""
+        """Logits with logistic noise, (t, g), above 0 with the probability of a cell, for `parameters` (t, g)."""
         return parameters + noise
 
     def fit_corrections(self, drawn: np.ndarray) -> np.ndarray:
@@ -81,7 +81,7 @@ class Presence:
         return np.array([cutoff(drawn[:, i], missing[j]) for i, j in enumerate(self.has_missing)])
 
     def cells(self, drawn: np.ndarray, cutoffs: np.ndarray) -> np.ndarray:
-        """(t, c) bool: which cells are there."""
+        """(t, c) bool which cells are there, for the draws (t, g) and `cutoffs` (g,)."""
         there = np.ones((len(drawn), self.n_missing.size), bool)
         there[:, self.has_missing] = drawn > cutoffs
         return there

@@ -68,7 +68,7 @@ class NumberStatistics:
         self._distinct: DistinctSample | None = DistinctSample(n_hashes)
 
     def add(self, numbers: np.ndarray, exact: np.ndarray | None = None) -> None:
-        """Add the next `numbers`, float64 (n,), NaN where missing; `exact` holds those present as int64."""
+        """Add the next `numbers`, float64 (n,), NaN where missing; `exact` (m,) holds the m present ones as int64."""
         present = numbers[~np.isnan(numbers)]
         finite = present[np.isfinite(present)]
         self.n += present.size
