@@ -52,7 +52,7 @@ class Tail:
 
 @np.errstate(over="ignore", invalid="ignore")  # near the largest float64 a spread is inf, which `_tail` sorts out
 def fitted_tail(ascending: np.ndarray) -> Tail | None:
-    """The tail beyond the largest of `ascending` (m,), or None where the scores have no spread to fit one to."""
+    """The tail beyond the largest of the scores `ascending` (m,), or None if they have no spread to fit one to."""
     m = ascending.size
     # how many of the largest: Vehtari et al. 2024, appendix H
     excess = _excess(ascending, math.ceil(min(m / 5, 3 * math.sqrt(m))))

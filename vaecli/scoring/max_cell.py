@@ -89,10 +89,10 @@ class MaxCellScale:
         return largest, where
 
     def of_members(self, largest: np.ndarray) -> np.ndarray:
-        """The surprisal of each member (e, n) at the largest excess (e, n) of rows."""
+        """The surprisal (e, n) of each member in nats at the largest excess (e, n); higher is more anomalous."""
         return np.stack([surprisal_at(*scale) for scale in zip(largest, self.knots, self.spread, strict=True)])
 
 
 def larger_of(together: np.ndarray, alone: np.ndarray) -> np.ndarray:
-    """The larger surprisal (n,) of rows: `together` (n,) of all cells, or `alone` (n,) of one less the penalty."""
+    """The larger surprisal (n,) in nats: `together` (n,) of all cells, or `alone` (n,) of one less the penalty."""
     return np.maximum(together, alone - MAX_CELL_PENALTY)

@@ -51,6 +51,6 @@ def fit_scales(
 
 
 def surprisal_at(score: np.ndarray, knots: np.ndarray, spread: float) -> np.ndarray:
-    """Surprisals (n,) at scores (n,): interpolated between the knots (65,), linear beyond the last."""
+    """Surprisals (n,) in nats at scores (n,): interpolated between the knots (65,), linear beyond the last."""
     beyond = SURPRISALS[-1] + (score - knots[-1]) / spread
     return np.where(score > knots[-1], beyond, np.interp(score, knots, SURPRISALS))
