@@ -31,7 +31,7 @@ def column_of(model: vaecli.Model, name: str) -> int:
     return [column.name for column in model.schema.features].index(name)
 
 
-# ------------------------------------------------------------------------------------ surprises
+# ------------------------------------------------------------------------------------ surprisals
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
@@ -251,7 +251,7 @@ def test_unexpected_gaps_are_odd_and_expected_ones_are_not(
     )
     expected = np.mean([(cost[k] / surprisal.spread[surprisal.member == k]).mean() for k in range(len(cost))])
     expected += novelty_offset(model.detector.calibrations[kind])
-    # in `combined` such a cell alone may say more than the row does
+    # in `combined` such a cell alone may score more than the row does
     assert (
         found["flow"] >= expected - 0.01 if kind == "combined" else found["flow"] == pytest.approx(expected, abs=0.01)
     )

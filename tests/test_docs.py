@@ -1,4 +1,4 @@
-"""The documents tell the truth: commands run and print what is shown, names and numbers are those of the code."""
+"""The documents are true: commands run and print what is shown, names and numbers are those of the code."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def help_of(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 
 def options_in(help_text: str) -> dict[str, str]:
-    """The options that a help text lists, and what it says of each."""
+    """The options that a help text lists, each with its description."""
     entries = re.split(r"^  (?=-)", help_text.partition("\nOptions:\n")[2], flags=re.MULTILINE)[1:]
     return {
         option: entry
@@ -231,7 +231,7 @@ def test_the_reference_has_every_verb_and_global_option(help_of):
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_shown_are_commands_that_exist(help_of, page: Path):
-    """Wherever a page says `vaecli VERB --option`, there is such a verb with such an option."""
+    """Wherever a page has `vaecli VERB --option`, there is such a verb with such an option."""
     known = {verb: options_in(help_of(verb)).keys() for verb in VERBS}
     text = page.read_text(encoding="utf-8")
     shown = re.findall(r"`(vaecli [^`\n]+)`", text)
@@ -316,12 +316,12 @@ def ranges() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "allowed"), list(ranges()))
 def test_every_range_is_the_true_one(name: str, allowed: str):
-    """The ends that settings.md tells are accepted, unless it excludes them, and what lies beyond is refused."""
+    """The ends that settings.md lists are accepted, unless it excludes them, and what lies beyond is refused."""
     ends = [float(number.replace(",", "")) for number in re.findall(r"-?\d[\d,.]*(?<![,.])", allowed)]
     whole = isinstance(defaults_of(STAGES[name.partition(".")[0]])[name.partition(".")[2]], int)
     excluded = "ends excluded" in allowed or "above" in allowed
     for end, outwards in zip(ends, (-math.inf, math.inf), strict=False):
-        # a float cannot say 2**63 - 1
+        # a float cannot hold 2**63 - 1
         inside = int(min(end, 2**63 - 1)) if whole else end
         beyond = inside + int(math.copysign(1, outwards)) if whole else math.nextafter(end, outwards)
         assert is_accepted(name, inside) is not excluded, inside

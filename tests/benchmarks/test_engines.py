@@ -78,7 +78,7 @@ def test_every_row_is_in_one_batch(engines):
 
 
 def test_an_engine_without_its_package_is_left_out(engines, monkeypatch, capsys):
-    """Where onnxruntime is absent, NumPy and torch are measured, and one line an engine says what is missing."""
+    """Where onnxruntime is absent, NumPy and torch are measured, and one line per engine names what is missing."""
     monkeypatch.setattr(engines, "find_spec", lambda name: None if name == "onnxruntime" else object())
     assert engines.available() == ["numpy", "torch"]
     said = capsys.readouterr().err.splitlines()

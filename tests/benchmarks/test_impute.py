@@ -76,7 +76,7 @@ def test_seeds_stand_apart_and_caps_are_not_mixed(bench):
 
 @pytest.fixture
 def data(tmp_path):
-    """A data folder with a tiny table in which columns tell each other, one number of two values among them."""
+    """A data folder with a tiny table in which columns predict each other, one number of two values among them."""
     rng = np.random.default_rng(0)
     load = rng.normal(size=(600, 1))
     rows = load * [1.0, -2.0, 3.0] + 0.1 * rng.normal(size=(600, 3))

@@ -31,7 +31,7 @@ def encoded(run, *words: str) -> pd.DataFrame:
 
 
 def test_every_row_has_its_coordinates(run, new):
-    """A row number from 1 and z1 … zk, float64, in a file beside the input; --json says what was written."""
+    """A row number from 1 and z1 … zk, float64, in a file beside the input; --json lists what was written."""
     done = run("encode", "new.csv", "--json")
     assert (done.code, done.err) == (0, "")
     summary = json.loads(done.out)

@@ -32,7 +32,7 @@ PROGRAM = [sys.executable, "-m", "vaecli"]
 
 @pytest.fixture
 def fresh(fresh_table: pd.DataFrame, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """Fresh normal rows as fresh.csv and a few odd ones among them, beside a bundle, in the current directory."""
+    """Fresh normal rows as fresh.csv and a few anomalous ones among them, beside a bundle, in the current directory."""
     table = fresh_table.copy()
     table.loc[16, ["pressure", "flow"]] = 9.0, 20.0
     table.loc[99, "temperature"] = 900.0
@@ -96,7 +96,7 @@ def test_the_output_is_named_after_the_input(run, fresh, given: str, made: str):
 
 
 def write(table: pd.DataFrame, name: str) -> None:
-    """A table in whatever format and compression the name says; `parts` is a folder."""
+    """A table in the format and compression of its name; `parts` is a folder."""
     path = Path(name)
     path.parent.mkdir(exist_ok=True)
     arrow = pa.Table.from_pandas(table, preserve_index=False)
@@ -118,7 +118,7 @@ def packed(text: bytes, extension: str) -> bytes:
 
 
 def test_output_names_the_table(run, fresh):
-    """-o says where; an earlier file there is replaced, and running again gives the same bytes."""
+    """-o names the output; an earlier file there is replaced, and running again gives the same bytes."""
     Path("flagged.csv").write_bytes(b"earlier")
     assert run("score", "fresh.csv", "-o", "flagged.csv").code == 0
     once = Path("flagged.csv").read_bytes()
@@ -175,7 +175,7 @@ def test_the_users_bytes_pass_through(run, fresh):
 
 
 def test_three_columns_are_added(score, fresh):
-    """anomaly_score, p_value and is_anomaly stand behind the user's columns, typed, and agree with each other."""
+    """anomaly_score, p_value and is_anomaly follow the user's columns, typed, and agree with each other."""
     scored = score("fresh.csv", "-o", "out.parquet")
     assert list(scored.columns) == [*fresh.columns, *ADDED]
     assert [str(scored[name].dtype) for name in ADDED] == ["float64", "float64", "bool"]
@@ -186,7 +186,7 @@ def test_three_columns_are_added(score, fresh):
 
 
 def test_planted_anomalies_are_found(score, fresh):
-    """The two odd rows are the two highest scores."""
+    """The two anomalous rows are the two highest scores."""
     assert set(score("fresh.csv")["anomaly_score"].nlargest(2).index) == {16, 99}
 
 
@@ -359,7 +359,7 @@ def test_prefix_renames_what_is_added(run, score, fresh):
     assert again["v2_anomaly_score"].equals(first["anomaly_score"])
 
 
-# -- columns to blame -----------------------------------------------------------------------------
+# -- responsible columns -----------------------------------------------------------------------------
 
 
 def blamed(text: str) -> list[tuple[str, float]]:
@@ -385,7 +385,7 @@ def test_usual_names_are_not_quoted():
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
 def test_explain_adds_the_columns_to_blame(score, fresh, name: str):
-    """--explain 2: `top_columns` behind the rest, for flagged rows the two largest, largest first; else empty."""
+    """--explain 2: `top_columns` after the rest, for flagged rows the two largest, largest first; else empty."""
     plain = score("fresh.csv", "-o", name)
     scored = score("fresh.csv", "-o", name, "--explain", "2")
     assert list(scored.columns) == [*fresh.columns, *ADDED, "top_columns"]
@@ -412,7 +412,7 @@ def test_the_columns_to_blame_are_text(run, fresh):
 
 
 def test_the_columns_to_blame_are_those_of_explain(run, score, fresh):
-    """`score --explain` and `explain` blame the same columns."""
+    """`score --explain` and `explain` name the same columns."""
     scored = score("fresh.csv", "--explain", "3")
     shown = strict_json(run("explain", "fresh.csv", "--most", "1000", "--json").out)["shown"]
     said = {row["row"] - 1: ";".join(f"{one['column']}:{one['nats']:.1f}" for one in row["reasons"]) for row in shown}
@@ -453,11 +453,11 @@ def test_python_explains_too(score, fresh, bundle: Path):
     assert "top_columns" not in model.score(fresh)
 
 
-# -- what is said ---------------------------------------------------------------------------------
+# -- what is printed ---------------------------------------------------------------------------------
 
 
 def test_the_summary_names_rows_and_columns_to_blame(run, fresh):
-    """The worst rows come first, counted from 1, with the columns that made them odd, a line a reason."""
+    """The worst rows come first, counted from 1, with the columns that made them anomalous, a line per reason."""
     done = run("score", "fresh.csv")
     said = re.sub(r" +", " ", done.out)
     assert "rows 500 in" in said
@@ -487,7 +487,7 @@ def test_json_counts_what_was_written(run, fresh):
 
 
 def test_another_process_is_noticed(run, fresh):
-    """When far more rows are flagged than the level says, the summary asks whether the process has changed."""
+    """When far more rows are flagged than the level promises, the summary asks whether the process has changed."""
     assert "the process has changed" not in run("score", "fresh.csv").out
     fresh.assign(pressure=fresh["pressure"] + 4).to_csv("moved.csv", index=False)
     done = run("score", "moved.csv")
@@ -495,7 +495,7 @@ def test_another_process_is_noticed(run, fresh):
 
 
 def test_a_level_too_fine_is_marked_as_a_model(run, fresh):
-    """0.9999 from 600 calibration rows is a tail model's word, and said to be."""
+    """0.9999 from 600 calibration rows is a tail model's word, and reported as such."""
     assert "a model and not a guarantee" in re.sub(r"\s+", " ", run("score", "fresh.csv", "--threshold", "0.9999").out)
     assert strict_json(run("score", "fresh.csv", "--threshold", "0.9999", "--json").out)["uses_tail_model"] is True
 
@@ -547,7 +547,7 @@ def waited_for(happened: Callable[[], bool], seconds: float = 30) -> bool:
 def test_forty_rows_of_another_process_are_a_warning(
     run, fresh_table, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Every one of a few rows flagged is no accident: the summary says so, though the table is small."""
+    """Every one of a few rows flagged is no accident: the summary reports it, though the table is small."""
     monkeypatch.chdir(tmp_path)
     fresh_table.head(40).assign(flow=1e6).to_csv("moved.csv", index=False)
     done = run("score", "moved.csv", "-m", str(bundle), "-o", "moved.scored.csv", "--json")

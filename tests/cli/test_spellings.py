@@ -152,7 +152,7 @@ def test_categories_stay_categories(run, quick: Path, texts: list[str]):
 
 
 def test_a_comma_that_may_stand_between_thousands_is_refused(run, quick: Path):
-    """`1,234` is one and a bit, or more than a thousand: nobody can tell, so nothing is guessed."""
+    """`1,234` is one and a bit, or more than a thousand: it is ambiguous, so nothing is guessed."""
     rng = np.random.default_rng(0)
     table = numbers(0).assign(
         temp=[f"{i},{j:03}" for i, j in zip(rng.integers(1, 9, N), rng.integers(0, 999, N), strict=True)]

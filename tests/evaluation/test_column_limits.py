@@ -35,7 +35,7 @@ def pairs() -> np.ndarray:
 
 @pytest.mark.parametrize("n_alarms", [0, 1, 20, 500, 1999])
 def test_the_limit_flags_as_many_as_asked(pairs: np.ndarray, n_alarms: int):
-    """The oddest of the normal rows, never more, and fewer only where rows are equally odd."""
+    """The most anomalous of the normal rows, never more, and fewer only where rows are equally anomalous."""
     found = int(ColumnLimits.of(as_normal(pairs, NUMBERS), n_alarms).flags_own().sum())
     assert n_alarms * 0.95 - 4 <= found <= n_alarms
 

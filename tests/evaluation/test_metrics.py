@@ -36,7 +36,7 @@ def shifted(n: int, seed: int, share: float = 0.2) -> Labelled:
 @of_a_hundred(50)
 @given(rows)
 def test_figures_are_those_of_scikit_learn(rows: list[tuple[bool, int, bool]]):
-    """All six figures agree with scikit-learn to 1e-12, ties included, and are undefined where it says so."""
+    """All six figures agree with scikit-learn to 1e-12, ties included, and are undefined where it has none."""
     one = labelled(rows)
     found = {metric: figure.value for metric, figure in evaluate(one).figures["one"].items()}
     assert tuple(found) == METRICS
@@ -166,7 +166,7 @@ def test_differences_are_paired():
 
 @pytest.mark.parametrize("is_anomaly", [False, True])
 def test_one_class_has_no_ranking(is_anomaly: bool):
-    """Where all rows are normal, or all anomalous, the areas are undefined and the rest is told with intervals."""
+    """Where all rows are normal, or all anomalous, the areas are undefined and the rest is reported with intervals."""
     n = 50
     one = Labelled(np.full(n, is_anomaly), np.arange(n) < 10, {"one": np.arange(n, dtype=float)})
     figures = evaluate(one).figures["one"]

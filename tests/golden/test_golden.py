@@ -107,7 +107,7 @@ def make() -> ModuleType:
 
 
 def test_a_bundle_too_old_to_read_says_so() -> None:
-    """Format 1 could not be translated: whoever has such a bundle is told to fit again, not that it is damaged."""
+    """Format 1 could not be translated: whoever has such a bundle is asked to fit again, not warned of damage."""
     with pytest.raises(BundleError, match=r"written by vaecli 0\.1\.0, format 1; this one reads from 2 on") as refusal:
         vaecli.load(HERE / "bundle_v1" / "model.vae")
     assert "fit again" in str(refusal.value.hint)

@@ -132,7 +132,7 @@ def test_mixed_tables_do_too(table: tuple[list[Numbers], int], seed: int) -> Non
 @of_a_hundred(20)
 @given(tables)
 def test_the_inverse_gives_the_cells_back(table: tuple[list[Numbers], int]) -> None:
-    """Features back to cells are the numbers they came from, as closely as float32 features can say them.
+    """Features back to cells are the numbers they came from, as closely as float32 features allow.
 
     Whatever share of a column is rank, and far beyond its training range too.
     """

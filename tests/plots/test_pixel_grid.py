@@ -126,7 +126,7 @@ def test_columns_that_are_no_pixels_are_named():
 
 
 def test_a_shape_of_other_pixels_is_refused():
-    """Height times width must be the number of pixels, and the message says how many there are."""
+    """Height times width must be the number of pixels, and the message names that number."""
     pixels = Pixels.of(schema(number("p0", 0, 9), CONSTANT, SWITCH, number("p3", 0, 1)))
     pixels.require((2, 2))
     pixels.require((1, 4))

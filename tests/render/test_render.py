@@ -152,7 +152,7 @@ def on_a_terminal(program: str, *, columns: int = 80, out: str = "both", **envir
 def _read(leader: int) -> bytes:
     try:
         return os.read(leader, 65536)
-    except OSError:  # how Linux says that the other side has closed
+    except OSError:  # how Linux reports that the other side has closed
         return b""
 
 
@@ -184,7 +184,7 @@ def test_a_fit_says_what_a_person_needs(shown):
 
 @pytest.mark.parametrize("baseline", [-4.1, -4.105, -3.0])
 def test_a_useless_model_is_told(shown, baseline: float):
-    """A model that is not better than independent columns says so, in a warning."""
+    """A model that is not better than independent columns is reported in a warning."""
     text = shown(replace(FIT, baseline_log_prob=baseline))
     assert "no better than independent columns" in text
     assert "warning: the model found no relation between the columns" in text
@@ -273,7 +273,7 @@ def test_reasons_have_a_line_each(shown):
 
 @pytest.mark.parametrize(("rest", "is_told"), [(30.0, False), (50.0, True)])
 def test_what_no_column_explains_is_told_where_it_is_most_of_it(shown, rest: float, is_told: bool):
-    """An odd combination is called one, where it outweighs the columns."""
+    """An unusual combination is called one, where it outweighs the columns."""
     text = shown(replace(EXPLAIN, shown=(replace(ODD_ROW, rest=rest),)))
     assert ("the columns together: no single one explains this part" in text) == is_told
 
@@ -487,7 +487,7 @@ def test_verbose_writes_a_line_a_stage(capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_long_stage_shows_that_it_lives(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """A log says from time to time how far a long stage has come."""
+    """A log reports from time to time how far a long stage has come."""
     monkeypatch.setattr("vaecli.render.progress_bar.LOG_EVERY_SECONDS", 0.0)
     with render.progress(verbose=True) as on_event:
         on_event(Event("training", 1))
@@ -548,7 +548,7 @@ def test_no_bars_where_none_are_wanted(quiet: bool, term: str):
     ],
 )
 def test_how_often(level: float, said: str):
-    """A level is told as one row in how many."""
+    """A level is reported as one row in how many."""
     assert how_often(level) == said
 
 

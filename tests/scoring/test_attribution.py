@@ -72,7 +72,7 @@ def test_the_shifted_cell_is_blamed(detector: Detector, j: int, shift: float) ->
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_every_score_kind_blames_the_column_alone(detector: Detector, kind: str) -> None:
-    """Also a score without columns of its own, the latent one, says which column made it high."""
+    """Also a score without columns of its own, the latent one, is attributed to the column that made it high."""
     rows = gaussian_rows(N, seed=2)
     rows[:, ALONE] += 9 * SD[ALONE]
     _, found = explained(detector, rows, kind)
@@ -88,7 +88,7 @@ def test_wrong_company_is_blamed_on_the_pair(detector: Detector) -> None:
     assert (decided.p_value <= 0.01).mean() > 0.95
     assert np.isin(found.attribution.argmax(1), [LEFT, RIGHT]).all()
     share = found.attribution / decided.scored.score[:, None]
-    assert (np.median(share[:, [LEFT, RIGHT]], axis=0) > 0.3).all()  # nothing says which of the two is wrong
+    assert (np.median(share[:, [LEFT, RIGHT]], axis=0) > 0.3).all()  # nothing shows which of the two is wrong
     assert np.median(share[:, ALONE]) < 0.1
 
 
@@ -111,7 +111,7 @@ def test_what_is_expected_is_the_conditional_distribution(detector: Detector, j:
 
 @pytest.mark.parametrize("shift", [5.0, 8.0, -6.0])
 def test_what_is_expected_may_lie_beyond_training(detector: Detector, shift: float) -> None:
-    """Beside a reading that training never reached, its twin at the edge of training is too near, and so it is told."""
+    """A reading at the edge of training is reported as too near when its twin lies far beyond it."""
     training = gaussian_rows(1000, seed=0)[:, RIGHT]
     rows = MEAN[None].copy()
     rows[0, LEFT] += shift * SD[LEFT]
@@ -136,7 +136,7 @@ def test_a_grid_goes_on_only_to_what_lies_well_beyond_it() -> None:
 
 
 def test_an_absurd_reading_is_expected_as_any_other(detector: Detector) -> None:
-    """The value that is explained says nothing about what was expected in its place."""
+    """The value that is explained does not influence what was expected in its place."""
     rows = gaussian_rows(20, seed=5)
     near, far = rows.copy(), rows.copy()
     near[:, ALONE], far[:, ALONE] = MEAN[ALONE] + 9 * SD[ALONE], 1e12
@@ -189,7 +189,7 @@ def place(detector: Detector, name: str) -> int:
 
 
 def test_a_switch_in_the_wrong_company_is_blamed(machine: tuple[Detector, pd.DataFrame]) -> None:
-    """A pump that is off under a load where it always runs: it should be on, says a probability near 1."""
+    """A pump that is off under a load where it always runs: it should be on, with a probability near 1."""
     detector, frame = machine
     _, found = of_frame(detector, frame.assign(pump_on="no"))
     j = place(detector, "pump_on")
@@ -210,7 +210,7 @@ def test_a_category_never_seen_is_expected_to_be_the_usual_one(machine: tuple[De
 
 
 def test_a_gap_is_told_how_often_there_is_none(machine: tuple[Detector, pd.DataFrame], normal_table) -> None:
-    """A missing cell has the share of filled ones in training (Laplace); a gap where none was is blamed."""
+    """A missing cell has the share of filled ones in training (Laplace); a gap where none was is found responsible."""
     detector, frame = machine
     _, found = of_frame(detector, frame.assign(pressure=np.nan, temperature=np.nan))
     n, n_gaps = len(normal_table), int(normal_table["temperature"].isna().sum())

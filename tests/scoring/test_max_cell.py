@@ -21,14 +21,14 @@ def of_cells(nats: np.ndarray) -> MaxCellScale:
 
 
 def of_single(max_cell: MaxCellScale, nats: np.ndarray) -> np.ndarray:
-    """Surprises (n,) of the oddest of the cells (n, c)."""
+    """Surprisals (n,) of the most extreme of the cells (n, c)."""
     found: np.ndarray = max_cell.of_members(max_cell.largest(nats[None])[0])[0]
     return found
 
 
 @pytest.mark.parametrize("c", [1, 10, 40])
 def test_the_oddest_of_many_cells_pays_for_their_number(c: int) -> None:
-    """Of c independent columns with P(nats >= x) = exp(-x), an oddest cell of x has the surprise x - log c."""
+    """Of c independent columns with P(nats >= x) = exp(-x), a most extreme cell of x has the surprisal x - log c."""
     nats = np.random.default_rng(0).exponential(size=(200_000, c))
     new = np.zeros((3, c))
     new[:, c // 2] = [8.0, 12.0, 20.0]
@@ -58,7 +58,7 @@ def test_beyond_a_limit_are_a_hundred_normal_cells_or_one_in_a_hundred(n: int, l
 
 
 def test_a_row_of_the_limits_is_judged_by_the_others() -> None:
-    """What the oddest cell of all exceeds the limit by is counted in what the other cells beyond it do."""
+    """What the most extreme cell of all exceeds the limit by is counted in what the other cells beyond it do."""
     nats = np.random.default_rng(5).exponential(size=(500, 1))
     nats[7] = 400.0
     limits = CellLimits.of([nats])

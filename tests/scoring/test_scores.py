@@ -211,7 +211,7 @@ def test_the_score_is_the_mean_of_the_members_surprises(ensemble: Ensemble, kind
 
 
 def test_a_score_without_columns_is_all_latent(ensemble: Ensemble) -> None:
-    """`latent` compares codes only: no column is to blame, the latent part is the score."""
+    """`latent` compares codes only: no column is responsible, the latent part is the score."""
     found = scored(ensemble, batch(table(50, seed=1)), "latent")
     np.testing.assert_array_equal(found.column_score, 0)
     np.testing.assert_array_equal(found.latent_score, found.score)
@@ -259,7 +259,7 @@ def shifted(ensemble: Ensemble, kind: str) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", [kind for kind in SCORE_KINDS if kind != "latent"])
 def test_higher_is_odder(ensemble: Ensemble, kind: str) -> None:
-    """A reading moved far off makes its row odder, and further off odder still."""
+    """A reading moved far off makes its row more anomalous, and further off more anomalous still."""
     assert (np.diff(shifted(ensemble, kind), axis=0) > 0).all()
 
 
@@ -273,7 +273,7 @@ def test_higher_is_odder_in_the_latent_space(ensemble: Ensemble) -> None:
 @pytest.mark.parametrize("kind", [kind for kind in SCORE_KINDS if kind != "latent"])  # which has no columns
 @pytest.mark.parametrize("state", [MISSING, NOVEL])
 def test_unexpected_cells_make_a_row_odder(ensemble: Ensemble, kind: str, state: int) -> None:
-    """A missing or novel cell where training had neither makes an ordinary row odder, and its column is to blame."""
+    """A missing or novel cell where training had neither raises the score of an ordinary row through its column."""
     rows = table(30, seed=1)
     ordinary = scored(ensemble, batch(rows), kind)
     values, states = rows.values.copy(), rows.state.copy()
@@ -302,7 +302,7 @@ def test_an_unknown_kind_is_refused(ensemble: Ensemble) -> None:
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_where_batches_are_cut_changes_no_bit(ensemble: Ensemble, kind: str) -> None:
-    """A row stands in its tile where its number says: batches cut anywhere give the same scores to the last bit."""
+    """A row has its place in a tile by its number: batches cut anywhere give the same scores to the last bit."""
     rows = batch(table(2 * TILE_ROWS + 50, seed=2))
     whole = scored(ensemble, rows, kind)
     for cuts in ([1], [TILE_ROWS], [100, 101, TILE_ROWS + 7], [TILE_ROWS - 1, 2 * TILE_ROWS + 1]):

@@ -23,7 +23,7 @@ def test_no_score_is_no_surprise() -> None:
 
 @given(seeds)
 def test_where_the_scale_is_linear_columns_are_exact(seed: int) -> None:
-    """Beyond the last knots a difference in one column's nats is the same difference of surprise, and of its part."""
+    """Beyond the last knots a difference in one column's nats is the same difference of surprisal, and of its part."""
     rng = np.random.default_rng(seed)
     column = 1000 + 50 * rng.random((2, 6, 3))
     other = column.copy()
@@ -44,7 +44,7 @@ def test_where_the_scale_is_linear_columns_are_exact(seed: int) -> None:
 
 
 def test_a_typical_column_adds_nothing() -> None:
-    """A column that costs what it usually costs is no part of the surprise."""
+    """A column that costs what it usually costs is no part of the surprisal."""
     _, surprisal = with_two_scores()
     found = surprisal.of_columns(np.repeat(surprisal.mean_column_score[:, None], 7, 1))
     np.testing.assert_allclose(found, np.zeros((7, 4)), atol=1e-12)

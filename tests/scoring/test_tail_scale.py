@@ -32,7 +32,7 @@ def test_units_and_offsets_of_a_score_do_not_matter(seed: int, unit: float, offs
 @given(seeds)
 @settings(max_examples=40, deadline=None)
 def test_it_is_the_tail_probability_of_held_out_rows(seed: int) -> None:
-    """Up to the 80 % quantile, exp(−surprise) is the share of held-out rows that score at least as much."""
+    """Up to the 80 % quantile, exp(−surprisal) is the share of held-out rows that score at least as much."""
     held_out = np.random.default_rng(seed).normal(size=4000)
     new = np.quantile(held_out, np.linspace(0.01, TAIL_BEGINS, 40))
     share = (held_out >= new[:, None]).mean(1)
@@ -40,7 +40,7 @@ def test_it_is_the_tail_probability_of_held_out_rows(seed: int) -> None:
 
 
 def test_the_most_normal_scores_surprise_nobody() -> None:
-    """At and below the lowest held-out score the surprise is 0, its least."""
+    """At and below the lowest held-out score the surprisal is 0, its least."""
     surprisal = of(exponential(1000) + 7)
     np.testing.assert_array_equal(surprisal.of_members(np.array([[-1e30, -np.inf, 0.0, 7.0]])), 0.0)
 
@@ -66,14 +66,14 @@ def test_it_never_decreases(held_out: list[float], new: list[float]) -> None:
 
 
 def test_it_strictly_increases_beyond_the_last_knot() -> None:
-    """However odd a row, an odder one is more surprising."""
+    """However anomalous a row, a more anomalous one scores higher."""
     found = of(exponential(1000)).of_members(np.array([[2.0, 2.1, 50.0, 51.0, 1e6, 1e6 + 1]]))
     assert (np.diff(found[0]) > 0).all()
 
 
 @pytest.mark.parametrize("held_out", [[3.0], [3.0] * 500])
 def test_scores_without_a_spread_have_a_scale(held_out: list[float]) -> None:
-    """One row or equal ones: their score, which all normal rows reach, is no surprise; nothing is divided by zero."""
+    """One row or equal ones: their score, which all normal rows reach, has surprisal 0; nothing is divided by zero."""
     found = of(np.array(held_out)).of_members(np.array([[2.0, 3.0, 3.0 + SMALLEST_SPREAD]]))[0]
     np.testing.assert_allclose(found, [0.0, 0.0, 1.0], atol=1e-9)
 

@@ -91,7 +91,7 @@ def shown(summary: SelftestSummary) -> str:
     ],
 )
 def test_words_have_bounds(share: float, low: float, verdict: str):
-    """From 90, 60 and 30 %; what may be no more than the 1 % of false alarms is not seen, however few rows say so."""
+    """From 90, 60 and 30 %; what may be no more than the 1 % of false alarms is not seen, however few rows show it."""
     assert verdict_of(share, low, 0.01) == verdict
 
 

@@ -367,7 +367,7 @@ def test_progress_is_announced() -> None:
 
 @pytest.mark.parametrize("i", [0, 1])
 def test_training_that_starts_with_nan_is_refused(i: int) -> None:
-    """Parameters that are no numbers, of any family, are an error that names the learning rate, never a model."""
+    """Parameters that are not numbers, of any family, are an error that names the learning rate, never a model."""
     broken = {name: value.copy() for name, value in BOTH[i].start.items()}
     broken["decoder.out.b"][1, 0, 0] = np.nan
     plans = [dataclasses.replace(some, start=broken) if j == i else some for j, some in enumerate(BOTH)]

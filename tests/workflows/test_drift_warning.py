@@ -1,4 +1,4 @@
-"""When the share of flags says that the process has changed."""
+"""When the share of flags suggests that the process has changed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_flags_beyond_chance_are_a_warning(n_flagged: int, n_rows: int) -> None:
 
 @pytest.mark.parametrize(("n_flagged", "n_rows"), [(0, 0), (0, 40), (1, 1), (3, 40), (3, 199), (10, 200), (20, 2000)])
 def test_chance_is_no_warning(n_flagged: int, n_rows: int) -> None:
-    """A few flags in a small table say nothing."""
+    """A few flags in a small table are not evidence."""
     assert warnings_of(CALIBRATION, AT_99, n_rows, n_flagged) == ()
 
 

@@ -197,7 +197,7 @@ def test_ambiguous_dates_are_not_guessed():
 
 
 def test_one_clear_date_settles_the_order():
-    """A single day above 12 at the very end tells day from month for the whole column."""
+    """A single day above 12 at the very end distinguishes day from month for the whole column."""
     column = column_of([*cycled(["03/04/2025", "05/06/2025", "11/12/2024"], 1500), "13/01/2025"])
     assert (column.kind, column.datetime_format) == (Kind.DATETIME, "%d/%m/%Y")
     assert column.maximum == dt.datetime(2025, 6, 5, tzinfo=dt.UTC).timestamp()
@@ -318,7 +318,7 @@ def test_different_measurements_over_a_wide_range_are_features():
     "name", ["id", "ID", "userId", "Product ID", "uuid", "Unnamed: 0", "row number", "serial", "index"]
 )
 def test_names_of_identifiers_are_known(name):
-    """Ten different whole numbers are an identifier if the column says so."""
+    """Ten different whole numbers are an identifier if the name of the column is one."""
     values = [50, 3, 99, 27, 64, 1, 80, 12, 5, 41]
     assert column_of(values, name=name).role is Role.KEY
     assert column_of([*values, 50], name=name).role is Role.FEATURE
@@ -369,7 +369,7 @@ def roles(**config):
 
 
 def test_options_give_roles():
-    """Label, id, time, group and exclude are what the user says, and never features."""
+    """Label, id, time, group and exclude are what the user names, and never features."""
     asked = roles(label="broken", id=("serial",), time="when", group="site", exclude=("fixed",))
     assert asked == {
         "when": ("time", "you asked"),
@@ -430,7 +430,7 @@ def test_columns_of_one_unit_are_numbers_even_of_zeros_and_ones():
 
 
 def test_a_column_without_a_unit_is_refused():
-    """Names that the table does not have, and features that are no numbers, are told with what they are."""
+    """Names that the table does not have, and features that are not numbers, are reported with what they are."""
     with pytest.raises(UsageError, match=r"--same-unit 'inc' \(did you mean 'ink'"):
         same_unit("inc")
     with pytest.raises(UsageError) as caught:
@@ -460,7 +460,7 @@ def test_names_stay_as_they_are():
 
 
 def test_a_wrong_type_half_way_is_named_with_its_line():
-    """Cells that are no numbers or dates in a column of them are listed, over all columns."""
+    """Cells that are not numbers or dates in a column of them are listed, over all columns."""
     n = 40_000
     x = [f"{value:.2f}" for value in np.random.default_rng(0).normal(size=n)]
     y = [f"2024-01-{1 + i * 7 % 28:02d}" for i in range(n)]
@@ -517,7 +517,7 @@ def test_identifiers_that_are_mostly_numbers_are_identifiers():
 
 
 def test_no_rows_and_no_features_are_refused():
-    """A table with nothing to learn from says so, column by column."""
+    """A table with nothing to learn from is refused, column by column."""
     with pytest.raises(InputError, match=r"pump\.csv: there are no rows"):
         schema_of({"x": pa.array([], pa.string())})
     with pytest.raises(InputError, match=r"no column is left[^\0]*'x': every row has the same value[^\0]*'y': no row"):
@@ -562,7 +562,7 @@ cells = st.one_of(
 
 
 def outcome(table, rows):
-    """The schema, or what was said instead of one."""
+    """The schema, or the message instead of one."""
     try:
         return infer_schema(Memory(table, rows), ColumnsConfig(max_categories=4))
     except InputError as problem:
@@ -581,7 +581,7 @@ def test_how_a_source_cuts_its_batches_changes_nothing(columns, rows):
 
 @pytest.mark.parametrize("rows", [999, 32_768, 70_001])
 def test_blocks_have_their_size_and_their_place(rows):
-    """A block holds as many rows whatever the batches, and says where each of them stands."""
+    """A block holds as many rows whatever the batches, and knows the place of each."""
     source = Memory(pa.table({"x": np.arange(70_001)}), rows)
     met = [block.where(i) for block in blocks(source, ["x"]) for i in range(block.table.num_rows)]
     assert met == [f"pump.csv, line {i + 2}" for i in range(70_001)]
