@@ -164,7 +164,7 @@ def test_the_same_seed_gives_the_same_model(normal_table: pd.DataFrame, fresh_ta
     assert not one["anomaly_score"].equals(other["anomaly_score"])
 
 
-def test_a_fit_tells_how_it_goes(normal_table: pd.DataFrame):
+def test_a_fit_reports_its_progress(normal_table: pd.DataFrame):
     """`on_event` hears of every stage, with the ELBO while training."""
     events: list[Event] = []
     vaecli.fit(normal_table, on_event=events.append, **TINY)

@@ -171,7 +171,7 @@ def test_a_verb_loads_its_own_results_only(bundle: Path, normal_csv: Path, tmp_p
 
 
 @pytest.mark.parametrize("path", modules(), ids=named)
-def test_public_things_say_what_they_are(path: Path):
+def test_public_things_have_docstrings(path: Path):
     """Every file, public class and public function has a docstring."""
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree), "the file"

@@ -300,7 +300,7 @@ def value_of(cell: str) -> Any:
     ],
     ids=["top", "score", *STAGES],
 )
-def test_every_setting_is_told_with_its_default(heading: str, kind: Callable[[], Any]):
+def test_every_setting_is_listed_with_its_default(heading: str, kind: Callable[[], Any]):
     """docs/how-to/settings.md has each setting of config, no other, and the true default."""
     told = {name: value_of(cells[0]) for name, cells in settings_of(heading).items()}
     true = {name: None if value in ((), "") else value for name, value in defaults_of(kind).items()}
@@ -336,7 +336,7 @@ def is_accepted(name: str, value: float) -> bool:
     return True
 
 
-def test_every_choice_is_told():
+def test_every_choice_is_listed():
     """The words that settings.md allows are those of config."""
     choices = {"preset": config.PRESETS, "score_kind": config.SCORE_KINDS, "device": config.DEVICES}
     for heading in ("Top level", "`[train]`", "Scoring"):
@@ -345,7 +345,7 @@ def test_every_choice_is_told():
                 assert tuple(re.findall(r"`(\w+)`", cells[1])) == choices[setting]
 
 
-def test_presets_are_as_told():
+def test_presets_are_as_documented():
     """settings.md has every setting that a preset moves, with its value in each."""
     head, *rows = table(section(SETTINGS, "Presets"))
     presets = {
@@ -362,7 +362,7 @@ def flat(fitted: config.FitConfig) -> Mapping[str, Any]:
     return {f"{stage}.{name}": value for stage in STAGES for name, value in vars_of(getattr(fitted, stage)).items()}
 
 
-def test_every_variable_is_told():
+def test_every_variable_is_listed():
     """settings.md has exactly the VAECLI_… variables that the program reads."""
     told = {row[0].strip("`") for row in table(section(SETTINGS, "Environment"))[1:]}
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "vaecli").rglob("*.py")]
@@ -400,7 +400,7 @@ def test_names_of_the_model_page_exist():
             thing = getattr(thing, part)
 
 
-def test_missing_spellings_are_told():
+def test_missing_spellings_are_listed():
     """docs/how-to/columns.md lists every spelling of a missing cell."""
     text = section(DOCS / "how-to/columns.md", "Missing cells")
     listed = re.findall(r"`([^`]+)`", text.partition("empty, ")[2].partition(". In Parquet")[0])

@@ -89,7 +89,7 @@ def test_anomalies_are_spread_over_the_table(name):
     assert 0.25 < first < 0.75
 
 
-def test_a_diesel_is_what_its_label_says():
+def test_a_diesel_is_what_its_label_names():
     """The label of a car follows its compression ratio, although the fuel is not in the table."""
     header, mixed = table(SAMPLES / "cars" / "mixed.csv")
     assert not {"fuel-type", "fuel-system"} & set(header)

@@ -56,7 +56,7 @@ def test_the_layout_gives_each_feature_to_one_column(some: list[Column]) -> None
     assert [slot.column for slot in layout.slots] == [column.name for column in some]
 
 
-def test_roles_are_told_apart() -> None:
+def test_roles_are_distinguished() -> None:
     """Only features are modelled; each other role is found by its name."""
     assert [column.name for column in TABLE.features] == ["mode", "load", "on", "seen"]
     assert [column.name for column in TABLE.left_out] == ["id", "plant", "when"]

@@ -126,7 +126,7 @@ def test_explaining_gives_the_same_bytes(pretended: Host, full: Host, bundle: Pa
     check_explain(pretended, full, bundle, fresh_table)
 
 
-def test_inspecting_says_the_same(pretended: Host, full: Host, bundle: Path):
+def test_inspecting_prints_the_same(pretended: Host, full: Host, bundle: Path):
     """`vaecli inspect` prints what it prints on a full install."""
     check_inspect(pretended, full, bundle)
 

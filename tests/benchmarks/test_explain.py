@@ -195,7 +195,7 @@ def test_figures_of_another_number_of_rows_are_left_out(bench):
     assert "11.0" not in shown
 
 
-def test_the_report_says_what_a_coin_would_reach(bench):
+def test_the_report_names_what_a_coin_would_reach(bench):
     """Columns that move together are shown with what stood first instead, and with the bound that this sets."""
     shown = bench.report([measured("ai4i2020"), measured("ai4i2020", seed=1)], 300, FACTS)
     assert "| Torque [Nm] (162) | 120 | 40 | 2 |" in shown

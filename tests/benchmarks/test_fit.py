@@ -131,7 +131,7 @@ def test_targets_stand_beside_the_figures(fit):
     assert "| PyOD VAE | 0.820 | 10.0 | – | 20.0 | – | – | 0.10 × |" in large
 
 
-def test_a_shortened_peer_is_said_to_be(fit):
+def test_a_shortened_peer_is_marked(fit):
     """If PyOD's epochs were cut, the report warns that its seconds mean nothing."""
     row = fit_round(vaecli=2.0, pyod_vae=10.0)
     assert "mean nothing" in fit.report([{**row, "epochs": 2}], {})
@@ -159,7 +159,7 @@ def test_the_peer_script_saves_what_scores_rows(name, tmp_path):
 # -- on a GPU ------------------------------------------------------------------------------------
 
 
-def test_without_a_gpu_the_benchmark_says_so(tmp_path):
+def test_without_a_gpu_the_benchmark_reports_it(tmp_path):
     """Without a CUDA device it ends with exit code 2 and one sentence, and measures nothing."""
     command = [sys.executable, BENCHMARKS / "gpu.py", "--work", tmp_path / "work", "--out", tmp_path / "gpu.json"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}

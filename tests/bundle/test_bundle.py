@@ -438,7 +438,7 @@ def test_a_part_that_was_exchanged_is_damage(tmp_path: Path) -> None:
         (b'{"format": 5}', "written by vaecli None"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: bytes, words: str) -> None:
+def test_an_invalid_manifest_is_refused(tmp_path: Path, text: bytes, words: str) -> None:
     """Every way in which a manifest can be wrong has its own words."""
     path = zipped(tmp_path / "model.vae", [("manifest.json", text), ("arrays.safetensors", b"")])
     assert words in refusal(path).message
@@ -560,7 +560,7 @@ def test_random_damage_is_refused_or_harmless(whole_bundle: Path, data: st.DataO
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_random_arrays_behind_right_digests_are_refused_or_read(whole_bundle: Path, data: st.DataObject) -> None:
+def test_random_arrays_with_right_digests_are_refused_or_read(whole_bundle: Path, data: st.DataObject) -> None:
     """Damage that the digests do not show still ends in a refusal or in arrays of the six types."""
     packed = data.draw(damage(parts(whole_bundle)["arrays.safetensors"]))
     try:

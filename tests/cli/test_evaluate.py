@@ -292,7 +292,7 @@ def test_without_scikit_learn_there_are_no_simple_methods(run, labelled, monkeyp
 
 
 @pytest.mark.parametrize(("label", "says"), [(0, "no row is labelled"), (1, "every row is labelled")])
-def test_one_class_is_told_with_a_warning(run, evaluate, labelled, label: int, says: str):
+def test_one_class_is_warned_of(run, evaluate, labelled, label: int, says: str):
     """A table of normal rows only has a false-alarm rate, one of anomalies a recall, and curves are not drawn."""
     labelled.assign(fault=label).to_csv("one.csv", index=False)
     summary = evaluate("one.csv", "--baselines", "normal.csv", "--plot", "c.png")

@@ -111,7 +111,7 @@ def test_a_met_gate_leaves_one_json_object(run, workflows):
     assert json.loads(done.out)["anomalies"] == 20
 
 
-def test_a_met_gate_speaks_through_quiet(run, workflows):
+def test_a_met_gate_is_printed_despite_quiet(run, workflows):
     """A quiet cron job mails when, and only when, the gate is met."""
     silent = run("score", "x", "--fail-on", "50", "--quiet")
     assert (silent.code, silent.out, silent.err) == (0, "", "")

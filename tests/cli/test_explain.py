@@ -87,7 +87,7 @@ def sentences(summary: dict[str, Any]) -> dict[int, list[str]]:
 # -- what is found responsible -------------------------------------------------------------------------------
 
 
-def test_the_page_says_why(run, new):
+def test_the_page_gives_reasons(run, new):
     """The flagged rows, most anomalous first, each with a line per reason in the words and units of the table."""
     done = run("explain", "new.csv")
     assert (done.code, done.err) == (0, "")
@@ -221,7 +221,7 @@ def test_threshold_and_min_score_choose_the_rows(explain, new):
     assert (few["threshold"], few["shown"]) == (None, everything["shown"][:3])
 
 
-def test_no_flagged_row_is_told(run, explain, new):
+def test_no_flagged_row_is_reported(run, explain, new):
     """A table without flagged rows: reported, exit 0, and a file with a header alone."""
     done = run("explain", "new.csv", "--min-score", "1e9", "-o", "reasons.csv")
     assert (done.code, done.err) == (0, "")
@@ -303,7 +303,7 @@ def test_every_kind_is_written_as_in_the_table(explain, plant: Path, tmp_path: P
         assert found[3]["part"]["value"] == "zz"
 
 
-def test_an_ordinary_boolean_is_called_odd_beside_the_others(
+def test_an_ordinary_boolean_is_called_unusual_beside_the_others(
     explain, plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """However a table spells true and false, a value that is the expected one is not reported as another."""
@@ -402,7 +402,7 @@ def test_formats_of_the_file_do_not_matter(run, new, name: str):
     )
 
 
-def test_dates_beyond_the_calendar_of_python_are_told(
+def test_dates_beyond_the_calendar_of_python_are_named(
     run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: Path
 ):
     """A moment before year 1 is anomalous, and no crash: the summaries of score, explain and report name it."""
@@ -571,7 +571,7 @@ def test_a_row_beyond_the_end_leaves_nothing(run, new, row: str, output: list[st
     assert sorted(path.name for path in Path().iterdir()) == ["model.vae", "new.csv"]
 
 
-def test_several_mistakes_are_told_at_once(run, new):
+def test_several_mistakes_are_named_at_once(run, new):
     """--top, --most and --row are all wrong: one message names all three."""
     done = run("explain", "new.csv", "--top", "0", "--most", "x", "--row", "0")
     assert done.code == 2

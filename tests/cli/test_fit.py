@@ -96,7 +96,7 @@ def test_the_summary_for_people(run, quick: Path, table):
     assert done.err == ""
 
 
-def test_json_tells_the_same_to_programs(fit, table):
+def test_json_has_the_same_for_programs(fit, table):
     """--json: one strict JSON object with a version and every figure of the page."""
     summary = fit("normal.csv", "--threshold", "0.9")
     assert (summary["schema_version"], summary["verb"], summary["n_rows"]) == (2, "fit", 600)
@@ -105,7 +105,7 @@ def test_json_tells_the_same_to_programs(fit, table):
     assert columns_with(summary, "feature") == FEATURES
 
 
-def test_verbose_says_each_stage(run, quick: Path, table):
+def test_verbose_reports_each_stage(run, quick: Path, table):
     """--verbose: reading, training with its ELBO, calibrating, on standard error."""
     done = run("fit", "normal.csv", "--config", str(quick), "--verbose", "--json")
     for stage in ("reading", "training", "calibrating", "elbo"):

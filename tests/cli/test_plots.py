@@ -67,7 +67,7 @@ def test_the_table_does_not_change_for_being_drawn(run, new, verb: str):
     assert Path("out.csv").read_bytes() == before
 
 
-def test_color_tells_rows_apart(run, new):
+def test_color_distinguishes_rows(run, new):
     """By a scale for numbers and by colours for words, few, many or missing: each another picture, also than none."""
     pytest.importorskip("matplotlib")
     pictures = set()

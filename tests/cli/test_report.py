@@ -111,7 +111,7 @@ def test_the_page_answers_first(run, new):
     assert "none of 600" in page.text
 
 
-def test_the_summary_tells_where_the_page_is(run, new):
+def test_the_summary_names_the_page(run, new):
     """What was found, how many rows, and the file."""
     lines = run("report", "new.csv").out.splitlines()
     assert lines[0] == "Reported"
@@ -141,7 +141,7 @@ def test_another_threshold_is_another_page(run, new):
     assert "a fitted tail decides" in reported(run, "new.csv", "--threshold", "0.9999").text
 
 
-def test_a_usual_table_is_said_to_be_usual(run, new, normal_csv: Path):
+def test_a_usual_table_is_reported_as_usual(run, new, normal_csv: Path):
     """The training rows themselves: no more are flagged than by chance."""
     assert re.search(r"As usual: |Nothing stands out: ", reported(run, str(normal_csv)).text)
 
@@ -209,7 +209,7 @@ def test_time_comes_from_the_time_column(run, tmp_path: Path, monkeypatch: pytes
     reported(run, "new.csv")
 
 
-def test_a_lone_date_tells_the_time(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_lone_date_is_the_time(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Without --time, the only date among the columns that are modelled."""
     monkeypatch.chdir(tmp_path)
     table = sensor_table(300, seed=0).assign(

@@ -135,7 +135,7 @@ def test_workers_and_batches_change_no_byte(run, new):
     assert len(found) == 1
 
 
-def test_tables_without_odd_rows_or_rows_have_a_page(run, new):
+def test_tables_without_anomalous_rows_or_rows_have_a_page(run, new):
     """Nothing flagged: the rows that are not. All flagged: the forty most anomalous only. No rows: no picture."""
     [normal] = walls(run, "new.csv", "--min-score", "1e9")
     assert len(normal) == report_images.MOST_NORMAL
@@ -146,7 +146,7 @@ def test_tables_without_odd_rows_or_rows_have_a_page(run, new):
     assert walls(run, "none.csv") == []
 
 
-def test_gaps_are_told(run, new):
+def test_gaps_are_reported(run, new):
     """An empty pixel and an infinite one have a grey of their own, which the page explains where there is one."""
     walls(run, "new.csv")
     assert "an empty cell" not in Path("page.html").read_text()
@@ -168,7 +168,7 @@ def test_gaps_are_told(run, new):
     ],
     ids=str,
 )
-def test_mistakes_are_told_in_two_lines(run, new, words: list[str], said: str):
+def test_mistakes_are_reported_in_two_lines(run, new, words: list[str], said: str):
     """An error and a hint, exit code 2, and no file."""
     before = {path.name for path in Path().iterdir()}
     done = run("report", "new.csv", *words)

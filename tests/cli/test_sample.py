@@ -48,7 +48,7 @@ def test_a_thousand_rows_in_the_users_columns(run, new):
     assert 0.05 < found["temperature"].isna().mean() < 0.15
 
 
-def test_the_page_says_what_was_written(run, new):
+def test_the_page_lists_what_was_written(run, new):
     """Rows, columns, the seed and the output; with --like around what."""
     lines = run("sample").out.splitlines()
     assert lines[0] == "Sampled"

@@ -70,7 +70,7 @@ def test_the_picture_shows_the_rows_of_the_table(run, here: Path):
     np.testing.assert_array_equal(decoded(Path("rows.png").read_bytes()), expected)
 
 
-def test_a_hundred_pictures_if_nobody_says(run, here: Path):
+def test_a_hundred_pictures_by_default(run, here: Path):
     """samples.png shows 100 rows; the same seed gives the same bytes, and an earlier picture is replaced."""
     Path("samples.png").write_bytes(b"an earlier one")
     done = run("sample", "--image-shape", "2x3")
@@ -109,7 +109,7 @@ def test_pictures_around_given_ones(run, here: Path):
     ],
     ids=str,
 )
-def test_mistakes_are_told_in_two_lines(run, here: Path, words: list[str], said: str):
+def test_mistakes_are_reported_in_two_lines(run, here: Path, words: list[str], said: str):
     """An error and a hint, exit code 2, and no file."""
     before = {path.name for path in Path().iterdir()}
     done = run("sample", *words)

@@ -190,7 +190,7 @@ def test_planted_anomalies_are_found(score, fresh):
     assert set(score("fresh.csv")["anomaly_score"].nlargest(2).index) == {16, 99}
 
 
-def test_new_values_and_new_gaps_are_odd(score, fresh):
+def test_new_values_and_new_gaps_are_anomalous(score, fresh):
     """A category never seen, a gap where there was none and an infinity raise the score of every row."""
     usual = score("fresh.csv")["anomaly_score"]
     for column, value in {"mode": "turbo", "pressure": np.nan, "flow": np.inf}.items():
@@ -198,7 +198,7 @@ def test_new_values_and_new_gaps_are_odd(score, fresh):
         assert (score("odd.csv")["anomaly_score"] > usual + 1).mean() > 0.99, column
 
 
-def test_a_usual_gap_is_not_odd(score, fresh):
+def test_a_usual_gap_is_not_anomalous(score, fresh):
     """Where one row in ten had a gap at fit, a gap is hardly worth a mention."""
     usual = score("fresh.csv")
     fresh.assign(temperature=np.nan).to_csv("gaps.csv", index=False)
@@ -370,7 +370,7 @@ def blamed(text: str) -> list[tuple[str, float]]:
 
 
 @given(names=st.lists(st.text(':;"a1. \\\n', min_size=1), min_size=1, max_size=5))
-def test_columns_to_blame_can_be_taken_apart(names: list[str]):
+def test_top_columns_can_be_parsed(names: list[str]):
     """Whatever the columns are called, the names and nats that went into `top_columns` come out of it."""
     reasons = tuple(Reason(name, i + 0.5, None, None) for i, name in enumerate(names))
     text = top_columns(FlaggedRow(1, 9.0, 0.001, True, reasons, 0.0))
@@ -384,7 +384,7 @@ def test_usual_names_are_not_quoted():
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
-def test_explain_adds_the_columns_to_blame(score, fresh, name: str):
+def test_explain_adds_the_top_columns(score, fresh, name: str):
     """--explain 2: `top_columns` after the rest, for flagged rows the two largest, largest first; else empty."""
     plain = score("fresh.csv", "-o", name)
     scored = score("fresh.csv", "-o", name, "--explain", "2")
@@ -402,7 +402,7 @@ def test_explain_adds_the_columns_to_blame(score, fresh, name: str):
     assert max(len(blamed(text)) for text in score("fresh.csv", "--explain", "1")["top_columns"].dropna()) == 1
 
 
-def test_the_columns_to_blame_are_text(run, fresh):
+def test_the_top_columns_are_text(run, fresh):
     """In Parquet `top_columns` is a string, also where no row is flagged, and null for rows that are not."""
     for words in ([], ["--min-score", "1e9"]):
         assert run("score", "fresh.csv", "-o", "out.parquet", "--explain", "2", *words).code == 0
@@ -411,7 +411,7 @@ def test_the_columns_to_blame_are_text(run, fresh):
         assert column.null_count == (column.null_count if not words else 500) > 400
 
 
-def test_the_columns_to_blame_are_those_of_explain(run, score, fresh):
+def test_the_top_columns_are_those_of_explain(run, score, fresh):
     """`score --explain` and `explain` name the same columns."""
     scored = score("fresh.csv", "--explain", "3")
     shown = strict_json(run("explain", "fresh.csv", "--most", "1000", "--json").out)["shown"]
@@ -419,7 +419,7 @@ def test_the_columns_to_blame_are_those_of_explain(run, score, fresh):
     assert said == scored["top_columns"].dropna().to_dict()
 
 
-def test_the_columns_to_blame_with_other_options(score, fresh):
+def test_the_top_columns_with_other_options(score, fresh):
     """--prefix names the column, --anomalies-only leaves it as it was, --workers and --batch-rows change nothing."""
     whole = score("fresh.csv", "--explain", "2")
     named = score("fresh.csv", "--explain", "2", "--prefix", "vae_")
@@ -456,7 +456,7 @@ def test_python_explains_too(score, fresh, bundle: Path):
 # -- what is printed ---------------------------------------------------------------------------------
 
 
-def test_the_summary_names_rows_and_columns_to_blame(run, fresh):
+def test_the_summary_names_rows_and_top_columns(run, fresh):
     """The worst rows come first, counted from 1, with the columns that made them anomalous, a line per reason."""
     done = run("score", "fresh.csv")
     said = re.sub(r" +", " ", done.out)

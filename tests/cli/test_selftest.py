@@ -85,7 +85,7 @@ def test_the_page_is_for_a_plant_engineer(run, new):
     assert lines[-1].startswith("Each row is judged by itself.")
 
 
-def test_blind_spots_are_columns_that_nothing_tells_of(tested, new):
+def test_blind_spots_are_columns_that_nothing_predicts(tested, new):
     """Temperature and mode move with no other column: their borrowed values pass; those of pressure do not all."""
     summary = tested("new.csv")
     blind = {spot["column"]: spot for spot in summary["blind_spots"]}

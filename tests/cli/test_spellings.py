@@ -98,7 +98,7 @@ def test_times_of_day_and_durations_are_seconds(run, quick: Path, name: str):
 
 
 @pytest.mark.parametrize("name", READ)
-def test_the_summary_says_how_numbers_were_read(run, quick: Path, name: str):
+def test_the_summary_reports_how_numbers_were_read(run, quick: Path, name: str):
     """One line of the summary names the columns."""
     spelled(numbers(0), READ[name]).to_csv("normal.csv", index=False, sep=";")
     done = run("fit", "normal.csv", "-o", "m.vae", "--config", str(quick), "--json")

@@ -58,7 +58,7 @@ def test_a_former_name_beside_the_current_one_is_a_mistake(tmp_path: Path):
     assert "model.crossed_below is the former name" in refused({"model.full_crossfit_below": 6}, file)
 
 
-def test_an_empty_variable_and_a_flag_not_given_say_nothing():
+def test_an_empty_variable_and_a_flag_not_given_are_ignored():
     """`VAECLI_SEED=` and an option left out leave the default alone."""
     assert fit_config({"train.seed": None, "columns.id": ()}, environment={"VAECLI_SEED": ""}) == FitConfig()
 

@@ -161,7 +161,7 @@ def test_a_stuck_column_stands_at_its_typical_value():
         assert set(after) <= set(before)
 
 
-def test_missing_cells_are_as_many_as_said():
+def test_missing_cells_are_as_many_as_asked():
     """Counted in rows that had no gap."""
     cells = rows()
     whole = (cells.state == PRESENT).all(1)

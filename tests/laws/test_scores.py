@@ -208,7 +208,7 @@ def test_neighbours_and_order_do_not_matter(table: Table, kind: str, seed: int) 
 
 @of_a_hundred(10)
 @given(tables, score_kinds)
-def test_the_ensemble_scores_the_mean_of_its_members_surprises(table: Table, kind: str) -> None:
+def test_the_ensemble_scores_the_mean_of_its_members_surprisals(table: Table, kind: str) -> None:
     """A row's score is the mean of the members' surprisals, and a column's part the mean of its parts.
 
     Or, in `combined`, the surprisal of the most extreme cell alone where it is larger by its price.

@@ -111,7 +111,7 @@ def test_a_page_without_anything_is_a_page():
     assert text.count("<section>") == 8
 
 
-def test_a_model_of_the_tail_is_not_told_as_a_count():
+def test_a_model_of_the_tail_is_not_shown_as_a_count():
     """Beyond the calibration rows it reports that none of them scored as high, not a number that a model made up."""
     assert ">none of 5,000<" in page(replace(DATA, worst=(replace(ROW, p_value=1e-12),)))
     assert ">1 in 500<" in page(DATA)
@@ -137,7 +137,7 @@ def test_negative_scores_have_no_negative_bars():
         (1200, 1100, "of which 1,100 are flagged: all rows together reach from 0987-12-02 to 2200-01-01."),
     ],
 )
-def test_rows_far_off_in_time_are_told(rows: int, flagged: int, said: str):
+def test_rows_far_off_in_time_are_counted(rows: int, flagged: int, said: str):
     """The caption counts them, how many of them are flagged, and where they lie."""
     outside = Outside(rows, flagged, -30991507200.0, 7_258_118_400.0)
     timeline = Timeline("when", True, 3600.0, (Stretch(1.7e9, 9, 1), Stretch(1.7e9 + 7200, 9, 0)), 0, outside)

@@ -60,7 +60,7 @@ def explained(detector: Detector, rows: np.ndarray, kind: str | None = None) -> 
 
 @pytest.mark.parametrize("shift", [6.0, -6.0])
 @pytest.mark.parametrize("j", [LEFT, RIGHT, ALONE])
-def test_the_shifted_cell_is_blamed(detector: Detector, j: int, shift: float) -> None:
+def test_the_shifted_cell_is_responsible(detector: Detector, j: int, shift: float) -> None:
     """One reading six standard deviations off is named first in nearly every row, and has most of the score."""
     rows = gaussian_rows(N, seed=1)
     rows[:, j] += shift * SD[j]
@@ -71,7 +71,7 @@ def test_the_shifted_cell_is_blamed(detector: Detector, j: int, shift: float) ->
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
-def test_every_score_kind_blames_the_column_alone(detector: Detector, kind: str) -> None:
+def test_every_score_kind_is_attributed_to_the_column_alone(detector: Detector, kind: str) -> None:
     """Also a score without columns of its own, the latent one, is attributed to the column that made it high."""
     rows = gaussian_rows(N, seed=2)
     rows[:, ALONE] += 9 * SD[ALONE]
@@ -79,7 +79,7 @@ def test_every_score_kind_blames_the_column_alone(detector: Detector, kind: str)
     assert (found.attribution.argmax(1) == ALONE).mean() > 0.95
 
 
-def test_wrong_company_is_blamed_on_the_pair(detector: Detector) -> None:
+def test_a_broken_correlation_is_attributed_to_the_pair(detector: Detector) -> None:
     """Two values, each ordinary by itself, that never go together: either of the two, and never the third column."""
     rows = gaussian_rows(N, seed=3)
     side = np.where(np.arange(N) % 2, 1.6, -1.6)
@@ -153,7 +153,7 @@ def test_normal_rows_have_little_to_explain(detector: Detector) -> None:
     assert (found.attribution.sum(1) <= decided.scored.score * (1 + 1e-12)).all()
 
 
-def test_only_the_columns_to_blame_have_expectations(detector: Detector) -> None:
+def test_only_the_top_columns_have_expectations(detector: Detector) -> None:
     """`most` reasons were asked for, so that many expectations were computed, those of the largest parts."""
     rows = gaussian_rows(N, seed=7) + 2 * SD
     cells = Cells(rows, np.full(rows.shape, PRESENT, np.uint8), np.arange(N))
@@ -188,7 +188,7 @@ def place(detector: Detector, name: str) -> int:
     return [column.name for column in detector.schema.features].index(name)
 
 
-def test_a_switch_in_the_wrong_company_is_blamed(machine: tuple[Detector, pd.DataFrame]) -> None:
+def test_a_switch_that_contradicts_the_load_is_responsible(machine: tuple[Detector, pd.DataFrame]) -> None:
     """A pump that is off under a load where it always runs: it should be on, with a probability near 1."""
     detector, frame = machine
     _, found = of_frame(detector, frame.assign(pump_on="no"))
@@ -209,7 +209,7 @@ def test_a_category_never_seen_is_expected_to_be_the_usual_one(machine: tuple[De
     assert np.abs(found.probability[:, j] - 0.6).max() < 0.2
 
 
-def test_a_gap_is_told_how_often_there_is_none(machine: tuple[Detector, pd.DataFrame], normal_table) -> None:
+def test_a_gap_has_the_share_of_filled_cells(machine: tuple[Detector, pd.DataFrame], normal_table) -> None:
     """A missing cell has the share of filled ones in training (Laplace); a gap where none was is found responsible."""
     detector, frame = machine
     _, found = of_frame(detector, frame.assign(pressure=np.nan, temperature=np.nan))

@@ -27,7 +27,7 @@ def of_single(max_cell: MaxCellScale, nats: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("c", [1, 10, 40])
-def test_the_oddest_of_many_cells_pays_for_their_number(c: int) -> None:
+def test_the_most_extreme_of_many_cells_pays_for_their_number(c: int) -> None:
     """Of c independent columns with P(nats >= x) = exp(-x), a most extreme cell of x has the surprisal x - log c."""
     nats = np.random.default_rng(0).exponential(size=(200_000, c))
     new = np.zeros((3, c))
@@ -72,7 +72,7 @@ def test_a_row_of_the_limits_is_judged_by_the_others() -> None:
     np.testing.assert_array_equal(limits.largest(nats[None], own)[0, below], limits.largest(nats[None], ~own)[0, below])
 
 
-def test_one_cell_alone_decides_where_it_says_more() -> None:
+def test_one_cell_alone_decides_where_it_scores_more() -> None:
     """A row's score is never below that of its cells together, and what a single one adds is its column's part."""
     rng = np.random.default_rng(3)
     nats = rng.gamma(2, size=(2000, 6)) * [0.2, 30, 30, 30, 30, 30]

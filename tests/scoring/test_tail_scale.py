@@ -11,7 +11,7 @@ from vaecli.scoring.surprisal import SurprisalScale
 from vaecli.scoring.tail_scale import LEVELS, MIN_OWN_ROWS, SMALLEST_SPREAD, TAIL_BEGINS
 
 
-def test_exponential_scores_are_their_own_surprise() -> None:
+def test_exponential_scores_are_their_own_surprisal() -> None:
     """Where P(S >= s) = exp(−s), −log P(S >= s) is s: to a thousandth within the knots, and beyond without an end."""
     surprisal = of(exponential(100_000))
     s = np.concatenate([np.linspace(0, 2, 50), [5.0, 10.0, 100.0, 1e4]])
@@ -39,7 +39,7 @@ def test_it_is_the_tail_probability_of_held_out_rows(seed: int) -> None:
     np.testing.assert_allclose(np.exp(-of(held_out).of_members(new[None])[0]), share, atol=0.01)
 
 
-def test_the_most_normal_scores_surprise_nobody() -> None:
+def test_the_most_normal_scores_have_no_surprisal() -> None:
     """At and below the lowest held-out score the surprisal is 0, its least."""
     surprisal = of(exponential(1000) + 7)
     np.testing.assert_array_equal(surprisal.of_members(np.array([[-1e30, -np.inf, 0.0, 7.0]])), 0.0)
@@ -89,7 +89,7 @@ def test_tied_scores_are_as_probable_as_all_of_them() -> None:
     st.floats(1e-7, 1.0),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_rounding_error_is_no_surprise(held_out: list[float], error: float) -> None:
+def test_a_rounding_error_adds_no_surprisal(held_out: list[float], error: float) -> None:
     """Nowhere, ties among held-out scores or not, does a score that is off by so much move it by more than 100-fold."""
     surprisal, new = of(np.array(held_out)), np.array(held_out)
     moved = surprisal.of_members((new + error)[None]) - surprisal.of_members((new - error)[None])

@@ -498,7 +498,7 @@ def test_a_step_sees_every_row_of_a_large_table(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(found[np.lexsort(found.T)], rows.rows.values[np.lexsort(rows.rows.values.T)])
 
 
-def test_a_device_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_device_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """`cuda` without CUDA is an error with a hint; `auto` and `cpu` then mean the CPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EnvironmentProblem, match="CUDA") as caught:

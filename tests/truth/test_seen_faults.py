@@ -68,7 +68,7 @@ def theirs(tested: Outcome, name: str, size: float | None = None) -> float:
     return float(one.by_ranges[one.changed & tested.passed_ranges].mean())
 
 
-def test_company_tells_what_ranges_cannot(tested):
+def test_other_columns_find_what_ranges_cannot(tested):
     """A value of another row is seen where columns are tied, by the model and by no range; else by neither."""
     rho, found, _ = tested
     assert theirs(found, "borrowed") < 0.02

@@ -325,7 +325,7 @@ def test_names_of_identifiers_are_known(name):
     assert column_of(values, name="width").role is Role.FEATURE
 
 
-def test_integers_beyond_float64_are_told_apart():
+def test_integers_beyond_float64_are_distinguished():
     """Neighbours beyond 2^53 are different identifiers, typed or as text."""
     drawn = [2**60 + int(i) for i in np.random.default_rng(1).permutation(500)]
     assert column_of(drawn, name="id").role is Role.KEY
@@ -604,7 +604,7 @@ def test_batches_across_blocks_change_nothing():
 @settings(max_examples=150, deadline=None)
 @example([0] * 9 + [1] * 4 + [2], 2, 14)
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=600), st.integers(2, 20), st.integers(1, 50))
-def test_counts_are_never_short_by_more_than_they_say(numbers, capacity, size):
+def test_counts_are_never_short_by_more_than_they_claim(numbers, capacity, size):
     """Every count held is at most `n_lost` short, and whatever is more frequent than that is held."""
     counts = ValueCounts(capacity, 1000)
     for start in range(0, len(numbers), size):
@@ -631,7 +631,7 @@ def test_a_sample_of_values_knows_all_their_occurrences(numbers, capacity):
     assert n_distinct <= capacity
 
 
-def test_text_hashes_tell_texts_apart():
+def test_text_hashes_distinguish_texts():
     """A million different texts have different hashes, in any slice of an array."""
     texts = pa.array([f"{i:x}" for i in range(300_000)] + ["", "aa", "a"]).cast(pa.large_string())
     hashes = text_hashes(texts)
@@ -689,7 +689,7 @@ def test_one_longer_code_at_the_end_is_seen():
         assert schema.columns[0].width == width
 
 
-def test_typed_tables_tell_their_types():
+def test_typed_tables_keep_their_types():
     """The features of Parquet and frames have types, those of delimited text have none."""
     table = pa.table(
         {

@@ -109,7 +109,7 @@ def rows(source: tables.Source) -> list[dict]:
     return [row for batch in source.batches() for row in batch.table.to_pylist()]
 
 
-def test_a_table_behind_a_url(folder):
+def test_a_table_at_a_url(folder):
     """CSV, compressed CSV and Parquet are read and read again."""
     put(f"{folder}/t.csv", b"a,b\n1,x\n2,y\n")
     put(f"{folder}/t.csv.zst", pa.compress(b"a,b\n1,x\n2,y\n", codec="zstd", asbytes=True))

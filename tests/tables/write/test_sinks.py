@@ -280,7 +280,7 @@ def test_a_link_stays_a_link(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.csv.gz", "out.csv.zst"])
-def test_a_full_disk_is_said(tmp_path, name):
+def test_a_full_disk_is_reported(tmp_path, name):
     """When the disk fills up the user is informed, and no device is replaced by a file."""
     (tmp_path / name).symlink_to("/dev/full")
     source = parquet_input(tmp_path, a=np.arange(10_000))
