@@ -53,11 +53,6 @@ class Difference:
     low: float
     high: float
 
-    @property
-    def is_noise(self) -> bool:
-        """Whether the interval holds 0, so that other rows of the same kind might turn the order round."""
-        return self.low <= 0 <= self.high
-
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
