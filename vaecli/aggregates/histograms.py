@@ -45,10 +45,7 @@ def score_edges(scores: np.ndarray, ranks: np.ndarray, threshold: float) -> np.n
 
 
 def score_counts(edges: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(b + 1,) how many `scores` (n,) lie in each bin [from, to) of `edges` (b + 1,).
-
-    Scores below the first edge are in the first bin, those beyond the last in one more; NaN is in none.
-    """
+    """(b + 1,) how many `scores` (n,) lie in each bin [from, to), below the first in it, beyond `edges` in one more."""
     bins = np.searchsorted(edges, scores[~np.isnan(scores)], side="right") - 1
     return np.bincount(np.maximum(bins, 0), minlength=edges.size)
 

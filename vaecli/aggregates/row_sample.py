@@ -30,10 +30,7 @@ class MapPoints:
 
     @classmethod
     def of(cls, row: np.ndarray, position: np.ndarray, text: np.ndarray) -> MapPoints:
-        """A sample of the rows numbered `row` (n,): all, or those whose numbers have the smallest hashes.
-
-        `position` is (n, 2), and `text` (n,) object.
-        """
+        """A sample of the rows numbered `row` (n,), at `position` (n, 2): all, or those of the smallest hashes."""
         if row.size <= MOST_POINTS:
             return cls(row, position, text)
         stay = smallest(row_hash(row), MOST_POINTS)

@@ -49,10 +49,7 @@ class ScoreBars:
         return np.linspace(self.lowest, np.arcsinh(FURTHEST), N_BARS + 1)
 
     def counts(self, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """(N_BARS,) how many of the scores (n,) stand in each bar, those beyond in the outermost; NaN in none.
-
-        With `weights` (n,) each score counts that much.
-        """
+        """(N_BARS,) how many scores (n,), or `weights` (n,) in all, are in each bar; those beyond in the outermost."""
         scored = ~np.isnan(scores)
         bar = np.clip(np.searchsorted(self.edges, self.scaled(scores[scored]), side="right") - 1, 0, N_BARS - 1)
         counts: np.ndarray = np.bincount(bar, None if weights is None else weights[scored], minlength=N_BARS)

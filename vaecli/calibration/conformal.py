@@ -39,10 +39,7 @@ def alpha_of(level: float) -> float:
 
 
 def rows_needed(level: float) -> int:
-    """The fewest calibration rows that resolve `level` without a tail model: 99 for 0.99, 999 for 0.999.
-
-    Raises ValueError unless 0 < level < 1.
-    """
+    """The fewest calibration rows that resolve `level`: 99 for 0.99. Raises ValueError unless 0 < level < 1."""
     alpha = alpha_of(level)
     n_rows = max(1, math.ceil(1 / alpha) - 1)
     while 1 / (n_rows + 1) > alpha:
@@ -89,10 +86,7 @@ class Calibration:
         return level
 
     def resolves(self, level: float) -> bool:
-        """Whether there are enough calibration rows for `level` to need no tail model.
-
-        Raises ValueError unless 0 < level < 1.
-        """
+        """Whether `level` needs no tail model with so many rows. Raises ValueError unless 0 < level < 1."""
         return 1 / (self.n_rows + 1) <= alpha_of(level)
 
     def at_least_as_extreme(self, score: np.ndarray) -> np.ndarray:

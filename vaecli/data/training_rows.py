@@ -89,10 +89,7 @@ class RowsOnDisk:
         return self._n_rows
 
     def add(self, values: np.ndarray, state: np.ndarray, fold: np.ndarray) -> None:
-        """Append n rows: features (n, d), state (n, c) as in `Cells`, and fold (n,) 0…255.
-
-        Raises EnvironmentProblem when the disk is full.
-        """
+        """Append features (n, d), state (n, c), fold (n,) up to 255. Raises EnvironmentProblem if the disk is full."""
         records = np.empty(fold.size, self._record)
         records["values"], records["state"], records["fold"] = values, state, fold
         with copying("the training rows"):

@@ -66,10 +66,7 @@ def rank_share(values: np.ndarray) -> np.ndarray:
 
 
 def bend(standardised: np.ndarray, rank: np.ndarray, share: Any, low: Any, high: Any) -> np.ndarray:
-    """The sum (1 − w)·v + w·r(v), (n, m) or (n,): bent towards the normal score of the rank by the share w.
-
-    Beyond [low, high] the rank's score goes on with slope 1.
-    """
+    """(1 − w)·v + w·r(v), (n, m): towards the normal score of the rank; beyond [low, high] r goes on with slope 1."""
     beyond = standardised - np.clip(standardised, low, high)
     return (1 - share) * standardised + share * (rank + beyond)
 

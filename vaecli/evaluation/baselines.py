@@ -19,10 +19,7 @@ Scorer = Callable[[np.ndarray], np.ndarray]  # features (n, d) → scores (n,); 
 
 
 def fitted(values: np.ndarray, seed: int) -> Mapping[str, Scorer]:
-    """Every baseline by its name, fitted on `values` (m, d); scores are higher for more anomalous rows.
-
-    Needs scikit-learn.
-    """
+    """Every baseline by name, fitted on `values` (m, d) by scikit-learn; higher scores are more anomalous."""
     return {"isolation forest": isolation_forest(values, seed), "ECOD": ecod(values), "kNN": nearest(values)}
 
 

@@ -34,10 +34,7 @@ def sigmoid(values: Array) -> Array:
 
 
 def affine(inputs: Array, weight: Array, bias: Array) -> Array:
-    """The sum `inputs @ weight + bias`, (…, n, h), for inputs (…, n, d), weight (…, d, h) and bias (…, 1, h).
-
-    In NumPy it takes no memory for the sum, which would cost as much as the sum itself.
-    """
+    """The sum `inputs @ weight + bias`, (…, n, h), for (…, n, d), (…, d, h), (…, 1, h); NumPy adds in place."""
     product = inputs @ weight
     if isinstance(product, np.ndarray):
         product += bias

@@ -78,10 +78,7 @@ def check_shapes(
 
 
 def encoder_inputs(features: Array, state: Array | None, has_missing: np.ndarray) -> Array:
-    """Inputs (…, n, i): features (…, n, d), and for each column of `has_missing` (g,) whether the cell is missing.
-
-    `state` (n, c) is as in `Cells`, or None if every cell is present.
-    """
+    """Inputs (…, n, i): features (…, n, d), and by `state` (n, c) which cells of `has_missing` (g,) are missing."""
     if not has_missing.size or state is None:
         return features
     xp = namespace(features)
@@ -121,10 +118,7 @@ def _hidden(parameters: Parameters, part: str, inputs: Array) -> Array:
 
 
 def kl_to_prior(mean: Array, log_variance: Array) -> Array:
-    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats, (…, n), for mean and log-variance (…, n, k).
-
-    Kingma & Welling 2014, appendix B.
-    """
+    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats, (…, n), for (…, n, k). Kingma & Welling 2014, appendix B."""
     xp = namespace(mean)
     return 0.5 * (mean**2 + xp.exp(log_variance) - log_variance - 1.0).sum(-1)
 
@@ -160,10 +154,7 @@ def forward(
 def forward_in_likelihood_space(
     parameters: Parameters, likelihood: Likelihood, x: Array, state: Array | None, noise: Array
 ) -> Forward:
-    """Run `forward` on features `x` in the likelihood's space: (n, d), or (e, n, d) if members differ.
-
-    `state` is (n, c) or None, and `noise` (s, e, n or 1, k).
-    """
+    """Run `forward` on features `x` in the likelihood's space: (n, d), or (e, n, d) if members differ."""
     xp = namespace(x)
     mean, log_variance = posterior(parameters, encoder_inputs(x, state, likelihood.has_missing))
     z = mean + xp.exp(0.5 * log_variance) * noise

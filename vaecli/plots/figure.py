@@ -25,10 +25,7 @@ def new_figure(width_ratios: Sequence[float] = (1,)) -> tuple[Any, list[Any]]:
 
 
 def write_figure(path: str, figure: Any) -> None:
-    """Write a figure to `path`, .png or .svg, whole or not at all; the same figure gives the same bytes.
-
-    Raises UsageError or EnvironmentProblem if it cannot be written.
-    """
+    """Write a figure to `path` (.png, .svg), the same bytes each time. Raises UsageError or EnvironmentProblem."""
     from matplotlib import rc_context
 
     extension = path.lower().rpartition(".")[2]

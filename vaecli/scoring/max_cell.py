@@ -71,10 +71,7 @@ class MaxCellScale:
 
     @classmethod
     def of(cls, limits: CellLimits, largest: np.ndarray, score_type: np.ndarray, held_out: np.ndarray) -> MaxCellScale:
-        """The scale of the `largest` excess (n, e) per training row, by each member.
-
-        `score_type` (e,) and `held_out` (n, e) are as in `SurprisalScale.of`. Raises ValueError if nothing is finite.
-        """
+        """The scale of the `largest` excess (n, e) per training row; others, and errors, as in `SurprisalScale.of`."""
         knots, spread = fit_scales(largest, np.arange(len(limits.limit)), score_type, held_out)
         return cls(limits.limit, limits.excess, knots, spread)
 

@@ -73,10 +73,7 @@ class Bernoulli:
     def fit_corrections(
         self, drawn: np.ndarray, there: np.ndarray, marginals: Sequence[np.ndarray], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(b,) cutoffs above which as many of the draws (t, b) are True as training cells were.
-
-        Of the draws those count that are `there` (t, b); `marginals` are b counts (2,) of False and True.
-        """
+        """(b,) cutoffs above which as many draws (t, b), of cells `there` (t, b), are True as by counts (2,)."""
         del columns
         shares = [counts[0] / max(counts.sum(), 1) for counts in marginals]
         return np.array([cutoff(drawn[there[:, i], i], share) for i, share in enumerate(shares)])

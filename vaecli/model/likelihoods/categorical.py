@@ -87,10 +87,7 @@ class Categorical:
     def fit_corrections(
         self, drawn: np.ndarray, there: np.ndarray, marginals: Sequence[np.ndarray], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(K,) shifts of the logits by which categories of the draws (t, K + q) are as frequent as in training.
-
-        Of the draws those count that are `there` (t, q); `marginals` are q arrays of counts (K_j,).
-        """
+        """(K,) shifts of logits by which draws (t, K + q), of cells `there` (t, q), are as frequent as by counts."""
         shift = np.zeros(self.n_parameters)
         for i, where in enumerate(self._categories()):
             logits = drawn[there[:, i], where]

@@ -90,10 +90,7 @@ class Gaussian:
     def cells(
         self, drawn: np.ndarray, knots: np.ndarray, marginals: Sequence[Marginal], columns: Sequence[Column]
     ) -> np.ndarray:
-        """The values (t, m), as in `Cells`, of training rows at the rank of each drawn number (t, m).
-
-        `knots` (m, r) are drawn numbers at evenly spaced ranks.
-        """
+        """The values (t, m), as in `Cells`, of training rows at the ranks of draws (t, m) among `knots` (m, r)."""
         values, ranks = np.empty(drawn.shape), np.linspace(0.0, 1.0, N_RANKS)
         for i, (marginal, column) in enumerate(zip(marginals, columns, strict=True)):
             values[:, i] = marginal.at(np.interp(drawn[:, i], knots[i], ranks), column)

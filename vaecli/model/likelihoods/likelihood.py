@@ -34,7 +34,7 @@ class Distribution(Protocol):
 
     @classmethod
     def of(cls, slots: Sequence[Slot], min_log_variance: float, /) -> Distribution:
-        """The distribution of the columns of w slots; log-variances stay above `min_log_variance` (nats)."""
+        """The distribution of the columns of w slots; log-variances stay above `min_log_variance`."""
 
     @property
     def n_columns(self) -> int:
