@@ -149,7 +149,7 @@ def fitted(table: Table, bundle: Path, seed: int) -> Detector:
 
 
 def cells_of(detector: Detector, test: Any) -> Cells:
-    """The feature columns of a file or an array; a label column is none."""
+    """The feature columns of a file or an array, without a label column."""
     source = open_source([test]) if isinstance(test, str) else frame_source(test)
     check_schema(source, detector.schema)
     names = [column.name for column in detector.schema.features]

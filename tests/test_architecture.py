@@ -1,4 +1,4 @@
-"""The house keeps its shape: layers, silence, light shells, complete public names."""
+"""The structure of the package: layers, printing, imports, public names, docstrings and prose."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ import vaecli
 
 PACKAGE = Path(vaecli.__file__).parent
 HEAVY = {"numpy", "pandas", "pyarrow", "safetensors", "scipy", "sklearn", "torch"}
-NOT_ON_THE_SCORING_ROAD = {"pandas", "scipy", "sklearn", "torch"}
+NOT_FOR_SCORING = {"pandas", "scipy", "sklearn", "torch"}
 MAY_WARN = {"config/former_names.py"}
-MAY_LOAD_TORCH_AT_ONCE = {"training/adamw.py", "training/loop.py"}  # nobody scores through it
-# importing the world takes its time on a cold machine; the promise is about the better of a few tries
+MAY_IMPORT_TORCH = {"training/adamw.py", "training/loop.py"}  # nobody scores through it
 
 
 def modules() -> list[Path]:
@@ -77,33 +76,33 @@ def test_only_render_prints(path: Path):
     """No module but render prints, writes to a standard stream or logs; one warns of renamed settings."""
     if "render" in path.relative_to(PACKAGE).parts:
         return
-    found = list(_spoken(ast.parse(path.read_text())))
+    found = list(_printing(ast.parse(path.read_text())))
     assert [line.partition(": ")[2] for line in found] == (["warnings.warn"] if named(path) in MAY_WARN else [])
 
 
-def _spoken(tree: ast.Module) -> Iterator[str]:
+def _printing(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             yield f"line {node.lineno}: print"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            said = ast.unparse(node.func)
-            if said in {"sys.stdout.write", "sys.stderr.write", "typer.echo", "typer.secho", "warnings.warn"}:
-                yield f"line {node.lineno}: {said}"
+            called = ast.unparse(node.func)
+            if called in {"sys.stdout.write", "sys.stderr.write", "typer.echo", "typer.secho", "warnings.warn"}:
+                yield f"line {node.lineno}: {called}"
         if isinstance(node, ast.Import) and any(alias.name == "logging" for alias in node.names):
             yield f"line {node.lineno}: logging"
 
 
-def test_the_silence_check_hears_a_print():
+def test_the_print_check_finds_a_print():
     """The check above finds what it looks for."""
     noisy = ast.parse("import sys\ndef f():\n    print(1)\n    sys.stderr.write('x')\n")
-    assert len(list(_spoken(noisy))) == 2
+    assert len(list(_printing(noisy))) == 2
 
 
 @pytest.mark.parametrize("path", modules(), ids=named)
 def test_torch_sklearn_and_pandas_are_imported_where_they_are_used(path: Path):
     """At module level nothing but training imports torch, and nothing at all scikit-learn, SciPy or pandas."""
-    allowed = {"torch"} if named(path) in MAY_LOAD_TORCH_AT_ONCE else set()
-    assert set(_at_module_level(ast.parse(path.read_text()))) & NOT_ON_THE_SCORING_ROAD <= allowed
+    allowed = {"torch"} if named(path) in MAY_IMPORT_TORCH else set()
+    assert set(_at_module_level(ast.parse(path.read_text()))) & NOT_FOR_SCORING <= allowed
 
 
 def _at_module_level(tree: ast.Module) -> Iterator[str]:
@@ -133,13 +132,13 @@ def test_scoring_is_light(bundle: Path, normal_csv: Path, tmp_path: Path):
     """A real `vaecli score` on the CPU loads neither torch, scikit-learn, SciPy nor pandas."""
     out = tmp_path / "out.csv"
     loaded = loaded_by("score", str(normal_csv), "-m", str(bundle), "-o", str(out), "--quiet")
-    assert not NOT_ON_THE_SCORING_ROAD & loaded
+    assert not NOT_FOR_SCORING & loaded
     assert out.exists()
 
 
 def test_inspecting_is_light(bundle: Path):
     """A real `vaecli inspect` loads neither torch, scikit-learn, SciPy nor pandas."""
-    assert not NOT_ON_THE_SCORING_ROAD & loaded_by("inspect", str(bundle), "--schema")
+    assert not NOT_FOR_SCORING & loaded_by("inspect", str(bundle), "--schema")
 
 
 def test_public_names_are_complete():

@@ -64,7 +64,7 @@ def test_the_target_counts_tables(bench):
 
 
 def test_seeds_stand_apart_and_caps_are_not_mixed(bench):
-    """A line a table and seed, of runs with the cap that was asked for; a method that diverged has no finite error."""
+    """One line per table and seed, of runs with the requested cap; a method that diverged has no finite error."""
     rows = [measured("a", "vaecli", 0.2), measured("a", "vaecli", 0.4, seed=1), measured("a", "vaecli", 9.0, seed=2)]
     rows[2]["cap"] = 50
     rows.append(measured("a", "iterative", 1e9))

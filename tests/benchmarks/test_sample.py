@@ -71,7 +71,7 @@ def test_the_target_counts_tables(bench):
 
 
 def test_the_report_keeps_seeds_and_caps_apart(bench):
-    """A line a table and seed; runs with another cap are left out; memory stands at the end."""
+    """One line per table and seed; runs with another cap are left out; memory stands at the end."""
     rows = [
         measured("a", "vaecli", 0.6),
         measured("a", "copula", 0.75, seed=1),

@@ -72,7 +72,7 @@ def test_shares_add_up(run, tested, new):
 
 
 def test_the_page_is_for_a_plant_engineer(run, new):
-    """A line a fault and size with its interval, a word and the hardest column; then blind spots in sentences."""
+    """One line per fault and size with its interval, a word and the hardest column; then blind spots in sentences."""
     done = run("selftest", "new.csv")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()

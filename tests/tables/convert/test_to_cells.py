@@ -245,7 +245,7 @@ def test_unclear_labels_are_refused(values):
 
 
 def test_dates_are_no_labels():
-    """A type that cannot be a label is named like a value that is none."""
+    """A type that cannot be a label is named like a value that is not a label."""
     with pytest.raises(InputError, match="line 3"):
         label_mask(batch_of({"x": [None, dt.date(2024, 1, 1)]}), LABEL)
 

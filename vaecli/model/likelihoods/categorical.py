@@ -1,6 +1,6 @@
 """Categories: p(x_j|z) = softmax(a_j(z)) over the K_j categories of a column.
 
-Where r rare values were folded into "other", a value that is none of the kept ones has an r-th of the probability of
+Where r rare values were folded into "other", a value that is not one of those kept has an r-th of the probability of
 "other": together they may be likely, each of them is not.
 """
 

@@ -29,7 +29,7 @@ _CLOCK = (
 _COMMA = r"^[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)?(?:,\d+)?(?:[eE][+-]?\d+)?$"
 _HAS_COMMA = r",\d"
 _THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+$"
-# what looks like a number to a person, but is none of the above: marks between thousands, units, percent, hexadecimal
+# looks like a number to a person, but is not one of the above: marks between thousands, units, percent, hexadecimal
 _NUMBER_LIKE = (
     r"^'?[+-]?(?:0[xX][0-9A-Fa-f]+|(?:[1-9]\d{0,2}(?:[ .,'’_]\d{3})+|\d+)(?:[.,]\d+)?)"
     r" ?(?:%|‰|[°µ]?[A-Za-zµΩ°/³²]{0,6})$"
