@@ -41,14 +41,14 @@ class Detector:
     marginals: Marginals | None = None  # of the training rows; None in bundles fitted before these were stored
 
     def score(self, cells: Cells, kind: str | None = None) -> ScoredRows:
-        """Score rows by `kind` (default: the detector's own)."""
+        """Score rows by `kind` (default: the detector's own), in nats, higher is more anomalous, with p-values."""
         kind = kind or self.score_kind
         scored = score_batch(self._scorer(kind), self.preprocessor.transform(cells))
         scored = add_novelty_offset(scored, self._is_unexpected(cells), self.calibrations[kind])
         return ScoredRows(scored, self.calibrations[kind].p_value(scored.score), int((cells.state == NOVEL).sum()))
 
     def explain(self, cells: Cells, decided: ScoredRows, kind: str | None = None, most: int = 3) -> Explanation:
-        """Why these rows scored as `decided`, with expectations for their `most` largest attributions. On the CPU."""
+        """Why these rows scored as `decided`, in nats, on the CPU; expectations for the `most` largest attributions."""
         kind = kind or self.score_kind
         offset = novelty_offset(self.calibrations[kind]) * self._is_unexpected(cells)
         batch = self.preprocessor.transform(cells)
@@ -132,7 +132,7 @@ class Detector:
 
     @classmethod
     def from_parts(cls, schema: Schema, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Detector:
-        """The inverse of `to_parts`. Raises KeyError, TypeError or ValueError on parts that it cannot have written."""
+        """The detector in parts of `to_parts`. Raises KeyError, TypeError or ValueError on parts not written by it."""
         layout = Layout.of(schema.features)
         preprocessor = Preprocessor.from_arrays(layout, _within(arrays, "preprocess/"))
         n_missing, n_rows = arrays["likelihood/n_missing"], arrays["likelihood/n_rows"]

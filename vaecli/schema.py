@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -118,11 +118,6 @@ class Schema:
         """The columns that are modelled, in file order; `c` of them."""
         return tuple(column for column in self.columns if column.role is Role.FEATURE)
 
-    @property
-    def left_out(self) -> tuple[Column, ...]:
-        """The columns that are not modelled, with their reasons."""
-        return tuple(column for column in self.columns if column.role is not Role.FEATURE)
-
     def with_role(self, role: Role) -> Column | None:
         """The one column that plays `role`, or None."""
         return next((column for column in self.columns if column.role is role), None)
@@ -144,11 +139,6 @@ class Schema:
             (column.name, column.kind, column.categories, column.has_other, column.n_folded) for column in self.features
         ]
         return hashlib.sha256(json.dumps(essence, ensure_ascii=False).encode()).hexdigest()
-
-    def with_column(self, changed: Column) -> Schema:
-        """The same schema with the column of that name replaced."""
-        columns = tuple(changed if column.name == changed.name else column for column in self.columns)
-        return replace(self, columns=columns)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` is the inverse."""

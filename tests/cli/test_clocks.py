@@ -54,7 +54,7 @@ def test_a_clock_is_found_however_it_is_spelled(run, quick: Path, name: str):
 
 @pytest.mark.parametrize("name", SPELLINGS)
 def test_dates_out_of_order_are_dates(run, quick: Path, name: str):
-    """Whatever the spelling they are the same moments: a table of four-digit years is scored alike."""
+    """Whatever the spelling they are the same moments: a table of four-digit years is scored the same."""
     moments = START + pd.to_timedelta(np.random.default_rng(1).integers(0, 10**7, N), unit="s")
     scores = []
     for spelling in (SPELLINGS[name], "%Y-%m-%dT%H:%M:%S"):

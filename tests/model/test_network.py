@@ -98,7 +98,7 @@ def test_both_networks_see_the_likelihoods_view() -> None:
     np.testing.assert_allclose(passed.log_prob, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_the_encoder_is_told_what_is_missing() -> None:
+def test_the_encoder_knows_what_is_missing() -> None:
     """For columns that had gaps in training, and only these, a missing cell is an input of its own."""
     features, _ = rows()
     state = np.zeros((N, 3), np.uint8)

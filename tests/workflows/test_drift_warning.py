@@ -1,4 +1,4 @@
-"""When the share of flags says that the process has changed."""
+"""When the share of flags suggests that the process has changed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_table_whose_rows_are_all_flagged_is_a_warning_from_four_rows_on() -> 
 
 @pytest.mark.parametrize(("n_flagged", "n_rows"), [(0, 0), (0, 40), (1, 1), (3, 40), (3, 199), (10, 200), (20, 2000)])
 def test_chance_is_no_warning(n_flagged: int, n_rows: int) -> None:
-    """A few flags in a small table say nothing."""
+    """A few flags in a small table are not evidence."""
     assert warnings_of(CALIBRATION, AT_99, n_rows, n_flagged) == ()
 
 

@@ -78,7 +78,7 @@ def check_shapes(
 
 
 def encoder_inputs(features: Array, state: Array | None, has_missing: np.ndarray) -> Array:
-    """The features, and for each column that had gaps in training whether the cell is missing: (…, n, i)."""
+    """Inputs (…, n, i): features (…, n, d), and by `state` (n, c) which cells of `has_missing` (g,) are missing."""
     if not has_missing.size or state is None:
         return features
     xp = namespace(features)
@@ -96,7 +96,7 @@ def posterior(parameters: Parameters, inputs: Array) -> tuple[Array, Array]:
 
 
 def posterior_mean(parameters: Parameters, inputs: Array) -> Array:
-    """The mean of q(z|x) alone, (e, n, k), the same to the bit as in `posterior`."""
+    """The mean of q(z|x) alone, (e, n, k), for inputs as in `posterior` and the same to the bit."""
     return _mean(parameters, _hidden(parameters, "encoder", inputs), inputs)
 
 
@@ -118,7 +118,7 @@ def _hidden(parameters: Parameters, part: str, inputs: Array) -> Array:
 
 
 def kl_to_prior(mean: Array, log_variance: Array) -> Array:
-    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats, over the last axis. Kingma & Welling 2014, appendix B."""
+    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats, (…, n), for (…, n, k). Kingma & Welling 2014, appendix B."""
     xp = namespace(mean)
     return 0.5 * (mean**2 + xp.exp(log_variance) - log_variance - 1.0).sum(-1)
 
@@ -134,7 +134,7 @@ class Forward:
 
 
 def encode(parameters: Parameters, likelihood: Likelihood, features: Array, state: Array | None) -> tuple[Array, Array]:
-    """Mean and log-variance of q(z|x), each (e, n, k), for preprocessed features (n, d)."""
+    """Mean and log-variance of q(z|x), each (e, n, k), for preprocessed features (n, d) and their `state` (n, c)."""
     x = likelihood.to_likelihood_space(features, state)
     return posterior(parameters, encoder_inputs(x, state, likelihood.has_missing))
 
@@ -154,7 +154,7 @@ def forward(
 def forward_in_likelihood_space(
     parameters: Parameters, likelihood: Likelihood, x: Array, state: Array | None, noise: Array
 ) -> Forward:
-    """Run `forward` on features `x` in the likelihood's space: (n, d), or (e, n, d) where members differ."""
+    """Run `forward` on features `x` in the likelihood's space: (n, d), or (e, n, d) if members differ."""
     xp = namespace(x)
     mean, log_variance = posterior(parameters, encoder_inputs(x, state, likelihood.has_missing))
     z = mean + xp.exp(0.5 * log_variance) * noise

@@ -67,7 +67,7 @@ class ScoredBatch:
 
 
 def score_batch(scorer: Scorer, batch: FeatureBatch) -> ScoredBatch:
-    """Score every row of the batch; `batch.row` numbers its rows consecutively."""
+    """Score every row of the batch, in nats, higher is more anomalous; `batch.row` (n,) is consecutive."""
     total, column_score = np.empty(len(batch)), np.empty((len(batch), batch.state.shape[1]))
     for rows, within, scores, cell_nats in _tiles(scorer.ensemble, batch, scorer.kind):
         score, parts = scorer.scale.of_rows(scores, cell_nats)

@@ -36,11 +36,14 @@ class Constants:
         return tuple(column.name for column in self.columns)
 
     def moved(self, batch: Batch) -> np.ndarray:
-        """The number of rows of a batch in which each column has another value than at fit; missing cells have none."""
+        """The number of rows of a batch in which each of the c columns has another value than at fit, (c,) int64.
+
+        Missing cells have none.
+        """
         return np.array([_n_moved(batch, column) for column in self.columns], np.int64)
 
     def changed(self, n_moved: np.ndarray | None) -> tuple[ChangedColumn, ...]:
-        """The columns that moved, with their value at fit, those that moved in most rows first."""
+        """The columns that moved, with their value at fit, those that moved in most rows first; `n_moved` is (c,) int64."""
         if n_moved is None:
             return ()
         moved = [

@@ -38,7 +38,7 @@ class RowsToExplain:
     def of(
         cls, detector: Detector, batch: Batch, cells: Cells, decided: ScoredRows, flagged: np.ndarray, which: np.ndarray
     ) -> RowsToExplain:
-        """The rows `which` (k,) of a batch."""
+        """The rows `which` (k,) of a batch of n rows, of which `flagged` (n,) bool are flagged."""
         columns = [batch.table.column(column.name).take(which) for column in detector.schema.features]
         values = tuple(_own_values(column) for column in columns)
         return cls(cells[which], decided.take(which), flagged[which], values)
@@ -66,7 +66,7 @@ class Candidate:
     index: int  # among them
 
     def alone(self) -> RowsToExplain:
-        """The row by itself."""
+        """The row as a selection of one row."""
         rows, which = self.batch_rows, np.array([self.index])
         values = tuple((column[self.index],) for column in rows.values)
         return RowsToExplain(rows.cells[which], rows.decided.take(which), rows.flagged[which], values)
@@ -92,7 +92,7 @@ def explained_candidates(
 
 
 def _own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
-    """As Python tells them, or as text where it cannot: dates beyond its calendar."""
+    """The values as Python objects, or as text where Python has none: dates beyond its calendar."""
     try:
         return tuple(column.to_pylist())
     except (OverflowError, ValueError):

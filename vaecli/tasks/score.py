@@ -71,7 +71,7 @@ class ScoreTask:
         return features_of(self.detector.schema, self.constants.names, keep=True)
 
     def process(self, batch: Batch) -> WrittenRows[ScoreTotals]:
-        """The rows with the added columns; with `config.anomalies_only` only the flagged ones."""
+        """The rows with the added columns; with `config.anomalies_only` only flagged ones. Raises UnreadableCell."""
         cells = to_cells(batch, self.detector.schema)
         decided = self.scorer.score(cells, self.decision.score_kind)
         score, flagged = decided.scored.score, self.decision.flags(decided)

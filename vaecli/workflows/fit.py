@@ -72,7 +72,7 @@ def fit_source(
 ) -> tuple[Detector, FitSummary]:
     """Fit one table. With `output`, training saves a checkpoint next to it every few seconds.
 
-    `on_warning` is given what concerns this run only and not the bundle.
+    `on_warning` is given what concerns this run only and not the bundle. Raises as `fit` does.
     """
     started = time.monotonic()
     torch_device(config.train.device)

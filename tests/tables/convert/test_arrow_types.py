@@ -25,7 +25,7 @@ PLAIN = [
 
 @pytest.mark.parametrize("kind", PLAIN, ids=str)
 def test_every_type_of_a_feature_comes_back(kind: pa.DataType) -> None:
-    """What a bundle says of a column's type is that type."""
+    """What a bundle stores of a column's type is that type."""
     assert arrow_type_from_text(arrow_type_to_text(kind)) == kind
 
 

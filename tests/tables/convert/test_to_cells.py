@@ -110,7 +110,7 @@ def test_every_spelling_of_a_boolean_is_understood(values):
 
 
 def test_words_that_are_no_boolean_are_named():
-    """A word, or a number, in a column of t and f is an error; another number among 0 and 1 is a surprise."""
+    """A word, or a number, in a column of t and f is an error; another number among 0 and 1 is novel."""
     with pytest.raises(InputError) as caught:
         cells_of(["t", "maybe", "2"], FLAG)
     assert caught.value.message.splitlines() == [
@@ -246,7 +246,7 @@ def test_unclear_labels_are_refused(values):
 
 
 def test_dates_are_no_labels():
-    """A type that cannot be a label is named like a value that is none."""
+    """A type that cannot be a label is named like a value that is not a label."""
     with pytest.raises(InputError, match="line 3"):
         label_mask(batch_of({"x": [None, dt.date(2024, 1, 1)]}), LABEL)
 
@@ -300,7 +300,7 @@ def test_the_table_of_the_fit_has_its_place(columns, batch_rows, random):
 @settings(max_examples=200, deadline=None)
 @given(st.from_regex(r"\s?[+-]?[0-9]{0,20}\.?[0-9]{0,5}(e[+-]?[0-9]{1,3})?\s?|inf|NAN|-?[a-z0-9]{1,3}", fullmatch=True))
 def test_a_number_reads_the_same_beside_a_word(text):
-    """The reading that tells cells apart agrees with the one of whole columns to the last bit."""
+    """The reading that distinguishes cells agrees with the one of whole columns to the last bit."""
     alone, failed_alone = parse_numbers(pa.array([text], pa.large_string()))
     beside, failed_beside = parse_numbers(pa.array([text, "word"], pa.large_string()))
     np.testing.assert_array_equal(alone, beside[:1])

@@ -302,7 +302,7 @@ def test_what_is_wrong_and_where(tmp_path, content, said):
 
 
 def test_all_mistakes_of_one_kind_are_listed(tmp_path):
-    """Ten ragged rows are named, the rest are counted; the same for cells that are no numbers."""
+    """Ten ragged rows are named, the rest are counted; the same for cells that are not numbers."""
     ragged = refusal(written(tmp_path, "a,b\n" + "1\n" * 15))
     assert "15 rows" in ragged.message
     assert "line 11:" in ragged.message

@@ -61,7 +61,7 @@ def as_numpy(array: pa.Array) -> np.ndarray:
 
 
 def as_text(array: pa.Array) -> pa.Array:
-    """Any array of one value a cell as string or large_string; 3.0 reads 3, so that codes agree between types."""
+    """An array of one value per cell as string or large_string; 3.0 reads 3, so that codes agree between types."""
     kind = array.type
     if pa.types.is_string(kind):
         return array

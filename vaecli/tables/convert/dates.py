@@ -92,11 +92,11 @@ def date_shaped(text: pa.Array) -> np.ndarray:
 
 
 def parse_dates(text: pa.Array, pattern: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Text as seconds since the epoch, UTC, float64 (n,), and where it is no such date (n,) bool.
+    """Text as seconds since the epoch, UTC, float64 (n,), and where it is not such a date (n,) bool.
 
-    `pattern` is one of those in `DATE_FORMATS`, with or without a time of day behind it, or None for ISO
-    8601. NaN where a cell is missing or no date. Without a zone a time is taken as UTC; what is
-    finer than a microsecond is dropped.
+    `pattern` is one of those in `DATE_FORMATS`, with or without a time of day after it, or None for ISO
+    8601. NaN where a cell is missing or not a date. Without a zone a time is taken as UTC; digits beyond
+    microseconds are dropped.
     """
     if pattern is None:
         for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC")):

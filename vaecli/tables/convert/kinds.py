@@ -17,7 +17,7 @@ from vaecli.tables.convert.arrow_types import ArrowFamily, as_numpy, as_text, fa
 from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
 
-_WHOLE_FLOATS = 2.0**53  # below it floats tell all whole numbers apart
+_WHOLE_FLOATS = 2.0**53  # below it floats distinguish all whole numbers
 _MOST_TICKS = 2.0**63
 _FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-digit years holds, less a day
 _NO_ROWS = np.empty(0, np.int64)
@@ -58,7 +58,7 @@ class TableKind:
 
 
 def read(array: pa.Array, column: Column) -> Reading:
-    """The cells of a column; nothing that has a type of another kind can be read."""
+    """The cells of a column; those of a type of another kind are failed."""
     group = family(array.type)
     if group is ArrowFamily.EMPTY:
         return Reading(np.full(len(array), np.nan))
@@ -146,7 +146,7 @@ def _is_of_days(column: Column) -> bool:
 
 
 def _number_type(column: Column, _as_text: bool) -> pa.DataType:
-    """int64 where floats tell all whole numbers of the column apart; text where zeros would be lost."""
+    """int64 where floats distinguish all whole numbers of the column; text where zeros would be lost."""
     if column.width:
         return pa.string()
     return pa.int64() if column.whole and _furthest(column) < _WHOLE_FLOATS else pa.float64()

@@ -29,7 +29,7 @@ _CLOCK = (
 _COMMA = r"^[+-]?(?:\d{1,3}(?:\.\d{3})+|\d+)?(?:,\d+)?(?:[eE][+-]?\d+)?$"
 _HAS_COMMA = r",\d"
 _THOUSANDS = r"^[+-]?\d{1,3}(?:,\d{3})+$"
-# what looks like a number to a person, but is none of the above: marks between thousands, units, percent, hexadecimal
+# looks like a number to a person, but is not one of the above: marks between thousands, units, percent, hexadecimal
 _NUMBER_LIKE = (
     r"^'?[+-]?(?:0[xX][0-9A-Fa-f]+|(?:[1-9]\d{0,2}(?:[ .,'’_]\d{3})+|\d+)(?:[.,]\d+)?)"
     r" ?(?:%|‰|[°µ]?[A-Za-zµΩ°/³²]{0,6})$"
@@ -47,7 +47,7 @@ def plain(text: pa.Array) -> pa.Array:
 
 
 def with_point(text: pa.Array) -> pa.Array:
-    """Text of a column with decimal commas with points in their place; null where a cell is not such a number."""
+    """The text of a column with points instead of decimal commas; null where a cell is not such a number."""
     is_number = pc.and_(pc.match_substring_regex(text, _COMMA), pc.match_substring_regex(text, r"\d"))
     swapped = pc.replace_substring(pc.replace_substring(text, ".", ""), ",", ".")
     return pc.if_else(is_number, swapped, None)

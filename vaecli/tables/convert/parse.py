@@ -1,8 +1,8 @@
 """Arrow columns as numbers and text: how one cell is read, the same at fit and at scoring; `dates` has those as text.
 
 Everything here works on a whole column at once, and the answer for a cell never depends on its
-neighbours: where a fast reading of the whole column fails, a slower one that tells the cells apart
-gives the others the same values to the last bit.
+neighbours: if a fast reading of the whole column fails, a slower one that distinguishes the cells gives the others the
+same values to the last bit.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def digits_only(text: pa.Array) -> bool:
 
 
 def any_begins_with_zero(text: pa.Array) -> bool:
-    """Whether one of the strings does."""
+    """Whether one of the strings begins with a zero."""
     return bool(pc.any(pc.starts_with(text, "0")).as_py())
 
 

@@ -61,7 +61,7 @@ def time_values(batch: Batch, column: Column) -> np.ndarray:
 
 
 def readable_times(batch: Batch, column: Column) -> np.ndarray:
-    """The same, NaN also where a cell is neither."""
+    """The numbers or moments of `time_values`, (n,), but NaN where a cell is neither."""
     return read(_array(batch, column), column).values
 
 

@@ -68,7 +68,7 @@ class NumberStatistics:
         self._distinct: DistinctSample | None = DistinctSample(n_hashes)
 
     def add(self, numbers: np.ndarray, exact: np.ndarray | None = None) -> None:
-        """Add the next `numbers`, float64 (n,), NaN where missing; `exact` holds those present as int64."""
+        """Add the next `numbers`, float64 (n,), NaN where missing; `exact` (m,) holds the m present ones as int64."""
         present = numbers[~np.isnan(numbers)]
         finite = present[np.isfinite(present)]
         self.n += present.size
@@ -381,7 +381,7 @@ class TextEvidence:
 
 
 def exact_integers(text: pa.Array, numbers: np.ndarray) -> np.ndarray | None:
-    """Text as int64 where float64 cannot distinguish neighbouring integers; None where it can, or text is not whole."""
+    """Text as int64 (n,) if float64 cannot distinguish some of `numbers` (n,); else None, and for fractions."""
     if not (np.abs(numbers) >= _EXACT_WHOLE).any():
         return None
     try:

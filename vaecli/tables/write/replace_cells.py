@@ -152,9 +152,9 @@ def _replaced(array: pa.Array, column: Column, values: np.ndarray, which: np.nda
 
 
 def _encoded(before: pa.DictionaryArray, values: pa.Array, column: Column) -> pa.DictionaryArray:
-    """The values in the dictionary that they had, with behind it what the model knows and the dictionary does not.
+    """The values in the dictionary that they had, followed by the categories that only the model knows.
 
-    Never in the order in which values appear: where a batch begins would show in the output.
+    Never in the order in which values appear: the cut into batches would show in the output.
     """
     known = before.dictionary
     if TABLE_KINDS[column.kind].is_text:

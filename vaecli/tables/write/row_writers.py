@@ -132,7 +132,8 @@ def pass_through(source: Any, numbers: Collection[str] = ()) -> tuple[pa.Schema,
     """The types of the user's columns, and a function that returns them for the kept rows of a batch.
 
     Parquet and frames keep their types. Columns of delimited text are float64 if named in `numbers`, and
-    otherwise the text of their cells, null where a cell is empty.
+    otherwise the text of their cells, null where a cell is empty. The function raises ValueError for a batch that was
+    read without `keep=True`.
     """
     if not isinstance(source, DelimitedSource):
         return source.schema, _whole_rows

@@ -112,7 +112,7 @@ class CollectSink:
     def render(
         self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
     ) -> Rendered:
-        """Convert rows to a table; see `Sink.render`."""
+        """Convert the rows that `keep` (n,) marks to a table; see `Sink.render`."""
         return self.rows.table(batch, [_as_array(added[name], kind) for name, kind in self.added], keep)
 
     def append(self, rendered: Rendered) -> None:
@@ -167,7 +167,7 @@ def open_sink(
 def collect_sink(
     like: Source, added: Sequence[tuple[str, pa.DataType]], *, prefix: str = "", numbers: Collection[str] = ()
 ) -> CollectSink:
-    """A sink that collects the rows as one Arrow table in memory; see `open_sink`."""
+    """A sink that collects the rows as one Arrow table in memory. Raises UsageError if added names are taken."""
     named = [(prefix + name, kind) for name, kind in added]
     _reject_taken_names([name for name, _ in named], like)
     return CollectSink(typed_rows(like, named, numbers), tuple(added))
