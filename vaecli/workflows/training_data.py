@@ -147,9 +147,18 @@ def _normal(source: Source, schema: Schema, on_event: OnEvent, stage: str) -> It
     numbers = numbers_of(schema)
     for batch in source.batches(ReadRequest(names, numbers=numbers)):
         normal = np.ones(batch.n_rows, bool) if label is None else ~label_mask(batch, label)
-        cells = to_cells(batch, schema)
+        cells = _without_placeholders(to_cells(batch, schema), schema)
         yield (cells if normal.all() else cells[normal]), batch, normal
         on_event(Event(stage, batch.first_row + batch.n_rows, schema.n_rows))
+
+
+def _without_placeholders(cells: Cells, schema: Schema) -> Cells:
+    """Placeholders set aside, as if missing: one would set the scale of its column. In new rows they are numbers."""
+    for j, column in enumerate(schema.features):
+        if column.placeholders:
+            rows = np.isin(cells.values[:, j], [value for value, _ in column.placeholders])
+            cells.values[rows, j], cells.state[rows, j] = np.nan, MISSING
+    return cells
 
 
 def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tuple[np.ndarray, int]:
