@@ -52,8 +52,9 @@ class Column:
     `width` is how many digits numbers kept as text are padded to with zeros, 0 where they are not. `arrow_type` is
     the type in a typed table (`arrow_type_from_text`), empty for delimited text. Bundles of format 1 and 2 know none of
     these three. `number_spelling` is empty where numbers kept as text are spelled 1234.5, see `number_spellings`; a
-    bundle stores it only where it is not. `missing` holds the words and numbers that the user declared to mean "missing",
-    `placeholders` (value, count) the numbers far outside the rest that fit set aside; both are stored only where used.
+    bundle stores it only where it is not. `missing` holds the words and numbers that the user declared
+    to mean "missing", `placeholders` (value, count) the numbers far outside the rest that fit set aside; a bundle stores
+    both only where used.
     """
 
     name: str

@@ -114,9 +114,7 @@ def _names(value: Any) -> tuple[str, ...]:
 
 def _words(value: Any) -> tuple[str, ...]:
     given = [value] if isinstance(value, str | int | float) else value
-    return tuple(
-        item if isinstance(item, str) else repr(_number(item) if item != int(item) else _whole(item)) for item in given
-    )
+    return tuple(item if isinstance(item, str) else repr(int(item) if item == round(item) else item) for item in given)
 
 
 def _row_numbers(value: Any) -> tuple[int, ...]:

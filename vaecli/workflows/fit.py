@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import shlex
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +28,7 @@ from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Layout, Schema
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
+from vaecli.tables.convert.declared_missing import option_value
 from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, OTHER
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
@@ -204,11 +204,11 @@ def _placeholder_warnings(schema: Schema) -> list[str]:
     for column in schema.features:
         for value, n in column.placeholders:
             text = f"{value:.0f}" if value == round(value) and abs(value) < LARGEST_PLAIN else repr(value)
-            word = f"{column.name}={text}"
+            cells = "1 cell holds" if n == 1 else f"{n:,} cells hold"
             found.append(
-                f"{quoted(column.name)}: {n:,} {'cell holds' if n == 1 else 'cells hold'} {text}, far outside all others: "
-                "a placeholder for missing? Set aside in training, and anomalous in new rows; "
-                f"--missing {shlex.quote(quoted(word, 200, marks=False))} takes it as missing"
+                f"{quoted(column.name)}: {cells} {text}, far outside all others: a placeholder for missing? "
+                "Set aside in training, and anomalous in new rows; "
+                f"--missing {option_value([f'{column.name}={text}'])} takes it as missing"
             )
     return found
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +14,8 @@ import pyarrow.compute as pc
 from vaecli.errors import UsageError, did_you_mean, quoted
 from vaecli.tables.convert import number_spellings, parse
 from vaecli.tables.convert.arrow_types import ArrowFamily, as_numpy, as_text, family
+
+LONGEST_OPTION = 1000  # characters that a message proposes
 
 
 def words_of(names: Sequence[str], given: Sequence[str], table: str) -> dict[str, tuple[str, ...]]:
@@ -34,6 +39,13 @@ def words_of(names: Sequence[str], given: Sequence[str], table: str) -> dict[str
         else:
             of_all.append(item.strip())
     return {name: tuple(dict.fromkeys(word for word in [*of_all, *own[name]] if word)) for name in names}
+
+
+def option_value(words: Sequence[str]) -> str:
+    """The words as they follow `--missing` in a shell."""
+    listing = io.StringIO()
+    csv.writer(listing, lineterminator="").writerow(words)
+    return shlex.quote(quoted(listing.getvalue(), LONGEST_OPTION, marks=False))
 
 
 def numbers_among(words: Sequence[str]) -> np.ndarray:

@@ -67,9 +67,8 @@ def by_hand(decimal: str, thousands: str) -> str:
 
 def with_point(text: pa.Array, spelling: str) -> pa.Array:
     """Text of a column with such a spelling as `1234.5`; null where a cell is not such a number."""
-    decimal, mark = (
-        (",", ".") if spelling == DECIMAL_COMMA else (spelling[len(_BY_HAND)], spelling[len(_BY_HAND) + 1 :])
-    )
+    marks = ",." if spelling == DECIMAL_COMMA else spelling.removeprefix(_BY_HAND)
+    decimal, mark = marks[:1] or ".", marks[1:]
     digits = rf"(?:\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+|\d+)" if mark else r"\d+"
     pattern = rf"^[+-]?(?:{digits})?(?:{re.escape(decimal)}\d+)?(?:[eE][+-]?\d+)?$"
     is_number = pc.and_(pc.match_substring_regex(text, pattern), pc.match_substring_regex(text, r"^[^eE]*\d"))

@@ -119,11 +119,8 @@ def _numeric(
 
 def _ranged(name: str, kind: Kind, numbers: NumberStatistics, n_missing: int) -> Column:
     some = numbers.n_finite > 0
-    placeholders, minimum, maximum = (), numbers.minimum, numbers.maximum
-    if some and kind is Kind.NUMERIC:
-        placeholders, low, high = numbers.extremes.placeholders()
-        if placeholders:
-            minimum, maximum = low, high
+    placeholders, low, high = numbers.extremes.placeholders() if kind is Kind.NUMERIC else ((), 0.0, 0.0)
+    minimum, maximum = (low, high) if placeholders else (numbers.minimum, numbers.maximum)
     return Column(
         name,
         kind,

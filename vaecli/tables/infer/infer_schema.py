@@ -5,9 +5,6 @@ read every column (scan, evidence) → its kind and why not to model it (classif
 
 from __future__ import annotations
 
-import csv
-import io
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -16,7 +13,7 @@ from vaecli.errors import MAX_LISTED, InputError, UsageError, listed, quoted
 from vaecli.results import OnEvent, ignore
 from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables.convert.arrow_types import arrow_type_to_text
-from vaecli.tables.convert.declared_missing import words_of
+from vaecli.tables.convert.declared_missing import option_value, words_of
 from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tables.convert.number_spellings import by_hand
 from vaecli.tables.infer.classify import Classification, Mixed, classify
@@ -127,9 +124,7 @@ def _options_for(mixed: Sequence[Mixed]) -> str:
     words = list(dict.fromkeys(word for column in mixed for word in column.words))
     found = ""
     if words and all(len(word) <= LONGEST_WORD for word in words):
-        listing = io.StringIO()
-        csv.writer(listing, lineterminator="").writerow(words)
-        found = f"; words that mean missing: --missing {shlex.quote(quoted(listing.getvalue(), 1000, marks=False))}"
+        found = f"; if they mean missing: --missing {option_value(words)}"
     if any(column.is_spelled_otherwise for column in mixed):
         found += "; --decimal and --thousands name the marks of numbers, such as --thousands ,"
     return found

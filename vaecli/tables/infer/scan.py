@@ -57,8 +57,8 @@ def read_evidence(
     """The evidence about each of `columns`, by name, and the number of rows.
 
     `missing` holds the words of each column that mean "missing", `spelling` how numbers are spelled as text (empty: as
-    the cells suggest). Sends an event per block. Raises InputError for a table that cannot be read, and for a column whose type changes
-    from one file to the next.
+    the cells suggest). Sends an event per block. Raises InputError for a table that cannot be read, and for a column
+    whose type changes from one file to the next.
     """
     capacity = Capacity.for_columns(len(columns))
     evidence: dict[str, Evidence] = {}
