@@ -53,8 +53,8 @@ class Column:
     the type in a typed table (`arrow_type_from_text`), empty for delimited text. Bundles of format 1 and 2 know none of
     these three. `number_spelling` is empty where numbers kept as text are spelled 1234.5, see `number_spellings`; a
     bundle stores it only where it is not. `missing` holds the words and numbers that the user declared
-    to mean "missing", `placeholders` (value, count) the numbers far outside the rest that fit set aside; a bundle stores
-    both only where used.
+    to mean "missing", `placeholders` (value, count) the numbers far outside the rest that fit left out; both are stored
+    only where used.
     """
 
     name: str
