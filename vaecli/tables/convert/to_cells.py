@@ -86,7 +86,7 @@ def _refuse(batch: Batch, failed: list[tuple[int, Column]]) -> None:
     row, column = failed[0]
     raise UnreadableCell(
         f"{count} not hold what the model was trained on:\n" + "\n".join(lines),
-        "repair the cell, or leave it empty if the value is missing; fit takes words that mean missing: --missing WORDS",
+        "repair the cell, or leave it empty if the value is missing; `fit --missing` takes words that mean so",
         path=batch.where(row).rpartition(", ")[0],
         row=batch.first_row + row + 1,
         column=column.name,

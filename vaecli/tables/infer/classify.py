@@ -273,7 +273,7 @@ def _mixed(evidence: TextEvidence, dates: ParseTrial | None) -> Mixed | None:
 
 
 def _misspelled(evidence: TextEvidence) -> Mixed:
-    """Cells that look like numbers and are not spelled as others of the column, or as the user says."""
+    """Cells that look like numbers and are not spelled as others of the column, or as asked."""
     return Mixed(Kind.NUMERIC, tuple(evidence.number_like), evidence.n_number_like, is_spelled_otherwise=True)
 
 

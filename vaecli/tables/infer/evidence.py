@@ -245,7 +245,7 @@ class TextEvidence:
     """What is known about a column of text, or about one that its type declares to be categories (`declared`)."""
 
     def __init__(self, capacity: Capacity, *, declared: bool, spelling: str = "") -> None:
-        self.spelling = spelling  # of numbers, as the user says
+        self.spelling = spelling  # of numbers, as the user asks
         self.family = ArrowFamily.DICTIONARY if declared else ArrowFamily.TEXT
         self.n = 0
         self.n_missing = 0
