@@ -59,7 +59,7 @@ def checked(
         return _one_of(_CHOICES[key], value, shown, problems)
     if key == "fail_on":
         return _a_gate(value, shown, problems)
-    expected, convert = _TYPES["duration" if key == "time_budget_seconds" else hints[key]]
+    expected, convert = _TYPES[{"time_budget_seconds": "duration", "missing": "words"}.get(key, hints[key])]
     try:
         converted = convert(value)
     except (ValueError, TypeError, OverflowError):
@@ -112,6 +112,11 @@ def _names(value: Any) -> tuple[str, ...]:
     return tuple(_text(item) for item in ([value] if isinstance(value, str) else value))
 
 
+def _words(value: Any) -> tuple[str, ...]:
+    given = [value] if isinstance(value, str | int | float) else value
+    return tuple(item if isinstance(item, str) else repr(int(item) if item == round(item) else item) for item in given)
+
+
 def _row_numbers(value: Any) -> tuple[int, ...]:
     listed_rows = value if isinstance(value, str) else ",".join(map(str, value))
     numbers = tuple(_whole(part) for part in listed_rows.split(","))
@@ -141,6 +146,7 @@ def seconds(duration: str | float) -> float:
 # what messages call a type, and how a value becomes one; a flag or a variable gives text, a file its own types
 _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     "duration": ("a duration such as 90s, 10m or 1.5h", seconds),
+    "words": ("a list of words and numbers", _words),
     bool: ("true or false", _truth),
     int: ("a whole number", _whole),
     int | None: ("a whole number", _whole),

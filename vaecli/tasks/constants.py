@@ -43,7 +43,7 @@ class Constants:
         return np.array([_n_moved(batch, column) for column in self.columns], np.int64)
 
     def changed(self, n_moved: np.ndarray | None) -> tuple[ChangedColumn, ...]:
-        """The columns that moved, with their value at fit, those that moved in most rows first; `n_moved` is (c,) int64."""
+        """The columns that moved, by (c,) int64, with their value at fit; those that moved in most rows come first."""
         if n_moved is None:
             return ()
         moved = [
@@ -92,7 +92,7 @@ def _n_moved(batch: Batch, column: Column) -> int:
     counts = np.bincount(encoded.indices.drop_null().to_numpy(), minlength=len(encoded.dictionary))
     constant = _constant(column)
     if constant is None:  # no row had a value
-        return int(counts[read(encoded.dictionary, Column(column.name, Kind.CATEGORICAL)).novel].sum())
+        return int(counts[read(encoded.dictionary, replace(column, kind=Kind.CATEGORICAL, categories=())).novel].sum())
     reading = read(encoded.dictionary, column)
     rounding = 0.0 if column.whole or column.is_date else ROUNDING * abs(constant)
     moved = np.abs(reading.values - constant) > rounding

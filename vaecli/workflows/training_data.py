@@ -32,6 +32,8 @@ from vaecli.tables import (
     time_values,
     to_cells,
 )
+from vaecli.tables.convert.arrow_types import one_array
+from vaecli.tables.convert.declared_missing import without
 
 FEWEST_ROWS = 8
 SMALLEST_SHARE = 0.01  # share of the rows that must be left to learn from when the largest group is held out
@@ -131,7 +133,8 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
         if schema.time is not None:
             orders.append(time_values(batch, schema.time)[normal])
         if schema.group is not None:
-            groups.add(*_distinct(batch.table.column(schema.group.name).filter(pa.array(normal))))
+            values = without(one_array(batch.table.column(schema.group.name)), schema.group.missing)
+            groups.add(*_distinct(values.filter(pa.array(normal))))
     if n_rows < FEWEST_ROWS:
         marked = schema.n_rows - n_rows
         left = f" (--label marks {marked:,} of {schema.n_rows:,} as anomalies)" if marked else ""
@@ -165,9 +168,18 @@ def _normal(source: Source, schema: Schema, on_event: OnEvent, stage: str) -> It
     numbers = numbers_of(schema)
     for batch in source.batches(ReadRequest(names, numbers=numbers)):
         normal = np.ones(batch.n_rows, bool) if label is None else ~label_mask(batch, label)
-        cells = to_cells(batch, schema)
+        cells = _without_placeholders(to_cells(batch, schema), schema)
         yield (cells if normal.all() else cells[normal]), batch, normal
         on_event(Event(stage, batch.first_row + batch.n_rows, schema.n_rows))
+
+
+def _without_placeholders(cells: Cells, schema: Schema) -> Cells:
+    """Placeholders set aside, as if missing: one would set the scale of its column. In new rows they are numbers."""
+    for j, column in enumerate(schema.features):
+        if column.placeholders:
+            rows = np.isin(cells.values[:, j], [value for value, _ in column.placeholders])
+            cells.values[rows, j], cells.state[rows, j] = np.nan, MISSING
+    return cells
 
 
 def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tuple[np.ndarray, int]:
@@ -196,11 +208,9 @@ def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tu
     return folds.assign_folds(survey.n_rows, n_folds, seed), n_folds
 
 
-def _distinct(values: pa.ChunkedArray) -> tuple[list[object], np.ndarray]:
+def _distinct(values: pa.Array) -> tuple[list[object], np.ndarray]:
     """(the different values, a missing one among them; the index among them of each row)."""
-    encoded = pc.dictionary_encode(values.combine_chunks(), null_encoding="encode")
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
+    encoded = pc.dictionary_encode(values, null_encoding="encode")
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
 
 

@@ -14,7 +14,7 @@ from vaecli.runtime.moments import EPOCH, SECONDS_PER_DAY
 from vaecli.schema import Column, Kind
 from vaecli.tables.convert import dates, parse
 from vaecli.tables.convert.arrow_types import ArrowFamily, as_numpy, as_text, family
-from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
+from vaecli.tables.convert.declared_missing import without
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
 
 _WHOLE_FLOATS = 2.0**53  # below it floats distinguish all whole numbers
@@ -59,6 +59,7 @@ class TableKind:
 
 def read(array: pa.Array, column: Column) -> Reading:
     """The cells of a column; those of a type of another kind are failed."""
+    array = without(array, column.missing)
     group = family(array.type)
     if group is ArrowFamily.EMPTY:
         return Reading(np.full(len(array), np.nan))
@@ -75,7 +76,7 @@ def can_hold(array: pa.Array, column: Column) -> bool:
     if kind.parse is None:
         return True
     # a model may have been trained on numbers kept as text; one bad cell is reported when it is read
-    text = as_text(array)
+    text = as_text(without(array, column.missing))
     _, failed = kind.parse(text, column)
     return bool(2 * failed.sum() <= len(text) - text.null_count)
 
@@ -97,7 +98,7 @@ def _quantities(array: pa.Array, column: Column) -> Reading:
 
 
 def _parsed_numbers(text: pa.Array, column: Column) -> tuple[np.ndarray, np.ndarray]:
-    return parse.parse_numbers(text, decimal_comma=column.number_spelling == DECIMAL_COMMA)
+    return parse.parse_numbers(text, column.number_spelling)
 
 
 def _parsed_dates(text: pa.Array, column: Column) -> tuple[np.ndarray, np.ndarray]:

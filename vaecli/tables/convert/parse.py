@@ -63,15 +63,15 @@ def is_null(array: pa.Array) -> np.ndarray:
     return as_numpy(array.is_null())
 
 
-def parse_numbers(text: pa.Array, *, decimal_comma: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def parse_numbers(text: pa.Array, spelling: str = "") -> tuple[np.ndarray, np.ndarray]:
     """Text as float64 (n,), and where it is not a number (n,) bool.
 
-    NaN where a cell is missing or not a number. Spaces around a number are ignored; for other spellings see
-    `number_spellings`.
+    NaN where a cell is missing or not a number. Spaces around a number are ignored; for other spellings, and
+    for `spelling`, see `number_spellings`.
     """
-    if decimal_comma:
+    if spelling not in ("", number_spellings.OTHER):
         spelled = number_spellings.plain(text)
-        parsed = number_spellings.with_point(spelled).cast(pa.float64())
+        parsed = number_spellings.with_point(spelled, spelling).cast(pa.float64())
         return as_numpy(parsed), filled(spelled) & is_null(parsed)
     try:
         values = as_numpy(text.cast(pa.float64()))

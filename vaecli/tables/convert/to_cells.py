@@ -9,6 +9,7 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.errors import MAX_LISTED, UnreadableCell, quoted
 from vaecli.schema import Column, Schema
 from vaecli.tables.convert import arrow_types
+from vaecli.tables.convert.declared_missing import numbers_among
 from vaecli.tables.convert.kinds import TABLE_KINDS, read
 from vaecli.tables.source import Batch
 
@@ -16,7 +17,11 @@ from vaecli.tables.source import Batch
 def numbers_of(schema: Schema) -> frozenset[str]:
     """The feature columns that a source of delimited text should parse to float64."""
     return frozenset(
-        column.name for column in schema.features if TABLE_KINDS[column.kind].is_float and not column.number_spelling
+        column.name
+        for column in schema.features
+        if TABLE_KINDS[column.kind].is_float
+        and not column.number_spelling
+        and numbers_among(column.missing).size == len(column.missing)
     )
 
 
@@ -81,7 +86,7 @@ def _refuse(batch: Batch, failed: list[tuple[int, Column]]) -> None:
     row, column = failed[0]
     raise UnreadableCell(
         f"{count} not hold what the model was trained on:\n" + "\n".join(lines),
-        "repair the cell, or leave it empty if the value is missing",
+        "repair the cell, or leave it empty if the value is missing; `fit --missing` takes words that mean so",
         path=batch.where(row).rpartition(", ")[0],
         row=batch.first_row + row + 1,
         column=column.name,

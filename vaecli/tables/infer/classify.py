@@ -51,6 +51,8 @@ class Mixed:
     kind: Kind
     first_unexpected: tuple[UnexpectedCell, ...]
     n_unexpected: int
+    words: tuple[str, ...] = ()  # the different texts among numbers, where they are few
+    is_spelled_otherwise: bool = False  # the cells look like numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +136,17 @@ def _numeric(
 
 def _ranged(name: str, kind: Kind, numbers: NumberStatistics, n_missing: int) -> Column:
     some = numbers.n_finite > 0
+    placeholders, low, high = numbers.extremes.placeholders() if kind is Kind.NUMERIC else ((), 0.0, 0.0)
+    minimum, maximum = (low, high) if placeholders else (numbers.minimum, numbers.maximum)
     return Column(
         name,
         kind,
         whole=numbers.whole and some,
-        minimum=numbers.minimum if some else None,
-        maximum=numbers.maximum if some else None,
+        minimum=minimum if some else None,
+        maximum=maximum if some else None,
         n_missing=n_missing,
         n_infinite=numbers.n_infinite,
+        placeholders=placeholders,
     )
 
 
@@ -235,7 +240,7 @@ def _text(name: str, evidence: TextEvidence, max_categories: int) -> Classificat
 def _numbers_as_text(name: str, evidence: TextEvidence) -> Classification:
     numbers = evidence.as_number.numbers
     if not numbers.only_0_and_1:
-        spelling = OTHER if evidence.is_respelled else ""
+        spelling = evidence.spelling or (OTHER if evidence.is_respelled else "")
         return _numeric(name, numbers, evidence.n_missing, evidence.padding.width, spelling)
     met = [(text.strip(), parse_one_number(text)) for text in evidence.counts.first_met(1000) or ["0", "1"]]
     spellings = tuple(next(text for text, value in met if value == wanted) for wanted in (0, 1))
@@ -321,20 +326,39 @@ def _are_mostly_numbered_names(name: str, evidence: TextEvidence) -> bool:
 
 def _mixed(evidence: TextEvidence, dates: ParseTrial | None) -> Mixed | None:
     """The cells that are not of the kind of nearly all others, in a column of numbers or dates; None for others."""
+    if evidence.spelling and evidence.n_number_like:
+        return _misspelled(evidence)
+    words = _words_among_numbers(evidence)
     for kind, trial in ((Kind.NUMERIC, evidence.as_number), (Kind.DATETIME, dates)):
         if trial is not None and trial.n_read >= max(10, MOST * evidence.n):
-            return Mixed(kind, tuple(trial.unread), evidence.n - trial.n_read)
+            known = () if kind is Kind.DATETIME or evidence.n_number_like else words
+            spelled = kind is Kind.NUMERIC and evidence.n_number_like > 0
+            return Mixed(kind, tuple(trial.unread), evidence.n - trial.n_read, known, spelled)
     if _are_numbers_among_words(evidence):
-        return Mixed(Kind.NUMERIC, tuple(evidence.as_number.unread), evidence.n - evidence.as_number.n_read)
+        n_words = evidence.n - evidence.as_number.n_read
+        return Mixed(Kind.NUMERIC, tuple(evidence.as_number.unread), n_words, words)
     if _are_number_like(evidence):
-        return Mixed(Kind.NUMERIC, tuple(evidence.number_like), evidence.n_number_like)
+        return _misspelled(evidence)
     return None
+
+
+def _misspelled(evidence: TextEvidence) -> Mixed:
+    """Cells that look like numbers and are not spelled as others of the column, or as asked."""
+    return Mixed(Kind.NUMERIC, tuple(evidence.number_like), evidence.n_number_like, is_spelled_otherwise=True)
+
+
+def _words_among_numbers(evidence: TextEvidence) -> tuple[str, ...]:
+    """The different texts that are not numbers, at most as many as may be status words; none if there are more."""
+    texts = [text for text, _ in evidence.counts.ranked()]
+    _, is_word = parse_numbers(pa.array(texts, pa.large_string()), evidence.spelling)
+    words = tuple(texts[i].strip() for i in is_word.nonzero()[0])
+    return words if len(words) <= MOST_STATUS_WORDS else ()
 
 
 def _are_numbers_among_words(evidence: TextEvidence) -> bool:
     """Whether a few texts that repeat stand among measurements: `Bad`, `No Data`, `unavailable`, dashes."""
     texts = [text for text, _ in evidence.counts.ranked()[:MOST_COMPARED]]
-    _, is_word = parse_numbers(pa.array(texts, pa.large_string()))
+    _, is_word = parse_numbers(pa.array(texts, pa.large_string()), evidence.spelling)
     n_words = int(is_word.sum())
     n_numbers = len(texts) - n_words
     return (

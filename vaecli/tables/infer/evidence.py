@@ -19,6 +19,7 @@ from vaecli.schema import MOST_DIGITS
 from vaecli.tables.convert import arrow_types, dates as date_texts, number_spellings, parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.infer.counts import DistinctSample, ValueCounts
+from vaecli.tables.infer.extremes import Extremes
 
 MAX_UNEXPECTED = 10
 FEWEST_STEPS = 50  # of which one may go back
@@ -64,6 +65,7 @@ class NumberStatistics:
         self.n_up = self.n_down = 0  # steps from one finite number to the next down the file
         self.smallest_step = np.inf  # from one finite number to the next down the file
         self.largest_step = -np.inf
+        self.extremes = Extremes()
         self._last: float | None = None
         self._distinct: DistinctSample | None = DistinctSample(n_hashes)
 
@@ -77,6 +79,7 @@ class NumberStatistics:
             return
         self.minimum = min(self.minimum, float(finite.min()))
         self.maximum = max(self.maximum, float(finite.max()))
+        self.extremes.add(finite)
         self._add_steps(finite)
         self.whole = self.whole and bool((np.floor(finite) == finite).all())
         self._add_hashes(finite, exact)
@@ -241,7 +244,8 @@ class TextBlock:
 class TextEvidence:
     """What is known about a column of text, or about one that its type declares to be categories (`declared`)."""
 
-    def __init__(self, capacity: Capacity, *, declared: bool) -> None:
+    def __init__(self, capacity: Capacity, *, declared: bool, spelling: str = "") -> None:
+        self.spelling = spelling  # of numbers, as the user asks
         self.family = ArrowFamily.DICTIONARY if declared else ArrowFamily.TEXT
         self.n = 0
         self.n_missing = 0
@@ -285,7 +289,7 @@ class TextEvidence:
 
     def _add_numbers(self, text: pa.Array) -> bool:
         """Add the next rows if all are numbers and return True; otherwise change nothing and return False."""
-        numbers, failed = values.parse_numbers(text)
+        numbers, failed = values.parse_numbers(text, self.spelling)
         if failed.any():
             return False
         self.padding.add(text)
@@ -298,7 +302,7 @@ class TextEvidence:
 
     def _try_numbers(self, block: TextBlock) -> np.ndarray:
         """Add the cells that are numbers; returns (u,) bool, true for values that are not numbers."""
-        by_unique, failed = values.parse_numbers(block.uniques)
+        by_unique, failed = values.parse_numbers(block.uniques, self.spelling)
         if failed.any() and self._may_begin_commas:
             self._before = deepcopy(self.as_number.numbers)
         self.padding.add(block.uniques)
@@ -322,13 +326,13 @@ class TextEvidence:
             number_like[failed] = arrow_types.as_numpy(number_spellings.is_number_like(unread))
             self.n_number_like += int(block.counts[number_like].sum())
             self.number_like += block.first_cells(number_like, MAX_UNEXPECTED - len(self.number_like))
-            if self.with_comma is None and self._may_begin_commas:
+            if self.with_comma is None and self._may_begin_commas and not self.spelling:
                 self.with_comma = ParseTrial(self._before, n_read=self.n)
             self._may_begin_commas = False
         self._may_begin_commas = self._may_begin_commas and self.as_number.numbers.whole
         if self.with_comma is None:
             return
-        by_unique, not_comma = values.parse_numbers(block.uniques, decimal_comma=True)
+        by_unique, not_comma = values.parse_numbers(block.uniques, number_spellings.DECIMAL_COMMA)
         if not_comma.any():
             self.with_comma = None
             return
@@ -434,11 +438,11 @@ class UnreadEvidence:
 Evidence = TextEvidence | TypedEvidence | UnreadEvidence
 
 
-def evidence_for(kind: pa.DataType, capacity: Capacity) -> Evidence:
+def evidence_for(kind: pa.DataType, capacity: Capacity, spelling: str = "") -> Evidence:
     """An empty collection of the evidence that suits a column of this Arrow type."""
     group = arrow_types.family(kind)
     if group in (ArrowFamily.TEXT, ArrowFamily.DICTIONARY):
-        return TextEvidence(capacity, declared=group is ArrowFamily.DICTIONARY)
+        return TextEvidence(capacity, declared=group is ArrowFamily.DICTIONARY, spelling=spelling)
     if group in (ArrowFamily.EMPTY, ArrowFamily.UNSUPPORTED):
         return UnreadEvidence(kind)
     return TypedEvidence(kind, capacity)
