@@ -22,8 +22,13 @@ class ArrowFamily(StrEnum):
     UNSUPPORTED = "unsupported"  # nested, binary
 
 
+UUID = pa.uuid()
+
+
 def family(kind: pa.DataType) -> ArrowFamily:
-    """The family of an Arrow type."""
+    """The family of an Arrow type; an extension type, such as JSON, has that of its storage, and a UUID is text."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return ArrowFamily.TEXT if kind == UUID else family(kind.storage_type)
     if pa.types.is_boolean(kind):
         return ArrowFamily.BOOLEAN
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -45,12 +50,12 @@ def family(kind: pa.DataType) -> ArrowFamily:
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
-    """The column in one piece, without extension types and run-length encoding."""
+    """The column in one piece, without extension types and run-length encoding; UUIDs as their 36 characters."""
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # several chunks may stay several, none may stay none
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if isinstance(array, pa.ExtensionArray):
-        array = array.storage
+        array = uuid_texts(array.storage) if array.type == UUID else array.storage
     return pc.run_end_decode(array) if pa.types.is_run_end_encoded(array.type) else array
 
 
@@ -71,31 +76,24 @@ def as_text(array: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(text, r"^(-?\d+)\.0$", r"\1") if pa.types.is_floating(kind) else text
 
 
-_VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+def uuid_texts(stored: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
+    """The 16 bytes of UUIDs as text: 123e4567-e89b-12d3-a456-426614174000."""
+    valid = as_numpy(stored.is_valid())
+    content = np.frombuffer(stored.buffers()[1] or b"", np.uint8).reshape(-1, 16)[stored.offset :][: len(stored)]
+    digits = _HEXADECIMAL[np.stack([content >> 4, content & 15], axis=2)].reshape(-1, 32)
+    texts = np.insert(digits, [8, 12, 16, 20], ord("-"), axis=1)
+    ends = pa.py_buffer(np.arange(len(stored) + 1, dtype=np.int64) * 36)
+    return pa.Array.from_buffers(
+        pa.large_string(), len(stored), [pa.array(valid).buffers()[1], ends, pa.py_buffer(np.ascontiguousarray(texts))]
+    )
 
 
-def without_views(table: pa.Table) -> pa.Table:
-    """The table with string views as plain strings.
-
-    pyarrow cannot filter views, and their size depends on how a table was cut into batches. What is written to
-    Parquet becomes a view again.
-    """
-    return as_schema(table, plain_schema(table.schema))
-
-
-def plain_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema of a table after `without_views`."""
-    return pa.schema([each.with_type(_VIEWS.get(each.type, each.type)) for each in schema], schema.metadata)
-
-
-def as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with views instead of strings or strings instead of views, as `schema` has them."""
-    return table if table.schema.equals(schema) else table.cast(schema)
-
+_HEXADECIMAL = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
-_DECIMAL = re.compile(r"decimal(128|256)\((\d+), (-?\d+)\)")
-_DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(u?int(?:8|16|32|64)), ordered=[01]>")
+_DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d+), (-?\d+)\)")
+_DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(u?int(?:8|16|32|64)), ordered=([01])>")
+_EXTENSIONS = {str(kind): kind for kind in (UUID, pa.json_())}
 _PLAIN = (ArrowFamily.NUMBER, ArrowFamily.BOOLEAN, ArrowFamily.DATETIME, ArrowFamily.TEXT)
 _AS_TEXT = (ArrowFamily.NUMBER, ArrowFamily.BOOLEAN, ArrowFamily.TEXT)  # whose values Arrow reads back from their text
 
@@ -108,22 +106,23 @@ def arrow_type_to_text(kind: pa.DataType) -> str:
         values = arrow_type_to_text(kind.value_type)
         if not values or family(kind.value_type) not in _AS_TEXT or _is_clock(kind.value_type):
             return ""
-        return f"dictionary<values={values}, indices={kind.index_type}, ordered=0>"  # an order of values is not kept
+        return f"dictionary<values={values}, indices={kind.index_type}, ordered={int(kind.ordered)}>"
     text = str(kind)
     return text if arrow_type_from_text(text) == kind else ""
 
 
 def arrow_type_from_text(text: str) -> pa.DataType | None:
     """The type that was spelled so; None for none, and for what `arrow_type_to_text` does not write."""
+    if text in _EXTENSIONS:
+        return _EXTENSIONS[text]
     if found := _TIMESTAMP.fullmatch(text):
         return pa.timestamp(found[1], tz=found[2])
     try:
         if found := _DECIMAL.fullmatch(text):
-            decimal = pa.decimal128 if found[1] == "128" else pa.decimal256
-            return decimal(int(found[2]), int(found[3]))
+            return getattr(pa, f"decimal{found[1]}")(int(found[2]), int(found[3]))
         if found := _DICTIONARY.fullmatch(text):
             values = None if found[1].startswith("dictionary") else arrow_type_from_text(found[1])
-            return None if values is None else pa.dictionary(pa.type_for_alias(found[2]), values)
+            return None if values is None else pa.dictionary(pa.type_for_alias(found[2]), values, found[3] == "1")
         kind = pa.type_for_alias(text)
     except (ValueError, OverflowError):
         return None

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vaecli.errors import UsageError, listed
-from vaecli.tables.convert.arrow_types import as_schema, plain_schema
+from vaecli.tables.convert.arrow_casts import as_schema
 from vaecli.tables.read.delimited import DelimitedSource, parse_lines
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.records import joined_bytes
@@ -167,7 +167,10 @@ class TypedRows:
         user = self.user_columns(batch, keep)
         if keep is not None:
             added = [array.filter(pa.array(keep)) for array in added]
-        return pa.Table.from_arrays([*user.columns, *added], schema=plain_schema(self.schema))
+        columns = [*user.columns, *added]
+        # views, and dictionaries of numbers in Parquet, are plain until they are written
+        fields = [field.with_type(column.type) for field, column in zip(self.schema, columns, strict=True)]
+        return pa.Table.from_arrays(columns, schema=pa.schema(fields, self.schema.metadata))
 
 
 def typed_rows(source: Any, added: Sequence[tuple[str, pa.DataType]], numbers: Collection[str]) -> TypedRows:
