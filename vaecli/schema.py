@@ -52,7 +52,8 @@ class Column:
     `width` is how many digits numbers kept as text are padded to with zeros, 0 where they are not. `arrow_type` is
     the type in a typed table (`arrow_type_from_text`), empty for delimited text. Bundles of format 1 and 2 know none of
     these three. `number_spelling` is empty where numbers kept as text are spelled 1234.5, see `number_spellings`; a
-    bundle stores it only where it is not.
+    bundle stores it only where it is not. `order` are the kept categories in the order that a typed column declares,
+    empty where it declares none, and then not stored either.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Column:
     width: int = 0
     arrow_type: str = ""
     number_spelling: str = ""
+    order: tuple[str, ...] = ()
     reason: str = ""  # why it is left out, in plain words
 
     @property
@@ -101,8 +103,9 @@ class Column:
 
 def _column_to_json(column: Column) -> dict[str, Any]:
     values = asdict(column)
-    if not column.number_spelling:
-        del values["number_spelling"]
+    for name in ("number_spelling", "order"):
+        if not values[name]:
+            del values[name]
     return values
 
 
@@ -164,6 +167,7 @@ class Schema:
                     "kind": Kind(entry["kind"]),
                     "role": Role(entry["role"]),
                     "categories": tuple(entry["categories"]),
+                    "order": tuple(entry.get("order", ())),
                 }
             )
             for entry in values["columns"]
@@ -173,6 +177,8 @@ class Schema:
         for column in columns:
             if not all(isinstance(text, str) for text in (column.name, column.arrow_type, column.zone)):
                 raise ValueError("a column's name, arrow_type or zone is no text")
+            if column.order and sorted(column.order) != sorted(column.categories):
+                raise ValueError(f"the order of column {column.name!r} is not one of its categories")
             if type(column.width) is not int or not 0 <= column.width <= MOST_DIGITS:
                 raise ValueError(f"the width of column {column.name!r} is not a number from 0 to {MOST_DIGITS}")
         return cls(columns, int(values["n_rows"]))

@@ -21,6 +21,7 @@ from vaecli.errors import InputError, quoted
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Layout, Schema
 from vaecli.tables import Batch, ReadRequest, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
+from vaecli.tables.convert.arrow_types import one_array
 
 FEWEST_ROWS = 8
 SMALLEST_SHARE = 0.01  # share of the rows that must be left to learn from when the largest group is held out
@@ -114,7 +115,7 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
         if schema.time is not None:
             orders.append(time_values(batch, schema.time)[normal])
         if schema.group is not None:
-            groups.add(*_distinct(batch.table.column(schema.group.name).filter(pa.array(normal))))
+            groups.add(*_distinct(one_array(batch.table.column(schema.group.name)).filter(pa.array(normal))))
     if n_rows < FEWEST_ROWS:
         marked = schema.n_rows - n_rows
         left = f" (--label marks {marked:,} of {schema.n_rows:,} as anomalies)" if marked else ""
@@ -178,11 +179,11 @@ def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tu
     return folds.assign_folds(survey.n_rows, n_folds, seed), n_folds
 
 
-def _distinct(values: pa.ChunkedArray) -> tuple[list[object], np.ndarray]:
+def _distinct(values: pa.Array) -> tuple[list[object], np.ndarray]:
     """(the different values, a missing one among them; the index among them of each row)."""
-    encoded = pc.dictionary_encode(values.combine_chunks(), null_encoding="encode")
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
+    if pa.types.is_dictionary(values.type):  # encoded already, but not what is missing
+        values = values.dictionary.take(values.indices)
+    encoded = pc.dictionary_encode(values, null_encoding="encode")
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
 
 

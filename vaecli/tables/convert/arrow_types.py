@@ -50,12 +50,17 @@ def family(kind: pa.DataType) -> ArrowFamily:
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
-    """The column in one piece, without extension types and run-length encoding; UUIDs as their 36 characters."""
+    """The column in one piece, without extension types and run-length encoding.
+
+    UUIDs are their 36 characters. Decimals of 32 and 64 bits, which Arrow neither counts nor replaces, have 128.
+    """
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # several chunks may stay several, none may stay none
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if isinstance(array, pa.ExtensionArray):
         array = uuid_texts(array.storage) if array.type == UUID else array.storage
+    if pa.types.is_decimal(array.type) and array.type.bit_width < _DECIMAL_BITS:
+        array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
     return pc.run_end_decode(array) if pa.types.is_run_end_encoded(array.type) else array
 
 
@@ -73,7 +78,12 @@ def as_text(array: pa.Array) -> pa.Array:
     if pa.types.is_dictionary(kind) and family(kind.value_type) is not ArrowFamily.TEXT:
         return as_text(array.dictionary.take(array.indices))
     text = array.cast(pa.large_string())
-    return pc.replace_substring_regex(text, r"^(-?\d+)\.0$", r"\1") if pa.types.is_floating(kind) else text
+    return as_code(text) if pa.types.is_floating(kind) else text
+
+
+def as_code(text: pa.Array) -> pa.Array:
+    """Whole numbers as they are written as codes, 1 for 1.0 and 1.00; every other text as it is."""
+    return pc.replace_substring_regex(text, r"^(-?\d+)\.0+$", r"\1")
 
 
 def uuid_texts(stored: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
@@ -88,6 +98,7 @@ def uuid_texts(stored: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
     )
 
 
+_DECIMAL_BITS = 128
 _HEXADECIMAL = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 import pyarrow as pa
@@ -96,6 +97,25 @@ def are_plain_numbers(text: pa.Array) -> bool:
 def parse_one_number(text: str) -> float:
     """One cell as `parse_numbers` reads it."""
     return float(parse_numbers(pa.array([text], pa.large_string()))[0][0])
+
+
+def parses_exactly(text: str) -> bool:
+    """Whether the float of a number has all its digits; False for what is not a number."""
+    try:
+        exact = Decimal(text.strip())
+    except InvalidOperation:
+        return False
+    return exact == Decimal(repr(float(exact)))
+
+
+def whole_number(text: str) -> int | None:
+    """The number of 64 bits that `1e18` or `5.0` is; None for fractions, larger ones and words."""
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        return None
+    is_whole = exact.is_finite() and abs(exact) < 2**63 and exact == exact.to_integral_value()
+    return int(exact) if is_whole else None
 
 
 def filled(text: pa.Array) -> np.ndarray:

@@ -56,7 +56,8 @@ def with_roles(
         column = _with_role(name, classifications.get(name), requested.get(name), has_time=has_time)
         has_time = has_time or column.role is Role.TIME
         # a bundle is passed on to others, who have no need of the values of identifiers
-        columns.append(replace(column, categories=()) if column.role in (Role.KEY, Role.IGNORED) else column)
+        is_kept = column.role not in (Role.KEY, Role.IGNORED)
+        columns.append(column if is_kept else replace(column, categories=(), order=()))
     return tuple(columns)
 
 
