@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from vaecli.tables.convert.arrow_types import UUID, ArrowFamily, family
+from vaecli.tables.convert.arrow_types import UUID, ArrowFamily, decimals_as_floats, family
 
 _VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 _EXACT_BELOW = {2: 2.0**11, 4: 2.0**24, 8: 2.0**53}  # whole numbers, by the bytes of a float
@@ -82,6 +82,9 @@ def cast(array: pa.Array | pa.ChunkedArray, kind: pa.DataType) -> pa.Array | pa.
     if kind == UUID and family(before) is ArrowFamily.TEXT:
         texts = pc.replace_substring(array, "-", "").to_pylist()
         return pa.array([None if text is None else bytes.fromhex(text) for text in texts], pa.binary(16)).cast(kind)
+    if pa.types.is_decimal(before) and pa.types.is_floating(kind):
+        chunks = array.chunks if isinstance(array, pa.ChunkedArray) else [array]
+        return pa.chunked_array(list(map(decimals_as_floats, chunks)), pa.float64()).cast(kind)
     return array.cast(kind, safe=not pa.types.is_floating(kind))
 
 
@@ -114,12 +117,12 @@ def _intervals(array: pa.Array | pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array(parts, kind)
 
 
-def changed(before: pa.Array, after: pa.Array) -> np.ndarray:
+def changed(before: pa.Array, after: pa.Array | pa.ChunkedArray) -> np.ndarray:
     """Where `cast` rounded a number, (n,) bool: 9,007,199,254,740,993 is not a float."""
     is_exact = pa.types.is_integer(before.type) or pa.types.is_decimal(before.type)
     if not (pa.types.is_floating(after.type) and is_exact):
         return np.zeros(len(before), bool)
-    numbers = after.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    numbers = np.asarray(after.cast(pa.float64()))
     if pa.types.is_integer(before.type) and not (np.abs(numbers) >= _EXACT_BELOW[after.type.bit_width // 8]).any():
         return np.zeros(len(before), bool)
     pairs = zip(before.to_pylist(), numbers.tolist(), strict=True)

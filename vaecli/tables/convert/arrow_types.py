@@ -70,6 +70,16 @@ def as_numpy(array: pa.Array) -> np.ndarray:
     return found
 
 
+def decimals_as_floats(array: pa.Array) -> pa.Array:
+    """Decimals as the nearest float64, as text of the same digits is read: Arrow's own cast is off by a bit in many."""
+    kind = array.type
+    if not (pa.types.is_decimal128(kind) and kind.precision <= _FLOAT_DIGITS and kind.scale >= 0):
+        return array.cast(pa.large_string()).cast(pa.float64())
+    words = np.frombuffer(array.buffers()[1] or b"", np.int64)[::2][array.offset :][: len(array)]
+    # both are exact floats, so that their quotient is the nearest one
+    return pa.array(words / 10.0**kind.scale, mask=as_numpy(array.is_null()))
+
+
 def as_text(array: pa.Array) -> pa.Array:
     """Any array of one value a cell as string or large_string; 3.0 reads 3, so that codes agree between types."""
     kind = array.type
@@ -99,6 +109,7 @@ def uuid_texts(stored: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
 
 
 _DECIMAL_BITS = 128
+_FLOAT_DIGITS = 15  # that float64 holds
 _HEXADECIMAL = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")

@@ -153,9 +153,10 @@ def _number_type(column: Column, _as_text: bool) -> pa.DataType:
 
 
 def delimited_type(column: Column) -> pa.DataType:
-    """The type of a numeric column that was delimited text: int64 where floats do not hold its whole numbers."""
-    is_far = column.whole and not column.n_infinite and WHOLE_FLOATS <= _furthest(column) < _MOST_TICKS
-    return pa.int64() if is_far else pa.float64()
+    """The type of a numeric column that was delimited text: that whose values have all digits, text beyond int64."""
+    if not column.whole or column.n_infinite or _furthest(column) < WHOLE_FLOATS:
+        return pa.float64()
+    return pa.int64() if _furthest(column) <= _MOST_TICKS else pa.string()
 
 
 def _date_type(column: Column, as_text: bool) -> pa.DataType:

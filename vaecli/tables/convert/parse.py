@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from vaecli.runtime.moments import SECONDS_PER_DAY, TICKS_PER_SECOND
 from vaecli.tables.convert import number_spellings
-from vaecli.tables.convert.arrow_types import as_numpy
+from vaecli.tables.convert.arrow_types import as_numpy, decimals_as_floats
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 
 # -- numbers ------------------------------------------------------------------------------------
@@ -43,6 +43,8 @@ def numbers(array: pa.Array) -> np.ndarray:
         return _floats(array.cast(pa.int64()), lambda whole: whole / TICKS_PER_SECOND[kind.unit])
     if pa.types.is_time32(kind):
         return _floats(array.cast(pa.int32()), lambda whole: whole / TICKS_PER_SECOND[kind.unit])
+    if pa.types.is_decimal(kind):
+        return as_numpy(decimals_as_floats(array))
     return as_numpy(array.cast(pa.float64(), safe=False))
 
 
