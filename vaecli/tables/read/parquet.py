@@ -301,6 +301,12 @@ def _damaged(name: str, problem: Exception) -> VaecliError:
         return unreadable(name, problem)
     lines = str(problem).strip().splitlines()
     reason = lines[0] if lines else type(problem).__name__
+    if isinstance(problem, pa.ArrowNotImplementedError):
+        return UnreadableFile(
+            f"{name}: the file may be whole, but its columns cannot be read: {reason}",
+            "write nested columns without dictionaries, or leave them out",
+            path=name,
+        )
     return UnreadableFile(f"{name}: damaged, or not Parquet: {reason}", "write it again", path=name)
 
 
