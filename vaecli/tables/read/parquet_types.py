@@ -39,7 +39,7 @@ def index_columns(schema: pa.Schema) -> frozenset[str]:
 
 
 def nanoseconds(whole: pa.Array, finer: pa.Array) -> tuple[bool, bool]:
-    """Of INT96 read in microseconds and in nanoseconds: whether some are lost in the first, and in the second."""
+    """Whether the same INT96 loses nanoseconds in microseconds (`whole`), and moments in nanoseconds (`finer`)."""
     if pa.types.is_nested(whole.type):
         pairs = zip(_children(whole), _children(finer), strict=True)
         found = [nanoseconds(*pair) for pair in pairs]
