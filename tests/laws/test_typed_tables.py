@@ -305,7 +305,7 @@ def test_typed_tables(tens: int, bundle: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_thousand_typed_tables(bundle: Path, tmp_path: Path) -> None:
-    """Two thousand more, in minutes."""
+    """Two thousand more: 4,937 columns that pass through, 640,000 cells, in ten minutes on two busy cores."""
     wrong = {}
     n_columns = 0
     for seed in range(1_000, 3_000):
