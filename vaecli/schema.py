@@ -53,8 +53,8 @@ class Column:
     the type in a typed table (`arrow_type_from_text`), empty for delimited text. Bundles of format 1 and 2 know none of
     these three. `number_spelling` is empty where numbers kept as text are spelled 1234.5, see `number_spellings`; a
     bundle stores it only where it is not. `missing` holds the words and numbers that the user declared
-    to mean "missing", `placeholders` (value, count) the numbers far outside the rest that fit left out; both are stored
-    only where used.
+    to mean "missing", `placeholders` (value, count) the numbers far outside the rest that fit left out, and `order` the
+    kept categories in the order that a typed column declares; all three are stored only where used.
     """
 
     name: str
@@ -75,6 +75,7 @@ class Column:
     number_spelling: str = ""
     missing: tuple[str, ...] = ()
     placeholders: tuple[tuple[float, int], ...] = ()
+    order: tuple[str, ...] = ()
     reason: str = ""  # why it is left out, in plain words
 
     @property
@@ -105,7 +106,7 @@ class Column:
 
 def _column_to_json(column: Column) -> dict[str, Any]:
     values = asdict(column)
-    for name in ("number_spelling", "missing", "placeholders"):
+    for name in ("number_spelling", "missing", "placeholders", "order"):
         if not values[name]:
             del values[name]
     return values
@@ -161,6 +162,7 @@ class Schema:
                     "categories": tuple(entry["categories"]),
                     "missing": tuple(entry.get("missing", ())),
                     "placeholders": tuple((float(value), int(n)) for value, n in entry.get("placeholders", ())),
+                    "order": tuple(entry.get("order", ())),
                 }
             )
             for entry in values["columns"]
@@ -172,6 +174,8 @@ class Schema:
                 raise ValueError("a column's name, arrow_type or zone is no text")
             if not all(isinstance(word, str) for word in column.missing):
                 raise ValueError(f"the missing words of column {column.name!r} are not text")
+            if column.order and sorted(column.order) != sorted(column.categories):
+                raise ValueError(f"the order of column {column.name!r} is not one of its categories")
             if type(column.width) is not int or not 0 <= column.width <= MOST_DIGITS:
                 raise ValueError(f"the width of column {column.name!r} is not a number from 0 to {MOST_DIGITS}")
         return cls(columns, int(values["n_rows"]))

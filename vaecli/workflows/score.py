@@ -18,7 +18,7 @@ from vaecli.engines.local import LocalEngine
 from vaecli.model.device import device_of
 from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.runtime import urls
-from vaecli.tables import Source, Targets, check_schema, default_output, numbers_of, open_sink, open_source
+from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, open_sink, open_source
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
@@ -58,9 +58,9 @@ def score(
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     n_worst = N_WORST if with_worst else 0
-    columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
     constants = Constants.of(detector.schema, source.names)
-    with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
+    columns, types = added_columns(config.explain), exact_types(detector.schema)
+    with open_sink(target, source, columns, prefix=config.prefix, types=types) as sink:
         totals = score_source(
             *(detector, source, sink, decision, config, device),
             n_worst=n_worst,

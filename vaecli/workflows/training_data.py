@@ -210,6 +210,8 @@ def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tu
 
 def _distinct(values: pa.Array) -> tuple[list[object], np.ndarray]:
     """(the different values, a missing one among them; the index among them of each row)."""
+    if pa.types.is_dictionary(values.type):  # encoded already, but not what is missing
+        values = values.dictionary.take(values.indices)
     encoded = pc.dictionary_encode(values, null_encoding="encode")
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
 

@@ -358,3 +358,12 @@ def test_the_parser_gets_memory_of_its_own():
     copy = block.buffer()
     assert copy.to_pybytes() == data
     assert copy.address != np.frombuffer(data, np.uint8).ctypes.data
+
+
+def test_a_cell_that_ends_in_a_line_end_holds_no_row(tmp_path):
+    """What follows its closing quote has as many commas as a row, one of them in a quoted cell."""
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,c,d,e,f\n" + '1,"x\n",2,3,4,"p, q"\n' * 3)
+    rows = [batch.table.to_pydict() for batch in tables.open_source([str(path)]).batches()]
+    assert rows[0]["b"] == ["x\n"] * 3
+    assert rows[0]["f"] == ["p, q"] * 3

@@ -59,16 +59,20 @@ def without(array: pa.Array, words: Sequence[str]) -> pa.Array:
     group = family(array.type)
     if not words or group not in (ArrowFamily.TEXT, ArrowFamily.DICTIONARY, ArrowFamily.NUMBER, ArrowFamily.DATETIME):
         return array
-    if group in (ArrowFamily.TEXT, ArrowFamily.DICTIONARY):
+    if group is ArrowFamily.DICTIONARY:  # which remains one, with the order of its categories
+        is_missing = pa.array(_in_text(as_text(array.dictionary), words)).take(array.indices)
+        kept = pc.if_else(is_missing, pa.scalar(None, array.indices.type), array.indices)
+        return pa.DictionaryArray.from_arrays(kept, array.dictionary, ordered=array.type.ordered)
+    if group is ArrowFamily.TEXT:
         array = as_text(array)
         return pc.if_else(pa.array(~_in_text(array, words)), array, pa.scalar(None, array.type))
     if group is ArrowFamily.DATETIME:
         wanted, _ = dates.parse_dates(pa.array(words, pa.large_string()), None)
     else:
         wanted = numbers_among(words)
-    if pa.types.is_float32(array.type):
+    if pa.types.is_floating(array.type):
         with np.errstate(over="ignore"):
-            wanted = wanted.astype(np.float32).astype(np.float64)
+            wanted = wanted.astype(array.type.to_pandas_dtype()).astype(np.float64)
     is_missing = np.isin(parse.numbers(array), wanted[~np.isnan(wanted)])
     return pc.if_else(pa.array(~is_missing), array, pa.scalar(None, array.type))
 

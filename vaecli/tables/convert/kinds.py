@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -13,11 +13,11 @@ import pyarrow.compute as pc
 from vaecli.runtime.moments import EPOCH, SECONDS_PER_DAY
 from vaecli.schema import Column, Kind
 from vaecli.tables.convert import dates, parse
-from vaecli.tables.convert.arrow_types import ArrowFamily, as_numpy, as_text, family
-from vaecli.tables.convert.declared_missing import without
+from vaecli.tables.convert.arrow_types import ArrowFamily, as_code, as_numpy, as_text, family
+from vaecli.tables.convert.declared_missing import numbers_among, without
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
 
-_WHOLE_FLOATS = 2.0**53  # below it floats distinguish all whole numbers
+WHOLE_FLOATS = 2.0**53  # below it floats distinguish all whole numbers
 _MOST_TICKS = 2.0**63
 _FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-digit years holds, less a day
 _NO_ROWS = np.empty(0, np.int64)
@@ -120,7 +120,7 @@ def _number_texts(column: Column, values: np.ndarray) -> list[str]:
 
 
 def _number_text(value: float, column: Column) -> str:
-    if not column.whole or (abs(value) >= _WHOLE_FLOATS and not column.width):
+    if not column.whole or (abs(value) >= WHOLE_FLOATS and not column.width):
         return repr(value)
     return f"{int(value):0{column.width}d}"
 
@@ -150,7 +150,16 @@ def _number_type(column: Column, _as_text: bool) -> pa.DataType:
     """int64 where floats distinguish all whole numbers of the column; text where zeros would be lost."""
     if column.width:
         return pa.string()
-    return pa.int64() if column.whole and _furthest(column) < _WHOLE_FLOATS else pa.float64()
+    return pa.int64() if column.whole and _furthest(column) < WHOLE_FLOATS else pa.float64()
+
+
+def delimited_type(column: Column) -> pa.DataType:
+    """The type of a numeric column that was delimited text: that whose values have all digits, text beyond int64."""
+    not_measured = [*numbers_among(column.missing), *(value for value, _ in column.placeholders)]
+    furthest = max(_furthest(column), *(abs(value) for value in not_measured if np.isfinite(value)), 0.0)
+    if not column.whole or column.n_infinite or furthest < WHOLE_FLOATS:
+        return pa.float64()
+    return pa.int64() if furthest <= _MOST_TICKS else pa.string()
 
 
 def _date_type(column: Column, as_text: bool) -> pa.DataType:
@@ -167,7 +176,7 @@ def _furthest(column: Column) -> float:
 
 
 def _number(column: Column, cell: float) -> float | int:
-    return int(cell) if column.whole and cell == round(cell) and abs(cell) < _WHOLE_FLOATS else float(cell)
+    return int(cell) if column.whole and cell == round(cell) and abs(cell) < WHOLE_FLOATS else float(cell)
 
 
 def _moment(_column: Column, seconds: float) -> str:
@@ -195,14 +204,22 @@ def _booleans(array: pa.Array, column: Column) -> Reading:
 
 def _categories(array: pa.Array, column: Column) -> Reading:
     text = as_text(array)
-    codes = pc.index_in(text, value_set=pa.array(column.categories, text.type))
-    found = as_numpy(pc.fill_null(codes, -1)).astype(np.float64)
+    found = _codes(text, column.categories)
     unknown = np.flatnonzero(found < 0)
     if not unknown.size:
         return Reading(found)
+    # a writer that met a gap has 1.0 for the code 1, a typed table has no such spellings
+    found[unknown] = _codes(as_code(text.take(pa.array(unknown))), as_code(pa.array(column.categories, text.type)))
+    unknown = unknown[found[unknown] < 0]
     filled = parse.filled(text.take(pa.array(unknown)))
     found[unknown] = np.where(filled & column.has_other, len(column.categories), np.nan)
     return Reading(found, _NO_ROWS if column.has_other else unknown[filled])
+
+
+def _codes(text: pa.Array, categories: Sequence[str] | pa.Array) -> np.ndarray:
+    """The place of each text (n,) among the categories, −1 for others."""
+    codes = pc.index_in(text, value_set=pa.array(categories, text.type))
+    return as_numpy(pc.fill_null(codes, -1)).astype(np.float64)
 
 
 def _parsed_booleans(text: pa.Array, _column: Column) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ same values to the last bit.
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 
 from vaecli.runtime.moments import SECONDS_PER_DAY, TICKS_PER_SECOND
 from vaecli.tables.convert import number_spellings
-from vaecli.tables.convert.arrow_types import as_numpy
+from vaecli.tables.convert.arrow_types import as_numpy, decimals_as_floats
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 
 # -- numbers ------------------------------------------------------------------------------------
@@ -41,6 +42,8 @@ def numbers(array: pa.Array) -> np.ndarray:
         return _floats(array.cast(pa.int64()), lambda whole: whole / TICKS_PER_SECOND[kind.unit])
     if pa.types.is_time32(kind):
         return _floats(array.cast(pa.int32()), lambda whole: whole / TICKS_PER_SECOND[kind.unit])
+    if pa.types.is_decimal(kind):
+        return as_numpy(decimals_as_floats(array))
     return as_numpy(array.cast(pa.float64(), safe=False))
 
 
@@ -96,6 +99,25 @@ def are_plain_numbers(text: pa.Array) -> bool:
 def parse_one_number(text: str) -> float:
     """One cell as `parse_numbers` reads it."""
     return float(parse_numbers(pa.array([text], pa.large_string()))[0][0])
+
+
+def parses_exactly(text: str) -> bool:
+    """Whether the float of a number has all its digits; False for what is not a number."""
+    try:
+        exact = Decimal(text.strip())
+    except InvalidOperation:
+        return False
+    return exact == Decimal(repr(float(exact)))
+
+
+def whole_number(text: str) -> int | None:
+    """The number of 64 bits that `1e18` or `5.0` is; None for fractions, larger ones and words."""
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        return None
+    is_whole = exact.is_finite() and abs(exact) < 2**63 and exact == exact.to_integral_value()
+    return int(exact) if is_whole else None
 
 
 def filled(text: pa.Array) -> np.ndarray:

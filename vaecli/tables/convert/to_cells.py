@@ -10,7 +10,7 @@ from vaecli.errors import MAX_LISTED, UnreadableCell, quoted
 from vaecli.schema import Column, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert.declared_missing import numbers_among
-from vaecli.tables.convert.kinds import TABLE_KINDS, read
+from vaecli.tables.convert.kinds import TABLE_KINDS, delimited_type, read
 from vaecli.tables.source import Batch
 
 
@@ -23,6 +23,15 @@ def numbers_of(schema: Schema) -> frozenset[str]:
         and not column.number_spelling
         and numbers_among(column.missing).size == len(column.missing)
     )
+
+
+def exact_types(schema: Schema) -> dict[str, pa.DataType]:
+    """The types in which those columns of delimited text become typed ones: by name, others stay text.
+
+    float64, but int64 where training had whole numbers beyond 2^53; text where zeros stand before a number.
+    """
+    columns = {column.name: column for column in schema.features}
+    return {name: delimited_type(columns[name]) for name in numbers_of(schema) if not columns[name].width}
 
 
 def to_cells(batch: Batch, schema: Schema) -> Cells:

@@ -70,12 +70,19 @@ class Classification:
     is_unsupported: bool = False  # the type itself cannot be read
 
 
-def classify(name: str, evidence: Evidence, max_categories: int) -> Classification:
-    """The kind of a column, and whether it can and should be a feature."""
+def classify(name: str, evidence: Evidence, max_categories: int, *, is_index: bool = False) -> Classification:
+    """The kind of a column, and whether it can and should be a feature; `is_index` for the index of a pandas frame."""
+    found = _classify(name, evidence, max_categories)
+    if is_index and found.advice is None:  # an index of dates in order remains the clock
+        return replace(found, advice=(Role.KEY, "pandas wrote it as the index, so it names the row"), mixed=None)
+    return found
+
+
+def _classify(name: str, evidence: Evidence, max_categories: int) -> Classification:
     if evidence.family is ArrowFamily.UNSUPPORTED:
         return Classification(
             Column(name, Kind.TEXT, n_missing=evidence.n_missing),
-            impossible=f"values of type {getattr(evidence, 'type', '')} are not supported",
+            impossible=getattr(evidence, "reason", ""),
             is_unsupported=True,
         )
     if evidence.n == 0:
@@ -135,7 +142,7 @@ def _numeric(
 
 
 def _ranged(name: str, kind: Kind, numbers: NumberStatistics, n_missing: int) -> Column:
-    some = numbers.n_finite > 0
+    some = numbers.n_finite > 0 and not numbers.differ_exactly  # else its range is not known
     placeholders, low, high = numbers.extremes.placeholders() if kind is Kind.NUMERIC else ((), 0.0, 0.0)
     minimum, maximum = (low, high) if placeholders else (numbers.minimum, numbers.maximum)
     return Column(
@@ -156,6 +163,8 @@ def _constant(numbers: NumberStatistics, n_missing: int) -> str:
         return "no row has a finite value" if numbers.n_infinite else "no row has a value"
     if numbers.minimum < numbers.maximum:
         return ""
+    if numbers.differ_exactly:
+        return "its values differ by less than a float of this size can"
     return "every finite value is the same" if numbers.n_infinite else _same(n_missing)
 
 
@@ -228,7 +237,10 @@ def _text(name: str, evidence: TextEvidence, max_categories: int) -> Classificat
     if dates is not None and formats:
         return _datetime(name, dates.numbers, evidence.n_missing, dates.pattern, dates.zone)
     if (spellings := _pair(evidence)) is not None:
-        return Classification(Column(name, Kind.BOOLEAN, categories=spellings, n_missing=evidence.n_missing))
+        order = tuple(text for text in evidence.order if text in spellings)
+        return Classification(
+            Column(name, Kind.BOOLEAN, categories=spellings, n_missing=evidence.n_missing, order=order)
+        )
     mixed = None if _are_mostly_numbered_names(name, evidence) else _mixed(evidence, dates)
     if mixed is None and evidence.n_dates >= MOST * evidence.n and dates is not None:
         return _unusable(name, evidence, "its dates are written in more than one way")
@@ -391,6 +403,7 @@ def _categories(name: str, evidence: TextEvidence, max_categories: int, mixed: M
         categories=categories,
         has_other=has_other,
         n_folded=max(evidence.counts.n_distinct_about() - len(categories), 1) if has_other else 0,
+        order=tuple(text for text in evidence.order if text in set(categories)),
         n_missing=evidence.n_missing,
     )
     if n_distinct == 1:

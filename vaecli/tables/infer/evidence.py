@@ -62,6 +62,8 @@ class NumberStatistics:
         self.minimum = np.inf
         self.maximum = -np.inf
         self.whole = True
+        self.differ_exactly = False  # whole numbers that are one float are not one number
+        self._first_exact: int | None = None
         self.n_up = self.n_down = 0  # steps from one finite number to the next down the file
         self.smallest_step = np.inf  # from one finite number to the next down the file
         self.largest_step = -np.inf
@@ -80,6 +82,9 @@ class NumberStatistics:
         self.minimum = min(self.minimum, float(finite.min()))
         self.maximum = max(self.maximum, float(finite.max()))
         self.extremes.add(finite)
+        if exact is not None and exact.size and self.minimum == self.maximum:
+            self._first_exact = int(exact[0]) if self._first_exact is None else self._first_exact
+            self.differ_exactly = self.differ_exactly or bool((exact != self._first_exact).any())
         self._add_steps(finite)
         self.whole = self.whole and bool((np.floor(finite) == finite).all())
         self._add_hashes(finite, exact)
@@ -263,11 +268,15 @@ class TextEvidence:
         self.n_dates = 0  # cells that are a date in one format or another
         self.padding = ZeroPadding()
         self._n_hashes = capacity.n_hashes
+        self.order: list[str] = []  # of the categories of an ordered dictionary
         self.first_cells: list[UnexpectedCell] = []  # no date format that first occurs later parses them
 
     def add(self, array: pa.Array, first_row: int, where: Where) -> None:
         """Add the next rows, whose first is number `first_row` of the table."""
         text = arrow_types.as_text(array)
+        if pa.types.is_dictionary(array.type) and array.type.ordered:
+            known = set(self.order)
+            self.order += [one for one in arrow_types.as_text(array.dictionary).to_pylist() if one not in known]
         if self._only_numbers_matter and self._add_numbers(text):
             return
         block = TextBlock.of(text, first_row, where)
@@ -385,14 +394,18 @@ class TextEvidence:
 
 
 def exact_integers(text: pa.Array, numbers: np.ndarray) -> np.ndarray | None:
-    """Text as int64 (n,) if float64 cannot distinguish some of `numbers` (n,); else None, and for fractions."""
+    """Text as int64 (n,), beyond its range with the bits of uint64; None for fractions.
+
+    None also if float64 can distinguish all of `numbers` (n,).
+    """
     if not (np.abs(numbers) >= _EXACT_WHOLE).any():
         return None
-    try:
-        integers = arrow_types.as_numpy(text.cast(pa.int64()))
-    except pa.ArrowInvalid:
-        return None
-    return integers
+    for kind in (pa.int64(), pa.uint64()):
+        try:
+            return arrow_types.as_numpy(text.cast(kind)).view(np.int64)
+        except pa.ArrowInvalid:
+            continue
+    return None
 
 
 class TypedEvidence:
@@ -405,6 +418,7 @@ class TypedEvidence:
         self.n = 0
         self.n_missing = 0
         self.numbers = NumberStatistics(capacity.n_hashes)
+        self._decimals = pa.array([], pa.large_string())  # the first that differ, as long as they are one float
 
     def add(self, array: pa.Array, *_position: object) -> None:
         """Add the next rows."""
@@ -415,6 +429,11 @@ class TypedEvidence:
             exact = arrow_types.as_numpy(array.drop_null().cast(pa.int64(), safe=False))
         n_before = self.numbers.n
         self.numbers.add(numbers, exact)
+        if pa.types.is_decimal(array.type) and self.numbers.minimum == self.numbers.maximum:
+            self._decimals = pc.unique(pa.concat_arrays([self._decimals, array.cast(pa.large_string())]).drop_null())[
+                :2
+            ]
+            self.numbers.differ_exactly = len(self._decimals) > 1
         n = self.numbers.n - n_before
         self.n += n
         self.n_missing += numbers.size - n
@@ -425,7 +444,11 @@ class UnreadEvidence:
 
     def __init__(self, kind: pa.DataType) -> None:
         self.family = arrow_types.family(kind)
-        self.type = str(kind)
+        self.reason = (
+            "an interval of months, days and time: cast it to seconds"
+            if pa.types.is_interval(kind)
+            else f"values of type {kind} are not supported"
+        )
         self.n = 0
         self.n_missing = 0
 

@@ -21,6 +21,7 @@ from vaecli.tables.infer.roles import ALL, ASKED, reject_unfit_roles, requested_
 from vaecli.tables.infer.scan import read_evidence
 from vaecli.tables.read.frames import FrameSource
 from vaecli.tables.read.parquet import ParquetSource
+from vaecli.tables.read.parquet_types import index_columns
 from vaecli.tables.source import Source
 
 LONGEST_WORD = 60  # that a hint repeats
@@ -42,7 +43,10 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
     if read and not n_rows:
         raise InputError(f"{source.name}: there are no rows", "give a table with normal rows to learn from")
 
-    classifications = {name: classify(name, evidence[name], config.max_categories) for name in read}
+    index = index_columns(source.schema) if isinstance(source, ParquetSource | FrameSource) else frozenset()
+    classifications = {
+        name: classify(name, evidence[name], config.max_categories, is_index=name in index) for name in read
+    }
     columns = _with_types(source, with_roles(source.names, classifications, requested, config))
     columns = tuple(replace(one, missing=missing[one.name] if one.name in evidence else ()) for one in columns)
     columns = tuple(_as_number(column) if _is_named(column, config.same_unit) else column for column in columns)

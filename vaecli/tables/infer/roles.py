@@ -55,7 +55,7 @@ def with_roles(
     for name in names:
         column = _with_role(name, classifications.get(name), requested.get(name), has_time=has_time)
         has_time = has_time or column.role is Role.TIME
-        bare = replace(column, categories=())
+        bare = replace(column, categories=(), order=())
         # a bundle is passed on to others, who have no need of the values of identifiers
         columns.append(column if column.role not in (Role.KEY, Role.IGNORED) or _is_constant(column) else bare)
     return tuple(columns)

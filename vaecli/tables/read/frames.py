@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import InputError, listed
-from vaecli.tables.convert.arrow_types import without_views
+from vaecli.tables.convert.arrow_casts import without_views
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
