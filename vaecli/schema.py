@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
+
+from vaecli.errors import quoted
 
 
 class Kind(StrEnum):
@@ -36,6 +39,7 @@ class Role(StrEnum):
 
 
 MOST_DIGITS = 400  # that numbers are padded to: more than any float has before its point
+MOST_COUNTED = 2**53  # rows, cells or values: floats tell all counts below it apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,48 @@ def _column_to_json(column: Column) -> dict[str, Any]:
     return values
 
 
+def _column_from_json(entry: Mapping[str, Any]) -> Column:
+    if not isinstance(entry["categories"], list):
+        raise TypeError("the categories of a column are not a list")
+    kinds = {"kind": Kind(entry["kind"]), "role": Role(entry["role"]), "categories": tuple(entry["categories"])}
+    column = Column(**{**entry, **kinds})
+    wrong = [name for name, is_right in _RIGHT.items() if not is_right(getattr(column, name))]
+    if wrong:
+        raise ValueError(f"a column has an impossible {wrong[0]}: {quoted(getattr(column, wrong[0]))}")
+    return column
+
+
+def _is_count(value: object, most: int = MOST_COUNTED) -> bool:
+    return type(value) is int and 0 <= value <= most  # `isinstance` would take true for 1
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_truth(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_limit(value: object) -> bool:
+    return value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)  # type: ignore[arg-type]
+
+
+def _are_categories(value: tuple[object, ...]) -> bool:
+    return all(map(_is_text, value)) and len(set(value)) == len(value)
+
+
+_RIGHT: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("name", "zone", "arrow_type", "number_spelling", "reason"), _is_text),
+    **dict.fromkeys(("has_other", "whole"), _is_truth),
+    **dict.fromkeys(("n_folded", "n_missing", "n_infinite"), _is_count),
+    **dict.fromkeys(("minimum", "maximum"), _is_limit),
+    "categories": _are_categories,
+    "datetime_format": lambda value: value is None or _is_text(value),
+    "width": lambda value: _is_count(value, MOST_DIGITS),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """The columns of a table in file order."""
@@ -157,25 +203,12 @@ class Schema:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Schema:
         """The inverse of `to_json`. Raises KeyError, TypeError or ValueError on values that it cannot have written."""
-        columns = tuple(
-            Column(
-                **{
-                    **entry,
-                    "kind": Kind(entry["kind"]),
-                    "role": Role(entry["role"]),
-                    "categories": tuple(entry["categories"]),
-                }
-            )
-            for entry in values["columns"]
-        )
+        columns = tuple(map(_column_from_json, values["columns"]))
         if len({column.name for column in columns}) < len(columns):
             raise ValueError("two columns have the same name")
-        for column in columns:
-            if not all(isinstance(text, str) for text in (column.name, column.arrow_type, column.zone)):
-                raise ValueError("a column's name, arrow_type or zone is no text")
-            if type(column.width) is not int or not 0 <= column.width <= MOST_DIGITS:
-                raise ValueError(f"the width of column {column.name!r} is not a number from 0 to {MOST_DIGITS}")
-        return cls(columns, int(values["n_rows"]))
+        if not _is_count(values["n_rows"]):
+            raise ValueError("n_rows is not a count")
+        return cls(columns, values["n_rows"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,6 +270,13 @@ def with_time_of_day(pattern: str, text: pa.Array) -> str:
     return f"{pattern} {time}" if _any(text, r"\d:\d{2}|(?i)\d ?[ap]m\s*$") else pattern
 
 
+def is_date_format(pattern: str | None) -> bool:
+    """Whether `with_time_of_day` gives this pattern, of one in `DATE_FORMATS`."""
+    times = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f")
+    times += tuple(f"{time.replace('%H', '%I')} %p" for time in times[1:])
+    return pattern is None or any(pattern == date + time for date in _WRITTEN_FORMATS for time in times)
+
+
 def _any(text: pa.Array, regex: str) -> bool:
     return bool(pc.any(pc.match_substring_regex(text, regex)).as_py())
 
