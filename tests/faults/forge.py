@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import zipfile
@@ -71,10 +72,8 @@ def write(path: Path, like: Path, change: Change) -> None:
 def write_parts(path: Path, values: dict[str, Any], packed: bytes) -> None:
     """Write a bundle of this manifest and these packed arrays, whose digests are made right where they can be."""
     if isinstance(values.get("schema"), dict):
-        try:
+        with contextlib.suppress(Exception):  # there is none of such a schema
             values["schema_fingerprint"] = Schema.from_json(values["schema"]).fingerprint
-        except Exception:  # noqa: BLE001 - there is none of such a schema
-            pass
     if isinstance(values.get("digests"), dict):
         values["digests"] |= {limits.ARRAYS: limits.sha256(packed), limits.MANIFEST: limits.manifest_digest(values)}
     with zipfile.ZipFile(path, "w") as archive:
@@ -155,6 +154,10 @@ def _everywhere(value: float) -> Callable[[np.ndarray], np.ndarray | None]:
     return change
 
 
+def _a_million_more(array: np.ndarray) -> np.ndarray | None:
+    return np.append(array, np.full(10**6, array[-1])) if array.ndim == 1 and array.size else None
+
+
 _ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray | None]] = {
     "no rows": lambda a: a[:0],
     "last axis 0": lambda a: a[..., :0],
@@ -172,7 +175,7 @@ _ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray | None]] = {
     "uint8": lambda a: np.zeros(a.shape, np.uint8),
     "bool": lambda a: np.ones(a.shape, bool),
     "NaN": _filled(np.nan),
-    "infinity": _filled(np.inf) ,
+    "infinity": _filled(np.inf),
     "negative infinity": _filled(-np.inf),
     "negative": _filled(-1),
     "zero": _filled(0),
@@ -181,6 +184,6 @@ _ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray | None]] = {
     "large": _filled(2**40),
     "all large": _everywhere(1e18),
     "all tiny": _everywhere(1e-300),
-    "a million more": lambda a: np.concatenate([a.ravel(), np.full(10**6, a.ravel()[-1])]).astype(a.dtype) if a.ndim == 1 and a.size else None,
+    "a million more": _a_million_more,
     "a thousand times": lambda a: np.concatenate([a] * 1000) if a.size < 2000 else None,
 }

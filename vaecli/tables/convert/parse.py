@@ -270,11 +270,11 @@ def with_time_of_day(pattern: str, text: pa.Array) -> str:
     return f"{pattern} {time}" if _any(text, r"\d:\d{2}|(?i)\d ?[ap]m\s*$") else pattern
 
 
-def is_date_format(pattern: str | None) -> bool:
+def is_date_format(pattern: str) -> bool:
     """Whether `with_time_of_day` gives this pattern, of one in `DATE_FORMATS`."""
-    times = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f")
-    times += tuple(f"{time.replace('%H', '%I')} %p" for time in times[1:])
-    return pattern is None or any(pattern == date + time for date in _WRITTEN_FORMATS for time in times)
+    of_a_day = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
+    times = ["", *(f" {time}" for time in of_a_day), *(f" {time.replace('%H', '%I')} %p" for time in of_a_day)]
+    return any(pattern == date + time for date in _WRITTEN_FORMATS for time in times)
 
 
 def _any(text: pa.Array, regex: str) -> bool:
