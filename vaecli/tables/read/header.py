@@ -17,7 +17,8 @@ from vaecli.tables.read.first_lines import (
     reject_known_preamble,
     reject_other_shapes,
 )
-from vaecli.tables.read.records import BYTE_ORDER_MARK, MAX_RECORD_BYTES, find_record_ends, nul_byte, stray_quote
+from vaecli.tables.read.records import BYTE_ORDER_MARK, find_record_ends, nul_byte, stray_quote
+from vaecli.tables.row_bytes import MAX_ROW_BYTES
 
 _UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _PEEK_BYTES = 64 * 2**10
@@ -60,7 +61,7 @@ def read_header(stream: pa.NativeFile, name: str, delimiter: str | None = None) 
         bounds = _end_of_first_record(data, len(preamble), chosen, at_end, name)
         if bounds is not None:
             break
-        if len(data) > MAX_RECORD_BYTES:
+        if len(data) > MAX_ROW_BYTES:
             raise MalformedText(f"{name}, line 1: the header does not end", "check that the file is delimited text")
         more = stream.read(len(data))
         data, at_end = data + more, not more
