@@ -156,8 +156,8 @@ class Numbers:
 
 def of_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """An array of the preprocessing as it is; raises ValueError where it has not this shape or is not finite."""
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"preprocess/{name} has shape {array.shape}, not {shape}, or is not finite")
+    if array.dtype != np.float64 or array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"preprocess/{name} is {array.dtype} {array.shape}, not float64 {shape}, or is not finite")
     return array
 
 

@@ -6,9 +6,22 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vaecli.errors import InputError
+
 BATCH_BYTES = 8 * 2**20  # of the rows that one worker has at a time
 MAX_ROW_BYTES = 32 * 2**20  # of a line of text, or of the cells of a row in a typed format
-MAX_COLUMNS = 32_768
+MAX_COLUMNS = 16_384  # a batch of so many costs memory and time by the column, whatever they hold
+FEWEST_ROWS = 128  # of a batch of numbers, below which each column costs more than its values
+
+
+def require_few_columns(n_columns: int, name: str) -> None:
+    """Raise InputError for a table of more than MAX_COLUMNS columns."""
+    if n_columns > MAX_COLUMNS:
+        raise InputError(
+            f"{name}: {n_columns:,} columns; the limit is {MAX_COLUMNS:,}",
+            "keep the columns that matter, or turn the table so that they become rows",
+            path=name,
+        )
 
 
 def row_bytes(table: pa.Table | pa.RecordBatch, *, as_text: bool = False) -> np.ndarray:

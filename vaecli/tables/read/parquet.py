@@ -14,7 +14,14 @@ from vaecli.runtime import file_types
 from vaecli.tables.convert.arrow_types import without_views
 from vaecli.tables.read.locations import Location, changed, unreadable
 from vaecli.tables.read.named_columns import as_table, reject_repeated_names, requested_columns
-from vaecli.tables.row_bytes import BATCH_BYTES, MAX_ROW_BYTES, fixed_row_bytes, row_bytes
+from vaecli.tables.row_bytes import (
+    BATCH_BYTES,
+    FEWEST_ROWS,
+    MAX_ROW_BYTES,
+    fixed_row_bytes,
+    require_few_columns,
+    row_bytes,
+)
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
 # Measured on one row group of 5 million rows of 30 floats (1.2 GB): whole column chunks hold 1,370 MB, read through
@@ -22,6 +29,7 @@ from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_
 _BUFFER_BYTES = 64 * 2**10
 
 _SAMPLE_ROWS = 64  # of which the bytes of a row are measured
+_MOST_ROWS_WITH_TEXT = 4096  # of a batch: later cells may be far longer than those that were measured
 _INT128_BYTES = 16
 Constant = str | int | None
 
@@ -98,6 +106,7 @@ def open_parquet(
     footers = [_footer(location) for location in locations]
     schemas = [footer.schema.to_arrow_schema() for footer in footers]
     for location, schema in zip(locations, schemas, strict=True):
+        require_few_columns(len(schema.names), location.name)
         reject_repeated_names(schema.names, location.name)
     common = _common_schema(locations, schemas)
     by_file = [
@@ -155,8 +164,9 @@ def _within_bytes(file: pq.ParquetFile, name: str, columns: Sequence[str], batch
     by_name = file.schema_arrow
     of_varying_length = [name for name in columns if fixed_row_bytes(pa.schema([by_name.field(name)])) is None]
     fixed = fixed_row_bytes(pa.schema([by_name.field(name) for name in columns if name not in of_varying_length])) or 0
-    n_rows = _rows_of_a_batch(fixed, batch_rows)
+    n_rows = max(_rows_of_a_batch(fixed, batch_rows), min(FEWEST_ROWS, batch_rows))
     if of_varying_length:
+        batch_rows = min(batch_rows, _MOST_ROWS_WITH_TEXT)
         for batch in _batches_from(file, 0, of_varying_length, _SAMPLE_ROWS):
             n_rows = _rows_of_a_batch(fixed + float(row_bytes(batch, as_text=True).mean()), batch_rows)
             break
@@ -172,9 +182,10 @@ def _within_bytes(file: pq.ParquetFile, name: str, columns: Sequence[str], batch
                     path=name,
                     row=row,
                 )
-            yield batch
+            fewer = _rows_of_a_batch(total / batch.num_rows, n_rows) if of_varying_length else n_rows
+            for start in range(0, batch.num_rows, fewer):
+                yield batch.slice(start, fewer)
             n_read += batch.num_rows
-            fewer = _rows_of_a_batch(total / batch.num_rows, n_rows)
             if 4 * fewer <= n_rows:
                 n_rows = fewer
                 break

@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 
 from vaecli.errors import MalformedText
 from vaecli.tables.read.quotes import CR, LF, find_quotes, swallowed_row
-from vaecli.tables.row_bytes import MAX_ROW_BYTES
+from vaecli.tables.row_bytes import FEWEST_ROWS, MAX_ROW_BYTES
 
 BLOCK_BYTES = 2 * 2**20  # measured: 1 MB costs a tenth more time, 4 MB are no quicker and take 50 MB more
-MAX_ALIGNED_BYTES = 16 * 2**20  # of a block that grows until it holds a whole number of tiles
+MAX_ALIGNED_BYTES = 8 * 2**20  # of a block that grows until it holds a whole number of tiles, or FEWEST_ROWS
 _NULS_OF_A_POWER_CUT = 4  # UTF-16 and UTF-32 have up to three in a row
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -154,7 +154,8 @@ def cut_into_blocks(
         _reject_other_encodings(data, size, name, first_line, first_byte)
         block = _block(data, size, ends, first_line, keep_blank)
         beyond = (first_row + len(block)) % multiple_of
-        if beyond and not at_end and len(data) <= MAX_ALIGNED_BYTES:
+        fits = size * multiple_of <= MAX_ALIGNED_BYTES * max(len(block), 1)
+        if beyond and not at_end and len(data) <= MAX_ALIGNED_BYTES and (fits or len(block) < FEWEST_ROWS):
             if beyond >= len(block):
                 pending = data
                 continue
