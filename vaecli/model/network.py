@@ -25,7 +25,7 @@ Parameters = dict[str, Array]
 
 MAX_LATENT_LOG_VARIANCE = 10.0
 LEAK = 0.1
-MOST_AT_ONCE = 2**26  # activations of the widest layer for the draws in memory at a time, 256 MB of them
+MOST_AT_ONCE = 2**24  # activations of the widest layer for the draws in memory at a time, 64 MB of them
 
 
 @dataclass(frozen=True, slots=True)
