@@ -25,7 +25,7 @@ Parameters = dict[str, Array]
 
 MAX_LATENT_LOG_VARIANCE = 10.0
 LEAK = 0.1
-MOST_AT_ONCE = 2**24  # activations of the widest layer for the draws in memory at a time, 64 MB of them
+MOST_AT_ONCE = 2**23  # activations of the widest layer for the draws in memory at a time; what follows takes tenfold
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +175,9 @@ def elbo_by_draws(parameters: Parameters, likelihood: Likelihood, x: Array, stat
     bound = forward_in_likelihood_space(parameters, likelihood, x, state, next(parts))
     if n_draws >= noise.shape[0]:
         return elbo(bound)
-    total = bound.log_prob.sum(0)
+    total, kl = bound.log_prob.sum(0), kl_to_prior(bound.mean, bound.log_variance)
+    del bound
     for part in parts:
         for log_prob in forward_in_likelihood_space(parameters, likelihood, x, state, part).log_prob:
             total = total + log_prob  # one by one, as NumPy adds along the first axis
-    return Elbo(total / noise.shape[0], kl_to_prior(bound.mean, bound.log_variance))
+    return Elbo(total / noise.shape[0], kl)
