@@ -52,7 +52,7 @@ class Detector:
         kind = kind or self.score_kind
         offset = novelty_offset(self.calibrations[kind]) * self._is_unexpected(cells)
         batch = self.preprocessor.transform(cells)
-        with threadpool_limits(1, "blas"):
+        with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return explain(self._scorer(kind), self.preprocessor, batch, decided.scored, offset, most)
 
     @property
