@@ -39,7 +39,7 @@ class Role(StrEnum):
 
 
 MOST_DIGITS = 400  # that numbers are padded to: more than any float has before its point
-MOST_COUNTED = 2**53  # rows, cells or values: floats tell all counts below it apart
+MOST_COUNTED = 2**53  # rows, cells or values: floats hold every count below it exactly
 
 
 @dataclass(frozen=True, slots=True)

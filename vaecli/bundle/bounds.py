@@ -1,4 +1,4 @@
-"""What a bundle may claim: checked before memory is taken for it, and between its parts where types do not tell."""
+"""What a bundle may claim: checked before memory is taken for it, and between its parts where types leave it open."""
 
 from __future__ import annotations
 
