@@ -19,7 +19,7 @@ MAX_CATEGORIES = 10_001  # what `columns.max_categories` allows, and the rarer o
 
 def json_problem(text: bytes) -> str:
     """Why JSON would take more memory than its bytes suggest, or be nested too deeply; empty where it does not."""
-    # a quote inside a text follows an odd number of backslashes
+    # with pairs of backslashes gone, a quote inside a text is one that a backslash precedes
     plain = np.frombuffer(text.replace(b"\\\\", b"  ").replace(b'\\"', b"  "), np.uint8)
     is_text = np.bitwise_xor.accumulate((plain == ord('"')).view(np.uint8)).astype(bool)
     outside = plain[~is_text]
