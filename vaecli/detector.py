@@ -21,7 +21,7 @@ from vaecli.latent.reconstruction import as_cells, imputation, reconstruction
 from vaecli.latent.sampling import Sampler
 from vaecli.model.ensemble import Ensemble
 from vaecli.model.families import likelihoods_of
-from vaecli.schema import Layout, Schema
+from vaecli.schema import MOST_COUNTED, Layout, Schema
 from vaecli.scoring.attribution import Explanation, explain
 from vaecli.scoring.scores import Scorer, score_batch, score_index
 from vaecli.scoring.surprisal import SurprisalScale
@@ -52,7 +52,7 @@ class Detector:
         kind = kind or self.score_kind
         offset = novelty_offset(self.calibrations[kind]) * self._is_unexpected(cells)
         batch = self.preprocessor.transform(cells)
-        with threadpool_limits(1, "blas"):
+        with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return explain(self._scorer(kind), self.preprocessor, batch, decided.scored, offset, most)
 
     @property
@@ -136,7 +136,8 @@ class Detector:
         layout = Layout.of(schema.features)
         preprocessor = Preprocessor.from_arrays(layout, _within(arrays, "preprocess/"))
         n_missing, n_rows = arrays["likelihood/n_missing"], arrays["likelihood/n_rows"]
-        if n_missing.shape != (layout.n_columns,) or n_rows.shape != (1,) or not n_rows[0] >= 1:
+        shapes_fit = n_missing.shape == (layout.n_columns,) and n_rows.shape == (1,)
+        if not shapes_fit or not n_missing.dtype == n_rows.dtype == np.int64 or not 1 <= n_rows[0] <= MOST_COUNTED:
             raise ValueError("likelihood/n_missing or likelihood/n_rows is not of this table")
         min_log_variance = float(settings["min_log_variance"])
         if not ((n_missing >= 0) & (n_missing <= n_rows)).all() or not abs(min_log_variance) < 100:

@@ -155,9 +155,12 @@ class Numbers:
 
 
 def of_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The array of the preprocessing unchanged, of `shape` (n, …). Raises ValueError unless it has it and is finite."""
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"preprocess/{name} has shape {array.shape}, not {shape}, or is not finite")
+    """The array of the preprocessing unchanged, of `shape` (n, …). Raises ValueError unless it has it and is finite.
+
+    It also raises it for an array that is not float64.
+    """
+    if array.dtype != np.float64 or array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"preprocess/{name} is {array.dtype} {array.shape}, not float64 {shape}, or is not finite")
     return array
 
 

@@ -25,6 +25,7 @@ Parameters = dict[str, Array]
 
 MAX_LATENT_LOG_VARIANCE = 10.0
 LEAK = 0.1
+MOST_AT_ONCE = 2**23  # activations of the widest layer for the draws in memory at a time; what follows takes tenfold
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +165,19 @@ def forward_in_likelihood_space(
 def elbo(passed: Forward) -> Elbo:
     """The bound for each row; the KL term is exact, the expectation of log p(x|z) a mean over the s draws."""
     return Elbo(passed.log_prob.mean(0), kl_to_prior(passed.mean, passed.log_variance))
+
+
+def elbo_by_draws(parameters: Parameters, likelihood: Likelihood, x: Array, state: Array | None, noise: Array) -> Elbo:
+    """`elbo` of `forward_in_likelihood_space`, some draws in memory at a time; on the CPU the same bits."""
+    widest = max(parameters[name].shape[-1] for name in ("decoder.0.b", "decoder.out.b"))
+    n_draws = max(1, MOST_AT_ONCE // (noise.shape[1] * x.shape[-2] * widest))
+    parts = (noise[start : start + n_draws] for start in range(0, noise.shape[0], n_draws))
+    bound = forward_in_likelihood_space(parameters, likelihood, x, state, next(parts))
+    if n_draws >= noise.shape[0]:
+        return elbo(bound)
+    total, kl = bound.log_prob.sum(0), kl_to_prior(bound.mean, bound.log_variance)
+    del bound
+    for part in parts:
+        for log_prob in forward_in_likelihood_space(parameters, likelihood, x, state, part).log_prob:
+            total = total + log_prob  # one by one, as NumPy adds along the first axis
+    return Elbo(total / noise.shape[0], kl)

@@ -345,7 +345,7 @@ def test_a_truncated_archive_is_the_inputs_fault(tmp_path, suffix):
 
 def test_a_line_without_end_is_bounded(tmp_path, monkeypatch):
     """A quote that swallows the file stops at a limit instead of filling the memory."""
-    monkeypatch.setattr(records, "MAX_RECORD_BYTES", 10_000)
+    monkeypatch.setattr(records, "MAX_ROW_BYTES", 10_000)
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 1_000)
     assert "line 2: a quote opens here" in refusal(written(tmp_path, 'a,b\n1,"' + "x\n" * 50_000 + '"\n')).message
     assert "line 2: a line of more than" in refusal(written(tmp_path, "a,b\n1," + "x" * 50_000 + "\n")).message

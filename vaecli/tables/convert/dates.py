@@ -240,6 +240,14 @@ def with_time_of_day(pattern: str, text: pa.Array) -> str:
     return f"{pattern} {time}" if _any(text, r"\d:\d{2}|(?i)\d ?[ap]m\s*$") else pattern
 
 
+def is_date_format(pattern: str) -> bool:
+    """Whether `with_time_of_day` gives this pattern, of one in `DATE_FORMATS`."""
+    of_a_day = ("%H:%M", "%H:%M:%S", "%H:%M:%S.%f")
+    times = ["", *(f" {time}" for time in of_a_day), *(f" {time.replace('%H', '%I')} %p" for time in of_a_day)]
+    short = pattern.replace("%B", "%b")
+    return any(short == date + time for date in _WRITTEN_FORMATS for time in times)
+
+
 def _any(text: pa.Array, regex: str) -> bool:
     return bool(pc.any(pc.match_substring_regex(text, regex)).as_py())
 

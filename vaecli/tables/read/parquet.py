@@ -16,12 +16,22 @@ from vaecli.tables.convert.arrow_casts import as_schema, cast, changed, common_t
 from vaecli.tables.read.locations import Location, changed as changed_file, unreadable
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
 from vaecli.tables.read.parquet_types import has_int96, meant_schema, nanoseconds
+from vaecli.tables.row_bytes import (
+    BATCH_BYTES,
+    FEWEST_ROWS,
+    MAX_ROW_BYTES,
+    fixed_row_bytes,
+    require_few_columns,
+    row_bytes,
+)
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
 # Measured on one row group of 5 million rows of 30 floats (1.2 GB): whole column chunks hold 1,370 MB, read through
 # a small buffer they hold 170 MB, at the same speed. Pre-buffering reads whole row groups ahead.
 _BUFFER_BYTES = 64 * 2**10
 
+_SAMPLE_ROWS = 64  # of which the bytes of a row are measured
+_MOST_ROWS_WITH_TEXT = 4096  # of a batch: later cells may be far longer than those that were measured
 _INT128_BYTES = 16
 _SCANNED_ROWS = 65_536
 Constant = str | int | None
@@ -174,6 +184,7 @@ def open_parquet(
         footers = [_footer(location, unit) for location in locations]
     schemas = [footer.schema for footer in footers]
     for location, schema in zip(locations, schemas, strict=True):
+        require_few_columns(len(schema.names), location.name)
         reject_repeated_names(schema.names, location.name)
     common = _common_schema(locations, schemas)
     by_file = [
@@ -254,12 +265,80 @@ def _record_batches(
                 stream, pre_buffer=False, buffer_size=_BUFFER_BYTES, coerce_int96_timestamp_unit=int96_unit
             ) as file,
         ):
-            # threads cost memory and gain nothing on buffered column chunks
-            yield from file.iter_batches(batch_rows, columns=list(columns), use_threads=False)
+            yield from _within_bytes(file, location.name, columns, batch_rows)
         location.require_unchanged()
     except (OSError, pa.ArrowException) as problem:
         location.require_unchanged()
         raise _damaged(location.name, problem) from problem
+
+
+def _within_bytes(file: pq.ParquetFile, name: str, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows in batches of at most `batch_rows`, and of about BATCH_BYTES once their text is decoded.
+
+    How many rows that are is measured on the first few; where later ones turn out longer, reading begins again at
+    them with fewer. Raises InputError for a row of more than MAX_ROW_BYTES.
+    """
+    by_name = file.schema_arrow
+    of_varying_length = [name for name in columns if fixed_row_bytes(pa.schema([by_name.field(name)])) is None]
+    fixed = fixed_row_bytes(pa.schema([by_name.field(name) for name in columns if name not in of_varying_length])) or 0
+    n_rows = max(_rows_of_a_batch(fixed, batch_rows), min(FEWEST_ROWS, batch_rows))
+    if of_varying_length:
+        batch_rows = min(batch_rows, _MOST_ROWS_WITH_TEXT)
+        for batch in _batches_from(file, 0, of_varying_length, _SAMPLE_ROWS):
+            n_rows = _rows_of_a_batch(fixed + float(row_bytes(batch, as_text=True).mean()), batch_rows)
+            break
+    n_read = 0
+    while n_read < file.metadata.num_rows:
+        for batch in _batches_from(file, n_read, columns, n_rows):
+            longest, total = _fixed_or_measured(batch, fixed, of_varying_length)
+            if longest > MAX_ROW_BYTES:
+                row = n_read + int(row_bytes(batch, as_text=True).argmax()) + 1
+                raise UnreadableFile(
+                    f"{name}, row {row}: a row of more than {MAX_ROW_BYTES // 2**20} MB",
+                    "write the table again without the column that holds so much, or shorten its cells",
+                    path=name,
+                    row=row,
+                )
+            fewer = _rows_of_a_batch(total / batch.num_rows, n_rows) if of_varying_length else n_rows
+            for start in range(0, batch.num_rows, fewer):
+                yield batch.slice(start, fewer)
+            n_read += batch.num_rows
+            if 4 * fewer <= n_rows:
+                n_rows = fewer
+                break
+        else:
+            return
+
+
+def _fixed_or_measured(batch: pa.RecordBatch, fixed: float, of_varying_length: Sequence[str]) -> tuple[float, float]:
+    """Bytes of the longest row, and of all rows."""
+    if not of_varying_length:
+        return fixed, fixed * batch.num_rows
+    sizes = fixed + row_bytes(batch.select(of_varying_length), as_text=True)
+    return float(sizes.max(initial=0.0)), float(sizes.sum())
+
+
+def _rows_of_a_batch(bytes_per_row: float, most: int) -> int:
+    """`most`, or half of it so many times that the rows take BATCH_BYTES, and 1 at least."""
+    rows = most
+    while rows > 1 and rows * bytes_per_row > BATCH_BYTES:
+        rows = -(-rows // 2)
+    return rows
+
+
+def _batches_from(
+    file: pq.ParquetFile, first_row: int, columns: Sequence[str], batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Batches of `batch_rows` from row `first_row` of the file on, counted from 0."""
+    group, start = 0, first_row
+    while group < file.num_row_groups and start >= (n := file.metadata.row_group(group).num_rows):
+        group, start = group + 1, start - n
+    groups = range(group, file.num_row_groups)
+    # threads cost memory and gain nothing on buffered column chunks
+    for batch in file.iter_batches(batch_rows, row_groups=groups, columns=list(columns), use_threads=False):
+        if start < batch.num_rows:
+            yield batch.slice(start)
+        start = max(start - batch.num_rows, 0)
 
 
 def _unknown_type(location: Location, problem: pa.ArrowNotImplementedError) -> VaecliError:

@@ -21,12 +21,15 @@ from vaecli.tables.convert.parse import filled, parses_exactly, whole_number
 from vaecli.tables.read.delimited import DelimitedSource, parse_lines
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.records import joined_bytes
+from vaecli.tables.row_bytes import row_bytes
 from vaecli.tables.source import Batch
 from vaecli.tables.write.csv_fields import can_be_spelled, csv_field
 
 _GROUP_ROWS = 2**20
 _GROUP_BYTES = 32 * 2**20
 _SECTION_ROWS = 2**13
+_SECTION_BYTES = 64 * 2**20
+_STEP_ROWS = 128
 # Measured on 5 million rows of 30 floats: with pyarrow's 1 MB, columns without repetition get a dictionary that
 # saves nothing, and writing takes five times as long.
 _DICTIONARY_BYTES = 128 * 2**10
@@ -233,7 +236,8 @@ def typed_rows(source: Any, added: Sequence[tuple[str, pa.DataType]], types: Col
 class ParquetRows:
     """Writes Parquet in row groups that depend on the rows alone, not on how they came in batches.
 
-    A group consists of sections of 8,192 rows, as many as make a million rows or 32 MB, whichever is reached first.
+    A group consists of sections, as many as make a million rows or 32 MB, whichever is reached first. A section has
+    8,192 rows; where these take more than 64 MB, it ends with the 128 rows that reach them.
     """
 
     rows: TypedRows
@@ -246,10 +250,10 @@ class ParquetRows:
 
     def append(self, rendered: Rendered) -> None:
         table = pa.concat_tables([*self.pending, rendered])
-        in_sections = table.num_rows - table.num_rows % _SECTION_ROWS
-        for start in range(0, in_sections, _SECTION_ROWS):
-            self._add_section(table.slice(start, _SECTION_ROWS))
-        self.pending = [table.slice(in_sections)] if in_sections < table.num_rows else []
+        while n_rows := _rows_of_section(table):
+            self._add_section(table.slice(0, n_rows))
+            table = table.slice(n_rows)
+        self.pending = [table] if table.num_rows else []
 
     def close(self) -> None:
         if self.pending:
@@ -267,13 +271,25 @@ class ParquetRows:
         # in one chunk: pages end where chunks do, and the bytes of a table depend on its chunks
         self.sections.append(section.combine_chunks())
         n_bytes = sum(section.nbytes for section in self.sections)
-        if len(self.sections) * _SECTION_ROWS >= _GROUP_ROWS or n_bytes >= _GROUP_BYTES:
+        n_rows = sum(section.num_rows for section in self.sections)
+        if n_rows >= _GROUP_ROWS or n_bytes >= _GROUP_BYTES:
             self._write_group()
 
     def _write_group(self) -> None:
         group = as_schema(pa.concat_tables(self.sections), self.rows.schema)
         self.writer.write_table(group, row_group_size=_GROUP_ROWS)
         self.sections.clear()
+
+
+def _rows_of_section(table: pa.Table) -> int:
+    """How many rows the first section of `table` has; 0 where it is not complete."""
+    head = table.slice(0, _SECTION_ROWS)
+    if head.nbytes > _SECTION_BYTES:
+        after = np.cumsum(row_bytes(head))[_STEP_ROWS - 1 :: _STEP_ROWS]
+        steps = np.flatnonzero(after >= _SECTION_BYTES)
+        if steps.size:
+            return int(steps[0] + 1) * _STEP_ROWS
+    return _SECTION_ROWS if head.num_rows == _SECTION_ROWS else 0
 
 
 def parquet_rows(stream: BinaryIO, rows: TypedRows, compression: str) -> ParquetRows:
