@@ -8,7 +8,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.calibration.conformal import Calibration
-from vaecli.calibration.cross_fitting import cross_fitted_scores
+from vaecli.calibration.cross_fitting import cross_fitted_scores, held_out_scores
+from vaecli.calibration.effective_rows import Dependence
 from vaecli.config import SCORE_KINDS
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.data.training_rows import Rows
@@ -38,13 +39,20 @@ class _SampledLimits:
 
 
 def calibrated(
-    ensemble: Ensemble, rows: Rows, may_decide_alone: np.ndarray, on_event: OnEvent
+    ensemble: Ensemble,
+    rows: Rows,
+    may_decide_alone: np.ndarray,
+    on_event: OnEvent,
+    dependence: Dependence | None = None,
 ) -> tuple[dict[str, SurprisalScale], dict[str, Calibration]]:
     """The surprisal scale and the calibration of every score kind, from training rows with their folds.
 
     `may_decide_alone` (c,) bool marks the columns of which one cell may decide the score of a row. While the exemplar
-    priors have row numbers, these are positions in `rows`.
+    priors have row numbers, these are positions in `rows`. With `dependence`, which of the rows resemble each other.
     """
+    unseen_scores = cross_fitted_scores
+    if dependence is not None:
+        unseen_scores, dependence = held_out_scores, dependence.limited_by(rows.values)
     held_out = rows.fold[:, None] == ensemble.held_out
     surprisal_scales, calibrations = {}, {}
     with threadpool_limits(1, "blas"):
@@ -57,10 +65,10 @@ def calibrated(
                 max_cell = MaxCellScale.of(cells.limits, largest, ensemble.family_of_member, held_out)
             mean_column_score = _mean_per_family(total_nats, held_out, ensemble)
             scale = SurprisalScale.of(scores, *score_index(ensemble, kind), held_out, mean_column_score, max_cell)
-            row_scores = cross_fitted_scores(scale.of_members(scores.T).T, held_out)
+            row_scores = unseen_scores(scale.of_members(scores.T).T, held_out)
             if max_cell is not None:
-                row_scores = larger_of(row_scores, cross_fitted_scores(max_cell.of_members(largest.T).T, held_out))
-            surprisal_scales[kind], calibrations[kind] = scale, Calibration.of(row_scores)
+                row_scores = larger_of(row_scores, unseen_scores(max_cell.of_members(largest.T).T, held_out))
+            surprisal_scales[kind], calibrations[kind] = scale, Calibration.of(row_scores, dependence)
     return surprisal_scales, calibrations
 
 

@@ -65,7 +65,7 @@ class RowsInMemory:
 
     def sample(self, n_rows: int, seed: int) -> Rows:
         """A uniform sample, in file order."""
-        return self.rows.take(_sample(self.n_rows, n_rows, seed))
+        return self.rows.take(sampled_rows(self.n_rows, n_rows, seed))
 
 
 class RowsOnDisk:
@@ -114,7 +114,7 @@ class RowsOnDisk:
 
     def sample(self, n_rows: int, seed: int) -> Rows:
         """A uniform sample, in file order."""
-        chosen = _sample(self._n_rows, n_rows, seed)
+        chosen = sampled_rows(self._n_rows, n_rows, seed)
         parts = []
         for start in range(0, self._n_rows, BLOCK_ROWS):
             low, high = np.searchsorted(chosen, (start, start + BLOCK_ROWS))
@@ -135,7 +135,8 @@ def _rows(records: np.ndarray) -> Rows:
     )
 
 
-def _sample(n_rows: int, n_wanted: int, seed: int) -> np.ndarray:
+def sampled_rows(n_rows: int, n_wanted: int, seed: int) -> np.ndarray:
+    """The numbers (k,) of the rows that `sample` takes of `n_rows`, ascending."""
     if n_wanted >= n_rows:
         return np.arange(n_rows)
     return np.sort(np.random.default_rng([seed, 0x5A]).choice(n_rows, n_wanted, replace=False))

@@ -168,7 +168,10 @@ def elbo(passed: Forward) -> Elbo:
 
 
 def elbo_by_draws(parameters: Parameters, likelihood: Likelihood, x: Array, state: Array | None, noise: Array) -> Elbo:
-    """`elbo` of `forward_in_likelihood_space`, some draws in memory at a time; on the CPU the same bits."""
+    """`elbo` of `forward_in_likelihood_space` for the same `x` (n, d) or (e, n, d); on the CPU the same to the bit.
+
+    Only some of the s draws of `noise` (s, e, n or 1, k) are in memory at a time.
+    """
     widest = max(parameters[name].shape[-1] for name in ("decoder.0.b", "decoder.out.b"))
     n_draws = max(1, MOST_AT_ONCE // (noise.shape[1] * x.shape[-2] * widest))
     parts = (noise[start : start + n_draws] for start in range(0, noise.shape[0], n_draws))

@@ -20,6 +20,7 @@ from vaecli.bundle import save_detector
 from vaecli.calibration.calibrate import calibrated
 from vaecli.calibration.conformal import Calibration, rows_needed
 from vaecli.config import FitConfig
+from vaecli.data.training_rows import sampled_rows
 from vaecli.detector import Detector
 from vaecli.errors import EnvironmentProblem, UsageError, quoted
 from vaecli.model.device import torch_device
@@ -34,6 +35,7 @@ from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from vaecli.training.loop import OnCheckpoint
 from vaecli.workflows.column_summaries import column_summaries
+from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
 MAX_NAME_BYTES = 255  # of a file, on nearly every file system
@@ -98,7 +100,10 @@ def fit_source(
     # columns sharing one unit (pixels) are judged only as a whole: a single unusual pixel is not an anomaly
     parts = same_unit_columns(schema, config.columns)
     may_decide_alone = np.array([column.name not in parts for column in schema.features])
-    surprisal_scales, calibrations = calibrated(fitted.ensemble, fitted.sample, may_decide_alone, on_event)
+    dependence = normal.dependence and normal.dependence.take(
+        sampled_rows(normal.rows.n_rows, config.calibration.max_rows, config.seed)
+    )
+    surprisal_scales, calibrations = calibrated(fitted.ensemble, fitted.sample, may_decide_alone, on_event, dependence)
     detector = Detector(
         schema,
         normal.preprocessor,
@@ -139,6 +144,7 @@ def _summary(
     detector: Detector, normal: NormalRows, fitted: FittedEnsemble, output: Path | None, seconds: float
 ) -> FitSummary:
     trained, calibration = fitted.trained, detector.calibrations[detector.score_kind]
+    effective = calibration.effective
     return FitSummary(
         bundle="" if output is None else str(output),
         n_rows=normal.rows.n_rows,
@@ -156,6 +162,8 @@ def _summary(
         finest_level=calibration.finest_level,
         warnings=_warnings(detector, normal, calibration),
         seconds=seconds,
+        n_effective=None if effective is None else effective.n,
+        n_groups=(None if effective is None else effective.n_groups) or None,
         history=tuple(
             TrainingCheck(check.step, check.elbo, check.kl)
             for check in trained.history[0]
@@ -166,13 +174,16 @@ def _summary(
 
 def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) -> tuple[str, ...]:
     warnings = []
-    if not calibration.resolves(detector.threshold):
+    effective = calibration.effective
+    if effective is not None and not calibration.resolves(detector.threshold):
+        warnings.append(dependence_warning(calibration, effective, detector.threshold))
+    elif not calibration.resolves(detector.threshold):
         warnings.append(
             f"threshold {detector.threshold:g} needs {rows_needed(detector.threshold):,} normal rows to be measured; "
             f"there are {calibration.n_rows:,}, so beyond level {calibration.finest_level:.4g} a fitted tail decides: "
             "a model, not a guarantee"
         )
-    elif calibration.n_rows < FEW_ROWS:
+    elif effective is None and calibration.n_rows < FEW_ROWS:
         warnings.append(
             f"only {calibration.n_rows:,} rows calibrate: the real share of normal rows above the threshold "
             "may differ from the stated one by a factor of two"
@@ -248,6 +259,7 @@ def settings_of(config: FitConfig) -> dict[str, Any]:
 def report_of(summary: FitSummary) -> dict[str, Any]:
     """The part of the summary that the bundle keeps: nothing that differs between two runs of the same fit."""
     kept = asdict(summary)
-    for name in ("bundle", "seconds", "columns"):
+    unset = [name for name in ("n_effective", "n_groups") if kept[name] is None]
+    for name in ("bundle", "seconds", "columns", *unset):
         kept.pop(name)
     return kept | {"warnings": list(summary.warnings)}

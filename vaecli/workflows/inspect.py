@@ -33,6 +33,9 @@ def inspect(bundle: Path) -> InspectSummary:
 
 def _calibration(detector: Detector) -> dict[str, Any]:
     calibration = detector.calibrations[detector.score_kind]
+    effective = calibration.effective
+    groups = {"n_groups": effective.n_groups} if effective is not None and effective.n_groups else {}
+    dependent = {} if effective is None else {"n_effective": effective.n, **groups}
     return {
         "score_kind": detector.score_kind,
         "score_kinds": sorted(detector.calibrations),
@@ -40,4 +43,5 @@ def _calibration(detector: Detector) -> dict[str, Any]:
         "min_score": calibration.threshold(detector.threshold),
         "n_rows": calibration.n_rows,
         "finest_level": calibration.finest_level,
+        **dependent,
     }

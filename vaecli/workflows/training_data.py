@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.aggregates.group_codes import GroupCodes
+from vaecli.calibration.effective_rows import Dependence
 from vaecli.config import FitConfig
 from vaecli.data import folds
 from vaecli.data.cells import MISSING, Cells
@@ -56,6 +57,7 @@ class NormalRows:
     n_labelled_out: int
     blank: BlankRows
     digest: str
+    dependence: Dependence | None  # which rows resemble each other, where a clock or a group column is named
 
 
 def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent) -> NormalRows:
@@ -94,6 +96,7 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
         survey.n_labelled_out,
         survey.blank,
         survey.digest,
+        None if survey.order is None and survey.group is None else Dependence(survey.order, survey.group),
     )
 
 
