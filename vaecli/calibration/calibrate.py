@@ -23,6 +23,8 @@ from vaecli.scoring.surprisal import SurprisalScale
 from vaecli.scoring.tail_scale import MIN_OWN_ROWS
 
 BLOCK_ROWS = 8_192
+MANY_COLUMNS = 100  # a sum over so many hides one cell, whatever it is: fewer rows must do to judge it alone
+MIN_ROWS_OF_MANY = 50  # held out from a family, of which a fifth are beyond the limit of a column
 LIMIT_TILES = 32  # about so many tiles, evenly spread over the rows, give the limits of single cells
 LIMIT_CELLS = 2**24  # and about so many cells, whose nats are all in memory
 KIND_WITH_MAX_CELL = "combined"  # the score kind in which one cell alone may decide
@@ -129,12 +131,12 @@ def _tiles(rows: Rows, unseen: np.ndarray) -> list[np.ndarray]:
     """Row numbers of some tiles, evenly spread, and of more where a family's held-out rows are unevenly distributed.
 
     `unseen` (families, n) marks the rows held out from a member of each family. No tiles are given when a family has
-    fewer than MIN_OWN_ROWS of them.
+    fewer than MIN_OWN_ROWS of them, in a table of many columns fewer than MIN_ROWS_OF_MANY.
     """
     n_rows, n_columns = rows.state.shape
     starts = np.arange(0, n_rows, TILE_ROWS)
     held_out = np.add.reduceat(unseen.astype(np.int64), starts, axis=1)
-    if held_out.sum(1).min() < MIN_OWN_ROWS:
+    if held_out.sum(1).min() < (MIN_ROWS_OF_MANY if n_columns >= MANY_COLUMNS else MIN_OWN_ROWS):
         return []
     n_tiles = min(starts.size, LIMIT_TILES, max(LIMIT_CELLS // (TILE_ROWS * n_columns), 1))
     chosen = np.isin(np.arange(starts.size), np.linspace(0, starts.size - 1, n_tiles).round())

@@ -45,7 +45,7 @@ def alpha_of(level: float) -> float:
 
 
 def rows_needed(level: float) -> int:
-    """The fewest calibration rows that resolve `level` without a tail model: 99 for 0.99, 999 for 0.999."""
+    """The fewest calibration rows that resolve `level`: 99 for 0.99. Raises ValueError unless 0 < level < 1."""
     alpha = alpha_of(level)
     n_rows = max(1, math.ceil(1 / alpha) - 1)
     while 1 / (n_rows + 1) > alpha:
@@ -70,7 +70,7 @@ class Calibration:
 
     @classmethod
     def of(cls, scores: np.ndarray, dependence: Dependence | None = None) -> Calibration:
-        """The calibration by held-out scores of normal rows (m,); NaN (a row without a score) is left out.
+        """The calibration by held-out scores (m,) of normal rows in any order; NaN (a row without a score) is left out.
 
         They are taken as independent where `dependence` does not name which of them resemble each other. Raises
         ValueError when no score is left.
@@ -111,19 +111,22 @@ class Calibration:
         return level
 
     def resolves(self, level: float) -> bool:
-        """Whether there are enough calibration rows for `level` to need no model, and to be promised."""
+        """Whether there are enough calibration rows for `level` to need no tail model, and to be promised.
+
+        Raises ValueError unless 0 < level < 1, where rows are independent.
+        """
         if self.effective is not None:
             return level <= self.effective.finest_level
         return 1 / (self.n_rows + 1) <= alpha_of(level)
 
     def at_least_as_extreme(self, score: np.ndarray) -> np.ndarray:
-        """How many of the m rows score at least `score`: exact among the largest N_TOP, never too few below them."""
+        """How many of the m rows score at least `score` (n,): exact among the largest N_TOP, never too few below."""
         below = np.concatenate([[0], self.ranks])
         count: np.ndarray = self.n_rows - below[np.searchsorted(self.scores, score, side="left")]
         return count
 
     def p_value(self, score: np.ndarray) -> np.ndarray:
-        """Share of normal rows that score at least this, in (0, 1], never increasing with the score; NaN for NaN."""
+        """The share (n,) of normal rows that score at least `score` (n,), in (0, 1], never increasing; NaN for NaN."""
         score = np.asarray(score, dtype=np.float64)
         conformal = self._conformal(self.at_least_as_extreme(score))
         p_value = np.where(np.isnan(score), np.nan, conformal)

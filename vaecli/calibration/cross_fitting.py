@@ -8,7 +8,7 @@ MIN_OWN_MAP = 200  # held-out rows of a member, below which its quantiles are to
 
 
 def cross_fitted_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """What the ensemble would have scored each training row, had no member been trained on it: (n,).
+    """The scores (n,) that the ensemble would give training rows if no member had been trained on them.
 
     `member_scores` (n, e) is the score of each row by each member, on one scale; `held_out` (n, e) bool marks where the
     member was not trained on the row. A new row is scored by the mean of e members that have not seen it; of a training

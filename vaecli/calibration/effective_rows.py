@@ -35,7 +35,7 @@ class Dependence:
     most_rows: float = math.inf  # what the columns allow, of rows of one series
 
     def take(self, which: np.ndarray) -> Dependence:
-        """That of the chosen rows, in that order."""
+        """The dependence of the rows `which` (k,), in that order."""
         time, group = (None if of is None else of[which] for of in (self.time, self.group))
         return Dependence(time, group)
 
@@ -84,7 +84,7 @@ class EffectiveRows:
 
     @classmethod
     def from_array(cls, numbers: np.ndarray, n_rows: int) -> EffectiveRows:
-        """What `n_rows` rows are worth. Raises ValueError on an array that `to_array` cannot have written."""
+        """What `n_rows` rows are worth, of `numbers` (2,). Raises ValueError on what `to_array` cannot have written."""
         if numbers.dtype != np.int64 or numbers.shape != (2,) or not 1 <= numbers[0] <= n_rows or numbers[1] < 0:
             raise ValueError("the effective number of calibration rows is not one that a fit gives")
         return cls(int(numbers[0]), int(numbers[1]))

@@ -1,13 +1,16 @@
-"""Warnings for readers of flags: levels that the calibration cannot resolve, and drift."""
+"""Warnings for readers of flags: levels that the calibration cannot resolve, drift, and columns that moved."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from vaecli.calibration.conformal import Calibration, rows_needed
 from vaecli.calibration.effective_rows import EffectiveRows
 from vaecli.decisions.threshold import Decision
-from vaecli.results.number_format import worth_of
+from vaecli.errors import MAX_LISTED, quoted
+from vaecli.results import ChangedColumn
+from vaecli.results.number_format import counted, worth_of
 
 DRIFT_FACTOR = 5.0  # this many times the expected share of flags looks like another process, not like anomalies
 DRIFT_ROWS = 200  # from which that share alone is enough
@@ -35,6 +38,23 @@ def warnings_of(calibration: Calibration, decision: Decision, n_rows: int, n_ano
             "would be: if they are not anomalies, the process has changed since the fit"
         )
     return tuple(warnings)
+
+
+def warnings_of_changed(changed: Sequence[ChangedColumn]) -> tuple[str, ...]:
+    """A warning that names the columns that were constant at fit and are not any more."""
+    if not changed:
+        return ()
+    named = [
+        f"{quoted(one.column, marks=False)} in {counted(one.rows, 'row')} "
+        + ("(empty at fit)" if one.value is None else f"(always {_shown(one.value)} at fit)")
+        for one in changed[:MAX_LISTED]
+    ]
+    more = f", and {len(changed) - MAX_LISTED:,} more columns" if len(changed) > MAX_LISTED else ""
+    return (f"not part of any score, but changed since the fit: {', '.join(named)}{more}",)
+
+
+def _shown(value: float | int | str) -> str:
+    return quoted(value) if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def dependence_warning(calibration: Calibration, effective: EffectiveRows, level: float) -> str:
