@@ -142,7 +142,7 @@ def _held_out(
 
 
 def readouts_of(model: WindowModel, layout: Chunk, rows: np.ndarray) -> Readouts:
-    """The read-outs of the rows numbered `rows` of a layout, in bounded memory."""
+    """The read-outs of the rows numbered `rows` (m,) of a layout, in bounded memory."""
     number = np.unique(layout.output[rows] // TILE)
     parts = []
     for start in range(0, number.size, TILES_AT_ONCE):
@@ -155,7 +155,7 @@ def readouts_of(model: WindowModel, layout: Chunk, rows: np.ndarray) -> Readouts
 
 
 def calibrated(held_out: np.ndarray, block: np.ndarray, level: float) -> tuple[Calibration, float]:
-    """The calibration of a score, and its margin.
+    """The calibration of held-out scores (n,), NaN where there is none, of rows in blocks (n,), and its margin.
 
     Rows of a series are worth few independent ones, n_eff, so the quantile of all held-out scores is uncertain. The
     margin raises held-out scores by 1.5/sqrt(n_eff), by half at most, and further until the threshold at `level` lies

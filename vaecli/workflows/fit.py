@@ -22,7 +22,7 @@ from vaecli.calibration.conformal import Calibration, rows_needed
 from vaecli.config import FitConfig
 from vaecli.data.training_rows import sampled_rows
 from vaecli.detector import Detector
-from vaecli.errors import EnvironmentProblem, UsageError, quoted
+from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.model.device import torch_device
 from vaecli.model.families import likelihoods_of
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
@@ -31,12 +31,11 @@ from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Layout, Schema
 from vaecli.sensors.detector import SensorDetector
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
-from vaecli.tables.convert.declared_missing import option_value
-from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, OTHER
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from vaecli.training.loop import OnCheckpoint
 from vaecli.workflows.column_summaries import column_summaries
+from vaecli.workflows.column_warnings import column_warnings
 from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.fit_sensors import fit_sensors
 from vaecli.workflows.sensor_data import is_series
@@ -201,15 +200,7 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
             f"calibrated on a uniform sample of {calibration.n_rows:,} of {normal.rows.n_rows:,} rows; "
             "all rows were trained on"
         )
-    by_hand = sorted({one.number_spelling for one in detector.schema.features} - {"", DECIMAL_COMMA, OTHER})
-    for spelling, how in (
-        *((one, "with the marks that you named") for one in by_hand),
-        (DECIMAL_COMMA, "with a decimal comma"),
-        (OTHER, "in other spellings than 1234.5"),
-    ):
-        if names := [column.name for column in detector.schema.features if column.number_spelling == spelling]:
-            warnings.append(f"numbers {how} were read as numbers: {', '.join(names)}")
-    warnings += _placeholder_warnings(detector.schema)
+    warnings += column_warnings(detector.schema)
     if dates := [column.name for column in detector.schema.features if column.is_date]:
         warnings.append(
             f"modelled as a date: {', '.join(dates)}; rows with later dates will look new: if it is a clock, "
@@ -220,20 +211,6 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
             f"{normal.n_infinite:,} infinite values were set aside; in new rows an infinity counts as novel"
         )
     return tuple(warnings)
-
-
-def _placeholder_warnings(schema: Schema) -> list[str]:
-    found = []
-    for column in schema.features:
-        for value, n in column.placeholders:
-            text = f"{value:.0f}" if value == round(value) and abs(value) < LARGEST_PLAIN else repr(value)
-            cells = "1 cell holds" if n == 1 else f"{n:,} cells hold"
-            found.append(
-                f"{quoted(column.name)}: {cells} {text}, far outside all others: a placeholder for missing? "
-                "Set aside in training, and anomalous in new rows; "
-                f"--missing {option_value([f'{column.name}={text}'])} takes it as missing"
-            )
-    return found
 
 
 def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:

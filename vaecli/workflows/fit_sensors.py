@@ -21,6 +21,7 @@ from vaecli.sensors.detector import MODEL, Clock, SensorDetector
 from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, looked_ahead
 from vaecli.tables import Source
 from vaecli.workflows.column_summaries import column_summaries
+from vaecli.workflows.column_warnings import column_warnings
 from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.sensor_data import (
     SeriesRows,
@@ -145,7 +146,7 @@ def _summary(
 
 
 def _warnings(detector: SensorDetector, rows: SeriesRows, calibration: Calibration) -> tuple[str, ...]:
-    warnings, clock = [], detector.clock
+    warnings, clock = column_warnings(detector.schema), detector.clock
     if detector.threshold > clock.effective.finest_level:
         warnings.append(dependence_warning(calibration, clock.effective, detector.threshold))
     if (schema := detector.schema).time is not None and schema.time.is_date:
