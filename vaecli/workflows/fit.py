@@ -43,7 +43,6 @@ from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
 MAX_NAME_BYTES = 255  # of a file, on nearly every file system
 _CHECKPOINT = ".checkpoint"
-LARGEST_PLAIN = 1e15  # number that is written with all its digits
 FEW_ROWS = 300  # calibration rows below which a warning is printed
 
 
