@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from vaecli.errors import quoted
-from vaecli.render.layout import decision, fact_list, headline, warning_lines
+from vaecli.render.layout import decision, fact_list, headline, reason_table, warning_lines
 from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
         ("output", "standard output" if summary.output == "-" else summary.output),
         *([("state", summary.state)] if summary.state else []),
     ]
-    return Group(headline("Scored"), fact_list(facts), *warning_lines(summary.warnings))
+    parts: list[RenderableType] = [headline("Scored"), fact_list(facts)]
+    if summary.worst:
+        parts += [headline("\nMost unusual rows"), reason_table(summary.worst)]
+    return Group(*parts, *warning_lines(summary.warnings))
 
 
 def _excluded(summary: SensorFitSummary) -> str:

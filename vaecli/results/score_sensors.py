@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.json_object import json_object
+from vaecli.results.reasons import FlaggedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class SensorScoreSummary:
     min_score: float
     uses_tail_model: bool
     effective_rows: float
+    worst: tuple[FlaggedRow, ...]
     warnings: tuple[str, ...]
     seconds: float
     state: str | None = None  # the file that keeps the last rows of each series, where one was named

@@ -28,6 +28,7 @@ from vaecli.scoring.window_scores import (
     score_of,
     take,
 )
+from vaecli.sensors.fitting import readouts_of
 from vaecli.sensors.history import Histories
 
 CHUNK_READINGS = 2**17  # readings whose windows are computed at once, so that they stay in the processor's cache
@@ -83,6 +84,10 @@ class SensorDetector:
     def surprisals(self, chunk: Chunk) -> Surprisals:
         """The surprisals of the rows of a chunk, in its order."""
         return self.scales.surprisals(self.model, take(self.model.readouts(chunk.x, chunk.tiles), chunk.output))
+
+    def surprisals_at(self, chunk: Chunk, index: np.ndarray) -> Surprisals:
+        """The surprisals of some rows of a chunk, at the cost of their tiles; the same as all rows would give."""
+        return self.scales.surprisals(self.model, readouts_of(self.model, chunk, index))
 
     def score(self, stretches: Sequence[Stretch], n_rows: int, kind: str) -> np.ndarray:
         """Scores (n,) in nats of the rows of a batch; NaN for rows in no stretch."""

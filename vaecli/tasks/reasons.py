@@ -34,7 +34,7 @@ class RowsToExplain:
     ) -> RowsToExplain:
         """The rows `which` (k,) of a batch."""
         columns = [batch.table.column(column.name).take(which) for column in detector.schema.features]
-        values = tuple(_own_values(column) for column in columns)
+        values = tuple(own_values(column) for column in columns)
         return cls(cells[which], decided.take(which), flagged[which], values)
 
     def __len__(self) -> int:
@@ -85,7 +85,7 @@ def explained_candidates(
     return tuple(explained(detector, RowsToExplain.concatenate([row.alone() for row in worst]), kind, most))
 
 
-def _own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
+def own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
     """As Python tells them, or as text where it cannot: dates beyond its calendar."""
     try:
         return tuple(column.to_pylist())

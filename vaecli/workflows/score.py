@@ -59,7 +59,10 @@ def score(
     started = time.monotonic()
     detector, manifest = load_any_detector(bundle)
     if isinstance(detector, SensorDetector):
-        return _score_sensors(detector, manifest, inputs, bundle, output, config, plot, state, started, on_event)
+        n_worst = N_WORST if with_worst else 0
+        return _score_sensors(
+            detector, manifest, inputs, bundle, output, config, plot, state, n_worst, started, on_event
+        )
     if state is not None:
         raise UsageError(f"--state: {bundle} is a model of rows, each judged by itself", "fit a table with a clock")
     device = device_of(config.device)
@@ -160,6 +163,7 @@ def _score_sensors(
     config: ScoreConfig,
     plot: str | None,
     state: Path | None,
+    n_worst: int,
     started: float,
     on_event: OnEvent,
 ) -> SensorScoreSummary:
@@ -176,7 +180,7 @@ def _score_sensors(
         require_writable(state)
     columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
     with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
-        totals = score_rows(detector, source, sink, decision, config, histories, on_event)
+        totals = score_rows(detector, source, sink, decision, config, histories, on_event, n_worst=n_worst)
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     if state is not None:
         save_histories(state, histories, digest)
@@ -204,6 +208,7 @@ def _score_sensors(
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
         effective_rows=detector.clock.effective_rows,
+        worst=totals.worst,
         warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),

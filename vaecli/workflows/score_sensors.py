@@ -25,7 +25,6 @@ from vaecli.tasks.sensors import (
     SensorRows,
     SensorTotals,
     SensorWork,
-    decided,
     in_order,
 )
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
@@ -39,17 +38,19 @@ def score_rows(
     config: ScoreConfig,
     histories: Histories,
     on_event: OnEvent,
+    *,
+    n_worst: int = 0,
 ) -> SensorTotals:
-    """Score every row of `source` into `output`, with `config.offline` looking ahead."""
+    """Score every row of `source` into `output`, with `config.offline` looking ahead; `n_worst` rows are explained."""
     score = _score_looking_ahead if config.offline else _score_series
-    return score(detector, source, output, decision, config, histories, on_event)
+    task = ScoreSensors(detector, decision, config.anomalies_only, config.explain, n_worst)
+    return score(task, source, output, config, histories, on_event)
 
 
 def _score_series(
-    detector: SensorDetector,
+    task: ScoreSensors,
     source: Source,
     output: Output,
-    decision: Decision,
     config: ScoreConfig,
     histories: Histories,
     on_event: OnEvent,
@@ -58,23 +59,23 @@ def _score_series(
 
     The same rows give the same scores in one source or in several that follow each other.
     """
-    task = Rendered(ScoreSensors(detector, decision, config.anomalies_only), output)
+    detector, rendered = task.detector, Rendered(task, output)
     with closing(sensor_rows(detector, source, config)) as rows:
-        parts = map_in_order(task.process, in_order(rows, histories), engine_of(config, detector).workers)
+        parts = map_in_order(rendered.process, in_order(rows, histories), engine_of(config, detector).workers)
         with closing(parts):
             return append_rows(parts, output, SensorTotals(), "scoring", source.n_rows, on_event)
 
 
 def _score_looking_ahead(
-    detector: SensorDetector,
+    task: ScoreSensors,
     source: Source,
     output: Output,
-    decision: Decision,
     config: ScoreConfig,
     histories: Histories,
     on_event: OnEvent,
 ) -> SensorTotals:
     """The same with knowledge of what follows each row: the source is read twice, 40 bytes per row are kept."""
+    detector, kind = task.detector, task.decision.score_kind
     engine = engine_of(config, detector)
     surprisals, times, groups, codes = [], [], [], dict[str, int]()
     with closing(sensor_rows(detector, source, config)) as rows:
@@ -91,17 +92,16 @@ def _score_looking_ahead(
     score = np.empty(0)
     if surprisals:
         found, time, group = np.concatenate(surprisals, axis=1), np.concatenate(times), np.concatenate(groups)
-        score = ahead(detector, found, time, group, decision.score_kind)
-    calibration = detector.calibrations[f"offline/{decision.score_kind}"]
-    task = ScoreSensors(detector, decision, config.anomalies_only)
+        score = ahead(detector, found, time, group, kind)
+    calibration = detector.calibrations[f"offline/{kind}"]
 
-    def written(part: SensorRows) -> tuple[object, SensorTotals]:
-        first = part.batch.first_row
-        done = decided(part, score[first : first + part.batch.n_rows], calibration, task)
+    def written(work: SensorWork) -> tuple[object, SensorTotals]:
+        first = work.rows.batch.first_row
+        done = task.decided(work, score[first : first + work.rows.batch.n_rows], calibration)
         return output.render(done.batch, done.added, done.keep), done.totals
 
     with closing(sensor_rows(detector, source, config)) as rows:
-        parts = map_in_order(written, rows, engine.workers)
+        parts = map_in_order(written, in_order(rows, detector.histories()), engine.workers)
         with closing(parts):
             return append_rows(parts, output, SensorTotals(), "scoring", source.n_rows, on_event)
 
