@@ -58,6 +58,7 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
         *([("new values", counted(summary.novel_cells, "cell"))] if summary.novel_cells else []),
         ("threshold", decision(summary)),
         ("output", "standard output" if summary.output == "-" else summary.output),
+        *([("events", f"{_events(summary)} in {summary.events}")] if summary.events else []),
         *([("state", summary.state)] if summary.state else []),
     ]
     parts: list[RenderableType] = [headline("Scored"), fact_list(facts)]
@@ -107,6 +108,11 @@ def _unscored(summary: SensorScoreSummary) -> str:
     if summary.too_late_rows:
         why.append(f"{summary.too_late_rows:,} older than what is kept of their series; sort the table by time")
     return ", ".join(why)
+
+
+def _events(summary: SensorScoreSummary) -> str:
+    still = f", {summary.n_open_events:,} of them still open" if summary.n_open_events else ""
+    return counted(summary.n_events or 0, "event") + still
 
 
 def _new(summary: SensorScoreSummary) -> str:

@@ -38,6 +38,9 @@ class SensorScoreSummary:
     warnings: tuple[str, ...]
     seconds: float
     state: str | None = None  # the file that keeps the last rows of each series, where one was named
+    events: str | None = None  # the file of events, where one was asked for
+    n_events: int | None = None
+    n_open_events: int | None = None  # that had not ended with the table
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -16,7 +16,8 @@ from vaecli.sensors.detector import SensorDetector
 FEWEST_BEFORE = 16  # rows by which a reading is expected; with fewer, those of training
 LATEST = 16  # rows, at most, by which the behaviour of a sensor is described
 UP, DOWN, FLAT, NOISY = "up", "down", "flat", "noisy"
-_FAR = 3.0  # deviations from the expected reading
+_FAR = 3.0  # deviations of the latest readings' mean from the expected reading
+_AWAY = 2.0  # deviations from which one reading says which way
 _QUIETER, _LOUDER = 0.1, 2.5  # times the usual step from row to row
 
 
@@ -24,24 +25,37 @@ _QUIETER, _LOUDER = 0.1, 2.5  # times the usual step from row to row
 class ExplainedRows:
     """The k explained rows of a batch, ascending: `row` (k,) are their positions in it.
 
-    `parts` (D, k) in nats add up to the score of each row. `expected` and `deviation` (D, k), in the sensors' own
-    units, are those of the rows before the window; `direction` (D, k) is how the latest rows differ from these.
+    `parts` (D, k) in nats add up to the score of each row. The others are (D, k) in the sensors' own units: `expected`
+    and `deviation` are those of the rows before the window, `usual_step` the median step from row to row then, NaN
+    where these rows are too few; `now` is the reading of the row, cut where the scale ends, and `level` and `step` are
+    mean and median step of the latest rows. `is_cut` marks levels at the ends of the scale.
     """
 
     row: np.ndarray
     parts: np.ndarray
     expected: np.ndarray
     deviation: np.ndarray
-    direction: np.ndarray
+    usual_step: np.ndarray
+    now: np.ndarray
+    level: np.ndarray
+    step: np.ndarray
+    is_cut: np.ndarray
 
     def take(self, which: np.ndarray) -> ExplainedRows:
         """The rows `which` (k,), in that order."""
-        of_rows = (getattr(self, name)[:, which] for name in ("parts", "expected", "deviation", "direction"))
-        return ExplainedRows(self.row[which], *of_rows)
+        return ExplainedRows(self.row[which], *(getattr(self, name)[:, which] for name in _OF_SENSORS))
 
 
-def explain(detector: SensorDetector, stretches: Sequence[Stretch], wanted: np.ndarray, kind: str) -> ExplainedRows:
-    """Explain the rows `wanted` (n,) bool of a batch that is in these stretches; others cost next to nothing."""
+_OF_SENSORS = ExplainedRows.__slots__[1:]
+
+
+def explain(
+    detector: SensorDetector, stretches: Sequence[Stretch], wanted: np.ndarray, score: np.ndarray, kind: str
+) -> ExplainedRows:
+    """Explain the rows `wanted` (n,) bool of a batch that is in these stretches; others cost next to nothing.
+
+    `score` (n,) are their scores of a kind, which may look ahead; the parts are those of the window that ends at a row.
+    """
     chosen = [stretch for stretch in stretches if wanted[stretch.row].any()]
     found = []
     for chunk in detector.chunks(chosen):
@@ -50,59 +64,62 @@ def explain(detector: SensorDetector, stretches: Sequence[Stretch], wanted: np.n
         for start in range(0, index.size, most):
             found.append(_explained(detector, chunk, index[start : start + most], kind))
     if not found:
-        empty = np.empty((detector.scale.n_sensors, 0))
-        return ExplainedRows(np.empty(0, np.int64), empty, empty, empty, empty.astype(str))
+        return ExplainedRows(np.empty(0, np.int64), *(np.empty((detector.scale.n_sensors, 0)) for _ in _OF_SENSORS))
     row = np.concatenate([part.row for part in found])
-    each = (
-        np.concatenate([getattr(part, name) for part in found], axis=1)
-        for name in ("parts", "expected", "deviation", "direction")
-    )
-    return ExplainedRows(row, *each).take(np.argsort(row, kind="stable"))
+    arrays = (np.concatenate([getattr(part, name) for part in found], axis=1) for name in _OF_SENSORS)
+    explained = ExplainedRows(row, *arrays).take(np.argsort(row, kind="stable"))
+    total = explained.parts.sum(0)
+    explained.parts[:] *= np.divide(score[explained.row], total, out=np.ones_like(total), where=total > 0)
+    return explained
 
 
 def _explained(detector: SensorDetector, chunk: Chunk, index: np.ndarray, kind: str) -> ExplainedRows:
-    column = chunk.column[index]
-    surprisals = detector.surprisals_at(chunk, index)
-    parts = sensor_parts(detector.model, chunk.x, column, surprisals, kind)
-    mean, deviation, direction = _before(detector, chunk.x, column)
-    scale = detector.scale
-    expected = scale.in_units(mean.T).T
-    return ExplainedRows(chunk.row[index], parts, expected, deviation * scale.deviation[:, None], direction)
+    column, scale, window = chunk.column[index], detector.scale, detector.model.shape.window
+    parts = sensor_parts(detector.model, chunk.x, column, detector.surprisals_at(chunk, index), kind)
+    recent = chunk.x[:, column[:, None] + np.arange(-HISTORY, 1)].astype(np.float64)  # (D, k, HISTORY + 1)
+    is_before, enough = _before(recent, window)
+    n = np.maximum(is_before.sum(1), 1)
+    mean = np.where(is_before, recent, 0).sum(2) / n
+    deviation = np.sqrt(np.where(is_before, np.square(recent - mean[:, :, None]), 0).sum(2) / n)
+    mean, deviation = np.where(enough, mean, 0.0), np.where(enough, deviation, 1.0)
+    steps = np.abs(np.diff(recent, axis=2))
+    usual = np.nanmedian(np.where(is_before[:, 1:] | ~enough[:, None], steps, np.nan), axis=2)
+    latest = min(window, LATEST)
+    level = recent[:, :, -latest:].mean(2)
+    step = np.median(steps[:, :, 1 - latest :], axis=2)
+    unit = scale.deviation[:, None]
+    return ExplainedRows(
+        chunk.row[index],
+        parts,
+        scale.in_units(mean.T).T,
+        deviation * unit,
+        np.where(enough, usual, np.nan) * unit,
+        scale.in_units(recent[:, :, -1].T).T,
+        scale.in_units(level.T).T,
+        step * unit,
+        np.abs(level) >= LARGEST,
+    )
 
 
-def _before(detector: SensorDetector, x: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and deviation (D, k), scaled, of the rows before the windows that end at `column`; and directions.
+def _before(recent: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the HISTORY + 1 latest rows lie before the window (k, HISTORY + 1); whether they are enough (k,).
 
     A history that is not yet full repeats its first row, which counts once.
     """
-    window = detector.model.shape.window
-    recent = x[:, column[:, None] + np.arange(-HISTORY, 1)]  # (D, k, HISTORY + 1)
     differs = (recent != recent[:, :, :1]).any(0)
-    first = np.where(differs.any(1), np.argmax(differs, axis=1) - 1, 0)  # of the rows that are not repeated
+    first = np.where(differs.any(1), np.argmax(differs, axis=1) - 1, HISTORY)
     place = np.arange(HISTORY + 1)
-    counts = (place >= first[:, None]) & (place <= HISTORY - window)
-    n = counts.sum(1)
-    total = np.maximum(n, 1)
-    mean = np.where(counts, recent, 0).sum(2, dtype=np.float64) / total
-    deviation = np.sqrt(np.where(counts, np.square(recent - mean[:, :, None]), 0).sum(2) / total)
-    enough = n >= FEWEST_BEFORE
-    mean, deviation = np.where(enough, mean, 0.0), np.where(enough, deviation, 1.0)
-    return mean, deviation, _directions(recent, counts, enough, mean, deviation, min(window, LATEST))
+    is_before = (place >= first[:, None]) & (place <= HISTORY - window)
+    return is_before, is_before.sum(1) >= FEWEST_BEFORE
 
 
-def _directions(
-    recent: np.ndarray, counts: np.ndarray, enough: np.ndarray, mean: np.ndarray, deviation: np.ndarray, latest: int
-) -> np.ndarray:
-    """How the `latest` rows differ from those before the window: up, down, flat or noisy, (D, k)."""
-    now = recent[:, :, -latest:]
-    level = now.mean(2)
-    steps = np.abs(np.diff(recent, axis=2))
-    usual = np.nanmedian(np.where(counts[:, 1:] | ~enough[:, None], steps, np.nan), axis=2)
-    usual = np.where(enough, usual, np.nan)
-    step = np.median(steps[:, :, -latest + 1 :], axis=2)
-    far = np.abs(level - mean) >= _FAR * np.maximum(deviation, 1e-3)
-    found = np.where(level >= mean, UP, DOWN)
+def directions(before: ExplainedRows, latest: ExplainedRows) -> np.ndarray:
+    """How sensors in the `latest` rows differ from what was expected `before`: up, down, flat or noisy, (D, k)."""
+    far = np.abs(latest.level - before.expected) >= _FAR * before.deviation
     with np.errstate(invalid="ignore"):
-        found = np.where(~far & (step >= _LOUDER * usual) & (step > 0), NOISY, found)
-        is_flat = (step <= _QUIETER * usual) & (usual > 0) & (np.abs(level) < LARGEST)
-    return np.asarray(np.where(is_flat, FLAT, found))
+        is_noisy = ~far & (latest.step > 0) & (latest.step >= _LOUDER * before.usual_step)
+        is_flat = ~latest.is_cut & (before.usual_step > 0) & (latest.step <= _QUIETER * before.usual_step)
+    away = latest.now - before.expected
+    away = np.where(np.abs(away) >= _AWAY * before.deviation, away, latest.level - before.expected)
+    found = np.where(away >= 0, UP, DOWN)
+    return np.asarray(np.where(is_flat, FLAT, np.where(is_noisy, NOISY, found)))

@@ -13,6 +13,7 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
+from vaecli.results.reasons import field_name
 from vaecli.schema import Column
 from vaecli.scoring.attribution import Explanation
 from vaecli.tables import Batch
@@ -122,11 +123,7 @@ def explained(detector: Detector, rows_to_explain: RowsToExplain, kind: str, mos
 
 def top_columns(row: FlaggedRow) -> str:
     """`name:nats` separated by `;`, largest first; a name that these could be part of is quoted as in CSV."""
-    return ";".join(f"{_quoted(reason.column)}:{reason.nats:.1f}" for reason in row.reasons)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"' if any(special in name for special in ':;"') else name
+    return ";".join(f"{field_name(reason.column)}:{reason.nats:.1f}" for reason in row.reasons)
 
 
 def _reason(column: Column, rows_to_explain: RowsToExplain, explanation: Explanation, i: int, j: int) -> Reason:

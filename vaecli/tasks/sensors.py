@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -18,9 +18,11 @@ from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
 from vaecli.schema import Schema
 from vaecli.sensors.detector import SensorDetector
-from vaecli.sensors.explanation import explain
+from vaecli.sensors.events import EventRules, SeriesPart
+from vaecli.sensors.explanation import ExplainedRows, explain
 from vaecli.sensors.history import Histories
 from vaecli.tables import Batch, ReadRequest, time_values, to_cells
+from vaecli.tasks.events import DecidedRows, RunFound, parts_of
 from vaecli.tasks.reasons import top_columns
 from vaecli.tasks.score import N_WORST
 from vaecli.tasks.sensor_reasons import N_TOP_COLUMNS, reasons_of, shortened
@@ -113,6 +115,7 @@ class SensorTotals:
     unscored: int = 0
     novel_cells: int = 0
     worst: tuple[FlaggedRow, ...] = ()  # the highest-scoring flagged rows, highest first, of equal ones the earlier
+    series: tuple[SeriesPart[RunFound], ...] = ()  # the parts of series in one batch; not added up
 
     def __add__(self, later: SensorTotals) -> SensorTotals:
         """The totals of these rows and the `later` ones."""
@@ -137,6 +140,7 @@ class ScoreSensors:
     anomalies_only: bool
     explain: int = 0
     n_worst: int = 0
+    rules: EventRules | None = None
 
     def process(self, work: SensorWork) -> WrittenRows[SensorTotals]:
         """The rows with the added columns; with `anomalies_only` only the flagged ones."""
@@ -149,7 +153,11 @@ class ScoreSensors:
         flagged = self.decision.flagged(score, p_value)
         added: dict[str, Any] = {"anomaly_score": score, "p_value": p_value, "is_anomaly": flagged}
         highest = highest_of(score, flagged, self.n_worst)
-        reasons = self._reasons(work, score, p_value, flagged if self.explain else highest)
+        wanted = flagged if self.explain or self.rules is not None else highest
+        found = explain(self.detector, work.stretches, wanted, score, self.decision.score_kind)
+        named = np.flatnonzero((flagged if self.explain else highest)[found.row])
+        most = max(self.explain, N_TOP_COLUMNS)
+        reasons = reasons_of(self.detector, found.take(named), work.rows.batch, score, p_value, most)
         if self.explain:
             added["top_columns"] = _top_columns(work.rows.batch, reasons, self.explain)
         totals = SensorTotals(
@@ -158,17 +166,17 @@ class ScoreSensors:
             int(np.isnan(score).sum()),
             work.rows.novel_cells,
             worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(work.rows.batch, row)]]),
+            () if self.rules is None else self._series(self.rules, work.rows, added, found),
         )
         return WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)
 
-    def _reasons(
-        self, work: SensorWork, score: np.ndarray, p_value: np.ndarray, wanted: np.ndarray
-    ) -> list[FlaggedRow]:
-        if not wanted.any():
-            return []
-        found = explain(self.detector, work.stretches, wanted, self.decision.score_kind)
-        most = max(self.explain, N_TOP_COLUMNS)
-        return reasons_of(self.detector, found, work.rows.batch, score, p_value, most)
+    def _series(
+        self, rules: EventRules, rows: SensorRows, added: Mapping[str, np.ndarray], found: ExplainedRows
+    ) -> tuple[SeriesPart[RunFound], ...]:
+        columns = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
+        return parts_of(
+            self.detector, rules, DecidedRows(rows.batch, rows.keys, rows.group, rows.time, *columns), found
+        )
 
 
 def highest_of(score: np.ndarray, flagged: np.ndarray, most: int) -> np.ndarray:

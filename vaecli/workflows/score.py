@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,24 @@ from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.sensors.detector import MODEL, SensorDetector
-from vaecli.tables import Source, Targets, check_schema, default_output, numbers_of, open_sink, open_source
+from vaecli.tables import (
+    Source,
+    Targets,
+    check_event_file,
+    check_schema,
+    default_output,
+    numbers_of,
+    open_event_file,
+    open_sink,
+    open_source,
+    refuse_to_overwrite,
+)
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.sensors import SensorTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of
-from vaecli.workflows.score_sensors import score_rows
+from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
 N_TOP_COLUMNS = 3
@@ -46,6 +58,7 @@ def score(
     *,
     plot: str | None = None,
     state: Path | None = None,
+    events: str | None = None,
     with_worst: bool = True,
     on_event: OnEvent = ignore,
 ) -> ScoreSummary | SensorScoreSummary:
@@ -61,10 +74,9 @@ def score(
     if isinstance(detector, SensorDetector):
         n_worst = N_WORST if with_worst else 0
         return _score_sensors(
-            detector, manifest, inputs, bundle, output, config, plot, state, n_worst, started, on_event
+            detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event
         )
-    if state is not None:
-        raise UsageError(f"--state: {bundle} is a model of rows, each judged by itself", "fit a table with a clock")
+    _refuse_for_rows(bundle, config, state, events)
     device = device_of(config.device)
     decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
@@ -163,6 +175,7 @@ def _score_sensors(
     config: ScoreConfig,
     plot: str | None,
     state: Path | None,
+    events: str | None,
     n_worst: int,
     started: float,
     on_event: OnEvent,
@@ -178,9 +191,21 @@ def _score_sensors(
     histories = detector.histories() if state is None else load_histories(state, detector, digest)
     if state is not None:
         require_writable(state)
+    rules = event_rules(detector, decision, config)
+    if events is not None:
+        check_event_file(events)
+        refuse_to_overwrite(
+            events,
+            [str(bundle), *source.files, target, *([] if state is None else [str(state)])],
+            "another file of this run",
+        )
     columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
-    with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
-        totals = score_rows(detector, source, sink, decision, config, histories, on_event, n_worst=n_worst)
+    with ExitStack() as files:
+        log = None
+        if events is not None:
+            log = EventLog(detector, rules, files.enter_context(open_event_file(events, detector.schema.time)))
+        sink = files.enter_context(open_sink(target, source, columns, prefix=config.prefix, numbers=numbers))
+        totals = score_rows(detector, source, sink, decision, config, histories, on_event, n_worst=n_worst, events=log)
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     if state is not None:
         save_histories(state, histories, digest)
@@ -212,4 +237,22 @@ def _score_sensors(
         warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
+        events=events and urls.shown(events),
+        n_events=None if log is None else log.n_events,
+        n_open_events=None if log is None else log.n_open,
     )
+
+
+def _refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None, events: str | None) -> None:
+    """Raise UsageError for settings that only models of series know."""
+    given = {
+        "--state": state,
+        "--events": events,
+        "--merge-gap": config.merge_gap,
+        "--min-duration": config.min_duration,
+        "--alarm-budget": config.alarm_budget,
+    }
+    if refused := [flag for flag, value in given.items() if value is not None]:
+        raise UsageError(
+            f"{', '.join(refused)}: {bundle} is a model of rows, each judged by itself", "fit a table with a clock"
+        )
