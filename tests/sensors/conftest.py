@@ -50,7 +50,7 @@ def rows_of(table: pd.DataFrame, device: str, minutes: range) -> pd.Index:
 
 
 @pytest.fixture(scope="session")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plant_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of four days of the two devices."""
     folder = tmp_path_factory.mktemp("plant")
     plant(5760, 1).to_csv(folder / "normal.csv", index=False)

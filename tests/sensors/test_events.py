@@ -55,10 +55,10 @@ def covering(events: list[dict[str, Any]], group: str, minutes: range) -> list[d
 
 @pytest.mark.parametrize("offline", [(), ("--offline",)], ids=["causal", "offline"])
 def test_each_fault_is_one_event_that_names_its_sensor_and_direction(
-    summary, model: Path, faulty: Path, offline: tuple[str, ...]
+    summary, plant_model: Path, faulty: Path, offline: tuple[str, ...]
 ):
     """With value and expectation in the table's own units, and a sentence."""
-    events = events_of(summary, model, faulty, *offline)
+    events = events_of(summary, plant_model, faulty, *offline)
     for group, minutes, column, direction in (
         ("oven", range(300, 330), "temp", "up"),
         ("press", range(500, 560), "flow", "flat"),
@@ -77,11 +77,11 @@ def test_each_fault_is_one_event_that_names_its_sensor_and_direction(
     assert temp["expected"] == pytest.approx(50, abs=4)
 
 
-def test_events_do_not_depend_on_batches_workers_or_format(summary, run, model: Path, faulty: Path):
+def test_events_do_not_depend_on_batches_workers_or_format(summary, run, plant_model: Path, faulty: Path):
     """The same events in one batch and in many, and the same in each format."""
-    events = events_of(summary, model, faulty)
+    events = events_of(summary, plant_model, faulty)
     again = faulty.parent / "again.jsonl"
-    words = ("score", faulty, "-m", model, "-o", faulty.parent / "b.csv", "-q")
+    words = ("score", faulty, "-m", plant_model, "-o", faulty.parent / "b.csv", "-q")
     assert run(*words, "--batch-rows", 37, "--workers", 2, "--events", again)[0] == 0
     assert again.read_bytes() == (faulty.parent / "events.jsonl").read_bytes()
     for extension, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
@@ -96,9 +96,9 @@ def test_events_do_not_depend_on_batches_workers_or_format(summary, run, model: 
         assert table.sensors.str.startswith(events[0]["sensors"][0]["column"] + ":").iloc[0]
 
 
-def test_flags_are_counted_and_events_begin_and_end_as_documented(summary, model: Path, faulty: Path):
+def test_flags_are_counted_and_events_begin_and_end_as_documented(summary, plant_model: Path, faulty: Path):
     """Every flagged row lies in an event, which begins with one and lasts while scores stay above 0.7 thresholds."""
-    events = events_of(summary, model, faulty)
+    events = events_of(summary, plant_model, faulty)
     scored = pd.read_csv(faulty.parent / "scored.csv", parse_dates=["time"])
     assert sum(event["flagged_rows"] for event in events) == scored.is_anomaly.sum()
     threshold = scored.anomaly_score[scored.is_anomaly].min()
@@ -112,66 +112,69 @@ def test_flags_are_counted_and_events_begin_and_end_as_documented(summary, model
         assert not after.is_anomaly.any()
 
 
-def test_the_merge_gap_and_the_shortest_event(summary, model: Path, faulty: Path):
+def test_the_merge_gap_and_the_shortest_event(summary, plant_model: Path, faulty: Path):
     """A longer merge gap joins events of a series, a shorter one splits them; short ones are left out."""
-    usual = events_of(summary, model, faulty)
-    split = events_of(summary, model, faulty, "--merge-gap", "1")
-    joined = events_of(summary, model, faulty, "--merge-gap", "2d")
+    usual = events_of(summary, plant_model, faulty)
+    split = events_of(summary, plant_model, faulty, "--merge-gap", "1")
+    joined = events_of(summary, plant_model, faulty, "--merge-gap", "2d")
     assert len(split) >= len(usual) > len(joined) == 2
     assert {event["group"] for event in joined} == {"oven", "press"}
     assert sum(event["flagged_rows"] for event in split) == sum(event["flagged_rows"] for event in usual)
     for least, rows in (("20", 20), ("19m", 20)):
-        longer = events_of(summary, model, faulty, "--min-duration", least)
+        longer = events_of(summary, plant_model, faulty, "--min-duration", least)
         assert [event["rows"] for event in longer] == [event["rows"] for event in usual if event["rows"] >= rows]
 
 
-def test_an_event_that_lasts_at_the_end_of_the_table_is_open(summary, model: Path, faulty: Path):
+def test_an_event_that_lasts_at_the_end_of_the_table_is_open(summary, plant_model: Path, faulty: Path):
     """With and without a state."""
     table = pd.read_csv(faulty)
     table.iloc[: rows_of(table, "oven", range(320, 321))[0] + 1].to_csv(faulty, index=False)
     state = faulty.parent / "plant.state"
     for options in ((), ("--state", state)):
-        events = events_of(summary, model, faulty, *options)
+        events = events_of(summary, plant_model, faulty, *options)
         (event,) = covering(events, "oven", range(300, 321))
         assert event["open"]
         assert event["sentence"].endswith("it had not ended with the table")
         assert minute(event["end"]) == 320
 
 
-def test_a_gap_of_the_clock_ends_an_event(summary, model: Path, faulty: Path):
+def test_a_gap_of_the_clock_ends_an_event(summary, plant_model: Path, faulty: Path):
     """A fault on both sides of a day without rows is two events."""
     table = pd.read_csv(faulty, parse_dates=["time"])
-    table.loc[rows_of(table, "oven", range(315, 1000)), "time"] += pd.Timedelta("1d")
+    table.loc[rows_of(table, "oven", range(315, 1000)), "time"] += pd.Timedelta("1D")
     table.sort_values("time").to_csv(faulty, index=False)
-    events = [event for event in events_of(summary, model, faulty) if event["group"] == "oven"]
+    events = [event for event in events_of(summary, plant_model, faulty) if event["group"] == "oven"]
     assert any(minute(event["end"]) == 314 for event in events)
     assert not any(minute(event["start"]) < 315 < minute(event["end"]) for event in events)
 
 
-def test_a_table_without_flags_has_a_file_without_events(summary, model: Path, tmp_path: Path):
+def test_a_table_without_flags_has_a_file_without_events(summary, plant_model: Path, tmp_path: Path):
     """The header alone."""
     plant(200, 5, FIRST).to_csv(tmp_path / "new.csv", index=False)
     out = tmp_path / "events.csv"
-    words = ("score", tmp_path / "new.csv", "-m", model, "-o", tmp_path / "scored.csv", "--events", out)
+    words = ("score", tmp_path / "new.csv", "-m", plant_model, "-o", tmp_path / "scored.csv", "--events", out)
     assert summary(*words, "--min-score", "1e9")["n_events"] == 0
     assert len(out.read_text().splitlines()) == 1
 
 
-def test_what_cannot_be_written_is_refused_before_scoring(run, model: Path, faulty: Path, bundle: Path):
+def test_what_cannot_be_written_is_refused_before_scoring(run, plant_model: Path, faulty: Path, bundle: Path):
     """Other formats, files of the same run, models of rows; an earlier file stays when scoring fails."""
-    for out, problem in (("events.xlsx", ".csv, .parquet or .jsonl"), (faulty, "another file of this run")):
-        code, _, err = run("score", faulty, "-m", model, "-o", faulty.parent / "s.csv", "--events", out)
+    for out, problem in (
+        ("events.xlsx", ".csv, .parquet or .jsonl"),
+        (faulty, "is the input"),
+    ):
+        code, _, err = run("score", faulty, "-m", plant_model, "-o", faulty.parent / "s.csv", "--events", out)
         assert code == 2
         assert problem in err
     code, _, err = run("score", faulty, "-m", bundle, "-o", faulty.parent / "s.csv", "--events", "events.csv")
     assert code == 2
     assert "--events" in err
     assert "model of rows" in err
-    code, _, err = run("score", faulty, "-m", model, "--merge-gap", "1.5", "-o", faulty.parent / "s.csv")
+    code, _, err = run("score", faulty, "-m", plant_model, "--merge-gap", "1.5", "-o", faulty.parent / "s.csv")
     assert code == 2
     assert "--merge-gap '1.5' is not a number of rows or a duration" in err
     kept = faulty.parent / "events.csv"
     kept.write_text("kept")
     faulty.write_text(faulty.read_text() + "2026-01-20 00:00:00,oven,hot,1,2,heat\n")
-    assert run("score", faulty, "-m", model, "-o", faulty.parent / "s.csv", "--events", kept)[0] == 4
+    assert run("score", faulty, "-m", plant_model, "-o", faulty.parent / "s.csv", "--events", kept)[0] == 4
     assert kept.read_text() == "kept"

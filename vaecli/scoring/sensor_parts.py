@@ -57,14 +57,14 @@ def _as_shares(parts: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
 
 def _window_splits(model: WindowModel, x: np.ndarray, column: np.ndarray) -> dict[str, np.ndarray]:
     """What each sensor contributes (D, k) to the reconstruction error and to the code, in nats of a linear VAE."""
-    length = model.shape.window
-    window = windows(x, length, column) - model.window_mean[:, None]
-    code = model.components @ window
-    scaled = model.components.T @ (code / model.component_variance[:, None])
-    error = window - model.components.T @ code
+    length, components = model.shape.window, model.components.astype(np.float64)  # the last bits of float32 products
+    window = windows(x, length, column) - model.window_mean[:, None].astype(np.float64)  # depend on how many rows
+    code = components @ window
+    scaled = components.T @ (code / model.component_variance[:, None])
+    error = window - components.T @ code
     of_code = np.maximum((scaled * window).reshape(-1, length, column.size).sum(1), 0)
     of_error = np.square(error).reshape(-1, length, column.size).sum(1) / model.noise_variance[0]
-    return {_ERROR: of_error.astype(np.float64), _CODE: of_code.astype(np.float64)}
+    return {_ERROR: of_error, _CODE: of_code}
 
 
 def _of_movement(model: WindowModel, x: np.ndarray, column: np.ndarray) -> np.ndarray:

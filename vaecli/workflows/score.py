@@ -197,7 +197,7 @@ def _score_sensors(
         refuse_to_overwrite(
             events,
             [str(bundle), *source.files, target, *([] if state is None else [str(state)])],
-            "another file of this run",
+            "the input, the bundle or another output",
         )
     columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
     with ExitStack() as files:
