@@ -56,7 +56,7 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
         *([("gaps", f"{summary.gaps:,}: windows begin anew after each")] if summary.gaps else []),
         *([("new series", _new(summary))] if summary.n_new_groups else []),
         *([("new values", counted(summary.novel_cells, "cell"))] if summary.novel_cells else []),
-        ("threshold", decision(summary)),
+        ("threshold", _decision(summary)),
         ("output", "standard output" if summary.output == "-" else summary.output),
         *([("events", f"{_events(summary)} in {summary.events}")] if summary.events else []),
         *([("state", summary.state)] if summary.state else []),
@@ -108,6 +108,15 @@ def _unscored(summary: SensorScoreSummary) -> str:
     if summary.too_late_rows:
         why.append(f"{summary.too_late_rows:,} older than what is kept of their series; sort the table by time")
     return ", ".join(why)
+
+
+def _decision(summary: SensorScoreSummary) -> str:
+    if summary.alarm_budget is None:
+        return decision(summary)
+    return (
+        f"{summary.score_kind} score from {number(summary.min_score)} nats: held-out normal stretches of training raise "
+        f"at most {summary.alarm_budget} events with it, all series together"
+    )
 
 
 def _events(summary: SensorScoreSummary) -> str:

@@ -38,6 +38,7 @@ class SensorScoreSummary:
     warnings: tuple[str, ...]
     seconds: float
     state: str | None = None  # the file that keeps the last rows of each series, where one was named
+    alarm_budget: str | None = None  # what decided which rows are flagged, where it was given
     events: str | None = None  # the file of events, where one was asked for
     n_events: int | None = None
     n_open_events: int | None = None  # that had not ended with the table

@@ -40,12 +40,12 @@ def _parts(model: WindowModel, x: np.ndarray, column: np.ndarray, surprisals: Su
     for j, name in enumerate(READOUTS):
         alone = np.where(np.isnan(of), np.nan, 0.0)
         alone[j] = of[j]
-        share = np.nan_to_num(score_of(alone, kind))
+        share = np.nan_to_num(score_of(alone, kind, model.shape))
         if (share > 0).any():
             wanted = [splits[split] for split in _SPLITS.get(name, ()) if split in splits]
             found += share * _as_shares(sum(wanted[1:], wanted[0]) if wanted else statistics, splits[_ERROR])
     total = found.sum(0)
-    return found * np.divide(score_of(of, kind), total, out=np.zeros_like(total), where=total > 0)
+    return found * np.divide(score_of(of, kind, model.shape), total, out=np.zeros_like(total), where=total > 0)
 
 
 def _as_shares(parts: np.ndarray, otherwise: np.ndarray) -> np.ndarray:

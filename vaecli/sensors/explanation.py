@@ -77,7 +77,7 @@ def _explained(detector: SensorDetector, chunk: Chunk, index: np.ndarray, kind: 
     column, scale, window = chunk.column[index], detector.scale, detector.model.shape.window
     parts = sensor_parts(detector.model, chunk.x, column, detector.surprisals_at(chunk, index), kind)
     recent = chunk.x[:, column[:, None] + np.arange(-HISTORY, 1)].astype(np.float64)  # (D, k, HISTORY + 1)
-    is_before, enough = _before(recent, window)
+    is_before, enough = _before(chunk.seen[index], window)
     n = np.maximum(is_before.sum(1), 1)
     mean = np.where(is_before, recent, 0).sum(2) / n
     deviation = np.sqrt(np.where(is_before, np.square(recent - mean[:, :, None]), 0).sum(2) / n)
@@ -101,15 +101,13 @@ def _explained(detector: SensorDetector, chunk: Chunk, index: np.ndarray, kind: 
     )
 
 
-def _before(recent: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+def _before(seen: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """Which of the HISTORY + 1 latest rows lie before the window (k, HISTORY + 1); whether they are enough (k,).
 
-    A history that is not yet full repeats its first row, which counts once.
+    `seen` (k,) rows came before; a history that is not yet full repeats its first row, which counts once.
     """
-    differs = (recent != recent[:, :, :1]).any(0)
-    first = np.where(differs.any(1), np.argmax(differs, axis=1) - 1, HISTORY)
     place = np.arange(HISTORY + 1)
-    is_before = (place >= first[:, None]) & (place <= HISTORY - window)
+    is_before = (place >= HISTORY - np.minimum(seen, HISTORY)[:, None]) & (place <= HISTORY - window)
     return is_before, is_before.sum(1) >= FEWEST_BEFORE
 
 

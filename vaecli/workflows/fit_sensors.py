@@ -17,7 +17,8 @@ from vaecli.model.window_model import HISTORY, WINDOW, WindowShape
 from vaecli.results import Event, OnEvent
 from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.schema import Schema
-from vaecli.sensors.detector import MODEL, Clock, SensorDetector
+from vaecli.sensors.detector import KINDS, MODEL, Clock, SensorDetector
+from vaecli.sensors.event_rates import event_rates
 from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, looked_ahead
 from vaecli.tables import Source
 from vaecli.workflows.column_summaries import column_summaries
@@ -53,10 +54,13 @@ def fit_sensors(
     shape = _shape(source, rows.time.size, n_sensors, config.windows.window)
     fitted = fit_windows(stretches, scale, shape, lambda done, of: on_event(Event("fitting", done, of, "models")))
     level, calibrations, margins = config.calibration.threshold, {}, {}
-    for kind in SCORE_KINDS:
-        calibrations[kind], margins[kind] = calibrated(fitted.held_out[kind], fitted.block, level)
-        ahead = looked_ahead(fitted, kind, shape)
-        calibrations[f"offline/{kind}"], margins[f"offline/{kind}"] = calibrated(ahead, fitted.block, level)
+    held_out = {**fitted.held_out, **{f"offline/{kind}": looked_ahead(fitted, kind) for kind in SCORE_KINDS}}
+    for kind in KINDS:
+        calibrations[kind], margins[kind] = calibrated(held_out[kind], fitted.block, level)
+    rates = None
+    if schema.time is not None and schema.time.is_date:
+        scores = np.stack([held_out[kind] for kind in KINDS])
+        rates = event_rates(scores, fitted.stretch, rows.time, fitted.model.shape.window, max_gap)
     independent = independent_rows(fitted.held_out[config.score_kind])
     clock = Clock(step, max_gap, float(rows.time.min()), float(rows.time.max()), len(rows.keys), round(independent, 1))
     known = rows.keys if schema.group is not None and len(rows.keys) <= MOST_GROUPS else ()
@@ -71,6 +75,7 @@ def fit_sensors(
         level,
         clock,
         tuple(sorted(known)),
+        rates,
     )
     return detector, _summary(detector, rows, len(stretches), output, time.monotonic() - started)
 
@@ -88,6 +93,7 @@ def _stretches(rows: SeriesRows, max_gap: float) -> tuple[list[Stretch], SensorS
             scaled[part],
             0,
             np.arange(part.start, part.stop),
+            0,
         )
         for part in parts
     ], scale

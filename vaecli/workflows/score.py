@@ -14,6 +14,7 @@ from vaecli.aggregates.score_bars import N_BARS, ScoreBars
 from vaecli.bundle import Manifest, load_any_detector, load_histories, save_histories
 from vaecli.calibration.conformal import Calibration
 from vaecli.config import SCORE_KINDS, ScoreConfig
+from vaecli.config.spans import AlarmBudget
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
@@ -42,7 +43,7 @@ from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.sensors import SensorTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of
-from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows
+from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
 N_TOP_COLUMNS = 3
@@ -149,6 +150,8 @@ def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Dec
     if config.offline and isinstance(detector, Detector):
         raise UsageError("--offline: the model is one of rows, each judged by itself", "fit a table with a clock")
     calibrations = calibrations_of(detector, offline=config.offline)
+    if config.alarm_budget is not None and isinstance(detector, SensorDetector):
+        return within_budget(detector, config, AlarmBudget.parse(config.alarm_budget))
     return resolve(config, calibrations, detector.score_kind, detector.threshold)
 
 
@@ -237,6 +240,7 @@ def _score_sensors(
         warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
+        alarm_budget=config.alarm_budget,
         events=events and urls.shown(events),
         n_events=None if log is None else log.n_events,
         n_open_events=None if log is None else log.n_open,

@@ -7,9 +7,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vaecli.config import ScoreConfig
-from vaecli.config.spans import Span
+from vaecli.config.spans import AlarmBudget, Span
 from vaecli.decisions.threshold import Decision
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
@@ -17,7 +18,7 @@ from vaecli.results import OnEvent
 from vaecli.runtime.parallel import map_in_order
 from vaecli.scoring.look_ahead import looking_ahead
 from vaecli.scoring.window_scores import score_of
-from vaecli.sensors.detector import SensorDetector
+from vaecli.sensors.detector import KINDS, SensorDetector
 from vaecli.sensors.events import Event, EventRules, Tracker
 from vaecli.sensors.history import Histories
 from vaecli.tables import EventWriter, Source
@@ -53,7 +54,8 @@ def score_rows(
     score = _score_looking_ahead if config.offline else _score_series
     rules = None if events is None else events.rules
     task = ScoreSensors(detector, decision, config.anomalies_only, config.explain, n_worst, rules)
-    return score(task, source, output, config, histories, on_event, events)
+    with threadpool_limits(1, "blas"):  # of every thread until the last batch is scored, longer than batches are read
+        return score(task, source, output, config, histories, on_event, events)
 
 
 @dataclass(slots=True)
@@ -97,6 +99,29 @@ def event_rules(detector: SensorDetector, decision: Decision, config: ScoreConfi
         least.rows or 1,
         least.seconds or 0.0,
     )
+
+
+def within_budget(detector: SensorDetector, config: ScoreConfig, budget: AlarmBudget) -> Decision:
+    """The decision whose events on held-out normal rows stay within a budget for all series of training together.
+
+    Raises UsageError where the bundle did not count events, and for budgets that its time does not resolve.
+    """
+    kind, rates = config.score_kind or detector.score_kind, detector.rates
+    if rates is None:
+        raise UsageError(
+            "--alarm-budget: the bundle has not counted events: its clock does not hold moments",
+            "give --threshold or --min-score",
+        )
+    of_one = budget.per_day / detector.clock.groups
+    if of_one * rates.days[0] < 1:
+        days = rates.days[0] / detector.clock.groups
+        raise UsageError(
+            f"--alarm-budget {config.alarm_budget}: training covers {days:.3g} days, which resolve budgets from "
+            f"{1 / days:.2g} a day",
+            "give a larger budget, or fit more normal time",
+        )
+    found = KINDS.index(f"offline/{kind}" if config.offline else kind)
+    return Decision(kind, None, None, rates.score_for(found, of_one), uses_tail_model=False)
 
 
 def _score_series(
@@ -163,14 +188,15 @@ def _score_looking_ahead(
 def ahead(
     detector: SensorDetector, surprisals: np.ndarray, time: np.ndarray, group: np.ndarray, kind: str
 ) -> np.ndarray:
-    """Scores (n,) of the rows of a table with knowledge of what follows, from their surprisals (6, n)."""
+    """Scores (n,) of the rows of a table with knowledge of what follows, from their surprisals (7, n)."""
     score = np.full(time.size, np.nan)
     order = np.lexsort((time, group))
     order = order[np.isfinite(surprisals[:, order]).any(0)]
+    shape = detector.model.shape
     breaks = (np.diff(group[order]) != 0) | (np.diff(time[order]) > detector.clock.max_gap)
     for rows in np.split(order, np.flatnonzero(breaks) + 1):
         if rows.size:
-            score[rows] = score_of(looking_ahead(surprisals[:, rows], detector.model.shape), kind)
+            score[rows] = score_of(looking_ahead(surprisals[:, rows], shape), kind, shape)
     return score
 
 
