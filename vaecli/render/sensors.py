@@ -114,8 +114,8 @@ def _decision(summary: SensorScoreSummary) -> str:
     if summary.alarm_budget is None:
         return decision(summary)
     return (
-        f"{summary.score_kind} score from {number(summary.min_score)} nats: held-out normal stretches of training raise "
-        f"at most {summary.alarm_budget} events with it, all series together"
+        f"{summary.score_kind} score from {number(summary.min_score)} nats: held-out normal stretches raise at most "
+        f"{summary.alarm_budget} with it, all series together"
     )
 
 

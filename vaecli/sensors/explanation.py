@@ -17,7 +17,6 @@ FEWEST_BEFORE = 16  # rows by which a reading is expected; with fewer, those of 
 LATEST = 16  # rows, at most, by which the behaviour of a sensor is described
 UP, DOWN, FLAT, NOISY = "up", "down", "flat", "noisy"
 _FAR = 3.0  # deviations of the latest readings' mean from the expected reading
-_AWAY = 2.0  # deviations from which one reading says which way
 _QUIETER, _LOUDER = 0.1, 2.5  # times the usual step from row to row
 
 
@@ -111,13 +110,24 @@ def _before(seen: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     return is_before, is_before.sum(1) >= FEWEST_BEFORE
 
 
-def directions(before: ExplainedRows, latest: ExplainedRows) -> np.ndarray:
-    """How sensors in the `latest` rows differ from what was expected `before`: up, down, flat or noisy, (D, k)."""
-    far = np.abs(latest.level - before.expected) >= _FAR * before.deviation
+def furthest_of(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Of values (D, k) the one of each sensor that is furthest from what is `expected` (D, 1)."""
+    found: np.ndarray = np.take_along_axis(values, np.argmax(np.abs(values - expected), axis=1)[:, None], axis=1)[:, 0]
+    return found
+
+
+def directions(
+    before: ExplainedRows, now: np.ndarray, level: np.ndarray, least_step: np.ndarray, most_step: np.ndarray
+) -> np.ndarray:
+    """How sensors differ from what was expected `before` (one row): up, down, flat or noisy, (D,).
+
+    `now` and `level` (D,) are the furthest reading and the furthest mean of LATEST ones, `least_step` and `most_step`
+    (D,) the ends of the median steps.
+    """
+    expected, deviation, usual = before.expected[:, 0], before.deviation[:, 0], before.usual_step[:, 0]
+    far = np.abs(level - expected) >= _FAR * deviation
     with np.errstate(invalid="ignore"):
-        is_noisy = ~far & (latest.step > 0) & (latest.step >= _LOUDER * before.usual_step)
-        is_flat = ~latest.is_cut & (before.usual_step > 0) & (latest.step <= _QUIETER * before.usual_step)
-    away = latest.now - before.expected
-    away = np.where(np.abs(away) >= _AWAY * before.deviation, away, latest.level - before.expected)
-    found = np.where(away >= 0, UP, DOWN)
+        is_noisy = ~far & (most_step > 0) & (most_step >= _LOUDER * usual)
+        is_flat = (usual > 0) & (least_step <= _QUIETER * usual)
+    found = np.where(np.where(far, level, now) >= expected, UP, DOWN)
     return np.asarray(np.where(is_flat, FLAT, np.where(is_noisy, NOISY, found)))

@@ -15,36 +15,45 @@ from vaecli.results.sensor_events import EventSensor, SensorEvent
 from vaecli.schema import Column, Kind
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.events import Event, EventRules, Run, SeriesPart, runs_of
-from vaecli.sensors.explanation import ExplainedRows, directions
+from vaecli.sensors.explanation import ExplainedRows, directions, furthest_of
 from vaecli.tables import Batch, to_cells
 from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tasks.reasons import own_values
 from vaecli.tasks.sensor_reasons import ColumnParts, expected_of, value_of
 
 N_SENSORS = 3  # named for each event
+CHANGED = "changed"  # the direction of values without order
 LEAST_SHARE = 0.05  # of an event's nats, from which a sensor is named
 
 
 @dataclass(frozen=True, slots=True)
-class Peak:
-    """The highest-scoring row of a run: cells of all columns, and how their sensors behaved up to it."""
+class Behaviour:
+    """How columns behaved in flagged rows: `values` (c,) are the readings furthest from what was expected.
 
-    score: float
-    p_value: float
-    time: float
-    values: tuple[float | int | str | None, ...]  # (c,)
+    `now` and `level` (D,) are the furthest reading and mean of latest readings of each sensor, `least_step` and
+    `most_step` (D,) the ends of its median steps: all in its own units.
+    """
+
+    values: tuple[float | int | str | None, ...]
     novel: tuple[bool, ...]
-    behaviour: ExplainedRows  # this row
+    now: np.ndarray
+    level: np.ndarray
+    least_step: np.ndarray
+    most_step: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
 class RunFound:
-    """What a run of rows adds to an event: `nats` (c,) are those of its flagged rows by column."""
+    """What a run of rows adds to an event: `nats` (c,) are those of its flagged rows by column.
+
+    `before` is its first flagged row, and `peak` (score, p-value, time) that of its highest-scoring one; None without.
+    """
 
     n_flagged: int
     nats: np.ndarray
-    before: ExplainedRows | None = None  # its first row
-    peak: Peak | None = None
+    before: ExplainedRows | None = None
+    peak: tuple[float, float, float] | None = None
+    behaviour: Behaviour | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,62 +129,86 @@ class _Describer:
         nats = self.nats[:, place].sum(1)
         if not flagged.size:
             return RunFound(0, nats)
-        peak = int(np.argmax(self.rows.score[flagged]))
+        peak = int(flagged[np.argmax(self.rows.score[flagged])])
+        rows = self.rows
+        before = self.explained.take(place[:1])
         return RunFound(
-            flagged.size, nats, self.explained.take(place[:1]), self._peak(int(flagged[peak]), place[peak : peak + 1])
+            flagged.size,
+            nats,
+            before,
+            (float(rows.score[peak]), float(rows.p_value[peak]), float(rows.time[peak])),
+            self._behaviour(place, before),
         )
 
-    def _peak(self, row: int, place: np.ndarray) -> Peak:
-        batch, schema = self.rows.batch, self.detector.schema
-        table = batch.table.take(pa.array([row]))
-        cells = to_cells(Batch(table, 0, batch.where), schema)
+    def _behaviour(self, place: np.ndarray, before: ExplainedRows) -> Behaviour:
+        found, columns = self.explained.take(place), self.detector.schema.features
+        first = np.flatnonzero(np.diff(self.detector.sensors.column, prepend=-1))
+        furthest = np.argmax(np.abs(found.now - before.expected), axis=1)[first]
+        most_nats = np.argmax(self.nats[:, place], axis=1)
+        is_number = np.array([column.kind is Kind.NUMERIC for column in columns])
+        rows = found.row[np.where(is_number, furthest, most_nats)]
+        table = self.rows.batch.table.take(pa.array(rows))
+        cells = to_cells(Batch(table, 0, self.rows.batch.where), self.detector.schema)
         values: list[float | int | str | None] = []
-        for j, column in enumerate(schema.features):
-            own = own_values(table.column(column.name))[0]
-            missing = cells.state[0, j] == MISSING
-            values.append(None if missing else value_of(column, float(cells.values[0, j]), own))
-        return Peak(
-            float(self.rows.score[row]),
-            float(self.rows.p_value[row]),
-            float(self.rows.time[row]),
+        for j, column in enumerate(columns):
+            own = own_values(table.column(column.name).slice(j, 1))[0]
+            missing = cells.state[j, j] == MISSING
+            values.append(None if missing else value_of(column, float(cells.values[j, j]), own))
+        return Behaviour(
             tuple(values),
-            tuple((cells.state[0] == NOVEL).tolist()),
-            self.explained.take(place),
+            tuple((np.diagonal(cells.state) == NOVEL).tolist()),
+            furthest_of(found.now, before.expected),
+            furthest_of(found.level, before.expected),
+            np.where(found.is_cut, np.inf, found.step).min(1),
+            found.step.max(1),
         )
 
 
 def event_of(detector: SensorDetector, event: Event[RunFound], number: int, *, is_open: bool) -> SensorEvent:
     """An event as a user reads it."""
     nats = np.sum([found.nats for found in event.found], axis=0)
-    peaks = [found.peak for found in event.found if found.peak is not None]
-    before = next(found.before for found in event.found if found.before is not None)
-    peak = max(peaks, key=lambda one: one.score)
+    score, p_value, peak_time = max(found.peak for found in event.found if found.peak is not None)
     order = [int(j) for j in np.argsort(-nats, kind="stable")[:N_SENSORS] if nats[j] > LEAST_SHARE * nats.sum()]
-    schema = detector.schema
+    clock = detector.schema.time
     return SensorEvent(
         event=number,
-        group=event.key if schema.group is not None else None,
-        times=(event.begin, event.end, peak.time),
-        start=time_of(schema.time, event.begin),
-        end=time_of(schema.time, event.end),
+        group=event.key if detector.schema.group is not None else None,
+        start=time_of(clock, event.begin),
+        end=time_of(clock, event.end),
         rows=event.n_rows,
         flagged_rows=sum(found.n_flagged for found in event.found),
-        peak_score=peak.score,
-        peak_time=time_of(schema.time, peak.time),
-        peak_p_value=peak.p_value,
-        sensors=tuple(_sensor(detector, j, float(nats[j]), before, peak) for j in order),
+        peak_score=score,
+        peak_time=time_of(clock, peak_time),
+        peak_p_value=p_value,
+        sensors=_sensors(detector, event.found, nats, order),
         open=is_open,
+        times=(event.begin, event.end, peak_time),
     )
 
 
-def _sensor(detector: SensorDetector, j: int, nats: float, before: ExplainedRows, peak: Peak) -> EventSensor:
-    column = detector.schema.features[j]
-    first = int(np.searchsorted(detector.sensors.column, j))
-    direction = "changed"
-    if column.kind is Kind.NUMERIC:
-        direction = str(directions(before, peak.behaviour)[first, 0])
-    expected = expected_of(column, before, first, 0)
-    return EventSensor(direction, Reason(column.name, round(nats, 6), peak.values[j], *expected, peak.novel[j]))
+def _sensors(
+    detector: SensorDetector, runs: Sequence[RunFound], nats: np.ndarray, order: Sequence[int]
+) -> tuple[EventSensor, ...]:
+    """The columns of `order`; what is expected is what came before the first run."""
+    before = next(run.before for run in runs if run.before is not None)
+    expected = before.expected
+    found = [(run.nats, run.behaviour) for run in runs if run.behaviour is not None]
+    nows, levels = (np.stack([getattr(one, name) for _, one in found], axis=1) for name in ("now", "level"))
+    least = np.min([one.least_step for _, one in found], axis=0)
+    most = np.max([one.most_step for _, one in found], axis=0)
+    which = directions(before, furthest_of(nows, expected), furthest_of(levels, expected), least, most)
+    sensors = []
+    for j in order:
+        column, first = detector.schema.features[j], int(np.searchsorted(detector.sensors.column, j))
+        if column.kind is Kind.NUMERIC:
+            direction, run = str(which[first]), int(np.argmax(np.abs(nows[first] - expected[first, 0])))
+        else:
+            direction, run = CHANGED, int(np.argmax([of_run[j] for of_run, _ in found]))
+        behaviour = found[run][1]
+        shown = expected_of(column, before, first, 0)
+        reason = Reason(column.name, round(float(nats[j]), 6), behaviour.values[j], *shown, behaviour.novel[j])
+        sensors.append(EventSensor(direction, reason))
+    return tuple(sensors)
 
 
 def time_of(clock: Column | None, time: float) -> str | int | float:
