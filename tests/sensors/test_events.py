@@ -77,12 +77,16 @@ def test_each_fault_is_one_event_that_names_its_sensor_and_direction(
     assert temp["expected"] == pytest.approx(50, abs=4)
 
 
-def test_events_do_not_depend_on_batches_workers_or_format(summary, run, plant_model: Path, faulty: Path):
+def test_events_do_not_depend_on_batches_workers_or_format(
+    summary, run, plant_model: Path, faulty: Path, monkeypatch: pytest.MonkeyPatch
+):
     """The same events in one batch and in many, and the same in each format."""
     events = events_of(summary, plant_model, faulty)
     again = faulty.parent / "again.jsonl"
     words = ("score", faulty, "-m", plant_model, "-o", faulty.parent / "b.csv", "-q")
-    assert run(*words, "--batch-rows", 37, "--workers", 2, "--events", again)[0] == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("vaecli.workflows.score_sensors.GROUPED_ROWS", 1)
+        assert run(*words, "--batch-rows", 37, "--workers", 2, "--events", again)[0] == 0
     assert again.read_bytes() == (faulty.parent / "events.jsonl").read_bytes()
     for extension, read in ((".csv", pd.read_csv), (".parquet", pd.read_parquet)):
         out = faulty.parent / f"events{extension}"

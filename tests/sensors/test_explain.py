@@ -28,7 +28,11 @@ def parts_of(text: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("offline", [(), ("--offline",)], ids=["causal", "offline"])
 def test_top_columns_name_the_sensor_and_add_up_to_the_score(
-    run: Callable[..., tuple[int, str, str]], plant_model: Path, faulty: Path, offline: tuple[str, ...]
+    run: Callable[..., tuple[int, str, str]],
+    plant_model: Path,
+    faulty: Path,
+    offline: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     """Of the rows of the fault; whatever the batches are, the output is the same to the byte."""
     out = faulty.parent / "scored.csv"

@@ -110,24 +110,16 @@ def _before(seen: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     return is_before, is_before.sum(1) >= FEWEST_BEFORE
 
 
-def furthest_of(values: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Of values (D, k) the one of each sensor that is furthest from what is `expected` (D, 1)."""
-    found: np.ndarray = np.take_along_axis(values, np.argmax(np.abs(values - expected), axis=1)[:, None], axis=1)[:, 0]
-    return found
-
-
-def directions(
-    before: ExplainedRows, now: np.ndarray, level: np.ndarray, least_step: np.ndarray, most_step: np.ndarray
-) -> np.ndarray:
+def directions(before: ExplainedRows, now: np.ndarray, level: np.ndarray, step: np.ndarray) -> np.ndarray:
     """How sensors differ from what was expected `before` (one row): up, down, flat or noisy, (D,).
 
-    `now` and `level` (D,) are the furthest reading and the furthest mean of LATEST ones, `least_step` and `most_step`
-    (D,) the ends of the median steps.
+    `now`, `level` and `step` (2, D) are the least and the largest reading, mean of the latest readings and median step.
     """
     expected, deviation, usual = before.expected[:, 0], before.deviation[:, 0], before.usual_step[:, 0]
-    far = np.abs(level - expected) >= _FAR * deviation
+    above, below = level[1] - expected, expected - level[0]
+    far = np.maximum(above, below) >= _FAR * deviation
     with np.errstate(invalid="ignore"):
-        is_noisy = ~far & (most_step > 0) & (most_step >= _LOUDER * usual)
-        is_flat = (usual > 0) & (least_step <= _QUIETER * usual)
-    found = np.where(np.where(far, level, now) >= expected, UP, DOWN)
-    return np.asarray(np.where(is_flat, FLAT, np.where(is_noisy, NOISY, found)))
+        is_noisy = ~far & (step[1] > 0) & (step[1] >= _LOUDER * usual)
+        is_flat = (usual > 0) & (step[0] <= _QUIETER * usual)
+    is_up = np.where(far, above >= below, now[1] - expected >= expected - now[0])
+    return np.asarray(np.where(is_flat, FLAT, np.where(is_noisy, NOISY, np.where(is_up, UP, DOWN))))

@@ -15,7 +15,7 @@ from vaecli.results.sensor_events import EventSensor, SensorEvent
 from vaecli.schema import Column, Kind
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.events import Event, EventRules, Run, SeriesPart, runs_of
-from vaecli.sensors.explanation import ExplainedRows, directions, furthest_of
+from vaecli.sensors.explanation import ExplainedRows, directions
 from vaecli.tables import Batch, to_cells
 from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tasks.reasons import own_values
@@ -28,18 +28,19 @@ LEAST_SHARE = 0.05  # of an event's nats, from which a sensor is named
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How columns behaved in flagged rows: `values` (c,) are the readings furthest from what was expected.
+    """How columns behaved in flagged rows.
 
-    `now` and `level` (D,) are the furthest reading and mean of latest readings of each sensor, `least_step` and
-    `most_step` (D,) the ends of its median steps: all in its own units.
+    `now`, `level` and `step` (2, D) are the least and the largest reading, mean of the latest readings, and median step
+    of each sensor, in its own units. `values` (3) of (c,) are the cells of the least and the largest reading, and of
+    the row with the largest part of the column in its score, which is `nats` (c,); `novel` are values never seen.
     """
 
-    values: tuple[float | int | str | None, ...]
-    novel: tuple[bool, ...]
     now: np.ndarray
     level: np.ndarray
-    least_step: np.ndarray
-    most_step: np.ndarray
+    step: np.ndarray
+    nats: np.ndarray
+    values: tuple[tuple[float | int | str | None, ...], ...]
+    novel: tuple[tuple[bool, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,37 +132,38 @@ class _Describer:
             return RunFound(0, nats)
         peak = int(flagged[np.argmax(self.rows.score[flagged])])
         rows = self.rows
-        before = self.explained.take(place[:1])
         return RunFound(
             flagged.size,
             nats,
-            before,
+            self.explained.take(place[:1]),
             (float(rows.score[peak]), float(rows.p_value[peak]), float(rows.time[peak])),
-            self._behaviour(place, before),
+            self._behaviour(place),
         )
 
-    def _behaviour(self, place: np.ndarray, before: ExplainedRows) -> Behaviour:
-        found, columns = self.explained.take(place), self.detector.schema.features
+    def _behaviour(self, place: np.ndarray) -> Behaviour:
+        found, nats = self.explained.take(place), self.nats[:, place]
         first = np.flatnonzero(np.diff(self.detector.sensors.column, prepend=-1))
-        furthest = np.argmax(np.abs(found.now - before.expected), axis=1)[first]
-        most_nats = np.argmax(self.nats[:, place], axis=1)
-        is_number = np.array([column.kind is Kind.NUMERIC for column in columns])
-        rows = found.row[np.where(is_number, furthest, most_nats)]
+        which = (np.argmin(found.now, axis=1)[first], np.argmax(found.now, axis=1)[first], np.argmax(nats, axis=1))
+        cells = [self._cells(found.row[rows]) for rows in which]
+        return Behaviour(
+            np.stack([found.now.min(1), found.now.max(1)]),
+            np.stack([found.level.min(1), found.level.max(1)]),
+            np.stack([np.where(found.is_cut, np.inf, found.step).min(1), found.step.max(1)]),
+            nats.max(1),
+            tuple(values for values, _ in cells),
+            tuple(novel for _, novel in cells),
+        )
+
+    def _cells(self, rows: np.ndarray) -> tuple[tuple[float | int | str | None, ...], tuple[bool, ...]]:
+        """The cell of each column in its own row of `rows` (c,), as a person would write it; whether it is novel."""
         table = self.rows.batch.table.take(pa.array(rows))
         cells = to_cells(Batch(table, 0, self.rows.batch.where), self.detector.schema)
         values: list[float | int | str | None] = []
-        for j, column in enumerate(columns):
+        for j, column in enumerate(self.detector.schema.features):
             own = own_values(table.column(column.name).slice(j, 1))[0]
             missing = cells.state[j, j] == MISSING
             values.append(None if missing else value_of(column, float(cells.values[j, j]), own))
-        return Behaviour(
-            tuple(values),
-            tuple((np.diagonal(cells.state) == NOVEL).tolist()),
-            furthest_of(found.now, before.expected),
-            furthest_of(found.level, before.expected),
-            np.where(found.is_cut, np.inf, found.step).min(1),
-            found.step.max(1),
-        )
+        return tuple(values), tuple((np.diagonal(cells.state) == NOVEL).tolist())
 
 
 def event_of(detector: SensorDetector, event: Event[RunFound], number: int, *, is_open: bool) -> SensorEvent:
@@ -191,24 +193,27 @@ def _sensors(
 ) -> tuple[EventSensor, ...]:
     """The columns of `order`; what is expected is what came before the first run."""
     before = next(run.before for run in runs if run.before is not None)
-    expected = before.expected
-    found = [(run.nats, run.behaviour) for run in runs if run.behaviour is not None]
-    nows, levels = (np.stack([getattr(one, name) for _, one in found], axis=1) for name in ("now", "level"))
-    least = np.min([one.least_step for _, one in found], axis=0)
-    most = np.max([one.most_step for _, one in found], axis=0)
-    which = directions(before, furthest_of(nows, expected), furthest_of(levels, expected), least, most)
+    found = [run.behaviour for run in runs if run.behaviour is not None]
+    now, level, step = (np.stack([getattr(one, name) for one in found]) for name in ("now", "level", "step"))
+    which = directions(before, _ends(now), _ends(level), _ends(step))
     sensors = []
     for j in order:
         column, first = detector.schema.features[j], int(np.searchsorted(detector.sensors.column, j))
-        if column.kind is Kind.NUMERIC:
-            direction, run = str(which[first]), int(np.argmax(np.abs(nows[first] - expected[first, 0])))
-        else:
-            direction, run = CHANGED, int(np.argmax([of_run[j] for of_run, _ in found]))
-        behaviour = found[run][1]
         shown = expected_of(column, before, first, 0)
-        reason = Reason(column.name, round(float(nats[j]), 6), behaviour.values[j], *shown, behaviour.novel[j])
+        if column.kind is Kind.NUMERIC:
+            direction = str(which[first])
+            run, end = np.unravel_index(np.argmax(np.abs(now[:, :, first] - before.expected[first, 0])), now.shape[:2])
+        else:
+            direction, run, end = CHANGED, np.argmax([one.nats[j] for one in found]), np.intp(2)
+        one = found[int(run)]
+        reason = Reason(column.name, round(float(nats[j]), 6), one.values[end][j], *shown, one.novel[end][j])
         sensors.append(EventSensor(direction, reason))
     return tuple(sensors)
+
+
+def _ends(found: np.ndarray) -> np.ndarray:
+    """The least and the largest (2, D) of those of runs (r, 2, D)."""
+    return np.stack([found[:, 0].min(0), found[:, 1].max(0)])
 
 
 def time_of(clock: Column | None, time: float) -> str | int | float:
