@@ -71,6 +71,8 @@ def event_rates(scores: np.ndarray, stretch: np.ndarray, time: np.ndarray, windo
         shares = 1 - (1 - LOWEST_SHARE) * np.geomspace(1, 1 / max(score.size, 2), N_SCORES - 1)
         grid = np.append(np.quantile(score, shares), np.nextafter(score.max(), np.inf))
         found = np.array([n_events(score, breaks, EventRules(one, max_gap, window)) for one in grid])
+        most = found.size - 1 - int(np.argmax(found[::-1]))  # below it events grow together
+        grid[:most], found[:most] = grid[most], found[most]
         grids.append(np.maximum.accumulate(grid))
         counts.append(np.maximum.accumulate(found[::-1])[::-1])
     return EventRates(np.array(grids), np.array(counts) / days, np.array([days]))

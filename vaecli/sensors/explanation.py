@@ -27,7 +27,7 @@ class ExplainedRows:
     `parts` (D, k) in nats add up to the score of each row. The others are (D, k) in the sensors' own units: `expected`
     and `deviation` are those of the rows before the window, `usual_step` the median step from row to row then, NaN
     where these rows are too few; `now` is the reading of the row, cut where the scale ends, and `level` and `step` are
-    mean and median step of the latest rows. `is_cut` marks levels at the ends of the scale.
+    mean and median step of the latest rows. `is_cut` marks latest rows of which one is cut.
     """
 
     row: np.ndarray
@@ -96,7 +96,7 @@ def _explained(detector: SensorDetector, chunk: Chunk, index: np.ndarray, kind: 
         scale.in_units(recent[:, :, -1].T).T,
         scale.in_units(level.T).T,
         step * unit,
-        np.abs(level) >= LARGEST,
+        (np.abs(recent[:, :, -latest:]) >= LARGEST).any(2),
     )
 
 
