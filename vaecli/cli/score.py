@@ -33,6 +33,29 @@ Offline = Annotated[
     bool,
     typer.Option("--offline", help="Let the score of a row of a series depend on the rows that follow it too."),
 ]
+Events = Annotated[
+    str | None,
+    options.option(
+        "FILE", "Write runs of flagged rows of a series as events: a .csv, .parquet or .jsonl file (models of series)."
+    ),
+]
+MergeGap = Annotated[
+    str | None,
+    options.option(
+        "N|DURATION", "Events of a series closer than so many rows, or than 90s, 10m or 1.5h, are one (the window)."
+    ),
+]
+MinDuration = Annotated[
+    str | None, options.option("N|DURATION", "Leave out events of fewer rows, or shorter than 90s, 10m or 1.5h.")
+]
+AlarmBudget = Annotated[
+    str | None,
+    options.option(
+        "N/PERIOD",
+        "Flag from the score that normal stretches of training reach in at most so many events per hour, day, week or "
+        "month, all series together: 1/day.",
+    ),
+]
 
 
 def score(
@@ -48,6 +71,10 @@ def score(
     plot: Plot = None,
     state: State = None,
     offline: Offline = False,
+    events: Events = None,
+    merge_gap: MergeGap = None,
+    min_duration: MinDuration = None,
+    alarm_budget: AlarmBudget = None,
     prefix: options.Prefix = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
@@ -73,12 +100,21 @@ def score(
     decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind, "fail_on": fail_on}
     written = {"anomalies_only": anomalies_only, "explain": explain, "prefix": prefix}
     running = {"batch_rows": batch_rows, "workers": workers, "device": device, "offline": offline or None}
-    config = score_config(decision | written | running)
+    of_events = {"merge_gap": merge_gap, "min_duration": min_duration, "alarm_budget": alarm_budget}
+    config = score_config(decision | written | running | of_events)
 
     from vaecli.workflows.score import score as workflow
 
     summary = verb.run(
-        workflow, inputs, model, verb.output, config, plot=plot, state=state, with_worst=as_json or not quiet
+        workflow,
+        inputs,
+        model,
+        verb.output,
+        config,
+        plot=plot,
+        state=state,
+        events=events,
+        with_worst=as_json or not quiet,
     )
     if config.fail_on is not None:
         _raise_if_met(config.fail_on, summary)

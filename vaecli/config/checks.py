@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any, get_type_hints
 
 from vaecli.config.fail_on import Gate
+from vaecli.config.spans import AlarmBudget, Span
 from vaecli.config.stages import DEVICES, PRESETS, SCORE_KINDS
 from vaecli.errors import UsageError, listed
 
@@ -57,8 +58,8 @@ def checked(
         return None
     if key in _CHOICES:
         return _one_of(_CHOICES[key], value, shown, problems)
-    if key == "fail_on":
-        return _a_gate(value, shown, problems)
+    if key in _PARSED:
+        return _parsed(*_PARSED[key], value, shown, problems)
     expected, convert = _TYPES[_NAMED_TYPES.get(key, hints[key])]
     try:
         converted = convert(value)
@@ -75,11 +76,12 @@ def _one_of(choices: tuple[str, ...], value: Any, shown: str, problems: list[str
     return None
 
 
-def _a_gate(value: Any, shown: str, problems: list[str]) -> str | None:
+def _parsed(parse: Callable[[str], Any], expected: str, value: Any, shown: str, problems: list[str]) -> str | None:
+    """The value as text that `parse` understands, or None after adding a problem."""
     try:
-        Gate.parse(str(value))
+        parse(str(value))
     except UsageError:
-        problems.append(f"{shown} {value!r} is not any, a count such as 10, or a share such as 2.5%")
+        problems.append(f"{shown} {value!r} is not {expected}")
         return None
     return str(value)
 
@@ -169,6 +171,13 @@ _NAMED_TYPES = {
     "max_gap_seconds": "duration",
     "window": "window",
     "missing": "words",
+}
+_A_SPAN = "a number of rows or a duration such as 90s, 10m or 1.5h"
+_PARSED: dict[str, tuple[Callable[[str], Any], str]] = {
+    "fail_on": (Gate.parse, "any, a count such as 10, or a share such as 2.5%"),
+    "merge_gap": (Span.parse, _A_SPAN),
+    "min_duration": (Span.parse, _A_SPAN),
+    "alarm_budget": (AlarmBudget.parse, "a number of alarms per hour, day, week or month, such as 1/day"),
 }
 _CHOICES = {"preset": PRESETS, "score_kind": SCORE_KINDS, "device": DEVICES}
 

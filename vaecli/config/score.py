@@ -25,6 +25,9 @@ class ScoreConfig:
     workers: int | None = None  # threads that score; None: as many as there are cores
     device: str = "auto"
     offline: bool = False  # series only: whether a score may depend on rows that follow
+    merge_gap: str | None = None  # series only: events closer than that are one; None: the rows of a window
+    min_duration: str | None = None  # series only: shorter events are left out
+    alarm_budget: str | None = None  # series only: the threshold is the one with so many events on normal rows
 
 
 _OWNERS = {"score": ScoreConfig}
@@ -48,17 +51,25 @@ def score_config(
 ) -> ScoreConfig:
     """Resolve the settings of one scoring run, which may be part of another `verb`.
 
-    `flags` maps field names of ScoreConfig to values; None means "not given". A `--min-score` flag silences
-    `VAECLI_THRESHOLD`: both decide which rows are flagged. Raises UsageError naming every value out of range.
+    `flags` maps field names of ScoreConfig to values; None means "not given". A `--min-score` or `--alarm-budget` flag
+    silences `VAECLI_THRESHOLD`: all decide which rows are flagged. Raises UsageError naming every value out of range.
     """
     given = from_environment(_SCORE_VARIABLES, environment)
-    if flags.get("min_score") is not None:
+    if flags.get("min_score") is not None or flags.get("alarm_budget") is not None:
         given.pop("score.threshold", None)
     given |= {f"score.{name}": (value, flag_of(name)) for name, value in flags.items() if value is not None}
     problems: list[str] = []
     settings = {name: checked(_OWNERS, _RANGES, name, value, shown, problems) for name, (value, shown) in given.items()}
     if {"score.threshold", "score.min_score"} <= settings.keys():
         problems.append("--threshold and --min-score both decide which rows are flagged; give one")
+    if "score.alarm_budget" in settings:
+        problems += [
+            f"--alarm-budget and {flag_of(name)} both decide which rows are flagged; give one"
+            for name in ("score.threshold", "score.min_score")
+            if name in settings
+        ]
+        if "score.merge_gap" in settings:
+            problems.append("--alarm-budget counts events with the default merge gap; leave --merge-gap out")
     if problems:
         raise refusal(problems, verb)
     return ScoreConfig(**stage_of(settings, "score"))

@@ -12,7 +12,7 @@ from vaecli.errors import escaped
 from vaecli.results.number_format import exact_per_cent, how_often, number
 
 if TYPE_CHECKING:
-    from vaecli.results import EvaluateSummary, ScoreSummary, SelftestSummary
+    from vaecli.results import EvaluateSummary, FlaggedRow, ScoreSummary, SelftestSummary
     from vaecli.results.score_sensors import SensorScoreSummary
 
 
@@ -64,3 +64,16 @@ def decision(summary: ScoreSummary | SensorScoreSummary | EvaluateSummary | Self
         f"{level:.10g}: more unusual than {exact_per_cent(level)} of normal rows; "
         f"{how_often(level)} normal rows is flagged by chance ({score})"
     )
+
+
+def reason_table(rows: Sequence[FlaggedRow]) -> Table:
+    """One line per reason; the row's number and score stand beside its first reason."""
+    table = empty_table(("row", "score", "p_value", "nats", "reason"), numeric=("row", "score", "p_value", "nats"))
+    for row in rows:
+        facts = (f"{row.row:,}", number(row.score), f"{row.p_value:.2g}")
+        told = [(number(reason.nats), reason.sentence) for reason in row.reasons if reason.nats > 0.05 * row.score]
+        if row.rest > 0.5 * row.score or not told:
+            told.append((number(row.rest), "the columns together: no single one explains this part"))
+        for place, (nats, sentence) in enumerate(told):
+            table.add_row(*plain_cells(*(facts if place == 0 else ("", "", "")), nats, sentence))
+    return table

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from vaecli.errors import quoted
-from vaecli.render.layout import decision, fact_list, headline, warning_lines
+from vaecli.render.layout import decision, fact_list, headline, reason_table, warning_lines
 from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent
 
 if TYPE_CHECKING:
@@ -46,11 +46,15 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
         *([("gaps", f"{summary.gaps:,}: windows begin anew after each")] if summary.gaps else []),
         *([("new series", _new(summary))] if summary.n_new_groups else []),
         *([("new values", counted(summary.novel_cells, "cell"))] if summary.novel_cells else []),
-        ("threshold", decision(summary)),
+        ("threshold", _decision(summary)),
         ("output", "standard output" if summary.output == "-" else summary.output),
+        *([("events", f"{_events(summary)} in {summary.events}")] if summary.events else []),
         *([("state", summary.state)] if summary.state else []),
     ]
-    return Group(headline("Scored"), fact_list(facts), *warning_lines(summary.warnings))
+    parts: list[RenderableType] = [headline("Scored"), fact_list(facts)]
+    if summary.worst:
+        parts += [headline("\nMost unusual rows"), reason_table(summary.worst)]
+    return Group(*parts, *warning_lines(summary.warnings))
 
 
 def _threshold(summary: SensorFitSummary) -> str:
@@ -112,6 +116,20 @@ def _unscored(summary: SensorScoreSummary) -> str:
     if summary.too_late_rows:
         why.append(f"{summary.too_late_rows:,} older than what is kept of their series; sort the table by time")
     return ", ".join(why)
+
+
+def _decision(summary: SensorScoreSummary) -> str:
+    if summary.alarm_budget is None:
+        return decision(summary)
+    return (
+        f"{summary.score_kind} score from {number(summary.min_score)} nats: held-out normal stretches raise at most "
+        f"{summary.alarm_budget} with it, all series together"
+    )
+
+
+def _events(summary: SensorScoreSummary) -> str:
+    still = f", {summary.n_open_events:,} of them still open" if summary.n_open_events else ""
+    return counted(summary.n_events or 0, "event") + still
 
 
 def _new(summary: SensorScoreSummary) -> str:

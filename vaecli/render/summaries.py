@@ -13,7 +13,15 @@ from rich.text import Text
 
 from vaecli import results
 from vaecli.errors import quoted
-from vaecli.render.layout import decision, empty_table, fact_list, headline, plain_cells, warning_lines
+from vaecli.render.layout import (
+    decision,
+    empty_table,
+    fact_list,
+    headline,
+    plain_cells,
+    reason_table,
+    warning_lines,
+)
 from vaecli.render.report import report_page
 from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
@@ -31,7 +39,6 @@ if TYPE_CHECKING:
         ExplainSummary,
         Figure,
         FitSummary,
-        FlaggedRow,
         InspectSummary,
         ReconstructSummary,
         ScoreSummary,
@@ -79,7 +86,7 @@ def score_page(summary: ScoreSummary) -> RenderableType:
     ]
     parts: list[RenderableType] = [headline("Scored"), fact_list(facts)]
     if summary.worst:
-        parts += [headline("\nMost unusual rows"), _reasons(summary.worst)]
+        parts += [headline("\nMost unusual rows"), reason_table(summary.worst)]
     return Group(*parts, *warning_lines(summary.warnings))
 
 
@@ -94,7 +101,7 @@ def explain_page(summary: ExplainSummary) -> RenderableType:
     ]
     parts: list[RenderableType] = [headline("Explained"), fact_list(facts)]
     if summary.shown:
-        parts += [Text(), _reasons(summary.shown)]
+        parts += [Text(), reason_table(summary.shown)]
         if (more := summary.explained - len(summary.shown)) > 0:
             parts.append(Text(f"… and {counted(more, 'row')} more: --most N shows more, -o FILE writes all"))
     return Group(*parts, *warning_lines(summary.warnings))
@@ -320,19 +327,6 @@ def _left(summary: ReconstructSummary) -> str:
     cells = counted(summary.novel_cells, "cell")
     done = "left as they are" if summary.impute else "replaced like all others"
     return f"{cells} with a value that training never saw, {done}"
-
-
-def _reasons(rows: Sequence[FlaggedRow]) -> Table:
-    """One line per reason; the row's number and score stand beside its first reason."""
-    table = empty_table(("row", "score", "p_value", "nats", "reason"), numeric=("row", "score", "p_value", "nats"))
-    for row in rows:
-        facts = (f"{row.row:,}", number(row.score), f"{row.p_value:.2g}")
-        told = [(number(reason.nats), reason.sentence) for reason in row.reasons if reason.nats > 0.05 * row.score]
-        if row.rest > 0.5 * row.score or not told:
-            told.append((number(row.rest), "the columns together: no single one explains this part"))
-        for place, (nats, sentence) in enumerate(told):
-            table.add_row(*plain_cells(*(facts if place == 0 else ("", "", "")), nats, sentence))
-    return table
 
 
 def _values(column: ColumnSummary) -> str:

@@ -88,6 +88,11 @@ class Reason:
         return f"{value:.{decimals}f}" if decimals <= 3 and abs(value) < 1e9 else f"{value:.4g}"
 
 
+def field_name(name: str) -> str:
+    """The name in a list of `name:nats`; one that `:`, `;` or a quote is part of is quoted as in CSV."""
+    return '"' + name.replace('"', '""') + '"' if any(special in name for special in ':;"') else name
+
+
 def _share(probability: float) -> str:
     """`93 %`, `99.8 %`, `over 99.9 %`."""
     if probability > 0.999:

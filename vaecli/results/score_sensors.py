@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.json_object import json_object
+from vaecli.results.reasons import FlaggedRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,14 @@ class SensorScoreSummary:
     min_score: float
     uses_tail_model: bool  # the level is beyond what the effective rows let us promise
     n_effective: int
+    worst: tuple[FlaggedRow, ...]
     warnings: tuple[str, ...]
     seconds: float
     state: str | None = None  # the file that keeps the last rows of each series, where one was named
+    alarm_budget: str | None = None  # what decided which rows are flagged, where it was given
+    events: str | None = None  # the file of events, where one was asked for
+    n_events: int | None = None
+    n_open_events: int | None = None  # that had not ended with the table
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -30,9 +30,12 @@ from vaecli.scoring.window_scores import (
     score_of,
     take,
 )
+from vaecli.sensors.event_rates import EventRates
+from vaecli.sensors.fitting import readouts_of
 from vaecli.sensors.history import Histories
 
 CHUNK_READINGS = 2**17  # readings whose windows are computed at once, so that they stay in the processor's cache
+KINDS = (*SCORE_KINDS, *(f"offline/{kind}" for kind in SCORE_KINDS))  # of scores that are calibrated
 MODEL = "sensors"  # the name of this kind of bundle in its settings
 
 
@@ -73,6 +76,7 @@ class SensorDetector:
     threshold: float
     clock: Clock
     known_groups: tuple[str, ...] = ()
+    rates: EventRates | None = None  # of events of normal rows, in the order of KINDS; None without a clock of moments
 
     @property
     def sensors(self) -> SensorColumns:
@@ -93,6 +97,12 @@ class SensorDetector:
         found = take(self.model.readouts(chunk.x, chunk.tiles), chunk.output)
         surprisals = self.scales.surprisals(self.model, found)
         from_start(surprisals.of, chunk.seen, self.model.shape)
+        return surprisals
+
+    def surprisals_at(self, chunk: Chunk, index: np.ndarray) -> Surprisals:
+        """The surprisals of some rows of a chunk, at the cost of their tiles; the same as all rows would give."""
+        surprisals = self.scales.surprisals(self.model, readouts_of(self.model, chunk, index))
+        from_start(surprisals.of, chunk.seen[index], self.model.shape)
         return surprisals
 
     def score(self, stretches: Sequence[Stretch], n_rows: int, kind: str) -> np.ndarray:
@@ -125,6 +135,7 @@ class SensorDetector:
         arrays |= self.scales.to_arrays()
         for kind, calibration in self.calibrations.items():
             arrays |= calibration.to_arrays(f"calibration/{kind}")
+        arrays |= {} if self.rates is None else self.rates.to_arrays()
         return settings, arrays
 
     @classmethod
@@ -137,8 +148,7 @@ class SensorDetector:
         shape = WindowShape.from_json(settings["shape"], n_sensors)
         model = window_model_from_arrays(_within(arrays, "model/"), shape, n_sensors)
         scales = WindowScales.from_arrays(arrays, model)
-        kinds = [*SCORE_KINDS, *(f"offline/{kind}" for kind in SCORE_KINDS)]
-        calibrations = {kind: Calibration.from_arrays(arrays, f"calibration/{kind}") for kind in kinds}
+        calibrations = {kind: Calibration.from_arrays(arrays, f"calibration/{kind}") for kind in KINDS}
         threshold, margin = float(settings["threshold"]), float(settings["margin"])
         clock = Clock(**settings["clock"])
         if not 0 < threshold < 1 or not 1 <= margin < 1e6 or settings["score_kind"] not in calibrations:
@@ -150,7 +160,20 @@ class SensorDetector:
         groups = tuple(settings["known_groups"])
         if not all(isinstance(group, str) for group in groups):
             raise ValueError("a group is not text")
-        return cls(schema, scale, model, scales, calibrations, margin, settings["score_kind"], threshold, clock, groups)
+        rates = EventRates.from_arrays(arrays, len(KINDS))
+        return cls(
+            schema,
+            scale,
+            model,
+            scales,
+            calibrations,
+            margin,
+            settings["score_kind"],
+            threshold,
+            clock,
+            groups,
+            rates,
+        )
 
 
 def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

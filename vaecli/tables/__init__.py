@@ -23,6 +23,11 @@ from vaecli.tables.source import (
     Source as Source,
     round_up as round_up,
 )
+from vaecli.tables.write.event_file import (
+    EventWriter as EventWriter,
+    check_event_file as check_event_file,
+    open_event_file as open_event_file,
+)
 from vaecli.tables.write.new_rows import new_schema as new_schema, new_table as new_table
 from vaecli.tables.write.row_writers import Rendered as Rendered
 from vaecli.tables.write.sinks import (

@@ -16,6 +16,7 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
+from vaecli.results.reasons import field_name
 from vaecli.schema import Column, Kind
 from vaecli.scoring.attribution import Explanation
 from vaecli.tables import Batch
@@ -40,7 +41,7 @@ class RowsToExplain:
     ) -> RowsToExplain:
         """The rows `which` (k,) of a batch of n rows, of which `flagged` (n,) bool are flagged."""
         columns = [batch.table.column(column.name).take(which) for column in detector.schema.features]
-        values = tuple(_own_values(column) for column in columns)
+        values = tuple(own_values(column) for column in columns)
         return cls(cells[which], decided.take(which), flagged[which], values)
 
     def __len__(self) -> int:
@@ -91,7 +92,7 @@ def explained_candidates(
     return tuple(explained(detector, RowsToExplain.concatenate([row.alone() for row in worst]), kind, most))
 
 
-def _own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
+def own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
     """The values as Python objects, or as text where Python has none: dates beyond its calendar."""
     try:
         return tuple(column.to_pylist())
@@ -128,11 +129,7 @@ def explained(detector: Detector, rows_to_explain: RowsToExplain, kind: str, mos
 
 def top_columns(row: FlaggedRow) -> str:
     """`name:nats` separated by `;`, largest first; a name that these could be part of is quoted as in CSV."""
-    return ";".join(f"{_quoted(reason.column)}:{reason.nats:.1f}" for reason in row.reasons)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"' if any(special in name for special in ':;"') else name
+    return ";".join(f"{field_name(reason.column)}:{reason.nats:.1f}" for reason in row.reasons)
 
 
 def _reason(column: Column, rows_to_explain: RowsToExplain, explanation: Explanation, i: int, j: int) -> Reason:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,17 @@ from vaecli.calibration.conformal import Calibration
 from vaecli.data.series import Stretch
 from vaecli.decisions.threshold import Decision
 from vaecli.engines.base import features_of
+from vaecli.results import FlaggedRow
 from vaecli.schema import Schema
 from vaecli.sensors.detector import SensorDetector
+from vaecli.sensors.events import EventRules, SeriesPart
+from vaecli.sensors.explanation import ExplainedRows, explain
 from vaecli.sensors.history import Histories
 from vaecli.tables import Batch, ReadRequest, time_values, to_cells
+from vaecli.tasks.events import DecidedRows, RunFound, parts_of
+from vaecli.tasks.reasons import top_columns
+from vaecli.tasks.score import N_WORST
+from vaecli.tasks.sensor_reasons import N_TOP_COLUMNS, reasons_of, shortened
 from vaecli.tasks.written_rows import WrittenRows
 
 GROUPED_ROWS = 131_072  # rows of a batch where series are interleaved: each series needs its history once per batch
@@ -106,6 +114,8 @@ class SensorTotals:
     anomalies: int = 0
     unscored: int = 0
     novel_cells: int = 0
+    worst: tuple[FlaggedRow, ...] = ()  # the highest-scoring flagged rows, highest first, of equal ones the earlier
+    series: tuple[SeriesPart[RunFound], ...] = ()  # the parts of series in one batch; not added up
 
     def __add__(self, later: SensorTotals) -> SensorTotals:
         """The totals of these rows and the `later` ones."""
@@ -114,29 +124,81 @@ class SensorTotals:
             self.anomalies + later.anomalies,
             self.unscored + later.unscored,
             self.novel_cells + later.novel_cells,
+            worst_rows(self.worst, later.worst),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreSensors:
-    """Adds score, p-value and flag to rows of series; each score depends on the row and those before it."""
+    """Adds score, p-value and flag to rows of series; each score depends on the row and those before it.
+
+    With `explain` flagged rows get the columns responsible; the worst `n_worst` of a batch are explained in any case.
+    """
 
     detector: SensorDetector
     decision: Decision
     anomalies_only: bool
+    explain: int = 0
+    n_worst: int = 0
+    rules: EventRules | None = None
 
     def process(self, work: SensorWork) -> WrittenRows[SensorTotals]:
         """The rows with the added columns; with `anomalies_only` only the flagged ones."""
         score = self.detector.score(work.stretches, work.rows.batch.n_rows, self.decision.score_kind)
-        return decided(work.rows, score, self.detector.calibrations[self.decision.score_kind], self)
+        return self.decided(work, score, self.detector.calibrations[self.decision.score_kind])
+
+    def decided(self, work: SensorWork, score: np.ndarray, calibration: Calibration) -> WrittenRows[SensorTotals]:
+        """The rows with scores (n,), p-values, flags and explanations."""
+        p_value = calibration.p_value(score)
+        flagged = self.decision.flagged(score, p_value)
+        added: dict[str, Any] = {"anomaly_score": score, "p_value": p_value, "is_anomaly": flagged}
+        highest = highest_of(score, flagged, self.n_worst)
+        wanted = flagged if self.explain or self.rules is not None else highest
+        found = explain(self.detector, work.stretches, wanted, score, self.decision.score_kind)
+        named = np.flatnonzero((flagged if self.explain else highest)[found.row])
+        most = max(self.explain, N_TOP_COLUMNS)
+        reasons = reasons_of(self.detector, found.take(named), work.rows.batch, score, p_value, most)
+        if self.explain:
+            added["top_columns"] = _top_columns(work.rows.batch, reasons, self.explain)
+        totals = SensorTotals(
+            score.size,
+            int(flagged.sum()),
+            int(np.isnan(score).sum()),
+            work.rows.novel_cells,
+            worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(work.rows.batch, row)]]),
+            () if self.rules is None else self._series(self.rules, work.rows, added, found),
+        )
+        return WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)
+
+    def _series(
+        self, rules: EventRules, rows: SensorRows, added: Mapping[str, np.ndarray], found: ExplainedRows
+    ) -> tuple[SeriesPart[RunFound], ...]:
+        columns = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
+        return parts_of(
+            self.detector, rules, DecidedRows(rows.batch, rows.keys, rows.group, rows.time, *columns), found
+        )
 
 
-def decided(
-    rows: SensorRows, score: np.ndarray, calibration: Calibration, task: ScoreSensors
-) -> WrittenRows[SensorTotals]:
-    """The rows with scores (n,), p-values and flags."""
-    p_value = calibration.p_value(score)
-    flagged = task.decision.flagged(score, p_value)
-    added: dict[str, Any] = {"anomaly_score": score, "p_value": p_value, "is_anomaly": flagged}
-    totals = SensorTotals(score.size, int(flagged.sum()), int(np.isnan(score).sum()), rows.novel_cells)
-    return WrittenRows(rows.batch, added, totals, flagged if task.anomalies_only else None)
+def highest_of(score: np.ndarray, flagged: np.ndarray, most: int) -> np.ndarray:
+    """(n,) bool: the `most` highest scores among the flagged rows, of equal ones the earlier."""
+    which = np.flatnonzero(flagged)
+    highest = np.zeros(score.size, bool)
+    highest[which[np.argsort(-score[which], kind="stable")[:most]]] = True
+    return highest
+
+
+def worst_rows(*parts: Sequence[FlaggedRow]) -> tuple[FlaggedRow, ...]:
+    """At most N_WORST rows of all parts, the highest score first, of equal ones the earlier row."""
+    return tuple(sorted(chain.from_iterable(parts), key=lambda row: -row.score)[:N_WORST])
+
+
+def _top_columns(batch: Batch, rows: Sequence[FlaggedRow], most: int) -> np.ndarray:
+    """(n,) text of the explained rows, None for the others."""
+    texts = np.full(batch.n_rows, None, object)
+    for row in rows:
+        texts[_place(batch, row)] = top_columns(shortened(row, most))
+    return texts
+
+
+def _place(batch: Batch, row: FlaggedRow) -> int:
+    return row.row - 1 - batch.first_row

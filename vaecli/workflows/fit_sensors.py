@@ -17,7 +17,8 @@ from vaecli.model.window_model import HISTORY, WINDOW, WindowShape
 from vaecli.results import Event, OnEvent
 from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.schema import Schema
-from vaecli.sensors.detector import MODEL, Clock, SensorDetector
+from vaecli.sensors.detector import KINDS, MODEL, Clock, SensorDetector
+from vaecli.sensors.event_rates import event_rates
 from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, looked_ahead
 from vaecli.tables import Source
 from vaecli.workflows.column_summaries import column_summaries
@@ -55,10 +56,13 @@ def fit_sensors(
     shape = _shape(source, rows.time.size, n_sensors, config.windows.window)
     fitted = fit_windows(stretches, scale, shape, lambda done, of: on_event(Event("fitting", done, of, "models")))
     level, calibrations, margins = config.calibration.threshold, {}, {}
-    for kind in SCORE_KINDS:
-        calibrations[kind], margins[kind] = calibrated(fitted.held_out[kind], fitted.block, level)
-        ahead = looked_ahead(fitted, kind)
-        calibrations[f"offline/{kind}"], margins[f"offline/{kind}"] = calibrated(ahead, fitted.block, level)
+    held_out = {**fitted.held_out, **{f"offline/{kind}": looked_ahead(fitted, kind) for kind in SCORE_KINDS}}
+    for kind in KINDS:
+        calibrations[kind], margins[kind] = calibrated(held_out[kind], fitted.block, level)
+    rates = None
+    if schema.time is not None and schema.time.is_date:
+        scores = np.stack([held_out[kind] for kind in KINDS])
+        rates = event_rates(scores, fitted.stretch, rows.time, fitted.model.shape.window, max_gap)
     scaled = np.concatenate([stretch.readings for stretch in stretches])
     group = None if schema.group is None else rows.group
     effective = independent_rows(fitted.held_out[config.score_kind], scaled, group)
@@ -76,6 +80,7 @@ def fit_sensors(
         level,
         clock,
         tuple(sorted(known)),
+        rates,
     )
     return detector, _summary(detector, rows, len(stretches), output, time.monotonic() - started)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from vaecli.aggregates.score_bars import N_BARS, ScoreBars
 from vaecli.bundle import Manifest, load_any_detector, load_histories, save_histories
 from vaecli.calibration.conformal import Calibration
 from vaecli.config import SCORE_KINDS, ScoreConfig
+from vaecli.config.spans import AlarmBudget
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
@@ -25,14 +27,25 @@ from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.sensors.detector import MODEL, SensorDetector
-from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, open_sink, open_source
+from vaecli.tables import (
+    Source,
+    Targets,
+    check_event_file,
+    check_schema,
+    default_output,
+    exact_types,
+    open_event_file,
+    open_sink,
+    open_source,
+    refuse_to_overwrite,
+)
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.sensors import SensorTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
-from vaecli.workflows.score_sensors import score_rows
+from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
 N_TOP_COLUMNS = 3
@@ -48,6 +61,7 @@ def score(
     *,
     plot: str | None = None,
     state: Path | None = None,
+    events: str | None = None,
     with_worst: bool = True,
     on_event: OnEvent = ignore,
 ) -> ScoreSummary | SensorScoreSummary:
@@ -61,9 +75,11 @@ def score(
     started = time.monotonic()
     detector, manifest = load_any_detector(bundle)
     if isinstance(detector, SensorDetector):
-        return _score_sensors(detector, manifest, inputs, bundle, output, config, plot, state, started, on_event)
-    if state is not None:
-        raise UsageError(f"--state: {bundle} is a model of rows, each judged by itself", "fit a table with a clock")
+        n_worst = N_WORST if with_worst else 0
+        return _score_sensors(
+            detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event
+        )
+    _refuse_for_rows(bundle, config, state, events)
     device = device_of(config.device)
     decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
@@ -150,6 +166,8 @@ def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Dec
     if config.offline and isinstance(detector, Detector):
         raise UsageError("--offline: the model is one of rows, each judged by itself", "fit a table with a clock")
     calibrations = calibrations_of(detector, offline=config.offline)
+    if config.alarm_budget is not None and isinstance(detector, SensorDetector):
+        return within_budget(detector, config, AlarmBudget.parse(config.alarm_budget))
     decision = resolve(config, calibrations, detector.score_kind, detector.threshold)
     if isinstance(detector, Detector) or decision.level is None:
         return decision
@@ -179,6 +197,8 @@ def _score_sensors(
     config: ScoreConfig,
     plot: str | None,
     state: Path | None,
+    events: str | None,
+    n_worst: int,
     started: float,
     on_event: OnEvent,
 ) -> SensorScoreSummary:
@@ -193,9 +213,21 @@ def _score_sensors(
     histories = detector.histories() if state is None else load_histories(state, detector, digest)
     if state is not None:
         require_writable(state)
+    rules = event_rules(detector, decision, config)
+    if events is not None:
+        check_event_file(events)
+        refuse_to_overwrite(
+            events,
+            [str(bundle), *source.files, target, *([] if state is None else [str(state)])],
+            "the input, the bundle or another output",
+        )
     columns, types = added_columns(config.explain), exact_types(detector.schema)
-    with open_sink(target, source, columns, prefix=config.prefix, types=types) as sink:
-        totals = score_rows(detector, source, sink, decision, config, histories, on_event)
+    with ExitStack() as files:
+        log = None
+        if events is not None:
+            log = EventLog(detector, rules, files.enter_context(open_event_file(events, detector.schema.time)))
+        sink = files.enter_context(open_sink(target, source, columns, prefix=config.prefix, types=types))
+        totals = score_rows(detector, source, sink, decision, config, histories, on_event, n_worst=n_worst, events=log)
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     if state is not None:
         save_histories(state, histories, digest)
@@ -223,7 +255,27 @@ def _score_sensors(
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
         n_effective=detector.clock.effective_rows,
+        worst=totals.worst,
         warnings=warnings_of(calibration, replace(decision, uses_tail_model=False), totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
+        alarm_budget=config.alarm_budget,
+        events=events and urls.shown(events),
+        n_events=None if log is None else log.n_events,
+        n_open_events=None if log is None else log.n_open,
     )
+
+
+def _refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None, events: str | None) -> None:
+    """Raise UsageError for settings that only models of series know."""
+    given = {
+        "--state": state,
+        "--events": events,
+        "--merge-gap": config.merge_gap,
+        "--min-duration": config.min_duration,
+        "--alarm-budget": config.alarm_budget,
+    }
+    if refused := [flag for flag, value in given.items() if value is not None]:
+        raise UsageError(
+            f"{', '.join(refused)}: {bundle} is a model of rows, each judged by itself", "fit a table with a clock"
+        )

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.config import ScoreConfig
+from vaecli.config.spans import AlarmBudget, Span
 from vaecli.decisions.threshold import Decision
 from vaecli.engines.local import LocalEngine
+from vaecli.errors import UsageError
 from vaecli.results import OnEvent
 from vaecli.runtime.parallel import map_in_order
 from vaecli.scoring.look_ahead import looking_ahead
 from vaecli.scoring.window_scores import score_of
-from vaecli.sensors.detector import SensorDetector
+from vaecli.sensors.detector import KINDS, SensorDetector
+from vaecli.sensors.events import Event, EventRules, Tracker
 from vaecli.sensors.history import Histories
-from vaecli.tables import Source
+from vaecli.tables import EventWriter, Source
+from vaecli.tasks.events import RunFound, event_of
 from vaecli.tasks.sensors import (
     GROUPED_ROWS,
     ReadSensors,
@@ -26,7 +30,6 @@ from vaecli.tasks.sensors import (
     SensorRows,
     SensorTotals,
     SensorWork,
-    decided,
     in_order,
 )
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
@@ -40,43 +43,118 @@ def score_rows(
     config: ScoreConfig,
     histories: Histories,
     on_event: OnEvent,
+    *,
+    n_worst: int = 0,
+    events: EventLog | None = None,
 ) -> SensorTotals:
-    """Score every row of `source` into `output`, with `config.offline` looking ahead."""
+    """Score every row of `source` into `output`, with `config.offline` looking ahead.
+
+    The `n_worst` rows with the highest scores are explained, and `events` are written where they are asked for.
+    """
     score = _score_looking_ahead if config.offline else _score_series
+    rules = None if events is None else events.rules
+    task = ScoreSensors(detector, decision, config.anomalies_only, config.explain, n_worst, rules)
     with threadpool_limits(1, "blas"):  # of every thread until the last batch is scored, longer than batches are read
-        return score(detector, source, output, decision, config, histories, on_event)
+        return score(task, source, output, config, histories, on_event, events)
+
+
+@dataclass(slots=True)
+class EventLog:
+    """Writes the events of a run as they end, and counts them."""
+
+    detector: SensorDetector
+    rules: EventRules
+    writer: EventWriter
+    n_events: int = 0
+    n_open: int = 0
+
+    def following(self, parts: Iterable[tuple[object, SensorTotals]]) -> Generator[tuple[object, SensorTotals]]:
+        """The same parts; events are written when their rows are past."""
+        tracker: Tracker[RunFound] = Tracker(self.rules)
+        for rendered, totals in parts:
+            self._write(tracker.add(totals.series), is_open=False)
+            yield rendered, totals
+        self._write(tracker.rest(), is_open=True)
+
+    def _write(self, events: Sequence[Event[RunFound]], *, is_open: bool) -> None:
+        first = self.n_events + 1
+        self.writer.write(
+            [event_of(self.detector, event, first + i, is_open=is_open) for i, event in enumerate(events)]
+        )
+        self.n_events += len(events)
+        self.n_open += is_open * len(events)
+
+
+def event_rules(detector: SensorDetector, decision: Decision, config: ScoreConfig) -> EventRules:
+    """The rules of events that `config` asks for. Raises UsageError for durations where a model has no clock."""
+    merge, least = (Span.parse(text) if text else Span() for text in (config.merge_gap, config.min_duration))
+    for flag, span in (("--merge-gap", merge), ("--min-duration", least)):
+        if span.seconds is not None and detector.schema.time is None:
+            raise UsageError(f"{flag}: the model has no clock", "give a number of rows")
+    return EventRules(
+        decision.min_score,
+        detector.clock.max_gap,
+        detector.model.shape.window if merge.rows is None else merge.rows,
+        merge.seconds,
+        least.rows or 1,
+        least.seconds or 0.0,
+    )
+
+
+def within_budget(detector: SensorDetector, config: ScoreConfig, budget: AlarmBudget) -> Decision:
+    """The decision whose events on held-out normal rows stay within a budget for all series of training together.
+
+    Raises UsageError where the bundle did not count events, and for budgets that its time does not resolve.
+    """
+    kind, rates = config.score_kind or detector.score_kind, detector.rates
+    if rates is None:
+        raise UsageError(
+            "--alarm-budget: the bundle has not counted events: its clock does not hold moments",
+            "give --threshold or --min-score",
+        )
+    of_one = budget.per_day / detector.clock.groups
+    if of_one * rates.days[0] < 1:
+        days = rates.days[0] / detector.clock.groups
+        raise UsageError(
+            f"--alarm-budget {config.alarm_budget}: training covers {days:.3g} days, which resolve budgets from "
+            f"{1 / days:.2g} a day",
+            "give a larger budget, or fit more normal time",
+        )
+    found = KINDS.index(f"offline/{kind}" if config.offline else kind)
+    return Decision(kind, None, None, rates.score_for(found, of_one), uses_tail_model=False)
 
 
 def _score_series(
-    detector: SensorDetector,
+    task: ScoreSensors,
     source: Source,
     output: Output,
-    decision: Decision,
     config: ScoreConfig,
     histories: Histories,
     on_event: OnEvent,
+    events: EventLog | None,
 ) -> SensorTotals:
     """Score every row of `source` into `output` and keep the last rows of each series in `histories`.
 
     The same rows give the same scores in one source or in several that follow each other.
     """
-    task = Rendered(ScoreSensors(detector, decision, config.anomalies_only), output)
+    detector, rendered = task.detector, Rendered(task, output)
     with closing(sensor_rows(detector, source, config)) as rows:
-        parts = map_in_order(task.process, in_order(rows, histories), engine_of(config, detector).workers)
-        with closing(parts):
-            return append_rows(parts, output, SensorTotals(), "scoring", source.n_rows, on_event)
+        parts = map_in_order(rendered.process, in_order(rows, histories), engine_of(config, detector).workers)
+        with closing(parts if events is None else events.following(parts)) as followed:
+            return append_rows(followed, output, SensorTotals(), "scoring", source.n_rows, on_event)
 
 
 def _score_looking_ahead(
-    detector: SensorDetector,
+    task: ScoreSensors,
     source: Source,
     output: Output,
-    decision: Decision,
     config: ScoreConfig,
     histories: Histories,
     on_event: OnEvent,
+    events: EventLog | None,
 ) -> SensorTotals:
     """The same with knowledge of what follows each row: the source is read twice, 40 bytes per row are kept."""
+    detector, kind = task.detector, task.decision.score_kind
     engine = engine_of(config, detector)
     surprisals, times, groups, codes = [], [], [], dict[str, int]()
     with closing(sensor_rows(detector, source, config)) as rows:
@@ -93,19 +171,18 @@ def _score_looking_ahead(
     score = np.empty(0)
     if surprisals:
         found, time, group = np.concatenate(surprisals, axis=1), np.concatenate(times), np.concatenate(groups)
-        score = ahead(detector, found, time, group, decision.score_kind)
-    calibration = detector.calibrations[f"offline/{decision.score_kind}"]
-    task = ScoreSensors(detector, decision, config.anomalies_only)
+        score = ahead(detector, found, time, group, kind)
+    calibration = detector.calibrations[f"offline/{kind}"]
 
-    def written(part: SensorRows) -> tuple[object, SensorTotals]:
-        first = part.batch.first_row
-        done = decided(part, score[first : first + part.batch.n_rows], calibration, task)
+    def written(work: SensorWork) -> tuple[object, SensorTotals]:
+        first = work.rows.batch.first_row
+        done = task.decided(work, score[first : first + work.rows.batch.n_rows], calibration)
         return output.render(done.batch, done.added, done.keep), done.totals
 
     with closing(sensor_rows(detector, source, config)) as rows:
-        parts = map_in_order(written, rows, engine.workers)
-        with closing(parts):
-            return append_rows(parts, output, SensorTotals(), "scoring", source.n_rows, on_event)
+        parts = map_in_order(written, in_order(rows, detector.histories()), engine.workers)
+        with closing(parts if events is None else events.following(parts)) as followed:
+            return append_rows(followed, output, SensorTotals(), "scoring", source.n_rows, on_event)
 
 
 def ahead(

@@ -1,0 +1,227 @@
+"""Events in the words of the user's table: which sensors, which way, in their own units."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from vaecli.data.cells import MISSING, NOVEL
+from vaecli.results import Reason
+from vaecli.results.sensor_events import EventSensor, SensorEvent
+from vaecli.schema import Column, Kind
+from vaecli.sensors.detector import SensorDetector
+from vaecli.sensors.events import Event, EventRules, Run, SeriesPart, runs_of
+from vaecli.sensors.explanation import ExplainedRows, directions
+from vaecli.tables import Batch, to_cells
+from vaecli.tables.convert.kinds import TABLE_KINDS
+from vaecli.tasks.reasons import own_values
+from vaecli.tasks.sensor_reasons import ColumnParts, expected_of, value_of
+
+N_SENSORS = 3  # named for each event
+CHANGED = "changed"  # the direction of values without order
+LEAST_SHARE = 0.05  # of an event's nats, from which a sensor is named
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How columns behaved in flagged rows.
+
+    `now`, `level` and `step` (2, D) are the least and the largest reading, mean of the latest readings, and median step
+    of each sensor, in its own units. `values` (3) of (c,) are the cells of the least and the largest reading, and of
+    the row with the largest part of the column in its score, which is `nats` (c,); `novel` are values never seen.
+    """
+
+    now: np.ndarray
+    level: np.ndarray
+    step: np.ndarray
+    nats: np.ndarray
+    values: tuple[tuple[float | int | str | None, ...], ...]
+    novel: tuple[tuple[bool, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFound:
+    """What a run of rows adds to an event: `nats` (c,) are those of its flagged rows by column.
+
+    `before` is its first flagged row, and `peak` (score, p-value, time) that of its highest-scoring one; None without.
+    """
+
+    n_flagged: int
+    nats: np.ndarray
+    before: ExplainedRows | None = None
+    peak: tuple[float, float, float] | None = None
+    behaviour: Behaviour | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedRows:
+    """The scored rows of a batch: scores, p-values, flags and clock (n,); row i belongs to `keys[group[i]]`."""
+
+    batch: Batch
+    keys: Sequence[str]
+    group: np.ndarray
+    time: np.ndarray
+    score: np.ndarray
+    p_value: np.ndarray
+    flagged: np.ndarray
+
+
+def parts_of(
+    detector: SensorDetector, rules: EventRules, rows: DecidedRows, explained: ExplainedRows
+) -> tuple[SeriesPart[RunFound], ...]:
+    """The parts of series in a batch, with their runs; `explained` are its flagged rows."""
+    scored = np.flatnonzero(~np.isnan(rows.score))
+    order = scored[np.argsort(rows.group[scored], kind="stable")]
+    group, time = rows.group[order], rows.time[order]
+    edges = np.flatnonzero(np.diff(group, prepend=-1, append=-1)).tolist() if order.size else [0]
+    for first, last in pairwise(edges):
+        time[first:last] = np.maximum.accumulate(time[first:last])
+    begins_series = np.diff(group, prepend=-1) != 0
+    gap = ~begins_series & (np.diff(time, prepend=time[:1]) > rules.max_gap)
+    score, flagged = rows.score[order], rows.flagged[order]
+    lasting = flagged | (score >= rules.ends_below)
+    first_rows, last_rows = runs_of(flagged, lasting, begins_series | gap)
+    kinds = _Describer(detector, rows, explained)
+    n_gaps = np.cumsum(gap)
+    found = []
+    for first, last in pairwise(edges):
+        mine = slice(*np.searchsorted(first_rows, [first, last]).tolist())
+
+        def run(begin: int, end: int, first: int = first) -> Run[RunFound]:
+            stretch = int(n_gaps[begin] - n_gaps[first])
+            what = kinds.describe(order[begin : end + 1])
+            return Run(begin - first, end - first, stretch, float(time[begin]), float(time[end]), what)
+
+        runs = tuple(run(a, b) for a, b in zip(first_rows[mine].tolist(), last_rows[mine].tolist(), strict=True))
+        leading = None
+        if lasting[first]:
+            stops = np.flatnonzero(~lasting[first:last] | gap[first:last])
+            end = first + int(stops[0]) - 1 if stops.size else last - 1
+            leading = run(first, end)
+        found.append(
+            SeriesPart(
+                rows.keys[int(group[first])],
+                last - first,
+                float(time[first]),
+                float(time[last - 1]),
+                int(n_gaps[last - 1] - n_gaps[first]),
+                runs,
+                leading,
+            )
+        )
+    return tuple(found)
+
+
+class _Describer:
+    """Describes runs of a batch by its explained rows."""
+
+    def __init__(self, detector: SensorDetector, rows: DecidedRows, explained: ExplainedRows) -> None:
+        self.detector, self.rows, self.explained = detector, rows, explained
+        self.nats = ColumnParts.of(detector, explained).nats
+
+    def describe(self, run: np.ndarray) -> RunFound:
+        """What is found in the rows `run` (m,) of the batch, in their order."""
+        flagged = run[self.rows.flagged[run]]
+        place = np.searchsorted(self.explained.row, flagged)
+        nats = self.nats[:, place].sum(1)
+        if not flagged.size:
+            return RunFound(0, nats)
+        peak = int(flagged[np.argmax(self.rows.score[flagged])])
+        rows = self.rows
+        return RunFound(
+            flagged.size,
+            nats,
+            self.explained.take(place[:1]),
+            (float(rows.score[peak]), float(rows.p_value[peak]), float(rows.time[peak])),
+            self._behaviour(place),
+        )
+
+    def _behaviour(self, place: np.ndarray) -> Behaviour:
+        found, nats = self.explained.take(place), self.nats[:, place]
+        first = np.flatnonzero(np.diff(self.detector.sensors.column, prepend=-1))
+        which = (np.argmin(found.now, axis=1)[first], np.argmax(found.now, axis=1)[first], np.argmax(nats, axis=1))
+        cells = [self._cells(found.row[rows]) for rows in which]
+        return Behaviour(
+            np.stack([found.now.min(1), found.now.max(1)]),
+            np.stack([found.level.min(1), found.level.max(1)]),
+            np.stack([np.where(found.is_cut, np.inf, found.step).min(1), found.step.max(1)]),
+            nats.max(1),
+            tuple(values for values, _ in cells),
+            tuple(novel for _, novel in cells),
+        )
+
+    def _cells(self, rows: np.ndarray) -> tuple[tuple[float | int | str | None, ...], tuple[bool, ...]]:
+        """The cell of each column in its own row of `rows` (c,), as a person would write it; whether it is novel."""
+        table = self.rows.batch.table.take(pa.array(rows))
+        cells = to_cells(Batch(table, 0, self.rows.batch.where), self.detector.schema)
+        values: list[float | int | str | None] = []
+        for j, column in enumerate(self.detector.schema.features):
+            own = own_values(table.column(column.name).slice(j, 1))[0]
+            missing = cells.state[j, j] == MISSING
+            values.append(None if missing else value_of(column, float(cells.values[j, j]), own))
+        return tuple(values), tuple((np.diagonal(cells.state) == NOVEL).tolist())
+
+
+def event_of(detector: SensorDetector, event: Event[RunFound], number: int, *, is_open: bool) -> SensorEvent:
+    """An event as a user reads it."""
+    nats = np.sum([found.nats for found in event.found], axis=0)
+    score, p_value, peak_time = max(found.peak for found in event.found if found.peak is not None)
+    order = [int(j) for j in np.argsort(-nats, kind="stable")[:N_SENSORS] if nats[j] > LEAST_SHARE * nats.sum()]
+    clock = detector.schema.time
+    return SensorEvent(
+        event=number,
+        group=event.key if detector.schema.group is not None else None,
+        start=time_of(clock, event.begin),
+        end=time_of(clock, event.end),
+        rows=event.n_rows,
+        flagged_rows=sum(found.n_flagged for found in event.found),
+        peak_score=score,
+        peak_time=time_of(clock, peak_time),
+        peak_p_value=p_value,
+        sensors=_sensors(detector, event.found, nats, order),
+        open=is_open,
+        times=(event.begin, event.end, peak_time),
+    )
+
+
+def _sensors(
+    detector: SensorDetector, runs: Sequence[RunFound], nats: np.ndarray, order: Sequence[int]
+) -> tuple[EventSensor, ...]:
+    """The columns of `order`; what is expected is what came before the first run."""
+    before = next(run.before for run in runs if run.before is not None)
+    found = [run.behaviour for run in runs if run.behaviour is not None]
+    now, level, step = (np.stack([getattr(one, name) for one in found]) for name in ("now", "level", "step"))
+    which = directions(before, _ends(now), _ends(level), _ends(step))
+    sensors = []
+    for j in order:
+        column, first = detector.schema.features[j], int(np.searchsorted(detector.sensors.column, j))
+        shown = expected_of(column, before, first, 0)
+        if column.kind is Kind.NUMERIC:
+            direction = str(which[first])
+            run, end = np.unravel_index(np.argmax(np.abs(now[:, :, first] - before.expected[first, 0])), now.shape[:2])
+        else:
+            direction, run, end = CHANGED, np.argmax([one.nats[j] for one in found]), np.intp(2)
+        one = found[int(run)]
+        reason = Reason(column.name, round(float(nats[j]), 6), one.values[end][j], *shown, one.novel[end][j])
+        sensors.append(EventSensor(direction, reason))
+    return tuple(sensors)
+
+
+def _ends(found: np.ndarray) -> np.ndarray:
+    """The least and the largest (2, D) of those of runs (r, 2, D)."""
+    return np.stack([found[:, 0].min(0), found[:, 1].max(0)])
+
+
+def time_of(clock: Column | None, time: float) -> str | int | float:
+    """A time as the table writes it: moments as text, numbers as numbers, rows counted from 1 where it has no clock."""
+    if clock is None:
+        return int(time) + 1
+    if not clock.is_date:
+        return int(time) if clock.whole and time == int(time) else time
+    if time != round(time) and clock.datetime_format is None:
+        clock = replace(clock, datetime_format="%Y-%m-%dT%H:%M:%S.%f")
+    return TABLE_KINDS[clock.kind].texts(clock, np.array([time]))[0]
