@@ -16,7 +16,7 @@ from vaecli.model.window_model import HISTORY, TILE
 class SeriesHistory:
     """The last rows of one series since its last gap: `time` (h,) ascending, `readings` (h, D) scaled and filled.
 
-    `place` is how many rows of the series were scored so far, modulo TILE.
+    `place` is how many rows of the series were scored since that gap, modulo TILE.
     """
 
     time: np.ndarray
@@ -100,7 +100,7 @@ class Histories:
             if first == last:
                 continue
             if first or (breaks.size and breaks[0] == 0):
-                history.time, history.readings = history.time[:0], history.readings[:0]
+                history.time, history.readings, history.place = history.time[:0], history.readings[:0], 0
             before = history.readings
             filled = filled_forward(scaled[rows[first:last]], before[-1] if before.size else self.start)
             found.append(Stretch(_padded(before, filled), filled, history.place, rows[first:last], before.shape[0]))

@@ -9,6 +9,7 @@ import numpy as np
 
 from vaecli.calibration.conformal import Calibration
 from vaecli.config import SCORE_KINDS, FitConfig
+from vaecli.data.clock_units import has_moments
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import CONTINUOUS, SensorScale
 from vaecli.data.series import Stretch, filled_forward
@@ -45,6 +46,10 @@ def fit_sensors(
     started = time.monotonic()
     schema = as_series(schema)
     refuse_without_sensors(source, schema)
+    if config.windows.max_gap_seconds is not None and schema.time is None:
+        raise UsageError(
+            f"{source.name}: --max-gap, but no column is a clock", "name the clock with --time, or leave out --max-gap"
+        )
     n_sensors = SensorColumns(schema.features).n_sensors
     rows = read_series(source, schema, on_event, most_rows=config.train.memory_bytes // (4 * max(n_sensors, 1)))
     require_rows(rows, source)
@@ -119,7 +124,7 @@ def _summary(
         n_groups=clock.groups,
         n_gaps=n_stretches - clock.groups,
         time_column=None if schema.time is None else schema.time.name,
-        is_date=schema.time is not None and schema.time.is_date,
+        is_date=has_moments(schema.time),
         first_time=clock.first,
         last_time=clock.last,
         step=clock.step,
@@ -154,7 +159,8 @@ def _warnings(detector: SensorDetector, rows: SeriesRows, calibration: Calibrati
             f"{finest_level(clock.effective_rows):.3g}; at {detector.threshold:g} the share of normal rows that is "
             "flagged may be several times the stated one. More time to learn from helps"
         )
-    if (schema := detector.schema).time is not None and schema.time.is_date:
+    schema = detector.schema
+    if has_moments(schema.time):
         span = clock.last - clock.first
         if span < DAY:
             warnings.append(

@@ -6,15 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vaecli.bundle import load_detector
+from vaecli.bundle import load_any_detector
 from vaecli.detector import Detector
 from vaecli.results import InspectSummary
+from vaecli.sensors.detector import SensorDetector
 from vaecli.workflows.column_summaries import column_summaries
 
 
 def inspect(bundle: Path) -> InspectSummary:
     """Read the bundle at that path. Raises BundleError."""
-    detector, manifest = load_detector(bundle)
+    detector, manifest = load_any_detector(bundle)
     file = bundle.stat()
     return InspectSummary(
         bundle=str(bundle),
@@ -31,7 +32,7 @@ def inspect(bundle: Path) -> InspectSummary:
     )
 
 
-def _calibration(detector: Detector) -> dict[str, Any]:
+def _calibration(detector: Detector | SensorDetector) -> dict[str, Any]:
     calibration = detector.calibrations[detector.score_kind]
     return {
         "score_kind": detector.score_kind,

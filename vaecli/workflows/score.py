@@ -24,7 +24,16 @@ from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.sensors.detector import MODEL, SensorDetector
-from vaecli.tables import Source, Targets, check_schema, default_output, numbers_of, open_sink, open_source
+from vaecli.tables import (
+    Source,
+    Targets,
+    check_schema,
+    default_output,
+    numbers_of,
+    open_sink,
+    open_source,
+    refuse_to_overwrite,
+)
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.sensors import SensorTotals
@@ -169,7 +178,11 @@ def _score_sensors(
     target = output if output is not None else default_output(inputs)
     source = open_source(inputs, once=not config.offline)
     check_schema(source, detector.schema)
+    if plot is not None:
+        raise UsageError("--plot: scores of series are not plotted", "leave out --plot, or fit with --window 0")
     Targets.of(target, plot, bundle, source)
+    if state is not None:
+        refuse_to_overwrite(str(state), [target, str(bundle), *source.files], "the output, the bundle or the input")
     digest = manifest.digests["arrays.safetensors"]
     histories = detector.histories() if state is None else load_histories(state, detector, digest)
     if state is not None:
