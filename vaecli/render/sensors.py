@@ -54,6 +54,7 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
         *([("not scored", f"{counted(summary.unscored, 'row')}: {_unscored(summary)}")] if summary.unscored else []),
         *([("late", f"{counted(summary.late_rows, 'row')}, scored where they belong")] if summary.late_rows else []),
         *([("gaps", f"{summary.gaps:,}: windows begin anew after each")] if summary.gaps else []),
+        *([("clock set back", _set_back(summary))] if summary.clocks_set_back else []),
         *([("new series", _new(summary))] if summary.n_new_groups else []),
         *([("new values", counted(summary.novel_cells, "cell"))] if summary.novel_cells else []),
         ("threshold", decision(summary)),
@@ -104,6 +105,10 @@ def _unscored(summary: SensorScoreSummary) -> str:
     if summary.too_late_rows:
         why.append(f"{summary.too_late_rows:,} older than what is kept of their series; sort the table by time")
     return ", ".join(why)
+
+
+def _set_back(summary: SensorScoreSummary) -> str:
+    return f"{counted(summary.clocks_set_back, 'time')}: windows begin anew after each"
 
 
 def _new(summary: SensorScoreSummary) -> str:

@@ -65,7 +65,10 @@ class ReadSensors:
 
 
 def times_of(batch: Batch, schema: Schema) -> np.ndarray:
-    """The clock of the rows (n,) in seconds, in its own units where it only counts, or their numbers in the whole input where the model has none."""
+    """The clock of the rows (n,) in seconds, or in its own units where it only counts.
+
+    Where the model has no clock: the numbers of the rows in the whole input.
+    """
     if schema.time is not None:
         return clock_seconds(time_values(batch, schema.time), schema.time)
     return np.arange(batch.first_row, batch.first_row + batch.n_rows, dtype=np.float64)

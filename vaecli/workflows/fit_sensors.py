@@ -20,7 +20,7 @@ from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.schema import Schema
 from vaecli.sensors.detector import MODEL, Clock, SensorDetector
 from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, looked_ahead
-from vaecli.tables import Source
+from vaecli.tables import Source, reject_nothing_to_learn
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.sensor_data import (
     SeriesRows,
@@ -28,7 +28,6 @@ from vaecli.workflows.sensor_data import (
     longest_step,
     pieces,
     read_series,
-    refuse_without_sensors,
     require_rows,
 )
 
@@ -41,11 +40,11 @@ def fit_sensors(
 ) -> tuple[SensorDetector, SensorFitSummary]:
     """Fit the windows of a table of series.
 
-    Raises UsageError for a table without sensors or with too many, and InputError for one with too few rows.
+    Raises UsageError for a table with too many sensors, and InputError for one without any or with too few rows.
     """
     started = time.monotonic()
     schema = as_series(schema)
-    refuse_without_sensors(source, schema)
+    reject_nothing_to_learn(source, schema)
     if config.windows.max_gap_seconds is not None and schema.time is None:
         raise UsageError(
             f"{source.name}: --max-gap, but no column is a clock", "name the clock with --time, or leave out --max-gap"

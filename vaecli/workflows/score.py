@@ -210,6 +210,7 @@ def _score_sensors(
         too_late_rows=seen.too_late,
         rows_without_time=seen.no_time,
         repeated_times=seen.repeated,
+        clocks_set_back=seen.set_back,
         gaps=seen.gaps,
         offline=config.offline,
         score_kind=decision.score_kind,

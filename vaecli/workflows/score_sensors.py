@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vaecli.config import ScoreConfig
 from vaecli.decisions.threshold import Decision
@@ -42,7 +43,8 @@ def score_rows(
 ) -> SensorTotals:
     """Score every row of `source` into `output`, with `config.offline` looking ahead."""
     score = _score_looking_ahead if config.offline else _score_series
-    return score(detector, source, output, decision, config, histories, on_event)
+    with threadpool_limits(1, "blas"):  # several threads of one product would add in another order
+        return score(detector, source, output, decision, config, histories, on_event)
 
 
 def _score_series(
