@@ -134,7 +134,7 @@ class SensorDetector:
         calibrations = {kind: Calibration.from_arrays(arrays, f"calibration/{kind}") for kind in kinds}
         threshold, margin = float(settings["threshold"]), float(settings["margin"])
         clock = Clock(**settings["clock"])
-        if not 0 < threshold < 1 or not 1 <= margin < 1e6 or settings["score_kind"] not in calibrations:
+        if not 0 < threshold < 1 or not 1 <= margin < 1e6 or settings["score_kind"] not in SCORE_KINDS:
             raise ValueError("the threshold, the margin or the score kind is out of range")
         if not all(isinstance(value, int | float) for value in asdict(clock).values()) or not clock.max_gap > 0:
             raise ValueError("the clock is not of numbers")
