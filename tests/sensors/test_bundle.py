@@ -47,9 +47,7 @@ def with_all_readouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("damage", [not_finite, of_another_type, shorter, flat, missing])
-def test_a_forged_array_is_refused(
-    bundle: Path, names: list[str], tmp_path: Path, damage: Callable[[Arrays, str], None]
-):
+def test_a_forged_array_is_refused(with_all_readouts: Path, tmp_path: Path, damage: Damage):
     """Every array, damaged in every way, is an error of the bundle and not a score."""
     manifest, original = read_bundle(with_all_readouts)
     assert all(array.size for array in original.values())

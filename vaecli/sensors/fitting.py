@@ -20,7 +20,7 @@ from vaecli.scoring.window_scores import WindowScales, concatenated, score_of, t
 
 N_BLOCKS = 3  # of time; each is scored by a model of the others
 TILES_AT_ONCE = 64
-LEAST_MARGIN = 1.48  # by the share of later normal rows above the threshold (docs/adr/0021-windows-of-sensors.md)
+MOST_FOR_FEW = 0.5  # that a margin grows by for want of independent rows (docs/adr/0021-windows-of-sensors.md)
 MOST_MARGIN = 10.0
 _ON_THE_MODELS_SCALE = ("joint", "single", "residual", "code")
 
@@ -157,15 +157,16 @@ def readouts_of(model: WindowModel, layout: Chunk, rows: np.ndarray) -> Readouts
 def calibrated(held_out: np.ndarray, block: np.ndarray, level: float) -> tuple[Calibration, float]:
     """The calibration of a score, and its margin.
 
-    Rows of a series are worth few independent ones, so the quantile of all held-out scores is uncertain, and rows of
-    another day differ more than rows of one. The margin raises held-out scores until the threshold at `level` lies two
-    standard deviations of the blocks' quantiles above their mean, and at least by LEAST_MARGIN.
+    Rows of a series are worth few independent ones, n_eff, so the quantile of all held-out scores is uncertain. The
+    margin raises held-out scores by two standard errors, 2/sqrt(n_eff), by half at most, and further until the
+    threshold at `level` lies two standard deviations of the blocks' quantiles above their mean.
     """
     scored = np.isfinite(held_out)
     score, of_block = held_out[scored], block[scored]
     quantiles = np.array([np.quantile(score[of_block == b], level) for b in np.unique(of_block)])
     wanted, pooled = quantiles.mean() + 2 * quantiles.std(), np.quantile(score, level)
-    margin = float(np.clip(wanted / pooled, LEAST_MARGIN, MOST_MARGIN)) if pooled > 0 else LEAST_MARGIN
+    least = 1 + min(MOST_FOR_FEW, 2 / effective_rows(score) ** 0.5)
+    margin = float(np.clip(wanted / pooled, least, MOST_MARGIN)) if pooled > 0 else least
     return Calibration.of(margin * score), margin
 
 

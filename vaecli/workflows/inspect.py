@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vaecli.bundle import load_any_detector
+from vaecli.config import SCORE_KINDS
 from vaecli.detector import Detector
 from vaecli.results import InspectSummary
 from vaecli.sensors.detector import SensorDetector
@@ -36,7 +37,7 @@ def _calibration(detector: Detector | SensorDetector) -> dict[str, Any]:
     calibration = detector.calibrations[detector.score_kind]
     return {
         "score_kind": detector.score_kind,
-        "score_kinds": sorted(detector.calibrations),
+        "score_kinds": sorted(SCORE_KINDS if isinstance(detector, SensorDetector) else detector.calibrations),
         "threshold": detector.threshold,
         "min_score": calibration.threshold(detector.threshold),
         "n_rows": calibration.n_rows,

@@ -43,7 +43,7 @@ def score_rows(
 ) -> SensorTotals:
     """Score every row of `source` into `output`, with `config.offline` looking ahead."""
     score = _score_looking_ahead if config.offline else _score_series
-    with threadpool_limits(1, "blas"):  # several threads of one product would add in another order
+    with threadpool_limits(1, "blas"):  # of every thread until the last batch is scored, longer than batches are read
         return score(detector, source, output, decision, config, histories, on_event)
 
 
