@@ -1,4 +1,4 @@
-"""The fitted whole of a bundle of sensors: schema, scale, window model, scales of surprise, calibration."""
+"""The fitted whole of a bundle of sensors: schema, scale, window model, surprisal scales, calibration."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MODEL = "sensors"  # the name of this kind of bundle in its settings
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What the training table says of time; in seconds, or in units of a clock that is a plain number.
+    """What the training table holds of time; in seconds, or in units of a clock that is a plain number.
 
     `step` is the median step between the rows of one series, `max_gap` the longest that a window spans, `first` and
     `last` the times of training; `groups` how many series it had, and `effective_rows` how many independent rows its
