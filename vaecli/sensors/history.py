@@ -12,6 +12,7 @@ from vaecli.data.series import Stretch, filled_forward
 from vaecli.model.window_model import HISTORY, TILE
 
 ROWS_SET_BACK = 8  # rows that are too late and follow each other: the clock was set back
+HOUR = 3600.0  # seconds
 LOOKED_AT = 4096  # rows whose lateness is looked up at once
 
 
@@ -20,7 +21,7 @@ class SeriesHistory:
     """The last rows of one series since its last gap: `time` (h,) ascending, `readings` (h, D) scaled and filled.
 
     `place` is how many rows of the series were scored since that gap, modulo TILE. `n_refused` is how many rows that
-    were too late arrived last, each after the one before, and `refused` the time of the last of them.
+    were too late, or an hour late, arrived last, each after the one before, and `refused` the time of the last of them.
     """
 
     time: np.ndarray
@@ -115,11 +116,14 @@ class Histories:
         return int(rows.size)
 
     def _is_set_back(self, history: SeriesHistory, time: float) -> bool:
-        """Whether so many rows that are too late follow each other that the clock was set back.
+        """Whether so many rows follow each other that are too late, or an hour late, that the clock was set back.
 
-        One wrong time in the future would otherwise make all rows after it late, for ever.
+        One wrong time in the future would otherwise make all rows after it late, for ever; and rows of the hour that
+        local time repeats in autumn do not belong among those of the first.
         """
-        if time >= history.time[0]:
+        is_of_repeated_hour = 0 < HOUR - self.max_gap <= history.time[-1] - time <= HOUR
+        if time >= history.time[0] and not is_of_repeated_hour:
+            history.n_refused = 0
             return False
         follows = history.n_refused > 0 and 0 <= time - history.refused <= self.max_gap
         history.n_refused, history.refused = (history.n_refused if follows else 0) + 1, time
@@ -153,7 +157,6 @@ class Histories:
             self.seen.too_late += 1
             return
         self.seen.late += 1
-        history.n_refused = 0
         before = history.readings[:at]
         filled = filled_forward(scaled[None], before[-1])
         found.append(Stretch(_padded(before, filled), filled, history.place, np.array([row]), at))
