@@ -120,6 +120,11 @@ def _window(value: Any) -> int | None:
     return rows
 
 
+def _words(value: Any) -> tuple[str, ...]:
+    given = [value] if isinstance(value, str | int | float) else value
+    return tuple(item if isinstance(item, str) else repr(int(item) if item == round(item) else item) for item in given)
+
+
 def _row_numbers(value: Any) -> tuple[int, ...]:
     listed_rows = value if isinstance(value, str) else ",".join(map(str, value))
     numbers = tuple(_whole(part) for part in listed_rows.split(","))
@@ -150,6 +155,7 @@ def seconds(duration: str | float) -> float:
 _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     "duration": ("a duration such as 90s, 10m or 1.5h", seconds),
     "window": (f"auto, 0 or a whole number of rows from {FEWEST_WINDOW_ROWS}", _window),
+    "words": ("a list of words and numbers", _words),
     bool: ("true or false", _truth),
     int: ("a whole number", _whole),
     int | None: ("a whole number", _whole),
@@ -162,7 +168,12 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     tuple[int, ...]: ("row numbers, counted from 1", _row_numbers),
 }
 
-_NAMED_TYPES = {"time_budget_seconds": "duration", "max_gap_seconds": "duration", "window": "window"}
+_NAMED_TYPES = {
+    "time_budget_seconds": "duration",
+    "max_gap_seconds": "duration",
+    "window": "window",
+    "missing": "words",
+}
 _CHOICES = {"preset": PRESETS, "score_kind": SCORE_KINDS, "device": DEVICES}
 
 
