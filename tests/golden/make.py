@@ -1,7 +1,8 @@
-"""Write a golden bundle of today's format: `make golden`. Existing ones are never touched.
+"""Write the golden bundles of today's formats: `make golden`. Existing ones are never touched.
 
 bundle_v<format>/ holds model.vae, fitted on a tiny table with every kind of column; rows.csv, which it scores; and
-scored.csv, the scores and p-values by every kind of score as they were on the day of making.
+scored.csv, the scores and p-values by every kind of score as they were on the day of making. sensors_v<format>/ holds
+the same of a table of series.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import vaecli
-from vaecli.bundle import FORMAT
+from vaecli.bundle import FORMAT, ROWS_FORMAT
 from vaecli.config import SCORE_KINDS
 
 HERE = Path(__file__).parent
@@ -28,14 +29,24 @@ SETTINGS = {
 }
 
 
-def main(folder: Path = HERE / f"bundle_v{FORMAT}") -> None:
-    """Fit, score and keep; exits with a message where the folder exists."""
-    if folder.exists():
-        sys.exit(f"{folder} exists; golden bundles are never made anew")
-    model = vaecli.fit(table(240, seed=0), seed=0, **SETTINGS)
+ROWS, SENSORS = HERE / f"bundle_v{ROWS_FORMAT}", HERE / f"sensors_v{FORMAT}"
+
+
+def main(rows: Path = ROWS, sensors: Path = SENSORS) -> None:
+    """Fit, score and keep what is not there; exits with a message where both folders exist."""
+    if rows.exists() and sensors.exists():
+        sys.exit(f"{rows} and {sensors} exist; golden bundles are never made anew")
+    if not rows.exists():
+        keep(rows, vaecli.fit(table(240, seed=0), seed=0, **SETTINGS), odd_ones(table(40, seed=1)))
+    if not sensors.exists():
+        keep(sensors, vaecli.fit(series(1000, seed=0)), odd_readings(series(200, seed=1)))
+
+
+def keep(folder: Path, model: vaecli.Model, rows: pd.DataFrame) -> None:
+    """Write the model, the rows and their scores into a new folder."""
     folder.mkdir()
     model.save(folder / "model.vae")
-    odd_ones(table(40, seed=1)).to_csv(folder / "rows.csv", index=False)
+    rows.to_csv(folder / "rows.csv", index=False)
     scored = pd.DataFrame(
         {
             f"{kind}.{name}": values
@@ -78,6 +89,33 @@ def odd_ones(rows: pd.DataFrame) -> pd.DataFrame:
     rows.loc[7, "pump_on"] = None
     rows.loc[8, "seen"] = pd.Timestamp("1970-01-01T00:00:00Z")
     rows.loc[9, ["pressure", "pump_on"]] = [8.0, "no"]
+    return rows
+
+
+def series(n: int, seed: int) -> pd.DataFrame:
+    """A clock, two sensors that follow each other, a switch and a valve that never moves."""
+    rng = np.random.default_rng(seed)
+    load, noise = np.zeros(n), rng.normal(size=(n, 3))
+    for t in range(1, n):
+        load[t] = 0.9 * load[t - 1] + 0.4 * noise[t, 0]
+    columns = {
+        "when": pd.date_range("2024-03-01", periods=n, freq="1min"),
+        "pressure": (5 + load + 0.1 * noise[:, 1]).round(4),
+        "flow": (100 + 20 * load + 3 * noise[:, 2]).round(3),
+        "pump_on": np.where(np.arange(n) // 40 % 3 > 0, "yes", "no"),
+        "valve": 0,
+    }
+    return pd.DataFrame(columns)
+
+
+def odd_readings(rows: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with a missing time, a late row, a gap, missing cells and faults among them."""
+    rows.loc[20, "when"] = None
+    rows.loc[50, "when"] = rows.loc[40, "when"]
+    rows.loc[70:, "when"] += pd.Timedelta("2h")
+    rows.loc[60, ["pressure", "flow"]] = np.nan
+    rows.loc[120:123, "pressure"] = 40.0
+    rows.loc[160, "valve"] = 1
     return rows
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import vaecli
-from vaecli.bundle import FORMAT
+from vaecli.bundle import FORMAT, ROWS_FORMAT
 from vaecli.bundle.manifest import OLDEST
 from vaecli.calibration.conformal import alpha_of
 from vaecli.errors import BundleError
@@ -19,12 +19,19 @@ from vaecli.schema import Kind
 
 HERE = Path(__file__).parent
 BUNDLES = sorted(path.name for path in HERE.glob("bundle_v*") if int(path.name.removeprefix("bundle_v")) >= OLDEST)
+SENSORS = sorted(path.name for path in HERE.glob("sensors_v*"))
 LARGEST_BYTES = 300_000
 
 
 @pytest.fixture(params=BUNDLES)
 def folder(request: pytest.FixtureRequest) -> Path:
     """One golden folder."""
+    return HERE / str(request.param)
+
+
+@pytest.fixture(params=SENSORS)
+def series_folder(request: pytest.FixtureRequest) -> Path:
+    """One golden folder of sensors."""
     return HERE / str(request.param)
 
 
@@ -45,6 +52,17 @@ def test_scores_are_what_they_were(folder: Path) -> None:
         np.testing.assert_allclose(found["anomaly_score"], expected[f"{kind}.anomaly_score"], rtol=1e-5, atol=1e-5)
         # far out in the tail an error of 1e-5 in a score is a larger one in its p-value
         np.testing.assert_allclose(found["p_value"], expected[f"{kind}.p_value"], rtol=1e-3)
+
+
+def test_scores_of_series_are_what_they_were(series_folder: Path) -> None:
+    """Every kind scores every row as on the day of making, and the same rows are flagged and without a score."""
+    test_scores_are_what_they_were(series_folder)
+    test_p_values_are_what_they_were(series_folder)
+    expected = pd.read_csv(series_folder / "scored.csv")
+    for kind in kinds_in(series_folder):
+        assert expected[f"{kind}.anomaly_score"].isna().sum() == 1
+        assert 3 <= (expected[f"{kind}.p_value"] <= 0.01).sum() < 100
+    test_golden_bundles_stay_small(series_folder)
 
 
 def test_columns_out_of_order_stay_so() -> None:
@@ -115,20 +133,27 @@ def test_a_bundle_too_old_to_read_is_refused() -> None:
 
 def test_todays_format_has_a_golden_bundle() -> None:
     """A new format comes with its golden bundle."""
-    assert f"bundle_v{FORMAT}" in BUNDLES
+    assert f"bundle_v{ROWS_FORMAT}" in BUNDLES
+    if not SENSORS:
+        pytest.skip("the golden bundle of sensors is made when their score is final")
+    assert f"sensors_v{FORMAT}" in SENSORS
 
 
 def test_an_existing_one_is_never_made_anew(make: ModuleType) -> None:
     """`make golden` refuses to touch a folder that exists."""
-    before = {path.name: path.read_bytes() for path in (HERE / f"bundle_v{FORMAT}").iterdir()}
+    folder = HERE / f"bundle_v{ROWS_FORMAT}"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(SystemExit, match="never made anew"):
-        make.main()
-    assert {path.name: path.read_bytes() for path in (HERE / f"bundle_v{FORMAT}").iterdir()} == before
+        make.main(folder, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_making_one_gives_the_files_that_the_tests_read(make: ModuleType, tmp_path: Path) -> None:
     """The script works today, not only on the day of the last format."""
-    make.main(tmp_path / "bundle_v0")
-    assert sorted(path.name for path in (tmp_path / "bundle_v0").iterdir()) == ["model.vae", "rows.csv", "scored.csv"]
-    test_scores_are_what_they_were(tmp_path / "bundle_v0")
-    test_the_golden_rows_are_anomalous_and_ordinary(tmp_path / "bundle_v0")
+    rows, sensors = tmp_path / "bundle_v0", tmp_path / "sensors_v0"
+    make.main(rows, sensors)
+    for folder in (rows, sensors):
+        assert sorted(path.name for path in folder.iterdir()) == ["model.vae", "rows.csv", "scored.csv"]
+    test_scores_are_what_they_were(rows)
+    test_the_golden_rows_are_anomalous_and_ordinary(rows)
+    test_scores_of_series_are_what_they_were(sensors)

@@ -24,6 +24,8 @@ _TYPES = {
     "readings": "F32",
     "rows": "I64",
     "place": "I64",
+    "n_refused": "I64",
+    "refused": "F64",
     "keys": "U8",
     "model": "U8",
     "version": "I64",
@@ -43,6 +45,8 @@ def save_histories(path: Path, histories: Histories, model: str) -> None:
         "keys": np.frombuffer(json.dumps(list(series)).encode(), np.uint8),
         "rows": np.array([one.time.size for one in series.values()], np.int64),
         "place": np.array([one.place for one in series.values()], np.int64),
+        "n_refused": np.array([one.n_refused for one in series.values()], np.int64),
+        "refused": np.array([one.refused for one in series.values()], np.float64),
         "time": np.concatenate([np.empty(0), *(one.time for one in series.values())]),
         "readings": np.concatenate(
             [np.empty((0, n_sensors), np.float32), *(one.readings for one in series.values())]
@@ -91,9 +95,11 @@ def _restore(arrays: dict[str, np.ndarray], histories: Histories) -> None:
     keys = json.loads(arrays["keys"].tobytes())
     rows, place, time, readings = (arrays[name] for name in ("rows", "place", "time", "readings"))
     n_series, n_sensors = len(keys), histories.start.size
-    if not all(isinstance(key, str) for key in keys) or rows.shape != (n_series,) or place.shape != (n_series,):
+    n_refused, refused = arrays["n_refused"], arrays["refused"]
+    fit = all(array.shape == (n_series,) for array in (rows, place, n_refused, refused))
+    if not fit or not all(isinstance(key, str) for key in keys):
         raise ValueError("its series do not fit together")
-    if (rows < 0).any() or (rows > HISTORY).any() or (place < 0).any() or (place >= TILE).any():
+    if any((n < 0).any() for n in (rows, place, n_refused)) or (rows > HISTORY).any() or (place >= TILE).any():
         raise ValueError("its counts are out of range")
     if time.shape != (rows.sum(),) or readings.shape != (rows.sum(), n_sensors) or not np.isfinite(readings).all():
         raise ValueError("its rows do not fit its counts")
@@ -102,4 +108,6 @@ def _restore(arrays: dict[str, np.ndarray], histories: Histories) -> None:
         part = slice(int(edges[i]), int(edges[i + 1]))
         if (np.diff(time[part]) < 0).any() or np.isnan(time[part]).any():
             raise ValueError("its times do not ascend")
-        histories.series[key] = SeriesHistory(time[part], readings[part], int(place[i]))
+        histories.series[key] = SeriesHistory(
+            time[part], readings[part], int(place[i]), int(n_refused[i]), float(refused[i])
+        )

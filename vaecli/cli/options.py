@@ -122,7 +122,8 @@ MaxGap = Annotated[
     str | None,
     option(
         "DURATION",
-        "No window spans a longer step in time: 90s, 10m or 1.5h (default: by the steps of the training table).",
+        "No window spans a longer step in time: 90s, 10m or 1.5h (default: by the steps of the training table); "
+        "in its own units where the clock only counts.",
         panel=_COLUMNS,
     ),
 ]

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 from vaecli.config.fail_on import Gate
 from vaecli.config.spans import AlarmBudget, Span
 from vaecli.config.stages import DEVICES, PRESETS, SCORE_KINDS
+from vaecli.config.windows import FEWEST_WINDOW_ROWS
 from vaecli.errors import UsageError, listed
 
 # smallest allowed, largest allowed, whether the ends are excluded
@@ -115,7 +116,10 @@ def _names(value: Any) -> tuple[str, ...]:
 
 
 def _window(value: Any) -> int | None:
-    return None if value == "auto" else _whole(value)
+    rows = None if value == "auto" else _whole(value)
+    if rows is not None and 0 < rows < FEWEST_WINDOW_ROWS:
+        raise ValueError("windows of so few rows have no statistics")
+    return rows
 
 
 def _words(value: Any) -> tuple[str, ...]:
@@ -152,7 +156,7 @@ def seconds(duration: str | float) -> float:
 # what messages call a type, and how a value becomes one; a flag or a variable gives text, a file its own types
 _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     "duration": ("a duration such as 90s, 10m or 1.5h", seconds),
-    "window": ("auto or a whole number of rows", _window),
+    "window": (f"auto, 0 or a whole number of rows from {FEWEST_WINDOW_ROWS}", _window),
     "words": ("a list of words and numbers", _words),
     bool: ("true or false", _truth),
     int: ("a whole number", _whole),

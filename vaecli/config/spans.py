@@ -38,7 +38,7 @@ class AlarmBudget:
 
     @classmethod
     def parse(cls, text: str) -> AlarmBudget:
-        """`1/day`, `3/week`. Raises UsageError for any other text."""
+        """The budget that a text such as `1/day` or `3/week` names. Raises UsageError for any other text."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)/(hour|day|week|month)", text)
         if not match or float(match[1]) <= 0:
             raise UsageError(f"{text!r} is not a budget of alarms", "for example: 2/hour, 1/day, 3/week or 1/month")

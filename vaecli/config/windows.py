@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MOST_ROWS = 128  # of a window
+FEWEST_WINDOW_ROWS, MOST_ROWS = 8, 128
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
         *([("not scored", f"{counted(summary.unscored, 'row')}: {_unscored(summary)}")] if summary.unscored else []),
         *([("late", f"{counted(summary.late_rows, 'row')}, scored where they belong")] if summary.late_rows else []),
         *([("gaps", f"{summary.gaps:,}: windows begin anew after each")] if summary.gaps else []),
+        *([("clock set back", _set_back(summary))] if summary.clocks_set_back else []),
         *([("new series", _new(summary))] if summary.n_new_groups else []),
         *([("new values", counted(summary.novel_cells, "cell"))] if summary.novel_cells else []),
         ("threshold", _decision(summary)),
@@ -130,6 +131,10 @@ def _decision(summary: SensorScoreSummary) -> str:
 def _events(summary: SensorScoreSummary) -> str:
     still = f", {summary.n_open_events:,} of them still open" if summary.n_open_events else ""
     return counted(summary.n_events or 0, "event") + still
+
+
+def _set_back(summary: SensorScoreSummary) -> str:
+    return f"{counted(summary.clocks_set_back, 'time')}: windows begin anew after each"
 
 
 def _new(summary: SensorScoreSummary) -> str:

@@ -27,6 +27,7 @@ class SensorScoreSummary:
     too_late_rows: int  # older than what is kept of their series, not scored
     rows_without_time: int
     repeated_times: int
+    clocks_set_back: int  # times that a clock was set back so far that its series began anew
     gaps: int
     offline: bool
     score_kind: str

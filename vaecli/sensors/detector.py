@@ -100,7 +100,7 @@ class SensorDetector:
         return surprisals
 
     def surprisals_at(self, chunk: Chunk, index: np.ndarray) -> Surprisals:
-        """The surprisals of some rows of a chunk, at the cost of their tiles; the same as all rows would give."""
+        """The surprisals of the rows `index` (k,) of a chunk, at the cost of their tiles; the same as all rows give."""
         surprisals = self.scales.surprisals(self.model, readouts_of(self.model, chunk, index))
         from_start(surprisals.of, chunk.seen[index], self.model.shape)
         return surprisals
@@ -151,7 +151,7 @@ class SensorDetector:
         calibrations = {kind: Calibration.from_arrays(arrays, f"calibration/{kind}") for kind in KINDS}
         threshold, margin = float(settings["threshold"]), float(settings["margin"])
         clock = Clock(**settings["clock"])
-        if not 0 < threshold < 1 or not 1 <= margin < 1e6 or settings["score_kind"] not in calibrations:
+        if not 0 < threshold < 1 or not 1 <= margin < 1e6 or settings["score_kind"] not in SCORE_KINDS:
             raise ValueError("the threshold, the margin or the score kind is out of range")
         if not all(isinstance(value, int | float) for value in asdict(clock).values()) or not clock.max_gap > 0:
             raise ValueError("the clock is not of numbers")

@@ -11,22 +11,33 @@ import numpy as np
 from vaecli.data.series import Stretch, filled_forward
 from vaecli.model.window_model import HISTORY, TILE
 
+ROWS_SET_BACK = 8  # rows that are too late and follow each other: the clock was set back
+HOUR = 3600.0  # seconds
+LOOKED_AT = 4096  # rows whose lateness is looked up at once
+
 
 @dataclass(slots=True)
 class SeriesHistory:
     """The last rows of one series since its last gap: `time` (h,) ascending, `readings` (h, D) scaled and filled.
 
-    `place` is how many rows of the series were scored so far, modulo TILE.
+    `place` is how many rows of the series were scored since that gap, modulo TILE. `n_refused` is how many rows that
+    were too late, or an hour late, arrived last, each after the one before, and `refused` the time of the last of them.
     """
 
     time: np.ndarray
     readings: np.ndarray
     place: int = 0
+    n_refused: int = 0
+    refused: float = np.nan
 
     @classmethod
     def empty(cls, n_sensors: int) -> SeriesHistory:
         """The history of a series of which no row was met."""
         return cls(np.empty(0), np.empty((0, n_sensors), np.float32))
+
+    def begin_anew(self) -> None:
+        """Forget all rows, as after a gap."""
+        self.time, self.readings, self.place, self.n_refused = self.time[:0], self.readings[:0], 0, 0
 
 
 @dataclass(slots=True)
@@ -38,6 +49,7 @@ class Late:
     no_time: int = 0  # rows without a time: without a score
     repeated: int = 0  # rows with the same time as the row before
     gaps: int = 0
+    set_back: int = 0  # times that a clock was set back further than the history reaches
 
 
 @dataclass(slots=True)
@@ -75,23 +87,53 @@ class Histories:
     def _add_series(
         self, history: SeriesHistory, scaled: np.ndarray, time: np.ndarray, rows: np.ndarray, found: list[Stretch]
     ) -> None:
-        newest = np.maximum.accumulate(np.append(history.time[-1:] if history.time.size else -np.inf, time[rows]))
-        is_late = time[rows] < newest[:-1]
-        self.seen.repeated += int((time[rows] == newest[:-1]).sum())
-        if not is_late.any():
+        newest = _newest(history, time[rows])
+        if not (time[rows] < newest).any():
+            self.seen.repeated += int((time[rows] == newest).sum())
             self._append(history, scaled, time, rows, found)
             return
+        while rows.size:
+            n_done = self._add_some(history, scaled, time, rows[:LOOKED_AT], found)
+            rows = rows[n_done:]
+
+    def _add_some(
+        self, history: SeriesHistory, scaled: np.ndarray, time: np.ndarray, rows: np.ndarray, found: list[Stretch]
+    ) -> int:
+        """Add the first rows, until one with which the series begins anew; how many were added."""
+        newest = _newest(history, time[rows])
+        is_late = time[rows] < newest
         for run in np.split(np.arange(rows.size), np.flatnonzero(np.diff(is_late.astype(np.int8))) + 1):
             if not is_late[run[0]]:
+                self.seen.repeated += int((time[rows[run]] == newest[run]).sum())
                 self._append(history, scaled, time, rows[run], found)
                 continue
-            for row in rows[run]:
-                self._insert(history, scaled[row], time[row], row, found)
+            for i in run.tolist():
+                if self._is_set_back(history, time[rows[i]]):
+                    self.seen.set_back += 1
+                    history.begin_anew()
+                    return i
+                self._insert(history, scaled[rows[i]], time[rows[i]], rows[i], found)
+        return int(rows.size)
+
+    def _is_set_back(self, history: SeriesHistory, time: float) -> bool:
+        """Whether so many rows follow each other that are too late, or an hour late, that the clock was set back.
+
+        One wrong time in the future would otherwise make all rows after it late, for ever; and rows of the hour that
+        local time repeats in autumn do not belong among those of the first.
+        """
+        is_of_repeated_hour = 0 < HOUR - self.max_gap <= history.time[-1] - time <= HOUR
+        if time >= history.time[0] and not is_of_repeated_hour:
+            history.n_refused = 0
+            return False
+        follows = history.n_refused > 0 and 0 <= time - history.refused <= self.max_gap
+        history.n_refused, history.refused = (history.n_refused if follows else 0) + 1, time
+        return history.n_refused >= ROWS_SET_BACK
 
     def _append(
         self, history: SeriesHistory, scaled: np.ndarray, time: np.ndarray, rows: np.ndarray, found: list[Stretch]
     ) -> None:
         """Rows that are not older than the newest of the history."""
+        history.n_refused = 0
         times = time[rows]
         steps = np.diff(times, prepend=history.time[-1] if history.time.size else times[0])
         breaks = np.flatnonzero(steps > self.max_gap)
@@ -100,7 +142,7 @@ class Histories:
             if first == last:
                 continue
             if first or (breaks.size and breaks[0] == 0):
-                history.time, history.readings = history.time[:0], history.readings[:0]
+                history.begin_anew()
             before = history.readings
             filled = filled_forward(scaled[rows[first:last]], before[-1] if before.size else self.start)
             found.append(Stretch(_padded(before, filled), filled, history.place, rows[first:last], before.shape[0]))
@@ -121,6 +163,12 @@ class Histories:
         history.time = np.insert(history.time, at, time)[-HISTORY:]
         history.readings = np.insert(history.readings, at, filled, axis=0)[-HISTORY:]
         history.place = (history.place + 1) % TILE
+
+
+def _newest(history: SeriesHistory, times: np.ndarray) -> np.ndarray:
+    """The newest time of the series before each row (m,)."""
+    before = history.time[-1] if history.time.size else -np.inf
+    return np.maximum.accumulate(np.append(before, times))[:-1]
 
 
 def _padded(before: np.ndarray, readings: np.ndarray) -> np.ndarray:

@@ -13,7 +13,11 @@ from vaecli.tables.convert.to_cells import (
     time_values as time_values,
     to_cells as to_cells,
 )
-from vaecli.tables.infer.infer_schema import infer_schema as infer_schema, same_unit_columns as same_unit_columns
+from vaecli.tables.infer.infer_schema import (
+    infer_schema as infer_schema,
+    reject_nothing_to_learn as reject_nothing_to_learn,
+    same_unit_columns as same_unit_columns,
+)
 from vaecli.tables.read.frames import frame_source as frame_source
 from vaecli.tables.read.open import format_of_name as format_of_name, open_source as open_source
 from vaecli.tables.source import (

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.calibration.conformal import Calibration
+from vaecli.data.clock_units import clock_seconds
 from vaecli.data.series import Stretch
 from vaecli.decisions.threshold import Decision
 from vaecli.engines.base import features_of
@@ -72,9 +73,12 @@ class ReadSensors:
 
 
 def times_of(batch: Batch, schema: Schema) -> np.ndarray:
-    """The clock of the rows (n,), or their numbers in the whole input where the model has none."""
+    """The clock of the rows (n,) in seconds, or in its own units where it only counts.
+
+    Where the model has no clock: the numbers of the rows in the whole input.
+    """
     if schema.time is not None:
-        return time_values(batch, schema.time)
+        return clock_seconds(time_values(batch, schema.time), schema.time)
     return np.arange(batch.first_row, batch.first_row + batch.n_rows, dtype=np.float64)
 
 

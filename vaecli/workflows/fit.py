@@ -30,7 +30,14 @@ from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Layout, Schema
 from vaecli.sensors.detector import SensorDetector
-from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
+from vaecli.tables import (
+    Source,
+    infer_schema,
+    open_source,
+    refuse_to_overwrite,
+    reject_nothing_to_learn,
+    same_unit_columns,
+)
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from vaecli.training.loop import OnCheckpoint
@@ -87,6 +94,7 @@ def fit_source(
     schema = infer_schema(source, config.columns, on_event)
     if is_series(source, schema, config, on_event):
         return fit_sensors(source, schema, config, output, on_event)
+    reject_nothing_to_learn(source, schema)
     normal = read_normal_rows(source, schema, config, on_event)
     if normal.blank.n:
         on_warning(

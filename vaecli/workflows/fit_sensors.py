@@ -9,6 +9,7 @@ import numpy as np
 
 from vaecli.calibration.conformal import Calibration
 from vaecli.config import SCORE_KINDS, FitConfig
+from vaecli.data.clock_units import has_moments
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import CONTINUOUS, SensorScale
 from vaecli.data.series import Stretch, filled_forward
@@ -20,7 +21,7 @@ from vaecli.schema import Schema
 from vaecli.sensors.detector import KINDS, MODEL, Clock, SensorDetector
 from vaecli.sensors.event_rates import event_rates
 from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, looked_ahead
-from vaecli.tables import Source
+from vaecli.tables import Source, reject_nothing_to_learn
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.column_warnings import column_warnings
 from vaecli.workflows.drift_warning import dependence_warning
@@ -30,7 +31,6 @@ from vaecli.workflows.sensor_data import (
     longest_step,
     pieces,
     read_series,
-    refuse_without_sensors,
     require_rows,
 )
 
@@ -43,11 +43,15 @@ def fit_sensors(
 ) -> tuple[SensorDetector, SensorFitSummary]:
     """Fit the windows of a table of series.
 
-    Raises UsageError for a table without sensors or with too many, and InputError for one with too few rows.
+    Raises UsageError for a table with too many sensors, and InputError for one without any or with too few rows.
     """
     started = time.monotonic()
     schema = as_series(schema)
-    refuse_without_sensors(source, schema)
+    reject_nothing_to_learn(source, schema)
+    if config.windows.max_gap_seconds is not None and schema.time is None:
+        raise UsageError(
+            f"{source.name}: --max-gap, but no column is a clock", "name the clock with --time, or leave out --max-gap"
+        )
     n_sensors = SensorColumns(schema.features).n_sensors
     rows = read_series(source, schema, on_event, most_rows=config.train.memory_bytes // (4 * max(n_sensors, 1)))
     require_rows(rows, source)
@@ -129,7 +133,7 @@ def _summary(
         n_groups=clock.groups,
         n_gaps=n_stretches - clock.groups,
         time_column=None if schema.time is None else schema.time.name,
-        is_date=schema.time is not None and schema.time.is_date,
+        is_date=has_moments(schema.time),
         first_time=clock.first,
         last_time=clock.last,
         step=clock.step,
@@ -154,7 +158,8 @@ def _warnings(detector: SensorDetector, rows: SeriesRows, calibration: Calibrati
     warnings, clock = column_warnings(detector.schema), detector.clock
     if detector.threshold > clock.effective.finest_level:
         warnings.append(dependence_warning(calibration, clock.effective, detector.threshold))
-    if (schema := detector.schema).time is not None and schema.time.is_date:
+    schema = detector.schema
+    if has_moments(schema.time):
         span = clock.last - clock.first
         if span < DAY:
             warnings.append(

@@ -208,7 +208,11 @@ def _score_sensors(
     target = output if output is not None else default_output(inputs)
     source = open_source(inputs, once=not config.offline)
     check_schema(source, detector.schema)
+    if plot is not None:
+        raise UsageError("--plot: scores of series are not plotted", "leave out --plot, or fit with --window 0")
     Targets.of(target, plot, bundle, source)
+    if state is not None:
+        refuse_to_overwrite(str(state), [target, str(bundle), *source.files], "the output, the bundle or the input")
     digest = manifest.digests["arrays.safetensors"]
     histories = detector.histories() if state is None else load_histories(state, detector, digest)
     if state is not None:
@@ -248,6 +252,7 @@ def _score_sensors(
         too_late_rows=seen.too_late,
         rows_without_time=seen.no_time,
         repeated_times=seen.repeated,
+        clocks_set_back=seen.set_back,
         gaps=seen.gaps,
         offline=config.offline,
         score_kind=decision.score_kind,

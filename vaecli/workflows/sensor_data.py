@@ -12,7 +12,7 @@ from vaecli.aggregates.group_codes import GroupCodes
 from vaecli.config import FitConfig
 from vaecli.data.cells import Cells
 from vaecli.data.sensor_columns import SensorColumns
-from vaecli.errors import InputError, UsageError
+from vaecli.errors import InputError
 from vaecli.results import OnEvent
 from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables import Source
@@ -66,10 +66,11 @@ def is_series(source: Source, schema: Schema, config: FitConfig, on_event: OnEve
         return window > 0
     if schema.time is None or config.columns.same_unit or schema.n_rows < 100:
         return False
-    numbers = [column for column in schema.features if column.kind in (Kind.NUMERIC, Kind.BOOLEAN)]
-    if len(numbers) < 0.5 * len(schema.features) or not numbers:
+    sensors = as_series(schema)
+    numbers = [column for column in sensors.features if column.kind in (Kind.NUMERIC, Kind.BOOLEAN)]
+    if len(numbers) < 0.5 * len(sensors.features) or not numbers:
         return False
-    rows = read_series(source, as_series(schema), on_event, most_rows=LOOKED_AT, first_only=True)
+    rows = read_series(source, sensors, on_event, most_rows=LOOKED_AT, first_only=True)
     return resembles_neighbours(rows)
 
 
@@ -172,9 +173,3 @@ def require_rows(rows: SeriesRows, source: Source) -> None:
             f"{source.name}: {rows.time.size:,} normal rows with a time; windows need at least {FEWEST_ROWS}",
             "give more rows, or judge every row by itself: --window 0",
         )
-
-
-def refuse_without_sensors(source: Source, schema: Schema) -> None:
-    """Raise UsageError where no column is a sensor."""
-    if not schema.features:
-        raise UsageError(f"{source.name}: no column is a sensor", "windows need numbers, booleans or categories")

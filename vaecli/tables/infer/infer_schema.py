@@ -32,8 +32,8 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
 
     Columns that cannot or should not be features are left out, with a reason; `config.columns` keeps
     those that merely look like identifiers or clocks. Raises UsageError for names that the table does not
-    have and for options that contradict each other; InputError for a table without rows or without a
-    feature, and for cells that are not of the kind of nearly all others in their column.
+    have and for options that contradict each other; InputError for a table without rows, and for cells
+    that are not of the kind of nearly all others in their column.
     """
     requested = requested_roles(source, config)
     read = [name for name in source.names if requested.get(name) not in (Role.IGNORED, Role.KEY)]
@@ -53,9 +53,7 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
     _reject_mixed(source, columns, classifications)
     reject_unfit_roles(source, columns, classifications)
     _reject_without_unit(source, columns, config.same_unit)
-    schema = Schema(columns, n_rows)
-    _reject_nothing_to_learn(source, schema)
-    return schema
+    return Schema(columns, n_rows)
 
 
 def same_unit_columns(schema: Schema, config: ColumnsConfig) -> frozenset[str]:
@@ -147,7 +145,8 @@ def _reject_without_unit(source: Source, columns: Sequence[Column], same_unit: S
         raise UsageError(f"{source.name}: columns without a unit:\n{listed(problems)}", "name numeric columns only")
 
 
-def _reject_nothing_to_learn(source: Source, schema: Schema) -> None:
+def reject_nothing_to_learn(source: Source, schema: Schema) -> None:
+    """Raise InputError for a table without a feature."""
     if schema.features:
         return
     if schema.n_rows == 1:

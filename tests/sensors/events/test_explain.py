@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.sensors.conftest import plant, rows_of
+from tests.sensors.events.conftest import plant, rows_of
 
 FAULT = range(300, 330)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.sensors.conftest import plant
+from tests.sensors.events.conftest import plant
 from vaecli.sensors.event_rates import n_events
 from vaecli.sensors.events import EventRules
 

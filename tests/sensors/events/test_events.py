@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.sensors.conftest import START, plant, rows_of
+from tests.sensors.events.conftest import START, plant, rows_of
 
 FIRST = 7000  # minutes after the training table begins
 
