@@ -192,3 +192,42 @@ def test_settings_file(run, quick: Path):
         file.write('\n[columns]\nmissing = [-9999, "Bad"]\n')
     assert fit(run, quick, replaced(numbers(0), ["Bad", "-9999"])).code == 0
     assert scored(run, replaced(numbers(1, 60), ["Bad", "-9999"])).shape[0] == 60
+
+
+def test_a_column_of_missing_words_is_empty_until_another_value_comes(run, quick: Path):
+    """Scoring does not report the declared word as a change, and reports any other value as one."""
+    assert fit(run, quick, numbers(0).assign(valve="Bad"), "--missing", "Bad").code == 0
+    new = numbers(1, 60).assign(valve="Bad")
+    for n_open in (0, 2):
+        new.loc[: n_open - 1, "valve"] = "open"
+        new.to_csv("new.csv", index=False)
+        done = run("score", "new.csv", "-m", "m.vae", "--json")
+        assert ("valve in 2 rows (empty at fit)" in done.out) == (n_open == 2)
+        assert ("changed since the fit" in done.out) == (n_open == 2)
+
+
+def test_an_ordered_category_keeps_its_order_without_the_missing_word(run, quick: Path):
+    """A declared word is taken out of the categories, and those that are left stay ordered as declared."""
+    levels = pd.CategoricalDtype(["low", "unknown", "mid", "high"], ordered=True)
+    level = pd.Series(np.resize(["low", "mid", "high", "mid", "unknown"], N)).astype(levels)
+    done = fit(run, quick, numbers(0).assign(level=level), "--missing", "level=unknown", name="normal.parquet")
+    assert done.code == 0, done.err
+    done = run("sample", "-m", "m.vae", "-n", "20", "-o", "drawn.parquet")
+    assert done.code == 0, done.err
+    dtype = pd.read_parquet("drawn.parquet")["level"].dtype
+    assert dtype.ordered
+    assert list(dtype.categories) == ["low", "mid", "high"]
+
+
+@pytest.mark.parametrize("options", [(), ("--missing", f"count={2**63 - 1}")])
+def test_a_placeholder_of_64_bits_has_all_its_digits_in_parquet(run, quick: Path, options: tuple[str, ...]):
+    """Of delimited text that is scored into Parquet, whether it is declared as missing or only set aside."""
+    normal, new = numbers(0), numbers(1, 60)
+    for seed, table in enumerate((normal, new)):
+        count = np.random.default_rng(seed).integers(0, 500, len(table))
+        table["count"] = np.where(np.arange(len(table)) % 20 == 5, 2**63 - 1, count)
+    assert fit(run, quick, normal, *options).code == 0
+    new.to_csv("new.csv", index=False)
+    done = run("score", "new.csv", "-m", "m.vae", "-o", "out.parquet", "--quiet")
+    assert done.code == 0, done.err
+    assert list(pd.read_parquet("out.parquet")["count"]) == list(new["count"])
