@@ -20,7 +20,7 @@ class Span:
 
     @classmethod
     def parse(cls, text: str) -> Span:
-        """`32` as rows; `90s`, `10m`, `1.5h` or `2d` as time. Raises UsageError for any other text."""
+        """The length that `32` describes in rows, or `90s`, `10m`, `1.5h` or `2d` in time; else raises UsageError."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|d)?", text)
         if not match or (match[2] is None and "." in match[1]):
             raise UsageError(
@@ -38,7 +38,7 @@ class AlarmBudget:
 
     @classmethod
     def parse(cls, text: str) -> AlarmBudget:
-        """`1/day`, `3/week`. Raises UsageError for any other text."""
+        """The budget that `1/day` or `3/week` describes. Raises UsageError for any other text."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)/(hour|day|week|month)", text)
         if not match or float(match[1]) <= 0:
             raise UsageError(f"{text!r} is not a budget of alarms", "for example: 2/hour, 1/day, 3/week or 1/month")

@@ -12,7 +12,7 @@ from vaecli.results.reasons import Reason, field_name
 
 @dataclass(frozen=True, slots=True)
 class EventSensor:
-    """A column to blame for an event.
+    """A column that is responsible for an event.
 
     `direction` is up, down, flat, noisy or, for values without order, changed. The reason's nats are those of all
     flagged rows, its value that of the row with the highest score, and expected is what came before the event.

@@ -96,7 +96,7 @@ def _explained(detector: SensorDetector, chunk: Chunk, index: np.ndarray, kind: 
         scale.in_units(recent[:, :, -1].T).T,
         scale.in_units(level.T).T,
         step * unit,
-        (np.abs(recent[:, :, -latest:]) >= LARGEST).any(2),
+        np.abs(recent[:, :, -latest:]).max(2) >= LARGEST,
     )
 
 
