@@ -32,8 +32,8 @@ class SensorScoreSummary:
     score_kind: str
     threshold: float | None  # None when --min-score decided
     min_score: float
-    uses_tail_model: bool
-    effective_rows: float
+    uses_tail_model: bool  # the level is beyond what the effective rows let us promise
+    n_effective: int
     worst: tuple[FlaggedRow, ...]
     warnings: tuple[str, ...]
     seconds: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -32,17 +33,18 @@ from vaecli.tables import (
     check_event_file,
     check_schema,
     default_output,
-    numbers_of,
+    exact_types,
     open_event_file,
     open_sink,
     open_source,
     refuse_to_overwrite,
 )
+from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.sensors import SensorTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
-from vaecli.workflows.drift_warning import warnings_of
+from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
@@ -87,16 +89,23 @@ def score(
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     n_worst = N_WORST if with_worst else 0
-    columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
-    with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
+    constants = Constants.of(detector.schema, source.names)
+    columns, types = added_columns(config.explain), exact_types(detector.schema)
+    with open_sink(target, source, columns, prefix=config.prefix, types=types) as sink:
         totals = score_source(
-            detector, source, sink, decision, config, device, n_worst=n_worst, bars=bars, on_event=on_event
+            *(detector, source, sink, decision, config, device),
+            n_worst=n_worst,
+            bars=bars,
+            constants=constants,
+            on_event=on_event,
         )
         if plot is not None and bars is not None:
             from vaecli.plots.scores import draw_scores
 
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
+    changed = constants.changed(totals.moved)
+    blank = (f"{totals.blank.described}: every cell is missing",) if totals.blank.n else ()
     return ScoreSummary(
         output=urls.shown(target),
         bundle=str(bundle),
@@ -109,9 +118,15 @@ def score(
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
         worst=explained_candidates(detector, totals.worst, decision.score_kind, N_TOP_COLUMNS),
-        warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
+        warnings=(
+            *warnings_of(calibration, decision, totals.rows, totals.anomalies),
+            *warnings_of_changed(changed),
+            *blank,
+        ),
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),
+        changed=changed,
+        blank_rows=totals.blank.n,
     )
 
 
@@ -125,6 +140,7 @@ def score_source(
     *,
     n_worst: int = 0,
     bars: ScoreBars | None = None,
+    constants: Constants = NO_CONSTANTS,
     on_event: OnEvent = ignore,
 ) -> ScoreTotals:
     """Score every row of `source` into `output`, on a torch `device` if one is named.
@@ -133,7 +149,7 @@ def score_source(
     """
     scorer = detector if device is None else detector.on(device)
     engine = LocalEngine.of(config, most_workers=None if device is None else WORKERS_ON_DEVICE)
-    task = ScoreTask(detector, scorer, decision, config, n_worst, bars)
+    task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants)
     parts = engine.map_batches(Rendered(task, output), source, task.needs)
     return append_rows(parts, output, ScoreTotals(), "scoring", source.n_rows, on_event)
 
@@ -153,7 +169,10 @@ def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Dec
     calibrations = calibrations_of(detector, offline=config.offline)
     if config.alarm_budget is not None and isinstance(detector, SensorDetector):
         return within_budget(detector, config, AlarmBudget.parse(config.alarm_budget))
-    return resolve(config, calibrations, detector.score_kind, detector.threshold)
+    decision = resolve(config, calibrations, detector.score_kind, detector.threshold)
+    if isinstance(detector, Detector) or decision.level is None:
+        return decision
+    return replace(decision, uses_tail_model=decision.level > detector.clock.effective.finest_level)
 
 
 def score_table(
@@ -203,12 +222,12 @@ def _score_sensors(
             [str(bundle), *source.files, target, *([] if state is None else [str(state)])],
             "the input, the bundle or another output",
         )
-    columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
+    columns, types = added_columns(config.explain), exact_types(detector.schema)
     with ExitStack() as files:
         log = None
         if events is not None:
             log = EventLog(detector, rules, files.enter_context(open_event_file(events, detector.schema.time)))
-        sink = files.enter_context(open_sink(target, source, columns, prefix=config.prefix, numbers=numbers))
+        sink = files.enter_context(open_sink(target, source, columns, prefix=config.prefix, types=types))
         totals = score_rows(detector, source, sink, decision, config, histories, on_event, n_worst=n_worst, events=log)
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     if state is not None:
@@ -236,9 +255,9 @@ def _score_sensors(
         threshold=decision.level,
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
-        effective_rows=detector.clock.effective_rows,
+        n_effective=detector.clock.effective_rows,
         worst=totals.worst,
-        warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
+        warnings=warnings_of(calibration, replace(decision, uses_tail_model=False), totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
         alarm_budget=config.alarm_budget,
