@@ -100,7 +100,7 @@ class SensorDetector:
         return surprisals
 
     def surprisals_at(self, chunk: Chunk, index: np.ndarray) -> Surprisals:
-        """The surprisals of some rows of a chunk, at the cost of their tiles; the same as all rows would give."""
+        """The surprisals of the rows `index` (k,) of a chunk, as all rows would give, at the cost of their tiles."""
         surprisals = self.scales.surprisals(self.model, readouts_of(self.model, chunk, index))
         from_start(surprisals.of, chunk.seen[index], self.model.shape)
         return surprisals
