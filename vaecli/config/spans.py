@@ -20,7 +20,7 @@ class Span:
 
     @classmethod
     def parse(cls, text: str) -> Span:
-        """`32` as rows; `90s`, `10m`, `1.5h` or `2d` as time. Raises UsageError for any other text."""
+        """The length that `32` describes in rows, or `90s`, `10m`, `1.5h` or `2d` in time; else raises UsageError."""
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(s|m|h|d)?", text)
         if not match or (match[2] is None and "." in match[1]):
             raise UsageError(

@@ -18,8 +18,8 @@ from vaecli.sensors.events import Event, EventRules, Run, SeriesPart, runs_of
 from vaecli.sensors.explanation import ExplainedRows, directions
 from vaecli.tables import Batch, to_cells
 from vaecli.tables.convert.kinds import TABLE_KINDS
-from vaecli.tasks.reasons import own_values
-from vaecli.tasks.sensor_reasons import ColumnParts, expected_of, value_of
+from vaecli.tasks.reasons import own_values, value_of
+from vaecli.tasks.sensor_reasons import ColumnParts, expected_of
 
 N_SENSORS = 3  # named for each event
 CHANGED = "changed"  # the direction of values without order

@@ -139,7 +139,7 @@ def _reason(column: Column, rows_to_explain: RowsToExplain, explanation: Explana
     return Reason(
         column.name,
         float(explanation.attribution[i, j]),
-        None if state == MISSING else _value(column, cell, own),
+        None if state == MISSING else value_of(column, cell, own),
         _expected(column, explanation.expected[i, j]),
         None if column.is_date else low,
         None if column.is_date else high,
@@ -170,7 +170,7 @@ def similar_word(word: str, known: tuple[str, ...]) -> str | None:
     return near[0] if near and not _DIGIT.search(word) else None
 
 
-def _value(column: Column, cell: float, own: object) -> float | int | str:
+def value_of(column: Column, cell: float, own: object) -> float | int | str:
     """Numbers as numbers, words as the model spells them; what it does not know as it is written in the table."""
     found = None if np.isnan(cell) else TABLE_KINDS[column.kind].value(column, cell)
     return str(own) if found is None else found

@@ -14,7 +14,7 @@ from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.explanation import ExplainedRows
 from vaecli.tables import Batch, to_cells
 from vaecli.tables.convert.kinds import TABLE_KINDS
-from vaecli.tasks.reasons import own_values
+from vaecli.tasks.reasons import own_values, value_of
 
 N_TOP_COLUMNS = 3
 
@@ -72,12 +72,6 @@ def reasons_of(
             )
         )
     return rows
-
-
-def value_of(column: Column, cell: float, own: object) -> float | int | str:
-    """A cell as a person would write it; what the model does not know as it is written in the table."""
-    found = None if np.isnan(cell) else TABLE_KINDS[column.kind].value(column, cell)
-    return str(own) if found is None else found
 
 
 def expected_of(

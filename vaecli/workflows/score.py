@@ -162,9 +162,10 @@ def calibrations_of(detector: Detector | SensorDetector, *, offline: bool) -> Ma
 
 
 def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Decision:
-    """The decision that `config` asks for. Raises UsageError for --offline with a detector of rows."""
-    if config.offline and isinstance(detector, Detector):
-        raise UsageError("--offline: the model is one of rows, each judged by itself", "fit a table with a clock")
+    """The decision that `config` asks for. Raises UsageError for what a detector of rows does not have."""
+    for flag, given in (("--offline", config.offline), ("--alarm-budget", config.alarm_budget)):
+        if given and isinstance(detector, Detector):
+            raise UsageError(f"{flag}: the model is one of rows, each judged by itself", "fit a table with a clock")
     calibrations = calibrations_of(detector, offline=config.offline)
     if config.alarm_budget is not None and isinstance(detector, SensorDetector):
         return within_budget(detector, config, AlarmBudget.parse(config.alarm_budget))
@@ -278,7 +279,6 @@ def _refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None, even
         "--events": events,
         "--merge-gap": config.merge_gap,
         "--min-duration": config.min_duration,
-        "--alarm-budget": config.alarm_budget,
     }
     if refused := [flag for flag, value in given.items() if value is not None]:
         raise UsageError(
