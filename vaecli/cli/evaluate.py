@@ -30,7 +30,7 @@ Bootstrap = Annotated[
 ]
 Seed = Annotated[
     str | None,
-    options.option("N", "The same seed and input give the same baselines (default: 0)."),
+    options.option("N", "The same seed and input give the same baselines and random scores (default: 0)."),
 ]
 Output = Annotated[
     str | None,

@@ -10,7 +10,7 @@ over buffers:
 
 AUC-ROC and AUC-PR are taken over 250 thresholds at evenly spaced ranks of the scores, VUS is their mean over
 ℓ = 0 … 100 (Paparrizos et al., Volume under the surface, PVLDB 15(11), 2022; the figures equal those of TSB-AD 1.5).
-Random scores reach 0.5 to 0.8 in VUS-ROC, more where events are short, so a volume means something only beside that of
+Random scores reach 0.5 to 0.95 in VUS-ROC, more where events are short, so a volume means something only beside that of
 random scores on the same labels. Events and buffers end with their series.
 """
 

@@ -21,6 +21,7 @@ from vaecli.evaluation.metrics import Labelled, evaluate
 from vaecli.evaluation.vus import random_volumes, volumes
 from vaecli.results import Evaluation, Event, Figure, OnEvent
 from vaecli.results.evaluate_sensors import SensorEvaluateSummary
+from vaecli.results.number_format import counted
 from vaecli.runtime import urls
 from vaecli.runtime.moments import SECONDS_PER_DAY
 from vaecli.runtime.parallel import map_in_order
@@ -67,7 +68,7 @@ def evaluate_sensors(
     config: EvaluateConfig,
     on_event: OnEvent,
 ) -> SensorEvaluateSummary:
-    """Measure `detector` on the rows of `source`. Raises InputError for a table without rows or with odd labels."""
+    """Measure `detector` on the rows of `source`. Raises InputError where there are none, or for unreadable labels."""
     rows = scored_series(detector, source, label, decision, config, on_event)
     calibration = calibrations_of(detector, offline=config.score.offline)[decision.score_kind]
     flagged = decision.flagged(rows.score, calibration.p_value(rows.score))
@@ -210,9 +211,7 @@ def _warnings(
     elif rows.is_anomaly.all():
         warnings.append("every row is labelled an anomaly: only recall and delay are informative")
     elif events.n_events < FEW_EVENTS:
-        warnings.append(
-            f"the labels make {events.n_events:,} event{'s' * (events.n_events != 1)}: too few for a firm figure of events"
-        )
+        warnings.append(f"the labels make {counted(events.n_events, 'event')}: too few for firm figures of events")
     if not flagged.any():
         warnings.append("no row is flagged: precision is undefined")
     n_unscored, n_timeless = int(np.isnan(rows.score).sum()), int(np.isnan(rows.time).sum())
