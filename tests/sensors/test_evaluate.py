@@ -222,3 +222,29 @@ def test_offline_is_refused_for_a_model_of_rows(evaluate, labelled: pd.DataFrame
               "--max-epochs", "1", "-q"])  # fmt: skip
     code, _, err = evaluate("-m", "rows.vae", "--offline")
     assert (code, "--offline: the model is one of rows" in err) == (2, True)
+
+
+def test_a_clock_that_counts_has_no_days(evaluate, tmp_path: Path):
+    """Delays are in its units, false alarms in 1,000 rows; the label of the fit is the default."""
+    table = plant(400, 3).query("pump == 'north'").assign(fault=0).drop(columns=["pump", "time"])
+    table.insert(0, "cycle", np.arange(400) * 2.5)
+    table.to_csv("normal.csv", index=False)
+    with pytest.raises(SystemExit) as fitted:
+        main(["fit", "normal.csv", "-o", "counts.vae", "--time", "cycle", "--label", "fault", "--window", "8", "-q"])
+    assert fitted.value.code == 0
+    table.iloc[200:240, table.columns.get_loc("fault")] = 1
+    table.iloc[203:240, table.columns.get_loc("c")] += 20.0
+    table.to_csv("labelled.csv", index=False)
+    code, out, _ = evaluate("-m", "counts.vae", "--json", "--min-score", "6")
+    summary = json.loads(out)
+    figures = {metric: figure["value"] for metric, figure in summary["overall"]["figures"].items()}
+    assert (code, summary["label"], summary["is_date"]) == (0, "fault", False)
+    assert (summary["events"], summary["detected_events"]) == (1, 1)
+    assert (figures["delay_rows"], figures["delay_time"]) == (3, 7.5)
+    assert figures["false_alarms_per_day"] is None
+    assert figures["false_alarms_per_1000_rows"] == pytest.approx(1000 * summary["false_alarms"] / 360)
+    assert summary["normal_time"] == 360 * 2.5
+    assert "the labels make 1 event: too few for firm figures of events" in summary["warnings"]
+    page = evaluate("-m", "counts.vae")[1]
+    assert "in 1,000 rows" in page
+    assert "false alarms a day" not in page
