@@ -10,7 +10,6 @@ from rich.text import Text
 
 from vaecli.errors import quoted
 from vaecli.render.layout import decision, empty_table, fact_list, headline, plain_cells, warning_lines
-from vaecli.results.evaluate_sensors import EVENT_NAMES, RANKING_NAMES, ROW_NAMES
 from vaecli.results.number_format import counted, duration, number, per_cent
 
 if TYPE_CHECKING:
@@ -48,6 +47,8 @@ def sensor_evaluate_page(summary: SensorEvaluateSummary) -> RenderableType:
 
 
 def _ranking(summary: SensorEvaluateSummary) -> Table:
+    from vaecli.results.evaluate_sensors import RANKING_NAMES
+
     table = empty_table(("figure", "value", "random scores"), numeric=("value", "random scores"))
     for metric, name in RANKING_NAMES.items():
         table.add_row(*plain_cells(name, *(_share(one.figure(metric)) for one in (summary.overall, summary.random))))
@@ -55,6 +56,8 @@ def _ranking(summary: SensorEvaluateSummary) -> Table:
 
 
 def _decisions(summary: SensorEvaluateSummary) -> Table:
+    from vaecli.results.evaluate_sensors import EVENT_NAMES, ROW_NAMES
+
     table = empty_table(("figure", "value", "95 % interval"), numeric=("value",))
     for metric, name in ROW_NAMES.items():
         table.add_row(*plain_cells(name, _share(summary.overall.figure(metric)), ""))

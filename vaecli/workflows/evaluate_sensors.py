@@ -34,7 +34,7 @@ from vaecli.workflows.score import calibrations_of
 from vaecli.workflows.score_sensors import ahead, engine_of
 
 RANDOM = "random scores"
-FEW_EVENTS = 5  # below it, figures of events say little
+FEW_EVENTS = 5  # below it, figures of events are vague
 
 
 @dataclass(frozen=True, slots=True)
