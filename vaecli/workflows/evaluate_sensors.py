@@ -53,7 +53,7 @@ def refuse_what_is_for_rows(bundle: Path, plot: str | None, config: EvaluateConf
     asked = {"--group": config.group, "--baselines": config.baselines, "--plot": plot}
     if given := [option for option, value in asked.items() if value is not None]:
         raise UsageError(
-            f"{', '.join(given)}: {bundle} is a model of sensors in time, which is evaluated without",
+            f"{', '.join(given)}: {bundle} is a model of sensors in time, for which there is no such comparison yet",
             "leave it out: all series are judged together, beside random scores",
         )
 
