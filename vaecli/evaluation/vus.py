@@ -67,7 +67,7 @@ def volumes(is_anomaly: np.ndarray, score: np.ndarray, series: np.ndarray) -> Vo
 
 
 def random_volumes(is_anomaly: np.ndarray, series: np.ndarray, seed: int) -> Volumes:
-    """The volumes of scores that are noise: the mean over N_DRAWS draws."""
+    """The volumes of noise against `is_anomaly` (n,) bool, rows as in `volumes`: the mean over N_DRAWS draws."""
     rng = np.random.default_rng([seed, 0x5EED])
     drawn = [volumes(is_anomaly, rng.random(is_anomaly.size), series) for _ in range(N_DRAWS)]
     return Volumes(*(float(np.mean([getattr(one, name) for one in drawn])) for name in Volumes.__slots__))
