@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import typer
+
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
 from vaecli.config import evaluate_config
@@ -28,13 +30,18 @@ Bootstrap = Annotated[
 ]
 Seed = Annotated[
     str | None,
-    options.option("N", "The same seed and input give the same baselines (default: 0)."),
+    options.option("N", "The same seed and input give the same baselines and random scores (default: 0)."),
 ]
 Output = Annotated[
     str | None,
     options.option("FILE", "Write one line per figure as CSV, TSV or Parquet; - is standard output.", "--output", "-o"),
 ]
 Plot = Annotated[str | None, options.option("FILE", "Plot the ROC and precision-recall curves to a .png or .svg file.")]
+
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Let the score of a row of a series depend on the rows that follow it too."),
+]
 
 
 def evaluate(
@@ -48,6 +55,7 @@ def evaluate(
     threshold: options.Threshold = None,
     min_score: options.MinScore = None,
     score_kind: options.ScoreKind = None,
+    offline: Offline = False,
     bootstrap: Bootstrap = None,
     seed: Seed = None,
     batch_rows: options.BatchRows = None,
@@ -59,6 +67,7 @@ def evaluate(
     """Measure a bundle on a labelled table: its ranking, and the flags and false alarms at its threshold.
 
     Reports AUROC, average precision, precision, recall, F1 and false alarms, each with a 95 % interval.
+    For a model of sensors in time also VUS-ROC and VUS-PR, events found, their delay, and false alarms a day.
 
     \b
     Examples:
@@ -73,7 +82,7 @@ def evaluate(
     verb.check(inputs, "the figures", "the figures")
     own = {"label": label, "group": group, "baselines": baselines, "bootstrap": bootstrap, "seed": seed}
     decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind}
-    running = {"batch_rows": batch_rows, "workers": workers}
+    running = {"batch_rows": batch_rows, "workers": workers, "offline": offline or None}
     config = evaluate_config(own | decision | running)
 
     from vaecli.workflows.evaluate import evaluate as workflow

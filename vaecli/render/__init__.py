@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ScoreSummary,
         SelftestSummary,
     )
+    from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.fit_sensors import SensorFitSummary
     from vaecli.results.score_sensors import SensorScoreSummary
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         | SensorScoreSummary
         | ExplainSummary
         | EvaluateSummary
+        | SensorEvaluateSummary
         | SelftestSummary
         | EncodeSummary
         | ReconstructSummary

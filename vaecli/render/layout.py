@@ -13,7 +13,10 @@ from vaecli.results.number_format import exact_per_cent, how_often, number
 
 if TYPE_CHECKING:
     from vaecli.results import EvaluateSummary, FlaggedRow, ScoreSummary, SelftestSummary
+    from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+
+    Decided = ScoreSummary | SensorScoreSummary | EvaluateSummary | SensorEvaluateSummary | SelftestSummary
 
 
 def headline(text: str) -> Text:
@@ -49,7 +52,7 @@ def warning_lines(warnings: Sequence[str]) -> list[Text]:
     return [Text.assemble(("warning: ", "yellow"), escaped(warning)) for warning in warnings]
 
 
-def decision(summary: ScoreSummary | SensorScoreSummary | EvaluateSummary | SelftestSummary) -> str:
+def decision(summary: Decided) -> str:
     """What flags a row: the level and what it means, or the score."""
     score = f"{summary.score_kind} score from {number(summary.min_score)} nats"
     if summary.threshold is None:

@@ -7,26 +7,31 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
-from vaecli.bundle import load_detector
+from vaecli.bundle import load_any_detector
 from vaecli.config import EvaluateConfig
-from vaecli.decisions.resolve import resolve
+from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import MissingPackage, UsageError, did_you_mean, quoted
 from vaecli.evaluation import baselines, metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Difference, Estimate, Evaluated, Labelled
 from vaecli.results import Comparison, EvaluateSummary, Evaluation, Figure, OnEvent, ignore
+from vaecli.results.evaluate_sensors import SensorEvaluateSummary
 from vaecli.runtime import urls
 from vaecli.schema import Role, Schema
+from vaecli.sensors.detector import SensorDetector
 from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.evaluate import OURS, EvaluateTask, LabelledScores, sample_features
 from vaecli.tasks.written_rows import append_table
+from vaecli.workflows.evaluate_sensors import evaluate_sensors, refuse_what_is_for_rows
+from vaecli.workflows.score import decision_of
 
 SCHEMA = pa.schema(
     [
@@ -50,19 +55,24 @@ def evaluate(
     config: EvaluateConfig,
     *,
     on_event: OnEvent = ignore,
-) -> EvaluateSummary:
+) -> EvaluateSummary | SensorEvaluateSummary:
     """Measure the detector in `bundle` on the labelled table in `inputs`.
 
     With `output` every figure goes there, a line a metric; with `plot` the curves become a picture. Raises UsageError,
     InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
-    detector, _ = load_detector(bundle)
-    decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
+    detector, _ = load_any_detector(bundle)
+    decision = decision_of(detector, config.score)
+    if isinstance(detector, SensorDetector):
+        refuse_what_is_for_rows(bundle, plot, config)
     source = open_source(inputs, once=True)
     check_schema(source, detector.schema)
     label = _label(source, detector.schema, config)
     targets = Targets.of(output, plot, bundle, source)
+    if isinstance(detector, SensorDetector):
+        summary = _of_sensors(detector, source, label, decision, bundle, output, config, on_event)
+        return replace(summary, seconds=time.monotonic() - started)
     simple = _baselines(detector, source, label, config, targets, on_event)
     task = EvaluateTask(detector, decision, label, config.group, simple)
 
@@ -100,6 +110,23 @@ def evaluate(
         warnings=_warnings(labelled, config, plot),
         seconds=time.monotonic() - started,
     )
+
+
+def _of_sensors(
+    detector: SensorDetector,
+    source: Source,
+    label: str,
+    decision: Decision,
+    bundle: Path,
+    output: str | None,
+    config: EvaluateConfig,
+    on_event: OnEvent,
+) -> SensorEvaluateSummary:
+    with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
+        summary = evaluate_sensors(detector, source, label, decision, bundle, output, config, on_event)
+        if sink is not None:
+            append_table(figure_table((summary.overall, summary.random)), sink)
+    return summary
 
 
 def figure_table(evaluations: Sequence[Evaluation]) -> pa.Table:
