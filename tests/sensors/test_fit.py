@@ -18,13 +18,13 @@ def test_a_clock_is_found_and_said(one_series: tuple[Path, dict[str, Any]]):
     assert (summary["model"], summary["time_column"], summary["is_date"]) == ("sensors", "when", True)
     assert (summary["step"], summary["max_gap"], summary["n_rows"]) == (60, 600, 600)
     assert summary["n_sensors"] == summary["n_continuous"] == 3
-    assert 1 < summary["effective_rows"] < 300
+    assert 1 < summary["n_effective"] < 300
     assert any("% of a day" in warning for warning in summary["warnings"])
 
 
 def test_the_page_says_the_clock_and_the_windows(tmp_path: Path):
     done = call("fit", write(plant(300), tmp_path / "n.csv"), "-o", tmp_path / "m.vae")
-    for words in ("column 'when'", "a row each 60 s", "independent rows", "latent dimension"):
+    for words in ("column 'when'", "a row each 60 s", "independent ones", "latent dimension"):
         assert words in " ".join(done.err.split()) + " ".join(done.out.split())
 
 

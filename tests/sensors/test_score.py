@@ -343,7 +343,7 @@ def test_inspect_knows_both(bundle: Path):
     assert found["format"] == 5
     assert found["fit"]["model"] == "sensors"
     assert found["fit"]["step"] == 60
-    assert "effective_rows" in call("inspect", bundle).out + call("inspect", bundle).err
+    assert "n_effective" in call("inspect", bundle).out + call("inspect", bundle).err
 
 
 def test_offline_asks_for_a_model_of_series(tmp_path: Path):
