@@ -58,7 +58,7 @@ def test_pieces_score_as_the_whole(detector: SensorDetector, data: st.DataObject
             stretches = histories.add(detector.scale.scaled(readings[piece]), time[piece], keys, group[piece])
             parts.append(detector.readout_surprisals(stretches, last - first) if stretches else None)
         filled = [
-            np.full((6, last - first), np.nan, np.float32) if part is None else part
+            np.full((7, last - first), np.nan, np.float32) if part is None else part
             for part, (first, last) in zip(parts, pairwise(edges), strict=True)
         ]
         return np.concatenate(filled, axis=1)

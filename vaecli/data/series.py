@@ -14,13 +14,15 @@ class Stretch:
 
     `before` (h, D) and `readings` (m, D) are scaled float32 without missing cells; h is the history that scores need.
     `place` is how many rows of the series came earlier, modulo the size of a tile: with it a row's place in its tile is
-    a property of the series and not of the batch. `row` (m,) are the positions of the rows in their batch.
+    a property of the series and not of the batch. `row` (m,) are the positions of the rows in their batch; `seen` is
+    how many rows the stretch had before, at most h: the others of `before` repeat its first row.
     """
 
     before: np.ndarray
     readings: np.ndarray
     place: int
     row: np.ndarray
+    seen: int
 
     def cut(self, n_rows: int) -> Iterator[Stretch]:
         """The same rows in pieces of at most `n_rows`, each with its history."""
@@ -36,6 +38,7 @@ class Stretch:
                 self.readings[start:stop],
                 self.place + start,
                 self.row[start:stop],
+                self.seen + start,
             )
 
 
@@ -44,7 +47,8 @@ class Chunk:
     """Stretches side by side: `x` (D, columns) float32, time along the columns, each stretch after its history.
 
     `tiles` (t,) are the first columns of the tiles that hold rows; `column` (m,) says where each row is among the
-    columns, `output` (m,) where it is among the columns of the tiles, and `row` (m,) where it is in its batch.
+    columns, `output` (m,) where it is among the columns of the tiles, `row` (m,) where it is in its batch, and `seen`
+    (m,) how many rows of its stretch come before it.
     """
 
     x: np.ndarray
@@ -52,6 +56,7 @@ class Chunk:
     column: np.ndarray
     output: np.ndarray
     row: np.ndarray
+    seen: np.ndarray
 
 
 def chunk_of(stretches: Sequence[Stretch], tile: int) -> Chunk:
@@ -72,7 +77,8 @@ def chunk_of(stretches: Sequence[Stretch], tile: int) -> Chunk:
         outputs.append(np.arange(n_rows) + n_tiles * tile + place)
         start, n_tiles = start + size, n_tiles + tiles[-1].size
     row = np.concatenate([stretch.row for stretch in stretches])
-    return Chunk(x, np.concatenate(tiles), np.concatenate(columns), np.concatenate(outputs), row)
+    seen = np.concatenate([stretch.seen + np.arange(stretch.row.size) for stretch in stretches])
+    return Chunk(x, np.concatenate(tiles), np.concatenate(columns), np.concatenate(outputs), row, seen)
 
 
 def chunks_of(stretches: Sequence[Stretch], tile: int, most_columns: int) -> Iterator[Chunk]:

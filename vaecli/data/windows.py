@@ -13,6 +13,8 @@ import numpy as np
 N_STATISTICS = 7
 STATISTICS = ("level", "spread", "slope", "minimum", "maximum", "smoothness", "activity")
 N_ROW_STATISTICS = 4
+N_SHAPE_STATISTICS = 6
+_LEAST_REACH = 0.05
 _LEAST_SPREAD = 0.03  # standard deviations; below it a spread is noise of the sensor's last digit
 
 
@@ -116,6 +118,19 @@ def row_statistics(x: np.ndarray) -> np.ndarray:
     out[:, 2] = x - moving_sum(x, 8) / x.dtype.type(8)
     out[:, 3] = x - moving_sum(x, 32) / x.dtype.type(32)
     return out
+
+
+def shape_statistics(x: np.ndarray, length: int) -> np.ndarray:
+    """Six statistics of the last `length` columns that do not know the level: (sensors, 6, rows).
+
+    Log of the standard deviation; slope times length; smoothness; log of the mean absolute step; logs of how far the
+    largest and the smallest lie from the mean, in scaled units.
+    """
+    found = window_statistics(x, length)
+    reach = x.dtype.type(_LEAST_REACH)
+    above = np.log(reach + np.maximum(found[:, 4] - found[:, 0], 0))
+    below = np.log(reach + np.maximum(found[:, 0] - found[:, 3], 0))
+    return np.stack([found[:, 1], found[:, 2], found[:, 5], found[:, 6], above, below], axis=1)
 
 
 def movement(x: np.ndarray, length: int) -> np.ndarray:

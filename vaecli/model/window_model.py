@@ -6,13 +6,22 @@ the ELBO!", 2019; Tipping & Bishop 1999), so they are computed instead of traine
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.data.sensor_scale import CONTINUOUS, SensorScale
-from vaecli.data.windows import N_ROW_STATISTICS, N_STATISTICS, movement, row_statistics, window_statistics, windows
+from vaecli.data.windows import (
+    N_ROW_STATISTICS,
+    N_SHAPE_STATISTICS,
+    N_STATISTICS,
+    movement,
+    row_statistics,
+    shape_statistics,
+    window_statistics,
+    windows,
+)
 
 TILE = 64  # columns of one matrix product; see `Chunk`
 LARGEST_FEATURE = 12.0  # standard deviations; statistics further out are cut there
@@ -21,9 +30,9 @@ MOST_WINDOWS = 6_000  # that components are learned from
 MOST_JOINT, MOST_SINGLE = 8_000, 5_000  # rows that Gaussians of statistics are learned from
 MOST_WINDOW_FEATURES = 4_096  # readings in one window; more sensors get shorter windows
 MOST_JOINT_FEATURES = 1_800  # statistics of all sensors in one Gaussian; with more there is none
-SHORT, WINDOW, MOVEMENT = 8, 32, 128  # rows
-ROW_MEAN = 4  # rows over which the movement of single rows is averaged: the row itself and those before
-HISTORY = MOVEMENT + ROW_MEAN - 1  # rows before a row that its score can depend on
+SHORT, WINDOW, MOVEMENT, LONG = 8, 32, 128, 128  # rows
+HISTORY = 128  # rows before a row that its score can depend on
+FEWEST_FOR_LONG = 1_000  # training rows
 FEWEST_FOR_MOVEMENT = 4 * MOVEMENT  # training rows
 
 
@@ -32,12 +41,14 @@ class WindowShape:
     """How many rows the windows of a model span; functions of the number of training rows n and of sensors.
 
     `window` rows are reconstructed; statistics are taken of the last SHORT rows and of `statistics` rows, or where that
-    would be fewer than 16, of SHORT rows and of single rows; `movement` is 0 where training is too short for it.
+    would be fewer than 16, of SHORT rows and of single rows; `movement` and `long`, the rows of the statistics without
+    level, are 0 where training is too short for them.
     """
 
     window: int
     statistics: int
     movement: int
+    long: int
 
     @classmethod
     def of(cls, n_rows: int, n_sensors: int, window: int = WINDOW) -> WindowShape:
@@ -49,16 +60,17 @@ class WindowShape:
             int(max(4, min(window, n_rows // 8, longest))),
             int(np.clip(n_rows // 64, SHORT, window)),
             MOVEMENT if n_rows >= FEWEST_FOR_MOVEMENT else 0,
+            min(LONG, n_rows // 8) if n_rows >= FEWEST_FOR_LONG else 0,
         )
 
     @classmethod
     def from_json(cls, values: Mapping[str, int], n_sensors: int) -> WindowShape:
         """The shape with these fields. Raises TypeError or ValueError on fields that no shape has."""
         shape = cls(**values)
-        if not all(type(number) is int for number in (shape.window, shape.statistics, shape.movement)):
+        if not all(type(number) is int for number in (shape.window, shape.statistics, shape.movement, shape.long)):
             raise TypeError("the rows of a window are not whole numbers")
-        spans = shape.window <= WINDOW and SHORT <= shape.statistics <= WINDOW and shape.movement in (0, MOVEMENT)
-        if not spans or shape.window < 2 or shape.window * n_sensors > MOST_WINDOW_FEATURES:
+        spans = 2 <= shape.window <= HISTORY and SHORT <= shape.statistics <= HISTORY and 0 <= shape.long <= LONG
+        if not spans or shape.movement not in (0, MOVEMENT) or shape.window * n_sensors > MOST_WINDOW_FEATURES:
             raise ValueError("the rows of a window are out of range")
         return shape
 
@@ -89,9 +101,9 @@ class Readouts:
 
     `joint` (m,): mean squared whitened statistic of all sensors (None without such a Gaussian); `single` (d, m): the
     same of each continuous sensor by itself; `residual` (m,): mean squared error of the window's reconstruction;
-    `code` (m,): mean squared standardised coordinate of the window's code; `moved` (ROW_MEAN, m): mean over sensors of
-    the squared distance from the mean of the MOVEMENT rows before, in training deviations, of the row and of the rows
-    one, two and three before it (None for short trainings).
+    `code` (m,): mean squared standardised coordinate of the window's code; `moved` (d, m): squared distance from the
+    mean of the MOVEMENT rows before, in training deviations, and `long` (m,): mean squared whitened statistic without
+    level of all sensors (both None for short trainings).
     """
 
     joint: np.ndarray | None
@@ -99,6 +111,7 @@ class Readouts:
     residual: np.ndarray
     code: np.ndarray
     moved: np.ndarray | None
+    long: np.ndarray | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +120,8 @@ class WindowModel:
 
     `statistics_mean`, `statistics_deviation` (d, F); `joint_whitening` (dF, dF) or empty; `single_whitening` (d, F, F);
     `window_mean` (D w,); `components` (k, D w), orthonormal rows; `component_variance` (k,); `noise_variance` (1,):
-    that of a reading which the components leave unexplained; `movement_deviation` (d,) or empty.
+    that of a reading which the components leave unexplained; `movement_deviation` (d,) or empty; `long_mean`,
+    `long_deviation` (d, 6) and `long_whitening` (6d, 6d) or empty.
     """
 
     shape: WindowShape
@@ -121,13 +135,19 @@ class WindowModel:
     component_variance: np.ndarray
     noise_variance: np.ndarray
     movement_deviation: np.ndarray
+    long_mean: np.ndarray
+    long_deviation: np.ndarray
+    long_whitening: np.ndarray
 
     def statistics(self, x: np.ndarray) -> np.ndarray:
         """Standardised statistics of the continuous sensors of x (D, columns): (d, F, columns), cut at ±12."""
         found = self.shape.statistics_of(x[self.continuous])
-        found -= self.statistics_mean[:, :, None]
-        found /= self.statistics_deviation[:, :, None]
-        return np.clip(found, -LARGEST_FEATURE, LARGEST_FEATURE, out=found)
+        return _standardised(found, self.statistics_mean, self.statistics_deviation)
+
+    def long_statistics(self, x: np.ndarray) -> np.ndarray:
+        """The same of the statistics without level: (d, 6, columns)."""
+        found = shape_statistics(x[self.continuous], self.shape.long)
+        return _standardised(found, self.long_mean, self.long_deviation)
 
     def readouts(self, x: np.ndarray, tiles: np.ndarray) -> Readouts:
         """The read-outs at the columns of `tiles` (t,), each the first of TILE columns of x (D, columns).
@@ -140,6 +160,8 @@ class WindowModel:
         joint = np.empty(n, np.float32) if self.joint_whitening.size else None
         moved = self.moved(x, tiles)
         statistics = self.statistics(x) if n_single else None
+        long = np.empty(n, np.float32) if self.long_whitening.size else None
+        long_statistics = self.long_statistics(x) if long is not None else None
         scale = np.float32(1 / self.window_mean.size)
         deviation = np.sqrt(self.component_variance)[:, None]
         n_code = max(self.components.shape[0], 1)
@@ -152,23 +174,31 @@ class WindowModel:
                 if joint is not None:
                     whitened = self.joint_whitening @ z.reshape(-1, TILE)
                     joint[out] = np.square(whitened, out=whitened).sum(0) / np.float32(whitened.shape[0])
+            if long is not None and long_statistics is not None:
+                whitened = self.long_whitening @ np.ascontiguousarray(long_statistics[:, :, columns]).reshape(-1, TILE)
+                long[out] = np.square(whitened, out=whitened).sum(0) / np.float32(whitened.shape[0])
             window = windows(x, self.shape.window, columns)
             window -= self.window_mean[:, None]
             projected = self.components @ window
             total = np.square(window, out=window).sum(0)
             residual[out] = np.maximum(total - np.square(projected).sum(0), 0) * scale
             code[out] = np.square(projected / deviation).sum(0) / np.float32(n_code)
-        return Readouts(joint, single, residual, code, moved)
+        return Readouts(joint, single, residual, code, moved, long)
 
     def moved(self, x: np.ndarray, tiles: np.ndarray) -> np.ndarray | None:
-        """Mean squared movement at the columns of the tiles and the three before each: (ROW_MEAN, t TILE)."""
+        """Squared distances from the mean of the MOVEMENT rows before, at the columns of the tiles: (d, t TILE)."""
         if not self.movement_deviation.size:
             return None
-        distance = movement(x[self.continuous], self.shape.movement)
+        distance = movement(x[self.continuous], self.shape.movement)[:, columns_of(tiles)]
         distance /= self.movement_deviation[:, None]
-        mean = np.square(distance, out=distance).sum(0) / np.float32(self.continuous.size)
-        columns = columns_of(tiles)
-        return np.stack([mean[columns - ago] for ago in range(ROW_MEAN)])
+        return np.square(distance, out=distance)
+
+
+def _standardised(found: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
+    """Statistics (d, F, columns) in deviations (d, F) from their mean (d, F), cut at ±12, in place."""
+    found -= mean[:, :, None]
+    found /= deviation[:, :, None]
+    return np.clip(found, -LARGEST_FEATURE, LARGEST_FEATURE, out=found)
 
 
 def columns_of(tiles: np.ndarray) -> np.ndarray:
@@ -176,17 +206,16 @@ def columns_of(tiles: np.ndarray) -> np.ndarray:
     return (tiles[:, None] + np.arange(TILE)).ravel()
 
 
-def fit_window_model(x: np.ndarray, scale: SensorScale, rows: np.ndarray, shape: WindowShape) -> WindowModel:
+def fit_window_model(
+    x: np.ndarray, scale: SensorScale, rows: np.ndarray, long_rows: np.ndarray, shape: WindowShape
+) -> WindowModel:
     """Fit on the windows that end at the columns `rows` of x (D, columns), scaled sensors, ascending.
 
-    Before each of these columns x holds HISTORY columns of its series.
+    Before each of these columns x holds HISTORY columns of its series. The statistics without level are learned from
+    the columns `long_rows`.
     """
     which = scale.continuous
-    chosen = _spread(rows, MOST_JOINT)
-    found = _at(x[which], chosen, shape)  # (d, F, n)
-    mean, deviation = found.mean(2), found.std(2)
-    deviation = np.where(deviation < 1e-6, 1, deviation).astype(np.float32)
-    z = np.clip((found - mean[:, :, None]) / deviation[:, :, None], -LARGEST_FEATURE, LARGEST_FEATURE)
+    mean, deviation, z = _fitted_statistics(x[which], _spread(rows, MOST_JOINT), shape.statistics_of)
     n_joint = which.size * shape.n_statistics
     joint = _whitening(z.reshape(n_joint, -1)) if 0 < n_joint <= MOST_JOINT_FEATURES else np.empty((0, 0), np.float32)
     fewer = _spread(np.arange(z.shape[2]), MOST_SINGLE)
@@ -195,8 +224,30 @@ def fit_window_model(x: np.ndarray, scale: SensorScale, rows: np.ndarray, shape:
     deviation_moved = np.empty(0, np.float32)
     if shape.movement and which.size and (scale.kind[which] >= CONTINUOUS).any():
         deviation_moved = (movement(x[which], shape.movement)[:, rows].std(1) + 1e-3).astype(np.float32)
+    n_long = which.size * N_SHAPE_STATISTICS
+    long_mean, long_deviation = np.empty((0, N_SHAPE_STATISTICS), np.float32), np.empty((0, 6), np.float32)
+    long_whitening = np.empty((0, 0), np.float32)
+    if shape.long and 0 < n_long <= MOST_JOINT_FEATURES:
+        chosen = _spread(long_rows, MOST_JOINT)
+        long_mean, long_deviation, z = _fitted_statistics(
+            x[which], chosen, lambda sensor: shape_statistics(sensor, shape.long)
+        )
+        long_whitening = _whitening(z.reshape(n_long, -1))
     return WindowModel(
-        shape, which, mean, deviation, joint, single, window_mean, components, variance, noise, deviation_moved
+        shape,
+        which,
+        mean,
+        deviation,
+        joint,
+        single,
+        window_mean,
+        components,
+        variance,
+        noise,
+        deviation_moved,
+        long_mean,
+        long_deviation,
+        long_whitening,
     )
 
 
@@ -204,11 +255,20 @@ def _no_sensor(shape: WindowShape) -> np.ndarray:
     return np.empty((0, shape.n_statistics, shape.n_statistics), np.float32)
 
 
-def _at(x: np.ndarray, chosen: np.ndarray, shape: WindowShape) -> np.ndarray:
-    """The statistics at chosen columns, sensor by sensor, so that memory stays small."""
+def _fitted_statistics(
+    x: np.ndarray, chosen: np.ndarray, statistics: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and deviation (d, F) of the statistics of x (d, columns) at chosen columns, and them standardised (d, F, n).
+
+    Computed sensor by sensor, so that memory stays small.
+    """
     if not x.shape[0]:
-        return np.empty((0, shape.n_statistics, chosen.size), np.float32)
-    return np.concatenate([shape.statistics_of(sensor[None])[:, :, chosen] for sensor in x])
+        n = statistics(np.zeros((1, HISTORY), np.float32)).shape[1]
+        return np.empty((0, n), np.float32), np.empty((0, n), np.float32), np.empty((0, n, chosen.size), np.float32)
+    found = np.concatenate([statistics(sensor[None])[:, :, chosen] for sensor in x])
+    mean, deviation = found.mean(2), found.std(2)
+    deviation = np.where(deviation < 1e-6, 1, deviation).astype(np.float32)
+    return mean, deviation, _standardised(found, mean, deviation)
 
 
 def _spread(numbers: np.ndarray, most: int) -> np.ndarray:
@@ -259,6 +319,9 @@ _ARRAYS = (
     "component_variance",
     "noise_variance",
     "movement_deviation",
+    "long_mean",
+    "long_deviation",
+    "long_whitening",
 )
 
 
@@ -277,13 +340,21 @@ def window_model_from_arrays(arrays: Mapping[str, np.ndarray], shape: WindowShap
     d, f, w = continuous.size, shape.n_statistics, n_sensors * shape.window
     k, moved = found["component_variance"].size, found["movement_deviation"].size
     joint = d * f if found["joint_whitening"].size else 0
-    shapes = ((d, f), (d, f), (joint, joint), (d, f, f), (w,), (k, w), (k,), (1,), (moved,))
+    long = d if found["long_whitening"].size else 0
+    of_long = ((long, N_SHAPE_STATISTICS), (long, N_SHAPE_STATISTICS), (6 * long, 6 * long))
+    shapes = ((d, f), (d, f), (joint, joint), (d, f, f), (w,), (k, w), (k,), (1,), (moved,), *of_long)
     for (name, array), expected in zip(found.items(), shapes, strict=True):
         if array.shape != expected or array.dtype != np.float32 or not np.isfinite(array).all():
             raise ValueError(f"{name} does not hold finite float32 of shape {expected}")
-    if moved not in (0, d) or (moved > 0) > (shape.movement > 0) or k >= max(w, 2):
+    if moved not in (0, d) or (moved > 0) > (shape.movement > 0) or (long > 0) > (shape.long > 0) or k >= max(w, 2):
         raise ValueError("movements or components are not those of the sensors")
-    for name in ("statistics_deviation", "component_variance", "noise_variance", "movement_deviation"):
+    for name in (
+        "statistics_deviation",
+        "component_variance",
+        "noise_variance",
+        "movement_deviation",
+        "long_deviation",
+    ):
         if (found[name] <= 0).any():
             raise ValueError(f"{name} is not positive")
     return WindowModel(shape, continuous, **found)

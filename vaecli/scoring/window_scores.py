@@ -8,60 +8,96 @@ from typing import Any
 
 import numpy as np
 
-from vaecli.model.window_model import Readouts, WindowModel
+from vaecli.model.window_model import Readouts, WindowModel, WindowShape
 from vaecli.scoring.surprisal_tail import SurprisalTails
 
 WORST_SENSORS = 3  # whose mean surprisal is a read-out
-JOINT, WORST, RESIDUAL, MOVED, CODE, ELBO = range(6)
-READOUTS = ("joint", "worst", "residual", "moved", "code", "elbo")
-COMBINED = (JOINT, WORST, RESIDUAL, MOVED)
+JOINT, WORST, RESIDUAL, MOVED, CODE, LONG, ELBO = range(7)
+READOUTS = ("joint", "worst", "residual", "moved", "code", "long", "elbo")
+# how much each read-out weighs in the combined score, for models with long statistics and for those without
+WEIGHTS = {JOINT: 1.0, WORST: 1.0, RESIDUAL: 1.0, MOVED: 1.0, LONG: 0.5}
+WEIGHTS_OF_SHORT = {JOINT: 1.0, WORST: 0.5, RESIDUAL: 1.0, MOVED: 1.0, CODE: 0.5}
 
 
 @dataclass(frozen=True, slots=True)
 class Surprisals:
-    """Surprisals in nats of m rows: `of` (6, m) in the order of READOUTS, NaN where the model has no such read-out.
+    """Surprisals in nats of m rows: `of` (7, m) in the order of READOUTS, NaN where the model has no such read-out.
 
-    `single` (d, m) are those of the continuous sensors by themselves.
+    `single` (d, m) are those of the continuous sensors' statistics, `moved` (d, m) those of their movements.
     """
 
     of: np.ndarray
     single: np.ndarray
+    moved: np.ndarray
 
 
-def score_of(surprisals: np.ndarray, kind: str) -> np.ndarray:
-    """The score of a kind (m,) of surprisals (6, m), in nats; higher is more anomalous."""
+def score_of(surprisals: np.ndarray, kind: str, shape: WindowShape) -> np.ndarray:
+    """The score of a kind (m,) of surprisals (7, m), in nats; higher is more anomalous."""
     if kind == "combined":
-        return mean_of(surprisals[list(COMBINED)])
+        return weighted_mean(surprisals, weights_of(shape))
     found: np.ndarray = surprisals[{"elbo": ELBO, "reconstruction": RESIDUAL, "latent": CODE}[kind]]
     return found
 
 
-def mean_of(surprisals: np.ndarray) -> np.ndarray:
-    """The mean over read-outs (r, m) of those that are there, added in their order."""
-    present = [row for row in surprisals if not np.isnan(row).all()]
-    if not present:
-        return np.full(surprisals.shape[1], np.nan)
-    total = present[0]
-    for row in present[1:]:
-        total = total + row
-    return total / len(present)
+def weights_of(shape: WindowShape) -> Mapping[int, float]:
+    """The weight of each read-out in the combined score; those that a model does not have weigh nothing."""
+    return WEIGHTS if shape.long else WEIGHTS_OF_SHORT
 
 
-def values_of(readouts: Readouts, model: WindowModel, single: SurprisalTails | None) -> tuple[np.ndarray, np.ndarray]:
-    """The values (6, m) of the read-outs in the order of READOUTS, and the surprisals (d, m) of single sensors."""
+def weighted_mean(surprisals: np.ndarray, weights: Mapping[int, float]) -> np.ndarray:
+    """The mean (m,) of read-outs (7, m) by their weights, added in their order, of each row over those it has."""
+    total, weight = np.zeros(surprisals.shape[1]), np.zeros(surprisals.shape[1])
+    for j, of_one in weights.items():
+        present = ~np.isnan(surprisals[j])
+        total = total + np.where(present, of_one * surprisals[j], 0)
+        weight = weight + of_one * present
+    with np.errstate(invalid="ignore"):
+        return total / np.where(weight > 0, weight, np.nan)
+
+
+def span_of(readout: int, shape: WindowShape) -> int:
+    """How many rows a read-out looks at to judge the last of them; 1 for the movement of a row."""
+    spans = {JOINT: shape.statistics_span, WORST: shape.statistics_span, MOVED: 1, LONG: max(shape.long, 1)}
+    return spans.get(readout, shape.window)
+
+
+def from_start(surprisals: np.ndarray, seen: np.ndarray, shape: WindowShape) -> np.ndarray:
+    """Surprisals (7, m), in place, of rows after `seen` (m,) earlier rows of their stretch.
+
+    A window that is not yet filled holds the first row again and again, which no normal window does: its surprisal
+    counts by the share of the window that is filled.
+    """
+    for j, row in enumerate(surprisals):
+        span = span_of(j, shape)
+        if span > 1:
+            row *= np.minimum((seen + 1) / span, 1.0)
+    return surprisals
+
+
+def values_of(
+    readouts: Readouts, model: WindowModel, single: SurprisalTails | None, moved: SurprisalTails | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The values (7, m) of the read-outs in the order of READOUTS; surprisals (d, m) of sensors and of movements."""
     n_rows = readouts.residual.size
     values = np.full((len(READOUTS), n_rows), np.nan)
-    surprisal = np.empty((0, n_rows))
+    of_single, of_moved = np.empty((0, n_rows)), np.empty((0, n_rows))
     if readouts.joint is not None:
         values[JOINT] = readouts.joint
     if single is not None:
-        surprisal = np.stack([single.surprisal(of_sensor, j) for j, of_sensor in enumerate(readouts.single)])
-        values[WORST] = _mean_of_largest(surprisal, WORST_SENSORS)
+        of_single = _each_sensor(single, readouts.single)
+        values[WORST] = _mean_of_largest(of_single, WORST_SENSORS)
     values[RESIDUAL], values[CODE] = readouts.residual, readouts.code
-    if readouts.moved is not None:
-        values[MOVED] = readouts.moved[0]
+    if readouts.moved is not None and moved is not None:
+        of_moved = _each_sensor(moved, readouts.moved)
+        values[MOVED] = of_moved.max(0)
+    if readouts.long is not None:
+        values[LONG] = readouts.long
     values[ELBO] = negative_elbo(model, values[RESIDUAL], values[CODE])
-    return values, surprisal
+    return values, of_single, of_moved
+
+
+def _each_sensor(tails: SurprisalTails, values: np.ndarray) -> np.ndarray:
+    return np.stack([tails.surprisal(of_sensor, j) for j, of_sensor in enumerate(values)])
 
 
 def negative_elbo(model: WindowModel, residual: np.ndarray, code: np.ndarray) -> np.ndarray:
@@ -82,54 +118,57 @@ def _mean_of_largest(values: np.ndarray, n: int) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class WindowScales:
-    """The surprisal scales of a model's read-outs: of single sensors (None without any), and of the six."""
+    """The surprisal scales of a model's read-outs: of sensors and movements (None without any), and of the seven."""
 
     single: SurprisalTails | None
+    moved: SurprisalTails | None
     readouts: tuple[SurprisalTails | None, ...]
 
     def surprisals(self, model: WindowModel, found: Readouts) -> Surprisals:
-        """The surprisals of rows by their read-outs."""
-        values, single = values_of(found, model, self.single)
+        """The surprisals of rows by their read-outs; NaN where a value is."""
+        values, single, moved = values_of(found, model, self.single, self.moved)
         out = np.full_like(values, np.nan)
         for j, tails in enumerate(self.readouts):
             if tails is not None:
                 out[j] = tails.surprisal(values[j])
-        moved = self.readouts[MOVED]
-        if moved is not None and found.moved is not None:
-            for earlier in found.moved[1:]:
-                out[MOVED] += moved.surprisal(earlier)
-            out[MOVED] /= len(found.moved)
-        return Surprisals(out, single)
+        return Surprisals(out, single, moved)
 
     @classmethod
     def of(cls, model: WindowModel, held_out: Readouts) -> WindowScales:
-        """The scales by the read-outs of held-out rows, all of them finite."""
+        """The scales by the read-outs of held-out rows, all finite but `long`, which is NaN where windows are short."""
         single = SurprisalTails.of(held_out.single) if held_out.single.shape[0] else None
-        values, _ = values_of(held_out, model, single)
-        return cls(single, tuple(None if np.isnan(row).all() else SurprisalTails.of(row[None]) for row in values))
+        moved = None if held_out.moved is None else SurprisalTails.of(held_out.moved)
+        values, _, _ = values_of(held_out, model, single, moved)
+        readouts = (None if np.isnan(row).all() else SurprisalTails.of(row[None]) for row in values)
+        return cls(single, moved, tuple(readouts))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays for the bundle; `from_arrays` is the inverse."""
-        arrays = {} if self.single is None else self.single.to_arrays("tails/single")
-        for name, tails in zip(READOUTS, self.readouts, strict=True):
+        named = (("single", self.single), ("sensor_moved", self.moved), *zip(READOUTS, self.readouts, strict=True))
+        arrays: dict[str, np.ndarray] = {}
+        for name, tails in named:
             arrays |= {} if tails is None else tails.to_arrays(f"tails/{name}")
         return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], model: WindowModel) -> WindowScales:
         """The inverse of `to_arrays`. Raises KeyError or ValueError on arrays that it cannot have written."""
-        n_single = model.continuous.size
+        d, moves = model.continuous.size, model.movement_deviation.size > 0
         there = {
             "joint": model.joint_whitening.size > 0,
-            "worst": n_single > 0,
-            "moved": model.movement_deviation.size > 0,
+            "worst": d > 0,
+            "moved": moves,
+            "long": model.long_whitening.size > 0,
         }
-        single = SurprisalTails.from_arrays(arrays, "tails/single", n_single) if n_single else None
         readouts = tuple(
             SurprisalTails.from_arrays(arrays, f"tails/{name}", 1) if there.get(name, True) else None
             for name in READOUTS
         )
-        return cls(single, readouts)
+        return cls(
+            SurprisalTails.from_arrays(arrays, "tails/single", d) if d else None,
+            SurprisalTails.from_arrays(arrays, "tails/sensor_moved", d) if moves else None,
+            readouts,
+        )
 
 
 def take(found: Readouts, which: np.ndarray) -> Readouts:

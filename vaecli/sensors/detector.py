@@ -25,6 +25,7 @@ from vaecli.schema import Schema
 from vaecli.scoring.window_scores import (
     Surprisals,
     WindowScales,
+    from_start,
     score_of,
     take,
 )
@@ -82,17 +83,20 @@ class SensorDetector:
 
     def surprisals(self, chunk: Chunk) -> Surprisals:
         """The surprisals of the rows of a chunk, in its order."""
-        return self.scales.surprisals(self.model, take(self.model.readouts(chunk.x, chunk.tiles), chunk.output))
+        found = take(self.model.readouts(chunk.x, chunk.tiles), chunk.output)
+        surprisals = self.scales.surprisals(self.model, found)
+        from_start(surprisals.of, chunk.seen, self.model.shape)
+        return surprisals
 
     def score(self, stretches: Sequence[Stretch], n_rows: int, kind: str) -> np.ndarray:
         """Scores (n,) in nats of the rows of a batch; NaN for rows in no stretch."""
         score = np.full(n_rows, np.nan)
         for chunk in self.chunks(stretches):
-            score[chunk.row] = score_of(self.surprisals(chunk).of, kind)
+            score[chunk.row] = score_of(self.surprisals(chunk).of, kind, self.model.shape)
         return score
 
     def readout_surprisals(self, stretches: Sequence[Stretch], n_rows: int) -> np.ndarray:
-        """The surprisals (6, n) of each read-out, float32, for looking ahead; NaN for rows in no stretch."""
+        """The surprisals (7, n) of each read-out, float32, for looking ahead; NaN for rows in no stretch."""
         out = np.full((len(self.scales.readouts), n_rows), np.nan, np.float32)
         for chunk in self.chunks(stretches):
             out[:, chunk.row] = self.surprisals(chunk).of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,13 +20,16 @@ from vaecli.scoring.window_scores import WindowScales, concatenated, score_of, t
 
 N_BLOCKS = 3  # of time; each is scored by a model of the others
 TILES_AT_ONCE = 64
+MOST_FOR_FEW = 0.5  # that a margin grows by for want of independent rows (docs/adr/0021-windows-of-sensors.md)
+MOST_MARGIN = 10.0
+_ON_THE_MODELS_SCALE = ("joint", "single", "residual", "code")
 
 
 @dataclass(frozen=True, slots=True)
 class FittedWindows:
     """A window model, its scales, and the held-out scores that calibrate it.
 
-    `surprisals` (6, n) are those of the training rows by models that were not trained on their block, NaN where a row
+    `surprisals` (7, n) are those of the training rows by models that were not trained on their block, NaN where a row
     has too few before it; `held_out` are their scores (n,) by kind. `stretch` (n,) numbers the stretch of each row.
     """
 
@@ -46,52 +50,93 @@ def fit_windows(
     """
     layout = chunk_of(stretches, TILE)
     order = np.argsort(layout.row, kind="stable")
-    layout = replace(layout, column=layout.column[order], output=layout.output[order], row=layout.row[order])
+    layout = Chunk(layout.x, layout.tiles, *(a[order] for a in (layout.column, layout.output, layout.row, layout.seen)))
     n = layout.row.size
-    first = np.concatenate([np.arange(stretch.row.size) for stretch in stretches])  # rows of the stretch before each
-    warm = first >= min(shape.window - 1, n // 8)
+    warm = _filled(layout.seen, shape.window)
+    if warm.sum() < n // 2:  # short stretches: their windows begin with a repeated row, as they do when scored
+        warm = np.ones(n, bool)
+    long = _filled(layout.seen, shape.long) & warm
+    if long.sum() < n // 2:
+        shape = replace(shape, long=0)
     block = np.arange(n) * N_BLOCKS // n
     with threadpool_limits(1, "blas"):
-        held_out = _held_out(layout, scale, shape, warm, block, progress)
-        model = fit_window_model(layout.x, scale, layout.column[warm], shape)
+        held_out = _held_out(layout, scale, shape, (warm, long), block, progress)
+        model = fit_window_model(layout.x, scale, layout.column[warm], layout.column[long], shape)
+        final = readouts_of(model, layout, np.arange(n))
+        held_out = replace(held_out, moved=final.moved)
         progress(N_BLOCKS + 1, N_BLOCKS + 1)
-        scales = WindowScales.of(model, take(held_out, warm))
-        found = scales.surprisals(model, take(held_out, warm))
+        if held_out.long is not None and final.long is not None:
+            held_out.long[~long], final.long[~long] = np.nan, np.nan
+        held_out, final = take(held_out, warm), take(final, warm)
+        scales = WindowScales.of(model, held_out)
+        found = scales.surprisals(model, scaled_to(held_out, final))
     surprisals = np.full((found.of.shape[0], n), np.nan)
     surprisals[:, warm] = found.of
     number = np.repeat(np.arange(len(stretches)), [stretch.row.size for stretch in stretches])
-    return FittedWindows(
-        model, scales, surprisals, {kind: score_of(surprisals, kind) for kind in SCORE_KINDS}, block, number
-    )
+    scores = {kind: score_of(surprisals, kind, shape) for kind in SCORE_KINDS}
+    return FittedWindows(model, scales, surprisals, scores, block, number)
 
 
-def looked_ahead(fitted: FittedWindows, kind: str, shape: WindowShape) -> np.ndarray:
+def _filled(seen: np.ndarray, span: int) -> np.ndarray:
+    """Whether a window of `span` rows holds rows of its stretch only; at most an eighth of the rows have to wait."""
+    return seen >= min(span - 1, seen.size // 8)
+
+
+def scaled_to(held_out: Readouts, final: Readouts) -> Readouts:
+    """Held-out read-outs, times how much larger the final model's own median is where it is larger.
+
+    A model's values of the rows that it learned from are not larger than those of other rows. Where they are, the
+    models of the blocks measure on another scale (sensors that hardly move in one of them), and the final model would
+    flag every row by a threshold that is theirs.
+    """
+
+    def scaled(values: np.ndarray | None, wanted: np.ndarray | None) -> np.ndarray | None:
+        if values is None or wanted is None or not values.size:
+            return values
+        found, other = np.nanmedian(values, axis=-1), np.nanmedian(wanted, axis=-1)
+        factor = np.where((found > 0) & (other > found), other / np.maximum(found, 1e-30), 1)
+        return values * factor[..., None]
+
+    changed: dict[str, Any] = {
+        name: scaled(getattr(held_out, name), getattr(final, name)) for name in _ON_THE_MODELS_SCALE
+    }
+    return replace(held_out, **changed)
+
+
+def looked_ahead(fitted: FittedWindows, kind: str) -> np.ndarray:
     """The held-out scores (n,) of a kind with knowledge of what follows; NaN where a row has too few before it."""
+    shape = fitted.model.shape
     ahead = np.full_like(fitted.surprisals, np.nan)
     scored = np.isfinite(fitted.held_out[kind])
     for number in np.unique(fitted.stretch):
         mine = scored & (fitted.stretch == number)
         if mine.any():
             ahead[:, mine] = looking_ahead(fitted.surprisals[:, mine], shape)
-    return score_of(ahead, kind)
+    return score_of(ahead, kind, shape)
 
 
 def _held_out(
     layout: Chunk,
     scale: SensorScale,
     shape: WindowShape,
-    warm: np.ndarray,
+    filled: tuple[np.ndarray, np.ndarray],
     block: np.ndarray,
     progress: Callable[[int, int], None],
 ) -> Readouts:
-    """The read-outs (…, n) of all rows by models of the other blocks, without the windows that reach into the block."""
+    """The read-outs (…, n) of all rows by models of the other blocks, without the windows that reach into the block.
+
+    `filled` are the rows (n,) bool whose window, and whose long statistics, hold rows of their stretch only.
+    """
     parts: list[Readouts] = []
     rows = np.arange(block.size)
     for b in range(N_BLOCKS):
         progress(b, N_BLOCKS + 1)
         mine = rows[block == b]
-        others = warm & ((rows < mine[0]) | (rows > mine[-1] + shape.window - 1))
-        model = fit_window_model(layout.x, scale, layout.column[others], shape)
+        others, long = (
+            layout.column[which & ((rows < mine[0]) | (rows > mine[-1] + span - 1))]
+            for which, span in zip(filled, (shape.window, max(shape.long, 1)), strict=True)
+        )
+        model = fit_window_model(layout.x, scale, others, long, shape)
         parts.append(readouts_of(model, layout, mine))
     return concatenated(parts)
 
@@ -112,15 +157,16 @@ def readouts_of(model: WindowModel, layout: Chunk, rows: np.ndarray) -> Readouts
 def calibrated(held_out: np.ndarray, block: np.ndarray, level: float) -> tuple[Calibration, float]:
     """The calibration of a score, and its margin.
 
-    Rows of a series are worth few independent ones, so the quantile of all held-out scores is uncertain. The margin
-    raises them until the threshold at `level` lies two standard deviations of the blocks' quantiles above their mean.
+    Rows of a series are worth few independent ones, n_eff, so the quantile of all held-out scores is uncertain. The
+    margin raises held-out scores by two standard errors, 2/sqrt(n_eff), by half at most, and further until the
+    threshold at `level` lies two standard deviations of the blocks' quantiles above their mean.
     """
     scored = np.isfinite(held_out)
     score, of_block = held_out[scored], block[scored]
     quantiles = np.array([np.quantile(score[of_block == b], level) for b in np.unique(of_block)])
-    wanted = quantiles.mean() + 2 * quantiles.std()
-    pooled = np.quantile(score, level)
-    margin = float(np.clip(wanted / max(pooled, 1e-9), 1, 10)) if pooled > 0 else 1.0
+    wanted, pooled = quantiles.mean() + 2 * quantiles.std(), np.quantile(score, level)
+    least = 1 + min(MOST_FOR_FEW, 2 / effective_rows(score) ** 0.5)
+    margin = float(np.clip(wanted / pooled, least, MOST_MARGIN)) if pooled > 0 else least
     return Calibration.of(margin * score), margin
 
 

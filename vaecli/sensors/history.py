@@ -103,7 +103,7 @@ class Histories:
                 history.time, history.readings = history.time[:0], history.readings[:0]
             before = history.readings
             filled = filled_forward(scaled[rows[first:last]], before[-1] if before.size else self.start)
-            found.append(Stretch(_padded(before, filled), filled, history.place, rows[first:last]))
+            found.append(Stretch(_padded(before, filled), filled, history.place, rows[first:last], before.shape[0]))
             history.time = np.concatenate([history.time, times[first:last]])[-HISTORY:]
             history.readings = np.concatenate([before[-HISTORY:], filled[-HISTORY:]])[-HISTORY:]
             history.place = (history.place + last - first) % TILE
@@ -117,7 +117,7 @@ class Histories:
         self.seen.late += 1
         before = history.readings[:at]
         filled = filled_forward(scaled[None], before[-1])
-        found.append(Stretch(_padded(before, filled), filled, history.place, np.array([row])))
+        found.append(Stretch(_padded(before, filled), filled, history.place, np.array([row]), at))
         history.time = np.insert(history.time, at, time)[-HISTORY:]
         history.readings = np.insert(history.readings, at, filled, axis=0)[-HISTORY:]
         history.place = (history.place + 1) % TILE

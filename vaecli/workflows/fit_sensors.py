@@ -55,7 +55,7 @@ def fit_sensors(
     level, calibrations, margins = config.calibration.threshold, {}, {}
     for kind in SCORE_KINDS:
         calibrations[kind], margins[kind] = calibrated(fitted.held_out[kind], fitted.block, level)
-        ahead = looked_ahead(fitted, kind, shape)
+        ahead = looked_ahead(fitted, kind)
         calibrations[f"offline/{kind}"], margins[f"offline/{kind}"] = calibrated(ahead, fitted.block, level)
     independent = independent_rows(fitted.held_out[config.score_kind])
     clock = Clock(step, max_gap, float(rows.time.min()), float(rows.time.max()), len(rows.keys), round(independent, 1))
@@ -88,6 +88,7 @@ def _stretches(rows: SeriesRows, max_gap: float) -> tuple[list[Stretch], SensorS
             scaled[part],
             0,
             np.arange(part.start, part.stop),
+            0,
         )
         for part in parts
     ], scale

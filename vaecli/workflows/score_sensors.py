@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vaecli.config import ScoreConfig
 from vaecli.decisions.threshold import Decision
@@ -42,7 +43,8 @@ def score_rows(
 ) -> SensorTotals:
     """Score every row of `source` into `output`, with `config.offline` looking ahead."""
     score = _score_looking_ahead if config.offline else _score_series
-    return score(detector, source, output, decision, config, histories, on_event)
+    with threadpool_limits(1, "blas"):  # of every thread until the last batch is scored, longer than batches are read
+        return score(detector, source, output, decision, config, histories, on_event)
 
 
 def _score_series(
@@ -109,14 +111,15 @@ def _score_looking_ahead(
 def ahead(
     detector: SensorDetector, surprisals: np.ndarray, time: np.ndarray, group: np.ndarray, kind: str
 ) -> np.ndarray:
-    """Scores (n,) of the rows of a table with knowledge of what follows, from their surprisals (6, n)."""
+    """Scores (n,) of the rows of a table with knowledge of what follows, from their surprisals (7, n)."""
     score = np.full(time.size, np.nan)
     order = np.lexsort((time, group))
     order = order[np.isfinite(surprisals[:, order]).any(0)]
+    shape = detector.model.shape
     breaks = (np.diff(group[order]) != 0) | (np.diff(time[order]) > detector.clock.max_gap)
     for rows in np.split(order, np.flatnonzero(breaks) + 1):
         if rows.size:
-            score[rows] = score_of(looking_ahead(surprisals[:, rows], detector.model.shape), kind)
+            score[rows] = score_of(looking_ahead(surprisals[:, rows], shape), kind, shape)
     return score
 
 
