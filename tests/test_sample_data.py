@@ -143,7 +143,7 @@ def test_make_rebuilds_the_digits_byte_for_byte(tmp_path):
 
 
 def test_the_walk_is_one_series_with_four_freezes():
-    """The rows to score follow those to fit in steps of three readings of 64 a second; four runs of rows are freezes."""
+    """The rows to score follow those to fit, a row each three readings of 64 a second; four runs of rows are freezes."""
     fit, mixed, labels = contents(SAMPLES / "daphnet")
     time = [int(row[0]) for row in fit + mixed]
     assert {later - earlier for earlier, later in pairwise(time)} == {46, 47}
