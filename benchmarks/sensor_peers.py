@@ -20,6 +20,7 @@ SMOOTHING = 32  # rows of the centred mean of scores that may look ahead
 BANK = 4_000  # training windows that kNN compares with
 MOST_WINDOWS = 12_000  # training windows of the other baselines
 MOST_PROFILE_SENSORS = 19  # the multidimensional matrix profile costs the square of the rows for each
+MOST_PROFILE_ROWS = 40_000
 LIMIT = 10.0  # standard deviations
 
 Mode = Literal["causal", "offline"]
@@ -244,9 +245,9 @@ def available() -> dict[str, Peer]:
     return {name: peer for name, (package, peer) in PEERS.items() if importlib.util.find_spec(package)}
 
 
-def can_run(name: str, readings: np.ndarray) -> bool:
-    """Whether a peer is asked for so many sensors."""
-    return name != "mstump" or readings.shape[1] <= MOST_PROFILE_SENSORS
+def can_run(name: str, train: np.ndarray, test: np.ndarray) -> bool:
+    """Whether a peer is asked for so many sensors and rows."""
+    return name != "mstump" or (train.shape[1] <= MOST_PROFILE_SENSORS and len(train) + len(test) <= MOST_PROFILE_ROWS)
 
 
 NAMES: dict[str, str] = {

@@ -221,7 +221,7 @@ def _held_out_errors(method: sensor_peers.Baseline, train: np.ndarray) -> Iterat
 
 def peer(method: str, train: np.ndarray, test: np.ndarray) -> list[Scored]:
     """A peer's scores of the test rows; none where it is not asked."""
-    if not sensor_peers.can_run(method, train):
+    if not sensor_peers.can_run(method, train, test):
         return []
     started = time.perf_counter()
     score = sensor_peers.available()[method](train, test)
