@@ -40,7 +40,8 @@ def scaled(train: pd.DataFrame, test: pd.DataFrame) -> tuple[np.ndarray, np.ndar
     centre, spread = a.mean(axis=0), a.std(axis=0)
     level = np.maximum(np.abs(centre), 0.01)
     spread = np.where(spread < 1e-4 * level, np.maximum(0.01 * np.abs(centre), 0.01), spread)
-    return tuple(np.clip((x - centre) / spread, -LIMIT, LIMIT).astype(np.float32) for x in (a, b))  # type: ignore[return-value]
+    a, b = (np.clip((x - centre) / spread, -LIMIT, LIMIT).astype(np.float32) for x in (a, b))
+    return a, b
 
 
 def placed(errors: np.ndarray, n_rows: int, mode: Mode) -> np.ndarray:
@@ -175,7 +176,7 @@ def statistics(x: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
     """
     table = pd.DataFrame(x.astype(np.float64))
     step = table.diff().fillna(0)
-    found = []
+    found: list[pd.DataFrame] = []
     for width in widths:
         rolling = table.rolling(width, min_periods=1)
         mean, variance = rolling.mean(), rolling.var(ddof=0).fillna(0).clip(lower=0)
