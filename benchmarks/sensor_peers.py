@@ -176,7 +176,7 @@ def statistics(x: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
     """
     table = pd.DataFrame(x.astype(np.float64))
     step = table.diff().fillna(0)
-    found: list[pd.DataFrame] = []
+    found: list[pd.DataFrame | np.ndarray] = []
     for width in widths:
         rolling = table.rolling(width, min_periods=1)
         mean, variance = rolling.mean(), rolling.var(ddof=0).fillna(0).clip(lower=0)
@@ -190,7 +190,7 @@ def statistics(x: np.ndarray, widths: tuple[int, ...]) -> np.ndarray:
             (1 - squared_step / (2 * variance + 0.02)).clip(-3, 1),
             np.log(step.abs().rolling(width, min_periods=1).mean() + 0.03),
         ]
-    return np.concatenate([part.to_numpy() for part in found], axis=1)
+    return np.concatenate([np.asarray(part) for part in found], axis=1)
 
 
 BASELINES: dict[str, Baseline] = {
