@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from vaecli.tables.check_schema import check_schema as check_schema
+from vaecli.tables.convert.blank_rows import BlankRows as BlankRows, blank_rows as blank_rows
 from vaecli.tables.convert.labels import label_mask as label_mask
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS as MISSING_TOKENS
 from vaecli.tables.convert.to_cells import (
+    exact_types as exact_types,
     numbers_of as numbers_of,
     readable_times as readable_times,
     time_values as time_values,

@@ -6,15 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vaecli.bundle import load_detector
+from vaecli.bundle import load_any_detector
+from vaecli.config import SCORE_KINDS
 from vaecli.detector import Detector
 from vaecli.results import InspectSummary
+from vaecli.sensors.detector import SensorDetector
 from vaecli.workflows.column_summaries import column_summaries
 
 
 def inspect(bundle: Path) -> InspectSummary:
     """Read the bundle at that path. Raises BundleError."""
-    detector, manifest = load_detector(bundle)
+    detector, manifest = load_any_detector(bundle)
     file = bundle.stat()
     return InspectSummary(
         bundle=str(bundle),
@@ -31,13 +33,17 @@ def inspect(bundle: Path) -> InspectSummary:
     )
 
 
-def _calibration(detector: Detector) -> dict[str, Any]:
+def _calibration(detector: Detector | SensorDetector) -> dict[str, Any]:
     calibration = detector.calibrations[detector.score_kind]
+    effective = detector.clock.effective if isinstance(detector, SensorDetector) else calibration.effective
+    groups = {"n_groups": effective.n_groups} if effective is not None and effective.n_groups else {}
+    dependent = {} if effective is None else {"n_effective": effective.n, **groups}
     return {
         "score_kind": detector.score_kind,
-        "score_kinds": sorted(detector.calibrations),
+        "score_kinds": sorted(SCORE_KINDS if isinstance(detector, SensorDetector) else detector.calibrations),
         "threshold": detector.threshold,
         "min_score": calibration.threshold(detector.threshold),
         "n_rows": calibration.n_rows,
-        "finest_level": calibration.finest_level,
+        "finest_level": effective.finest_level if effective is not None else calibration.finest_level,
+        **dependent,
     }

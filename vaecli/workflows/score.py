@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +25,13 @@ from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.sensors.detector import MODEL, SensorDetector
-from vaecli.tables import Source, Targets, check_schema, default_output, numbers_of, open_sink, open_source
+from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, open_sink, open_source
+from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.sensors import SensorTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
-from vaecli.workflows.drift_warning import warnings_of
+from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
 from vaecli.workflows.score_sensors import score_rows
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
@@ -71,16 +73,23 @@ def score(
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     n_worst = N_WORST if with_worst else 0
-    columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
-    with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
+    constants = Constants.of(detector.schema, source.names)
+    columns, types = added_columns(config.explain), exact_types(detector.schema)
+    with open_sink(target, source, columns, prefix=config.prefix, types=types) as sink:
         totals = score_source(
-            detector, source, sink, decision, config, device, n_worst=n_worst, bars=bars, on_event=on_event
+            *(detector, source, sink, decision, config, device),
+            n_worst=n_worst,
+            bars=bars,
+            constants=constants,
+            on_event=on_event,
         )
         if plot is not None and bars is not None:
             from vaecli.plots.scores import draw_scores
 
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
+    changed = constants.changed(totals.moved)
+    blank = (f"{totals.blank.described}: every cell is missing",) if totals.blank.n else ()
     return ScoreSummary(
         output=urls.shown(target),
         bundle=str(bundle),
@@ -93,9 +102,15 @@ def score(
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
         worst=explained_candidates(detector, totals.worst, decision.score_kind, N_TOP_COLUMNS),
-        warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
+        warnings=(
+            *warnings_of(calibration, decision, totals.rows, totals.anomalies),
+            *warnings_of_changed(changed),
+            *blank,
+        ),
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),
+        changed=changed,
+        blank_rows=totals.blank.n,
     )
 
 
@@ -109,6 +124,7 @@ def score_source(
     *,
     n_worst: int = 0,
     bars: ScoreBars | None = None,
+    constants: Constants = NO_CONSTANTS,
     on_event: OnEvent = ignore,
 ) -> ScoreTotals:
     """Score every row of `source` into `output`, on a torch `device` if one is named.
@@ -117,7 +133,7 @@ def score_source(
     """
     scorer = detector if device is None else detector.on(device)
     engine = LocalEngine.of(config, most_workers=None if device is None else WORKERS_ON_DEVICE)
-    task = ScoreTask(detector, scorer, decision, config, n_worst, bars)
+    task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants)
     parts = engine.map_batches(Rendered(task, output), source, task.needs)
     return append_rows(parts, output, ScoreTotals(), "scoring", source.n_rows, on_event)
 
@@ -134,7 +150,10 @@ def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Dec
     if config.offline and isinstance(detector, Detector):
         raise UsageError("--offline: the model is one of rows, each judged by itself", "fit a table with a clock")
     calibrations = calibrations_of(detector, offline=config.offline)
-    return resolve(config, calibrations, detector.score_kind, detector.threshold)
+    decision = resolve(config, calibrations, detector.score_kind, detector.threshold)
+    if isinstance(detector, Detector) or decision.level is None:
+        return decision
+    return replace(decision, uses_tail_model=decision.level > detector.clock.effective.finest_level)
 
 
 def score_table(
@@ -174,8 +193,8 @@ def _score_sensors(
     histories = detector.histories() if state is None else load_histories(state, detector, digest)
     if state is not None:
         require_writable(state)
-    columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
-    with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
+    columns, types = added_columns(config.explain), exact_types(detector.schema)
+    with open_sink(target, source, columns, prefix=config.prefix, types=types) as sink:
         totals = score_rows(detector, source, sink, decision, config, histories, on_event)
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     if state is not None:
@@ -203,8 +222,8 @@ def _score_sensors(
         threshold=decision.level,
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
-        effective_rows=detector.clock.effective_rows,
-        warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
+        n_effective=detector.clock.effective_rows,
+        warnings=warnings_of(calibration, replace(decision, uses_tail_model=False), totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
     )
