@@ -162,7 +162,7 @@ def run(method: str, train: pd.DataFrame, test: pd.DataFrame) -> list[Scored]:
 
 
 def vaecli(train: pd.DataFrame, test: pd.DataFrame) -> list[Scored]:
-    """`vaecli fit` and `vaecli score`, and again with --offline; seconds are those of whole processes."""
+    """`vaecli fit` and `vaecli score`, and again with --offline."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         train.to_parquet(place / "train.parquet", index=False)
@@ -371,8 +371,8 @@ def _seconds(tests: Sequence[Row]) -> str:
         fit = sum(row["fit_seconds"] for row in mine) or None
         table.append([NAMES[method], mode, len(mine), fit, spent])
     note = (
-        "Sums over the series, on a machine that did other work. vaecli's are whole processes from start to exit, "
-        "files included; the others' are of the computation alone."
+        "Sums over the series, on a machine that did other work, so only the order of size counts. vaecli's include "
+        "reading and writing files; the others' are of the computation alone."
     )
     return f"{note}\n\n{record.markdown_table(['method', 'mode', 'series', 'fit', 'score'], table)}"
 
