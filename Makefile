@@ -74,6 +74,8 @@ bench: install  ## measure quality, speed and memory next to peers (hours); writ
 	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/adbench.py --data $(DATA)
 	$(BIN)/python benchmarks/mixed.py --data $(DATA)
+	$(BIN)/python benchmarks/sensors.py --data $(DATA)
+	$(BIN)/python benchmarks/sensor_speed.py --work build/sensors
 	$(BIN)/python benchmarks/false_alarms.py
 	$(BIN)/python benchmarks/memory.py --work build/memory
 	$(BIN)/python benchmarks/throughput.py --work build/throughput

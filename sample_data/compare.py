@@ -11,6 +11,7 @@ import argparse
 import csv
 import signal
 from bisect import bisect_left, bisect_right
+from itertools import groupby
 from pathlib import Path
 
 Row = dict[str, str]
@@ -22,6 +23,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("table", type=Path, help="what `vaecli score` wrote, with a label column")
     parser.add_argument("--label", default="label", help="column that is 1 for an anomaly, 0 otherwise")
+    parser.add_argument("--events", action="store_true", help="the rows are a series: count runs of labelled rows too")
     parser.add_argument("--show", default="", help="comma-separated columns of the most anomalous rows to print")
     options = parser.parse_args()
     with options.table.open(encoding="utf-8", newline="") as file:
@@ -30,6 +32,8 @@ def main() -> None:
     anomalies = [row for row in scored if row[options.label] == "1"]
     normal = [row for row in scored if row[options.label] == "0"]
     print_counts(anomalies, normal, len(rows) - len(scored))
+    if options.events:
+        print_events(scored, options.label)
     if options.show:
         print_most_anomalous(scored, [*options.show.split(","), options.label])
 
@@ -44,6 +48,13 @@ def print_counts(anomalies: list[Row], normal: list[Row], n_unscored: int) -> No
     print(f"AUROC {area:.4f}: an anomaly scores higher than a normal row in {area:.1%} of all pairs")
     if n_unscored:
         print(f"{n_unscored:,} rows could not be scored and are left out")
+
+
+def print_events(rows: list[Row], label: str) -> None:
+    """How many events, runs of labelled rows, hold a flagged row."""
+    events = [list(run) for is_event, run in groupby(rows, lambda row: row[label] == "1") if is_event]
+    found = sum(n_flagged(event) > 0 for event in events)
+    print(f"{len(events)} events of {min(map(len, events))} to {max(map(len, events))} rows, {found} found")
 
 
 def print_most_anomalous(rows: list[Row], columns: list[str], n_shown: int = 5) -> None:

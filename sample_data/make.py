@@ -2,11 +2,11 @@
 
     pip download --no-deps river==0.26.1 Orange3==3.40.0 scikit-learn==1.9.1
     python sample_data/make.py --river river-0.26.1-*.whl --orange3 orange3-3.40.0-*.whl \\
-        --sklearn scikit_learn-1.9.1-*.whl
+        --sklearn scikit_learn-1.9.1-*.whl --daphnet daphnet+freezing+of+gait.zip
 
-Each argument is a wheel or a folder with the unpacked package; without it the installed package is
-used. Standard library only. The split is drawn with Python's own generator, whose shuffle is the same
-on every machine.
+The last is the archive of https://archive.ics.uci.edu/dataset/245; without it that table is left as it is. Each other
+argument is a wheel or a folder with the unpacked package; without it the installed package is used. Standard library
+only. The split is drawn with Python's own generator, whose shuffle is the same on every machine.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ SHUTTLE = "river/datasets/shuttle.csv.gz"
 CARS = "Orange/tests/datasets/imports-85.tab"
 DIGITS = "sklearn/datasets/data/digits.csv.gz"
 NEVER_SEEN = "5"  # the digit that is not among the rows to fit
+DAPHNET = "dataset_fog_release/dataset/S02R02.txt"
 TELL_TALES = ("fuel-type", "fuel-system")  # the first is the label itself, the second gives it away
+
+SENSORS = ("ankle", "thigh", "trunk")
+DIRECTIONS = ("forward", "vertical", "lateral")
+SECONDS = 150  # of walking to fit, and as many to score
+EVERY = 3  # readings, of which one is kept
+OUTSIDE = "0"  # the annotation of readings that are not part of the experiment
+FREEZE = "2"
 
 Row = dict[str, str]
 
@@ -38,11 +46,14 @@ def main() -> None:
     parser.add_argument("--river", type=Path, help="wheel or folder of river")
     parser.add_argument("--orange3", type=Path, help="wheel or folder of Orange3")
     parser.add_argument("--sklearn", type=Path, help="wheel or folder of scikit-learn")
+    parser.add_argument("--daphnet", type=Path, help="archive of UCI's Daphnet Freezing of Gait, or its folder")
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write to (default: this one)")
     options = parser.parse_args()
     make_shuttle(packaged(SHUTTLE, options.river), options.out / "shuttle")
     make_cars(packaged(CARS, options.orange3), options.out / "cars")
     make_digits(packaged(DIGITS, options.sklearn), options.out / "digits")
+    if options.daphnet is not None:
+        make_daphnet(packaged(DAPHNET, options.daphnet), options.out / "daphnet")
 
 
 def packaged(member: str, place: Path | None) -> bytes:
@@ -85,6 +96,23 @@ def make_digits(packed: bytes, folder: Path) -> None:
     for *pixels, digit in csv.reader(io.StringIO(gzip.decompress(packed).decode("ascii"))):
         rows.append(dict(zip(names, pixels, strict=True)) | {"label": str(int(digit == NEVER_SEEN))})
     split(rows, share_to_fit=0.5, folder=folder)
+
+
+def make_daphnet(packed: bytes, folder: Path) -> None:
+    """The first seconds of a walk to fit, the seconds after them to score, in the order of time."""
+    names = ["time_ms", *(f"{sensor}_{direction}" for sensor in SENSORS for direction in DIRECTIONS)]
+    rows = []
+    for *readings, annotation in map(str.split, packed.decode("ascii").splitlines()):
+        if annotation != OUTSIDE:
+            rows.append(dict(zip(names, readings, strict=True)) | {"label": str(int(annotation == FREEZE))})
+    kept = rows[::EVERY]
+    begin = int(kept[0]["time_ms"])
+    seconds = [(int(row["time_ms"]) - begin) / 1000 for row in kept]
+    folder.mkdir(parents=True, exist_ok=True)
+    normal = [row for row, at in zip(kept, seconds, strict=True) if at < SECONDS]
+    mixed = [row for row, at in zip(kept, seconds, strict=True) if SECONDS <= at < 2 * SECONDS]
+    write(folder / "normal.csv", normal, names)
+    write(folder / "mixed.csv", mixed, [*names, "label"])
 
 
 def split(rows: list[Row], share_to_fit: float, folder: Path) -> None:

@@ -8,6 +8,7 @@ import importlib.util
 import subprocess
 import sys
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ TABLES = {
     "shuttle": (22_793, 22_793, 3_511, 9, 0),
     "cars": (111, 74, 20, 24, 59),
     "digits": (808, 807, 182, 64, 0),
+    "daphnet": (3_200, 2_537, 663, 10, 0),
 }
+SHUFFLED = ("shuttle", "cars", "digits")
 MAX_BYTES = 1_000_000
 
 Rows = list[tuple[str, ...]]
@@ -52,7 +55,7 @@ def test_tables_are_small_and_have_a_provenance(name):
     for path in (SAMPLES / name).glob("*.csv"):
         assert path.stat().st_size < MAX_BYTES
     told = (SAMPLES / name / "README.md").read_text(encoding="utf-8")
-    for word in ("CC BY 4.0", "DOI", "pypi.org/project", "seed 0", "Changed here"):
+    for word in ("CC BY 4.0", "DOI", "pypi.org/project", "Changed here", "seed 0" if name in SHUFFLED else "no seed"):
         assert word in told
 
 
@@ -81,7 +84,7 @@ def test_no_row_is_both_fitted_and_scored(name):
     assert len(set(fit) | set(mixed)) == len(fit) + len(mixed)
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", SHUFFLED)
 def test_anomalies_are_spread_over_the_table(name):
     """The rows to score are shuffled: neither half holds most of the anomalies."""
     *_, labels = contents(SAMPLES / name)
@@ -137,6 +140,36 @@ def test_make_rebuilds_the_digits_byte_for_byte(tmp_path):
     make.make_digits(make.packaged(make.DIGITS, None), tmp_path)
     for name in ("normal.csv", "mixed.csv"):
         assert (tmp_path / name).read_bytes() == (SAMPLES / "digits" / name).read_bytes()
+
+
+def test_the_walk_is_one_series_with_four_freezes():
+    """The rows to score follow those to fit, one row for three readings; four runs of rows are freezes."""
+    fit, mixed, labels = contents(SAMPLES / "daphnet")
+    time = [int(row[0]) for row in fit + mixed]
+    assert {later - earlier for earlier, later in pairwise(time)} == {46, 47}
+    assert (time[len(fit) - 1] - time[0]) / 1000 == pytest.approx(150, abs=0.05)
+    assert sum(now == "1" and before == "0" for before, now in pairwise(labels)) == 4
+
+
+def test_make_cuts_a_walk_by_its_clock(tmp_path):
+    """Of readings 16 ms apart every third is kept; those outside the experiment are left out; label 1 is a freeze."""
+    lines = [f"{time} {time} 0 0 0 0 0 0 0 0 {annotation}" for time, annotation in [(0, 0), (16, 1), (32, 1), (48, 1)]]
+    lines += [f"{time} {time} 0 0 0 0 0 0 0 0 2" for time in (64, 150_032, 150_048, 150_064, 300_016)]
+    load("make").make_daphnet("\n".join(lines).encode(), tmp_path)
+    fit, mixed, labels = contents(tmp_path)
+    assert [row[:2] for row in fit] == [("16", "16"), ("64", "64")]
+    assert ([row[0] for row in mixed], labels) == (["150064"], ["1"])
+
+
+def test_compare_counts_events_of_a_series(tmp_path):
+    """An event is a run of labelled rows; it is found when one of its rows is flagged."""
+    scored = tmp_path / "scored.csv"
+    rows = [(0, "false"), (1, "false"), (1, "true"), (0, "false"), (1, "false"), (0, "true")]
+    lines = [f"{label},{label + at / 10},{flag}" for at, (label, flag) in enumerate(rows)]
+    scored.write_text("label,anomaly_score,is_anomaly\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    command = [sys.executable, SAMPLES / "compare.py", scored, "--events"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[-1] == "2 events of 1 to 2 rows, 1 found"
 
 
 def test_compare_counts_flags_against_labels(tmp_path):
