@@ -34,6 +34,11 @@ Offline = Annotated[
     typer.Option("--offline", help="Let the score of a row of a series depend on the rows that follow it too."),
 ]
 
+Follow = Annotated[
+    bool,
+    typer.Option("--follow", help="Score rows of standard input or a named pipe as they come, and write each at once."),
+]
+
 
 def score(
     inputs: options.Inputs,
@@ -48,6 +53,7 @@ def score(
     plot: Plot = None,
     state: State = None,
     offline: Offline = False,
+    follow: Follow = False,
     prefix: options.Prefix = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
@@ -66,6 +72,7 @@ def score(
       vaecli score new.parquet -m pump.vae --threshold 0.999 -o flagged.parquet --anomalies-only
       vaecli score new.csv --explain 3 --plot scores.png
       vaecli score - -o - < new.csv
+      tail -n +1 -F live.csv | vaecli score - --follow --state plant.state
       vaecli score today.csv --quiet --fail-on 2%
     """
     verb = Verb(piped(inputs, output), as_json, quiet, verbose)
@@ -73,6 +80,7 @@ def score(
     decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind, "fail_on": fail_on}
     written = {"anomalies_only": anomalies_only, "explain": explain, "prefix": prefix}
     running = {"batch_rows": batch_rows, "workers": workers, "device": device, "offline": offline or None}
+    running["follow"] = follow or None
     config = score_config(decision | written | running)
 
     from vaecli.workflows.score import score as workflow

@@ -25,6 +25,7 @@ class ScoreConfig:
     workers: int | None = None  # threads that score; None: as many as there are cores
     device: str = "auto"
     offline: bool = False  # series only: whether a score may depend on rows that follow
+    follow: bool = False  # whether rows are scored and written as they come
 
 
 _OWNERS = {"score": ScoreConfig}
@@ -59,6 +60,8 @@ def score_config(
     settings = {name: checked(_OWNERS, _RANGES, name, value, shown, problems) for name, (value, shown) in given.items()}
     if {"score.threshold", "score.min_score"} <= settings.keys():
         problems.append("--threshold and --min-score both decide which rows are flagged; give one")
+    if settings.get("score.follow") and settings.get("score.offline"):
+        problems.append("--follow and --offline contradict each other: a live stream knows no later rows")
     if problems:
         raise refusal(problems, verb)
     return ScoreConfig(**stage_of(settings, "score"))

@@ -28,6 +28,7 @@ from vaecli.tables.write.sinks import (
     Sink as Sink,
     collect_sink as collect_sink,
     default_output as default_output,
+    open_live_sink as open_live_sink,
     open_sink as open_sink,
 )
 from vaecli.tables.write.targets import (

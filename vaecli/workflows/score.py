@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from vaecli.config import SCORE_KINDS, ScoreConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
+from vaecli.engines.live import LiveEngine
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.model.device import device_of
@@ -23,8 +25,19 @@ from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable
+from vaecli.runtime.signals import held_signals
 from vaecli.sensors.detector import MODEL, SensorDetector
-from vaecli.tables import Source, Targets, check_schema, default_output, numbers_of, open_sink, open_source
+from vaecli.tables import (
+    Sink,
+    Source,
+    Targets,
+    check_schema,
+    default_output,
+    numbers_of,
+    open_live_sink,
+    open_sink,
+    open_source,
+)
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.sensors import SensorTotals
@@ -65,14 +78,14 @@ def score(
     device = device_of(config.device)
     decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
-    source = open_source(inputs, once=True)
+    source = open_source(inputs, once=True, live=config.follow)
     check_schema(source, detector.schema)
     Targets.of(target, plot, bundle, source)
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     n_worst = N_WORST if with_worst else 0
     columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
-    with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
+    with opened_sink(target, source, columns, config, numbers) as sink:
         totals = score_source(
             detector, source, sink, decision, config, device, n_worst=n_worst, bars=bars, on_event=on_event
         )
@@ -99,6 +112,30 @@ def score(
     )
 
 
+@contextmanager
+def opened_sink(
+    target: str,
+    source: Source,
+    columns: Sequence[tuple[str, pa.DataType]],
+    config: ScoreConfig,
+    numbers: Collection[str],
+) -> Iterator[Sink]:
+    """The output of a run: whole or not at all, or with `config.follow` rows as they come.
+
+    What a stream that is stopped leaves behind is noted on the exception.
+    """
+    if not config.follow:
+        with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
+            yield sink
+        return
+    try:
+        with held_signals(), open_live_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
+            yield sink
+    except BaseException as stop:
+        stop.add_note(f"the rows that came are in {'standard output' if target == '-' else target}")
+        raise
+
+
 def score_source(
     detector: Detector,
     source: Source,
@@ -116,8 +153,10 @@ def score_source(
     Without one the same table gives the same bytes whatever `batch_rows` and `workers` are.
     """
     scorer = detector if device is None else detector.on(device)
-    engine = LocalEngine.of(config, most_workers=None if device is None else WORKERS_ON_DEVICE)
     task = ScoreTask(detector, scorer, decision, config, n_worst, bars)
+    engine: LiveEngine | LocalEngine = LiveEngine(config.batch_rows)
+    if not config.follow:
+        engine = LocalEngine.of(config, most_workers=None if device is None else WORKERS_ON_DEVICE)
     parts = engine.map_batches(Rendered(task, output), source, task.needs)
     return append_rows(parts, output, ScoreTotals(), "scoring", source.n_rows, on_event)
 
@@ -167,7 +206,7 @@ def _score_sensors(
         raise UsageError("--offline and --state contradict each other", "a state knows no later rows; give one of them")
     decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
-    source = open_source(inputs, once=not config.offline)
+    source = open_source(inputs, once=not config.offline, live=config.follow)
     check_schema(source, detector.schema)
     Targets.of(target, plot, bundle, source)
     digest = manifest.digests["arrays.safetensors"]
@@ -175,8 +214,13 @@ def _score_sensors(
     if state is not None:
         require_writable(state)
     columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
-    with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
-        totals = score_rows(detector, source, sink, decision, config, histories, on_event)
+    try:
+        with opened_sink(target, source, columns, config, numbers) as sink:
+            totals = score_rows(detector, source, sink, decision, config, histories, on_event)
+    except BaseException:
+        if config.follow and state is not None:  # its rows are written
+            save_histories(state, histories, digest)
+        raise
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     if state is not None:
         save_histories(state, histories, digest)

@@ -11,6 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from vaecli.config import ScoreConfig
 from vaecli.decisions.threshold import Decision
+from vaecli.engines.live import LiveEngine
 from vaecli.engines.local import LocalEngine
 from vaecli.results import OnEvent
 from vaecli.runtime.parallel import map_in_order
@@ -62,7 +63,10 @@ def _score_series(
     """
     task = Rendered(ScoreSensors(detector, decision, config.anomalies_only), output)
     with closing(sensor_rows(detector, source, config)) as rows:
-        parts = map_in_order(task.process, in_order(rows, histories), engine_of(config, detector).workers)
+        work = in_order(rows, histories)
+        if config.follow:
+            return append_rows(map(task.process, work), output, SensorTotals(), "scoring", None, on_event)
+        parts = map_in_order(task.process, work, engine_of(config, detector).workers)
         with closing(parts):
             return append_rows(parts, output, SensorTotals(), "scoring", source.n_rows, on_event)
 
@@ -126,7 +130,8 @@ def ahead(
 def sensor_rows(detector: SensorDetector, source: Source, config: ScoreConfig) -> Generator[SensorRows]:
     """The batches of a source, read by several threads."""
     task = ReadSensors(detector)
-    yield from engine_of(config, detector).map_batches(task, source, task.needs)
+    engine = LiveEngine(config.batch_rows) if config.follow else engine_of(config, detector)
+    yield from engine.map_batches(task, source, task.needs)
 
 
 def engine_of(config: ScoreConfig, detector: SensorDetector) -> LocalEngine:
