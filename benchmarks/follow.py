@@ -48,7 +48,7 @@ def latencies(bundle: Path, rate: float, seconds: float) -> np.ndarray:
     command = [*PROGRAM, "score", "-", "--follow", "-q", "-m", str(bundle), "-o", "-"]
     read: list[float] = []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
 
         def collect() -> None:
             assert process.stdout is not None

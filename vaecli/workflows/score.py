@@ -219,7 +219,7 @@ def _score_sensors(
             totals = score_rows(detector, source, sink, decision, config, histories, on_event)
     except BaseException:
         if config.follow and state is not None:  # its rows are written
-            save_histories(state, histories, digest)
+            save_histories(state, histories, digest, is_output=False)
         raise
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     if state is not None:
