@@ -137,7 +137,7 @@ def fit_seconds(rows: Iterable[Mapping[str, Any]], method: str, seed: int) -> st
 
 
 def target(rows: Iterable[Mapping[str, Any]], seed: int) -> str:
-    """Whether the default score reaches the target once it is told of the unit."""
+    """Whether the default score reaches the target once it is given the unit."""
     found = mean(rows, "vaecli", seed)
     if found is None:
         return f"Target, a mean AUROC of at least {TARGET}: not measured yet."

@@ -134,7 +134,7 @@ def _options() -> argparse.Namespace:
 
 
 def available() -> list[str]:
-    """The engines whose packages are installed; says which are left out."""
+    """The engines whose packages are installed; reports which are left out."""
     for name, packages in ENGINES.items():
         absent = [package for package in packages if not find_spec(package)]
         if absent:
@@ -199,7 +199,7 @@ def prepare(work: Path, fit_rows: int, most_rows: int, engines: Sequence[str]) -
 
 
 def generated(n_rows: int, seed: int, odd_share: float) -> np.ndarray:
-    """Columns moved by five hidden factors, with noise; odd rows have three times the noise."""
+    """Columns moved by five hidden factors, with noise; anomalous rows have three times the noise."""
     loadings = np.random.default_rng(0).normal(size=(N_FACTORS, N_COLUMNS))
     rng = np.random.default_rng([seed, 1])
     noise = np.where(rng.random((n_rows, 1)) < odd_share, 1.5, 0.5)
@@ -231,7 +231,7 @@ def batches(stored: np.ndarray, n_rows: int, batch_rows: int) -> Iterator[Batch]
 
 
 def run_child(asked: dict[str, Any]) -> dict[str, Any]:
-    """What `child` answers in a fresh process that no variable tells how many threads to use."""
+    """What `child` answers in a fresh process where no variable sets the number of threads."""
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     command = [sys.executable, str(Path(__file__).resolve()), "--child", json.dumps(asked)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -306,9 +306,9 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def peak_mb() -> float | None:
-    """Peak resident memory of this process in MB (10^6 bytes); None where /proc does not tell.
+    """Peak resident memory of this process in MB (10^6 bytes); None where /proc does not report it.
 
-    `getrusage` would tell the parent's where that was larger when it started this process.
+    `getrusage` would report the parent's where that was larger when it started this process.
     """
     status = Path("/proc/self/status")
     found = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.exists() else None

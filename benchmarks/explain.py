@@ -50,7 +50,7 @@ NOBODY = "no column"
 TABLES = ("shuttle", "ai4i2020", "nslkdd")
 WIDE = ("mnist", "InternetAds")  # only timed
 MIXED = ("ai4i2020", "nslkdd")
-# columns that say nearly the same: with one of two wrong, nothing in the row tells which
+# nearly redundant columns: with one of two wrong, nothing in the row shows which
 PAIRS = {
     "ai4i2020": (
         ("Air temperature [K]", "Process temperature [K]"),
@@ -149,7 +149,7 @@ def fitted(table: Table, bundle: Path, seed: int) -> Detector:
 
 
 def cells_of(detector: Detector, test: Any) -> Cells:
-    """The feature columns of a file or an array; a label column is none."""
+    """The feature columns of a file or an array, without a label column."""
     source = open_source([test]) if isinstance(test, str) else frame_source(test)
     check_schema(source, detector.schema)
     names = [column.name for column in detector.schema.features]
@@ -263,7 +263,7 @@ def squared_errors(detector: Detector, cells: Cells, decided: ScoredRows) -> np.
 
 
 def z_scores(detector: Detector, cells: Cells, decided: ScoredRows) -> np.ndarray:  # noqa: ARG001
-    """|x − mean| / standard deviation of the training rows (n, c); what is no number ranks last."""
+    """|x − mean| / standard deviation of the training rows (n, c); what is not a number ranks last."""
     mean, scale = np.array([encoder.moments(i) for encoder, i in detector.preprocessor.of_columns]).T
     return np.where(np.isnan(mean), -np.inf, np.abs(cells.values - mean) / scale)
 
@@ -283,7 +283,7 @@ METHOD_NAMES = {
 
 
 def places(values: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """The place (n,), from 1, of one column a row among `values` (n, c), higher first; behind those it ties with."""
+    """The place (n,), from 1, of one column a row among `values` (n, c), higher first; after those it ties with."""
     own = values[np.arange(len(values)), column]
     return (values >= own[:, None]).sum(1)
 

@@ -50,7 +50,7 @@ def available() -> dict[str, Peer]:
     return peers
 
 
-DETERMINISTIC = ("knn5", "knn5_far", "knn1", "lof", "ecod")  # one seed says it all
+DETERMINISTIC = ("knn5", "knn5_far", "knn1", "lof", "ecod")  # one seed suffices
 
 NAMES = {
     "vaecli": "vaecli",
@@ -155,7 +155,7 @@ def _timed(fit: Callable[[], Any], score: Callable[[Any], np.ndarray]) -> Answer
 
 
 def _finite(scores: np.ndarray) -> np.ndarray:
-    """The same ranking where a peer overflowed: such a row is as odd as the oddest finite one."""
+    """The same ranking where a peer overflowed: such a row scores as high as the most anomalous finite one."""
     # PyOD's VAE works in float32 and returns infinities for rows far outside the training range
     return np.nan_to_num(scores, nan=np.inf, posinf=np.inf).clip(max=scores[np.isfinite(scores)].max())
 

@@ -29,7 +29,7 @@ def stop(message: str) -> NoReturn:
 
 
 def data_folder(given: str | None, needed: str) -> Path:
-    """The folder behind `--data`; ends the program when `needed` is not inside it."""
+    """The folder that `--data` names; ends the program when `needed` is not inside it."""
     if given is None:
         stop(f"--data is missing: give the folder that holds {needed}/ (see benchmarks/README.md).")
     folder = Path(str(given))

@@ -164,7 +164,7 @@ def _measure(name: str, seed: int, options: argparse.Namespace, results: record.
 
 
 def figures(train: pd.DataFrame, real: pd.DataFrame, made: pd.DataFrame, seed: int) -> dict[str, float]:
-    """How alike generated and real rows are, and how near to training ones."""
+    """How similar generated and real rows are, and how near to training ones."""
     numbers = [name for name in real.columns if pd.api.types.is_numeric_dtype(train[name])]
     accuracy = {name: _accuracy(name, real, made, numbers, seed) for name in CLASSIFIERS}
     nearest_real, nearest_made = nearest(train, real, numbers), nearest(train, made, numbers)

@@ -157,7 +157,7 @@ def report(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
 
 
 def faults_table(rows: Iterable[Mapping[str, Any]]) -> str:
-    """A line a fault and size: each preset, and ranges alone."""
+    """One line per fault and size: each preset, and ranges alone."""
     rows = list(rows)
     heads = ["fault", *(cell for row in rows for cell in (row["preset"], "hardest")), "ranges alone"]
     lines = []

@@ -19,7 +19,7 @@ N_FACTORS = 5
 STEP_ROWS = 100_000
 NAMES = [f"x{j + 1}" for j in range(N_COLUMNS)]
 SCHEMA = pa.schema([(name, pa.float64()) for name in NAMES])
-LOADINGS_SEED = 0  # the process behind all tables; the seed of a table, from 1, draws only its rows
+LOADINGS_SEED = 0  # the process that generates all tables; the seed of a table, from 1, draws only its rows
 
 
 def steps(n_rows: int, seed: int = 1) -> Iterator[pa.Table]:

@@ -478,7 +478,7 @@ NAMES = {
 
 
 def report(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], *, quick: bool = False) -> str:
-    """The targets, then every figure behind them, as Markdown; of the questions measured so far."""
+    """The targets, then every figure they rest on, as Markdown; of the questions measured so far."""
     measured = {row["question"]: row for row in rows}
     measured = {name: measured[name] for name in QUESTIONS if name in measured}
     parts = [

@@ -50,7 +50,7 @@ def scored(model: vaecli.Model, fresh_table: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_a_dataframe_gives_a_dataframe(scored: pd.DataFrame, fresh_table: pd.DataFrame):
-    """The user's columns unchanged, three columns behind them, higher scores odder."""
+    """The user's columns unchanged, three columns after them, higher scores more anomalous."""
     pd.testing.assert_frame_equal(scored[list(fresh_table.columns)], fresh_table)
     assert list(scored.columns) == [*fresh_table.columns, *ADDED]
     assert (scored["is_anomaly"] == (scored["p_value"] <= 0.01)).all()
@@ -164,7 +164,7 @@ def test_the_same_seed_gives_the_same_model(normal_table: pd.DataFrame, fresh_ta
     assert not one["anomaly_score"].equals(other["anomaly_score"])
 
 
-def test_a_fit_tells_how_it_goes(normal_table: pd.DataFrame):
+def test_a_fit_reports_its_progress(normal_table: pd.DataFrame):
     """`on_event` hears of every stage, with the ELBO while training."""
     events: list[Event] = []
     vaecli.fit(normal_table, on_event=events.append, **TINY)
@@ -186,7 +186,7 @@ def test_a_fit_reports(model: vaecli.Model):
 
 
 def test_a_saved_model_is_the_same_model(model: vaecli.Model, scored: pd.DataFrame, fresh_table, tmp_path: Path):
-    """Save, load, score: bit for bit what the fitted model says; and saved again, the same bytes."""
+    """Save, load, score: bit for bit what the fitted model gives; and saved again, the same bytes."""
     for path in (tmp_path / "a.vae", str(tmp_path / "b.vae")):
         model.save(path)
         loaded = vaecli.load(path)
@@ -251,7 +251,7 @@ def test_mistakes_raise_what_can_be_caught(model: vaecli.Model, fresh_table: pd.
 
 
 def test_a_missing_column_is_caught_by_its_type(model: vaecli.Model, fresh_table: pd.DataFrame, tmp_path: Path):
-    """A caller can tell what is wrong with a table by the type, and where by `path`, `line`, `row` and `column`."""
+    """A caller can find out what is wrong with a table by the type, and where by `path`, `line`, `row` and `column`."""
     with pytest.raises(SchemaMismatch) as missing:
         model.score(fresh_table.drop(columns="flow"))
     assert (missing.value.path, missing.value.column) == ("frame", "flow")
@@ -316,7 +316,7 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_public_face_is_lazy():
-    """`dir(vaecli)` lists the public names without loading what is behind them."""
+    """`dir(vaecli)` lists the public names without loading their modules."""
     probe = (
         "import sys, vaecli\n"
         "names = dir(vaecli)\n"
@@ -341,7 +341,7 @@ def test_scoring_in_python_loads_no_torch(bundle: Path, fresh_table: pd.DataFram
 
 
 def test_a_date_among_the_features_is_warned_of(normal_table: pd.DataFrame):
-    """A date that is no clock is modelled, and the fit says what that means for later dates."""
+    """A date that is no clock is modelled, and the fit reports what that means for later dates."""
     days = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.random.default_rng(0).permutation(len(normal_table)), "D")
     model = vaecli.fit(
         normal_table.assign(built=days),

@@ -1,4 +1,4 @@
-"""The house keeps its shape: layers, silence, light shells, complete public names."""
+"""The structure of the package: layers, printing, imports, public names, docstrings and prose."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ import vaecli
 
 PACKAGE = Path(vaecli.__file__).parent
 HEAVY = {"numpy", "pandas", "pyarrow", "safetensors", "scipy", "sklearn", "torch"}
-NOT_ON_THE_SCORING_ROAD = {"pandas", "scipy", "sklearn", "torch"}
+NOT_FOR_SCORING = {"pandas", "scipy", "sklearn", "torch"}
 MAY_WARN = {"config/former_names.py"}
-MAY_LOAD_TORCH_AT_ONCE = {"training/adamw.py", "training/loop.py"}  # nobody scores through it
-# importing the world takes its time on a cold machine; the promise is about the better of a few tries
+MAY_IMPORT_TORCH = {"training/adamw.py", "training/loop.py"}  # nobody scores through it
 
 
 def modules() -> list[Path]:
@@ -77,33 +76,33 @@ def test_only_render_prints(path: Path):
     """No module but render prints, writes to a standard stream or logs; one warns of renamed settings."""
     if "render" in path.relative_to(PACKAGE).parts:
         return
-    found = list(_spoken(ast.parse(path.read_text())))
+    found = list(_printing(ast.parse(path.read_text())))
     assert [line.partition(": ")[2] for line in found] == (["warnings.warn"] if named(path) in MAY_WARN else [])
 
 
-def _spoken(tree: ast.Module) -> Iterator[str]:
+def _printing(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
             yield f"line {node.lineno}: print"
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            said = ast.unparse(node.func)
-            if said in {"sys.stdout.write", "sys.stderr.write", "typer.echo", "typer.secho", "warnings.warn"}:
-                yield f"line {node.lineno}: {said}"
+            called = ast.unparse(node.func)
+            if called in {"sys.stdout.write", "sys.stderr.write", "typer.echo", "typer.secho", "warnings.warn"}:
+                yield f"line {node.lineno}: {called}"
         if isinstance(node, ast.Import) and any(alias.name == "logging" for alias in node.names):
             yield f"line {node.lineno}: logging"
 
 
-def test_the_silence_check_hears_a_print():
+def test_the_print_check_finds_a_print():
     """The check above finds what it looks for."""
     noisy = ast.parse("import sys\ndef f():\n    print(1)\n    sys.stderr.write('x')\n")
-    assert len(list(_spoken(noisy))) == 2
+    assert len(list(_printing(noisy))) == 2
 
 
 @pytest.mark.parametrize("path", modules(), ids=named)
 def test_torch_sklearn_and_pandas_are_imported_where_they_are_used(path: Path):
     """At module level nothing but training imports torch, and nothing at all scikit-learn, SciPy or pandas."""
-    allowed = {"torch"} if named(path) in MAY_LOAD_TORCH_AT_ONCE else set()
-    assert set(_at_module_level(ast.parse(path.read_text()))) & NOT_ON_THE_SCORING_ROAD <= allowed
+    allowed = {"torch"} if named(path) in MAY_IMPORT_TORCH else set()
+    assert set(_at_module_level(ast.parse(path.read_text()))) & NOT_FOR_SCORING <= allowed
 
 
 def _at_module_level(tree: ast.Module) -> Iterator[str]:
@@ -133,13 +132,13 @@ def test_scoring_is_light(bundle: Path, normal_csv: Path, tmp_path: Path):
     """A real `vaecli score` on the CPU loads neither torch, scikit-learn, SciPy nor pandas."""
     out = tmp_path / "out.csv"
     loaded = loaded_by("score", str(normal_csv), "-m", str(bundle), "-o", str(out), "--quiet")
-    assert not NOT_ON_THE_SCORING_ROAD & loaded
+    assert not NOT_FOR_SCORING & loaded
     assert out.exists()
 
 
 def test_inspecting_is_light(bundle: Path):
     """A real `vaecli inspect` loads neither torch, scikit-learn, SciPy nor pandas."""
-    assert not NOT_ON_THE_SCORING_ROAD & loaded_by("inspect", str(bundle), "--schema")
+    assert not NOT_FOR_SCORING & loaded_by("inspect", str(bundle), "--schema")
 
 
 def test_public_names_are_complete():
@@ -171,7 +170,7 @@ def test_a_verb_loads_its_own_results_only(bundle: Path, normal_csv: Path, tmp_p
 
 
 @pytest.mark.parametrize("path", modules(), ids=named)
-def test_public_things_say_what_they_are(path: Path):
+def test_public_things_have_docstrings(path: Path):
     """Every file, public class and public function has a docstring."""
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree), "the file"
@@ -196,26 +195,8 @@ DIALECT = re.compile(
     r"\b(odd(er|est|ly|ness)?|told|tells?|says?|said|speaks?|alike|surprises?|blam(e|es|ed|ing))\b"
     r"|\b(is|are) no (number|picture|table)s?\b|\bbehind\b"
 )
-# Names of arrays in a bundle and classes of a style sheet are not prose.
-NOT_PROSE = re.compile(r"surprise/|[\"']((line|mark|key|dots) )?odd( dot)?[\"']|\{\w+\}")
-NOT_YET_PLAIN = (
-    "report/css.py",  # the class .odd of the page
-    "data/",
-    "model/likelihoods/",
-    "latent/sampling.py",
-    "latent/reconstruction.py",
-    "scoring/attribution.py",
-    "tasks/reasons.py",
-    "tasks/column_profiles.py",
-    "tables/convert/",
-    "tables/check_schema.py",
-    "tables/write/new_rows.py",
-    "tables/write/replace_cells.py",
-)
-
-
-def plain_modules() -> list[Path]:
-    return [path for path in modules() if not named(path).startswith(NOT_YET_PLAIN)]
+# Names of arrays in a bundle, and classes and variables of a style sheet, are not prose.
+NOT_PROSE = re.compile(r"surprise/|[\"']((line|mark|key|dots) )?odd( dot)?[\"']|\{\w+\}|\.odd\b|--odd\b|\(odd\)")
 
 
 def first_sentence(docstring: str) -> str:
@@ -246,7 +227,7 @@ def _dialect(source: str) -> Iterator[str]:
                 yield f"line {token.start[0]}: {found[0]}"
 
 
-@pytest.mark.parametrize("path", plain_modules(), ids=named)
+@pytest.mark.parametrize("path", modules(), ids=named)
 def test_docstrings_open_with_a_sentence(path: Path):
     """The docstring of every public class, function and method opens with a sentence that can be read on its own."""
     found = _public_docstrings(ast.parse(path.read_text()))
@@ -261,7 +242,7 @@ def test_fragments_are_found(text: str):
     assert is_sentence("log(1 + exp(v)), safe from overflow.")
 
 
-@pytest.mark.parametrize("path", plain_modules(), ids=named)
+@pytest.mark.parametrize("path", modules(), ids=named)
 def test_prose_is_plain(path: Path):
     """Docstrings, comments and messages use the words of the style note in CONTRIBUTING.md."""
     assert list(_dialect(path.read_text())) == []
@@ -270,3 +251,68 @@ def test_prose_is_plain(path: Path):
 def test_dialect_is_found():
     """The check above reads strings and comments, and no names."""
     assert list(_dialect('told = "the oddest"  # it says so\n')) == ["line 1: oddest", "line 1: says"]
+
+
+# (n,), (e, n, c), (t, K + q), (N_BARS + 1,): letters, constants and numbers, at least one comma.
+AXIS = r"(?:…|[A-Z_]+(?: \+ \w+)?|[a-z0-9_][\w +·]*)"
+SHAPE = re.compile(rf"\({AXIS}(?:,|(?:, {AXIS})+)\)|of any shape")
+ARRAY = re.compile(r"(?<!pa\.)\b(ndarray|NDArray|Array|Tensor)\b")  # Arrow arrays have one dimension
+ARRAYS_BY_NAME = re.compile(r"(Mapping|dict)\[str, np\.ndarray\]")  # docs/bundle-format.md has their shapes
+
+
+def _public_functions(node: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef]:
+    """Public functions and methods that have a docstring of their own."""
+    for child in node.body:
+        if isinstance(child, ast.FunctionDef) and child.name[0] != "_" and ast.get_docstring(child):
+            yield child
+        if isinstance(child, ast.ClassDef) and child.name[0] != "_":
+            yield from _public_functions(child)
+
+
+def _without_shape(tree: ast.Module) -> Iterator[str]:
+    """Public functions of arrays whose docstrings name no shape."""
+    for function in _public_functions(tree):
+        given = [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
+        types = [ast.unparse(one) for one in (*(arg.annotation for arg in given), function.returns) if one]
+        has_array = any(ARRAY.search(ARRAYS_BY_NAME.sub("", one)) for one in types)
+        if has_array and not SHAPE.search(ast.get_docstring(function) or ""):
+            yield function.name
+
+
+def _raises(function: ast.FunctionDef) -> bool:
+    return any(isinstance(node, ast.Raise) and node.exc is not None for node in ast.walk(function))
+
+
+def _with_unnamed_error(tree: ast.Module) -> Iterator[str]:
+    """Public functions that raise, or call a private function of their file that does, and do not document it."""
+    own = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    raising = {function.name for function in own if function.name[0] == "_" and _raises(function)}
+    for function in _public_functions(tree):
+        called = {
+            node.func.id for node in ast.walk(function) if isinstance(node, ast.Call) and hasattr(node.func, "id")
+        }
+        docstring = ast.get_docstring(function) or ""
+        if (_raises(function) or called & raising) and not re.search(r"\b[Rr]aises?\b|[Ss]ee `[A-Z]", docstring):
+            yield function.name
+
+
+@pytest.mark.parametrize("path", modules(), ids=named)
+def test_docstrings_name_shapes(path: Path):
+    """A public function that takes or returns an array names a shape; arrays by name have theirs in the format."""
+    assert list(_without_shape(ast.parse(path.read_text()))) == []
+
+
+@pytest.mark.parametrize("path", modules(), ids=named)
+def test_docstrings_name_errors(path: Path):
+    """A public function that raises names the error and its cause; the docstring of a verb is its `--help` instead."""
+    found = list(_with_unnamed_error(ast.parse(path.read_text())))
+    assert found == [] or named(path).startswith("cli/")
+
+
+def test_missing_shapes_and_errors_are_found():
+    """The two checks above find what they look for."""
+    source = "def f(x: np.ndarray) -> {}:\n    '''{}'''\n    raise ValueError\n"
+    vague = ast.parse(source.format("np.ndarray", "The larger values (Coles 2001)."))
+    exact = ast.parse(source.format("float", "The sum of x (n,) in nats. Raises ValueError on NaN."))
+    assert [*_without_shape(vague), *_with_unnamed_error(vague)] == ["f", "f"]
+    assert [*_without_shape(exact), *_with_unnamed_error(exact)] == []

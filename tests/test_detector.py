@@ -31,7 +31,7 @@ def column_of(model: vaecli.Model, name: str) -> int:
     return [column.name for column in model.schema.features].index(name)
 
 
-# ------------------------------------------------------------------------------------ surprises
+# ------------------------------------------------------------------------------------ surprisals
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
@@ -197,7 +197,7 @@ def test_absent_settings_are_refused(model: vaecli.Model, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
-def test_numpy_and_torch_decide_alike(model: vaecli.Model, fresh_table: pd.DataFrame, kind: str) -> None:
+def test_numpy_and_torch_decide_the_same(model: vaecli.Model, fresh_table: pd.DataFrame, kind: str) -> None:
     """On either road scores agree to 1e-5 of what they add up, and the same rows are flagged at every level."""
     cells = cells_of(model, fresh_table)
     numpy, torch = model.detector.score(cells, kind), model.detector.on("cpu").score(cells, kind)
@@ -235,7 +235,7 @@ def test_a_category_never_seen_is_never_the_most_normal(
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
-def test_unexpected_gaps_are_odd_and_expected_ones_are_not(
+def test_unexpected_gaps_are_anomalous_and_expected_ones_are_not(
     model: vaecli.Model, fresh_table: pd.DataFrame, kind: str
 ) -> None:
     """A gap where training had none costs log(m + 2) nats and the lift; in `temperature`, often empty, little."""
@@ -251,7 +251,7 @@ def test_unexpected_gaps_are_odd_and_expected_ones_are_not(
     )
     expected = np.mean([(cost[k] / surprisal.spread[surprisal.member == k]).mean() for k in range(len(cost))])
     expected += novelty_offset(model.detector.calibrations[kind])
-    # in `combined` such a cell alone may say more than the row does
+    # in `combined` such a cell alone may score more than the row does
     assert (
         found["flow"] >= expected - 0.01 if kind == "combined" else found["flow"] == pytest.approx(expected, abs=0.01)
     )

@@ -1,4 +1,4 @@
-"""The documents tell the truth: commands run and print what is shown, names and numbers are those of the code."""
+"""The documents are true: commands run and print what is shown, names and numbers are those of the code."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def help_of(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 
 def options_in(help_text: str) -> dict[str, str]:
-    """The options that a help text lists, and what it says of each."""
+    """The options that a help text lists, each with its description."""
     entries = re.split(r"^  (?=-)", help_text.partition("\nOptions:\n")[2], flags=re.MULTILINE)[1:]
     return {
         option: entry
@@ -231,7 +231,7 @@ def test_the_reference_has_every_verb_and_global_option(help_of):
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_shown_are_commands_that_exist(help_of, page: Path):
-    """Wherever a page says `vaecli VERB --option`, there is such a verb with such an option."""
+    """Wherever a page has `vaecli VERB --option`, there is such a verb with such an option."""
     known = {verb: options_in(help_of(verb)).keys() for verb in VERBS}
     text = page.read_text(encoding="utf-8")
     shown = re.findall(r"`(vaecli [^`\n]+)`", text)
@@ -300,7 +300,7 @@ def value_of(cell: str) -> Any:
     ],
     ids=["top", "score", *STAGES],
 )
-def test_every_setting_is_told_with_its_default(heading: str, kind: Callable[[], Any]):
+def test_every_setting_is_listed_with_its_default(heading: str, kind: Callable[[], Any]):
     """docs/how-to/settings.md has each setting of config, no other, and the true default."""
     told = {name: value_of(cells[0]) for name, cells in settings_of(heading).items()}
     true = {name: None if value in ((), "") else value for name, value in defaults_of(kind).items()}
@@ -316,12 +316,12 @@ def ranges() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "allowed"), list(ranges()))
 def test_every_range_is_the_true_one(name: str, allowed: str):
-    """The ends that settings.md tells are accepted, unless it excludes them, and what lies beyond is refused."""
+    """The ends that settings.md lists are accepted, unless it excludes them, and what lies beyond is refused."""
     ends = [float(number.replace(",", "")) for number in re.findall(r"-?\d[\d,.]*(?<![,.])", allowed)]
     whole = isinstance(defaults_of(STAGES[name.partition(".")[0]])[name.partition(".")[2]], int)
     excluded = "ends excluded" in allowed or "above" in allowed
     for end, outwards in zip(ends, (-math.inf, math.inf), strict=False):
-        # a float cannot say 2**63 - 1
+        # a float cannot hold 2**63 - 1
         inside = int(min(end, 2**63 - 1)) if whole else end
         beyond = inside + int(math.copysign(1, outwards)) if whole else math.nextafter(end, outwards)
         assert is_accepted(name, inside) is not excluded, inside
@@ -336,7 +336,7 @@ def is_accepted(name: str, value: float) -> bool:
     return True
 
 
-def test_every_choice_is_told():
+def test_every_choice_is_listed():
     """The words that settings.md allows are those of config."""
     choices = {"preset": config.PRESETS, "score_kind": config.SCORE_KINDS, "device": config.DEVICES}
     for heading in ("Top level", "`[train]`", "Scoring"):
@@ -345,7 +345,7 @@ def test_every_choice_is_told():
                 assert tuple(re.findall(r"`(\w+)`", cells[1])) == choices[setting]
 
 
-def test_presets_are_as_told():
+def test_presets_are_as_documented():
     """settings.md has every setting that a preset moves, with its value in each."""
     head, *rows = table(section(SETTINGS, "Presets"))
     presets = {
@@ -362,7 +362,7 @@ def flat(fitted: config.FitConfig) -> Mapping[str, Any]:
     return {f"{stage}.{name}": value for stage in STAGES for name, value in vars_of(getattr(fitted, stage)).items()}
 
 
-def test_every_variable_is_told():
+def test_every_variable_is_listed():
     """settings.md has exactly the VAECLI_… variables that the program reads."""
     told = {row[0].strip("`") for row in table(section(SETTINGS, "Environment"))[1:]}
     sources = [path.read_text(encoding="utf-8") for path in (ROOT / "vaecli").rglob("*.py")]
@@ -400,7 +400,7 @@ def test_names_of_the_model_page_exist():
             thing = getattr(thing, part)
 
 
-def test_missing_spellings_are_told():
+def test_missing_spellings_are_listed():
     """docs/how-to/columns.md lists every spelling of a missing cell."""
     text = section(DOCS / "how-to/columns.md", "Missing cells")
     listed = re.findall(r"`([^`]+)`", text.partition("empty, ")[2].partition(". In Parquet")[0])

@@ -1,4 +1,4 @@
-"""The committed sample tables: complete, small, disjoint, labelled as their READMEs say."""
+"""The committed sample tables: complete, small, disjoint, labelled as in their READMEs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def contents(folder: Path) -> tuple[Rows, Rows, list[str]]:
 
 @pytest.mark.parametrize("name", TABLES)
 def test_tables_are_small_and_have_a_provenance(name):
-    """Every table is under a megabyte and says where it comes from and under which licence."""
+    """Every table is under a megabyte and names its origin and licence."""
     for path in (SAMPLES / name).glob("*.csv"):
         assert path.stat().st_size < MAX_BYTES
     told = (SAMPLES / name / "README.md").read_text(encoding="utf-8")
@@ -89,7 +89,7 @@ def test_anomalies_are_spread_over_the_table(name):
     assert 0.25 < first < 0.75
 
 
-def test_a_diesel_is_what_its_label_says():
+def test_a_diesel_is_what_its_label_names():
     """The label of a car follows its compression ratio, although the fuel is not in the table."""
     header, mixed = table(SAMPLES / "cars" / "mixed.csv")
     assert not {"fuel-type", "fuel-system"} & set(header)
@@ -159,5 +159,5 @@ def test_compare_counts_flags_against_labels(tmp_path):
 
 
 def test_auroc_counts_a_tie_as_half():
-    """Equal scores say nothing, so they add one half."""
+    """Equal scores rank neither row first, so they add one half."""
     assert load("compare").auroc([1.0, 2.0], [1.0]) == 0.75

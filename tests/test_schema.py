@@ -56,10 +56,9 @@ def test_the_layout_gives_each_feature_to_one_column(some: list[Column]) -> None
     assert [slot.column for slot in layout.slots] == [column.name for column in some]
 
 
-def test_roles_are_told_apart() -> None:
+def test_roles_are_distinguished() -> None:
     """Only features are modelled; each other role is found by its name."""
     assert [column.name for column in TABLE.features] == ["mode", "load", "on", "seen"]
-    assert [column.name for column in TABLE.left_out] == ["id", "plant", "when"]
     assert TABLE.group is not None
     assert TABLE.group.name == "plant"
     assert TABLE.time is not None
@@ -98,13 +97,6 @@ def test_the_fingerprint_covers_what_scoring_depends_on(change: dict[str, object
 def test_the_order_of_the_columns_moves_the_fingerprint() -> None:
     """Features are numbered by their order, so another order is another schema."""
     assert replace(TABLE, columns=TABLE.columns[::-1]).fingerprint != TABLE.fingerprint
-
-
-def test_one_column_is_replaced_by_name() -> None:
-    """`with_column` keeps all others and their order."""
-    changed = TABLE.with_column(Column("load", Kind.NUMERIC, Role.IGNORED, reason="as asked"))
-    assert [column.name for column in changed.columns] == [column.name for column in TABLE.columns]
-    assert [column.name for column in changed.features] == ["mode", "on", "seen"]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_explaining_gives_the_same_bytes(pretended: Host, full: Host, bundle: Pa
     check_explain(pretended, full, bundle, fresh_table)
 
 
-def test_inspecting_says_the_same(pretended: Host, full: Host, bundle: Path):
+def test_inspecting_prints_the_same(pretended: Host, full: Host, bundle: Path):
     """`vaecli inspect` prints what it prints on a full install."""
     check_inspect(pretended, full, bundle)
 
@@ -136,7 +136,7 @@ def test_python_scores_arrow_tables(pretended: Host, model: vaecli.Model, bundle
     check_python(pretended, model, bundle, fresh_table)
 
 
-# -- what does not, and says so -------------------------------------------------------------------
+# -- what does not, and its message -------------------------------------------------------------------
 
 
 def test_fit_is_refused_in_two_lines(pretended: Host, normal_csv: Path):
@@ -151,7 +151,7 @@ def test_python_refuses_to_fit(pretended: Host):
 
 @pytest.mark.parametrize("absent", [{"sklearn": "scikit-learn"}, {"torch": "torch"}], ids=str)
 def test_only_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, absent: dict[str, str]):
-    """Where one of the packages is there, the message and the hint speak of the other alone."""
+    """Where one of the packages is there, the message and the hint name the other alone."""
     monkeypatch.setattr("vaecli.workflows.find_spec", lambda name: None if name in absent else object())
     (package,) = absent.values()
     with pytest.raises(vaecli.VaecliError, match=f"^fitting needs {package}, not installed here") as caught:
@@ -160,14 +160,14 @@ def test_only_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, absent: 
 
 
 def test_mistakes_in_options_come_first(pretended: Host, normal_csv: Path):
-    """A wrong option is told before a missing package: the command line can be checked on any host."""
+    """A wrong option is reported before a missing package: the command line can be checked on any host."""
     done = pretended.run("fit", str(normal_csv), "--threshold", "2")
     assert done.returncode == 2
     assert "torch" not in done.stderr
 
 
 def test_cuda_is_refused_in_two_lines(pretended: Host, bundle: Path, normal_csv: Path):
-    """`score --device cuda` says that it needs torch, and leaves with 7."""
+    """`score --device cuda` reports that it needs torch, and leaves with 7."""
     check_cuda(pretended, bundle, normal_csv)
 
 

@@ -23,7 +23,7 @@ from vaecli.results import FitSummary, OnEvent, ignore
 from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.schema import Schema
 from vaecli.sensors.detector import SensorDetector
-from vaecli.tables import Source, check_schema, collect_sink, frame_source, new_schema, numbers_of, open_source
+from vaecli.tables import Source, check_schema, collect_sink, exact_types, frame_source, new_schema, open_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Model:
         added = added_columns(config.explain)
         # the rows of a DataFrame are chosen at the end: they keep its index
         every_row = replace(config, anomalies_only=config.anomalies_only and not _is_pandas(table))
-        with collect_sink(source, added, prefix=config.prefix, numbers=numbers_of(self.schema)) as sink:
+        with collect_sink(source, added, prefix=config.prefix, types=exact_types(self.schema)) as sink:
             score_table(self.detector, source, sink, decision, every_row)
         if not _is_pandas(table):
             return sink.table()
@@ -201,6 +201,9 @@ _SHORT_NAMES = {
     "time": "columns.time",
     "group": "columns.group",
     "same_unit": "columns.same_unit",
+    "missing": "columns.missing",
+    "decimal": "columns.decimal",
+    "thousands": "columns.thousands",
     "threshold": "calibration.threshold",
     "seed": "train.seed",
     "device": "train.device",

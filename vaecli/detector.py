@@ -21,7 +21,7 @@ from vaecli.latent.reconstruction import as_cells, imputation, reconstruction
 from vaecli.latent.sampling import Sampler
 from vaecli.model.ensemble import Ensemble
 from vaecli.model.families import likelihoods_of
-from vaecli.schema import Layout, Schema
+from vaecli.schema import MOST_COUNTED, Layout, Schema
 from vaecli.scoring.attribution import Explanation, explain
 from vaecli.scoring.scores import Scorer, score_batch, score_index
 from vaecli.scoring.surprisal import SurprisalScale
@@ -41,18 +41,21 @@ class Detector:
     marginals: Marginals | None = None  # of the training rows; None in bundles fitted before these were stored
 
     def score(self, cells: Cells, kind: str | None = None, *, small_tiles: bool = False) -> ScoredRows:
-        """Score rows by `kind` (default: the detector's own); `small_tiles` as in `score_batch`."""
+        """Score rows by `kind` (default: the detector's own), in nats, higher is more anomalous, with p-values.
+
+        `small_tiles` as in `score_batch`.
+        """
         kind = kind or self.score_kind
         scored = score_batch(self._scorer(kind), self.preprocessor.transform(cells), small_tiles=small_tiles)
         scored = add_novelty_offset(scored, self._is_unexpected(cells), self.calibrations[kind])
         return ScoredRows(scored, self.calibrations[kind].p_value(scored.score), int((cells.state == NOVEL).sum()))
 
     def explain(self, cells: Cells, decided: ScoredRows, kind: str | None = None, most: int = 3) -> Explanation:
-        """Why these rows scored as `decided`, with expectations for their `most` largest attributions. On the CPU."""
+        """Why these rows scored as `decided`, in nats, on the CPU; expectations for the `most` largest attributions."""
         kind = kind or self.score_kind
         offset = novelty_offset(self.calibrations[kind]) * self._is_unexpected(cells)
         batch = self.preprocessor.transform(cells)
-        with threadpool_limits(1, "blas"):
+        with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return explain(self._scorer(kind), self.preprocessor, batch, decided.scored, offset, most)
 
     @property
@@ -132,11 +135,12 @@ class Detector:
 
     @classmethod
     def from_parts(cls, schema: Schema, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Detector:
-        """The inverse of `to_parts`. Raises KeyError, TypeError or ValueError on parts that it cannot have written."""
+        """The detector in parts of `to_parts`. Raises KeyError, TypeError or ValueError on parts not written by it."""
         layout = Layout.of(schema.features)
         preprocessor = Preprocessor.from_arrays(layout, _within(arrays, "preprocess/"))
         n_missing, n_rows = arrays["likelihood/n_missing"], arrays["likelihood/n_rows"]
-        if n_missing.shape != (layout.n_columns,) or n_rows.shape != (1,) or not n_rows[0] >= 1:
+        shapes_fit = n_missing.shape == (layout.n_columns,) and n_rows.shape == (1,)
+        if not shapes_fit or not n_missing.dtype == n_rows.dtype == np.int64 or not 1 <= n_rows[0] <= MOST_COUNTED:
             raise ValueError("likelihood/n_missing or likelihood/n_rows is not of this table")
         min_log_variance = float(settings["min_log_variance"])
         if not ((n_missing >= 0) & (n_missing <= n_rows)).all() or not abs(min_log_variance) < 100:

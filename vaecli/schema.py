@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
+
+from vaecli.errors import quoted
 
 
 class Kind(StrEnum):
@@ -36,6 +39,7 @@ class Role(StrEnum):
 
 
 MOST_DIGITS = 400  # that numbers are padded to: more than any float has before its point
+MOST_COUNTED = 2**53  # rows, cells or values: floats hold every count below it exactly
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,9 @@ class Column:
     `width` is how many digits numbers kept as text are padded to with zeros, 0 where they are not. `arrow_type` is
     the type in a typed table (`arrow_type_from_text`), empty for delimited text. Bundles of format 1 and 2 know none of
     these three. `number_spelling` is empty where numbers kept as text are spelled 1234.5, see `number_spellings`; a
-    bundle stores it only where it is not.
+    bundle stores it only where it is not. `missing` holds the words and numbers that the user declared
+    to mean "missing", `placeholders` (value, count) the numbers far outside the rest that fit left out, and `order` the
+    kept categories in the order that a typed column declares; all three are stored only where used.
     """
 
     name: str
@@ -71,6 +77,9 @@ class Column:
     width: int = 0
     arrow_type: str = ""
     number_spelling: str = ""
+    missing: tuple[str, ...] = ()
+    placeholders: tuple[tuple[float, int], ...] = ()
+    order: tuple[str, ...] = ()
     reason: str = ""  # why it is left out, in plain words
 
     @property
@@ -101,9 +110,61 @@ class Column:
 
 def _column_to_json(column: Column) -> dict[str, Any]:
     values = asdict(column)
-    if not column.number_spelling:
-        del values["number_spelling"]
+    for name in ("number_spelling", "missing", "placeholders", "order"):
+        if not values[name]:
+            del values[name]
     return values
+
+
+def _column_from_json(entry: Mapping[str, Any]) -> Column:
+    lists = {name: entry.get(name, []) for name in ("categories", "missing", "placeholders", "order")}
+    if "categories" not in entry or not all(isinstance(values, list) for values in lists.values()):
+        raise TypeError(f"one of {', '.join(lists)} of a column is not a list")
+    parts = {name: tuple(values) for name, values in lists.items()}
+    parts["placeholders"] = tuple(map(tuple, parts["placeholders"]))
+    column = Column(**{**entry, **parts, "kind": Kind(entry["kind"]), "role": Role(entry["role"])})
+    wrong = [name for name, is_right in _RIGHT.items() if not is_right(getattr(column, name))]
+    if wrong:
+        raise ValueError(f"a column has an impossible {wrong[0]}: {quoted(getattr(column, wrong[0]))}")
+    if column.order and sorted(column.order) != sorted(column.categories):
+        raise ValueError(f"the order of column {quoted(column.name)} is not one of its categories")
+    return column
+
+
+def _is_count(value: object, most: int = MOST_COUNTED) -> bool:
+    return type(value) is int and 0 <= value <= most  # `isinstance` would take true for 1
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_truth(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_limit(value: object) -> bool:
+    return value is None or (type(value) in (int, float) and abs(value) <= sys.float_info.max)  # type: ignore[arg-type]
+
+
+def _are_different_texts(value: tuple[object, ...]) -> bool:
+    return all(map(_is_text, value)) and len(set(value)) == len(value)
+
+
+def _are_counted_numbers(value: tuple[tuple[object, ...], ...]) -> bool:
+    return all(len(pair) == 2 and pair[0] is not None and _is_limit(pair[0]) and _is_count(pair[1]) for pair in value)
+
+
+_RIGHT: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("name", "zone", "arrow_type", "number_spelling", "reason"), _is_text),
+    **dict.fromkeys(("has_other", "whole"), _is_truth),
+    **dict.fromkeys(("n_folded", "n_missing", "n_infinite"), _is_count),
+    **dict.fromkeys(("minimum", "maximum"), _is_limit),
+    **dict.fromkeys(("categories", "missing", "order"), _are_different_texts),
+    "placeholders": _are_counted_numbers,
+    "datetime_format": lambda value: value is None or _is_text(value),
+    "width": lambda value: _is_count(value, MOST_DIGITS),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +178,6 @@ class Schema:
     def features(self) -> tuple[Column, ...]:
         """The columns that are modelled, in file order; `c` of them."""
         return tuple(column for column in self.columns if column.role is Role.FEATURE)
-
-    @property
-    def left_out(self) -> tuple[Column, ...]:
-        """The columns that are not modelled, with their reasons."""
-        return tuple(column for column in self.columns if column.role is not Role.FEATURE)
 
     def with_role(self, role: Role) -> Column | None:
         """The one column that plays `role`, or None."""
@@ -145,11 +201,6 @@ class Schema:
         ]
         return hashlib.sha256(json.dumps(essence, ensure_ascii=False).encode()).hexdigest()
 
-    def with_column(self, changed: Column) -> Schema:
-        """The same schema with the column of that name replaced."""
-        columns = tuple(changed if column.name == changed.name else column for column in self.columns)
-        return replace(self, columns=columns)
-
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` is the inverse."""
         return {"n_rows": self.n_rows, "columns": [_column_to_json(column) for column in self.columns]}
@@ -157,25 +208,12 @@ class Schema:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Schema:
         """The inverse of `to_json`. Raises KeyError, TypeError or ValueError on values that it cannot have written."""
-        columns = tuple(
-            Column(
-                **{
-                    **entry,
-                    "kind": Kind(entry["kind"]),
-                    "role": Role(entry["role"]),
-                    "categories": tuple(entry["categories"]),
-                }
-            )
-            for entry in values["columns"]
-        )
+        columns = tuple(map(_column_from_json, values["columns"]))
         if len({column.name for column in columns}) < len(columns):
             raise ValueError("two columns have the same name")
-        for column in columns:
-            if not all(isinstance(text, str) for text in (column.name, column.arrow_type, column.zone)):
-                raise ValueError("a column's name, arrow_type or zone is no text")
-            if type(column.width) is not int or not 0 <= column.width <= MOST_DIGITS:
-                raise ValueError(f"the width of column {column.name!r} is not a number from 0 to {MOST_DIGITS}")
-        return cls(columns, int(values["n_rows"]))
+        if not _is_count(values["n_rows"]):
+            raise ValueError("n_rows is not a count")
+        return cls(columns, values["n_rows"])
 
 
 @dataclass(frozen=True, slots=True)

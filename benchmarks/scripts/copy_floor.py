@@ -1,4 +1,4 @@
-"""The least that scoring a table can cost: read it, put three columns behind it, write it; all by pyarrow, in a stream.
+"""The least that scoring a table can cost: read it, append three columns, write it; all by pyarrow, in a stream.
 
     python benchmarks/scripts/copy_floor.py new.csv copy.csv
     python benchmarks/scripts/copy_floor.py new.parquet copy.parquet
@@ -46,12 +46,12 @@ def copy_parquet(read: str, written: str) -> None:
 
 
 def widened(schema: Any) -> Any:
-    """The schema with the three columns behind it."""
+    """The schema with the three columns appended."""
     return pa.schema([*schema, *(pa.field(name, kind) for name, kind in ADDED)])
 
 
 def with_columns(batch: Any) -> Any:
-    """The batch and behind it its first two columns again, and whether the first is positive."""
+    """The batch, followed by its first two columns again, and whether the first is positive."""
     first, second = batch.column(0), batch.column(1)
     columns = [*batch.columns, first, second, pc.greater(first, 0.0)]
     return pa.record_batch(columns, schema=widened(batch.schema))

@@ -24,7 +24,7 @@ SCORES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=60)
 @example(normal=[1.0], scored=[1.0], level=0.5)
 @example(normal=[0.0, 0.0, 5e-324], scored=[0.0], level=0.9)
 def test_every_score_is_counted_once(normal: list[float], scored: list[float], level: float):
-    """The bins ascend, hold every score and every calibration row, and tell flagged scores from the others."""
+    """The bins ascend, hold every score and every calibration row, and separate flagged scores from the others."""
     calibration = Calibration.of(np.array(normal))
     threshold = calibration.threshold(level)
     edges = score_edges(calibration.scores, calibration.ranks, threshold)
@@ -63,7 +63,7 @@ def test_shares_of_training_are_shares(values: list[int], whole: bool):
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_what_comes_from_training_has_hardly_moved(whole: bool):
-    """The shares that quantiles tell are those of the values, spikes included."""
+    """The shares by quantiles are those of the values, spikes included."""
     rng = np.random.default_rng(0)
     values = np.where(rng.random(20_000) < 0.4, 0.0, np.round(rng.normal(0, 20, 20_000)))
     bins = NumberBins.of(np.quantile(values, np.linspace(0, 1, 256)), whole)

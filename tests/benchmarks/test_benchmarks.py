@@ -1,4 +1,4 @@
-"""The benchmark scripts: they name what is missing, keep what they measured, and split as their protocol says."""
+"""The benchmark scripts: they name what is missing, keep what they measured, and split as in their protocol."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_peer_scores_an_outlier_higher(script, name):
 
 
 def test_an_overflow_counts_as_the_most_anomalous_row(script):
-    """Infinite or undefined scores of a peer rank with its oddest finite row."""
+    """Infinite or undefined scores of a peer rank with its most anomalous finite row."""
     tidy = script("peers")._finite(np.array([0.1, np.inf, 3.0, np.nan]))
     assert tidy.tolist() == [0.1, 3.0, 3.0, 3.0]
 

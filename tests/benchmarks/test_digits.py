@@ -40,7 +40,7 @@ def test_the_target_is_the_mean_of_ten_digits(bench):
 
 
 def test_a_run_keeps_what_it_measures(bench, tmp_path, monkeypatch, capsys):
-    """Every method is measured once a digit and seed, ours with the unit told; a table for each seed."""
+    """Every method is measured once per digit and seed, ours with the unit given; a table per seed."""
     told, fit = [], vaecli.fit
     monkeypatch.setattr(vaecli, "fit", lambda rows, **given: told.append(given) or fit(rows, **given, **QUICK))
     monkeypatch.setattr(bench, "DIGITS", range(1))

@@ -78,7 +78,7 @@ def test_every_row_is_in_one_batch(engines):
 
 
 def test_an_engine_without_its_package_is_left_out(engines, monkeypatch, capsys):
-    """Where onnxruntime is absent, NumPy and torch are measured, and one line an engine says what is missing."""
+    """Where onnxruntime is absent, NumPy and torch are measured, and one line per engine names what is missing."""
     monkeypatch.setattr(engines, "find_spec", lambda name: None if name == "onnxruntime" else object())
     assert engines.available() == ["numpy", "torch"]
     said = capsys.readouterr().err.splitlines()
@@ -86,7 +86,7 @@ def test_an_engine_without_its_package_is_left_out(engines, monkeypatch, capsys)
     assert all("onnxruntime not installed" in line for line in said)
 
 
-def test_the_fastest_setting_speaks_for_its_engine(engines):
+def test_the_fastest_setting_represents_its_engine(engines):
     """Of an engine's settings that with the smallest median counts, and beyond 100,000 rows only it is measured."""
     few, many = (engines.Setting("torch", 2, batch_rows, "inside") for batch_rows in engines.BATCH_ROWS)
     rows = [measured(few, 10_000, i, seconds) for i, seconds in enumerate((1.0, 9.0, 9.0))]

@@ -86,7 +86,7 @@ def test_the_same_seed_makes_the_same_faults(bench, detector):
 
 
 def test_a_tie_counts_against_the_method(bench):
-    """A column that shares its value with others stands behind all of them."""
+    """A column that shares its value with others stands after all of them."""
     values = np.array([[3.0, 2.0, 1.0], [2.0, 2.0, 1.0], [0.0, 0.0, 0.0], [1.0, 2.0, 3.0]])
     column = np.zeros(4, int)
     assert bench.places(values, column).tolist() == [1, 2, 3, 3]
@@ -195,7 +195,7 @@ def test_figures_of_another_number_of_rows_are_left_out(bench):
     assert "11.0" not in shown
 
 
-def test_the_report_says_what_a_coin_would_reach(bench):
+def test_the_report_names_what_a_coin_would_reach(bench):
     """Columns that move together are shown with what stood first instead, and with the bound that this sets."""
     shown = bench.report([measured("ai4i2020"), measured("ai4i2020", seed=1)], 300, FACTS)
     assert "| Torque [Nm] (162) | 120 | 40 | 2 |" in shown
@@ -225,7 +225,7 @@ def data(tmp_path):
 
 @pytest.fixture
 def run(bench, monkeypatch, tmp_path, data, capsys):
-    """Runs the benchmark on the tiny tables with short fits; (rows kept, report, what was said, tables fitted)."""
+    """Runs the benchmark on the tiny tables with short fits; (rows kept, report, what was printed, tables fitted)."""
     fits, fit = [], vaecli.fit
     monkeypatch.setattr(vaecli, "fit", lambda table, seed: fits.append(seed) or fit(table, seed=seed, **QUICK))
 

@@ -131,8 +131,8 @@ def test_targets_stand_beside_the_figures(fit):
     assert "| PyOD VAE | 0.820 | 10.0 | – | 20.0 | – | – | 0.10 × |" in large
 
 
-def test_a_shortened_peer_is_said_to_be(fit):
-    """Where PyOD's epochs were cut, the report says that its seconds mean nothing."""
+def test_a_shortened_peer_is_marked(fit):
+    """If PyOD's epochs were cut, the report warns that its seconds mean nothing."""
     row = fit_round(vaecli=2.0, pyod_vae=10.0)
     assert "mean nothing" in fit.report([{**row, "epochs": 2}], {})
     assert "mean nothing" not in fit.report([row], {})
@@ -141,7 +141,7 @@ def test_a_shortened_peer_is_said_to_be(fit):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["VAE", "AutoEncoder"])
 def test_the_peer_script_saves_what_scores_rows(name, tmp_path):
-    """The PyOD script leaves a model with which new rows can be scored, an odd row higher."""
+    """The PyOD script leaves a model with which new rows can be scored, an anomalous row higher."""
     pytest.importorskip("pyod")
     rows = np.random.default_rng(0).normal(size=(80, 4))
     pq.write_table(pa.table({f"x{j}": rows[:, j] for j in range(4)}), tmp_path / "train.parquet")
@@ -159,7 +159,7 @@ def test_the_peer_script_saves_what_scores_rows(name, tmp_path):
 # -- on a GPU ------------------------------------------------------------------------------------
 
 
-def test_without_a_gpu_the_benchmark_says_so(tmp_path):
+def test_without_a_gpu_the_benchmark_reports_it(tmp_path):
     """Without a CUDA device it ends with exit code 2 and one sentence, and measures nothing."""
     command = [sys.executable, BENCHMARKS / "gpu.py", "--work", tmp_path / "work", "--out", tmp_path / "gpu.json"]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
@@ -234,7 +234,7 @@ def test_new_rows_of_the_mixed_table_hold_what_fit_never_saw(gpu, tmp_path):
 
 @pytest.fixture
 def pretended(gpu, monkeypatch, tmp_path):
-    """gpu.py on a machine that says it has a GPU, with commands that are only noted down; (start, the commands)."""
+    """gpu.py on a machine that claims a GPU, with commands that are only noted down; (start, the commands)."""
     ran = []
 
     def timed(command, environment=None):

@@ -64,7 +64,7 @@ def test_the_target_counts_tables(bench):
 
 
 def test_seeds_stand_apart_and_caps_are_not_mixed(bench):
-    """A line a table and seed, of runs with the cap that was asked for; a method that diverged has no finite error."""
+    """One line per table and seed, of runs with the requested cap; a method that diverged has no finite error."""
     rows = [measured("a", "vaecli", 0.2), measured("a", "vaecli", 0.4, seed=1), measured("a", "vaecli", 9.0, seed=2)]
     rows[2]["cap"] = 50
     rows.append(measured("a", "iterative", 1e9))
@@ -76,7 +76,7 @@ def test_seeds_stand_apart_and_caps_are_not_mixed(bench):
 
 @pytest.fixture
 def data(tmp_path):
-    """A data folder with a tiny table in which columns tell each other, one number of two values among them."""
+    """A data folder with a tiny table in which columns predict each other, one number of two values among them."""
     rng = np.random.default_rng(0)
     load = rng.normal(size=(600, 1))
     rows = load * [1.0, -2.0, 3.0] + 0.1 * rng.normal(size=(600, 3))

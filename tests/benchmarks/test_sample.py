@@ -71,7 +71,7 @@ def test_the_target_counts_tables(bench):
 
 
 def test_the_report_keeps_seeds_and_caps_apart(bench):
-    """A line a table and seed; runs with another cap are left out; memory stands at the end."""
+    """One line per table and seed; runs with another cap are left out; memory stands at the end."""
     rows = [
         measured("a", "vaecli", 0.6),
         measured("a", "copula", 0.75, seed=1),
@@ -98,7 +98,7 @@ def data(tmp_path):
 
 
 def test_a_run_keeps_what_it_measures(bench, data, tmp_path, monkeypatch, capsys):
-    """One fit a table for all methods, measured once; training rows are not told apart, a copula's rows are."""
+    """One fit per table for all methods, measured once; training rows are not distinguished, a copula's rows are."""
     fits, fit = [], vaecli.fit
     monkeypatch.setattr(vaecli, "fit", lambda rows, **given: fits.append(1) or fit(rows, **given, **QUICK))
     monkeypatch.setattr(bench, "FOLDS", 2)

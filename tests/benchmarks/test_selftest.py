@@ -16,7 +16,7 @@ pd = pytest.importorskip("pandas")
 
 @pytest.fixture
 def data(tmp_path):
-    """A data folder with a tiny machine in which two numbers tell each other."""
+    """A data folder with a tiny machine in which two numbers predict each other."""
     rng = np.random.default_rng(0)
     load = rng.normal(size=400)
     frame = pd.DataFrame({"a": load, "b": 3 * load + 0.1 * rng.normal(size=400), "kind": rng.choice(["x", "y"], 400)})

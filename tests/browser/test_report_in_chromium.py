@@ -82,7 +82,7 @@ def test_nothing_in_the_table_runs(browser, hostile_report: Reported):
 
 
 def test_every_part_is_there(browser, hostile_report: Reported):
-    """A headline that answers, a heading for every section, and charts that say what they are."""
+    """A headline that answers, a heading for every section, and charts with descriptions."""
     browser.open(hostile_report.page, 1280)
     assert browser.ask("document.querySelector('h1').textContent").startswith("Worth a look: ")
     assert browser.ask("[...document.querySelectorAll('h2')].map(e => e.textContent)") == HEADINGS
@@ -109,7 +109,7 @@ def pictures_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("width", [1280, 400])
 def test_pictures_are_drawn_without_a_request(browser, pictures_report: Path, width: int):
-    """Each is inside the page, loaded, sharp, as large as is meant, said in words, and within the window."""
+    """Each is inside the page, loaded, sharp, as large as is meant, described in words, and within the window."""
     asked, errors = browser.open(pictures_report, width)
     assert [url for url in asked if not url.startswith("data:")] == [pictures_report.as_uri()]
     assert errors == []

@@ -195,7 +195,7 @@ def test_an_interrupted_write_leaves_the_earlier_bundle_alone(
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    """No such directory, a directory as file, a file as directory: refused before or after the fit alike."""
+    """No such directory, a directory as file, a file as directory: refused both before and after the fit."""
     file = tmp_path / "file"
     file.write_text("x")
     for path, words in [
@@ -319,7 +319,7 @@ def test_a_path_without_a_bundle_is_refused(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_failing_disk_is_not_called_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An input/output error while reading is said as such."""
+    """An input/output error while reading is reported as such."""
     path = written(tmp_path)
     monkeypatch.setattr("vaecli.bundle.read.zipfile.ZipFile.read", raising(OSError(5, "Input/output error")))
     assert "cannot be read: Input/output error" in refusal(path).message
@@ -340,7 +340,7 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
 
 
 def test_something_appended_is_refused(tmp_path: Path) -> None:
-    """Bytes after the end are damage, and said to be."""
+    """Bytes after the end are damage, and reported as such."""
     path = written(tmp_path)
     path.write_bytes(path.read_bytes() + b"more")
     assert "something follows its end" in refusal(path).message
@@ -438,14 +438,14 @@ def test_a_part_that_was_exchanged_is_damage(tmp_path: Path) -> None:
         (b'{"format": 5}', "written by vaecli None"),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(tmp_path: Path, text: bytes, words: str) -> None:
+def test_an_invalid_manifest_is_refused(tmp_path: Path, text: bytes, words: str) -> None:
     """Every way in which a manifest can be wrong has its own words."""
     path = zipped(tmp_path / "model.vae", [("manifest.json", text), ("arrays.safetensors", b"")])
     assert words in refusal(path).message
 
 
 def test_a_newer_bundle_is_recognised_whatever_else_it_holds(tmp_path: Path) -> None:
-    """A later format may have other entries; the reader still says which vaecli is needed."""
+    """A later format may have other entries; the reader still names the vaecli that is needed."""
     newer = json.dumps({"format": FORMAT + 1, "version": "3.0"}).encode()
     said = refusal(zipped(tmp_path / "new.vae", [("manifest.json", newer), ("graph.onnx", b"")]))
     assert "written by vaecli 3.0" in said.message
@@ -560,7 +560,7 @@ def test_random_damage_is_refused_or_harmless(whole_bundle: Path, data: st.DataO
 
 @settings(max_examples=200, deadline=None)
 @given(data=st.data())
-def test_random_arrays_behind_right_digests_are_refused_or_read(whole_bundle: Path, data: st.DataObject) -> None:
+def test_random_arrays_with_right_digests_are_refused_or_read(whole_bundle: Path, data: st.DataObject) -> None:
     """Damage that the digests do not show still ends in a refusal or in arrays of the six types."""
     packed = data.draw(damage(parts(whole_bundle)["arrays.safetensors"]))
     try:

@@ -68,7 +68,7 @@ def test_groups_one_after_the_other_can_be_fitted(monkeypatch: pytest.MonkeyPatc
     assert scored["is_anomaly"].mean() < 0.05
 
 
-def test_columns_of_one_unit_do_not_speak_for_themselves() -> None:
+def test_columns_of_one_unit_do_not_decide_alone() -> None:
     """Of pixels none decides, of the columns beside them each may; where there are only pixels, rows are wholes."""
     table = sensor_table(400, seed=0)[["pressure", "flow"]].assign(mode=np.tile(["eco", "boost"], 200))
     model = vaecli.fit(table, same_unit=["pressure", "flow"], **QUICK)

@@ -55,7 +55,7 @@ def test_a_higher_level_flags_no_more(low: float, high: float) -> None:
 
 @pytest.mark.parametrize(("level", "needed"), [(0.99, 99), (0.999, 999), (0.9, 9), (0.5, 1), (0.29, 1), (0.95, 19)])
 def test_rows_needed_by_a_level(level: float, needed: int) -> None:
-    """A level is resolved from exactly as many rows as the user's arithmetic says."""
+    """A level is resolved from exactly as many rows as the user's arithmetic gives."""
     assert rows_needed(level) == needed
     assert Calibration.of(np.arange(float(needed))).resolves(level)
     assert needed == 1 or not Calibration.of(np.arange(needed - 1.0)).resolves(level)
@@ -83,7 +83,7 @@ def test_the_finest_level_is_resolved_and_hardly_finer_is_not(m: int) -> None:
 
 @given(scores=SCORES, extra=FINITE)
 def test_p_values_are_conformal_up_to_the_largest_score(scores: np.ndarray, extra: float) -> None:
-    """p(s) is (1 + #{s_i >= s}) / (m + 1) exactly, ties counted as at least as odd."""
+    """p(s) is (1 + #{s_i >= s}) / (m + 1) exactly, ties counted as at least as anomalous."""
     calibration = Calibration.of(scores)
     asked = np.append(scores, min(extra, scores.max()))
     found = calibration.p_value(asked)
@@ -123,7 +123,7 @@ def test_the_tail_begins_where_the_rows_end(scores: np.ndarray) -> None:
 
 
 def test_a_row_without_a_score_has_no_p_value() -> None:
-    """NaN in, NaN out, in any shape; infinity is as odd as can be."""
+    """NaN in, NaN out, in any shape; infinity is as anomalous as can be."""
     calibration = Calibration.of(np.arange(100.0))
     found = calibration.p_value(np.array([[np.nan, np.inf], [-np.inf, 50.0]]))
     np.testing.assert_array_equal(np.isnan(found), [[True, False], [False, False]])
@@ -142,7 +142,7 @@ def test_calibration_rows_without_a_score_are_left_out() -> None:
 
 
 def test_infinite_calibration_scores_are_counted() -> None:
-    """A normal row of infinite score makes infinity less odd, and leaves nothing beyond it to model."""
+    """A normal row of infinite score makes infinity less anomalous, and leaves nothing beyond it to model."""
     calibration = Calibration.of(np.append(np.arange(98.0), [np.inf, -np.inf]))
     assert calibration.tail is None
     assert calibration.p_value(np.array([np.inf, 200.0])).tolist() == [2 / 101, 2 / 101]

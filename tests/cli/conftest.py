@@ -229,7 +229,7 @@ class Pretence:
 
 @pytest.fixture
 def workflows(monkeypatch: pytest.MonkeyPatch) -> Pretence:
-    """Workflows that answer at once with a summary, or raise what they are told to."""
+    """Workflows that answer at once with a summary, or raise what they are given."""
     pretence = Pretence()
     for name in pretence.answers:
         module = ModuleType(f"vaecli.workflows.{name}")
@@ -259,7 +259,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Done:
-    """What a command line left behind."""
+    """What remains of a command line."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""Bad inputs through the real command line: the right code, a message that says where, and nothing left behind."""
+"""Bad inputs through the real command line: the right code, a message that names the place, and no files left over."""
 
 from __future__ import annotations
 
@@ -832,13 +832,13 @@ BUNDLES = [
 
 @pytest.mark.parametrize("case", FIT)
 def test_fit_refuses(case: Case, run, place: Path):
-    """`fit` says what is wrong and where, and leaves the folder as it was."""
+    """`fit` names what is wrong and where, and leaves the folder as it was."""
     refused(case, case.words, run, place)
 
 
 @pytest.mark.parametrize("case", SCORE)
 def test_score_refuses(case: Case, run, place: Path):
-    """`score` says what is wrong and where, and leaves the folder as it was."""
+    """`score` names what is wrong and where, and leaves the folder as it was."""
     refused(case, case.words, run, place)
 
 
@@ -867,7 +867,7 @@ IN_EARNEST = {param.id: param for param in (*FIT, *SCORE)}  # type: ignore[attr-
 
 @pytest.mark.parametrize("id", ["ragged-row-far-down", "seven-rows", "unknown-choices-all-listed", "added-names-taken"])
 def test_a_process_refuses(id: str, place: Path):
-    """A process of its own says the same, and no library has a word beside it."""
+    """A process of its own prints the same, and no library adds a word."""
     case = IN_EARNEST[id].values[0]  # type: ignore[attr-defined]
     refused(case, case.words, in_a_process, place)
 

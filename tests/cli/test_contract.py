@@ -87,7 +87,7 @@ def without_seconds(text: str) -> dict:
 
 
 class TestContract:
-    """Each test holds for every verb that has what it speaks of."""
+    """Each test holds for every verb that has what it refers to."""
 
     # -- a run that succeeds ----------------------------------------------------------------------
 
@@ -273,7 +273,7 @@ class TestContract:
 
     @of(VERBS)
     def test_a_bug_is_1_with_a_traceback(self, run, workflows, verb: Verb):
-        """What nobody foresaw leaves a plain traceback and says that it is a bug; with --json it is an object too."""
+        """An unforeseen error leaves a plain traceback and is reported as a bug; with --json as an object too."""
         workflows.answers[verb.name] = ZeroDivisionError("division by zero")
         done = run(*verb.command())
         assert (done.code, done.out) == (1, "")

@@ -31,7 +31,7 @@ def encoded(run, *words: str) -> pd.DataFrame:
 
 
 def test_every_row_has_its_coordinates(run, new):
-    """A row number from 1 and z1 … zk, float64, in a file beside the input; --json says what was written."""
+    """A row number from 1 and z1 … zk, float64, in a file beside the input; --json lists what was written."""
     done = run("encode", "new.csv", "--json")
     assert (done.code, done.err) == (0, "")
     summary = json.loads(done.out)
@@ -43,7 +43,7 @@ def test_every_row_has_its_coordinates(run, new):
     assert np.isfinite(found.to_numpy()).all()
 
 
-def test_the_page_says_what_was_written(run, new):
+def test_the_page_lists_what_was_written(run, new):
     """Rows, columns and the output."""
     lines = run("encode", "new.parquet").out.splitlines()
     assert lines[0] == "Encoded"
@@ -52,7 +52,7 @@ def test_the_page_says_what_was_written(run, new):
     assert lines[3].split() == ["output", "new.encoded.parquet"]
 
 
-def test_spreads_stand_behind_the_coordinates(run, new):
+def test_spreads_follow_the_coordinates(run, new):
     """--spreads adds a positive standard deviation to each, and changes no coordinate."""
     plain, found = encoded(run, "new.csv"), encoded(run, "new.csv", "--spreads")
     assert list(found.columns[4:]) == ["z1_spread", "z2_spread", "z3_spread"]
@@ -77,7 +77,7 @@ def test_a_row_has_its_place_whatever_stands_beside_it(run, new):
     np.testing.assert_allclose(few[["map1", "map2"]], whole[["map1", "map2"]][100:150], atol=1e-4)
 
 
-def test_keep_puts_coordinates_behind_the_rows(run, new):
+def test_keep_appends_coordinates_to_the_rows(run, new):
     """--keep: each line of the input byte for byte, a comma, the coordinates; a typed table keeps its types."""
     assert run("encode", "new.csv", "--keep").code == 0
     before, after = (Path(name).read_text().splitlines() for name in ("new.csv", "new.encoded.csv"))

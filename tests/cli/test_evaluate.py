@@ -56,7 +56,7 @@ def value(evaluation: dict, metric: str) -> float | None:
 
 
 def test_figures_are_those_of_the_scored_table(run, evaluate, labelled):
-    """What evaluate says is what scikit-learn says of the rows that score writes, at the same threshold."""
+    """What evaluate reports is what scikit-learn computes from the rows that score writes, at the same threshold."""
     assert run("score", "labelled.csv", "-o", "scored.csv", "--threshold", "0.95", "-q").code == 0
     scored = pd.read_csv("scored.csv")
     truth, score, flagged = scored["fault"], scored["anomaly_score"], scored["is_anomaly"]
@@ -195,7 +195,7 @@ def test_a_feature_may_group(evaluate, labelled):
 
 
 def test_simple_methods_are_judged_on_the_same_rows(run, evaluate, labelled):
-    """--baselines gives three methods beside vaecli and says in a sentence who finds more, overall and by group."""
+    """--baselines gives three methods beside vaecli and a sentence on which finds more, overall and by group."""
     summary = evaluate("labelled.csv", "--baselines", "normal.csv", "--group", "site")
     assert [one["method"] for one in summary["baselines"]] == SIMPLE
     assert all(set(one["figures"]) == {"auroc", "average_precision"} for one in summary["baselines"])
@@ -226,7 +226,7 @@ def test_simple_methods_learn_from_normal_rows_only(evaluate, labelled):
 
 
 def test_many_normal_rows_are_sampled(evaluate, labelled, monkeypatch: pytest.MonkeyPatch):
-    """Beyond the limit a sample of the normal rows is learned from, and the seed says which."""
+    """Beyond the limit a sample of the normal rows is learned from, and the seed chooses which."""
     monkeypatch.setattr("vaecli.evaluation.baselines.MOST_ROWS", 40)
     first, again, other = (
         evaluate("labelled.csv", "--baselines", "normal.csv", "--seed", seed)["baselines"] for seed in ("1", "1", "2")
@@ -260,7 +260,7 @@ def test_figures_may_go_to_standard_output(run, labelled):
 
 @pytest.mark.parametrize(("name", "starts"), [("c.png", b"\x89PNG"), ("c.SVG", b"<?xml")])
 def test_curves_are_drawn(evaluate, labelled, name: str, starts: bytes):
-    """--plot draws a picture of the kind its name says, the same bytes each time."""
+    """--plot draws a picture of the kind its name has, the same bytes each time."""
     pytest.importorskip("matplotlib")
     assert evaluate("labelled.csv", "--plot", name, "--baselines", "normal.csv")["plot"] == name
     first = Path(name).read_bytes()
@@ -270,7 +270,7 @@ def test_curves_are_drawn(evaluate, labelled, name: str, starts: bytes):
 
 
 def test_without_matplotlib_there_are_no_curves(run, labelled, monkeypatch: pytest.MonkeyPatch):
-    """--plot without matplotlib ends with code 7 and says what to install, before a row is scored."""
+    """--plot without matplotlib ends with code 7 and names what to install, before a row is scored."""
     monkeypatch.setattr("vaecli.tables.write.targets.find_spec", lambda _name: None)
     done = run("evaluate", "labelled.csv", "--label", "fault", "--plot", "c.png", "-o", "f.csv")
     assert done.code == 7
@@ -292,7 +292,7 @@ def test_without_scikit_learn_there_are_no_simple_methods(run, labelled, monkeyp
 
 
 @pytest.mark.parametrize(("label", "says"), [(0, "no row is labelled"), (1, "every row is labelled")])
-def test_one_class_is_told_with_a_warning(run, evaluate, labelled, label: int, says: str):
+def test_one_class_is_warned_of(run, evaluate, labelled, label: int, says: str):
     """A table of normal rows only has a false-alarm rate, one of anomalies a recall, and curves are not drawn."""
     labelled.assign(fault=label).to_csv("one.csv", index=False)
     summary = evaluate("one.csv", "--baselines", "normal.csv", "--plot", "c.png")
@@ -310,7 +310,7 @@ def test_one_class_is_told_with_a_warning(run, evaluate, labelled, label: int, s
 
 
 def test_few_anomalies_and_no_flags_are_named(evaluate, labelled):
-    """Warnings name how few anomalies the intervals rest on, and say when nothing is flagged."""
+    """Warnings name how few anomalies the intervals rest on, and report when nothing is flagged."""
     labelled.assign(fault=(labelled.index < 3).astype(int)).to_csv("few.csv", index=False)
     warnings = evaluate("few.csv", "--min-score", "1e9")["warnings"]
     assert "only 3 rows are labelled anomalies" in warnings[0]

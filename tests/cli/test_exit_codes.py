@@ -15,7 +15,7 @@ import pytest
 
 from vaecli.errors import GateMet, InputError
 
-# a program whose `score` says that it has begun, and then waits with a temporary file beside its output
+# a program whose `score` reports that it has begun, and then waits with a temporary file beside its output
 # a test run in the background of a script hands SIGINT down as ignored
 WAITING = """
 import pathlib, signal, sys, time, types
@@ -111,7 +111,7 @@ def test_a_met_gate_leaves_one_json_object(run, workflows):
     assert json.loads(done.out)["anomalies"] == 20
 
 
-def test_a_met_gate_speaks_through_quiet(run, workflows):
+def test_a_met_gate_is_printed_despite_quiet(run, workflows):
     """A quiet cron job mails when, and only when, the gate is met."""
     silent = run("score", "x", "--fail-on", "50", "--quiet")
     assert (silent.code, silent.out, silent.err) == (0, "", "")
@@ -135,7 +135,7 @@ def test_a_full_machine_is_no_bug(run, workflows, shortage: BaseException):
 
 @pytest.mark.parametrize("words", [["fit", "x"], ["score", "x"]], ids=" ".join)
 def test_an_interrupt_is_130(run, workflows, words: list[str]):
-    """Ctrl-C says in one line that nothing was written."""
+    """Ctrl-C reports in one line that nothing was written."""
     workflows.answers[words[0]] = KeyboardInterrupt()
     done = run(*words)
     assert (done.code, done.out, done.err) == (130, "", "error: interrupted; nothing was written\n")

@@ -1,4 +1,4 @@
-"""`vaecli explain` on real tables: what is blamed, what was expected, and what each option promises."""
+"""`vaecli explain` on real tables: what is found responsible, what was expected, and what each option promises."""
 
 from __future__ import annotations
 
@@ -84,11 +84,11 @@ def sentences(summary: dict[str, Any]) -> dict[int, list[str]]:
     return {row["row"]: [reason["sentence"] for reason in row["reasons"]] for row in summary["shown"]}
 
 
-# -- what is blamed -------------------------------------------------------------------------------
+# -- what is found responsible -------------------------------------------------------------------------------
 
 
-def test_the_page_says_why(run, new):
-    """The flagged rows, oddest first, each with a line a reason in the words and units of the table."""
+def test_the_page_gives_reasons(run, new):
+    """The flagged rows, most anomalous first, each with a line per reason in the words and units of the table."""
     done = run("explain", "new.csv")
     assert (done.code, done.err) == (0, "")
     facts, _, table = done.out.partition("\n\n")
@@ -200,7 +200,7 @@ def test_top_is_the_number_of_reasons(explain, new):
 
 
 def test_most_is_the_number_of_rows_shown(run, explain, new):
-    """--most N: the N oddest on the page and in --json, and how many there are; a file has all of them."""
+    """--most N: the N most anomalous on the page and in --json, and how many there are; a file has all of them."""
     everything = explain("new.csv", "--most", "1000")
     few = explain("new.csv", "--most", "2")
     assert few["shown"] == everything["shown"][:2]
@@ -211,7 +211,7 @@ def test_most_is_the_number_of_rows_shown(run, explain, new):
 
 
 def test_threshold_and_min_score_choose_the_rows(explain, new):
-    """--threshold and --min-score flag as `score` does, and the summary says which of them decided."""
+    """--threshold and --min-score flag as `score` does, and the summary states which of them decided."""
     everything = explain("new.csv", "--most", "1000")
     more = explain("new.csv", "--threshold", "0.9", "--most", "1000")
     assert (more["threshold"], more["anomalies"] > everything["anomalies"]) == (0.9, True)
@@ -221,8 +221,8 @@ def test_threshold_and_min_score_choose_the_rows(explain, new):
     assert (few["threshold"], few["shown"]) == (None, everything["shown"][:3])
 
 
-def test_no_flagged_row_is_told(run, explain, new):
-    """A table without flagged rows: said so, exit 0, and a file with a header alone."""
+def test_no_flagged_row_is_reported(run, explain, new):
+    """A table without flagged rows: reported, exit 0, and a file with a header alone."""
     done = run("explain", "new.csv", "--min-score", "1e9", "-o", "reasons.csv")
     assert (done.code, done.err) == (0, "")
     assert re.findall(r"(flagged|explained) +(\d+)", done.out) == [("flagged", "0"), ("explained", "0")]
@@ -303,10 +303,10 @@ def test_every_kind_is_written_as_in_the_table(explain, plant: Path, tmp_path: P
         assert found[3]["part"]["value"] == "zz"
 
 
-def test_an_ordinary_boolean_is_called_odd_beside_the_others(
+def test_an_ordinary_boolean_is_called_unusual_beside_the_others(
     explain, plant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """However a table spells true and false, a value that is the expected one is not said to be another."""
+    """However a table spells true and false, a value that is the expected one is not reported as another."""
     monkeypatch.chdir(tmp_path)
     table = plant_table(60, seed=2)
     table.to_parquet("new.parquet")
@@ -402,10 +402,10 @@ def test_formats_of_the_file_do_not_matter(run, new, name: str):
     )
 
 
-def test_dates_beyond_the_calendar_of_python_are_told(
+def test_dates_beyond_the_calendar_of_python_are_named(
     run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quick: Path
 ):
-    """A moment before year 1 is odd, and no crash: the summary of score, explain and report tell of it."""
+    """A moment before year 1 is anomalous, and no crash: the summaries of score, explain and report name it."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     moments = rng.integers(1_600_000_000, 1_700_000_000, 80)
@@ -508,7 +508,7 @@ def test_more_columns_change_nothing(explain, new):
     assert explain("moved.csv")["shown"] == explain("new.csv")["shown"]
 
 
-# -- what is said ---------------------------------------------------------------------------------
+# -- what is printed ---------------------------------------------------------------------------------
 
 
 def test_json_is_strict(run, new):
@@ -529,6 +529,7 @@ def test_json_is_strict(run, new):
         "high",
         "probability",
         "is_novel",
+        "similar",
         "sentence",
     }
     assert row["reasons"][0]["is_novel"] is True
@@ -571,7 +572,7 @@ def test_a_row_beyond_the_end_leaves_nothing(run, new, row: str, output: list[st
     assert sorted(path.name for path in Path().iterdir()) == ["model.vae", "new.csv"]
 
 
-def test_several_mistakes_are_told_at_once(run, new):
+def test_several_mistakes_are_named_at_once(run, new):
     """--top, --most and --row are all wrong: one message names all three."""
     done = run("explain", "new.csv", "--top", "0", "--most", "x", "--row", "0")
     assert done.code == 2

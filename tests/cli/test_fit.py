@@ -64,7 +64,7 @@ def test_a_fit_leaves_one_bundle_and_nothing_else(fit, table, tmp_path: Path):
 
 
 def test_output_names_the_bundle(fit, table, tmp_path: Path):
-    """-o says where; an earlier file there is replaced."""
+    """-o names the output; an earlier file there is replaced."""
     (tmp_path / "pump.vae").write_bytes(b"earlier")
     assert fit("normal.csv", "-o", "pump.vae")["bundle"] == "pump.vae"
     assert vaecli.load("pump.vae").schema.n_rows == 600
@@ -96,7 +96,7 @@ def test_the_summary_for_people(run, quick: Path, table):
     assert done.err == ""
 
 
-def test_json_tells_the_same_to_programs(fit, table):
+def test_json_has_the_same_for_programs(fit, table):
     """--json: one strict JSON object with a version and every figure of the page."""
     summary = fit("normal.csv", "--threshold", "0.9")
     assert (summary["schema_version"], summary["verb"], summary["n_rows"]) == (2, "fit", 600)
@@ -105,7 +105,7 @@ def test_json_tells_the_same_to_programs(fit, table):
     assert columns_with(summary, "feature") == FEATURES
 
 
-def test_verbose_says_each_stage(run, quick: Path, table):
+def test_verbose_reports_each_stage(run, quick: Path, table):
     """--verbose: reading, training with its ELBO, calibrating, on standard error."""
     done = run("fit", "normal.csv", "--config", str(quick), "--verbose", "--json")
     for stage in ("reading", "training", "calibrating", "elbo"):
@@ -202,7 +202,7 @@ def test_group_keeps_groups_together(fit, table, folds: list[np.ndarray]):
 
 
 def test_threshold_becomes_the_default(fit, run, table):
-    """--threshold is what `score` flags by when it is not told otherwise."""
+    """--threshold is what `score` flags by unless given another."""
     low, high = fit("normal.csv", "--threshold", "0.9", "-o", "a.vae"), fit("normal.csv", "-o", "b.vae")
     assert (low["threshold"], high["threshold"]) == (0.9, 0.99)
     assert low["min_score"] < high["min_score"]
@@ -214,7 +214,7 @@ def test_threshold_becomes_the_default(fit, run, table):
 
 
 def test_score_kind_becomes_the_default(fit, table):
-    """--score-kind is what `score` scores by when it is not told otherwise."""
+    """--score-kind is what `score` scores by unless given another."""
     assert fit("normal.csv", "--score-kind", "reconstruction")["score_kind"] == "reconstruction"
     model = vaecli.load("model.vae")
     default = model.score("normal.csv")["anomaly_score"]
@@ -291,7 +291,7 @@ def test_config_is_below_the_environment_and_flags(run, table, quick: Path, monk
 def test_the_same_table_in_any_format_gives_the_same_bundle(fit, table, tmp_path: Path, monkeypatch):
     """CSV, TSV, gzip, zstd, several files, a pattern, a pipe: the same bytes come out.
 
-    So they do of Parquet and of a folder of it; but for the types of its columns, which only Parquet tells, all of it
+    So they do of Parquet and of a folder of it; but for the types of its columns, which only Parquet has, all of it
     is what comes out of text.
     """
     whole = pa.Table.from_pandas(table, preserve_index=False)
@@ -406,7 +406,7 @@ def test_without_resume_a_checkpoint_is_forgotten(fit, table, interrupted: Path)
 
 
 def test_resume_without_a_checkpoint_just_fits(fit, table):
-    """A job may always say --resume."""
+    """A job may always pass --resume."""
     fit("normal.csv", "--resume", "-o", "a.vae")
     fit("normal.csv", "-o", "b.vae")
     assert Path("a.vae").read_bytes() == Path("b.vae").read_bytes()

@@ -22,7 +22,7 @@ N_ROWS = 40
 
 @dataclass(frozen=True)
 class Refused:
-    """What writes a folder, the inputs that name it, and what the error has to say."""
+    """What writes a folder, the inputs that name it, and what the error must contain."""
 
     write: Callable[[Path], None]
     says: tuple[str, ...]
@@ -158,7 +158,7 @@ def test_every_verb_reads_folder_columns(pumps: Path, verb: str, run):
 
 
 def test_one_folder_alone_lacks_the_column(pumps: Path, run):
-    """Below the folder that holds the value nothing says which pump it is."""
+    """Below the folder that holds the value nothing names the pump."""
     done = run("score", "new/pump=P1", "-m", "m.vae", "-o", "out.csv")
     assert done.code == 4
     assert "'pump'" in done.err

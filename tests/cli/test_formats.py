@@ -43,7 +43,7 @@ def table(
 
 @dataclass(frozen=True)
 class Refused:
-    """The content of a file, or what writes it, its name, and what the error has to say."""
+    """The content of a file, or what writes it, its name, and what the error must contain."""
 
     content: bytes | Callable[[Path], None]
     says: tuple[str, ...]

@@ -199,7 +199,10 @@ def once_before(monkeypatch: pytest.MonkeyPatch, name: str, action: Callable[[],
 
 
 WHILE_READ = "reading"  # between the opening and the last byte
-READERS = {".csv": "vaecli.tables.read.delimited.cut_into_blocks", ".parquet": "vaecli.tables.read.parquet.as_table"}
+READERS = {
+    ".csv": "vaecli.tables.read.delimited.cut_into_blocks",
+    ".parquet": "vaecli.tables.read.parquet._with_constants",
+}
 MOMENTS = {
     "fit, between readings": ("vaecli.workflows.fit.read_normal_rows", "fit"),
     "fit, while read": (WHILE_READ, "fit"),

@@ -47,7 +47,7 @@ def test_json_is_the_whole_truth(run, bundle: Path):
 
 
 def test_schema_lists_the_columns(run, bundle: Path):
-    """--schema: one line a column with its kind, part and range or categories."""
+    """--schema: one line per column with its kind, part and range or categories."""
     lines = run("inspect", str(bundle), "--schema").out.splitlines()
     assert [line.split()[:3] for line in lines[1:]] == [
         [name, kind, "feature"]

@@ -43,7 +43,7 @@ def test_every_option_of_fit_arrives(run, workflows, tmp_path: Path):
 
 
 def test_score_with_nothing_but_a_table(run, workflows):
-    """The defaults: model.vae, an output beside the input, and what the bundle says."""
+    """The defaults: model.vae, an output beside the input, and the settings of the bundle."""
     run("score", "a.csv")
     assert workflows.calls[0][0] == (["a.csv"], Path("model.vae"), None, ScoreConfig())
 
@@ -86,7 +86,7 @@ def test_the_environment_names_the_bundle(run, workflows, monkeypatch: pytest.Mo
 
 
 def test_a_pipe_in_is_a_pipe_out(run, workflows):
-    """`vaecli score -` writes to standard output unless told otherwise, and keeps it free of summaries."""
+    """`vaecli score -` writes to standard output by default, and keeps it free of summaries."""
     done = run("score", "-")
     assert workflows.calls[0][0][2] == "-"
     assert done.out == ""

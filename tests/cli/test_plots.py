@@ -1,4 +1,4 @@
-"""`--plot` of score, explain and encode: pictures of the kind their names say, whole, and the same each time."""
+"""`--plot` of score, explain and encode: pictures of the kind their names have, whole, and the same each time."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_table_does_not_change_for_being_drawn(run, new, verb: str):
     assert Path("out.csv").read_bytes() == before
 
 
-def test_color_tells_rows_apart(run, new):
+def test_color_distinguishes_rows(run, new):
     """By a scale for numbers and by colours for words, few, many or missing: each another picture, also than none."""
     pytest.importorskip("matplotlib")
     pictures = set()
@@ -90,7 +90,7 @@ def test_a_table_without_rows_has_a_picture(run, new, verb: str):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_without_matplotlib_there_is_no_picture(run, new, verb: str, monkeypatch: pytest.MonkeyPatch):
-    """--plot ends with code 7 and says what to install, before a row is computed."""
+    """--plot ends with code 7 and names what to install, before a row is computed."""
     monkeypatch.setattr("vaecli.tables.write.targets.find_spec", lambda _name: None)
     done = run(*VERBS[verb], "--plot", "p.png")
     assert done.code == 7
@@ -100,7 +100,7 @@ def test_without_matplotlib_there_is_no_picture(run, new, verb: str, monkeypatch
 
 
 def test_without_umap_there_is_no_umap_map(run, new, monkeypatch: pytest.MonkeyPatch):
-    """--map umap without umap-learn ends with code 7 and says what to install; --map pca needs nothing."""
+    """--map umap without umap-learn ends with code 7 and names what to install; --map pca needs nothing."""
     monkeypatch.setattr("vaecli.latent.umap_map.find_spec", lambda _name: None)
     done = run(*VERBS["encode"], "--map", "umap")
     assert done.code == 7

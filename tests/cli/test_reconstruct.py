@@ -155,7 +155,7 @@ def test_gaps_are_filled_from_the_rest_of_their_row(run, here):
 
 
 def test_the_summary_counts_what_was_filled(run, lines):
-    """Cells in all and by column, the new word that was left alone; the page says the same."""
+    """Cells in all and by column, the new word that was left alone; the page has the same."""
     gaps = read("new.csv")[FEATURES].isin(["", "NA", "?"]).sum()
     summary = json.loads(run("reconstruct", "new.csv", "--impute", "--json").out)
     assert (summary["verb"], summary["impute"], summary["rows"]) == ("reconstruct", True, N)
@@ -168,7 +168,7 @@ def test_the_summary_counts_what_was_filled(run, lines):
 
 
 def test_a_table_without_gaps_is_copied(run, here):
-    """Nothing missing, nothing changed: the same bytes, and the page says so."""
+    """Nothing missing, nothing changed: the same bytes, and the page reports it."""
     save(written(plant(20, seed=4)), "full.csv")
     done = run("reconstruct", "full.csv", "--impute")
     assert Path("full.imputed.csv").read_bytes() == Path("full.csv").read_bytes()
@@ -264,7 +264,7 @@ def test_a_typed_table_keeps_its_types(run, here):
 
 
 def test_a_column_of_nulls_without_a_type_is_refused(run, here):
-    """A Parquet column of the type null can hold no value: the message says which, and nothing is written."""
+    """A Parquet column of the type null can hold no value: the message names which, and nothing is written."""
     table = typed(plant(N, seed=5), gaps=False)
     table = table.set_column(2, "heat", pa.nulls(N))
     pq.write_table(table, "new.parquet")
@@ -332,6 +332,6 @@ def test_a_gap_in_a_table_of_one_column_is_an_empty_line(run, here, tmp_path: Pa
 
 
 def test_the_stage_is_named(run, lines):
-    """--verbose says on standard error what is going on."""
+    """--verbose reports each stage on standard error."""
     assert "imputing" in run("reconstruct", "new.csv", "--impute", "--verbose").err
     assert "reconstructing" in run("reconstruct", "new.csv", "--verbose").err

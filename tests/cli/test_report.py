@@ -1,4 +1,4 @@
-"""`vaecli report` on real tables: what the page says, that no cut shows, and that no table breaks it."""
+"""`vaecli report` on real tables: what the page shows, that no cut matters, and that no table breaks it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ HEADINGS = (
 
 @pytest.fixture
 def new(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """500 fresh rows, twelve of them odd, as new.csv beside a bundle, in the current directory."""
+    """500 fresh rows, twelve of them anomalous, as new.csv beside a bundle, in the current directory."""
     table = sensor_table(500, seed=1)
     table.loc[100:111, "pressure"] += 30
     (tmp_path / "model.vae").write_bytes(bundle.read_bytes())
@@ -92,7 +92,7 @@ def reported(run, *words: str, headings: tuple[str, ...] = HEADINGS) -> Reader:
 
 
 def test_the_page_answers_first(run, new):
-    """Beside the input by default; the headline says that there is something, where to start and what to blame."""
+    """Beside the input by default; the headline reports a finding, where to start and which columns."""
     done = run("report", "new.csv", "--json")
     assert (done.code, done.err) == (0, "")
     summary = json.loads(done.out)
@@ -111,7 +111,7 @@ def test_the_page_answers_first(run, new):
     assert "none of 600" in page.text
 
 
-def test_the_summary_tells_where_the_page_is(run, new):
+def test_the_summary_names_the_page(run, new):
     """What was found, how many rows, and the file."""
     lines = run("report", "new.csv").out.splitlines()
     assert lines[0] == "Reported"
@@ -141,20 +141,20 @@ def test_another_threshold_is_another_page(run, new):
     assert "a fitted tail decides" in reported(run, "new.csv", "--threshold", "0.9999").text
 
 
-def test_a_usual_table_is_said_to_be_usual(run, new, normal_csv: Path):
+def test_a_usual_table_is_reported_as_usual(run, new, normal_csv: Path):
     """The training rows themselves: no more are flagged than by chance."""
     assert re.search(r"As usual: |Nothing stands out: ", reported(run, str(normal_csv)).text)
 
 
 def test_nothing_flagged_is_good_news(run, new):
-    """A table of which no row is flagged has a page that says so everywhere."""
+    """A table of which no row is flagged has a page that reports so everywhere."""
     text = reported(run, "new.csv", "--min-score", "1e9").text
     assert "Nothing stands out: none of 500 rows is flagged." in text
     assert "No row is flagged, so there is nothing to attribute to columns." in text
 
 
 def test_a_score_that_all_rows_reach_is_no_answer(run, new):
-    """--min-score below all scores flags everything; the page does not call that usual, and still names odd rows."""
+    """--min-score below all scores flags everything; the page does not call that usual and names anomalous rows."""
     text = reported(run, "new.csv", "--min-score", "-1000").text
     assert re.search(r"Worth a look: row 1\d\d is more anomalous than chance explains\. But 500 of 500 rows are", text)
     assert (
@@ -209,7 +209,7 @@ def test_time_comes_from_the_time_column(run, tmp_path: Path, monkeypatch: pytes
     reported(run, "new.csv")
 
 
-def test_a_lone_date_tells_the_time(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_lone_date_is_the_time(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Without --time, the only date among the columns that are modelled."""
     monkeypatch.chdir(tmp_path)
     table = sensor_table(300, seed=0).assign(

@@ -89,8 +89,10 @@ def parts(images: str) -> list[np.ndarray]:
 
 
 def test_a_row_stands_beside_what_the_model_makes_of_it(run, new):
-    """The row's own pixels with its margin, its reconstruction, and the blame, whose darkest pixel is the first reason;
-    the oddest first, then some that are not flagged, which have little to blame."""
+    """The row's pixels with its margin, its reconstruction, and the attributions: the darkest is the first reason.
+
+    The most anomalous rows come first, then some that are not flagged, which have hardly any attribution.
+    """
     odd, normal = walls(run, "new.csv")
     explained = json.loads(run("explain", "new.csv", "--json").out)["shown"]
     assert run("reconstruct", "new.csv", "-o", "redrawn.csv", "--quiet").code == 0
@@ -114,7 +116,7 @@ def test_a_row_stands_beside_what_the_model_makes_of_it(run, new):
 
 
 def test_no_picture_unless_it_is_asked_for(run, new):
-    """Without the option the page has neither the section nor an image; with it the summaries say so."""
+    """Without the option the page has neither the section nor an image; with it the summaries report it."""
     assert run("report", "new.csv", "-o", "page.html", "--quiet").code == 0
     page = Reader(Path("page.html").read_text())
     assert tuple(page.headings) == HEADINGS
@@ -133,8 +135,8 @@ def test_workers_and_batches_change_no_byte(run, new):
     assert len(found) == 1
 
 
-def test_tables_without_odd_rows_or_rows_have_a_page(run, new):
-    """Nothing flagged: the rows that are not. All flagged: the forty oddest and nothing else. No rows: no picture."""
+def test_tables_without_anomalous_rows_or_rows_have_a_page(run, new):
+    """Nothing flagged: the rows that are not. All flagged: the forty most anomalous only. No rows: no picture."""
     [normal] = walls(run, "new.csv", "--min-score", "1e9")
     assert len(normal) == report_images.MOST_NORMAL
     assert "No row is flagged." in section(Path("page.html").read_text())
@@ -144,7 +146,7 @@ def test_tables_without_odd_rows_or_rows_have_a_page(run, new):
     assert walls(run, "none.csv") == []
 
 
-def test_gaps_are_told(run, new):
+def test_gaps_are_reported(run, new):
     """An empty pixel and an infinite one have a grey of their own, which the page explains where there is one."""
     walls(run, "new.csv")
     assert "an empty cell" not in Path("page.html").read_text()
@@ -166,7 +168,7 @@ def test_gaps_are_told(run, new):
     ],
     ids=str,
 )
-def test_mistakes_are_told_in_two_lines(run, new, words: list[str], said: str):
+def test_mistakes_are_reported_in_two_lines(run, new, words: list[str], said: str):
     """An error and a hint, exit code 2, and no file."""
     before = {path.name for path in Path().iterdir()}
     done = run("report", "new.csv", *words)
@@ -176,7 +178,7 @@ def test_mistakes_are_told_in_two_lines(run, new, words: list[str], said: str):
 
 
 def test_columns_that_are_no_pixels_are_named(run, new, bundle: Path):
-    """A bundle with words among its features has no pictures, and says which they are."""
+    """A bundle with words among its features has no pictures, and the message names them."""
     done = run("report", "new.csv", "-m", str(bundle), "--image-shape", "1x5")
     assert done.code == 2
     assert "columns that are no pixels:" in done.err
@@ -184,7 +186,7 @@ def test_columns_that_are_no_pixels_are_named(run, new, bundle: Path):
 
 
 def test_large_pictures_are_refused(run, new, monkeypatch: pytest.MonkeyPatch):
-    """A picture that a page has no room for is an error that says how large it may be."""
+    """A picture that a page has no room for is an error that names the largest size."""
     monkeypatch.setattr(report_images, "MOST_PIXELS", 15)
     done = run("report", "new.csv", "--image-shape", "4x4")
     assert done.code == 2

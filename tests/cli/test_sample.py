@@ -34,7 +34,7 @@ def sampled(run, *words: str) -> pd.DataFrame:
 
 
 def test_a_thousand_rows_in_the_users_columns(run, new):
-    """samples.csv with the modelled columns in their order, in their spellings; --json says what was written."""
+    """samples.csv with the modelled columns in their order, in their spellings; --json lists what was written."""
     done = run("sample", "--json")
     assert (done.code, done.err) == (0, "")
     summary = json.loads(done.out)
@@ -48,7 +48,7 @@ def test_a_thousand_rows_in_the_users_columns(run, new):
     assert 0.05 < found["temperature"].isna().mean() < 0.15
 
 
-def test_the_page_says_what_was_written(run, new):
+def test_the_page_lists_what_was_written(run, new):
     """Rows, columns, the seed and the output; with --like around what."""
     lines = run("sample").out.splitlines()
     assert lines[0] == "Sampled"
@@ -57,7 +57,7 @@ def test_the_page_says_what_was_written(run, new):
 
 
 def test_rows_and_seed_decide(run, new, monkeypatch: pytest.MonkeyPatch):
-    """-n counts, fewer rows are the first of more, the seed gives others; VAECLI_SEED stands behind --seed."""
+    """-n counts, fewer rows are the first of more, the seed gives others; --seed overrides VAECLI_SEED."""
     many, few, other = sampled(run, "-n", "300"), sampled(run, "--rows", "20"), sampled(run, "-n", "300", "--seed", "7")
     pd.testing.assert_frame_equal(few, many[:20])
     assert (many["flow"] != other["flow"]).mean() > 0.95
@@ -67,7 +67,7 @@ def test_rows_and_seed_decide(run, new, monkeypatch: pytest.MonkeyPatch):
 
 
 def test_rows_around_given_ones_follow_them(run, new):
-    """--like: N rows for each row of the file, in its order, near it; one for each if not said."""
+    """--like: N rows for each row of the file, in its order, near it; one for each by default."""
     found = sampled(run, "--like", "new.csv", "-n", "25")
     assert len(found) == 25 * len(new)
     around = found["pressure"].to_numpy().reshape(len(new), 25).mean(1)
@@ -89,7 +89,7 @@ def test_standard_output_is_for_rows(run, new):
 
 
 def test_given_rows_have_to_be_of_the_table(run, new):
-    """A missing column and a broken cell are told as `score` tells them, and nothing is written."""
+    """A missing column and a broken cell are reported as `score` reports them, and nothing is written."""
     new.drop(columns="flow").to_csv("short.csv", index=False)
     done = run("sample", "--like", "short.csv")
     assert (done.code, "a column is missing: " not in done.out) == (4, True)
@@ -110,7 +110,7 @@ def test_names_that_hold_a_line_break_are_quoted(run, tmp_path: Path, monkeypatc
 
 
 def test_an_old_bundle_warns(run, new):
-    """A bundle that does not know how often values occurred says so, and gives rows all the same."""
+    """A bundle that does not know how often values occurred warns, and gives rows all the same."""
     golden = Path(__file__).parent.parent / "golden/bundle_v2/model.vae"
     done = run("sample", "-m", str(golden), "-n", "10")
     assert done.code == 0

@@ -70,7 +70,7 @@ def test_the_picture_shows_the_rows_of_the_table(run, here: Path):
     np.testing.assert_array_equal(decoded(Path("rows.png").read_bytes()), expected)
 
 
-def test_a_hundred_pictures_if_nobody_says(run, here: Path):
+def test_a_hundred_pictures_by_default(run, here: Path):
     """samples.png shows 100 rows; the same seed gives the same bytes, and an earlier picture is replaced."""
     Path("samples.png").write_bytes(b"an earlier one")
     done = run("sample", "--image-shape", "2x3")
@@ -109,7 +109,7 @@ def test_pictures_around_given_ones(run, here: Path):
     ],
     ids=str,
 )
-def test_mistakes_are_told_in_two_lines(run, here: Path, words: list[str], said: str):
+def test_mistakes_are_reported_in_two_lines(run, here: Path, words: list[str], said: str):
     """An error and a hint, exit code 2, and no file."""
     before = {path.name for path in Path().iterdir()}
     done = run("sample", *words)
@@ -137,7 +137,7 @@ def test_no_rows_are_no_picture(run, here: Path):
 
 
 def test_columns_that_are_no_pixels_are_named(run, bundle: Path):
-    """A bundle with words among its features draws no picture, and says which they are."""
+    """A bundle with words among its features draws no picture, and the message names them."""
     done = run("sample", "-m", str(bundle), "--image-shape", "1x5", "-o", "rows.png")
     assert done.code == 2
     assert "columns that are no pixels:" in done.err
@@ -165,14 +165,14 @@ def test_one_unit_from_the_command_line_is_that_of_python(run, here: Path, quick
     assert run("fit", "normal.csv", "--same-unit", "p00,p02,p10", "--config", str(quick), "-o", "three.vae").code == 0
     scales = [vaecli.load(name).detector.preprocessor.encoder(Numbers).scale for name in ("all.vae", "three.vae")]
     assert [set(np.round(scale, 9)) for scale in scales] == [{round(float(scale[0]), 9)} for scale in scales]
-    assert [scale.size for scale in scales] == [4, 3]  # p11, of zeros and ones, is a number only where it is told
+    assert [scale.size for scale in scales] == [4, 3]  # p11, of zeros and ones, is a number only if named
     assert vaecli.load("three.vae").settings["columns"]["same_unit"] == ["p00", "p02", "p10"]
     done = run("fit", "normal.csv", "--same-unit", "p99")
     assert (done.code, "--same-unit 'p99'" in done.err) == (2, True)
 
 
 def test_a_rare_grey_does_not_rule_the_score():
-    """A dot in a pixel that is nearly always blank is odd by itself, but in one unit it is a small difference."""
+    """A dot in a pixel that is nearly always blank is anomalous by itself, but in one unit it is a small difference."""
     table, row = crosses(400, 0), crosses(40, 2)
     dotted = row.assign(p10=2)
     blank = row.assign(p10=0)

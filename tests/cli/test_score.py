@@ -32,7 +32,7 @@ PROGRAM = [sys.executable, "-m", "vaecli"]
 
 @pytest.fixture
 def fresh(fresh_table: pd.DataFrame, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """Fresh normal rows as fresh.csv and a few odd ones among them, beside a bundle, in the current directory."""
+    """Fresh normal rows as fresh.csv and a few anomalous ones among them, beside a bundle, in the current directory."""
     table = fresh_table.copy()
     table.loc[16, ["pressure", "flow"]] = 9.0, 20.0
     table.loc[99, "temperature"] = 900.0
@@ -96,7 +96,7 @@ def test_the_output_is_named_after_the_input(run, fresh, given: str, made: str):
 
 
 def write(table: pd.DataFrame, name: str) -> None:
-    """A table in whatever format and compression the name says; `parts` is a folder."""
+    """A table in the format and compression of its name; `parts` is a folder."""
     path = Path(name)
     path.parent.mkdir(exist_ok=True)
     arrow = pa.Table.from_pandas(table, preserve_index=False)
@@ -118,7 +118,7 @@ def packed(text: bytes, extension: str) -> bytes:
 
 
 def test_output_names_the_table(run, fresh):
-    """-o says where; an earlier file there is replaced, and running again gives the same bytes."""
+    """-o names the output; an earlier file there is replaced, and running again gives the same bytes."""
     Path("flagged.csv").write_bytes(b"earlier")
     assert run("score", "fresh.csv", "-o", "flagged.csv").code == 0
     once = Path("flagged.csv").read_bytes()
@@ -175,7 +175,7 @@ def test_the_users_bytes_pass_through(run, fresh):
 
 
 def test_three_columns_are_added(score, fresh):
-    """anomaly_score, p_value and is_anomaly stand behind the user's columns, typed, and agree with each other."""
+    """anomaly_score, p_value and is_anomaly follow the user's columns, typed, and agree with each other."""
     scored = score("fresh.csv", "-o", "out.parquet")
     assert list(scored.columns) == [*fresh.columns, *ADDED]
     assert [str(scored[name].dtype) for name in ADDED] == ["float64", "float64", "bool"]
@@ -186,11 +186,11 @@ def test_three_columns_are_added(score, fresh):
 
 
 def test_planted_anomalies_are_found(score, fresh):
-    """The two odd rows are the two highest scores."""
+    """The two anomalous rows are the two highest scores."""
     assert set(score("fresh.csv")["anomaly_score"].nlargest(2).index) == {16, 99}
 
 
-def test_new_values_and_new_gaps_are_odd(score, fresh):
+def test_new_values_and_new_gaps_are_anomalous(score, fresh):
     """A category never seen, a gap where there was none and an infinity raise the score of every row."""
     usual = score("fresh.csv")["anomaly_score"]
     for column, value in {"mode": "turbo", "pressure": np.nan, "flow": np.inf}.items():
@@ -198,7 +198,7 @@ def test_new_values_and_new_gaps_are_odd(score, fresh):
         assert (score("odd.csv")["anomaly_score"] > usual + 1).mean() > 0.99, column
 
 
-def test_a_usual_gap_is_not_odd(score, fresh):
+def test_a_usual_gap_is_not_anomalous(score, fresh):
     """Where one row in ten had a gap at fit, a gap is hardly worth a mention."""
     usual = score("fresh.csv")
     fresh.assign(temperature=np.nan).to_csv("gaps.csv", index=False)
@@ -359,7 +359,7 @@ def test_prefix_renames_what_is_added(run, score, fresh):
     assert again["v2_anomaly_score"].equals(first["anomaly_score"])
 
 
-# -- columns to blame -----------------------------------------------------------------------------
+# -- responsible columns -----------------------------------------------------------------------------
 
 
 def blamed(text: str) -> list[tuple[str, float]]:
@@ -370,7 +370,7 @@ def blamed(text: str) -> list[tuple[str, float]]:
 
 
 @given(names=st.lists(st.text(':;"a1. \\\n', min_size=1), min_size=1, max_size=5))
-def test_columns_to_blame_can_be_taken_apart(names: list[str]):
+def test_top_columns_can_be_parsed(names: list[str]):
     """Whatever the columns are called, the names and nats that went into `top_columns` come out of it."""
     reasons = tuple(Reason(name, i + 0.5, None, None) for i, name in enumerate(names))
     text = top_columns(FlaggedRow(1, 9.0, 0.001, True, reasons, 0.0))
@@ -384,8 +384,8 @@ def test_usual_names_are_not_quoted():
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet"])
-def test_explain_adds_the_columns_to_blame(score, fresh, name: str):
-    """--explain 2: `top_columns` behind the rest, for flagged rows the two largest, largest first; else empty."""
+def test_explain_adds_the_top_columns(score, fresh, name: str):
+    """--explain 2: `top_columns` after the rest, for flagged rows the two largest, largest first; else empty."""
     plain = score("fresh.csv", "-o", name)
     scored = score("fresh.csv", "-o", name, "--explain", "2")
     assert list(scored.columns) == [*fresh.columns, *ADDED, "top_columns"]
@@ -402,7 +402,7 @@ def test_explain_adds_the_columns_to_blame(score, fresh, name: str):
     assert max(len(blamed(text)) for text in score("fresh.csv", "--explain", "1")["top_columns"].dropna()) == 1
 
 
-def test_the_columns_to_blame_are_text(run, fresh):
+def test_the_top_columns_are_text(run, fresh):
     """In Parquet `top_columns` is a string, also where no row is flagged, and null for rows that are not."""
     for words in ([], ["--min-score", "1e9"]):
         assert run("score", "fresh.csv", "-o", "out.parquet", "--explain", "2", *words).code == 0
@@ -411,15 +411,15 @@ def test_the_columns_to_blame_are_text(run, fresh):
         assert column.null_count == (column.null_count if not words else 500) > 400
 
 
-def test_the_columns_to_blame_are_those_of_explain(run, score, fresh):
-    """`score --explain` and `explain` blame the same columns."""
+def test_the_top_columns_are_those_of_explain(run, score, fresh):
+    """`score --explain` and `explain` name the same columns."""
     scored = score("fresh.csv", "--explain", "3")
     shown = strict_json(run("explain", "fresh.csv", "--most", "1000", "--json").out)["shown"]
     said = {row["row"] - 1: ";".join(f"{one['column']}:{one['nats']:.1f}" for one in row["reasons"]) for row in shown}
     assert said == scored["top_columns"].dropna().to_dict()
 
 
-def test_the_columns_to_blame_with_other_options(score, fresh):
+def test_the_top_columns_with_other_options(score, fresh):
     """--prefix names the column, --anomalies-only leaves it as it was, --workers and --batch-rows change nothing."""
     whole = score("fresh.csv", "--explain", "2")
     named = score("fresh.csv", "--explain", "2", "--prefix", "vae_")
@@ -453,11 +453,11 @@ def test_python_explains_too(score, fresh, bundle: Path):
     assert "top_columns" not in model.score(fresh)
 
 
-# -- what is said ---------------------------------------------------------------------------------
+# -- what is printed ---------------------------------------------------------------------------------
 
 
-def test_the_summary_names_rows_and_columns_to_blame(run, fresh):
-    """The worst rows come first, counted from 1, with the columns that made them odd, a line a reason."""
+def test_the_summary_names_rows_and_top_columns(run, fresh):
+    """The worst rows come first, counted from 1, with the columns that made them anomalous, a line per reason."""
     done = run("score", "fresh.csv")
     said = re.sub(r" +", " ", done.out)
     assert "rows 500 in" in said
@@ -487,7 +487,7 @@ def test_json_counts_what_was_written(run, fresh):
 
 
 def test_another_process_is_noticed(run, fresh):
-    """When far more rows are flagged than the level says, the summary asks whether the process has changed."""
+    """When far more rows are flagged than the level promises, the summary asks whether the process has changed."""
     assert "the process has changed" not in run("score", "fresh.csv").out
     fresh.assign(pressure=fresh["pressure"] + 4).to_csv("moved.csv", index=False)
     done = run("score", "moved.csv")
@@ -495,7 +495,7 @@ def test_another_process_is_noticed(run, fresh):
 
 
 def test_a_level_too_fine_is_marked_as_a_model(run, fresh):
-    """0.9999 from 600 calibration rows is a tail model's word, and said to be."""
+    """0.9999 from 600 calibration rows is a tail model's word, and reported as such."""
     assert "a model and not a guarantee" in re.sub(r"\s+", " ", run("score", "fresh.csv", "--threshold", "0.9999").out)
     assert strict_json(run("score", "fresh.csv", "--threshold", "0.9999", "--json").out)["uses_tail_model"] is True
 
@@ -547,7 +547,7 @@ def waited_for(happened: Callable[[], bool], seconds: float = 30) -> bool:
 def test_forty_rows_of_another_process_are_a_warning(
     run, fresh_table, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Every one of a few rows flagged is no accident: the summary says so, though the table is small."""
+    """Every one of a few rows flagged is no accident: the summary reports it, though the table is small."""
     monkeypatch.chdir(tmp_path)
     fresh_table.head(40).assign(flow=1e6).to_csv("moved.csv", index=False)
     done = run("score", "moved.csv", "-m", str(bundle), "-o", "moved.scored.csv", "--json")

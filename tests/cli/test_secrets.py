@@ -22,7 +22,7 @@ QUERY = f"?sig={TOKEN}&exp=1"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Path:
-    """A folder with a table of each kind and a bundle; the same tables are behind URLs with secrets."""
+    """A folder with a table of each kind and a bundle; the same tables are at URLs with secrets."""
     folder = tmp_path_factory.mktemp("place")
     table = machine_table(0).drop(columns="note")
     table.to_csv(folder / "t.csv", index=False)

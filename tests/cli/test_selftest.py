@@ -72,7 +72,7 @@ def test_shares_add_up(run, tested, new):
 
 
 def test_the_page_is_for_a_plant_engineer(run, new):
-    """A line a fault and size with its interval, a word and the hardest column; then blind spots in sentences."""
+    """One line per fault and size with its interval, a word and the hardest column; then blind spots in sentences."""
     done = run("selftest", "new.csv")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
@@ -85,7 +85,7 @@ def test_the_page_is_for_a_plant_engineer(run, new):
     assert lines[-1].startswith("Each row is judged by itself.")
 
 
-def test_blind_spots_are_columns_that_nothing_tells_of(tested, new):
+def test_blind_spots_are_columns_that_nothing_predicts(tested, new):
     """Temperature and mode move with no other column: their borrowed values pass; those of pressure do not all."""
     summary = tested("new.csv")
     blind = {spot["column"]: spot for spot in summary["blind_spots"]}
@@ -101,7 +101,7 @@ def test_blind_spots_are_columns_that_nothing_tells_of(tested, new):
 
 
 def test_a_table_of_all_shares(run, tested, new):
-    """-o: a line a fault, size and column, the column empty for all together; CSV, TSV and Parquet say the same."""
+    """-o: a line per fault, size and column, the column empty for all together; CSV, TSV and Parquet hold the same."""
     summary = tested("new.csv", "-o", "seen.parquet")
     assert summary["output"] == "seen.parquet"
     found = pq.read_table("seen.parquet").to_pandas()
@@ -168,7 +168,7 @@ def test_a_lower_level_sees_more(tested, new):
 
 
 def test_rows_of_the_fit_are_noticed(tested, new, normal_csv: Path):
-    """The table of the fit gives figures that flatter, and the summary says so; of fresh rows it does not."""
+    """The table of the fit gives figures that flatter, and the summary reports it; of fresh rows it does not."""
     fresh, known = tested("new.csv"), tested(str(normal_csv))
     assert (fresh["warnings"], fresh["known_rows"]) == ([], 0)
     assert known["known_rows"] > 20
@@ -177,7 +177,7 @@ def test_rows_of_the_fit_are_noticed(tested, new, normal_csv: Path):
 
 
 def test_rows_of_another_process_are_noticed(tested, new):
-    """Far more false alarms than the level promises: the figures speak of the rest, and the summary says so."""
+    """Far more false alarms than the level promises: the figures name the rest, and the summary reports it."""
     far = new.assign(flow=np.where(np.arange(N) % 2 == 0, 500.0, new["flow"]))
     far.to_csv("far.csv", index=False)
     (warning,) = tested("far.csv")["warnings"]
@@ -238,7 +238,7 @@ def test_tables_that_will_not_do(run, new, change: Callable, words: list[str], s
 
 
 def test_without_matplotlib_there_is_no_map(run, new, monkeypatch: pytest.MonkeyPatch):
-    """--plot says what to install before anything is scored."""
+    """--plot names what to install before anything is scored."""
     monkeypatch.setattr("vaecli.tables.write.targets.find_spec", lambda name: None)
     done = run("selftest", "new.csv", "--plot", "map.png")
     assert done.code == 7

@@ -98,7 +98,7 @@ def test_times_of_day_and_durations_are_seconds(run, quick: Path, name: str):
 
 
 @pytest.mark.parametrize("name", READ)
-def test_the_summary_says_how_numbers_were_read(run, quick: Path, name: str):
+def test_the_summary_reports_how_numbers_were_read(run, quick: Path, name: str):
     """One line of the summary names the columns."""
     spelled(numbers(0), READ[name]).to_csv("normal.csv", index=False, sep=";")
     done = run("fit", "normal.csv", "-o", "m.vae", "--config", str(quick), "--json")
@@ -152,7 +152,7 @@ def test_categories_stay_categories(run, quick: Path, texts: list[str]):
 
 
 def test_a_comma_that_may_stand_between_thousands_is_refused(run, quick: Path):
-    """`1,234` is one and a bit, or more than a thousand: nobody can tell, so nothing is guessed."""
+    """`1,234` is one and a bit, or more than a thousand: it is ambiguous, so nothing is guessed."""
     rng = np.random.default_rng(0)
     table = numbers(0).assign(
         temp=[f"{i},{j:03}" for i, j in zip(rng.integers(1, 9, N), rng.integers(0, 999, N), strict=True)]

@@ -119,7 +119,7 @@ def test_bytes_that_are_not_text_are_refused(run, bundle: Path, fresh_table: pd.
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_durations_score_alike_in_both_formats(run, normal_table: pd.DataFrame, quick: Path, unit: str):
+def test_durations_score_the_same_in_both_formats(run, normal_table: pd.DataFrame, quick: Path, unit: str):
     """A duration is seconds in the model, in CSV and in the CSV that vaecli wrote itself."""
     rng = np.random.default_rng(0)
     ticks = (rng.normal(60, 5, len(normal_table)).round() * {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[unit]).astype(

@@ -21,7 +21,7 @@ N_ROWS = 20 * TILE + 77  # many tiles, the last one not full
 
 @pytest.fixture(scope="module")
 def table(fresh_table: pd.DataFrame) -> pd.DataFrame:
-    """Rows enough for several tiles, some of them odd, one column that is no feature, quoted text in it."""
+    """Rows enough for several tiles, some of them anomalous, one column that is no feature, quoted text in it."""
     frame = pd.concat([fresh_table] * (-(-N_ROWS // len(fresh_table))), ignore_index=True)[:N_ROWS]
     frame.loc[::97, "pressure"] += 40
     frame["note"] = [f'line\n{i}, "quoted"' if i % 50 == 0 else str(i) for i in range(N_ROWS)]

@@ -113,7 +113,7 @@ class Verb:
         return [*words, "-o", output or f"out.{self.outputs[0]}"] if self.outputs else words
 
     def all_mistakes(self) -> tuple[Mistake, ...]:
-        """Its own, and those that every verb with such an option answers alike."""
+        """Its own, and those that every verb with such an option answers the same."""
         known = [Mistake("--no-such", 2, "--no-such")]
         if self.outputs:
             known += [

@@ -52,13 +52,13 @@ def test_a_former_name_works_and_warns(tmp_path: Path):
 
 
 def test_a_former_name_beside_the_current_one_is_a_mistake(tmp_path: Path):
-    """Two names of one setting say nothing certain, wherever they come from."""
+    """Two names of one setting are ambiguous, wherever they come from."""
     file = tmp_path / "old.toml"
     file.write_text("[model]\ncrossed_below = 5\n")
     assert "model.crossed_below is the former name" in refused({"model.full_crossfit_below": 6}, file)
 
 
-def test_an_empty_variable_and_a_flag_not_given_say_nothing():
+def test_an_empty_variable_and_a_flag_not_given_are_ignored():
     """`VAECLI_SEED=` and an option left out leave the default alone."""
     assert fit_config({"train.seed": None, "columns.id": ()}, environment={"VAECLI_SEED": ""}) == FitConfig()
 
@@ -73,7 +73,7 @@ def test_columns_of_one_unit_raise_the_floor_of_variances():
 
 
 def test_a_preset_moves_the_defaults_and_no_more(tmp_path: Path):
-    """What a file says explicitly goes before what a preset says."""
+    """Explicit settings of a file override those of a preset."""
     file = tmp_path / "a.toml"
     file.write_text("[heteroscedastic]\nn_hidden = 7\n")
     config = fit_config({"preset": "fast"}, file, {})
@@ -107,7 +107,7 @@ def test_all_mistakes_are_named_at_once_with_their_origin(tmp_path: Path):
 
 
 def test_one_mistake_is_one_line():
-    """A single mistake is told without a list."""
+    """A single mistake is reported without a list."""
     assert refused({"train.seed": -1}) == "--seed -1 is not between 0 and 9223372036854775807"
 
 
@@ -204,7 +204,7 @@ def test_a_threshold_and_a_minimum_score_contradict():
 
 
 def test_score_reads_the_environment():
-    """A variable sets what no flag says."""
+    """A variable sets what no flag does."""
     environment = {"VAECLI_THRESHOLD": "0.9", "VAECLI_DEVICE": "cpu", "VAECLI_SCORE_KIND": "reconstruction"}
     config = score_config({"threshold": "0.99"}, environment=environment)
     assert (config.threshold, config.device, config.score_kind) == (0.99, "cpu", "reconstruction")

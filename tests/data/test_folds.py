@@ -70,7 +70,7 @@ def test_groups_of_equal_size_are_dealt_by_the_seed() -> None:
 
 @pytest.mark.parametrize(("n_other", "said"), [(0, "one value only"), (1, "all but 1 row"), (7, "all but 7 rows")])
 def test_a_group_that_is_nearly_everything_is_refused(n_other: int, said: str) -> None:
-    """Where holding out the largest group leaves too few rows to learn from, the fit says so instead of guessing."""
+    """Where holding out the largest group leaves too few rows to learn from, the fit refuses instead of guessing."""
     table = pd.DataFrame({"load": np.arange(200.0) % 17, "plant": ["A"] * (200 - n_other) + ["B"] * n_other})
     with pytest.raises(InputError, match=f"'plant' has .*{said}"):
         vaecli.fit(table, group="plant")

@@ -87,7 +87,7 @@ def some_cells() -> Cells:
 
 
 def test_arrays_give_the_marginals_back() -> None:
-    """What a bundle keeps says everything; counts are those of the rows."""
+    """What a bundle keeps is complete; counts are those of the rows."""
     marginals = Marginals.of(some_cells(), LAYOUT)
     found = Marginals.from_arrays(LAYOUT, marginals.to_arrays())
     (number, *counts), (expected, *expected_counts) = found.columns, marginals.columns

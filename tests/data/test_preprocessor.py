@@ -1,4 +1,4 @@
-"""Cells become features as the table of the module says, and damaged arrays are refused."""
+"""Cells become features as in the table of the module, and damaged arrays are refused."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_a_column_without_a_value_in_the_sample_is_harmless() -> None:
 
 
 def test_tables_without_numbers_need_no_fit() -> None:
-    """Only categories and booleans: no arrays to speak of, and features all the same."""
+    """Only categories and booleans: no arrays to name, and features all the same."""
     cells = table()
     fitted = Preprocessor.fit(
         Cells(cells.values[:, [0, 2]], cells.state[:, [0, 2]], cells.row), (COLUMNS[0], COLUMNS[2])

@@ -121,7 +121,7 @@ def test_samples_are_uniform() -> None:
     assert counts.max() < 600
 
 
-def test_no_file_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_file_is_left_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The temporary file has no name: nothing is left, however the process ends."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     rows = on_disk(100)

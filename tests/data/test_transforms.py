@@ -63,7 +63,7 @@ def test_a_column_of_few_values_is_not_ranked() -> None:
     st.floats(0, 0.5),
 )
 def test_units_offsets_and_gaps_do_not_bend(name: str, unit: float, offset: float, share_missing: float) -> None:
-    """A column is bent alike in any unit, whatever its zero, its sign and its empty cells, and whatever its company."""
+    """A column is bent the same in any unit, whatever its zero, sign, empty cells and neighbours."""
     values, share = SHAPES[name]
     column = -unit * (values + offset)
     has_missing = np.append(column, np.full(int(share_missing * column.size), np.nan))

@@ -35,7 +35,7 @@ def pairs() -> np.ndarray:
 
 @pytest.mark.parametrize("n_alarms", [0, 1, 20, 500, 1999])
 def test_the_limit_flags_as_many_as_asked(pairs: np.ndarray, n_alarms: int):
-    """The oddest of the normal rows, never more, and fewer only where rows are equally odd."""
+    """The most anomalous of the normal rows, never more, and fewer only where rows are equally anomalous."""
     found = int(ColumnLimits.of(as_normal(pairs, NUMBERS), n_alarms).flags_own().sum())
     assert n_alarms * 0.95 - 4 <= found <= n_alarms
 
@@ -55,7 +55,7 @@ def test_values_out_of_company_pass(pairs: np.ndarray):
     assert ranges.flags(as_cells(np.array([[6.0, 0.0], [0.0, -6.0]]))).all()
 
 
-def test_beyond_all_rows_farther_is_odder(pairs: np.ndarray):
+def test_beyond_all_rows_farther_is_more_anomalous(pairs: np.ndarray):
     """Oddness grows without end, by one for each standard deviation, so that every limit can be met."""
     ranges = ColumnLimits.of(as_normal(pairs, NUMBERS), 0)
     top = pairs[:, 0].max()
@@ -65,7 +65,7 @@ def test_beyond_all_rows_farther_is_odder(pairs: np.ndarray):
     assert odd[0] == pytest.approx(np.log(2001 / 2))
 
 
-def test_words_and_gaps_are_as_odd_as_they_are_rare():
+def test_words_and_gaps_are_as_anomalous_as_they_are_rare():
     """log((n + 1) / (k + 1)); the first gap, or the first novel value, counts as far beyond."""
     columns = (Column("mode", Kind.CATEGORICAL, categories=("x", "y", "z")),)
     words = np.repeat([0.0, 1.0], [90, 9])[:, None]

@@ -1,4 +1,4 @@
-"""Faults do what they say, to the cells that they name, and to nothing else."""
+"""Faults do what their names promise, to the cells that they name, and to nothing else."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_a_stuck_column_stands_at_its_typical_value():
         assert set(after) <= set(before)
 
 
-def test_missing_cells_are_as_many_as_said():
+def test_missing_cells_are_as_many_as_asked():
     """Counted in rows that had no gap."""
     cells = rows()
     whole = (cells.state == PRESENT).all(1)
@@ -220,7 +220,7 @@ def test_columns_take_turns():
     ],
 )
 def test_a_table_may_lack_what_a_fault_takes(name: str, size: float | None, columns: tuple[Column, ...], why: str):
-    """Then no column applies, and a sentence says what is missing."""
+    """Then no column applies, and a sentence names what is missing."""
     assert not CATALOGUE[name].applies_to(columns, size).size
     assert CATALOGUE[name].applies_to(COLUMNS, size).size
     assert CATALOGUE[name].why_not(size) == why

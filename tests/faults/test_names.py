@@ -79,7 +79,7 @@ def test_the_derived_output_of_a_long_input(shell):
 
 @pytest.mark.parametrize("letter", ["n", "é", "漢"])
 def test_checkpoints_of_different_bundles_differ(letter: str):
-    """Long names are told apart by a digest, and cut between characters."""
+    """Long names are distinguished by a digest, and cut between characters."""
     names = [named(n_bytes, f"{i}.vae", letter) for n_bytes in (245, 250, 255) for i in range(10)]
     paths = {_checkpoint_path(Path(name)) for name in names}
     assert len(paths) == len(names)

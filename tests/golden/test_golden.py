@@ -84,7 +84,7 @@ def test_every_kind_of_column_is_there(folder: Path) -> None:
     assert {column.n_missing > 0 for column in features if column.kind is Kind.NUMERIC} == {True, False}
 
 
-def test_the_golden_rows_are_odd_and_ordinary(folder: Path) -> None:
+def test_the_golden_rows_are_anomalous_and_ordinary(folder: Path) -> None:
     """Both flagged and unflagged rows are kept, so that a bundle that flags everything or nothing would show."""
     expected = pd.read_csv(folder / "scored.csv")
     for kind in kinds_in(folder):
@@ -106,8 +106,8 @@ def make() -> ModuleType:
     return found
 
 
-def test_a_bundle_too_old_to_read_says_so() -> None:
-    """Format 1 could not be translated: whoever has such a bundle is told to fit again, not that it is damaged."""
+def test_a_bundle_too_old_to_read_is_refused() -> None:
+    """Format 1 could not be translated: whoever has such a bundle is asked to fit again, not warned of damage."""
     with pytest.raises(BundleError, match=r"written by vaecli 0\.1\.0, format 1; this one reads from 2 on") as refusal:
         vaecli.load(HERE / "bundle_v1" / "model.vae")
     assert "fit again" in str(refusal.value.hint)
@@ -131,4 +131,4 @@ def test_making_one_gives_the_files_that_the_tests_read(make: ModuleType, tmp_pa
     make.main(tmp_path / "bundle_v0")
     assert sorted(path.name for path in (tmp_path / "bundle_v0").iterdir()) == ["model.vae", "rows.csv", "scored.csv"]
     test_scores_are_what_they_were(tmp_path / "bundle_v0")
-    test_the_golden_rows_are_odd_and_ordinary(tmp_path / "bundle_v0")
+    test_the_golden_rows_are_anomalous_and_ordinary(tmp_path / "bundle_v0")

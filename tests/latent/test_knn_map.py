@@ -71,7 +71,7 @@ def test_of_very_many_exemplars_an_even_share_is_laid_out(monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 def test_umap_keeps_neighbourhoods(model, fresh_table: pd.DataFrame):
-    """The same bundle gives the same map, new rows lie beside exemplars with alike codes, and clusters stay whole."""
+    """The same bundle gives the same map, new rows lie beside exemplars of similar codes, and clusters stay whole."""
     pytest.importorskip("umap", reason="the extra vaecli[umap] is not installed")
     from sklearn.manifold import trustworthiness
 

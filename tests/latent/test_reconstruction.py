@@ -133,7 +133,7 @@ def test_the_sign_of_an_axis_is_fixed(detector: Detector):
 
 
 @pytest.mark.parametrize("n_rows", [1, 7, 60])
-def test_a_row_is_computed_alike_in_any_batch(
+def test_a_row_is_computed_the_same_in_any_batch(
     detector: Detector, cells: Cells, n_rows: int, monkeypatch: pytest.MonkeyPatch
 ):
     """Codes, reconstructions and imputations are the same to the bit however the rows are cut."""
@@ -219,7 +219,7 @@ def test_only_missing_cells_are_imputed(detector: Detector, cells: Cells):
     assert (cells.state == NOVEL).sum() >= 1
 
 
-def test_a_novel_cell_tells_an_imputation_nothing(detector: Detector, cells: Cells):
+def test_a_novel_cell_does_not_change_an_imputation(detector: Detector, cells: Cells):
     """Gaps of a row are filled as if its novel cells were gaps too."""
     novel = (cells.state == NOVEL).any(1)
     unknown = Cells(cells.values, np.where(cells.state == NOVEL, MISSING, cells.state).astype(np.uint8), cells.row)

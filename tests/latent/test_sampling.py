@@ -106,7 +106,7 @@ def test_a_given_row_has_its_rows_whatever_is_given_beside_it(model: vaecli.Mode
 
 
 def test_other_never_comes_and_shares_are_met():
-    """Shifted logits have the mean shares of the counts, without those behind the kept ones, or those of no row."""
+    """Shifted logits have the mean shares of the counts, without those after the kept ones, or those of no row."""
     logits = np.random.default_rng(0).normal([0.0, 1.0, 2.0, 3.0], size=(5000, 4))
     shift = logit_shift(logits, np.array([60, 40, 0, 900]), 3)
     weight = np.exp(logits + shift)

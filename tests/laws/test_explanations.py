@@ -87,7 +87,7 @@ def test_a_row_is_explained_by_itself(table: Table, kind: str, seed: int) -> Non
 
 @of_a_hundred(10)
 @given(tables, score_kinds, st.data())
-def test_the_one_unheard_of_cell_is_blamed(table: Table, kind: str, data: st.DataObject) -> None:
+def test_the_one_novel_cell_is_responsible(table: Table, kind: str, data: st.DataObject) -> None:
     """What training never met, lifted far above all else, takes nearly all of the score."""
     j = data.draw(st.integers(0, len(table.kinds) - 1), label="column")
     batch = table.rows(3, 1, 0.0)
@@ -149,7 +149,7 @@ def test_shares_are_what_was_gained_as_long_as_there_is_enough(decrease: np.ndar
 
 
 @given(arrays(np.float64, st.integers(1, 200), elements=finite), st.randoms(use_true_random=False))
-def test_candidates_are_the_oddest(column_score: np.ndarray, random: Any) -> None:
+def test_candidates_are_the_most_extreme(column_score: np.ndarray, random: Any) -> None:
     """Up to 64 columns are tried, all where there are no more; unexpected cells first, then the highest scores."""
     unexpected = np.array([random.random() < 0.1 for _ in column_score])
     found = candidates(column_score, unexpected)
@@ -162,7 +162,7 @@ def test_candidates_are_the_oddest(column_score: np.ndarray, random: Any) -> Non
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
-def test_a_wide_table_is_explained_by_its_oddest_columns(kind: str) -> None:
+def test_a_wide_table_is_explained_by_its_most_extreme_columns(kind: str) -> None:
     """Of 100 columns those that are not tried have no part, and a cell never seen is tried whatever its nats."""
     table = Table((Kind.NUMERIC,) * 100, (False,) * 100, 3, 0.0, seed=5)
     batch = table.batch

@@ -132,7 +132,7 @@ def test_mixed_tables_do_too(table: tuple[list[Numbers], int], seed: int) -> Non
 @of_a_hundred(20)
 @given(tables)
 def test_the_inverse_gives_the_cells_back(table: tuple[list[Numbers], int]) -> None:
-    """Features back to cells are the numbers they came from, as closely as float32 features can say them.
+    """Features back to cells are the numbers they came from, as closely as float32 features allow.
 
     Whatever share of a column is rank, and far beyond its training range too.
     """
@@ -171,7 +171,7 @@ def test_larger_numbers_have_larger_features(table: tuple[list[Numbers], int]) -
 
 
 @given(st.floats(-1e300, 1e300), st.floats(-1e300, 1e300))
-def test_the_soft_clip_is_odd_increasing_and_undone(a: float, b: float) -> None:
+def test_the_soft_clip_is_antisymmetric_increasing_and_undone(a: float, b: float) -> None:
     """Identity within 10, logarithmic beyond, odd, never decreasing, and undone by its inverse."""
     low, high = (float(soft_clip(np.array(v))) for v in sorted((a, b)))
     assert low <= high

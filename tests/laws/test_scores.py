@@ -152,7 +152,7 @@ def assert_close(found: ScoredBatch, expected: ScoredBatch) -> None:
 
 
 def test_single_cells_decide_in_these_tables() -> None:
-    """What the laws below say of `combined` is said of rows of both kinds: whole rows decide, and single cells."""
+    """The laws below hold for `combined` on rows of both kinds: whole rows decide, and single cells."""
     table = Table(tuple(kind for kind in Kind if kind is not Kind.TEXT), (True,) * 4, 3 * TILE, 0.2, 0)
     scores, _ = member_scores(table.ensemble, table.batch, "combined")
     more = score_batch(table.scorer("combined"), table.batch).score - table.scales["combined"].of_members(
@@ -208,10 +208,10 @@ def test_neighbours_and_order_do_not_matter(table: Table, kind: str, seed: int) 
 
 @of_a_hundred(10)
 @given(tables, score_kinds)
-def test_the_ensemble_scores_the_mean_of_its_members_surprises(table: Table, kind: str) -> None:
-    """A row's score is the mean of the members' surprises, and a column's part the mean of its parts.
+def test_the_ensemble_scores_the_mean_of_its_members_surprisals(table: Table, kind: str) -> None:
+    """A row's score is the mean of the members' surprisals, and a column's part the mean of its parts.
 
-    Or, in `combined`, the surprise of the oddest cell alone where it is larger by its price.
+    Or, in `combined`, the surprisal of the most extreme cell alone where it is larger by its price.
     """
     scores, columns = member_scores(table.ensemble, table.batch, kind)
     assert scores.shape == (table.n_rows, E + 2 * len(HELD_OUT[0]) * (kind == "combined"))

@@ -157,7 +157,7 @@ def test_a_boolean_as_a_number_is_a_gaussian_in_its_column() -> None:
     np.testing.assert_allclose(found[:, [0, 2]], others[:, [0, 2]], rtol=1e-9)
 
 
-def test_a_missing_boolean_says_nothing_as_a_number() -> None:
+def test_a_missing_boolean_costs_nothing_as_a_number() -> None:
     """Whatever stands in its place, a missing or novel boolean costs what its state does, and has no gradient."""
     for n_missing in (0, 5):
         some = viewing(n_missing)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from vaecli.data.cells import MISSING
+from vaecli.model import network
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import (
     LEAK,
@@ -98,7 +99,7 @@ def test_both_networks_see_the_likelihoods_view() -> None:
     np.testing.assert_allclose(passed.log_prob, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_the_encoder_is_told_what_is_missing() -> None:
+def test_the_encoder_knows_what_is_missing() -> None:
     """For columns that had gaps in training, and only these, a missing cell is an input of its own."""
     features, _ = rows()
     state = np.zeros((N, 3), np.uint8)
@@ -200,3 +201,15 @@ def test_parameters_of_another_table_are_refused(n_features: int, n_members: int
     """Other numbers of features, members or latent dimensions do not fit."""
     with pytest.raises(ValueError, match="network"):
         check_shapes(parameters(), GAPPY, n_features, n_members=n_members, n_latent=n_latent)
+
+
+def test_the_bound_does_not_depend_on_how_many_draws_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, two at a time and one by one are the same to the bit."""
+    features, state = rows()
+    whole = elbo(forward(parameters(), GAPPY, features, state, NOISE))
+    for n_draws in (1, 2, 4, 5, 6):
+        monkeypatch.setattr(network, "MOST_AT_ONCE", n_draws * E * N * max(H, GAPPY.n_parameters))
+        x = GAPPY.to_likelihood_space(features, state)
+        parts = network.elbo_by_draws(parameters(), GAPPY, x, state, NOISE)
+        assert parts.column_log_prob.tobytes() == whole.column_log_prob.tobytes()
+        assert parts.kl.tobytes() == whole.kl.tobytes()

@@ -90,7 +90,7 @@ def test_the_start_is_ppca_of_the_other_folds() -> None:
         np.testing.assert_allclose(member["encoder.mean.b"][k, 0], -centre, atol=1e-5)
 
 
-def test_members_hold_out_the_folds_they_are_told() -> None:
+def test_members_hold_out_the_folds_they_are_given() -> None:
     """Member k knows the rows outside fold `held_out[k]`, whatever its number; two may hold out the same."""
     rows, likelihood = table()
     member = start(rows, likelihood, held_out=(3, 1, 3))

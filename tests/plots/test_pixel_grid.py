@@ -95,7 +95,7 @@ LABEL = Column("label", Kind.BOOLEAN, Role.LABEL, ("0", "1"))
 
 
 def test_a_pixel_that_never_varied_comes_back():
-    """A column left out as constant is a pixel with its constant; labels and identifiers are none."""
+    """A column left out as constant is a pixel with its constant; labels and identifiers are not pixels."""
     key = number("serial", 1, 10, role=Role.KEY)
     pixels = Pixels.of(schema(key, number("p0", 0, 9), CONSTANT, SWITCH, number("p3", -1, 4), LABEL))
     assert pixels.names == ("p0", "p1", "p2", "p3")
@@ -126,7 +126,7 @@ def test_columns_that_are_no_pixels_are_named():
 
 
 def test_a_shape_of_other_pixels_is_refused():
-    """Height times width must be the number of pixels, and the message says how many there are."""
+    """Height times width must be the number of pixels, and the message names that number."""
     pixels = Pixels.of(schema(number("p0", 0, 9), CONSTANT, SWITCH, number("p3", 0, 1)))
     pixels.require((2, 2))
     pixels.require((1, 4))

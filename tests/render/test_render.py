@@ -152,7 +152,7 @@ def on_a_terminal(program: str, *, columns: int = 80, out: str = "both", **envir
 def _read(leader: int) -> bytes:
     try:
         return os.read(leader, 65536)
-    except OSError:  # how Linux says that the other side has closed
+    except OSError:  # how Linux reports that the other side has closed
         return b""
 
 
@@ -164,7 +164,7 @@ def page_program(summary) -> str:
 # ---------------------------------------------------------------- fit
 
 
-def test_a_fit_says_what_a_person_needs(shown):
+def test_a_fit_shows_what_a_person_needs(shown):
     """Rows, columns by kind, what was left out and why, the gain, the threshold in words, and what to type next."""
     text = shown(FIT)
     for expected in (
@@ -183,14 +183,14 @@ def test_a_fit_says_what_a_person_needs(shown):
 
 
 @pytest.mark.parametrize("baseline", [-4.1, -4.105, -3.0])
-def test_a_useless_model_is_told(shown, baseline: float):
-    """A model that is not better than independent columns says so, in a warning."""
+def test_a_useless_model_is_reported(shown, baseline: float):
+    """A model that is not better than independent columns is reported in a warning."""
     text = shown(replace(FIT, baseline_log_prob=baseline))
     assert "no better than independent columns" in text
     assert "warning: the model found no relation between the columns" in text
 
 
-def test_a_level_finer_than_the_calibration_rows_is_told(shown):
+def test_a_level_finer_than_the_calibration_rows_is_reported(shown):
     """A tail model is called an estimate and not a guarantee."""
     text = shown(replace(FIT, threshold=0.9999, finest_level=0.999, n_calibration_rows=1000))
     assert "0.9999 flags rows more unusual than 99.99 % of normal rows: about 1 in 10,000 normal rows" in text
@@ -208,7 +208,7 @@ def test_many_columns_left_out_are_counted(shown):
 # ---------------------------------------------------------------- score
 
 
-def test_a_score_says_what_a_person_needs(shown):
+def test_a_score_shows_what_a_person_needs(shown):
     """Rows, flagged rows and their share, rows without a score, where the output is, and the worst rows."""
     text = shown(SCORE)
     for expected in (
@@ -237,14 +237,14 @@ def test_no_rows_at_all(shown):
     assert "0 (0 %)" in shown(replace(SCORE, rows=0, anomalies=0, worst=()))
 
 
-def test_a_minimum_score_is_told_as_such(shown):
+def test_a_minimum_score_is_shown_as_such(shown):
     """--min-score promises no share of normal rows."""
     text = shown(replace(SCORE, threshold=None, min_score=3.5))
     assert "from 3.5 nats, as set by --min-score" in text
     assert "normal rows" not in text
 
 
-def test_a_tail_model_is_told(shown):
+def test_a_tail_model_is_reported(shown):
     """A level that a tail model decides is not sold as a guarantee."""
     assert "not a guarantee" in shown(replace(SCORE, uses_tail_model=True))
     assert "not a guarantee" not in shown(SCORE)
@@ -272,13 +272,13 @@ def test_reasons_have_a_line_each(shown):
 
 
 @pytest.mark.parametrize(("rest", "is_told"), [(30.0, False), (50.0, True)])
-def test_what_no_column_explains_is_told_where_it_is_most_of_it(shown, rest: float, is_told: bool):
-    """An odd combination is called one, where it outweighs the columns."""
+def test_what_no_column_explains_is_named_where_it_is_most_of_it(shown, rest: float, is_told: bool):
+    """An unusual combination is called one, where it outweighs the columns."""
     text = shown(replace(EXPLAIN, shown=(replace(ODD_ROW, rest=rest),)))
     assert ("the columns together: no single one explains this part" in text) == is_told
 
 
-def test_an_explanation_says_what_a_person_needs(shown):
+def test_an_explanation_shows_what_a_person_needs(shown):
     """Rows, flagged rows, explained rows, and how to see the others."""
     text = re.sub(r" +", " ", shown(EXPLAIN))
     for expected in (
@@ -293,7 +293,7 @@ def test_an_explanation_says_what_a_person_needs(shown):
     assert "more: " not in shown(replace(EXPLAIN, explained=2))
 
 
-def test_nothing_to_explain_is_told(shown):
+def test_nothing_to_explain_is_reported(shown):
     """No flagged row, no list of reasons."""
     text = shown(replace(EXPLAIN, anomalies=0, explained=0, shown=()))
     assert re.sub(r" +", " ", text).splitlines()[1:] == [" rows 14,500 in 0.4 s", " flagged 0", " explained 0"]
@@ -487,7 +487,7 @@ def test_verbose_writes_a_line_a_stage(capsys: pytest.CaptureFixture[str]):
 
 
 def test_a_long_stage_shows_that_it_lives(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    """A log says from time to time how far a long stage has come."""
+    """A log reports from time to time how far a long stage has come."""
     monkeypatch.setattr("vaecli.render.progress_bar.LOG_EVERY_SECONDS", 0.0)
     with render.progress(verbose=True) as on_event:
         on_event(Event("training", 1))
@@ -548,7 +548,7 @@ def test_no_bars_where_none_are_wanted(quiet: bool, term: str):
     ],
 )
 def test_how_often(level: float, said: str):
-    """A level is told as one row in how many."""
+    """A level is reported as one row in how many."""
     assert how_often(level) == said
 
 
@@ -558,7 +558,7 @@ def test_how_often_inverts_the_level(one_in: int):
     assert how_often(float(1 - Fraction(1, one_in))) == f"about 1 in {one_in:,}"
 
 
-def test_numbers_as_people_say_them():
+def test_numbers_as_people_write_them():
     """Shares, sizes, durations and counts."""
     assert exact_per_cent(0.9995) == "99.95 %"
     assert per_cent(0.9999) == "99.9 %"

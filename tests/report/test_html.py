@@ -84,7 +84,7 @@ def test_a_lone_surrogate_can_be_written():
     ],
 )
 def test_numbers_are_written_for_people(said: str, expected: str):
-    """Few digits, thousands apart, a true minus; what is no number or no date does not stop a page."""
+    """Few digits, thousands apart, a true minus; what is not a number or date does not stop a page."""
     assert said == expected
 
 
@@ -93,7 +93,7 @@ def test_numbers_are_written_for_people(said: str, expected: str):
 @example(1e16, 4.0)
 @example(0.0, 5e-324)
 def test_ticks_are_few_and_inside(low: float, span: float):
-    """Round numbers within the axis, no two alike, never more than seven."""
+    """Round numbers within the axis, no two the same, never more than seven."""
     ticks = round_steps(low, low + span)
     assert len(set(ticks)) == len(ticks) <= 7
     assert all(low - 1e-6 * span <= tick <= low + span * (1 + 1e-6) for tick in ticks)

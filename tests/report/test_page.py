@@ -69,7 +69,7 @@ DATA = ReportData(
     ],
 )
 def test_the_headline_answers(facts: dict[str, float], p_value: float, said: str):
-    """As usual, or worth a look: chance is not called an anomaly, and one odd row not chance."""
+    """As usual, or worth a look: chance is not called an anomaly, and one anomalous row not chance."""
     data = replace(DATA, facts=replace(FACTS, **facts), worst=(replace(ROW, p_value=p_value),))
     assert said in headline(data)
     assert headline(data) in page(data)
@@ -93,7 +93,7 @@ def test_the_headline_answers(facts: dict[str, float], p_value: float, said: str
     ],
 )
 def test_a_limit_that_most_normal_rows_meet_is_no_answer(facts: dict[str, float], said: str):
-    """Where nearly every row is flagged, the page says that the limit tells nothing, not that all is as usual."""
+    """Where nearly every row is flagged, the page reports that the limit is useless, not that all is as usual."""
     data = replace(DATA, facts=replace(FACTS, **facts))
     assert headline(data) == f"No answer: {said} is too low to separate anomalous rows from normal ones."
     assert 'class="mark odd"' in page(data)
@@ -111,8 +111,8 @@ def test_a_page_without_anything_is_a_page():
     assert text.count("<section>") == 8
 
 
-def test_a_model_of_the_tail_is_not_told_as_a_count():
-    """Beyond the calibration rows it says that none of them was as odd, not a number that a model made up."""
+def test_a_model_of_the_tail_is_not_shown_as_a_count():
+    """Beyond the calibration rows it reports that none of them scored as high, not a number that a model made up."""
     assert ">none of 5,000<" in page(replace(DATA, worst=(replace(ROW, p_value=1e-12),)))
     assert ">1 in 500<" in page(DATA)
 
@@ -123,7 +123,7 @@ def test_the_same_data_is_the_same_page():
 
 
 def test_negative_scores_have_no_negative_bars():
-    """Scores of log densities may be below zero; then nothing is told as a share of them."""
+    """Scores of log densities may be below zero; then nothing is reported as a share of them."""
     text = page(replace(DATA, contributions=Contributions(1, (), 1, 0.0, -12.0)))
     assert 'width="-' not in text
     assert ">0 %<" in text
@@ -137,8 +137,8 @@ def test_negative_scores_have_no_negative_bars():
         (1200, 1100, "of which 1,100 are flagged: all rows together reach from 0987-12-02 to 2200-01-01."),
     ],
 )
-def test_rows_far_off_in_time_are_told(rows: int, flagged: int, said: str):
-    """The caption says how many they are, how many of them are flagged, and where they lie."""
+def test_rows_far_off_in_time_are_counted(rows: int, flagged: int, said: str):
+    """The caption counts them, how many of them are flagged, and where they lie."""
     outside = Outside(rows, flagged, -30991507200.0, 7_258_118_400.0)
     timeline = Timeline("when", True, 3600.0, (Stretch(1.7e9, 9, 1), Stretch(1.7e9 + 7200, 9, 0)), 0, outside)
     assert said in page(replace(DATA, timeline=timeline))

@@ -1,4 +1,4 @@
-"""What a reason says: one sentence with the digits that matter."""
+"""The text of a reason: one sentence with the digits that matter."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_an_expectation_has_the_digits_that_its_spread_lets_matter(
     ],
 )
 def test_a_reading_is_written_as_finely_as_the_expectation(value: float | int | str, written: str) -> None:
-    """An integer stays one, what is no number is named, and a decimal has the digits of what was expected."""
+    """An integer stays one, what is not a number is named, and a decimal has the digits of what was expected."""
     within = "within the " if value == 64 else ""
     assert replace(NUMBER, value=value).sentence == f"temp_3 = {written}, {within}expected 64.0 ± 2.1"
 
@@ -168,7 +168,7 @@ def test_json_keeps_the_former_keys() -> None:
 
 
 def test_json_has_the_sentence_of_every_reason() -> None:
-    """The summary of `explain` says its verb and version, and each reason in words."""
+    """The summary of `explain` names its verb and version, and each reason in words."""
     row = FlaggedRow(17, 61.5, 0.001, True, (NUMBER, WORD), 12.0)
     summary = ExplainSummary("r.csv", "m.vae", 500, 6, 2, "combined", 0.99, (row, replace(row, reasons=())), (), 0.4)
     values = json.loads(json.dumps(summary.to_json()))

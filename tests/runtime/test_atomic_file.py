@@ -39,7 +39,7 @@ def test_where_nothing_can_be_written(tmp_path):
 
 
 def test_a_failed_write_is_the_machines_refusal(tmp_path, monkeypatch):
-    """When flushing to disk fails the user is told, and the old content stands."""
+    """When flushing to disk fails the user is informed, and the old content stands."""
     (tmp_path / "model.vae").write_bytes(b"one")
 
     def full(descriptor: int) -> None:

@@ -1,4 +1,4 @@
-"""Work spread over threads: the results of a plain loop, in bounded memory, and no thread left behind."""
+"""Work spread over threads: the results of a plain loop, in bounded memory, and no thread left over."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_work_goes_on_side_by_side() -> None:
 
 @pytest.mark.parametrize("n_workers", [1, 4])
 def test_the_first_problem_in_the_order_of_items_is_raised(n_workers: int) -> None:
-    """Work that fails on an early item speaks before a source that fails later, and results before it are given."""
+    """A failure on an early item is raised before a later one of the source, after the results that precede it."""
 
     def items() -> Iterator[int]:
         yield from range(4)
@@ -88,7 +88,7 @@ def test_a_problem_of_the_source_comes_after_all_results() -> None:
 
 
 def test_a_consumer_that_leaves_ends_the_work() -> None:
-    """A loop that is broken off leaves no thread behind, and items in waiting are not begun."""
+    """A loop that is broken off leaves no running thread, and items in waiting are not begun."""
     begun = []
     results = map_in_order(lambda item: begun.append(item) or time.sleep(0.01), range(1000), 2)
     next(results)

@@ -1,4 +1,4 @@
-"""URLs are shown without their secrets, and told from local paths."""
+"""URLs are shown without their secrets, and distinguished from local paths."""
 
 from __future__ import annotations
 
@@ -70,6 +70,6 @@ def test_local_paths(name: str, url: bool, path: str) -> None:
 
 
 def test_the_end_of_a_chain() -> None:
-    """A cache stands for what is behind it."""
+    """A cache stands for its target."""
     assert end_of_chain("simplecache::filecache::s3://bucket/pump.csv") == "s3://bucket/pump.csv"
     assert end_of_chain("a::b.csv") == "a::b.csv"

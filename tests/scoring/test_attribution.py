@@ -60,7 +60,7 @@ def explained(detector: Detector, rows: np.ndarray, kind: str | None = None) -> 
 
 @pytest.mark.parametrize("shift", [6.0, -6.0])
 @pytest.mark.parametrize("j", [LEFT, RIGHT, ALONE])
-def test_the_shifted_cell_is_blamed(detector: Detector, j: int, shift: float) -> None:
+def test_the_shifted_cell_is_responsible(detector: Detector, j: int, shift: float) -> None:
     """One reading six standard deviations off is named first in nearly every row, and has most of the score."""
     rows = gaussian_rows(N, seed=1)
     rows[:, j] += shift * SD[j]
@@ -71,15 +71,15 @@ def test_the_shifted_cell_is_blamed(detector: Detector, j: int, shift: float) ->
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
-def test_every_score_kind_blames_the_column_alone(detector: Detector, kind: str) -> None:
-    """Also a score without columns of its own, the latent one, says which column made it high."""
+def test_every_score_kind_is_attributed_to_the_column_alone(detector: Detector, kind: str) -> None:
+    """Also a score without columns of its own, the latent one, is attributed to the column that made it high."""
     rows = gaussian_rows(N, seed=2)
     rows[:, ALONE] += 9 * SD[ALONE]
     _, found = explained(detector, rows, kind)
     assert (found.attribution.argmax(1) == ALONE).mean() > 0.95
 
 
-def test_wrong_company_is_blamed_on_the_pair(detector: Detector) -> None:
+def test_a_broken_correlation_is_attributed_to_the_pair(detector: Detector) -> None:
     """Two values, each ordinary by itself, that never go together: either of the two, and never the third column."""
     rows = gaussian_rows(N, seed=3)
     side = np.where(np.arange(N) % 2, 1.6, -1.6)
@@ -88,7 +88,7 @@ def test_wrong_company_is_blamed_on_the_pair(detector: Detector) -> None:
     assert (decided.p_value <= 0.01).mean() > 0.95
     assert np.isin(found.attribution.argmax(1), [LEFT, RIGHT]).all()
     share = found.attribution / decided.scored.score[:, None]
-    assert (np.median(share[:, [LEFT, RIGHT]], axis=0) > 0.3).all()  # nothing says which of the two is wrong
+    assert (np.median(share[:, [LEFT, RIGHT]], axis=0) > 0.3).all()  # nothing shows which of the two is wrong
     assert np.median(share[:, ALONE]) < 0.1
 
 
@@ -111,7 +111,7 @@ def test_what_is_expected_is_the_conditional_distribution(detector: Detector, j:
 
 @pytest.mark.parametrize("shift", [5.0, 8.0, -6.0])
 def test_what_is_expected_may_lie_beyond_training(detector: Detector, shift: float) -> None:
-    """Beside a reading that training never reached, its twin at the edge of training is too near, and so it is told."""
+    """A reading at the edge of training is reported as too near when its twin lies far beyond it."""
     training = gaussian_rows(1000, seed=0)[:, RIGHT]
     rows = MEAN[None].copy()
     rows[0, LEFT] += shift * SD[LEFT]
@@ -136,7 +136,7 @@ def test_a_grid_goes_on_only_to_what_lies_well_beyond_it() -> None:
 
 
 def test_an_absurd_reading_is_expected_as_any_other(detector: Detector) -> None:
-    """The value that is explained says nothing about what was expected in its place."""
+    """The value that is explained does not influence what was expected in its place."""
     rows = gaussian_rows(20, seed=5)
     near, far = rows.copy(), rows.copy()
     near[:, ALONE], far[:, ALONE] = MEAN[ALONE] + 9 * SD[ALONE], 1e12
@@ -153,7 +153,7 @@ def test_normal_rows_have_little_to_explain(detector: Detector) -> None:
     assert (found.attribution.sum(1) <= decided.scored.score * (1 + 1e-12)).all()
 
 
-def test_only_the_columns_to_blame_have_expectations(detector: Detector) -> None:
+def test_only_the_top_columns_have_expectations(detector: Detector) -> None:
     """`most` reasons were asked for, so that many expectations were computed, those of the largest parts."""
     rows = gaussian_rows(N, seed=7) + 2 * SD
     cells = Cells(rows, np.full(rows.shape, PRESENT, np.uint8), np.arange(N))
@@ -188,8 +188,8 @@ def place(detector: Detector, name: str) -> int:
     return [column.name for column in detector.schema.features].index(name)
 
 
-def test_a_switch_in_the_wrong_company_is_blamed(machine: tuple[Detector, pd.DataFrame]) -> None:
-    """A pump that is off under a load where it always runs: it should be on, says a probability near 1."""
+def test_a_switch_that_contradicts_the_load_is_responsible(machine: tuple[Detector, pd.DataFrame]) -> None:
+    """A pump that is off under a load where it always runs: it should be on, with a probability near 1."""
     detector, frame = machine
     _, found = of_frame(detector, frame.assign(pump_on="no"))
     j = place(detector, "pump_on")
@@ -209,8 +209,8 @@ def test_a_category_never_seen_is_expected_to_be_the_usual_one(machine: tuple[De
     assert np.abs(found.probability[:, j] - 0.6).max() < 0.2
 
 
-def test_a_gap_is_told_how_often_there_is_none(machine: tuple[Detector, pd.DataFrame], normal_table) -> None:
-    """A missing cell has the share of filled ones in training (Laplace); a gap where none was is blamed."""
+def test_a_gap_has_the_share_of_filled_cells(machine: tuple[Detector, pd.DataFrame], normal_table) -> None:
+    """A missing cell has the share of filled ones in training (Laplace); a gap where none was is found responsible."""
     detector, frame = machine
     _, found = of_frame(detector, frame.assign(pressure=np.nan, temperature=np.nan))
     n, n_gaps = len(normal_table), int(normal_table["temperature"].isna().sum())

@@ -21,14 +21,14 @@ def of_cells(nats: np.ndarray) -> MaxCellScale:
 
 
 def of_single(max_cell: MaxCellScale, nats: np.ndarray) -> np.ndarray:
-    """Surprises (n,) of the oddest of the cells (n, c)."""
+    """Surprisals (n,) of the most extreme of the cells (n, c)."""
     found: np.ndarray = max_cell.of_members(max_cell.largest(nats[None])[0])[0]
     return found
 
 
 @pytest.mark.parametrize("c", [1, 10, 40])
-def test_the_oddest_of_many_cells_pays_for_their_number(c: int) -> None:
-    """Of c independent columns with P(nats >= x) = exp(-x), an oddest cell of x has the surprise x - log c."""
+def test_the_most_extreme_of_many_cells_pays_for_their_number(c: int) -> None:
+    """Of c independent columns with P(nats >= x) = exp(-x), a most extreme cell of x has the surprisal x - log c."""
     nats = np.random.default_rng(0).exponential(size=(200_000, c))
     new = np.zeros((3, c))
     new[:, c // 2] = [8.0, 12.0, 20.0]
@@ -58,7 +58,7 @@ def test_beyond_a_limit_are_a_hundred_normal_cells_or_one_in_a_hundred(n: int, l
 
 
 def test_a_row_of_the_limits_is_judged_by_the_others() -> None:
-    """What the oddest cell of all exceeds the limit by is counted in what the other cells beyond it do."""
+    """What the most extreme cell of all exceeds the limit by is counted in what the other cells beyond it do."""
     nats = np.random.default_rng(5).exponential(size=(500, 1))
     nats[7] = 400.0
     limits = CellLimits.of([nats])
@@ -72,7 +72,7 @@ def test_a_row_of_the_limits_is_judged_by_the_others() -> None:
     np.testing.assert_array_equal(limits.largest(nats[None], own)[0, below], limits.largest(nats[None], ~own)[0, below])
 
 
-def test_one_cell_alone_decides_where_it_says_more() -> None:
+def test_one_cell_alone_decides_where_it_scores_more() -> None:
     """A row's score is never below that of its cells together, and what a single one adds is its column's part."""
     rng = np.random.default_rng(3)
     nats = rng.gamma(2, size=(2000, 6)) * [0.2, 30, 30, 30, 30, 30]

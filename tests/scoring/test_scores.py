@@ -187,7 +187,7 @@ def expected_scores(some: Family, rows: Rows, kind: str) -> tuple[np.ndarray, li
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
-def test_the_kinds_are_what_they_say(kind: str) -> None:
+def test_the_kinds_are_what_they_are_named(kind: str) -> None:
     """The members' scores and column parts are those of the module's table."""
     rows = table(40, seed=1)
     scores, columns = member_scores(ENSEMBLE, batch(rows), kind)
@@ -200,7 +200,7 @@ def test_the_kinds_are_what_they_say(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
-def test_the_score_is_the_mean_of_the_members_surprises(ensemble: Ensemble, kind: str) -> None:
+def test_the_score_is_the_mean_of_the_members_surprisals(ensemble: Ensemble, kind: str) -> None:
     """Each member's nats go through its own scales, then members are averaged, and so are their column parts."""
     rows, surprisal = batch(table(300, seed=1)), SCALES[kind]
     nats, columns = member_scores(ensemble, rows, kind)
@@ -211,7 +211,7 @@ def test_the_score_is_the_mean_of_the_members_surprises(ensemble: Ensemble, kind
 
 
 def test_a_score_without_columns_is_all_latent(ensemble: Ensemble) -> None:
-    """`latent` compares codes only: no column is to blame, the latent part is the score."""
+    """`latent` compares codes only: no column is responsible, the latent part is the score."""
     found = scored(ensemble, batch(table(50, seed=1)), "latent")
     np.testing.assert_array_equal(found.column_score, 0)
     np.testing.assert_array_equal(found.latent_score, found.score)
@@ -258,12 +258,12 @@ def shifted(ensemble: Ensemble, kind: str) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SCORE_KINDS if kind != "latent"])
-def test_higher_is_odder(ensemble: Ensemble, kind: str) -> None:
-    """A reading moved far off makes its row odder, and further off odder still."""
+def test_higher_is_more_anomalous(ensemble: Ensemble, kind: str) -> None:
+    """A reading moved far off makes its row more anomalous, and further off more anomalous still."""
     assert (np.diff(shifted(ensemble, kind), axis=0) > 0).all()
 
 
-def test_higher_is_odder_in_the_latent_space(ensemble: Ensemble) -> None:
+def test_higher_is_more_anomalous_in_the_latent_space(ensemble: Ensemble) -> None:
     """A reading moved far off takes its row's code away from all exemplars; on the way there on average."""
     scores = shifted(ensemble, "latent")
     assert (scores[-1] > scores[0]).all()
@@ -272,8 +272,8 @@ def test_higher_is_odder_in_the_latent_space(ensemble: Ensemble) -> None:
 
 @pytest.mark.parametrize("kind", [kind for kind in SCORE_KINDS if kind != "latent"])  # which has no columns
 @pytest.mark.parametrize("state", [MISSING, NOVEL])
-def test_unexpected_cells_make_a_row_odder(ensemble: Ensemble, kind: str, state: int) -> None:
-    """A missing or novel cell where training had neither makes an ordinary row odder, and its column is to blame."""
+def test_unexpected_cells_raise_the_score(ensemble: Ensemble, kind: str, state: int) -> None:
+    """A missing or novel cell where training had neither raises the score of an ordinary row through its column."""
     rows = table(30, seed=1)
     ordinary = scored(ensemble, batch(rows), kind)
     values, states = rows.values.copy(), rows.state.copy()
@@ -302,7 +302,7 @@ def test_an_unknown_kind_is_refused(ensemble: Ensemble) -> None:
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_where_batches_are_cut_changes_no_bit(ensemble: Ensemble, kind: str) -> None:
-    """A row stands in its tile where its number says: batches cut anywhere give the same scores to the last bit."""
+    """A row has its place in a tile by its number: batches cut anywhere give the same scores to the last bit."""
     rows = batch(table(2 * TILE_ROWS + 50, seed=2))
     whole = scored(ensemble, rows, kind)
     for cuts in ([1], [TILE_ROWS], [100, 101, TILE_ROWS + 7], [TILE_ROWS - 1, 2 * TILE_ROWS + 1]):

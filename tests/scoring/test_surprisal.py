@@ -12,7 +12,7 @@ from tests.scoring.scales import exponential, of, seeds, with_two_scores
 from vaecli.scoring.surprisal import SurprisalScale
 
 
-def test_no_score_is_no_surprise() -> None:
+def test_no_score_has_no_surprisal() -> None:
     """NaN for NaN, infinity for infinity, and each member only for its own."""
     new = np.array([[np.nan, 1.0, np.inf], [1.0, np.nan, -np.inf]])
     found = of(exponential(300), exponential(300)).of_members(new)
@@ -23,7 +23,7 @@ def test_no_score_is_no_surprise() -> None:
 
 @given(seeds)
 def test_where_the_scale_is_linear_columns_are_exact(seed: int) -> None:
-    """Beyond the last knots a difference in one column's nats is the same difference of surprise, and of its part."""
+    """Beyond the last knots a difference in one column's nats is the same difference of surprisal, and of its part."""
     rng = np.random.default_rng(seed)
     column = 1000 + 50 * rng.random((2, 6, 3))
     other = column.copy()
@@ -44,13 +44,13 @@ def test_where_the_scale_is_linear_columns_are_exact(seed: int) -> None:
 
 
 def test_a_typical_column_adds_nothing() -> None:
-    """A column that costs what it usually costs is no part of the surprise."""
+    """A column that costs what it usually costs is no part of the surprisal."""
     _, surprisal = with_two_scores()
     found = surprisal.of_columns(np.repeat(surprisal.mean_column_score[:, None], 7, 1))
     np.testing.assert_allclose(found, np.zeros((7, 4)), atol=1e-12)
 
 
-def test_a_members_surprise_is_the_mean_over_its_scores() -> None:
+def test_a_members_surprisal_is_the_mean_over_its_scores() -> None:
     """However many scores a member gives, it counts once: each score on its own scale, then the mean."""
     nats, surprisal = with_two_scores()
     each = of(*nats.T).of_members(nats.T)
@@ -58,7 +58,7 @@ def test_a_members_surprise_is_the_mean_over_its_scores() -> None:
     np.testing.assert_allclose(found, [(each[0] + each[2]) / 2, each[3], (each[1] + each[4]) / 2], rtol=1e-12)
 
 
-def test_a_member_without_one_of_its_scores_has_no_surprise() -> None:
+def test_a_member_without_one_of_its_scores_has_no_surprisal() -> None:
     """NaN where any of a member's scores is; the other members are as they were."""
     nats, surprisal = with_two_scores()
     broken = nats.T.copy()

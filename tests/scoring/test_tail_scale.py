@@ -11,7 +11,7 @@ from vaecli.scoring.surprisal import SurprisalScale
 from vaecli.scoring.tail_scale import LEVELS, MIN_OWN_ROWS, SMALLEST_SPREAD, TAIL_BEGINS
 
 
-def test_exponential_scores_are_their_own_surprise() -> None:
+def test_exponential_scores_are_their_own_surprisal() -> None:
     """Where P(S >= s) = exp(−s), −log P(S >= s) is s: to a thousandth within the knots, and beyond without an end."""
     surprisal = of(exponential(100_000))
     s = np.concatenate([np.linspace(0, 2, 50), [5.0, 10.0, 100.0, 1e4]])
@@ -32,15 +32,15 @@ def test_units_and_offsets_of_a_score_do_not_matter(seed: int, unit: float, offs
 @given(seeds)
 @settings(max_examples=40, deadline=None)
 def test_it_is_the_tail_probability_of_held_out_rows(seed: int) -> None:
-    """Up to the 80 % quantile, exp(−surprise) is the share of held-out rows that score at least as much."""
+    """Up to the 80 % quantile, exp(−surprisal) is the share of held-out rows that score at least as much."""
     held_out = np.random.default_rng(seed).normal(size=4000)
     new = np.quantile(held_out, np.linspace(0.01, TAIL_BEGINS, 40))
     share = (held_out >= new[:, None]).mean(1)
     np.testing.assert_allclose(np.exp(-of(held_out).of_members(new[None])[0]), share, atol=0.01)
 
 
-def test_the_most_normal_scores_surprise_nobody() -> None:
-    """At and below the lowest held-out score the surprise is 0, its least."""
+def test_the_most_normal_scores_have_no_surprisal() -> None:
+    """At and below the lowest held-out score the surprisal is 0, its least."""
     surprisal = of(exponential(1000) + 7)
     np.testing.assert_array_equal(surprisal.of_members(np.array([[-1e30, -np.inf, 0.0, 7.0]])), 0.0)
 
@@ -66,14 +66,14 @@ def test_it_never_decreases(held_out: list[float], new: list[float]) -> None:
 
 
 def test_it_strictly_increases_beyond_the_last_knot() -> None:
-    """However odd a row, an odder one is more surprising."""
+    """However anomalous a row, a more anomalous one scores higher."""
     found = of(exponential(1000)).of_members(np.array([[2.0, 2.1, 50.0, 51.0, 1e6, 1e6 + 1]]))
     assert (np.diff(found[0]) > 0).all()
 
 
 @pytest.mark.parametrize("held_out", [[3.0], [3.0] * 500])
 def test_scores_without_a_spread_have_a_scale(held_out: list[float]) -> None:
-    """One row or equal ones: their score, which all normal rows reach, is no surprise; nothing is divided by zero."""
+    """One row or equal ones: their score, which all normal rows reach, has surprisal 0; nothing is divided by zero."""
     found = of(np.array(held_out)).of_members(np.array([[2.0, 3.0, 3.0 + SMALLEST_SPREAD]]))[0]
     np.testing.assert_allclose(found, [0.0, 0.0, 1.0], atol=1e-9)
 
@@ -89,7 +89,7 @@ def test_tied_scores_are_as_probable_as_all_of_them() -> None:
     st.floats(1e-7, 1.0),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_rounding_error_is_no_surprise(held_out: list[float], error: float) -> None:
+def test_a_rounding_error_adds_no_surprisal(held_out: list[float], error: float) -> None:
     """Nowhere, ties among held-out scores or not, does a score that is off by so much move it by more than 100-fold."""
     surprisal, new = of(np.array(held_out)), np.array(held_out)
     moved = surprisal.of_members((new + error)[None]) - surprisal.of_members((new - error)[None])

@@ -91,7 +91,7 @@ def shown(summary: SelftestSummary) -> str:
     ],
 )
 def test_words_have_bounds(share: float, low: float, verdict: str):
-    """From 90, 60 and 30 %; what may be no more than the 1 % of false alarms is not seen, however few rows say so."""
+    """From 90, 60 and 30 %; what may be no more than the 1 % of false alarms is not seen, however few rows show it."""
     assert verdict_of(share, low, 0.01) == verdict
 
 
@@ -117,7 +117,7 @@ def test_blind_spots_are_sentences(faults: tuple[str, ...], said: str):
     assert BlindSpot("temp", faults, 7).sentence.startswith(said)
 
 
-def test_a_column_that_is_never_seen_is_said_to_be():
+def test_a_column_that_is_never_seen_is_reported():
     """All kinds of fault that were tried."""
     assert BlindSpot("temp", ("spike", "stuck"), 2).sentence == "temp: most faults of every kind would pass unnoticed"
 
@@ -159,7 +159,7 @@ def test_the_page():
     assert text.endswith("warning: beware\n")
 
 
-def test_no_blind_spot_is_said_too():
+def test_no_blind_spot_is_reported_too():
     """And many are counted; a name from the table cannot steer a terminal."""
     assert "\nnone: " in shown(dataclasses.replace(SUMMARY, blind_spots=()))
     spots = tuple(BlindSpot(f"c{i}\x1b", ("stuck",), 5) for i in range(13))

@@ -367,7 +367,7 @@ def test_progress_is_announced() -> None:
 
 @pytest.mark.parametrize("i", [0, 1])
 def test_training_that_starts_with_nan_is_refused(i: int) -> None:
-    """Parameters that are no numbers, of any family, are an error that names the learning rate, never a model."""
+    """Parameters that are not numbers, of any family, are an error that names the learning rate, never a model."""
     broken = {name: value.copy() for name, value in BOTH[i].start.items()}
     broken["decoder.out.b"][1, 0, 0] = np.nan
     plans = [dataclasses.replace(some, start=broken) if j == i else some for j, some in enumerate(BOTH)]
@@ -498,7 +498,7 @@ def test_a_step_sees_every_row_of_a_large_table(monkeypatch: pytest.MonkeyPatch)
     np.testing.assert_array_equal(found[np.lexsort(found.T)], rows.rows.values[np.lexsort(rows.rows.values.T)])
 
 
-def test_a_device_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_absent_device_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """`cuda` without CUDA is an error with a hint; `auto` and `cpu` then mean the CPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(EnvironmentProblem, match="CUDA") as caught:

@@ -1,4 +1,4 @@
-"""The optimiser is the one it says it is."""
+"""The optimiser is the one that it claims to be."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The share of fresh normal rows that is flagged, over many seeds, against what the threshold says."""
+"""The share of fresh normal rows that is flagged, over many seeds, against the promise of the threshold."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_tied_scores_are_flagged_no_more_often() -> None:
 
 
 def test_p_values_of_fresh_rows_are_uniform() -> None:
-    """The p-values of fresh normal rows fall below every resolved level just as often as it says."""
+    """The p-values of fresh normal rows fall below every resolved level just as often as the level promises."""
     rng = np.random.default_rng(0)
     p_values = np.array([Calibration.of(rng.gumbel(size=199)).p_value(rng.gumbel(size=20)) for _ in range(1500)])
     for alpha in (0.005, 0.01, 0.05, 0.1, 0.5, 0.9):

@@ -97,8 +97,8 @@ def test_float32_stays_float32_and_close(kit: Any) -> None:
     np.testing.assert_allclose(np.asarray(single), exact, rtol=1e-5, atol=1e-5)
 
 
-def test_a_missing_cell_says_nothing_of_its_value(kit: Any) -> None:
-    """Where training had gaps a missing cell costs what the Bernoulli of its presence says, and nothing else."""
+def test_a_missing_cell_adds_nothing_for_its_value(kit: Any) -> None:
+    """Where training had gaps a missing cell costs what the Bernoulli of its presence gives, and nothing else."""
     features, _, _ = table()
     has_missing = likelihood((0, 3, 0, 7, 0))
     output = decoded(has_missing.n_parameters)
@@ -118,7 +118,7 @@ def test_a_missing_cell_says_nothing_of_its_value(kit: Any) -> None:
     np.testing.assert_array_equal(with_gap[..., others], whole[..., others])
 
 
-def test_unexpected_cells_cost_what_succession_says(kit: Any) -> None:
+def test_unexpected_cells_cost_what_succession_gives(kit: Any) -> None:
     """Where training had no gap, a missing cell costs log(m + 2) nats; a novel one costs 2 log(m + 1) anywhere."""
     features, _, _ = table()
     state = np.zeros((N, 5), np.uint8)
@@ -148,7 +148,7 @@ def test_all_cells_present_needs_no_state(kit: Any) -> None:
     m=st.integers(50, 10**6),
 )
 def test_a_novel_category_never_looks_most_normal(logits: list[float], m: int) -> None:
-    """Whatever the decoder says, a category never seen costs more than the most probable known one."""
+    """Whatever the decoder gives, a category never seen costs more than the most probable known one."""
     k = len(logits)
     known = categorical_log_prob(np.eye(k), np.array([logits] * k), np.ones((k, 1)))
     novelty = Likelihood.of(Layout.of(COLUMNS), np.zeros(5), m, FLOOR).presence.novelty_nats

@@ -60,7 +60,7 @@ def test_posterior_is_bayes_rule() -> None:
 
 
 def test_more_dimensions_than_columns_stay_empty() -> None:
-    """Latent dimensions beyond what the table has say nothing: no loadings, and the prior as their posterior."""
+    """Latent dimensions beyond those of the table are unused: no loadings, and the prior as their posterior."""
     found = Ppca.fit(table(4), D + 4, np.random.default_rng(0))
     assert (found.loadings[:, D:] == 0).all()
     assert (found.encode[:, D:] == 0).all()

@@ -1,4 +1,4 @@
-"""What a self-test must find where the truth is known: company that tells all, and company that tells nothing."""
+"""What a self-test must find where the truth is known: columns that predict each other, and columns that do not."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def theirs(tested: Outcome, name: str, size: float | None = None) -> float:
     return float(one.by_ranges[one.changed & tested.passed_ranges].mean())
 
 
-def test_company_tells_what_ranges_cannot(tested):
+def test_other_columns_find_what_ranges_cannot(tested):
     """A value of another row is seen where columns are tied, by the model and by no range; else by neither."""
     rho, found, _ = tested
     assert theirs(found, "borrowed") < 0.02
@@ -76,7 +76,7 @@ def test_company_tells_what_ranges_cannot(tested):
 
 
 def test_stuck_is_seen_through_the_other_column_only(tested):
-    """At the median a value says nothing by itself."""
+    """At the median a value is not unusual by itself."""
     rho, found, _ = tested
     assert theirs(found, "stuck") == 0
     assert ours(found, "stuck") > 0.7 if rho else ours(found, "stuck") < 0.03

@@ -1,4 +1,4 @@
-"""When the share of flags says that the process has changed."""
+"""When the share of flags suggests that the process has changed."""
 
 from __future__ import annotations
 
@@ -31,9 +31,15 @@ def test_flags_beyond_chance_are_a_warning(n_flagged: int, n_rows: int) -> None:
     assert f"{n_flagged / n_rows:.1%} of the rows are flagged where 1.00% of normal rows would be" in warning
 
 
+def test_a_table_whose_rows_are_all_flagged_is_a_warning_from_four_rows_on() -> None:
+    """Whatever its number of rows: three flags of three come once in a million tables by chance."""
+    has_warning = [bool(warnings_of(CALIBRATION, AT_99, n, n)) for n in range(201)]
+    assert has_warning == [False] * 4 + [True] * 197
+
+
 @pytest.mark.parametrize(("n_flagged", "n_rows"), [(0, 0), (0, 40), (1, 1), (3, 40), (3, 199), (10, 200), (20, 2000)])
 def test_chance_is_no_warning(n_flagged: int, n_rows: int) -> None:
-    """A few flags in a small table say nothing."""
+    """A few flags in a small table are not evidence."""
     assert warnings_of(CALIBRATION, AT_99, n_rows, n_flagged) == ()
 
 

@@ -16,6 +16,6 @@ class GroupCodes:
     parts: list[np.ndarray] = field(default_factory=list)  # (n,) int32 for each batch
 
     def add(self, values: Sequence[object], index: np.ndarray) -> None:
-        """Code one batch, whose row i holds `values[index[i]]`."""
+        """Code one batch, whose row i holds `values[index[i]]`, by `index` (n,)."""
         codes = np.array([self.code.setdefault(value, len(self.code)) for value in values], np.int32)
         self.parts.append(codes[index])

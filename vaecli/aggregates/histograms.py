@@ -20,7 +20,7 @@ N_COLUMN_BINS = 24
 
 
 def score_edges(scores: np.ndarray, ranks: np.ndarray, threshold: float) -> np.ndarray:
-    """Edges (b + 1,) for scores whose calibration is `scores` (r,) ascending with cumulative counts `ranks`.
+    """Edges (b + 1,) for scores whose calibration is `scores` (r,) ascending with cumulative counts `ranks` (r,).
 
     From the smallest calibration score to well beyond the threshold, which is an edge if it is among the scores.
     """
@@ -45,13 +45,13 @@ def score_edges(scores: np.ndarray, ranks: np.ndarray, threshold: float) -> np.n
 
 
 def score_counts(edges: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(b + 1,) how many scores lie in each bin [from, to), below the first in the first, beyond all in one more."""
+    """(b + 1,) how many `scores` (n,) lie in each bin [from, to), below the first in it, beyond `edges` in one more."""
     bins = np.searchsorted(edges, scores[~np.isnan(scores)], side="right") - 1
     return np.bincount(np.maximum(bins, 0), minlength=edges.size)
 
 
 def calibration_counts(edges: np.ndarray, scores: np.ndarray, ranks: np.ndarray) -> np.ndarray:
-    """(b + 1,) how many calibration rows lie in each bin, counted as in `score_counts`."""
+    """(b + 1,) how many calibration rows, `scores` (r,) with `ranks` (r,), lie in each bin, as in `score_counts`."""
     below = np.concatenate([[0], ranks])[np.searchsorted(scores, edges, side="left")]
     below[0] = 0
     return np.diff(np.append(below, ranks[-1]))
@@ -84,12 +84,12 @@ class NumberBins:
         return cls(edges, np.diff(np.concatenate([[0.0], at_most, [1.0]])), is_whole)
 
     def counts(self, values: np.ndarray) -> np.ndarray:
-        """(b + 2,) how many values lie in each bin (from, to], and outside."""
+        """(b + 2,) how many `values` (n,) lie below the first bin, in each bin (from, to], and above the last."""
         return np.bincount(np.searchsorted(self.edges, values, side="left"), minlength=self.edges.size + 1)
 
 
 def share_at_most(quantiles: np.ndarray, value: float) -> float:
-    """P(X <= value) where X lies with equal probability between any two neighbouring `quantiles`, evenly there."""
+    """P(X <= value) if X lies with equal probability between any two neighbouring `quantiles` (q,), evenly there."""
     n_at_most = int(np.searchsorted(quantiles, value, side="right"))
     if n_at_most == 0:
         return 0.0
@@ -100,11 +100,11 @@ def share_at_most(quantiles: np.ndarray, value: float) -> float:
 
 
 def moved(training: np.ndarray, scored: np.ndarray) -> float:
-    """The share that would have to change bins for `scored` to be `training`: half the sum of differences."""
+    """The share, in [0, 1], that would have to change bins for `scored` (b,) to be `training` (b,)."""
     return 0.5 * float(np.abs(training - scored).sum())
 
 
 def shares(counts: np.ndarray) -> np.ndarray:
-    """Counts as shares of their sum; zeros where there is nothing."""
+    """The counts (b,) as shares of their sum, (b,); zeros if all counts are 0."""
     total = counts.sum()
     return counts / total if total else np.zeros(counts.shape)

@@ -12,7 +12,7 @@ MOST_POINTS = 5000
 
 
 def smallest(keys: np.ndarray, most: int) -> np.ndarray:
-    """Indices, ascending, of the `most` smallest keys (n,), of equal ones the earlier; of all where n is at most that.
+    """Indices (m,), ascending, of the `most` smallest keys (n,), of equal ones the earlier; of all if n is smaller.
 
     The rows with the smallest of some keys are among those with the smallest of any part, so samples of parts merge. If
     the keys are as good as random, every row is as likely to be in the sample as any other.
@@ -30,7 +30,7 @@ class MapPoints:
 
     @classmethod
     def of(cls, row: np.ndarray, position: np.ndarray, text: np.ndarray) -> MapPoints:
-        """A sample of the rows numbered `row` (n,): all, or those whose numbers have the smallest hashes."""
+        """A sample of the rows numbered `row` (n,), at `position` (n, 2): all, or those of the smallest hashes."""
         if row.size <= MOST_POINTS:
             return cls(row, position, text)
         stay = smallest(row_hash(row), MOST_POINTS)

@@ -28,7 +28,7 @@ class ScoreBars:
 
     @classmethod
     def of(cls, calibration: Calibration, min_score: float) -> ScoreBars:
-        """Bars for scores with this calibration, flagged from `min_score`."""
+        """The bars for scores with this calibration, flagged from `min_score` on, in the unit of the scores."""
         low, high = float(calibration.scores[0]), float(calibration.scores[-1])
         middle = float(calibration.scores[np.searchsorted(calibration.ranks, calibration.n_rows / 2)])
         above = (min_score if np.isfinite(min_score) and min_score > middle else high) - middle
@@ -36,20 +36,20 @@ class ScoreBars:
         return cls(middle, width, float(np.arcsinh((low - middle) / width)))
 
     def scaled(self, scores: np.ndarray) -> np.ndarray:
-        """The place u of each score (n,) on the axis of the bars."""
+        """The place u (n,) of each score (n,) on the axis of the bars, increasing with the score."""
         return np.arcsinh((scores - self.middle) / self.width)
 
     def scores(self, scaled: np.ndarray) -> np.ndarray:
-        """The score at each place u (n,): the inverse of `scaled`."""
+        """The scores (n,) at places u (n,): the inverse of `scaled`."""
         return self.middle + self.width * np.sinh(scaled)
 
     @property
     def edges(self) -> np.ndarray:
-        """(N_BARS + 1,) in u, ascending."""
+        """The ascending edges of the bars (N_BARS + 1,) in u."""
         return np.linspace(self.lowest, np.arcsinh(FURTHEST), N_BARS + 1)
 
     def counts(self, scores: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        """(N_BARS,) how many of the scores (n,) stand in each bar, those beyond in the outermost; NaN in none."""
+        """(N_BARS,) how many scores (n,), or `weights` (n,) in all, are in each bar; those beyond in the outermost."""
         scored = ~np.isnan(scores)
         bar = np.clip(np.searchsorted(self.edges, self.scaled(scores[scored]), side="right") - 1, 0, N_BARS - 1)
         counts: np.ndarray = np.bincount(bar, None if weights is None else weights[scored], minlength=N_BARS)

@@ -54,7 +54,7 @@ class TimeBins:
 
     @classmethod
     def of(cls, ladder: tuple[int, ...], ticks: np.ndarray, flagged: np.ndarray, present: np.ndarray) -> TimeBins:
-        """Bins of width 1 for the rows at `ticks` (n,) int64 where they are `present` (n,) bool."""
+        """Bins of width 1 for the rows at `ticks` (n,) int64 that are `present` (n,), some of them `flagged` (n,)."""
         number = ticks[present]
         counts = np.stack([number, np.ones(number.size, np.int64), flagged[present]])
         return cls(ladder, _merged(counts), int((~present).sum()))._narrowed()

@@ -18,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 from safetensors import SafetensorError, deserialize
 
+from vaecli.bundle.bounds import MAX_ARRAYS, MAX_HEADER_BYTES, json_problem
 from vaecli.bundle.manifest import (
     ARRAYS,
     DTYPES,
@@ -149,14 +150,14 @@ def _content(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size:
 
 
 def _manifest_values(path: Path, text: bytes) -> dict[str, Any]:
+    if reason := json_problem(text):
+        raise BundleError(f"{path}: {MANIFEST} {reason}", _FOREIGN_HINT)
     try:
         values = json.loads(
             text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=_finite
         )
     except UnicodeDecodeError as problem:
         raise BundleError(f"{path}: {MANIFEST} is not UTF-8 at byte {problem.start}", _DAMAGED_HINT) from None
-    except RecursionError:
-        raise BundleError(f"{path}: {MANIFEST} is nested too deeply", _FOREIGN_HINT) from None
     except ValueError as problem:
         raise BundleError(f"{path}: {MANIFEST} is not the JSON of a bundle: {problem}", _DAMAGED_HINT) from None
     if not isinstance(values, dict):
@@ -237,10 +238,17 @@ def _require_digests(path: Path, manifest: Manifest, computed: Mapping[str, str]
 
 
 def _unpacked_arrays(path: Path, packed: bytes) -> dict[str, np.ndarray]:
+    if int.from_bytes(packed[:8], "little") > MAX_HEADER_BYTES:
+        raise BundleError(
+            f"{path}: {ARRAYS} is not safetensors: its header claims more than {MAX_HEADER_BYTES:,} bytes",
+            _DAMAGED_HINT,
+        )
     try:
         parts: dict[str, Any] = dict(sorted(deserialize(packed), key=itemgetter(0)))  # type: ignore[no-untyped-call]
     except SafetensorError as problem:
         raise BundleError(f"{path}: {ARRAYS} is not safetensors: {problem}", _DAMAGED_HINT) from None
+    if len(parts) > MAX_ARRAYS:
+        raise BundleError(f"{path}: {ARRAYS} holds {len(parts):,} arrays; the limit is {MAX_ARRAYS:,}", _FOREIGN_HINT)
     foreign = [f"{_shown(name)}: {part['dtype']}" for name, part in parts.items() if part["dtype"] not in DTYPES]
     if foreign:
         raise BundleError(f"{path}: {ARRAYS} holds types that no bundle has:\n{listed(foreign)}", _FOREIGN_HINT)

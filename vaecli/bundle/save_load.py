@@ -9,6 +9,7 @@ from typing import Any
 
 import vaecli
 from vaecli.bundle import format_3
+from vaecli.bundle.bounds import require_feature_columns, require_settings
 from vaecli.bundle.manifest import FORMAT, ROWS_FORMAT, Manifest
 from vaecli.bundle.read import read_bundle
 from vaecli.bundle.stored_names import to_current_names, to_stored_names
@@ -59,6 +60,7 @@ def load_any_detector(path: Path) -> tuple[Detector | SensorDetector, Manifest]:
         manifest, arrays = read_bundle(path)
     try:
         schema = Schema.from_json(manifest.schema)
+        require_feature_columns(schema)
         if schema.fingerprint != manifest.schema_fingerprint:
             raise ValueError("the schema is not the one the fingerprint was taken of")
         settings = manifest.config["detector"]
@@ -68,6 +70,7 @@ def load_any_detector(path: Path) -> tuple[Detector | SensorDetector, Manifest]:
         if settings.get("model") == MODEL:
             detector = SensorDetector.from_parts(schema, settings, arrays)
         else:
+            require_settings(settings)
             detector = Detector.from_parts(schema, settings, arrays)
         config = manifest.config | {"fit": to_current_names(manifest.config["fit"])}
         return detector, replace(manifest, config=config, summary=to_current_names(manifest.summary))

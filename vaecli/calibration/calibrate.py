@@ -8,7 +8,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.calibration.conformal import Calibration
-from vaecli.calibration.cross_fitting import cross_fitted_scores
+from vaecli.calibration.cross_fitting import cross_fitted_scores, held_out_scores
+from vaecli.calibration.effective_rows import Dependence
 from vaecli.config import SCORE_KINDS
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.data.training_rows import Rows
@@ -22,6 +23,8 @@ from vaecli.scoring.surprisal import SurprisalScale
 from vaecli.scoring.tail_scale import MIN_OWN_ROWS
 
 BLOCK_ROWS = 8_192
+MANY_COLUMNS = 100  # a sum over so many hides one cell, whatever it is: fewer rows must do to judge it alone
+MIN_ROWS_OF_MANY = 50  # held out from a family, of which a fifth are beyond the limit of a column
 LIMIT_TILES = 32  # about so many tiles, evenly spread over the rows, give the limits of single cells
 LIMIT_CELLS = 2**24  # and about so many cells, whose nats are all in memory
 KIND_WITH_MAX_CELL = "combined"  # the score kind in which one cell alone may decide
@@ -36,13 +39,20 @@ class _SampledLimits:
 
 
 def calibrated(
-    ensemble: Ensemble, rows: Rows, may_decide_alone: np.ndarray, on_event: OnEvent
+    ensemble: Ensemble,
+    rows: Rows,
+    may_decide_alone: np.ndarray,
+    on_event: OnEvent,
+    dependence: Dependence | None = None,
 ) -> tuple[dict[str, SurprisalScale], dict[str, Calibration]]:
     """The surprisal scale and the calibration of every score kind, from training rows with their folds.
 
     `may_decide_alone` (c,) bool marks the columns of which one cell may decide the score of a row. While the exemplar
-    priors have row numbers, these are positions in `rows`.
+    priors have row numbers, these are positions in `rows`. With `dependence`, which of the rows resemble each other.
     """
+    unseen_scores = cross_fitted_scores
+    if dependence is not None:
+        unseen_scores, dependence = held_out_scores, dependence.limited_by(rows.values)
     held_out = rows.fold[:, None] == ensemble.held_out
     surprisal_scales, calibrations = {}, {}
     with threadpool_limits(1, "blas"):
@@ -55,10 +65,10 @@ def calibrated(
                 max_cell = MaxCellScale.of(cells.limits, largest, ensemble.family_of_member, held_out)
             mean_column_score = _mean_per_family(total_nats, held_out, ensemble)
             scale = SurprisalScale.of(scores, *score_index(ensemble, kind), held_out, mean_column_score, max_cell)
-            row_scores = cross_fitted_scores(scale.of_members(scores.T).T, held_out)
+            row_scores = unseen_scores(scale.of_members(scores.T).T, held_out)
             if max_cell is not None:
-                row_scores = larger_of(row_scores, cross_fitted_scores(max_cell.of_members(largest.T).T, held_out))
-            surprisal_scales[kind], calibrations[kind] = scale, Calibration.of(row_scores)
+                row_scores = larger_of(row_scores, unseen_scores(max_cell.of_members(largest.T).T, held_out))
+            surprisal_scales[kind], calibrations[kind] = scale, Calibration.of(row_scores, dependence)
     return surprisal_scales, calibrations
 
 
@@ -121,12 +131,12 @@ def _tiles(rows: Rows, unseen: np.ndarray) -> list[np.ndarray]:
     """Row numbers of some tiles, evenly spread, and of more where a family's held-out rows are unevenly distributed.
 
     `unseen` (families, n) marks the rows held out from a member of each family. No tiles are given when a family has
-    fewer than MIN_OWN_ROWS of them.
+    fewer than MIN_OWN_ROWS of them, in a table of many columns fewer than MIN_ROWS_OF_MANY.
     """
     n_rows, n_columns = rows.state.shape
     starts = np.arange(0, n_rows, TILE_ROWS)
     held_out = np.add.reduceat(unseen.astype(np.int64), starts, axis=1)
-    if held_out.sum(1).min() < MIN_OWN_ROWS:
+    if held_out.sum(1).min() < (MIN_ROWS_OF_MANY if n_columns >= MANY_COLUMNS else MIN_OWN_ROWS):
         return []
     n_tiles = min(starts.size, LIMIT_TILES, max(LIMIT_CELLS // (TILE_ROWS * n_columns), 1))
     chosen = np.isin(np.arange(starts.size), np.linspace(0, starts.size - 1, n_tiles).round())

@@ -9,7 +9,12 @@ below 1/(m+1): beyond the largest score a fitted tail takes over, which is a mod
 
     p(s) = S(s) / (m + 1),   S(s) = (1 + shape (s - s_max) / scale) ** (-1 / shape)      Coles 2001, chapter 4
 
-so that every level that the rows resolve keeps its guarantee untouched. docs/calibration.md explains it in plain words.
+so that every level that the rows resolve keeps its guarantee untouched. Where the rows are not exchangeable, n_eff
+independent ones take the place of the m: with F(s) the share of the m that score at least s,
+
+    p(s) = (1 + n_eff F(s)) / (n_eff + 1)
+
+docs/calibration.md explains it in plain words.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from vaecli.calibration.effective_rows import Dependence, EffectiveRows
 from vaecli.calibration.tail import Tail, fitted_tail
 
 N_TOP = 4096  # the largest scores, all kept: where thresholds lie
@@ -39,7 +45,7 @@ def alpha_of(level: float) -> float:
 
 
 def rows_needed(level: float) -> int:
-    """The fewest calibration rows that resolve `level` without a tail model: 99 for 0.99, 999 for 0.999."""
+    """The fewest calibration rows that resolve `level`: 99 for 0.99. Raises ValueError unless 0 < level < 1."""
     alpha = alpha_of(level)
     n_rows = max(1, math.ceil(1 / alpha) - 1)
     while 1 / (n_rows + 1) > alpha:
@@ -51,7 +57,8 @@ def rows_needed(level: float) -> int:
 class Calibration:
     """The scores of m held-out normal rows, thinned where they are dense, and what they let us claim.
 
-    Valid for rows exchangeable with these; neighbouring rows of one series are not.
+    Valid for rows exchangeable with these. Rows of one series or of a few groups are not: `effective` then has what
+    they are worth, and claims are those of so many rows.
     `scores` (r,) are distinct and ascending, float64; higher is more anomalous. `ranks` (r,) int64 counts how many
     of the m rows score at most that. Build it with `Calibration.of`.
     """
@@ -59,18 +66,26 @@ class Calibration:
     scores: np.ndarray
     ranks: np.ndarray
     tail: Tail | None  # None when the scores have no spread to fit one to
+    effective: EffectiveRows | None = None  # None for rows that are taken as independent
 
     @classmethod
-    def of(cls, scores: np.ndarray) -> Calibration:
-        """The calibration by held-out scores of normal rows in any order; NaN (a row without a score) is left out.
+    def of(cls, scores: np.ndarray, dependence: Dependence | None = None) -> Calibration:
+        """The calibration by held-out scores (m,) of normal rows in any order; NaN (a row without a score) is left out.
 
-        Raises ValueError when no score is left.
+        They are taken as independent where `dependence` does not name which of them resemble each other. Raises
+        ValueError when no score is left.
         """
         ascending = np.sort(np.asarray(scores, dtype=np.float64).ravel())
         ascending = ascending[: np.searchsorted(ascending, np.nan)]
         if not ascending.size:
             raise ValueError("no calibration row has a score")
-        return cls(*_thinned(ascending), fitted_tail(ascending))
+        if dependence is None:
+            return cls(*_thinned(ascending), fitted_tail(ascending))
+        effective = dependence.effective_rows(np.asarray(scores, dtype=np.float64))
+        # so few rows cannot show more of the tail than so many of their quantiles do
+        quantiles = ascending[np.arange(1, effective.n + 1) * ascending.size // effective.n - 1]
+        tail = fitted_tail(quantiles) or fitted_tail(ascending)
+        return cls(*_thinned(ascending), tail, effective)
 
     @property
     def n_rows(self) -> int:
@@ -78,33 +93,48 @@ class Calibration:
         return int(self.ranks[-1])
 
     @property
+    def n_independent(self) -> int:
+        """The number of independent rows that the calibration rows are worth: m where they are independent."""
+        return self.n_rows if self.effective is None else self.effective.n
+
+    @property
     def finest_level(self) -> float:
-        """The highest level with a guarantee, m/(m+1): beyond it the tail model decides."""
+        """The highest level with a guarantee, m/(m+1): beyond it the tail model decides.
+
+        Rows of one series or of groups promise less, with a margin for few of them: `EffectiveRows.finest_level`.
+        """
+        if self.effective is not None:
+            return self.effective.finest_level
         level = self.n_rows / (self.n_rows + 1)
         while not self.resolves(level):  # the quotient may be rounded up, by a few ulps of 1 at most
             level = math.nextafter(level, 0)
         return level
 
     def resolves(self, level: float) -> bool:
-        """Whether there are enough calibration rows for `level` to need no tail model."""
+        """Whether there are enough calibration rows for `level` to need no tail model, and to be promised.
+
+        Raises ValueError unless 0 < level < 1, where rows are independent.
+        """
+        if self.effective is not None:
+            return level <= self.effective.finest_level
         return 1 / (self.n_rows + 1) <= alpha_of(level)
 
     def at_least_as_extreme(self, score: np.ndarray) -> np.ndarray:
-        """How many of the m rows score at least `score`: exact among the largest N_TOP, never too few below them."""
+        """How many of the m rows score at least `score` (n,): exact among the largest N_TOP, never too few below."""
         below = np.concatenate([[0], self.ranks])
         count: np.ndarray = self.n_rows - below[np.searchsorted(self.scores, score, side="left")]
         return count
 
     def p_value(self, score: np.ndarray) -> np.ndarray:
-        """Share of normal rows that score at least this, in (0, 1], never increasing with the score; NaN for NaN."""
+        """The share (n,) of normal rows that score at least `score` (n,), in (0, 1], never increasing; NaN for NaN."""
         score = np.asarray(score, dtype=np.float64)
-        conformal = (1 + self.at_least_as_extreme(score)) / (1 + self.n_rows)
+        conformal = self._conformal(self.at_least_as_extreme(score))
         p_value = np.where(np.isnan(score), np.nan, conformal)
         if self.tail is None:
             return p_value
         with np.errstate(invalid="ignore", over="ignore"):
             excess = np.maximum(score - self.scores[-1], 0)
-        beyond = np.maximum(self.tail.survival(excess) * (1 / (1 + self.n_rows)), SMALLEST_P)
+        beyond = np.maximum(self.tail.survival(excess) * (1 / (1 + self.n_independent)), SMALLEST_P)
         return np.where(score > self.scores[-1], beyond, p_value)
 
     def threshold(self, level: float) -> float:
@@ -116,11 +146,18 @@ class Calibration:
         if alpha >= 1:
             return -math.inf
         # the same division as in p_value, so that the two agree to the last bit: 0.29 * 100 is 28.999…
-        just_above = (1 + self.n_rows - self.ranks) / (1 + self.n_rows)
+        just_above = self._conformal(self.n_rows - self.ranks)
         flagged = np.flatnonzero(just_above <= alpha)
         if flagged.size:
             return math.nextafter(float(self.scores[flagged[0]]), math.inf)
         return self._threshold_in_tail(alpha)
+
+    def _conformal(self, at_least: np.ndarray) -> np.ndarray:
+        """The p-value of a score that so many of the m rows reach."""
+        n = self.n_independent
+        if n == self.n_rows:
+            return np.asarray((1 + at_least) / (1 + n))
+        return np.minimum((1 + at_least * (n / self.n_rows)) / (1 + n), 1.0)
 
     def _threshold_in_tail(self, alpha: float) -> float:
         """The smallest float64 whose modelled p-value is at most `alpha`, found by halving the floats between."""
@@ -134,9 +171,13 @@ class Calibration:
         return _float_at(flagged)
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
-        """Named arrays for the bundle: `<prefix>.scores`, `.ranks` and `.tail`; `from_arrays` is the inverse."""
+        """Named arrays for the bundle: `<prefix>.scores`, `.ranks` and `.tail`; `from_arrays` is the inverse.
+
+        Rows that are not taken as independent have `<prefix>.effective` too.
+        """
         tail = [] if self.tail is None else self.tail.to_numbers()
-        return {
+        dependent = {} if self.effective is None else {f"{prefix}.effective": self.effective.to_array()}
+        return dependent | {
             f"{prefix}.scores": self.scores,
             f"{prefix}.ranks": self.ranks,
             f"{prefix}.tail": np.array(tail, dtype=np.float64),
@@ -152,7 +193,13 @@ class Calibration:
         problem = _problem(scores, ranks, tail)
         if problem:
             raise ValueError(f"{prefix}: {problem}")
-        return cls(scores, ranks, Tail.from_numbers(tail.tolist()) if tail.size else None)
+        effective = arrays.get(f"{prefix}.effective")
+        return cls(
+            scores,
+            ranks,
+            Tail.from_numbers(tail.tolist()) if tail.size else None,
+            None if effective is None else EffectiveRows.from_array(effective, int(ranks[-1])),
+        )
 
 
 def _problem(scores: np.ndarray, ranks: np.ndarray, tail: np.ndarray) -> str:

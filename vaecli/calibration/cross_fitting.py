@@ -1,4 +1,4 @@
-"""Cross-fitting: what the ensemble would have scored each training row, had no member been trained on it."""
+"""What the ensemble would have scored each training row, had no member been trained on it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ MIN_OWN_MAP = 200  # held-out rows of a member, below which its quantiles are to
 
 
 def cross_fitted_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.ndarray:
-    """What the ensemble would have scored each training row, had no member been trained on it: (n,).
+    """The scores (n,) that the ensemble would give training rows if no member had been trained on them.
 
     `member_scores` (n, e) is the score of each row by each member, on one scale; `held_out` (n, e) bool marks where the
     member was not trained on the row. A new row is scored by the mean of e members that have not seen it; of a training
@@ -27,6 +27,16 @@ def cross_fitted_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.n
         rows = ~held_out[:, member]
         raised[rows, member] = _mapped(scores[rows, member], learned, unseen)
     return np.asarray(raised.mean(axis=1))
+
+
+def held_out_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.ndarray:
+    """The mean score of each row by the members that were not trained on it: (n,), arguments as above.
+
+    For rows that resemble each other. Members agree about a stretch or a group that none of them has seen, and they
+    agree much less about rows that they have learned: the model of `cross_fitted_scores` would score a new group lower
+    than it will be. A mean of few members scatters more than that of all, which errs towards fewer flags.
+    """
+    return np.asarray(np.where(held_out, member_scores, 0.0).sum(axis=1) / held_out.sum(axis=1))
 
 
 def _mapped(scores: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:

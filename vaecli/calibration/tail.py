@@ -28,7 +28,7 @@ class Tail:
     n_exceedances: int  # the scores it was fitted to
 
     def survival(self, excess: np.ndarray) -> np.ndarray:
-        """P(a normal score exceeds the largest by `excess` | it exceeds it), in [0, 1], never increasing."""
+        """P(a normal score exceeds the largest by `excess` (n,) | it exceeds it), in [0, 1], never increasing."""
         # log1p and exp may err by an ulp, which could order two neighbours wrongly; steps coarser than their
         # error, before each of them, make the whole monotone to the last bit, so that a threshold exists
         with np.errstate(over="ignore"):
@@ -52,7 +52,7 @@ class Tail:
 
 @np.errstate(over="ignore", invalid="ignore")  # near the largest float64 a spread is inf, which `_tail` sorts out
 def fitted_tail(ascending: np.ndarray) -> Tail | None:
-    """The tail beyond the largest of `ascending` (m,), or None where the scores have no spread to fit one to."""
+    """The tail beyond the largest of the scores `ascending` (m,), or None if they have no spread to fit one to."""
     m = ascending.size
     # how many of the largest: Vehtari et al. 2024, appendix H
     excess = _excess(ascending, math.ceil(min(m / 5, 3 * math.sqrt(m))))

@@ -134,6 +134,21 @@ SameUnit = Annotated[
         panel=_COLUMNS,
     ),
 ]
+Missing = Annotated[
+    list[str] | None,
+    option(
+        "WORDS",
+        "Words and numbers that mean missing, here and in every table scored later: -9999,Bad,No Data; "
+        "NAME=WORD is for one column. Lists as in --columns.",
+        panel=_COLUMNS,
+    ),
+]
+Decimal = Annotated[
+    str | None, option(",|.", "Decimal mark of numbers in text (default: as the cells suggest).", panel=_COLUMNS)
+]
+Thousands = Annotated[
+    str | None, option("MARK", "Mark between thousands of numbers in text, such as a comma.", panel=_COLUMNS)
+]
 Seed = Annotated[
     str | None,
     option(

@@ -116,6 +116,11 @@ def _window(value: Any) -> int | None:
     return None if value == "auto" else _whole(value)
 
 
+def _words(value: Any) -> tuple[str, ...]:
+    given = [value] if isinstance(value, str | int | float) else value
+    return tuple(item if isinstance(item, str) else repr(int(item) if item == round(item) else item) for item in given)
+
+
 def _row_numbers(value: Any) -> tuple[int, ...]:
     listed_rows = value if isinstance(value, str) else ",".join(map(str, value))
     numbers = tuple(_whole(part) for part in listed_rows.split(","))
@@ -146,6 +151,7 @@ def seconds(duration: str | float) -> float:
 _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     "duration": ("a duration such as 90s, 10m or 1.5h", seconds),
     "window": ("auto or a whole number of rows", _window),
+    "words": ("a list of words and numbers", _words),
     bool: ("true or false", _truth),
     int: ("a whole number", _whole),
     int | None: ("a whole number", _whole),
@@ -158,7 +164,12 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     tuple[int, ...]: ("row numbers, counted from 1", _row_numbers),
 }
 
-_NAMED_TYPES = {"time_budget_seconds": "duration", "max_gap_seconds": "duration", "window": "window"}
+_NAMED_TYPES = {
+    "time_budget_seconds": "duration",
+    "max_gap_seconds": "duration",
+    "window": "window",
+    "missing": "words",
+}
 _CHOICES = {"preset": PRESETS, "score_kind": SCORE_KINDS, "device": DEVICES}
 
 

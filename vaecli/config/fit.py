@@ -142,6 +142,18 @@ def _contradictions(settings: Mapping[str, Any]) -> list[str]:
         for column, flags in parts.items()
         if len(flags) > 1
     ]
+    problems += _mark_problems(settings.get("columns.decimal") or "", settings.get("columns.thousands") or "")
     excluded = settings.get("columns.exclude") or ()
     both = [column for column in settings.get("columns.columns") or () if column in excluded]
     return problems + [f"column {column!r} is named by --columns and --exclude" for column in both]
+
+
+def _mark_problems(decimal: str, thousands: str) -> list[str]:
+    problems = []
+    if decimal not in ("", ",", "."):
+        problems.append(f"--decimal {decimal!r} is neither a comma nor a point")
+    if thousands and (len(thousands) > 1 or thousands.isalnum() or thousands in '+-\n\r\t"'):
+        problems.append(f"--thousands {thousands!r} is not a mark such as , or . or ' or a space")
+    if thousands and thousands == decimal:
+        problems.append(f"--decimal and --thousands are both {decimal!r}")
+    return problems

@@ -23,6 +23,9 @@ class ColumnsConfig:
     time: str | None = None
     group: str | None = None
     same_unit: tuple[str, ...] = ()  # numbers measured in one unit, which share one scale; ("all",): every number
+    missing: tuple[str, ...] = ()  # words and numbers that mean "missing": WORD in all columns, NAME=WORD in one
+    decimal: str = ""  # mark of numbers kept as text; empty: as the cells suggest
+    thousands: str = ""
     max_categories: int = 128  # the rest become one "other" category
 
 

@@ -33,7 +33,7 @@ class Cells:
 
     @classmethod
     def concatenate(cls, parts: list[Cells]) -> Cells:
-        """One batch of all rows, in order."""
+        """One batch (n, c) of all rows, in the order of `parts`."""
         return cls(
             np.concatenate([part.values for part in parts]),
             np.concatenate([part.state for part in parts]),

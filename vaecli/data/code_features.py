@@ -21,23 +21,23 @@ class Booleans:
 
     @classmethod
     def fit(cls, values: np.ndarray, _columns: Sequence[Column], _same_unit: Collection[str]) -> Booleans:
-        """Of `values` (n, b), NaN where missing."""
+        """Learn the share of True of each column of `values` (n, b): 0 or 1, NaN where missing."""
         n_present = np.maximum((~np.isnan(values)).sum(0), 1)
         share = np.clip(np.nan_to_num(values).sum(0) / n_present, 0.5 / n_present, 1 - 0.5 / n_present)
         spread = np.sqrt(share * (1 - share))
         return cls(soft_clip(np.stack([-share / spread, (1 - share) / spread], axis=-1)))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """What a bundle keeps; `from_arrays` is the inverse."""
+        """The fitted numbers (b, 2) by name; `from_arrays` is the inverse."""
         return {"boolean_values": self.as_numbers}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], slots: Sequence[Slot]) -> Booleans:
-        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for these columns."""
+        """The encoder in arrays of `to_arrays`. Raises KeyError or ValueError on arrays not written for b slots."""
         return cls(of_shape("boolean_values", arrays["boolean_values"], (len(slots), 2)))
 
     def encode(self, _i: int, values: np.ndarray, _state: np.ndarray, features: np.ndarray) -> None:
-        """Write 0 or 1 for each of n booleans into `features` (n, 1); 0 for NaN."""
+        """Write 0 or 1 for each of the booleans `values` (n,) into `features` (n, 1); 0 for NaN."""
         features[:, 0] = np.nan_to_num(values, nan=0.0)
 
     def decode(self, _i: int, features: np.ndarray) -> np.ndarray:
@@ -67,20 +67,20 @@ class Categories:
 
     @classmethod
     def fit(cls, _values: np.ndarray, columns: Sequence[Column], _same_unit: Collection[str]) -> Categories:
-        """Nothing is learned: the schema has the categories."""
+        """The encoder of these columns: their categories are in the schema, and no values (n, w) are read."""
         return cls(tuple(column.n_features for column in columns))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """None: the schema has the categories."""
+        """No arrays at all: the schema has the categories."""
         return {}
 
     @classmethod
     def from_arrays(cls, _arrays: Mapping[str, np.ndarray], slots: Sequence[Slot]) -> Categories:
-        """Of the columns alone."""
+        """The encoder by its slots alone; no array is read."""
         return cls(tuple(slot.stop - slot.start for slot in slots))
 
     def encode(self, _i: int, values: np.ndarray, state: np.ndarray, features: np.ndarray) -> None:
-        """Set the feature of each of n codes in `features` (n, K), which is 0, where `state` (n,) is PRESENT."""
+        """Set the feature of each code of `values` (n,) whose `state` (n,) is PRESENT in `features` (n, K) of zeros."""
         rows = np.flatnonzero(state == PRESENT)
         features[rows, values[rows].astype(np.int64)] = 1.0
 

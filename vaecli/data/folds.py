@@ -14,7 +14,7 @@ def assign_folds(n_rows: int, n_folds: int, seed: int) -> np.ndarray:
 
 
 def assign_blocks(n_rows: int, n_folds: int) -> np.ndarray:
-    """Folds as contiguous stretches of rows, four stretches a fold, in turn.
+    """(n,) int64 folds as contiguous stretches of rows, four stretches per fold, in turn.
 
     For rows in the order of time: neighbours resemble each other, so a row whose neighbour was trained on is not
     held out at all.
@@ -24,7 +24,7 @@ def assign_blocks(n_rows: int, n_folds: int) -> np.ndarray:
 
 
 def assign_groups(group: np.ndarray, n_folds: int, seed: int) -> np.ndarray:
-    """All rows of one group in one fold; the largest groups are placed first, each in the emptiest fold.
+    """(n,) int64 folds with all rows of one group in one fold; the largest group goes first, to the emptiest fold.
 
     `group` (n,) holds group codes 0…g−1. At most g folds are used.
     """

@@ -18,14 +18,14 @@ class Encoder(Protocol):
 
     @classmethod
     def fit(cls, values: np.ndarray, columns: Sequence[Column], same_unit: Collection[str], /) -> Encoder:
-        """Of training `values` (n, w), NaN where missing; columns that `same_unit` names have one unit."""
+        """Learn from training `values` (n, w), NaN where missing; columns named in `same_unit` have one unit."""
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """What a bundle keeps, by name; `from_arrays` is the inverse."""
+        """The fitted arrays by name, each with w as its first axis (w, …); `from_arrays` is the inverse."""
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], slots: Sequence[Slot], /) -> Encoder:
-        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for these w columns."""
+        """The encoder in arrays (w, …) of `to_arrays`. Raises KeyError or ValueError on arrays not written for them."""
 
     def encode(self, i: int, values: np.ndarray, state: np.ndarray, features: np.ndarray, /) -> None:
         """Write the features of `values` (n,) into `features` (n, f), which is 0; `state` (n,) as in `Cells`."""
@@ -55,12 +55,12 @@ class ColumnKind:
 
 
 def median_reading(values: np.ndarray) -> float:
-    """The lower median: a reading that there was, not a mean of two."""
+    """The lower median of `values` (n,): a reading that occurred, not a mean of two."""
     return float(np.quantile(values, 0.5, method="lower"))
 
 
 def most_frequent(codes: np.ndarray) -> float:
-    """The most frequent code, the smallest of several."""
+    """The most frequent of `codes` (n,), the smallest of several."""
     return float(np.bincount(codes.astype(np.int64)).argmax())
 
 

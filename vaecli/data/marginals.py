@@ -21,7 +21,7 @@ from vaecli.data.preprocessor import Preprocessor
 from vaecli.data.transforms import rounded
 from vaecli.schema import Column, Layout, Slot
 
-MOST_KNOTS = 2048  # of a number; with 256 as for ranks, a classifier told 99 % of NSL-KDD's rows from generated ones
+MOST_KNOTS = 2048  # of a number; with 256 as for ranks, a classifier recognised 99 % of generated NSL-KDD rows
 REPEATING = 2.0  # readings a distinct value, from which on a column is a set of values
 LARGEST_DECIMALS, SMALLEST_DECIMALS = 9, -9
 DIGITS = 7  # of a standard deviation that stored quantiles keep
@@ -42,7 +42,7 @@ class Marginal:
 
     @classmethod
     def of(cls, readings: np.ndarray) -> Marginal:
-        """Of (n,) readings without NaN."""
+        """The marginal of `readings` (n,) without NaN, in the units of the column."""
         values, counts = np.unique(readings, return_counts=True)
         if values.size <= MOST_KNOTS and REPEATING * values.size <= readings.size:
             return cls(values, np.cumsum(counts) / max(readings.size, 1), is_discrete=True)
@@ -51,7 +51,7 @@ class Marginal:
         return cls(ordered[np.round(rank * (ordered.size - 1)).astype(np.int64)], rank, is_discrete=False)
 
     def at(self, rank: np.ndarray, column: Column) -> np.ndarray:
-        """The values at ranks within [0, 1], the smallest at 0: NaN where training had none."""
+        """The values (n,) at `rank` (n,) within [0, 1], the smallest at 0; NaN if training had none."""
         if not self.values.size:
             return np.full(rank.shape, np.nan)
         if self.is_discrete:
@@ -67,7 +67,7 @@ class Marginal:
 
 @dataclass(frozen=True, slots=True)
 class Marginals:
-    """Of all columns, in schema order: a `Marginal` where values are ordered; the counts of other values as an array.
+    """The marginals of all columns in schema order: a `Marginal` where values are ordered, else an array of counts.
 
     A boolean has counts (2,) of false and true, a categorical column (K,), "other" included, all 0 where they are not
     known.
@@ -78,7 +78,7 @@ class Marginals:
 
     @classmethod
     def of(cls, cells: Cells, layout: Layout) -> Marginals:
-        """Of the training rows, or a uniform sample of them."""
+        """The marginals of `cells` (n, c): the training rows, or a uniform sample of them."""
         present = [cells.values[~np.isnan(cells.values[:, j]), j] for j in range(layout.n_columns)]
         return cls(layout, tuple(_marginal(*one) for one in zip(layout.slots, present, strict=True)))
 
@@ -89,7 +89,7 @@ class Marginals:
         return cls(preprocessor.layout, tuple(found))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """What a bundle keeps; `from_arrays` is the inverse."""
+        """Named arrays for the bundle, those of all columns side by side (v,); `from_arrays` is the inverse."""
         none, ordered = [np.zeros(0)], [one for one in self.columns if isinstance(one, Marginal)]
         arrays = {
             "values": np.concatenate([*(one.values for one in ordered), *none]),
@@ -104,7 +104,7 @@ class Marginals:
 
     @classmethod
     def from_arrays(cls, layout: Layout, arrays: Mapping[str, np.ndarray]) -> Marginals:
-        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for this layout."""
+        """The marginals in arrays (v,) of `to_arrays`. Raises KeyError or ValueError on arrays not of this layout."""
         ordered = [j for j, slot in enumerate(layout.slots) if KINDS[slot.kind].is_ordered]
         size, is_discrete, values, share = (arrays[name] for name in ("size", "stairs", "values", "share"))
         whole = [size, is_discrete]

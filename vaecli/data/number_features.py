@@ -6,7 +6,7 @@ So a column of byte counts, where one reading in a thousand is a million times t
 its bulk. The map is strictly increasing. The soft clip keeps a reading of 10⁹ from drowning all others, yet keeps
 larger readings larger: sign(v)·(10 + 10·log1p((|v| − 10)/10)) beyond |v| = 10.
 
-Columns that measure the same thing in one unit (pixels, bins of a spectrum) may be told to share one scale: each keeps
+Columns that measure the same thing in one unit (pixels, bins of a spectrum) share one scale on request: each keeps
 its own mean, all are divided by the root of their mean variance, and none is bent. Otherwise a pixel that is nearly
 always blank would count as much as one in the middle of the picture, and its rare grey as an outlier.
 """
@@ -54,7 +54,7 @@ class Numbers:
 
     @classmethod
     def fit(cls, values: np.ndarray, columns: Sequence[Column], same_unit: Collection[str]) -> Numbers:
-        """Of `values` (n, m), NaN where missing; columns that `same_unit` names share one scale, unbent."""
+        """Learn from `values` (n, m), NaN where missing; columns named in `same_unit` share one scale, unbent."""
         if not columns:
             nothing = np.zeros(0)
             return cls(nothing, nothing, nothing, np.zeros((0, 2)), nothing, nothing)
@@ -69,7 +69,7 @@ class Numbers:
         return fitted._on_one_scale(together, standard.var_) if together.any() else fitted
 
     def _on_one_scale(self, together: np.ndarray, variance: np.ndarray) -> Numbers:
-        """The same, with the numbers that `together` (m,) marks in units of the root of their mean `variance` (m,)."""
+        """A copy with the numbers that `together` (m,) marks in units of the root of their mean `variance` (m,)."""
         common = float(np.sqrt(variance[together].mean())) or 1.0
         scale, center, spread = (
             np.where(together, one, own) for one, own in ((common, self.scale), (0.0, self.center), (1.0, self.spread))
@@ -78,12 +78,12 @@ class Numbers:
         return replace(self, scale=scale, quantiles=quantiles, center=center, spread=spread)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """The fitted numbers by name; `from_arrays` is the inverse."""
+        """The fitted numbers by name, (m,) or (m, q); `from_arrays` is the inverse."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], slots: Sequence[Slot]) -> Numbers:
-        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for these columns."""
+        """The encoder in arrays (m,) and (m, q) of `to_arrays`. Raises KeyError or ValueError on other arrays."""
         m, fitted = len(slots), {}
         for name in (field.name for field in fields(cls)):
             array = arrays[name]
@@ -98,7 +98,7 @@ class Numbers:
         return cls(**fitted)
 
     def encode(self, i: int, values: np.ndarray, _state: np.ndarray, features: np.ndarray) -> None:
-        """Write the feature of each of n numbers of the i-th column into `features` (n, 1); 0 for NaN."""
+        """Write the feature of each of `values` (n,) of the i-th column into `features` (n, 1); 0 for NaN."""
         bent = self._bend(i, self._standardised(i, values))
         features[:, 0] = np.nan_to_num(soft_clip(bent), nan=0.0)
 
@@ -155,9 +155,12 @@ class Numbers:
 
 
 def of_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """An array of the preprocessing as it is; raises ValueError where it has not this shape or is not finite."""
-    if array.shape != shape or not np.isfinite(array).all():
-        raise ValueError(f"preprocess/{name} has shape {array.shape}, not {shape}, or is not finite")
+    """The array of the preprocessing unchanged, of `shape` (n, …). Raises ValueError unless it has it and is finite.
+
+    It also raises it for an array that is not float64.
+    """
+    if array.dtype != np.float64 or array.shape != shape or not np.isfinite(array).all():
+        raise ValueError(f"preprocess/{name} is {array.dtype} {array.shape}, not float64 {shape}, or is not finite")
     return array
 
 

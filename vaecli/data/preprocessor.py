@@ -53,7 +53,7 @@ class Preprocessor:
 
     @classmethod
     def of(cls, layout: Layout, encoders: Sequence[Encoder]) -> Preprocessor:
-        """Of fitted encoders."""
+        """The preprocessor with fitted `encoders`, one per class in ENCODERS."""
         found = {
             j: (encoder, i)
             for encoder, where in zip(encoders, _columns_of_encoders(layout), strict=True)
@@ -63,7 +63,7 @@ class Preprocessor:
 
     @classmethod
     def fit(cls, cells: Cells, columns: tuple[Column, ...], same_unit: Collection[str] = ()) -> Preprocessor:
-        """Learn from `cells`, whose columns are `columns`; numbers named in `same_unit` share one scale, unbent."""
+        """Learn from `cells` (n, c) of the c `columns`; numbers named in `same_unit` share one scale, unbent."""
         layout, values = Layout.of(columns), cells.values
         if (empty := np.isnan(values).all(0)).any():  # a sample may have missed all values of a column
             values = np.where(empty & (np.arange(len(cells)) == 0)[:, None], 0.0, values)
@@ -74,12 +74,12 @@ class Preprocessor:
         return cls.of(layout, fitted)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """What was fitted, by name; `from_arrays` is the inverse."""
+        """Named arrays of all encoders, w columns each (w, …); `from_arrays` is the inverse."""
         return {name: array for encoder in self.encoders for name, array in encoder.to_arrays().items()}
 
     @classmethod
     def from_arrays(cls, layout: Layout, arrays: Mapping[str, np.ndarray]) -> Preprocessor:
-        """Raises KeyError or ValueError on arrays that `to_arrays` cannot have written for this layout."""
+        """The preprocessor in arrays (w, …) of `to_arrays`. Raises KeyError or ValueError on others."""
         fitted = [
             encoder.from_arrays(arrays, [layout.slots[j] for j in where])
             for encoder, where in zip(ENCODERS, _columns_of_encoders(layout), strict=True)
@@ -87,11 +87,11 @@ class Preprocessor:
         return cls.of(layout, fitted)
 
     def encoder(self, which: type[E]) -> E:
-        """The encoder of this class."""
+        """The fitted encoder of this class."""
         return next(one for one in self.encoders if isinstance(one, which))
 
     def transform(self, cells: Cells) -> FeatureBatch:
-        """Features of the cells."""
+        """Features (n, d) float32 of the cells (n, c), with their state and row numbers."""
         values = np.zeros((len(cells), self.layout.n_features), np.float32)
         for j, (slot, (encoder, i)) in enumerate(zip(self.layout.slots, self.of_columns, strict=True)):
             encoder.encode(i, cells.values[:, j], cells.state[:, j], values[:, slot.start : slot.stop])

@@ -50,7 +50,7 @@ class SensorScale:
 
     @property
     def continuous(self) -> np.ndarray:
-        """Positions of the sensors whose movement is modelled: the continuous ones, or else those that move at all."""
+        """(d,) int64: positions of the sensors whose movement is modelled: continuous ones, or else all that move."""
         for least in (CONTINUOUS, DISCRETE):
             if (self.kind >= least).any():
                 return np.flatnonzero(self.kind >= least)

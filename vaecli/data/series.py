@@ -46,7 +46,7 @@ class Stretch:
 class Chunk:
     """Stretches side by side: `x` (D, columns) float32, time along the columns, each stretch after its history.
 
-    `tiles` (t,) are the first columns of the tiles that hold rows; `column` (m,) says where each row is among the
+    `tiles` (t,) are the first columns of the tiles that hold rows; `column` (m,) holds where each row is among the
     columns, `output` (m,) where it is among the columns of the tiles, `row` (m,) where it is in its batch, and `seen`
     (m,) how many rows of its stretch come before it.
     """

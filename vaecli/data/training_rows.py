@@ -28,7 +28,7 @@ class Rows(NamedTuple):
     fold: np.ndarray
 
     def take(self, which: np.ndarray) -> Rows:
-        """The chosen rows, in that order."""
+        """The rows at the indices `which` (m,), in that order."""
         return Rows(self.values[which], self.state[which], self.fold[which])
 
 
@@ -37,7 +37,7 @@ class TrainingRows(Protocol):
 
     @property
     def n_rows(self) -> int:
-        """How many there are."""
+        """The number of rows."""
 
     def shuffled(self, batch_rows: int, seed: Seed) -> Iterator[Rows]:
         """One epoch: every row exactly once, in a random order that `seed` decides."""
@@ -54,7 +54,7 @@ class RowsInMemory:
 
     @property
     def n_rows(self) -> int:
-        """How many there are."""
+        """The number of rows."""
         return self.rows.fold.size
 
     def shuffled(self, batch_rows: int, seed: Seed) -> Iterator[Rows]:
@@ -65,7 +65,7 @@ class RowsInMemory:
 
     def sample(self, n_rows: int, seed: int) -> Rows:
         """A uniform sample, in file order."""
-        return self.rows.take(_sample(self.n_rows, n_rows, seed))
+        return self.rows.take(sampled_rows(self.n_rows, n_rows, seed))
 
 
 class RowsOnDisk:
@@ -85,11 +85,11 @@ class RowsOnDisk:
 
     @property
     def n_rows(self) -> int:
-        """How many were added."""
+        """The number of rows added."""
         return self._n_rows
 
     def add(self, values: np.ndarray, state: np.ndarray, fold: np.ndarray) -> None:
-        """Append rows."""
+        """Append features (n, d), state (n, c), fold (n,) up to 255. Raises EnvironmentProblem if the disk is full."""
         records = np.empty(fold.size, self._record)
         records["values"], records["state"], records["fold"] = values, state, fold
         with copying("the training rows"):
@@ -114,7 +114,7 @@ class RowsOnDisk:
 
     def sample(self, n_rows: int, seed: int) -> Rows:
         """A uniform sample, in file order."""
-        chosen = _sample(self._n_rows, n_rows, seed)
+        chosen = sampled_rows(self._n_rows, n_rows, seed)
         parts = []
         for start in range(0, self._n_rows, BLOCK_ROWS):
             low, high = np.searchsorted(chosen, (start, start + BLOCK_ROWS))
@@ -135,7 +135,8 @@ def _rows(records: np.ndarray) -> Rows:
     )
 
 
-def _sample(n_rows: int, n_wanted: int, seed: int) -> np.ndarray:
+def sampled_rows(n_rows: int, n_wanted: int, seed: int) -> np.ndarray:
+    """The numbers (k,) of the rows that `sample` takes of `n_rows`, ascending."""
     if n_wanted >= n_rows:
         return np.arange(n_rows)
     return np.sort(np.random.default_rng([seed, 0x5A]).choice(n_rows, n_wanted, replace=False))

@@ -17,23 +17,23 @@ MOSTLY_RANK, HALF_RANK = 0.95, 0.5
 
 
 def soft_clip(values: np.ndarray) -> np.ndarray:
-    """Identity up to |v| = 10, logarithmic beyond; odd, increasing, with a continuous slope."""
+    """Clip values (n,) softly: v up to |v| = 10, logarithmic beyond; antisymmetric, increasing, of continuous slope."""
     size = np.abs(values)
     beyond = np.maximum(size - CLIP, 0.0)
     return np.where(size <= CLIP, values, np.sign(values) * (CLIP + CLIP * np.log1p(beyond / CLIP)))
 
 
 def undo_soft_clip(values: np.ndarray) -> np.ndarray:
-    """The inverse of `soft_clip`."""
+    """The inverse of `soft_clip`, for values (n,)."""
     size = np.abs(values)
     beyond = CLIP * np.expm1(np.maximum(size - CLIP, 0.0) / CLIP)
     return np.where(size <= CLIP, values, np.sign(values) * (CLIP + beyond))
 
 
 def rank_to_normal(values: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """scikit-learn's QuantileTransformer(output_distribution="normal") of one column, kept within ±3.5.
+    """The normal scores (n,) of `values` (n,), within ±3.5, by their ranks among `quantiles` (q,); NaN stays NaN.
 
-    `quantiles` (q,) are its `quantiles_` at evenly spaced ranks; NaN stays NaN.
+    As scikit-learn's QuantileTransformer(output_distribution="normal"), whose `quantiles_` are at evenly spaced ranks.
     """
     ranks = np.linspace(0.0, 1.0, quantiles.size)
     rank = np.interp(values, quantiles, ranks)
@@ -66,23 +66,23 @@ def rank_share(values: np.ndarray) -> np.ndarray:
 
 
 def bend(standardised: np.ndarray, rank: np.ndarray, share: Any, low: Any, high: Any) -> np.ndarray:
-    """(1 − w)·v + w·r(v): towards the normal score of the rank, which beyond [low, high] goes on with slope 1."""
+    """(1 − w)·v + w·r(v), (n, m): towards the normal score of the rank; beyond [low, high] r goes on with slope 1."""
     beyond = standardised - np.clip(standardised, low, high)
     return (1 - share) * standardised + share * (rank + beyond)
 
 
 def within_largest(numbers: np.ndarray) -> np.ndarray:
-    """Numbers within ±1e150, so that their squares are finite."""
+    """The numbers (n,) clipped to ±1e150, so that their squares are finite."""
     return np.clip(numbers, -LARGEST, LARGEST)
 
 
 def rounded(numbers: np.ndarray, decimals: int | None) -> np.ndarray:
-    """Numbers of so many decimals, below 0 for multiples of 10, 100, …; as they are for None, and for many decimals."""
+    """The numbers (n,) rounded to `decimals`, below 0 for multiples of 10, 100, …; unchanged for None or above 15."""
     return numbers if decimals is None or abs(decimals) > MOST_DECIMALS else np.round(numbers, decimals) + 0.0  # no −0
 
 
 def normal_quantile(probability: np.ndarray) -> np.ndarray:
-    """Φ⁻¹(p) for p in [0, 1], to 1e-15 relative: algorithm AS 241 (Wichura 1988), without SciPy."""
+    """Φ⁻¹(p), (n,), for `probability` (n,) in [0, 1], to 1e-15 relative: algorithm AS 241 (Wichura 1988)."""
     q = probability - 0.5
     central = np.clip(0.180625 - q * q, 0.0, None)
     with np.errstate(divide="ignore", invalid="ignore"):

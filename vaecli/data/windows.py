@@ -19,7 +19,7 @@ _LEAST_SPREAD = 0.03  # standard deviations; below it a spread is noise of the s
 
 
 def shifted(x: np.ndarray, by: int) -> np.ndarray:
-    """The array `by` columns later; the first column is repeated in front."""
+    """The array x (…, n) `by` columns later; the first column is repeated in front."""
     if by == 0:
         return x
     moved = np.empty_like(x)
@@ -45,17 +45,17 @@ def _halves(x: np.ndarray, length: int, join: Callable[[np.ndarray, np.ndarray],
 
 
 def moving_sum(x: np.ndarray, length: int) -> np.ndarray:
-    """The sum of the last `length` columns."""
+    """The sum of the last `length` columns of x (sensors, n), as large as x."""
     return _halves(x, length, np.add)
 
 
 def moving_minimum(x: np.ndarray, length: int) -> np.ndarray:
-    """The smallest of the last `length` columns."""
+    """The smallest of the last `length` columns of x (sensors, n)."""
     return _halves(x, length, np.minimum)
 
 
 def moving_maximum(x: np.ndarray, length: int) -> np.ndarray:
-    """The largest of the last `length` columns."""
+    """The largest of the last `length` columns of x (sensors, n)."""
     return _halves(x, length, np.maximum)
 
 
@@ -134,12 +134,12 @@ def shape_statistics(x: np.ndarray, length: int) -> np.ndarray:
 
 
 def movement(x: np.ndarray, length: int) -> np.ndarray:
-    """Distance of each column from the mean of the `length` columns before it."""
+    """Distance of each column of x (sensors, n) from the mean of the `length` columns before it."""
     return x - shifted(moving_sum(x, length), 1) / x.dtype.type(length)
 
 
 def windows(x: np.ndarray, length: int, end: np.ndarray | slice) -> np.ndarray:
-    """The last `length` columns up to each column of `end`, flattened: (sensors * length, rows), a copy."""
+    """The last `length` columns of x (sensors, n) up to each column of `end` (m,): a copy (sensors * length, m)."""
     view = np.lib.stride_tricks.sliding_window_view(x, length, axis=1)  # (sensors, rows - length + 1, length)
     if isinstance(end, slice):
         chosen = view[:, end.start - length + 1 : end.stop - length + 1]

@@ -43,7 +43,7 @@ class Decision:
     uses_tail_model: bool  # whether the level is beyond what the calibration rows resolve
 
     def flags(self, decided: ScoredRows) -> np.ndarray:
-        """(n,) bool; a row without a score is not flagged."""
+        """(n,) bool which rows are flagged; a row without a score is not."""
         return self.flagged(decided.scored.score, decided.p_value)
 
     def flagged(self, score: np.ndarray, p_value: np.ndarray) -> np.ndarray:

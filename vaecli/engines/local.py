@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.config import SampleConfig, ScoreConfig
@@ -36,6 +37,7 @@ class LocalEngine:
         if source.n_rows:  # every worker gets a share of a small table
             batch_rows = min(batch_rows, round_up(-(-source.n_rows // self.workers), tiles.TILE_ROWS))
 
+        @_quiet
         def several(piece: Piece) -> list[Result]:
             return [task.process(batch) for batch in piece().slices(batch_rows)]
 
@@ -47,4 +49,8 @@ class LocalEngine:
     def map_items(self, task: Task[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
         """Map items as `Engine.map_items`."""
         with threadpool_limits(1, "blas"):  # as in `map_batches`
-            yield from map_in_order(task.process, items, self.workers)
+            yield from map_in_order(_quiet(task.process), items, self.workers)
+
+
+# a sum beyond the floats shows in the result, as inf or NaN: no line of NumPy's on standard error
+_quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")

@@ -19,12 +19,12 @@ Scorer = Callable[[np.ndarray], np.ndarray]  # features (n, d) → scores (n,); 
 
 
 def fitted(values: np.ndarray, seed: int) -> Mapping[str, Scorer]:
-    """Every baseline by its name, fitted on `values` (m, d). Needs scikit-learn."""
+    """Every baseline by name, fitted on `values` (m, d) by scikit-learn; higher scores are more anomalous."""
     return {"isolation forest": isolation_forest(values, seed), "ECOD": ecod(values), "kNN": nearest(values)}
 
 
 def isolation_forest(values: np.ndarray, seed: int) -> Scorer:
-    """How few random cuts set a row apart (Liu, Ting & Zhou 2008): scikit-learn's, 100 trees."""
+    """How few random cuts isolate a row, in [0, 1], by 100 trees on `values` (m, d): Liu, Ting & Zhou 2008."""
     from sklearn.ensemble import IsolationForest
 
     return partial(_forest_scores, IsolationForest(random_state=seed % 2**32).fit(values))
@@ -35,7 +35,7 @@ def _forest_scores(forest: Any, new: np.ndarray) -> np.ndarray:
 
 
 def nearest(values: np.ndarray) -> Scorer:
-    """The mean distance to the five nearest of the rows fitted on (Ramaswamy, Rastogi & Shim 2000)."""
+    """The mean distance to the five nearest of the rows `values` (m, d) (Ramaswamy, Rastogi & Shim 2000)."""
     from sklearn.neighbors import NearestNeighbors
 
     return partial(_mean_distances, NearestNeighbors(n_neighbors=min(N_NEIGHBOURS, len(values))).fit(values))
@@ -46,12 +46,12 @@ def _mean_distances(index: Any, new: np.ndarray) -> np.ndarray:
 
 
 def ecod(values: np.ndarray) -> Scorer:
-    """How far out in a tail each feature is: Σ_j max(−log F_j(x_j), −log G_j(x_j)), ECOD (Li et al. 2022).
+    """How far out in a tail each feature is, in nats: Σ_j max(−log F_j(x_j), −log G_j(x_j)), ECOD (Li et al. 2022).
 
-    F_j(x) is the share of rows with a feature of at most x, G_j(x) that of at least x, the row itself counted among
-    them. In the paper the maximum is over the sums Σ_j −log F_j, Σ_j −log G_j and Σ_j of the tail on the side of the
-    skewness; in PyOD, by the paper's authors, it is within each feature. This is PyOD's, which published comparisons
-    used.
+    F_j(x) is the share of rows of `values` (m, d) with a feature of at most x, G_j(x) that of at least x, the row
+    itself among them. In the paper the maximum is over the sums Σ_j −log F_j, Σ_j −log G_j and Σ_j of the tail on the
+    side of the skewness; in PyOD, by the paper's authors, it is within each feature. This is PyOD's, which published
+    comparisons used.
     """
     return partial(_tail_scores, np.sort(values, axis=0))
 

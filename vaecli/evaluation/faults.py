@@ -53,7 +53,7 @@ class ReferenceRows:
         return cls(cells, columns, mean, spread, typical)
 
     def present(self, j: int) -> np.ndarray:
-        """The values of column j in the rows that have one."""
+        """The values (p,) of column j in the p rows that have one."""
         return self.cells.values[self.cells.state[:, j] == PRESENT, j]
 
 
@@ -77,15 +77,15 @@ class FaultTargets:
 
     @property
     def now(self) -> np.ndarray:
-        """(h,) what the cells hold."""
+        """(h,) the values that the cells hold."""
         return self.values[self.row, self.column]
 
     def become(self, numbers: np.ndarray) -> None:
-        """Fill the cells that are hit."""
+        """Write `numbers` (h,) into the cells that are hit."""
         self.values[self.row, self.column] = numbers
 
     def lose(self, state: int, where: np.ndarray) -> None:
-        """Take the values of the cells `where` (h,) bool is true."""
+        """Empty the cells that `where` (h,) bool marks, and set their state."""
         self.values[self.row[where], self.column[where]] = np.nan
         self.state[self.row[where], self.column[where]] = state
 
@@ -103,7 +103,7 @@ class Fault:
     change: Callable[[FaultTargets, float, ReferenceRows, np.random.Generator], None]
 
     def applies_to(self, columns: Sequence[Column], size: float | None) -> np.ndarray:
-        """Numbers of the columns that can have it at this size, ascending; none where the table cannot have it."""
+        """(k,) numbers of the columns that can have this fault at `size`, ascending; none if the table cannot."""
         found = _can_have(self.name, columns)
         if self.name == "wrong":
             found = [j for j in found if len(columns[j].categories) > 1]
@@ -136,7 +136,7 @@ def inject(
 
 
 def assigned(n_rows: int, columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n,) which of the columns is hit in each row: at random, each equally often to one row."""
+    """(n,) which of the `columns` (k,) is hit in each row: at random, each equally often to within one row."""
     return columns[rng.permutation(n_rows) % columns.size]
 
 

@@ -43,7 +43,7 @@ def f1_interval(n_hits: int, n_flagged_or_anomalous: int) -> tuple[float, float]
 
 
 def auroc_interval(area: float, variance: float, n_anomalies: int, n_normals: int) -> tuple[float, float]:
-    """The ends of an AUROC whose `variance` is DeLong's; NaN there where a class has fewer than two rows.
+    """The ends of the interval of an AUROC, in [0, 1]; `variance` is DeLong's, NaN if a class has one row or none.
 
     Two limits, of which the outer one counts at each end. (1) DeLong, DeLong & Clarke-Pearson (1988) on the logit scale
     with a t quantile, never beyond Clopper–Pearson with the rows of the smaller class, which allows for the largest

@@ -53,11 +53,6 @@ class Difference:
     low: float
     high: float
 
-    @property
-    def is_noise(self) -> bool:
-        """Whether the interval holds 0, so that other rows of the same kind might turn the order round."""
-        return self.low <= 0 <= self.high
-
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
@@ -68,7 +63,7 @@ class Labelled:
     scores: Mapping[str, np.ndarray]  # by method, (n,), higher is more anomalous
 
     def where(self, rows: np.ndarray) -> Labelled:
-        """The labels and scores of the chosen rows."""
+        """The labels and scores of the chosen `rows` (m,), indices or (n,) bool."""
         scores = {method: score[rows] for method, score in self.scores.items()}
         return Labelled(self.is_anomaly[rows], self.flagged[rows], scores)
 
@@ -81,7 +76,7 @@ class Evaluated:
     areas: Mapping[str, Mapping[str, Area]]
 
     def difference(self, metric: str, one: str, other: str) -> Difference:
-        """`one` minus `other`."""
+        """The metric of method `one` minus that of `other`, with its interval."""
         first, second = self.figures[one][metric], self.figures[other][metric]
         correlation = self.areas[one][metric].correlation(self.areas[other][metric])
         ends = difference_interval(
@@ -117,17 +112,17 @@ class Area:
 
     @property
     def variance(self) -> float:
-        """What DeLong's estimate gives; NaN where a class has fewer than two rows."""
+        """The variance by DeLong's estimate; NaN if a class has fewer than two rows."""
         return self.covariance(self)
 
     def covariance(self, other: Area) -> float:
-        """That of two areas on the same rows; NaN where a class has fewer than two."""
+        """The covariance of two areas on the same rows; NaN if a class has fewer than two."""
         ours, theirs = self.ranks, other.ranks
         anomalies = _covariance(self.of_anomaly[ours.anomaly], other.of_anomaly[theirs.anomaly])
         return anomalies + _covariance(self.of_normal[ours.normal], other.of_normal[theirs.normal])
 
     def correlation(self, other: Area) -> float:
-        """That of two areas on the same rows, 0 where it is unknown or negative.
+        """The correlation of two areas on the same rows, in [0, 1]; 0 if it is unknown or negative.
 
         Drawn towards 0 by (n − 1) / (n + 1) for n anomalies: a correlation of three rows is often near 1 by chance.
         """
@@ -151,7 +146,7 @@ class Ranks:
 
     @classmethod
     def of(cls, anomaly_scores: np.ndarray, normal_scores: np.ndarray) -> Ranks:
-        """The ranks by scores, of which higher ones are more anomalous."""
+        """The ranks by the scores (a,) of anomalies and (n,) of normal rows; higher scores are more anomalous."""
         distinct, anomaly = np.unique(anomaly_scores, return_inverse=True)
         p = distinct.size
         below = np.searchsorted(distinct, normal_scores, side="left")  # distinct scores strictly below
@@ -184,14 +179,15 @@ class Ranks:
 
     @property
     def normal_places(self) -> int:
-        """Where a normal row may stand."""
+        """The number of places at which a normal row may stand."""
         return 2 * self.n_distinct + 1
 
 
 def curve(score: np.ndarray, is_anomaly: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(false-alarm rate, recall, precision) when every row from each distinct score on is flagged, fewest flags first.
+    """False-alarm rate, recall and precision, each (p,) in [0, 1], if every row from a distinct score on is flagged.
 
-    Thinned to about CURVE_POINTS. Both classes must be there.
+    `score` (n,) is higher for more anomalous rows, `is_anomaly` (n,) bool. The fewest flags come first. Thinned to
+    about CURVE_POINTS. Both classes must be present.
     """
     order = np.argsort(-score, kind="stable")
     last = np.append(np.flatnonzero(np.diff(score[order])), score.size - 1)  # of the rows with one score

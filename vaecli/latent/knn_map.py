@@ -59,5 +59,5 @@ def exemplar_codes(prior: ExemplarPrior) -> np.ndarray:
 
 
 def thinned(exemplars: np.ndarray) -> np.ndarray:
-    """At most MOST_EXEMPLARS of the exemplars (N, …), evenly spaced in their order."""
+    """At most MOST_EXEMPLARS (m, …) of the exemplars (N, …), evenly spaced in their order."""
     return exemplars[:: -(-len(exemplars) // MOST_EXEMPLARS)]

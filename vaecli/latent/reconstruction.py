@@ -1,6 +1,6 @@
 """A row as its code, and a row as the model would have it.
 
-    code            z = μ(x), of the first member: members have coordinates of their own, so a mean of codes is none
+    code            z = μ(x), of the first member: each has coordinates of its own, so codes cannot be averaged
     map             Vᵀ ((z − c) ∘ s): along the principal axes V of the exemplars' codes, in units of their uncertainty,
                     or among the nearest of exemplars that have places on a map of their own (`knn_map`)
     reconstruction  E[x | z = μ(x)]                         the mean over members, each at its own code
@@ -34,11 +34,11 @@ from vaecli.schema import Column, Layout
 # 0.63, 0.22; 10 rounds 0.58, 0.19; 30 rounds 0.55, 0.19; 100 no better.
 N_ROUNDS = 30
 N_DIGITS = 7  # of a standard deviation that a number keeps; float32 has no more
-FURTHEST = float(soft_clip(np.array(LARGEST)))  # a feature beyond it is no number of its column
+FURTHEST = float(soft_clip(np.array(LARGEST)))  # a feature beyond it does not map back to a number of its column
 
 
 def reconstruction(ensemble: Ensemble, batch: FeatureBatch) -> np.ndarray:
-    """E[x | z = μ(x)] as features (n, d) float64."""
+    """The expectation E[x | z = μ(x)] as features (n, d) float64, averaged over members."""
     found = np.empty(batch.values.shape)
     for rows, within, features, state in tiled(batch):
         found[rows] = _mean_over_members([_decoded(family, features, state) for family in ensemble.families])[within]
@@ -48,9 +48,9 @@ def reconstruction(ensemble: Ensemble, batch: FeatureBatch) -> np.ndarray:
 def imputation(family: Family, layout: Layout, batch: FeatureBatch) -> np.ndarray:
     """What the other cells of a row lead one to expect where cells are missing: features (n, d) float64.
 
-    All missing cells of a row are found together. A novel cell tells the model nothing, so it is unknown as well. The
-    family is one whose code is forced to forget: nearly an autoencoder believes what stands in a gap to begin with.
-    Features of rows without a missing cell, and those of known cells, say nothing.
+    All missing cells of a row are found together. The model cannot read a novel cell, so it is unknown as well. The
+    family is one whose code is forced to forget: a member that is nearly an autoencoder would return the initial value
+    of a gap. Features of rows without a missing cell, and those of known cells, have no meaning.
     """
     column_of = np.empty(layout.n_features, np.int64)
     for j, slot in enumerate(layout.slots):
@@ -69,10 +69,10 @@ def imputation(family: Family, layout: Layout, batch: FeatureBatch) -> np.ndarra
 def as_cells(
     preprocessor: Preprocessor, columns: Sequence[Column], features: np.ndarray, which: np.ndarray
 ) -> np.ndarray:
-    """Expected features (n, d) as cells (n, c), of those `which` (n, c) names; the others are NaN.
+    """Expected features (n, d) as cells (n, c), of those that `which` (n, c) bool marks; the others are NaN.
 
-    A boolean or category is the most probable one, never "other": each of the values behind that is rare. A number is
-    whole where the column is, and rounded to what float32 can tell.
+    A boolean or category is the most probable one, never "other": each of the values folded into that is rare. A number
+    is whole if the column is, and rounded to the digits of float32.
     """
     values = np.full(which.shape, np.nan)
     for j, (slot, (encoder, i)) in enumerate(zip(preprocessor.layout.slots, preprocessor.of_columns, strict=True)):

@@ -8,11 +8,11 @@ Members are those of the first family, whose KL term has its full weight: its po
 uncertain, so the bells around exemplars fill what lies between them. Row g is made by member g mod e.
 
 A decoder's normal distribution knows nothing of ties, of steps or of a smallest value. So v only ranks the row: what a
-column holds at that rank is what training rows held (`marginals`). How v is distributed, a pilot tells: rows drawn once
-that visit the exemplars evenly. It also shifts what is drawn for booleans, categories and gaps until their
-shares are those of training. All these are monotone, column by column: how columns hang together is the model's.
+column holds at that rank is what training rows held (`marginals`). A pilot estimates the distribution of v: rows drawn
+once that visit the exemplars evenly. It also shifts what is drawn for booleans, categories and gaps until their
+shares are those of training. All these are monotone, column by column: the model decides how columns hang together.
 
-Chance is drawn by tiles of whole rows, by seed and number of the tile: any stretch of rows may be made by anyone.
+Random numbers are drawn by tiles of whole rows, from seed and number of the tile: any stretch can be made by itself.
 
 NumPy only. Shapes: t rows of a tile, c columns, e members, k latent dimensions, N exemplars, p decoder outputs; m
 numbers and dates, b booleans, q categorical columns of K categories altogether, g columns with gaps.
@@ -37,7 +37,7 @@ from vaecli.schema import Column, Layout
 
 MEMBER_ROWS = 128  # of a tile, by each member
 PILOT_ROWS, FEWEST_PILOT_ROWS = 32_768, 4096
-PILOT_CELLS = 2**23  # of what the decoder says; a wide table has a smaller pilot, so that it fits into memory
+PILOT_CELLS = 2**23  # of decoder outputs; a wide table has a smaller pilot, so that it fits into memory
 _PRIOR, _PILOT, _AROUND = 0x5A3E, 0x9107, 0xA20D
 
 
@@ -63,7 +63,7 @@ class Drawn:
 
     @classmethod
     def concatenate(cls, drawn: Sequence[Drawn]) -> Drawn:
-        """One after the other."""
+        """The draws of all parts, in order."""
         parts = zip(*(one.parts for one in drawn), strict=True)
         return cls(tuple(map(np.concatenate, parts)), np.concatenate([one.presence for one in drawn]))
 
@@ -89,11 +89,11 @@ class Sampler:
 
     @classmethod
     def of(cls, family: Family, layout: Layout, columns: Sequence[Column], marginals: Marginals, seed: int) -> Sampler:
-        """Draws the pilot: about a second."""
+        """The sampler of one seed; it draws the pilot, which takes about a second."""
         return cls(family, layout, tuple(columns), marginals, seed, _corrections(family, columns, marginals, seed))
 
     def rows(self, start: int, stop: int) -> Cells:
-        """Rows number `start` to `stop` of those that the prior gives."""
+        """The cells of rows number `start` to `stop` of those that the prior gives."""
 
         def codes(_rows: np.ndarray, chance: RandomDraws) -> np.ndarray:
             return _around_exemplars(self.family.exemplar_prior, chance)
@@ -112,9 +112,9 @@ class Sampler:
     def rows_around(
         self, posterior: tuple[np.ndarray, np.ndarray], first: int, n_each: int, start: int, stop: int
     ) -> Cells:
-        """Rows `start` to `stop` of those made around given rows, `n_each` around the first, then the second, …
+        """The cells of rows `start` to `stop` of those made around given rows, `n_each` around each in turn.
 
-        `posterior` is that of given rows number `first` and on, among which those asked for are.
+        `posterior`, means and standard deviations (e, n, k), is that of n given rows from number `first` on.
         """
         mean, spread = posterior
 

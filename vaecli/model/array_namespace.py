@@ -16,12 +16,12 @@ Array = Any  # np.ndarray or torch.Tensor; shapes are in the docstrings
 
 
 def namespace(array: Array) -> Any:
-    """The module whose functions work on `array`: numpy or torch."""
+    """The module whose functions work on `array`, of any shape: numpy or torch."""
     return np if isinstance(array, np.ndarray | np.generic) else sys.modules["torch"]
 
 
 def softplus(values: Array) -> Array:
-    """The softplus log(1 + exp(v)), safe from overflow."""
+    """The elementwise softplus log(1 + exp(v)) of values (…, n), safe from overflow."""
     xp = namespace(values)
     small = xp.exp(-xp.abs(values))
     # NumPy's log1p calls the C library cell by cell: five times as slow, for digits that the sum drops
@@ -29,12 +29,12 @@ def softplus(values: Array) -> Array:
 
 
 def sigmoid(values: Array) -> Array:
-    """1 / (1 + exp(−v)), safe from overflow."""
+    """The elementwise sigmoid 1 / (1 + exp(−v)) of values (…, n), in [0, 1], safe from overflow."""
     return namespace(values).exp(-softplus(-values))
 
 
 def affine(inputs: Array, weight: Array, bias: Array) -> Array:
-    """The sum `inputs @ weight + bias`; in NumPy without memory for the sum, which costs as much as the sum itself."""
+    """The sum `inputs @ weight + bias`, (…, n, h), for (…, n, d), (…, d, h), (…, 1, h); NumPy adds in place."""
     product = inputs @ weight
     if isinstance(product, np.ndarray):
         product += bias
@@ -43,7 +43,7 @@ def affine(inputs: Array, weight: Array, bias: Array) -> Array:
 
 
 def plus(values: Array, others: Array) -> Array:
-    """The sum `values + others`; in NumPy it overwrites `values`."""
+    """The sum `values + others`, (…, n, h); in NumPy it overwrites `values`."""
     if isinstance(values, np.ndarray):
         values += others
         return values
@@ -51,21 +51,21 @@ def plus(values: Array, others: Array) -> Array:
 
 
 def leaky(values: Array, slope: float) -> Array:
-    """The activation max(v, slope · v) for a slope below 1; in NumPy it overwrites `values`."""
+    """The activation max(v, slope · v) of values (…, n, h), for a slope below 1; in NumPy it overwrites `values`."""
     if isinstance(values, np.ndarray):
         return np.maximum(values, slope * values, out=values)
     return namespace(values).maximum(values, slope * values)
 
 
 def empty_like(reference: Array, shape: tuple[int, ...]) -> Array:
-    """An uninitialised array of this shape, with the type and device of `reference`."""
+    """An uninitialised array of `shape` (…, n), with the type and device of `reference`."""
     if isinstance(reference, np.ndarray):
         return np.empty(shape, reference.dtype)
     return reference.new_empty(shape)
 
 
 def like(constant: np.ndarray, reference: Array) -> Array:
-    """`constant` as an array of the library, device and precision of `reference`."""
+    """`constant` (…, n), its shape unchanged, as an array of the library, device and precision of `reference`."""
     if isinstance(reference, np.ndarray | np.generic):
         return constant.astype(reference.dtype, copy=False) if constant.dtype.kind == "f" else constant
     made = namespace(reference).as_tensor(constant, device=reference.device)

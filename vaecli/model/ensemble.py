@@ -13,6 +13,11 @@ from vaecli.model.families import FAMILIES, ScoreTerm
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, check_shapes
 
+# the most that settings allow (config/fit.py): members of a family, noise draws, latent dimensions, hidden units,
+# exemplars
+MOST_MEMBERS = 20
+_MOST = MOST_DRAWS, MOST_LATENT, MOST_HIDDEN, MOST_EXEMPLARS = (1024, 512, 4096, 100_000)
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -59,17 +64,24 @@ class Family:
     ) -> Family:
         """The inverse of `to_arrays`. Raises KeyError or ValueError on arrays not written for this table."""
         held_out, noise = arrays[f"{prefix}/held_out"], _checked(arrays, f"{prefix}/noise")
-        if held_out.dtype != np.int64 or held_out.ndim != 1 or not held_out.size:
+        if held_out.dtype != np.int64 or held_out.ndim != 1 or not 1 <= held_out.size <= MOST_MEMBERS:
             raise ValueError(f"{prefix}/held_out is not a list of folds")
+        if not ((held_out >= 0) & (held_out < MOST_MEMBERS)).all():
+            raise ValueError(f"{prefix}/held_out names folds that no fit has")
         e = held_out.size
         if noise.ndim != 4 or noise.shape[1:3] != (e, 1) or not noise.size:
             raise ValueError(f"{prefix}/noise has shape {noise.shape}, not (samples, {e}, 1, latent)")
-        k = noise.shape[3]
+        s, k = noise.shape[0], noise.shape[3]
         network = f"{prefix}/network/"
         parameters = {name.removeprefix(network): _checked(arrays, name) for name in arrays if name.startswith(network)}
         check_shapes(parameters, likelihood, n_features, n_members=e, n_latent=k)
         weight = arrays[f"{prefix}/codes/weight"]
         n_codes = weight.shape[-1] if weight.ndim == 3 and weight.shape[-1] else 1
+        sizes = (s, k, parameters["encoder.0.b"].shape[-1], n_codes)
+        if 0 in sizes or any(size > most for size, most in zip(sizes, _MOST, strict=True)):
+            raise ValueError(
+                f"{prefix} has {sizes} draws, latent dimensions, hidden units and exemplars, not 1 to {_MOST}"
+            )
         shapes = {"center": (e, 1, k), "scale": (e, 1, k), "weight": (e, k, n_codes), "offset": (e, 1, n_codes)}
         codes = {part: _checked(arrays, f"{prefix}/codes/{part}", shape) for part, shape in shapes.items()}
         return cls(likelihood, parameters, noise, ExemplarPrior.stored(**codes), tuple(held_out.tolist()), score_terms)

@@ -61,7 +61,7 @@ class ExemplarPrior:
         offset: np.ndarray,
         row: np.ndarray | None = None,
     ) -> ExemplarPrior:
-        """The prior by codes (e, k, N) in their units, and half their squared norms (e, 1, N)."""
+        """The prior by codes (e, k, N) in their units, half their squared norms (e, 1, N), and units (e, 1, k)."""
         codes = np.ascontiguousarray(weight.transpose(0, 2, 1))
         return cls(center, scale, codes, np.concatenate([-weight, offset], axis=1), row)
 

@@ -25,6 +25,7 @@ Parameters = dict[str, Array]
 
 MAX_LATENT_LOG_VARIANCE = 10.0
 LEAK = 0.1
+MOST_AT_ONCE = 2**23  # activations of the widest layer for the draws in memory at a time; what follows takes tenfold
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def check_shapes(
 
 
 def encoder_inputs(features: Array, state: Array | None, has_missing: np.ndarray) -> Array:
-    """The features, and for each column that had gaps in training whether the cell is missing: (…, n, i)."""
+    """Inputs (…, n, i): features (…, n, d), and by `state` (n, c) which cells of `has_missing` (g,) are missing."""
     if not has_missing.size or state is None:
         return features
     xp = namespace(features)
@@ -96,7 +97,7 @@ def posterior(parameters: Parameters, inputs: Array) -> tuple[Array, Array]:
 
 
 def posterior_mean(parameters: Parameters, inputs: Array) -> Array:
-    """The mean of q(z|x) alone, (e, n, k), the same to the bit as in `posterior`."""
+    """The mean of q(z|x) alone, (e, n, k), for inputs as in `posterior` and the same to the bit."""
     return _mean(parameters, _hidden(parameters, "encoder", inputs), inputs)
 
 
@@ -118,7 +119,7 @@ def _hidden(parameters: Parameters, part: str, inputs: Array) -> Array:
 
 
 def kl_to_prior(mean: Array, log_variance: Array) -> Array:
-    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats, over the last axis. Kingma & Welling 2014, appendix B."""
+    """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats, (…, n), for (…, n, k). Kingma & Welling 2014, appendix B."""
     xp = namespace(mean)
     return 0.5 * (mean**2 + xp.exp(log_variance) - log_variance - 1.0).sum(-1)
 
@@ -134,7 +135,7 @@ class Forward:
 
 
 def encode(parameters: Parameters, likelihood: Likelihood, features: Array, state: Array | None) -> tuple[Array, Array]:
-    """Mean and log-variance of q(z|x), each (e, n, k), for preprocessed features (n, d)."""
+    """Mean and log-variance of q(z|x), each (e, n, k), for preprocessed features (n, d) and their `state` (n, c)."""
     x = likelihood.to_likelihood_space(features, state)
     return posterior(parameters, encoder_inputs(x, state, likelihood.has_missing))
 
@@ -154,7 +155,7 @@ def forward(
 def forward_in_likelihood_space(
     parameters: Parameters, likelihood: Likelihood, x: Array, state: Array | None, noise: Array
 ) -> Forward:
-    """Run `forward` on features `x` in the likelihood's space: (n, d), or (e, n, d) where members differ."""
+    """Run `forward` on features `x` in the likelihood's space: (n, d), or (e, n, d) if members differ."""
     xp = namespace(x)
     mean, log_variance = posterior(parameters, encoder_inputs(x, state, likelihood.has_missing))
     z = mean + xp.exp(0.5 * log_variance) * noise
@@ -164,3 +165,22 @@ def forward_in_likelihood_space(
 def elbo(passed: Forward) -> Elbo:
     """The bound for each row; the KL term is exact, the expectation of log p(x|z) a mean over the s draws."""
     return Elbo(passed.log_prob.mean(0), kl_to_prior(passed.mean, passed.log_variance))
+
+
+def elbo_by_draws(parameters: Parameters, likelihood: Likelihood, x: Array, state: Array | None, noise: Array) -> Elbo:
+    """`elbo` of `forward_in_likelihood_space` for the same `x` (n, d) or (e, n, d); on the CPU the same to the bit.
+
+    Only some of the s draws of `noise` (s, e, n or 1, k) are in memory at a time.
+    """
+    widest = max(parameters[name].shape[-1] for name in ("decoder.0.b", "decoder.out.b"))
+    n_draws = max(1, MOST_AT_ONCE // (noise.shape[1] * x.shape[-2] * widest))
+    parts = (noise[start : start + n_draws] for start in range(0, noise.shape[0], n_draws))
+    bound = forward_in_likelihood_space(parameters, likelihood, x, state, next(parts))
+    if n_draws >= noise.shape[0]:
+        return elbo(bound)
+    total, kl = bound.log_prob.sum(0), kl_to_prior(bound.mean, bound.log_variance)
+    del bound
+    for part in parts:
+        for log_prob in forward_in_likelihood_space(parameters, likelihood, x, state, part).log_prob:
+            total = total + log_prob  # one by one, as NumPy adds along the first axis
+    return Elbo(total / noise.shape[0], kl)

@@ -102,7 +102,7 @@ class Ppca:
 
     @classmethod
     def fit(cls, x: np.ndarray, k: int, rng: np.random.Generator) -> Ppca:
-        """The maximum-likelihood solution; by random projections (Halko et al. 2011) when tables are wide."""
+        """The maximum-likelihood solution for `x` (n, d); by random projections (Halko et al. 2011) if d is large."""
         n, d = x.shape
         centred = x - x.mean(0)
         q = min(k, d, max(n - 1, 1))

@@ -51,7 +51,7 @@ def small_tile_places(row: np.ndarray) -> Iterator[tuple[slice, slice]]:
 
 
 def padded_tile(rows: np.ndarray, within: slice, size: int, padding: int) -> np.ndarray:
-    """The rows at their positions `within` a tile of `size` rows, the others filled with `padding`."""
+    """A tile (size, …) with `rows` (n, …) at their positions `within` it; the others are filled with `padding`."""
     if len(rows) == size:
         return rows
     tile = np.full((size, *rows.shape[1:]), padding, rows.dtype)

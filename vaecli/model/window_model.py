@@ -145,7 +145,7 @@ class WindowModel:
         return _standardised(found, self.statistics_mean, self.statistics_deviation)
 
     def long_statistics(self, x: np.ndarray) -> np.ndarray:
-        """The same of the statistics without level: (d, 6, columns)."""
+        """Standardised statistics without level of x (D, columns): (d, 6, columns), cut at ±12."""
         found = shape_statistics(x[self.continuous], self.shape.long)
         return _standardised(found, self.long_mean, self.long_deviation)
 

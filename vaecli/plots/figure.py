@@ -25,7 +25,7 @@ def new_figure(width_ratios: Sequence[float] = (1,)) -> tuple[Any, list[Any]]:
 
 
 def write_figure(path: str, figure: Any) -> None:
-    """`path` ends in .png or .svg and appears whole or not at all; the same figure gives the same bytes."""
+    """Write a figure to `path` (.png, .svg), the same bytes each time. Raises UsageError or EnvironmentProblem."""
     from matplotlib import rc_context
 
     extension = path.lower().rpartition(".")[2]

@@ -98,7 +98,7 @@ def _range(column: Column) -> tuple[float, float]:
 
 
 def grid(values: np.ndarray, shape: tuple[int, int], low: float, high: float) -> np.ndarray:
-    """Pictures (n, h·w), pixels row by row, as one picture of 8-bit greys: `low` is white, `high` black.
+    """Pictures (n, h·w), pixels row by row, as one picture (H, W) of 8-bit greys: `low` is white, `high` black.
 
     About as many pictures beside each other as below; pixels are enlarged whole, never smoothed. Values beyond the
     range are drawn as its ends, NaN in the grey of the lines between pictures.
@@ -120,7 +120,7 @@ def grid(values: np.ndarray, shape: tuple[int, int], low: float, high: float) ->
 
 
 def greys(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Greys 0 … 255 for values of any shape, as in `grid`; one value everywhere is white."""
+    """Greys 0 … 255 for values (…, n) of any shape, as in `grid`; one value everywhere is white."""
     ink = np.clip((values - low) / (high - low if high > low else 1.0), 0.0, 1.0)
     return np.where(np.isnan(ink), LINE_GREY, np.round(255 * (1 - np.nan_to_num(ink)))).astype(np.uint8)
 

@@ -14,10 +14,7 @@ _NEAREST_TICKS = 0.045  # of the width of the picture
 def draw_scores(
     path: str, seen: np.ndarray, bars: ScoreBars, calibration: Calibration, min_score: float, kind: str
 ) -> None:
-    """Draw how many rows of the table score what, `seen` (N_BARS,), beside what as many normal rows would.
-
-    matplotlib is loaded here.
-    """
+    """Draw the number of rows in each bar, `seen` (N_BARS,), beside that of as many normal rows; loads matplotlib."""
     figure, [axes] = new_figure()
     normal = bars.counts(calibration.scores, np.diff(calibration.ranks, prepend=0).astype(np.float64))
     n_rows = int(seen.sum())

@@ -55,10 +55,12 @@ def decision(summary: ScoreSummary | SensorScoreSummary | EvaluateSummary | Self
     if summary.threshold is None:
         return f"{score}, as set by --min-score"
     level = summary.threshold
-    said = (
+    if summary.uses_tail_model:
+        return (
+            f"{level:.10g}: more unusual than {exact_per_cent(level)} of normal rows ({score}). "
+            "The level is finer than the calibration rows resolve: a fitted model decides, not a guarantee"
+        )
+    return (
         f"{level:.10g}: more unusual than {exact_per_cent(level)} of normal rows; "
         f"{how_often(level)} normal rows is flagged by chance ({score})"
     )
-    if summary.uses_tail_model:
-        said += ". The level is finer than the calibration rows resolve: a fitted tail model decides, not a guarantee"
-    return said

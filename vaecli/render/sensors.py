@@ -20,24 +20,14 @@ def sensor_fit_page(summary: SensorFitSummary) -> RenderableType:
     """What was learned of time and sensors, what the threshold means, and what to type next."""
     import shlex
 
-    level = summary.threshold
     facts = [
         ("rows", f"{summary.n_rows:,} used" + _excluded(summary)),
         ("time", _clock(summary)),
         ("series", _series(summary)),
         ("sensors", f"{summary.n_sensors:,}, of which {summary.n_continuous:,} are continuous"),
         ("windows", _windows(summary)),
-        (
-            "threshold",
-            f"{level:.10g} flags rows more unusual than {exact_per_cent(level)} of normal rows: {how_often(level)} "
-            f"normal rows ({summary.score_kind} score from {number(summary.min_score)} nats)",
-        ),
-        (
-            "calibration",
-            f"{counted(summary.n_calibration_rows, 'row')}, scored by models of other stretches of time; "
-            f"worth about {summary.effective_rows:,.0f} independent rows, which resolve levels up to "
-            f"{summary.finest_level:.3g}",
-        ),
+        ("threshold", _threshold(summary)),
+        ("calibration", _calibration(summary)),
         ("bundle", summary.bundle),
         ("next", f"vaecli score NEW_TABLE -m {shlex.quote(summary.bundle)}"),
     ]
@@ -61,6 +51,24 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
         *([("state", summary.state)] if summary.state else []),
     ]
     return Group(headline("Scored"), fact_list(facts), *warning_lines(summary.warnings))
+
+
+def _threshold(summary: SensorFitSummary) -> str:
+    level = summary.threshold
+    promised = level <= summary.finest_level
+    often = f"{how_often(level)} normal rows" if promised else "how many normal rows that is cannot be promised"
+    return (
+        f"{level:.10g} flags rows more unusual than {exact_per_cent(level)} of normal rows: {often} "
+        f"({summary.score_kind} score from {number(summary.min_score)} nats)"
+    )
+
+
+def _calibration(summary: SensorFitSummary) -> str:
+    rows = f"{counted(summary.n_calibration_rows, 'row')}, scored by models of other stretches of time"
+    worth = f"worth about {summary.n_effective:,} independent ones"
+    if not summary.finest_level:
+        return f"{rows}; {worth}, which is too few to promise any level"
+    return f"{rows}; {worth}, which resolve levels up to {summary.finest_level:.4g}"
 
 
 def _excluded(summary: SensorFitSummary) -> str:

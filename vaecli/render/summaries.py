@@ -19,7 +19,7 @@ from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
 from vaecli.render.sensors import sensor_fit_page, sensor_score_page
 from vaecli.results.flat_settings import flat_settings
-from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent, size
+from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent, size, worth_of
 
 if TYPE_CHECKING:
     from vaecli.render import Summary
@@ -242,15 +242,22 @@ def _fit_warnings(summary: FitSummary) -> tuple[str, ...]:
 
 def _threshold_meaning(summary: FitSummary) -> str:
     level = summary.threshold
+    promised = summary.n_effective is None or level <= summary.finest_level
+    often = f"{how_often(level)} normal rows" if promised else "how many normal rows that is cannot be promised"
     return (
         f"{level:.10g} flags rows more unusual than {exact_per_cent(level)} of normal rows: "
-        f"{how_often(level)} normal rows ({summary.score_kind} score from {number(summary.min_score)} nats)"
+        f"{often} ({summary.score_kind} score from {number(summary.min_score)} nats)"
     )
 
 
 def _calibration(summary: FitSummary) -> str:
-    scored = f"{counted(summary.n_calibration_rows, 'row')}, scored by networks that were not trained on them"
+    rows = counted(summary.n_calibration_rows, "row")
+    if summary.n_effective is not None:
+        rows = worth_of(summary.n_calibration_rows, summary.n_effective, summary.n_groups)
+    scored = f"{rows}, scored by networks that were not trained on them"
     finest = summary.finest_level
+    if not finest:
+        return f"{scored}; they are too few for any level, so this one is a guess"
     if summary.threshold <= finest:
         return f"{scored}; they resolve levels up to {finest:.6g}"
     return (

@@ -117,7 +117,7 @@ footer{margin-top:3rem;color:var(--soft);font-size:.8125rem}
 .worst tr{border-bottom:1px solid var(--line);padding:.6rem 0;display:grid;grid-template-columns:auto auto 1fr;
 gap:.1rem 1rem}
 .worst td{display:block;border:0;padding:0}.worst td:nth-child(4){grid-column:1/-1}
-.worst td[data-says]::before{content:attr(data-says);display:block;color:var(--soft);font-size:.75rem}
+.worst td[data-label]::before{content:attr(data-label);display:block;color:var(--soft);font-size:.75rem}
 .settings td:first-child{width:45%}
 .wall{gap:.9rem 1rem;--dot:.75px}.wall figure{gap:.25rem}}
 @media print{:root{--paper:#fff;--ink:#000;--soft:#444;--line:#ccc;--normal:#999;--here:#2f6db3;

@@ -23,7 +23,7 @@ class Facts:
     min_score: float
     share_by_chance: float  # of normal rows that are flagged
     uses_tail_model: bool
-    n_calibration_rows: int
+    n_calibration_rows: int  # of rows of one series or of groups: how many independent ones they are worth
     warnings: tuple[str, ...]
 
     @property

@@ -83,9 +83,9 @@ def _row(row: FlaggedRow, n_normal: int) -> Html:
     ]
     return element(
         "tr",
-        element("td", f"{row.row:,}", data_says="row"),
-        element("td", number(row.score), data_says="score"),
-        element("td", _odds(row.p_value, n_normal), data_says="as anomalous among normal rows"),
+        element("td", f"{row.row:,}", data_label="row"),
+        element("td", number(row.score), data_label="score"),
+        element("td", _odds(row.p_value, n_normal), data_label="as anomalous among normal rows"),
         element("td", element("ol", *reasons)),
     )
 

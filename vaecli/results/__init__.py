@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from vaecli.results.reconstruct import ReconstructSummary as ReconstructSummary
     from vaecli.results.report import ReportSummary as ReportSummary
     from vaecli.results.sample import SampleSummary as SampleSummary
-    from vaecli.results.score import ScoreSummary as ScoreSummary
+    from vaecli.results.score import ChangedColumn as ChangedColumn, ScoreSummary as ScoreSummary
     from vaecli.results.selftest import (
         FAULT_NAMES as FAULT_NAMES,
         BlindSpot as BlindSpot,
@@ -51,7 +51,7 @@ _NAMES = {
     "reconstruct": "ReconstructSummary",
     "report": "ReportSummary",
     "sample": "SampleSummary",
-    "score": "ScoreSummary",
+    "score": "ChangedColumn ScoreSummary",
     "selftest": "BlindSpot DetectionRate FAULT_NAMES SelftestSummary Untested blind_spots_of verdict_of",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

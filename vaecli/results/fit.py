@@ -38,6 +38,8 @@ class FitSummary:
     finest_level: float  # the highest threshold level that the calibration rows resolve without a tail model
     warnings: tuple[str, ...]
     seconds: float
+    n_effective: int | None = None  # independent rows that those of a clock or of groups are worth; None without either
+    n_groups: int | None = None  # groups among the calibration rows, with a group column
     history: tuple[TrainingCheck, ...] = ()  # checks whose bound is finite, first to last
 
     @property

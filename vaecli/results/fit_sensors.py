@@ -36,9 +36,9 @@ class SensorFitSummary:
     score_kind: str
     min_score: float
     n_calibration_rows: int
-    effective_rows: float  # how many independent rows the held-out scores are worth
+    n_effective: int  # how many independent rows the held-out scores are worth
     margin: float
-    finest_level: float  # the highest threshold level that the effective rows resolve
+    finest_level: float  # the highest threshold level that the effective rows let us promise; 0 if none
     warnings: tuple[str, ...]
     seconds: float
 

@@ -55,6 +55,12 @@ def counted(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
+def worth_of(n_rows: int, n_effective: int, n_groups: int | None) -> str:
+    """`2,000 rows of one series, worth about 29 independent ones`."""
+    of = f"of {counted(n_groups, 'group')}" if n_groups else "of one series"
+    return f"{counted(n_rows, 'row')} {of}, worth about {n_effective:,} independent ones"
+
+
 def times(ratio: float) -> str:
     """How many times as many: `14`, `1.7`."""
     return f"{ratio:,.0f}" if ratio >= 9.95 else f"{ratio:.1f}"

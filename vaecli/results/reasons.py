@@ -25,6 +25,7 @@ class Reason:
     high: float | None = None
     probability: float | None = None
     is_novel: bool = False  # a value that training never saw
+    similar: str | None = None  # the known value that such a word is nearly the same as
 
     @property
     def sentence(self) -> str:
@@ -32,6 +33,8 @@ class Reason:
         if self.value is None:
             usually = "" if self.probability is None else f", usually present ({_share(self.probability)})"
             return f"{quoted(self.column, marks=False)} is missing{usually}"
+        if self.similar is not None:
+            return self._mistyped()
         found = f"{quoted(self.column, marks=False)} = {self._written(self.value)}"
         if self.is_novel:
             found += ", never seen"
@@ -45,6 +48,15 @@ class Reason:
         if self._is_within:  # what little it takes away is hardly its own fault
             return f"{found}, within the expected {self._range()}"
         return f"{found}, expected {self._range()}"
+
+    def _mistyped(self) -> str:
+        """Both words in marks, which show a blank at the end."""
+        new = "never seen" if self.is_novel else "rare or never seen"
+        found = f"{quoted(self.column, marks=False)} = {quoted(self.value)}, {new}, nearly {quoted(self.similar)}"
+        if not isinstance(self.expected, str):
+            return found
+        sure = f" ({_share(self.probability)})" if self.probability is not None else ""
+        return f"{found}; expected {quoted(self.expected)}{sure}"
 
     @property
     def _is_within(self) -> bool:

@@ -10,6 +10,15 @@ from vaecli.results.reasons import FlaggedRow
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedColumn:
+    """A column with one value in every row of the fit, None if it was empty, and another in `rows` scored rows."""
+
+    column: str
+    value: float | int | str | None
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreSummary:
     """What a scoring run found."""
 
@@ -27,6 +36,8 @@ class ScoreSummary:
     warnings: tuple[str, ...]
     seconds: float
     plot: str | None = None  # the picture, where one was asked for
+    changed: tuple[ChangedColumn, ...] = ()  # those that moved in most rows first
+    blank_rows: int = 0  # without a value in any column
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

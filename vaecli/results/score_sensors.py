@@ -31,8 +31,8 @@ class SensorScoreSummary:
     score_kind: str
     threshold: float | None  # None when --min-score decided
     min_score: float
-    uses_tail_model: bool
-    effective_rows: float
+    uses_tail_model: bool  # the level is beyond what the effective rows let us promise
+    n_effective: int
     warnings: tuple[str, ...]
     seconds: float
     state: str | None = None  # the file that keeps the last rows of each series, where one was named

@@ -104,10 +104,7 @@ class _Writable(Exception):
 
 @contextmanager
 def translated(name: str) -> Iterator[None]:
-    """Turn an OSError raised while writing `name` into a UsageError or an EnvironmentProblem.
-
-    A BrokenPipeError passes unchanged.
-    """
+    """Raise an OSError met while writing `name` as UsageError or EnvironmentProblem; BrokenPipeError is unchanged."""
     try:
         yield
     except BrokenPipeError:

@@ -25,9 +25,9 @@ def n_cores() -> int:
 def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_workers: int) -> Generator[Result]:
     """Yield `work(item)` for each item, in order, computed by `n_workers` threads; the calling thread reads the items.
 
-    Results and exceptions come in the order of a plain loop: a failure in an earlier item is raised before a failure to
-    read a later one. At most `2 * n_workers + 2` items are in work or waiting to be yielded, so memory is bounded.
-    Threads suffice because NumPy and Arrow release the interpreter lock (docs/adr/0011-threads-in-order.md).
+    Raises what `work` and `items` raise, in the order of a plain loop: a failure in an earlier item is raised before a
+    failure to read a later one. At most `2 * n_workers + 2` items are in work or waiting to be yielded: memory is
+    bounded. Threads suffice because NumPy and Arrow release the interpreter lock (docs/adr/0011-threads-in-order.md).
     """
     waiting: deque[Future[Result]] = deque()
     source, problem, ended = iter(items), None, False

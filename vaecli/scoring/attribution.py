@@ -94,7 +94,7 @@ def attribute(
 
 
 def candidates(column_score: np.ndarray, unexpected: np.ndarray) -> np.ndarray:
-    """The columns of a row that are tried, ascending: all c, or of many those unexpected or with the highest scores.
+    """The columns (m,) of a row that are tried, ascending: all c, or of many the unexpected and those that score most.
 
     `column_score` (c,) is in nats, `unexpected` (c,) bool.
     """
@@ -184,7 +184,7 @@ def imputed_feature(family: Family, layout: Layout, batch: FeatureBatch, i: int,
 
 
 def extend_grid(grid: np.ndarray, feature: float) -> np.ndarray:
-    """The ascending `grid` (g,), extended where `feature` lies well beyond an end: to there and as far again."""
+    """The ascending `grid` (g,), or (2g,) if `feature` lies well beyond an end: extended to there and as far again."""
     if not WELL_BEYOND < max(grid[0] - feature, feature - grid[-1]) < TOO_FAR:
         return grid
     end = grid[-1] if feature > grid[-1] else grid[0]

@@ -71,7 +71,7 @@ class MaxCellScale:
 
     @classmethod
     def of(cls, limits: CellLimits, largest: np.ndarray, score_type: np.ndarray, held_out: np.ndarray) -> MaxCellScale:
-        """The scale of the `largest` excess (n, e) per training row; others as in `SurprisalScale.of`."""
+        """The scale of the `largest` excess (n, e) per training row; others, and errors, as in `SurprisalScale.of`."""
         knots, spread = fit_scales(largest, np.arange(len(limits.limit)), score_type, held_out)
         return cls(limits.limit, limits.excess, knots, spread)
 
@@ -86,10 +86,10 @@ class MaxCellScale:
         return largest, where
 
     def of_members(self, largest: np.ndarray) -> np.ndarray:
-        """The surprisal of each member (e, n) at the largest excess (e, n) of rows."""
+        """The surprisal (e, n) of each member in nats at the largest excess (e, n); higher is more anomalous."""
         return np.stack([surprisal_at(*scale) for scale in zip(largest, self.knots, self.spread, strict=True)])
 
 
 def larger_of(together: np.ndarray, alone: np.ndarray) -> np.ndarray:
-    """The larger surprisal of rows (n,): of all their cells together, or of the most extreme one less the penalty."""
+    """The larger surprisal (n,) in nats: `together` (n,) of all cells, or `alone` (n,) of one less the penalty."""
     return np.maximum(together, alone - MAX_CELL_PENALTY)

@@ -52,7 +52,7 @@ class SurprisalScale:
         return cls(np.asarray(member, np.int64), knots, spread, mean_column_score, max_cell)
 
     def of_rows(self, scores: np.ndarray, column_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The ensemble's surprisal of each row (n,), and each column's part in it (n, c), see `of_columns`.
+        """The ensemble's surprisal (n,) of each row, in nats, higher is more anomalous, and each column's part (n, c).
 
         They come from the members' scores (w, n) and their nats of each cell (e, n, c).
         """
@@ -67,9 +67,9 @@ class SurprisalScale:
         return score, parts
 
     def of_members(self, scores: np.ndarray) -> np.ndarray:
-        """The surprisal of each member (e, n), the mean over its scores (w, n): at least 0, never decreasing.
+        """The surprisal (e, n) of each member in nats, the mean over its scores (w, n): at least 0.
 
-        It is NaN where one of the member's scores is NaN.
+        Higher is more anomalous; it never decreases with a score. It is NaN if one of the member's scores is.
         """
         surprisal = np.zeros((self.mean_column_score.shape[0], scores.shape[1]))
         for i, score in enumerate(scores):

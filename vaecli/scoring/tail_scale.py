@@ -16,7 +16,7 @@ SMALLEST_SPREAD = 0.1  # nats of score per nat of surprisal; below it rounding w
 def checked_scale(
     arrays: Mapping[str, np.ndarray], prefix: str, shapes: Mapping[str, tuple[int, ...]]
 ) -> dict[str, np.ndarray]:
-    """The arrays of a scale by name. Raises KeyError or ValueError on arrays that no scale can have written."""
+    """The arrays of a scale by name, of `shapes` (w, …). Raises KeyError or ValueError on arrays of no scale."""
     scale = {name: arrays[f"{prefix}.{name}"] for name in shapes}
     for name, array in scale.items():
         if array.dtype != np.float64 or array.shape != shapes[name] or not np.isfinite(array).all():
@@ -30,8 +30,9 @@ def checked_scale(
 def fit_scales(
     scores: np.ndarray, member: np.ndarray, score_type: np.ndarray, held_out: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Knots (w, 65) and spreads (w,) of the scores (n, w), see `SurprisalScale.of`.
+    """Knots (w, 65) and spreads (w,) of the scores (n, w), both in their unit.
 
+    `member` (w,), `score_type` (w,) and `held_out` (n, e) bool are as in `SurprisalScale.of`.
     Raises ValueError when no score is finite.
     """
     usable = held_out[:, member] & np.isfinite(scores)
@@ -50,6 +51,6 @@ def fit_scales(
 
 
 def surprisal_at(score: np.ndarray, knots: np.ndarray, spread: float) -> np.ndarray:
-    """Surprisals (n,) at scores (n,): interpolated between the knots (65,), linear beyond the last."""
+    """Surprisals (n,) in nats at scores (n,): interpolated between the knots (65,), linear beyond the last."""
     beyond = SURPRISALS[-1] + (score - knots[-1]) / spread
     return np.where(score > knots[-1], beyond, np.interp(score, knots, SURPRISALS))

@@ -101,7 +101,10 @@ def _each_sensor(tails: SurprisalTails, values: np.ndarray) -> np.ndarray:
 
 
 def negative_elbo(model: WindowModel, residual: np.ndarray, code: np.ndarray) -> np.ndarray:
-    """The part of -ELBO that depends on the window, in nats: at the optimum of a linear VAE it is -log p(window)."""
+    """The part of -ELBO that depends on the window, in nats, of residuals and codes (m,) as in `Readouts`.
+
+    At the optimum of a linear VAE the ELBO is log p(window). Larger is more anomalous.
+    """
     n_code, n_window = model.component_variance.size, model.window_mean.size
     return 0.5 * (n_code * code + n_window * residual / float(model.noise_variance[0]))
 
@@ -172,7 +175,7 @@ class WindowScales:
 
 
 def take(found: Readouts, which: np.ndarray) -> Readouts:
-    """The read-outs of the rows `which`."""
+    """The read-outs of the rows `which` (m,), in that order."""
     return _each([found], lambda arrays: arrays[0][..., which])
 
 

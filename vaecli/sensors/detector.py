@@ -1,4 +1,4 @@
-"""The fitted whole of a bundle of sensors: schema, scale, window model, scales of surprise, calibration."""
+"""The fitted whole of a bundle of sensors: schema, scale, window model, surprisal scales, calibration."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from vaecli.calibration.conformal import Calibration
+from vaecli.calibration.effective_rows import EffectiveRows
 from vaecli.config import SCORE_KINDS
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import SensorScale
@@ -37,11 +38,11 @@ MODEL = "sensors"  # the name of this kind of bundle in its settings
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What the training table says of time; in seconds, or in units of a clock that is a plain number.
+    """What training found out about time; in seconds, or in units of a clock that is a plain number.
 
     `step` is the median step between the rows of one series, `max_gap` the longest that a window spans, `first` and
-    `last` the times of training; `groups` how many series it had, and `effective_rows` how many independent rows its
-    held-out scores are worth.
+    `last` the times of training; `groups` how many series it had; `effective_rows` how many independent rows its
+    held-out scores are worth, counted by `effective_groups` groups, or along time where that is 0.
     """
 
     step: float
@@ -49,7 +50,13 @@ class Clock:
     first: float
     last: float
     groups: int
-    effective_rows: float
+    effective_rows: int
+    effective_groups: int
+
+    @property
+    def effective(self) -> EffectiveRows:
+        """What the held-out scores are worth, and which levels they let us promise."""
+        return EffectiveRows(self.effective_rows, self.effective_groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +145,8 @@ class SensorDetector:
             raise ValueError("the threshold, the margin or the score kind is out of range")
         if not all(isinstance(value, int | float) for value in asdict(clock).values()) or not clock.max_gap > 0:
             raise ValueError("the clock is not of numbers")
+        if not all(type(count) is int and count >= 0 for count in (clock.effective_rows, clock.effective_groups)):
+            raise ValueError("the effective rows are not counts")
         groups = tuple(settings["known_groups"])
         if not all(isinstance(group, str) for group in groups):
             raise ValueError("a group is not text")

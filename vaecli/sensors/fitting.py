@@ -10,7 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.calibration.conformal import Calibration
-from vaecli.calibration.dependence import effective_rows
+from vaecli.calibration.effective_rows import Dependence, EffectiveRows
 from vaecli.config import SCORE_KINDS
 from vaecli.data.sensor_scale import SensorScale
 from vaecli.data.series import Chunk, Stretch, chunk_of
@@ -142,7 +142,7 @@ def _held_out(
 
 
 def readouts_of(model: WindowModel, layout: Chunk, rows: np.ndarray) -> Readouts:
-    """The read-outs of the rows numbered `rows` of a layout, in bounded memory."""
+    """The read-outs of the rows numbered `rows` (m,) of a layout, in bounded memory."""
     number = np.unique(layout.output[rows] // TILE)
     parts = []
     for start in range(0, number.size, TILES_AT_ONCE):
@@ -155,21 +155,29 @@ def readouts_of(model: WindowModel, layout: Chunk, rows: np.ndarray) -> Readouts
 
 
 def calibrated(held_out: np.ndarray, block: np.ndarray, level: float) -> tuple[Calibration, float]:
-    """The calibration of a score, and its margin.
+    """The calibration of held-out scores (n,), NaN where there is none, of rows in blocks (n,), and its margin.
 
     Rows of a series are worth few independent ones, n_eff, so the quantile of all held-out scores is uncertain. The
-    margin raises held-out scores by two standard errors, 2/sqrt(n_eff), by half at most, and further until the
-    threshold at `level` lies two standard deviations of the blocks' quantiles above their mean.
+    margin raises held-out scores by 1.5/sqrt(n_eff), by half at most, and further until the threshold at `level` lies
+    two standard deviations of the blocks' quantiles above their mean.
     """
     scored = np.isfinite(held_out)
     score, of_block = held_out[scored], block[scored]
     quantiles = np.array([np.quantile(score[of_block == b], level) for b in np.unique(of_block)])
     wanted, pooled = quantiles.mean() + 2 * quantiles.std(), np.quantile(score, level)
-    least = 1 + min(MOST_FOR_FEW, 2 / effective_rows(score) ** 0.5)
+    least = 1 + min(MOST_FOR_FEW, 1.5 / float(independent_rows(held_out).n) ** 0.5)
     margin = float(np.clip(wanted / pooled, least, MOST_MARGIN)) if pooled > 0 else least
     return Calibration.of(margin * score), margin
 
 
-def independent_rows(held_out: np.ndarray) -> float:
-    """How many independent rows the held-out scores are worth."""
-    return effective_rows(held_out[np.isfinite(held_out)])
+def independent_rows(
+    held_out: np.ndarray, readings: np.ndarray | None = None, group: np.ndarray | None = None
+) -> EffectiveRows:
+    """What held-out scores (n,) in the order of series and time are worth: by `group` (n,), or else along time.
+
+    Along time no more than the slowest of the `readings` (n, D) allows.
+    """
+    dependence = Dependence(time=None if group is not None else np.arange(held_out.size), group=group)
+    if readings is not None:
+        dependence = dependence.limited_by(readings)
+    return dependence.effective_rows(held_out)

@@ -32,7 +32,7 @@ class Profiler:
 
     @classmethod
     def of(cls, detector: Detector) -> Profiler:
-        """For the features of a detector; how often its categories occurred is unknown where it keeps no marginals."""
+        """The bins of the features of a detector; the counts of categories are unknown if it keeps no marginals."""
         preprocessor, columns = detector.preprocessor, detector.schema.features
         presence = detector.ensemble.reference_family.likelihood.presence
         bins: list[NumberBins | None] = [None] * len(columns)
@@ -59,7 +59,7 @@ class Profiler:
         return int(self.starts[-1])
 
     def counts(self, cells: Cells) -> np.ndarray:
-        """How many cells of each column lie in each of its bins, are missing, and are novel."""
+        """(u,) how many cells of each column lie in each of its bins, are missing, and are novel, side by side."""
         found = np.zeros(self.n_counts, np.int64)
         for j, bins in enumerate(self.bins):
             own, state = found[self.starts[j] : self.starts[j + 1]], cells.state[:, j]
@@ -72,7 +72,7 @@ class Profiler:
         return found
 
     def profiles(self, counts: np.ndarray, n_rows: int) -> tuple[tuple[Profile, ...], int]:
-        """The columns that moved most beyond chance, and how many others there are."""
+        """The columns that moved most beyond chance, by `counts` (u,) of `n_rows` rows, and the number of others."""
         all_of_them = [self._profile(j, counts[start:stop], n_rows) for j, (start, stop) in enumerate(self._places())]
         order = sorted(range(len(all_of_them)), key=lambda j: all_of_them[j].by_chance - all_of_them[j].moved)
         shown = tuple(all_of_them[j] for j in order[:N_PROFILES])
@@ -95,7 +95,7 @@ class Profiler:
         facts = missing, missing_scored, novel, distance, by_chance
         if bins is not None:
             is_whole = column.has_whole_numbers and bins.is_whole
-            shown = _told(bins.edges), _told(bins.training), _told(scored)
+            shown = _as_floats(bins.edges), _as_floats(bins.training), _as_floats(scored)
             return NumberProfile(column.name, column.is_date, is_whole, *shown, *facts)
         names = (*column.categories[: column.n_codes], *([OTHER] if column.has_other else []))
         known = training if training is not None else np.zeros(scored.size)
@@ -103,8 +103,8 @@ class Profiler:
         return CategoryProfile(
             column.name,
             tuple(names[i] for i in order),
-            None if training is None else _told(training[order]),
-            _told(scored[order]),
+            None if training is None else _as_floats(training[order]),
+            _as_floats(scored[order]),
             len(names) - order.size,
             max(0.0, float(known.sum() - known[order].sum())),
             max(0.0, float(scored.sum() - scored[order].sum())),
@@ -112,5 +112,5 @@ class Profiler:
         )
 
 
-def _told(values: np.ndarray) -> tuple[float, ...]:
+def _as_floats(values: np.ndarray) -> tuple[float, ...]:
     return tuple(values.tolist())

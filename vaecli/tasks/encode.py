@@ -56,7 +56,7 @@ class EncodeTask:
         return self.config.colour_by if self.with_points else None
 
     def process(self, batch: Batch) -> WrittenRows[EncodeTotals]:
-        """The rows with their coordinates."""
+        """The rows with their coordinates (n, k). Raises UnreadableCell."""
         cells = to_cells(batch, self.detector.schema)
         if self.knn_map is None:
             coordinates = np.concatenate(self.detector.encode(cells, self.config.dims), axis=1)

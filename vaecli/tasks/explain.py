@@ -53,7 +53,7 @@ class Explanations:
         )
 
     def highest(self, most: int) -> tuple[FlaggedRow, ...]:
-        """The highest scores first, of equal ones the earlier row."""
+        """At most `most` explained rows, the highest score first, of equal ones the earlier row."""
         return tuple(sorted(self.explained, key=_highest_first)[:most])
 
 
@@ -75,7 +75,7 @@ class ExplainTask:
         return features_of(self.detector.schema)
 
     def process(self, batch: Batch) -> Explanations:
-        """The explanations of one batch."""
+        """The explanations of one batch. Raises UnreadableCell."""
         cells = to_cells(batch, self.detector.schema)
         decided = self.detector.score(cells, self.decision.score_kind)
         flagged = self.decision.flags(decided)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import chain
 
 import numpy as np
@@ -13,10 +16,13 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
-from vaecli.schema import Column
+from vaecli.schema import Column, Kind
 from vaecli.scoring.attribution import Explanation
 from vaecli.tables import Batch
 from vaecli.tables.convert.kinds import TABLE_KINDS
+
+LONGEST_WORD = 64  # that is compared letter by letter
+_DIGIT = re.compile(r"\d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class RowsToExplain:
     def of(
         cls, detector: Detector, batch: Batch, cells: Cells, decided: ScoredRows, flagged: np.ndarray, which: np.ndarray
     ) -> RowsToExplain:
-        """The rows `which` (k,) of a batch."""
+        """The rows `which` (k,) of a batch of n rows, of which `flagged` (n,) bool are flagged."""
         columns = [batch.table.column(column.name).take(which) for column in detector.schema.features]
         values = tuple(_own_values(column) for column in columns)
         return cls(cells[which], decided.take(which), flagged[which], values)
@@ -60,7 +66,7 @@ class Candidate:
     index: int  # among them
 
     def alone(self) -> RowsToExplain:
-        """The row by itself."""
+        """The row as a selection of one row."""
         rows, which = self.batch_rows, np.array([self.index])
         values = tuple((column[self.index],) for column in rows.values)
         return RowsToExplain(rows.cells[which], rows.decided.take(which), rows.flagged[which], values)
@@ -86,7 +92,7 @@ def explained_candidates(
 
 
 def _own_values(column: pa.ChunkedArray) -> tuple[object, ...]:
-    """As Python tells them, or as text where it cannot: dates beyond its calendar."""
+    """The values as Python objects, or as text where Python has none: dates beyond its calendar."""
     try:
         return tuple(column.to_pylist())
     except (OverflowError, ValueError):
@@ -130,18 +136,41 @@ def _quoted(name: str) -> str:
 
 
 def _reason(column: Column, rows_to_explain: RowsToExplain, explanation: Explanation, i: int, j: int) -> Reason:
-    state = rows_to_explain.cells.state[i, j]
+    cells, own = rows_to_explain.cells, rows_to_explain.values[j][i]
+    state, cell = cells.state[i, j], cells.values[i, j]
     low, high = _number(explanation.low[i, j]), _number(explanation.high[i, j])
     return Reason(
         column.name,
         float(explanation.attribution[i, j]),
-        None if state == MISSING else _value(column, rows_to_explain.cells.values[i, j], rows_to_explain.values[j][i]),
+        None if state == MISSING else _value(column, cell, own),
         _expected(column, explanation.expected[i, j]),
         None if column.is_date else low,
         None if column.is_date else high,
         _number(explanation.probability[i, j]),
         is_novel=bool(state == NOVEL),
+        similar=None if state == MISSING else _similar(column, cell, str(own)),
     )
+
+
+def _similar(column: Column, cell: float, word: str) -> str | None:
+    """The category that a word that is none of them is nearly the same as; None where there is none."""
+    if column.kind is not Kind.CATEGORICAL or cell < len(column.categories):
+        return None
+    return similar_word(word, column.categories)
+
+
+@lru_cache(maxsize=4096)
+def similar_word(word: str, known: tuple[str, ...]) -> str | None:
+    """The one of `known` that `word` is but for case and blanks, or else a slip of the pen."""
+    folded = "".join(word.casefold().split())
+    for one in known:
+        if "".join(one.casefold().split()) == folded:
+            return one
+    if len(word) > LONGEST_WORD:
+        return None
+    # of three letters two the same are 0.67; numbers and codes that differ in one digit are other codes
+    near = difflib.get_close_matches(word, [one for one in known if not _DIGIT.search(one)], n=1, cutoff=0.65)
+    return near[0] if near and not _DIGIT.search(word) else None
 
 
 def _value(column: Column, cell: float, own: object) -> float | int | str:

@@ -50,7 +50,7 @@ class ReconstructTask:
         cells = to_cells(batch, self.detector.schema)
         missing = cells.state == MISSING
         values = self.detector.reconstruct(cells, impute=self.impute)
-        which = missing if self.impute else np.ones_like(missing)
+        which = np.isfinite(values) & (missing if self.impute else True)
         replaced = replace_cells(batch, self.spelling, self.detector.schema.features, values, which)
         totals = ReconstructTotals(len(cells), missing.sum(0), int((cells.state == NOVEL).sum()))
         return WrittenRows(replaced, {}, totals)

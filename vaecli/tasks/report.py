@@ -228,7 +228,7 @@ class ReportTask:
         )
 
     def process(self, batch: Batch) -> ReportTotals:
-        """The totals of one batch."""
+        """The totals of one batch. Raises UnreadableCell."""
         cells = to_cells(batch, self.detector.schema)
         decided = self.detector.score(cells, self.decision.score_kind)
         score, flags, c = decided.scored.score, self.decision.flags(decided), cells.values.shape[1]

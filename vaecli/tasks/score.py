@@ -14,11 +14,13 @@ from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
-from vaecli.tables import Batch, ReadRequest, to_cells
+from vaecli.tables import Batch, BlankRows, ReadRequest, blank_rows, to_cells
+from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained, top_columns, worst_of
 from vaecli.tasks.written_rows import WrittenRows
 
 N_WORST = 10
+NO_ROWS = BlankRows()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +33,20 @@ class ScoreTotals:
     novel_cells: int = 0
     worst: tuple[Candidate, ...] = ()  # the highest-scoring flagged rows, highest first, of equal ones the earlier
     counts: np.ndarray | None = None  # how many rows stand in each bar of a picture
+    blank: BlankRows = NO_ROWS
+    moved: np.ndarray | None = None  # in how many rows each column that was constant at fit is another
 
     def __add__(self, later: ScoreTotals) -> ScoreTotals:
         """The totals of these rows and the `later` ones."""
-        counts = [counts for counts in (self.counts, later.counts) if counts is not None]
         return ScoreTotals(
             self.rows + later.rows,
             self.anomalies + later.anomalies,
             self.unscored + later.unscored,
             self.novel_cells + later.novel_cells,
             worst_of(self.worst, later.worst, N_WORST),
-            sum(counts[1:], counts[0]) if counts else None,
+            _sum(self.counts, later.counts),
+            self.blank + later.blank,
+            _sum(self.moved, later.moved),
         )
 
 
@@ -58,14 +63,15 @@ class ScoreTask:
     config: ScoreConfig
     n_worst: int = 0  # highest-scoring flagged rows to count among the totals
     bars: ScoreBars | None = None  # of a histogram to count among the totals
+    constants: Constants = NO_CONSTANTS  # to watch
 
     @property
     def needs(self) -> ReadRequest:
-        """The features; all columns pass through."""
-        return features_of(self.detector.schema, keep=True)
+        """The features, and the constants to watch; all columns pass through."""
+        return features_of(self.detector.schema, self.constants.names, keep=True)
 
     def process(self, batch: Batch) -> WrittenRows[ScoreTotals]:
-        """The rows with the added columns; with `config.anomalies_only` only the flagged ones."""
+        """The rows with the added columns; with `config.anomalies_only` only flagged ones. Raises UnreadableCell."""
         cells = to_cells(batch, self.detector.schema)
         decided = self.scorer.score(cells, self.decision.score_kind, small_tiles=self.config.follow)
         score, flagged = decided.scored.score, self.decision.flags(decided)
@@ -84,8 +90,14 @@ class ScoreTask:
             decided.n_novel,
             () if worst is None else candidates(worst),
             None if self.bars is None else self.bars.counts(score),
+            blank_rows(batch, cells),
+            self.constants.moved(batch),
         )
         return WrittenRows(batch, added, totals, flagged if self.config.anomalies_only else None)
+
+
+def _sum(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    return other if one is None else one if other is None else one + other
 
 
 def _top_columns(batch: Batch, rows: Sequence[FlaggedRow]) -> np.ndarray:

@@ -88,7 +88,7 @@ class NormalRowsTask:
         return features_of(self.schema, () if self.label is None else (self.label.name,))
 
     def process(self, batch: Batch) -> NormalRows:
-        """The rows of one batch."""
+        """The normal rows of one batch. Raises UnreadableCell."""
         cells = to_cells(batch, self.schema)
         if self.label is None:
             return NormalRows(cells, 0)

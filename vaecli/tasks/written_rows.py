@@ -32,7 +32,7 @@ class Output(Protocol):
     """Where rows go."""
 
     def render(self, batch: Batch, added: Mapping[str, np.ndarray], keep: np.ndarray | None = None) -> Any:
-        """The rows of `batch` that `keep` names, with the added columns, as `append` wants them; in any thread."""
+        """The rows of `batch` that `keep` (n,) bool marks, with the added columns (n,), for `append`; in any thread."""
 
     def append(self, rendered: Any) -> None:
         """Write rendered rows after those before."""

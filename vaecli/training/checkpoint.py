@@ -29,7 +29,7 @@ class Checkpoint:
     arrays: dict[str, np.ndarray]
 
     def save(self, path: Path) -> None:
-        """Write the file whole or not at all."""
+        """Write the file whole or not at all. Raises UsageError or EnvironmentProblem if it cannot be written."""
         from safetensors.numpy import save
 
         state = json.dumps({"identity": self.identity, "progress": self.progress}).encode()

@@ -296,7 +296,7 @@ class HeldOut:
 
     @torch.no_grad()
     def check(self, family: Family, noise: Tensor, step: int) -> Check:
-        """Mean held-out bound, its KL weighted as in training, and KL at this step."""
+        """The mean held-out bound, its KL weighted as in training, and the KL, in nats; `noise` is (1, e, n, k)."""
         bound = elbo(forward(family.parameters, family.plan.likelihood, self.values, self.state, noise))
         own = self.fold[None, :] == family.held_out[:, None]
         value = bound.column_log_prob.sum(-1) - family.plan.beta * bound.kl

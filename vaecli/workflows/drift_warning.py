@@ -1,11 +1,16 @@
-"""Warnings for readers of flags: levels that the calibration cannot resolve, and drift."""
+"""Warnings for readers of flags: levels that the calibration cannot resolve, drift, and columns that moved."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from vaecli.calibration.conformal import Calibration, rows_needed
+from vaecli.calibration.effective_rows import EffectiveRows
 from vaecli.decisions.threshold import Decision
+from vaecli.errors import MAX_LISTED, quoted
+from vaecli.results import ChangedColumn
+from vaecli.results.number_format import counted, worth_of
 
 DRIFT_FACTOR = 5.0  # this many times the expected share of flags looks like another process, not like anomalies
 DRIFT_ROWS = 200  # from which that share alone is enough
@@ -18,7 +23,9 @@ def warnings_of(calibration: Calibration, decision: Decision, n_rows: int, n_ano
     if level is None:
         return ()
     warnings = []
-    if decision.uses_tail_model:
+    if decision.uses_tail_model and calibration.effective is not None:
+        warnings.append(dependence_warning(calibration, calibration.effective, level))
+    elif decision.uses_tail_model:
         warnings.append(
             f"threshold {level:g} needs {rows_needed(level):,} calibration rows to be measured; the bundle has "
             f"{calibration.n_rows:,}: beyond them a fitted tail decides, a model and not a guarantee"
@@ -31,6 +38,37 @@ def warnings_of(calibration: Calibration, decision: Decision, n_rows: int, n_ano
             "would be: if they are not anomalies, the process has changed since the fit"
         )
     return tuple(warnings)
+
+
+def warnings_of_changed(changed: Sequence[ChangedColumn]) -> tuple[str, ...]:
+    """A warning that names the columns that were constant at fit and are not any more."""
+    if not changed:
+        return ()
+    named = [
+        f"{quoted(one.column, marks=False)} in {counted(one.rows, 'row')} "
+        + ("(empty at fit)" if one.value is None else f"(always {_shown(one.value)} at fit)")
+        for one in changed[:MAX_LISTED]
+    ]
+    more = f", and {len(changed) - MAX_LISTED:,} more columns" if len(changed) > MAX_LISTED else ""
+    return (f"not part of any score, but changed since the fit: {', '.join(named)}{more}",)
+
+
+def _shown(value: float | int | str) -> str:
+    return quoted(value) if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def dependence_warning(calibration: Calibration, effective: EffectiveRows, level: float) -> str:
+    """Why rows of one series, or of a few groups, do not resolve `level`."""
+    worth = worth_of(calibration.n_rows, effective.n, effective.n_groups)
+    if not effective.finest_level:
+        return (
+            f"no threshold can be promised: the detector learned from {worth}, which is too few. "
+            f"Flags at {level:g} are a guess: fit {'more groups' if effective.n_groups else 'a longer series'}"
+        )
+    return (
+        f"threshold {level:g} cannot be promised: the detector learned from {worth}, which resolve levels up to "
+        f"{effective.finest_level:.4g}; beyond it flags are an estimate and not a guarantee"
+    )
 
 
 def nats_of_count(n_flagged: int, n_rows: int, alpha: float) -> float:

@@ -22,8 +22,8 @@ from vaecli.tables import (
     Targets,
     check_schema,
     default_output,
+    exact_types,
     frame_source,
-    numbers_of,
     open_sink,
     open_source,
 )
@@ -68,7 +68,7 @@ def encode(
         source if config.keep else frame_source(ROW.empty_table()),
         [(name, pa.float64()) for name in names],
         prefix=config.run.prefix,
-        numbers=numbers_of(detector.schema),
+        types=exact_types(detector.schema),
     )
     with sink:
         parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)

@@ -20,6 +20,7 @@ from vaecli.bundle import save_detector
 from vaecli.calibration.calibrate import calibrated
 from vaecli.calibration.conformal import Calibration, rows_needed
 from vaecli.config import FitConfig
+from vaecli.data.training_rows import sampled_rows
 from vaecli.detector import Detector
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.model.device import torch_device
@@ -30,11 +31,12 @@ from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Layout, Schema
 from vaecli.sensors.detector import SensorDetector
 from vaecli.tables import Source, infer_schema, open_source, refuse_to_overwrite, same_unit_columns
-from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, OTHER
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from vaecli.training.loop import OnCheckpoint
 from vaecli.workflows.column_summaries import column_summaries
+from vaecli.workflows.column_warnings import column_warnings
+from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.fit_sensors import fit_sensors
 from vaecli.workflows.sensor_data import is_series
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
@@ -78,7 +80,7 @@ def fit_source(
 ) -> tuple[Detector | SensorDetector, FitSummary | SensorFitSummary]:
     """Fit one table. With `output`, training saves a checkpoint next to it every few seconds.
 
-    `on_warning` is given what concerns this run only and not the bundle.
+    `on_warning` is given what concerns this run only and not the bundle. Raises as `fit` does.
     """
     started = time.monotonic()
     torch_device(config.train.device)
@@ -86,6 +88,10 @@ def fit_source(
     if is_series(source, schema, config, on_event):
         return fit_sensors(source, schema, config, output, on_event)
     normal = read_normal_rows(source, schema, config, on_event)
+    if normal.blank.n:
+        on_warning(
+            f"{normal.blank.described}; such rows count as normal: remove them if they hold nothing but delimiters"
+        )
     likelihoods = likelihoods_of(
         Layout.of(schema.features),
         normal.preprocessor,
@@ -100,7 +106,10 @@ def fit_source(
     # columns sharing one unit (pixels) are judged only as a whole: a single unusual pixel is not an anomaly
     parts = same_unit_columns(schema, config.columns)
     may_decide_alone = np.array([column.name not in parts for column in schema.features])
-    surprisal_scales, calibrations = calibrated(fitted.ensemble, fitted.sample, may_decide_alone, on_event)
+    dependence = normal.dependence and normal.dependence.take(
+        sampled_rows(normal.rows.n_rows, config.calibration.max_rows, config.seed)
+    )
+    surprisal_scales, calibrations = calibrated(fitted.ensemble, fitted.sample, may_decide_alone, on_event, dependence)
     detector = Detector(
         schema,
         normal.preprocessor,
@@ -141,6 +150,7 @@ def _summary(
     detector: Detector, normal: NormalRows, fitted: FittedEnsemble, output: Path | None, seconds: float
 ) -> FitSummary:
     trained, calibration = fitted.trained, detector.calibrations[detector.score_kind]
+    effective = calibration.effective
     return FitSummary(
         bundle="" if output is None else str(output),
         n_rows=normal.rows.n_rows,
@@ -158,6 +168,8 @@ def _summary(
         finest_level=calibration.finest_level,
         warnings=_warnings(detector, normal, calibration),
         seconds=seconds,
+        n_effective=None if effective is None else effective.n,
+        n_groups=(None if effective is None else effective.n_groups) or None,
         history=tuple(
             TrainingCheck(check.step, check.elbo, check.kl)
             for check in trained.history[0]
@@ -168,13 +180,16 @@ def _summary(
 
 def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) -> tuple[str, ...]:
     warnings = []
-    if not calibration.resolves(detector.threshold):
+    effective = calibration.effective
+    if effective is not None and not calibration.resolves(detector.threshold):
+        warnings.append(dependence_warning(calibration, effective, detector.threshold))
+    elif not calibration.resolves(detector.threshold):
         warnings.append(
             f"threshold {detector.threshold:g} needs {rows_needed(detector.threshold):,} normal rows to be measured; "
             f"there are {calibration.n_rows:,}, so beyond level {calibration.finest_level:.4g} a fitted tail decides: "
             "a model, not a guarantee"
         )
-    elif calibration.n_rows < FEW_ROWS:
+    elif effective is None and calibration.n_rows < FEW_ROWS:
         warnings.append(
             f"only {calibration.n_rows:,} rows calibrate: the real share of normal rows above the threshold "
             "may differ from the stated one by a factor of two"
@@ -184,9 +199,7 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
             f"calibrated on a uniform sample of {calibration.n_rows:,} of {normal.rows.n_rows:,} rows; "
             "all rows were trained on"
         )
-    for spelling, how in ((DECIMAL_COMMA, "with a decimal comma"), (OTHER, "in other spellings than 1234.5")):
-        if names := [column.name for column in detector.schema.features if column.number_spelling == spelling]:
-            warnings.append(f"numbers {how} were read as numbers: {', '.join(names)}")
+    warnings += column_warnings(detector.schema)
     if dates := [column.name for column in detector.schema.features if column.is_date]:
         warnings.append(
             f"modelled as a date: {', '.join(dates)}; rows with later dates will look new: if it is a clock, "
@@ -224,12 +237,16 @@ def settings_of(config: FitConfig, detector: Detector | SensorDetector) -> dict[
     unused = ("windows",) if isinstance(detector, Detector) else ("model", "heteroscedastic", "homoscedastic")
     for stage in unused:
         settings.pop(stage)
+    for name in ("missing", "decimal", "thousands"):  # kept only where used, so that other bundles keep their bytes
+        if not settings["columns"][name]:
+            del settings["columns"][name]
     return settings
 
 
 def report_of(summary: FitSummary | SensorFitSummary) -> dict[str, Any]:
     """The part of the summary that the bundle keeps: nothing that differs between two runs of the same fit."""
     kept = asdict(summary)
-    for name in ("bundle", "seconds", "columns"):
+    unset = [name for name in ("n_effective", "n_groups") if kept[name] is None]
+    for name in ("bundle", "seconds", "columns", *unset):
         kept.pop(name)
     return kept | {"warnings": list(summary.warnings)}

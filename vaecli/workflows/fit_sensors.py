@@ -21,6 +21,8 @@ from vaecli.sensors.detector import MODEL, Clock, SensorDetector
 from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, looked_ahead
 from vaecli.tables import Source
 from vaecli.workflows.column_summaries import column_summaries
+from vaecli.workflows.column_warnings import column_warnings
+from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.sensor_data import (
     SeriesRows,
     as_series,
@@ -57,8 +59,11 @@ def fit_sensors(
         calibrations[kind], margins[kind] = calibrated(fitted.held_out[kind], fitted.block, level)
         ahead = looked_ahead(fitted, kind)
         calibrations[f"offline/{kind}"], margins[f"offline/{kind}"] = calibrated(ahead, fitted.block, level)
-    independent = independent_rows(fitted.held_out[config.score_kind])
-    clock = Clock(step, max_gap, float(rows.time.min()), float(rows.time.max()), len(rows.keys), round(independent, 1))
+    scaled = np.concatenate([stretch.readings for stretch in stretches])
+    group = None if schema.group is None else rows.group
+    effective = independent_rows(fitted.held_out[config.score_kind], scaled, group)
+    first, last = float(rows.time.min()), float(rows.time.max())
+    clock = Clock(step, max_gap, first, last, len(rows.keys), effective.n, effective.n_groups)
     known = rows.keys if schema.group is not None and len(rows.keys) <= MOST_GROUPS else ()
     detector = SensorDetector(
         schema,
@@ -132,28 +137,18 @@ def _summary(
         score_kind=detector.score_kind,
         min_score=calibration.threshold(detector.threshold),
         n_calibration_rows=calibration.n_rows,
-        effective_rows=clock.effective_rows,
+        n_effective=clock.effective_rows,
         margin=round(detector.margin, 3),
-        finest_level=round(finest_level(clock.effective_rows), 6),
+        finest_level=clock.effective.finest_level,
         warnings=_warnings(detector, rows, calibration),
         seconds=seconds,
     )
 
 
-def finest_level(effective_rows: float) -> float:
-    """The highest level that so many independent rows resolve."""
-    return effective_rows / (effective_rows + 1)
-
-
 def _warnings(detector: SensorDetector, rows: SeriesRows, calibration: Calibration) -> tuple[str, ...]:
-    warnings, clock = [], detector.clock
-    if finest_level(clock.effective_rows) < detector.threshold:
-        warnings.append(
-            f"rows that follow each other repeat each other: {calibration.n_rows:,} held-out rows are worth about "
-            f"{clock.effective_rows:,.0f} independent ones, which resolve levels up to "
-            f"{finest_level(clock.effective_rows):.3g}; at {detector.threshold:g} the share of normal rows that is "
-            "flagged may be several times the stated one. More time to learn from helps"
-        )
+    warnings, clock = column_warnings(detector.schema), detector.clock
+    if detector.threshold > clock.effective.finest_level:
+        warnings.append(dependence_warning(calibration, clock.effective, detector.threshold))
     if (schema := detector.schema).time is not None and schema.time.is_date:
         span = clock.last - clock.first
         if span < DAY:

@@ -35,11 +35,15 @@ def inspect(bundle: Path) -> InspectSummary:
 
 def _calibration(detector: Detector | SensorDetector) -> dict[str, Any]:
     calibration = detector.calibrations[detector.score_kind]
+    effective = detector.clock.effective if isinstance(detector, SensorDetector) else calibration.effective
+    groups = {"n_groups": effective.n_groups} if effective is not None and effective.n_groups else {}
+    dependent = {} if effective is None else {"n_effective": effective.n, **groups}
     return {
         "score_kind": detector.score_kind,
         "score_kinds": sorted(SCORE_KINDS if isinstance(detector, SensorDetector) else detector.calibrations),
         "threshold": detector.threshold,
         "min_score": calibration.threshold(detector.threshold),
         "n_rows": calibration.n_rows,
-        "finest_level": calibration.finest_level,
+        "finest_level": effective.finest_level if effective is not None else calibration.finest_level,
+        **dependent,
     }

@@ -10,7 +10,7 @@ from vaecli.config import ReconstructConfig
 from vaecli.engines.local import LocalEngine
 from vaecli.results import OnEvent, ReconstructSummary, ignore
 from vaecli.runtime import urls
-from vaecli.tables import Targets, check_schema, default_output, numbers_of, open_sink, open_source
+from vaecli.tables import Targets, check_schema, default_output, exact_types, open_sink, open_source
 from vaecli.tables.write.replace_cells import Spelling
 from vaecli.tasks.reconstruct import ReconstructTask
 from vaecli.tasks.written_rows import Rendered, append_rows
@@ -33,7 +33,7 @@ def reconstruct(
     Targets.of(target, None, bundle, source)
     task = ReconstructTask(detector, Spelling.of(source), config.impute)
     stage = "imputing" if config.impute else "reconstructing"
-    with open_sink(target, source, (), numbers=numbers_of(detector.schema)) as sink:
+    with open_sink(target, source, (), types=exact_types(detector.schema)) as sink:
         parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)
         totals = append_rows(parts, sink, task.no_totals, stage, source.n_rows, on_event)
     missing = {column.name: int(n) for column, n in zip(detector.schema.features, totals.missing, strict=True) if n}

@@ -83,7 +83,7 @@ def _facts(calibration: Calibration, table: str, bundle: Path, decision: Decisio
         min_score=decision.min_score,
         share_by_chance=by_chance,
         uses_tail_model=decision.uses_tail_model,
-        n_calibration_rows=calibration.n_rows,
+        n_calibration_rows=calibration.n_independent,
         warnings=warnings_of(calibration, decision, shown.rows, shown.flagged),
     )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,21 +29,23 @@ from vaecli.runtime.atomic_file import require_writable
 from vaecli.runtime.signals import held_signals
 from vaecli.sensors.detector import MODEL, SensorDetector
 from vaecli.tables import (
+    ColumnTypes,
     Sink,
     Source,
     Targets,
     check_schema,
     default_output,
-    numbers_of,
+    exact_types,
     open_live_sink,
     open_sink,
     open_source,
 )
+from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.sensors import SensorTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
-from vaecli.workflows.drift_warning import warnings_of
+from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
 from vaecli.workflows.score_sensors import score_rows
 
 ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomaly", pa.bool_()))
@@ -84,16 +87,23 @@ def score(
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     n_worst = N_WORST if with_worst else 0
-    columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
-    with opened_sink(target, source, columns, config, numbers) as sink:
+    constants = Constants.of(detector.schema, source.names)
+    columns, types = added_columns(config.explain), exact_types(detector.schema)
+    with opened_sink(target, source, columns, config, types) as sink:
         totals = score_source(
-            detector, source, sink, decision, config, device, n_worst=n_worst, bars=bars, on_event=on_event
+            *(detector, source, sink, decision, config, device),
+            n_worst=n_worst,
+            bars=bars,
+            constants=constants,
+            on_event=on_event,
         )
         if plot is not None and bars is not None:
             from vaecli.plots.scores import draw_scores
 
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
+    changed = constants.changed(totals.moved)
+    blank = (f"{totals.blank.described}: every cell is missing",) if totals.blank.n else ()
     return ScoreSummary(
         output=urls.shown(target),
         bundle=str(bundle),
@@ -106,9 +116,15 @@ def score(
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
         worst=explained_candidates(detector, totals.worst, decision.score_kind, N_TOP_COLUMNS),
-        warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
+        warnings=(
+            *warnings_of(calibration, decision, totals.rows, totals.anomalies),
+            *warnings_of_changed(changed),
+            *blank,
+        ),
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),
+        changed=changed,
+        blank_rows=totals.blank.n,
     )
 
 
@@ -118,18 +134,18 @@ def opened_sink(
     source: Source,
     columns: Sequence[tuple[str, pa.DataType]],
     config: ScoreConfig,
-    numbers: Collection[str],
+    types: ColumnTypes,
 ) -> Iterator[Sink]:
     """The output of a run: whole or not at all, or with `config.follow` rows as they come.
 
     What a stream that is stopped leaves behind is noted on the exception.
     """
     if not config.follow:
-        with open_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
+        with open_sink(target, source, columns, prefix=config.prefix, types=types) as sink:
             yield sink
         return
     try:
-        with held_signals(), open_live_sink(target, source, columns, prefix=config.prefix, numbers=numbers) as sink:
+        with held_signals(), open_live_sink(target, source, columns, prefix=config.prefix, types=types) as sink:
             yield sink
     except BaseException as stop:
         stop.add_note(f"the rows that came are in {'standard output' if target == '-' else target}")
@@ -146,6 +162,7 @@ def score_source(
     *,
     n_worst: int = 0,
     bars: ScoreBars | None = None,
+    constants: Constants = NO_CONSTANTS,
     on_event: OnEvent = ignore,
 ) -> ScoreTotals:
     """Score every row of `source` into `output`, on a torch `device` if one is named.
@@ -153,7 +170,7 @@ def score_source(
     Without one the same table gives the same bytes whatever `batch_rows` and `workers` are.
     """
     scorer = detector if device is None else detector.on(device)
-    task = ScoreTask(detector, scorer, decision, config, n_worst, bars)
+    task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants)
     engine: LiveEngine | LocalEngine = LiveEngine(config.batch_rows)
     if not config.follow:
         engine = LocalEngine.of(config, most_workers=None if device is None else WORKERS_ON_DEVICE)
@@ -173,7 +190,10 @@ def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Dec
     if config.offline and isinstance(detector, Detector):
         raise UsageError("--offline: the model is one of rows, each judged by itself", "fit a table with a clock")
     calibrations = calibrations_of(detector, offline=config.offline)
-    return resolve(config, calibrations, detector.score_kind, detector.threshold)
+    decision = resolve(config, calibrations, detector.score_kind, detector.threshold)
+    if isinstance(detector, Detector) or decision.level is None:
+        return decision
+    return replace(decision, uses_tail_model=decision.level > detector.clock.effective.finest_level)
 
 
 def score_table(
@@ -213,9 +233,9 @@ def _score_sensors(
     histories = detector.histories() if state is None else load_histories(state, detector, digest)
     if state is not None:
         require_writable(state)
-    columns, numbers = added_columns(config.explain), numbers_of(detector.schema)
+    columns, types = added_columns(config.explain), exact_types(detector.schema)
     try:
-        with opened_sink(target, source, columns, config, numbers) as sink:
+        with opened_sink(target, source, columns, config, types) as sink:
             totals = score_rows(detector, source, sink, decision, config, histories, on_event)
     except BaseException:
         if config.follow and state is not None:  # its rows are written
@@ -247,8 +267,8 @@ def _score_sensors(
         threshold=decision.level,
         min_score=decision.min_score,
         uses_tail_model=decision.uses_tail_model,
-        effective_rows=detector.clock.effective_rows,
-        warnings=warnings_of(calibration, decision, totals.rows, totals.anomalies),
+        n_effective=detector.clock.effective_rows,
+        warnings=warnings_of(calibration, replace(decision, uses_tail_model=False), totals.rows, totals.anomalies),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
     )

@@ -57,8 +57,8 @@ def selftest(
 ) -> SelftestSummary:
     """Put faults into normal rows from the table in `inputs`, and count which of them `bundle` flags.
 
-    With `output` every share goes there, a line a fault, size and column; with `plot` they become a heat map. Raises
-    UsageError, InputError, BundleError or EnvironmentProblem.
+    With `output` every share goes there, one line per fault, size and column; with `plot` they become a heat map.
+    Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
     detector, _ = load_detector(bundle)

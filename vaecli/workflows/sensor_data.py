@@ -60,7 +60,7 @@ def _as_sensor(column: Column) -> Column:
 
 
 def is_series(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent) -> bool:
-    """Whether windows are to be used: as `config` says, or else where the rows of a table with a clock are a series."""
+    """Whether windows are to be used: as `config` asks, or else where the rows of a table with a clock are a series."""
     window = config.windows.window
     if window is not None:
         return window > 0

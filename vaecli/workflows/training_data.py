@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.aggregates.group_codes import GroupCodes
+from vaecli.calibration.effective_rows import Dependence
 from vaecli.config import FitConfig
 from vaecli.data import folds
 from vaecli.data.cells import MISSING, Cells
@@ -20,7 +21,20 @@ from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRo
 from vaecli.errors import InputError, quoted
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Layout, Schema
-from vaecli.tables import Batch, ReadRequest, Source, label_mask, numbers_of, same_unit_columns, time_values, to_cells
+from vaecli.tables import (
+    Batch,
+    BlankRows,
+    ReadRequest,
+    Source,
+    blank_rows,
+    label_mask,
+    numbers_of,
+    same_unit_columns,
+    time_values,
+    to_cells,
+)
+from vaecli.tables.convert.arrow_types import one_array
+from vaecli.tables.convert.declared_missing import without
 
 FEWEST_ROWS = 8
 SMALLEST_SHARE = 0.01  # share of the rows that must be left to learn from when the largest group is held out
@@ -41,7 +55,9 @@ class NormalRows:
     n_infinite: int
     n_folds: int
     n_labelled_out: int
+    blank: BlankRows
     digest: str
+    dependence: Dependence | None  # which rows resemble each other, where a clock or a group column is named
 
 
 def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent) -> NormalRows:
@@ -78,7 +94,9 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
         survey.n_infinite,
         n_folds,
         survey.n_labelled_out,
+        survey.blank,
         survey.digest,
+        None if survey.order is None and survey.group is None else Dependence(survey.order, survey.group),
     )
 
 
@@ -93,6 +111,7 @@ class _Survey:
     n_labelled_out: int
     order: np.ndarray | None  # (n,) time of each normal row
     group: np.ndarray | None  # (n,) group code of each normal row
+    blank: BlankRows
     digest: str
 
 
@@ -104,9 +123,12 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
     groups = GroupCodes()
     digests = [hashlib.sha256() for _ in range(3)]  # one each, so that the size of the batches does not matter
     n_rows = n_infinite = 0
+    blank = BlankRows()
     for cells, batch, normal in normal_batches(source, schema, on_event, "reading"):
         n_rows += len(cells)
         n_missing += (cells.state == MISSING).sum(0)
+        if len(schema.features) > 1:  # gaps of a single column are no empty rows
+            blank += blank_rows(batch, cells)
         n_infinite += int((cells.state > MISSING).sum())
         for digest, array in zip(digests, (cells.values, cells.state, normal), strict=True):
             digest.update(np.ascontiguousarray(array).data)
@@ -114,7 +136,8 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
         if schema.time is not None:
             orders.append(time_values(batch, schema.time)[normal])
         if schema.group is not None:
-            groups.add(*_distinct(batch.table.column(schema.group.name).filter(pa.array(normal))))
+            values = without(one_array(batch.table.column(schema.group.name)), schema.group.missing)
+            groups.add(*_distinct(values.filter(pa.array(normal))))
     if n_rows < FEWEST_ROWS:
         marked = schema.n_rows - n_rows
         left = f" (--label marks {marked:,} of {schema.n_rows:,} as anomalies)" if marked else ""
@@ -135,6 +158,7 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
         schema.n_rows - n_rows,
         order,
         group,
+        blank,
         digest.hexdigest(),
     )
 
@@ -149,9 +173,18 @@ def normal_batches(
     numbers = numbers_of(schema)
     for batch in source.batches(ReadRequest(names, numbers=numbers)):
         normal = np.ones(batch.n_rows, bool) if label is None else ~label_mask(batch, label)
-        cells = to_cells(batch, schema)
+        cells = _without_placeholders(to_cells(batch, schema), schema)
         yield (cells if normal.all() else cells[normal]), batch, normal
         on_event(Event(stage, batch.first_row + batch.n_rows, schema.n_rows))
+
+
+def _without_placeholders(cells: Cells, schema: Schema) -> Cells:
+    """Placeholders set aside, as if missing: one would set the scale of its column. In new rows they are numbers."""
+    for j, column in enumerate(schema.features):
+        if column.placeholders:
+            rows = np.isin(cells.values[:, j], [value for value, _ in column.placeholders])
+            cells.values[rows, j], cells.state[rows, j] = np.nan, MISSING
+    return cells
 
 
 def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tuple[np.ndarray, int]:
@@ -180,11 +213,11 @@ def _folds(survey: _Survey, table: str, schema: Schema, config: FitConfig) -> tu
     return folds.assign_folds(survey.n_rows, n_folds, seed), n_folds
 
 
-def _distinct(values: pa.ChunkedArray) -> tuple[list[object], np.ndarray]:
+def _distinct(values: pa.Array) -> tuple[list[object], np.ndarray]:
     """(the different values, a missing one among them; the index among them of each row)."""
-    encoded = pc.dictionary_encode(values.combine_chunks(), null_encoding="encode")
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
+    if pa.types.is_dictionary(values.type):  # encoded already, but not what is missing
+        values = values.dictionary.take(values.indices)
+    encoded = pc.dictionary_encode(values, null_encoding="encode")
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
 
 

@@ -1,4 +1,4 @@
-"""Zones as they are written behind dates."""
+"""Zones as they are written after dates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC
 import pyarrow as pa
 import pytest
 
-from vaecli.tables.convert.parse import zones
+from vaecli.tables.convert.dates import zones
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
 
 SUMMER, WINTER = 1_720_000_000.0, 1_705_000_000.0
@@ -51,5 +51,5 @@ def test_an_unknown_zone_is_utc(name: str) -> None:
     ],
 )
 def test_a_zone_is_read_where_one_is_written(written: str, zone: str) -> None:
-    """Z or hours ahead behind a time of day, fourteen at most."""
+    """Z or hours ahead, after a time of day, fourteen at most."""
     assert zones(pa.array([written])) == {zone}

@@ -302,7 +302,7 @@ def test_what_is_wrong_and_where(tmp_path, content, said):
 
 
 def test_all_mistakes_of_one_kind_are_listed(tmp_path):
-    """Ten ragged rows are named, the rest are counted; the same for cells that are no numbers."""
+    """Ten ragged rows are named, the rest are counted; the same for cells that are not numbers."""
     ragged = refusal(written(tmp_path, "a,b\n" + "1\n" * 15))
     assert "15 rows" in ragged.message
     assert "line 11:" in ragged.message
@@ -345,7 +345,7 @@ def test_a_truncated_archive_is_the_inputs_fault(tmp_path, suffix):
 
 def test_a_line_without_end_is_bounded(tmp_path, monkeypatch):
     """A quote that swallows the file stops at a limit instead of filling the memory."""
-    monkeypatch.setattr(records, "MAX_RECORD_BYTES", 10_000)
+    monkeypatch.setattr(records, "MAX_ROW_BYTES", 10_000)
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 1_000)
     assert "line 2: a quote opens here" in refusal(written(tmp_path, 'a,b\n1,"' + "x\n" * 50_000 + '"\n')).message
     assert "line 2: a line of more than" in refusal(written(tmp_path, "a,b\n1," + "x" * 50_000 + "\n")).message
@@ -358,3 +358,12 @@ def test_the_parser_gets_memory_of_its_own():
     copy = block.buffer()
     assert copy.to_pybytes() == data
     assert copy.address != np.frombuffer(data, np.uint8).ctypes.data
+
+
+def test_a_cell_that_ends_in_a_line_end_holds_no_row(tmp_path):
+    """What follows its closing quote has as many commas as a row, one of them in a quoted cell."""
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,c,d,e,f\n" + '1,"x\n",2,3,4,"p, q"\n' * 3)
+    rows = [batch.table.to_pydict() for batch in tables.open_source([str(path)]).batches()]
+    assert rows[0]["b"] == ["x\n"] * 3
+    assert rows[0]["f"] == ["p, q"] * 3

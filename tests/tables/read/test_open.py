@@ -1,4 +1,4 @@
-"""What the user may name as input, and what they are told when it cannot be read."""
+"""What the user may name as input, and the message when it cannot be read."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_what_is_not_a_table(tmp_path, name, content, said):
 
 
 def test_what_is_not_there(tmp_path):
-    """Missing files, patterns without a match and directories without Parquet are told apart."""
+    """Missing files, patterns without a match and directories without Parquet are distinguished."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "x.csv").write_bytes(CSV)
     for text, said in (("no.csv", "no such file"), ("*.csv", "matches no file"), ("folder", "without Parquet files")):

@@ -131,6 +131,7 @@ class _Checked:
 
     def __init__(self, footer: pq.FileMetaData) -> None:
         self.schema = footer.schema
+        self.metadata = footer.metadata
         self.num_rows = footer.num_rows
 
     def __getattr__(self, name: str) -> None:
@@ -140,6 +141,6 @@ class _Checked:
 def test_a_footer_is_asked_only_for_what_the_library_checks(tmp_path, monkeypatch):
     """Codecs and statistics of column chunks are unchecked bytes: asking for them can end the process."""
     name = written(tmp_path / "t.parquet", pa.table({"x": [1.5, 2.5]}))
-    read = parquet._footer
-    monkeypatch.setattr(parquet, "_footer", lambda location, *rest: _Checked(read(location, *rest)))
+    of = parquet.Footer.of
+    monkeypatch.setattr(parquet.Footer, "of", lambda footer, schema: of(_Checked(footer), schema))
     assert whole(tables.open_source([name]))["x"].to_pylist() == [1.5, 2.5]

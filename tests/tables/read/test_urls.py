@@ -109,7 +109,7 @@ def rows(source: tables.Source) -> list[dict]:
     return [row for batch in source.batches() for row in batch.table.to_pylist()]
 
 
-def test_a_table_behind_a_url(folder):
+def test_a_table_at_a_url(folder):
     """CSV, compressed CSV and Parquet are read and read again."""
     put(f"{folder}/t.csv", b"a,b\n1,x\n2,y\n")
     put(f"{folder}/t.csv.zst", pa.compress(b"a,b\n1,x\n2,y\n", codec="zstd", asbytes=True))
@@ -122,7 +122,7 @@ def test_a_table_behind_a_url(folder):
 
 
 def test_patterns_and_directories(folder):
-    """A pattern and a folder of Parquet stand for the files behind them, in order."""
+    """A pattern and a folder of Parquet stand for their files, in order."""
     for i in (2, 1):
         put(f"{folder}/data/{i}.parquet", parquet_bytes(a=[i]))
         put(f"{folder}/{i}.csv", b"a\n%d\n" % i)
@@ -185,7 +185,7 @@ def test_file_urls_are_local_files(tmp_path):
 
 
 def test_unknown_schemes_and_missing_packages(monkeypatch):
-    """A scheme nobody knows is wrong use; one whose package is missing says what to install."""
+    """A scheme nobody knows is wrong use; one whose package is missing names what to install."""
     with pytest.raises(UsageError, match="nosuch://"):
         tables.open_source(["nosuch://bucket/t.csv"])
     monkeypatch.setitem(sys.modules, "fsspec", None)
@@ -203,7 +203,7 @@ def test_passwords_are_not_shown(monkeypatch):
 
 
 def test_targets_that_can_only_be_read(tmp_path):
-    """A web address is no target, said before any row is read."""
+    """A web address is refused as a target before any row is read."""
     (tmp_path / "t.csv").write_bytes(b"a,b\n1,x\n")
     pytest.importorskip("aiohttp", reason="fsspec reads http through aiohttp")
     with pytest.raises(UsageError, match="read but not written"):

@@ -114,7 +114,15 @@ def test_what_text_cannot_hold_is_an_error(array: pa.Array) -> None:
     assert "Parquet" in str(refusal.value.hint)
 
 
-@pytest.mark.parametrize("kind", [pa.list_(pa.int8()), pa.struct([("a", pa.int8())]), pa.month_day_nano_interval()])
+@pytest.mark.parametrize("kind", [pa.list_(pa.int8()), pa.struct([("a", pa.int8())])])
 def test_nested_types_have_no_field(kind: pa.DataType) -> None:
-    """Lists, structs and intervals are refused before any row is read."""
+    """Lists and structs are refused before any row is read."""
     assert not can_be_spelled(kind)
+
+
+def test_intervals_are_iso_8601() -> None:
+    """Months, days and nanoseconds, each with its own sign."""
+    parts = [(1, 2, 3_500_000_000), (0, 0, 0), None, (-1, 0, 0), (0, 5, 0), (0, 0, -1), (0, -2, -60 * 10**9)]
+    expected = ["P1M2DT3.5S", "PT0S", None, "P-1M", "P5D", "PT-0.000000001S", "P-2DT-60S"]
+    fields = csv_field(pa.array(parts, pa.month_day_nano_interval()), "x")
+    assert fields.to_pylist() == [(text or "").encode() for text in expected]

@@ -42,7 +42,7 @@ def made(as_text: bool) -> pa.Table:
 
 
 def test_typed_columns_have_types() -> None:
-    """int64 for whole numbers that floats can tell apart, booleans, dates, timestamps; a gap is null."""
+    """int64 for whole numbers that floats can distinguish, booleans, dates, timestamps; a gap is null."""
     table = made(as_text=False)
     assert [str(kind) for kind in table.schema.types] == [
         "double", "int64", "double", "bool", "string", "int64", "string", "int64", "string",

@@ -134,7 +134,7 @@ def test_durations_and_times_are_seconds() -> None:
     ],
 )
 def test_dates_keep_their_format(pattern: str, text: str) -> None:
-    """A date is written in the pattern of its column, to the nearest moment that the pattern can say."""
+    """A date is written in the pattern of its column, to the nearest moment that the pattern can express."""
     column = Column("x", Kind.DATETIME, datetime_format=pattern)
     moment = NOON + (0.25 if "%f" in pattern else -0.25)
     assert replaced(pa.string(), column, [None, None], moment)[1] == text
@@ -159,7 +159,7 @@ def test_a_type_that_cannot_hold_the_values_is_refused() -> None:
 
 
 def test_a_dictionary_keeps_its_order() -> None:
-    """Known values stay where they were, new ones come behind them in the order of the model's categories."""
+    """Known values stay where they were, new ones come after them in the order of the model's categories."""
     source = frame_source(pa.table({"x": pa.array(["west", None, "south"]).dictionary_encode()}))
     (batch,) = source.batches(ReadRequest(keep=True))
     found = replace_cells(

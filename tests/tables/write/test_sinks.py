@@ -1,4 +1,4 @@
-"""Outputs: the user's rows unchanged, the added columns behind them, whole or not at all."""
+"""Outputs: the user's rows unchanged, the added columns after them, whole or not at all."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def left_behind(folder: Path) -> list[str]:
 
 
 def test_lines_pass_byte_for_byte(tmp_path):
-    """Quotes, spaces, a byte order mark, CRLF and odd numbers stay as they are; values follow."""
+    """Quotes, spaces, a byte order mark, CRLF and unusual numbers stay as they are; values follow."""
     content = b'\xef\xbb\xbf"a" ;d\r\n 1.50;"x;\r\ny"\r\n\r\n0x2;NA\r\n3;\xc3\xa9'
     score(csv_input(tmp_path, content), str(tmp_path / "out.csv"))
     assert (tmp_path / "out.csv").read_bytes() == (
@@ -165,7 +165,7 @@ def test_pandas_reads_what_came_from_pandas(tmp_path):
 def test_text_becomes_parquet(tmp_path):
     """Columns named as numbers are float64; the others keep the text of their cells, `NA` too."""
     source = csv_input(tmp_path, b'a,d,e\n1.5,NA,"x\ny"\nNA,,2\n3,z,3\n')
-    score(source, str(tmp_path / "out.parquet"), numbers=["a"])
+    score(source, str(tmp_path / "out.parquet"), types={"a": pa.float64()})
     out = pq.read_table(tmp_path / "out.parquet")
     assert out.select(["a", "d", "e"]).to_pydict() == {
         "a": [1.5, None, 3.0],
@@ -280,8 +280,8 @@ def test_a_link_stays_a_link(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out.csv", "out.parquet", "out.csv.gz", "out.csv.zst"])
-def test_a_full_disk_is_said(tmp_path, name):
-    """When the disk fills up the user is told, and no device is replaced by a file."""
+def test_a_full_disk_is_reported(tmp_path, name):
+    """When the disk fills up the user is informed, and no device is replaced by a file."""
     (tmp_path / name).symlink_to("/dev/full")
     source = parquet_input(tmp_path, a=np.arange(10_000))
     with pytest.raises(EnvironmentProblem, match="No space left"):

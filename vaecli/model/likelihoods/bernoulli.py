@@ -14,17 +14,17 @@ SMALLEST_SHARE = 1e-4  # of a value, where logits start
 
 
 def bernoulli_log_prob(x: Array, logit: Array) -> Array:
-    """log p(x) for x in {0, 1} and p(1) = σ(logit), elementwise."""
+    """The elementwise log p(x) in nats, (…, n, b), for `x` in {0, 1} and p(1) = σ(`logit`), both (…, n, b)."""
     return x * logit - softplus(logit)
 
 
 def starting_share(share: np.ndarray) -> np.ndarray:
-    """A share as a probability that has a logit: within [0.0001, 0.9999]."""
+    """The shares (b,) as probabilities that have a logit: within [0.0001, 0.9999]."""
     return np.clip(share, SMALLEST_SHARE, 1 - SMALLEST_SHARE)
 
 
 def log_odds(probability: np.ndarray) -> np.ndarray:
-    """The inverse of the sigmoid function."""
+    """The logits (b,) of probabilities (b,) within (0, 1): the inverse of the sigmoid function."""
     odds: np.ndarray = np.log(probability / (1 - probability))
     return odds
 
@@ -42,20 +42,20 @@ class Bernoulli:
 
     @classmethod
     def of(cls, slots: Sequence[Slot], _min_log_variance: float) -> Bernoulli:
-        """For the columns of these slots."""
+        """The distribution of the columns of b slots."""
         return cls(len(slots))
 
     @property
     def n_parameters(self) -> int:
-        """b."""
+        """The number b of decoder outputs."""
         return self.n_columns
 
     def log_prob(self, x: Array, parameters: Array) -> Array:
-        """log p(x_j|z) in nats, (…, n, b), for `x` (n, b) and `parameters` (…, n, b)."""
+        """The log-probabilities log p(x_j|z) in nats, (…, n, b), for `x` (n, b) and `parameters` (…, n, b)."""
         return bernoulli_log_prob(x, parameters)
 
     def mean(self, parameters: Array) -> Array:
-        """The probability of True: (…, n, b)."""
+        """The probability of True, (…, n, b), for `parameters` (…, n, b)."""
         return sigmoid(parameters)
 
     def independent(self, x: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -67,13 +67,13 @@ class Bernoulli:
         return rng.logistic(size=(n_rows, self.n_columns))
 
     def sample(self, parameters: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """(t, b) logits with logistic noise: above 0 with the probability of True."""
+        """Logits with logistic noise, (t, b), above 0 with the probability of True, for `parameters` (t, b)."""
         return parameters + noise
 
     def fit_corrections(
         self, drawn: np.ndarray, there: np.ndarray, marginals: Sequence[np.ndarray], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(b,) cutoffs above which as many of the draws (t, b) are True as training cells were."""
+        """(b,) cutoffs above which as many draws (t, b), of cells `there` (t, b), are True as by counts (2,)."""
         del columns
         shares = [counts[0] / max(counts.sum(), 1) for counts in marginals]
         return np.array([cutoff(drawn[there[:, i], i], share) for i, share in enumerate(shares)])
@@ -81,6 +81,6 @@ class Bernoulli:
     def cells(
         self, drawn: np.ndarray, cutoffs: np.ndarray, marginals: Sequence[np.ndarray], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(t, b) of 0 and 1, as in `Cells`."""
+        """The values 0 and 1, (t, b), as in `Cells`, of the draws (t, b) with `cutoffs` (b,)."""
         del marginals, columns
         return (drawn > cutoffs).astype(np.float64)

@@ -1,6 +1,6 @@
 """Categories: p(x_j|z) = softmax(a_j(z)) over the K_j categories of a column.
 
-Where r rare values were folded into "other", a value that is none of the kept ones has an r-th of the probability of
+Where r rare values were folded into "other", a value that is not one of those kept has an r-th of the probability of
 "other": together they may be likely, each of them is not.
 """
 
@@ -22,10 +22,10 @@ NEVER = -1e4  # a logit
 
 
 def categorical_log_prob(one_hot: Array, logits: Array, membership: Array) -> Array:
-    """log softmax of the category that is set, for several columns at once.
+    """The log-probability (…, n, columns) in nats of the category that is set in each of several columns.
 
     `one_hot` and `logits` are (…, n, K) with the categories of all columns side by side; `membership`
-    (K, columns) says which belong together. Returns (…, n, columns); 0 where no category is set.
+    (K, columns) marks the categories of each column. The result is 0 where no category is set.
     """
     xp = namespace(logits)
     logits = xp.clip(logits, -MAX_LOGIT, MAX_LOGIT)
@@ -38,11 +38,11 @@ class Categorical:
     """q columns with K categories altogether, one feature per category. The decoder's output for them: K logits."""
 
     membership: np.ndarray  # (K, q) 0/1
-    log_n_folded: np.ndarray  # (K, q) nats that tell which of the rare values an "other" is
+    log_n_folded: np.ndarray  # (K, q) nats that it takes to name one of the rare values folded into "other"
 
     @classmethod
     def of(cls, slots: Sequence[Slot], _min_log_variance: float) -> Categorical:
-        """For the columns of these slots."""
+        """The distribution of the columns of q slots."""
         sizes = [slot.stop - slot.start for slot in slots]
         membership = np.repeat(np.eye(len(slots), dtype=np.float32), sizes, axis=0)
         log_n_folded = np.zeros_like(membership)
@@ -52,21 +52,21 @@ class Categorical:
 
     @property
     def n_columns(self) -> int:
-        """q."""
+        """The number q of columns."""
         return self.membership.shape[1]
 
     @property
     def n_parameters(self) -> int:
-        """K."""
+        """The number K of decoder outputs."""
         return self.membership.shape[0]
 
     def log_prob(self, x: Array, parameters: Array) -> Array:
-        """log p(x_j|z) in nats, (…, n, q), for one-hot `x` (n, K) and `parameters` (…, n, K)."""
+        """The log-probabilities log p(x_j|z) in nats, (…, n, q), for one-hot `x` (n, K) and `parameters` (…, n, K)."""
         log_prob = categorical_log_prob(x, parameters, like(self.membership, parameters))
         return log_prob - x @ like(self.log_n_folded, parameters)
 
     def mean(self, parameters: Array) -> Array:
-        """The probability of each category: (…, n, K)."""
+        """The probability of each category, (…, n, K), for `parameters` (…, n, K)."""
         xp = namespace(parameters)
         weight = xp.exp(xp.clip(parameters, -MAX_LOGIT, MAX_LOGIT))
         return weight / ((weight @ like(self.membership, parameters)) @ like(self.membership.T, parameters))
@@ -81,13 +81,13 @@ class Categorical:
         return rng.random((n_rows, self.n_columns))
 
     def sample(self, parameters: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """(t, K + q) logits, and after them the uniform numbers that choose among them."""
+        """(t, K + q) logits `parameters` (t, K), and after them the uniform `noise` (t, q) that chooses among them."""
         return np.concatenate([np.clip(parameters, -MAX_LOGIT, MAX_LOGIT), noise], axis=1)
 
     def fit_corrections(
         self, drawn: np.ndarray, there: np.ndarray, marginals: Sequence[np.ndarray], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(K,) what is added to logits so that categories are as frequent as in training."""
+        """(K,) shifts of logits by which draws (t, K + q), of cells `there` (t, q), are as frequent as by counts."""
         shift = np.zeros(self.n_parameters)
         for i, where in enumerate(self._categories()):
             logits = drawn[there[:, i], where]
@@ -98,7 +98,7 @@ class Categorical:
     def cells(
         self, drawn: np.ndarray, shift: np.ndarray, marginals: Sequence[np.ndarray], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(t, q) codes of categories, as in `Cells`."""
+        """The codes of categories (t, q), as in `Cells`, of the draws (t, K + q) with `shift` (K,)."""
         del marginals
         values = np.empty((len(drawn), self.n_columns))
         for i, where in enumerate(self._categories()):
@@ -116,7 +116,9 @@ class Categorical:
 
 
 def logit_shift(logits: np.ndarray, counts: np.ndarray, n_kept: int) -> np.ndarray:
-    """(K,) what makes the mean share of each category that of `counts`; "other", after `n_kept`, never comes.
+    """(K,) the shift of `logits` (t, K) by which the mean share of each category is that of `counts` (K,).
+
+    The category "other", after `n_kept`, never comes.
 
     Which of the rare values folded into "other" a cell would hold is unknown. Iterative proportional fitting.
     """

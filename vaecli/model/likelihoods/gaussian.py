@@ -19,18 +19,18 @@ N_RANKS = 2049  # of drawn numbers, between which ranks are interpolated
 
 
 def gaussian_log_prob(x: Array, mean: Array, log_variance: Array) -> Array:
-    """log N(x; mean, exp(log_variance)), elementwise."""
+    """The elementwise log N(x; mean, exp(log_variance)) in nats, (…, n, m), for arrays (…, n, m)."""
     xp = namespace(x)
     return -0.5 * (LOG_2PI + log_variance + (x - mean) ** 2 * xp.exp(-log_variance))
 
 
 def floored_log_variance(raw: Array, floor: float) -> Array:
-    """The decoder's log-variance, kept smoothly above its floor: a floorless variance overfits to zero."""
+    """The decoder's log-variance (…, n, m), kept smoothly above its floor: a floorless variance overfits to zero."""
     return floor + softplus(raw - floor)
 
 
 def raw_log_variance(log_variance: np.ndarray, floor: float) -> np.ndarray:
-    """The inverse of `floored_log_variance`."""
+    """The decoder outputs (m,) of log-variances (m,): the inverse of `floored_log_variance`."""
     above = np.maximum(log_variance - floor, 1e-3)
     return floor + above + np.log(-np.expm1(-above))
 
@@ -44,22 +44,22 @@ class Gaussian:
 
     @classmethod
     def of(cls, slots: Sequence[Slot], min_log_variance: float) -> Gaussian:
-        """For the columns of these slots."""
+        """The distribution of the columns of m slots."""
         return cls(len(slots), min_log_variance)
 
     @property
     def n_parameters(self) -> int:
-        """2m."""
+        """The number 2m of decoder outputs."""
         return 2 * self.n_columns
 
     def log_prob(self, x: Array, parameters: Array) -> Array:
-        """log p(x_j|z) in nats, (…, n, m), for `x` (n, m) and `parameters` (…, n, 2m)."""
+        """The log-probabilities log p(x_j|z) in nats, (…, n, m), for `x` (n, m) and `parameters` (…, n, 2m)."""
         m = self.n_columns
         log_variance = floored_log_variance(parameters[..., m:], self.min_log_variance)
         return gaussian_log_prob(x, parameters[..., :m], log_variance)
 
     def mean(self, parameters: Array) -> Array:
-        """E[x|z] as features: (…, n, m)."""
+        """The expectation E[x|z] as features, (…, n, m), for `parameters` (…, n, 2m)."""
         return parameters[..., : self.n_columns]
 
     def independent(self, x: np.ndarray, present: np.ndarray) -> np.ndarray:
@@ -74,7 +74,7 @@ class Gaussian:
         return rng.standard_normal((n_rows, self.n_columns), np.float32)
 
     def sample(self, parameters: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Features (t, m) drawn from p(x|z)."""
+        """Features (t, m) drawn from p(x|z) with `parameters` (t, 2m) and `noise` (t, m)."""
         m = self.n_columns
         log_variance = floored_log_variance(parameters[..., m:], self.min_log_variance)
         return parameters[..., :m] + np.exp(0.5 * np.minimum(log_variance, MOST_LOG_VARIANCE)) * noise
@@ -90,7 +90,7 @@ class Gaussian:
     def cells(
         self, drawn: np.ndarray, knots: np.ndarray, marginals: Sequence[Marginal], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(t, m) as in `Cells`: what training rows held at the rank of each drawn number."""
+        """The values (t, m), as in `Cells`, of training rows at the ranks of draws (t, m) among `knots` (m, r)."""
         values, ranks = np.empty(drawn.shape), np.linspace(0.0, 1.0, N_RANKS)
         for i, (marginal, column) in enumerate(zip(marginals, columns, strict=True)):
             values[:, i] = marginal.at(np.interp(drawn[:, i], knots[i], ranks), column)

@@ -34,40 +34,40 @@ class Distribution(Protocol):
 
     @classmethod
     def of(cls, slots: Sequence[Slot], min_log_variance: float, /) -> Distribution:
-        """For the columns of these slots."""
+        """The distribution of the columns of w slots; log-variances stay above `min_log_variance`."""
 
     @property
     def n_columns(self) -> int:
-        """w."""
+        """The number w of columns."""
 
     @property
     def n_parameters(self) -> int:
-        """p, of the decoder's output."""
+        """The number p of decoder outputs."""
 
     def log_prob(self, x: Array, parameters: Array) -> Array:
-        """log p(x_j|z) in nats, (…, n, w), for features `x` (n, f) and `parameters` (…, n, p)."""
+        """The log-probabilities log p(x_j|z) in nats, (…, n, w), for `x` (n, f) and `parameters` (…, n, p)."""
 
     def mean(self, parameters: Array) -> Array:
-        """E[x|z] as features: (…, n, f)."""
+        """The expectation E[x|z] as features, (…, n, f), for `parameters` (…, n, p)."""
 
     def independent(self, x: np.ndarray, present: np.ndarray) -> np.ndarray:
         """(p,) parameters that know no latent, from features `x` (n, f) of cells some of which are `present` (n, w)."""
 
     def noise(self, rng: np.random.Generator, n_rows: int) -> np.ndarray:
-        """What is random in `n_rows` drawn rows."""
+        """Everything random in `n_rows` drawn rows, (n_rows, …)."""
 
     def sample(self, parameters: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """Draws of t rows, before what training columns held is looked up."""
+        """Draws (t, …) of t rows, not yet values of the training columns, for `parameters` (t, p)."""
 
     def fit_corrections(
         self, drawn: np.ndarray, there: np.ndarray, marginals: Sequence[Any], columns: Sequence[Column]
     ) -> np.ndarray:
-        """What makes draws like these, of cells `there` (t, w), distributed as training columns are."""
+        """Corrections (w or p, …) by which draws (t, …), of cells `there` (t, w), are distributed as in training."""
 
     def cells(
         self, drawn: np.ndarray, corrections: np.ndarray, marginals: Sequence[Any], columns: Sequence[Column]
     ) -> np.ndarray:
-        """(t, w) values as in `Cells`."""
+        """The values (t, w), as in `Cells`, of draws (t, …)."""
 
 
 DISTRIBUTIONS: dict[Kind, type[Distribution]] = {
@@ -116,7 +116,7 @@ class Likelihood:
         *,
         schema_order: bool = True,
     ) -> Likelihood:
-        """For m = `n_rows` training rows with `n_missing` (c,) empty cells per column.
+        """The likelihood after m = `n_rows` training rows with `n_missing` (c,) empty cells per column.
 
         With `boolean_values` (b, 2), booleans are taken as numbers of these values, and so as Gaussian. Without
         `schema_order` the columns of a single block stay in its order, as bundles before format 4 were fitted.
@@ -179,7 +179,7 @@ class Likelihood:
         return features
 
     def column_log_prob(self, output: Array, features: Array, state: Array | None) -> Array:
-        """log p(x_j | z) of every cell, in nats: (…, n, c), columns in schema order.
+        """The log-probability log p(x_j|z) of every cell, in nats: (…, n, c), columns in schema order.
 
         `output` (…, n, p) from the decoder, `features` (n, d) as `to_likelihood_space` gives them, `state` (n, c)
         as in `Cells`, or None when every cell is present and no column had gaps in training.

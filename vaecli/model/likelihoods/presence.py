@@ -1,6 +1,6 @@
 """What missing and novel cells cost, whatever the kind of their column.
 
-A missing cell says nothing about its value: that term is 0. *That* it is missing is an observation of
+The value of a missing cell is unknown: that term is 0. *That* it is missing is an observation of
 its own: where training rows had gaps, the decoder gives their probability for each row (a Bernoulli variable); where
 they had none, the rule of succession does (Laplace 1814): 1 / (m + 2) after m training rows. So unexpected missingness
 costs log(m + 2) nats. A value that training never saw is two events: something new turned up (probability at most
@@ -21,7 +21,7 @@ from vaecli.model.likelihoods.bernoulli import bernoulli_log_prob, cutoff, log_o
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Of c columns. The decoder's output for them: a logit of "the cell is there" for g columns that had gaps."""
+    """The presence of the cells of c columns. The decoder gives a logit of "the cell is there" for g that had gaps."""
 
     n_missing: np.ndarray  # (c,) empty cells a column had in training
     n_rows: int  # m training rows
@@ -31,7 +31,7 @@ class Presence:
 
     @classmethod
     def of(cls, n_missing: np.ndarray, n_rows: int) -> Presence:
-        """For m = `n_rows` training rows with `n_missing` (c,) empty cells per column."""
+        """The presence model after m = `n_rows` training rows with `n_missing` (c,) empty cells per column."""
         gaps = np.asarray(n_missing) > 0
         return cls(
             n_missing=np.asarray(n_missing, np.int64),
@@ -43,13 +43,13 @@ class Presence:
 
     @property
     def n_parameters(self) -> int:
-        """g."""
+        """The number g of decoder outputs."""
         return self.has_missing.size
 
     def of_cells(self, log_prob: Array, state: Array, logits: Array) -> Array:
-        """`log_prob` (…, n, c) of values where cells are present, and what their `state` (n, c) costs, instead.
+        """The log-probability (…, n, c) in nats of all cells: `log_prob` (…, n, c) of values, or of their absence.
 
-        `logits` (…, n, g) of presence.
+        `state` (n, c) is as in `Cells`, and `logits` (…, n, g) are those of presence.
         """
         xp = namespace(log_prob)
         present, missing, novel = (state == code for code in (PRESENT, MISSING, NOVEL))
@@ -64,7 +64,7 @@ class Presence:
         return log_prob
 
     def independent(self, state: np.ndarray) -> np.ndarray:
-        """(g,) logits that know no latent: of the share of cells that are there."""
+        """(g,) logits that know no latent: of the share of cells that are there, by `state` (n, c)."""
         return log_odds(starting_share((state[:, self.has_missing] != MISSING).mean(0)))
 
     def noise(self, rng: np.random.Generator, n_rows: int) -> np.ndarray:
@@ -72,7 +72,7 @@ class Presence:
         return rng.logistic(size=(n_rows, self.has_missing.size))
 
     def sample(self, parameters: np.ndarray, noise: np.ndarray) -> np.ndarray:
-        """(t, g) logits with logistic noise: above 0 with the probability that the cell is there."""
+        """Logits with logistic noise, (t, g), above 0 with the probability of a cell, for `parameters` (t, g)."""
         return parameters + noise
 
     def fit_corrections(self, drawn: np.ndarray) -> np.ndarray:
@@ -81,7 +81,7 @@ class Presence:
         return np.array([cutoff(drawn[:, i], missing[j]) for i, j in enumerate(self.has_missing)])
 
     def cells(self, drawn: np.ndarray, cutoffs: np.ndarray) -> np.ndarray:
-        """(t, c) bool: which cells are there."""
+        """(t, c) bool which cells are there, for the draws (t, g) and `cutoffs` (g,)."""
         there = np.ones((len(drawn), self.n_missing.size), bool)
         there[:, self.has_missing] = drawn > cutoffs
         return there

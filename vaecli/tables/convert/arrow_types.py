@@ -22,8 +22,13 @@ class ArrowFamily(StrEnum):
     UNSUPPORTED = "unsupported"  # nested, binary
 
 
+UUID = pa.uuid()
+
+
 def family(kind: pa.DataType) -> ArrowFamily:
-    """The family of an Arrow type."""
+    """The family of an Arrow type; an extension type, such as JSON, has that of its storage, and a UUID is text."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return ArrowFamily.TEXT if kind == UUID else family(kind.storage_type)
     if pa.types.is_boolean(kind):
         return ArrowFamily.BOOLEAN
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -45,12 +50,17 @@ def family(kind: pa.DataType) -> ArrowFamily:
 
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
-    """The column in one piece, without extension types and run-length encoding."""
+    """The column in one piece, without extension types and run-length encoding.
+
+    UUIDs are their 36 characters. Decimals of 32 and 64 bits, which Arrow neither counts nor replaces, have 128.
+    """
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if isinstance(array, pa.ChunkedArray):  # several chunks may stay several, none may stay none
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if isinstance(array, pa.ExtensionArray):
-        array = array.storage
+        array = uuid_texts(array.storage) if array.type == UUID else array.storage
+    if pa.types.is_decimal(array.type) and array.type.bit_width < _DECIMAL_BITS:
+        array = array.cast(pa.decimal128(array.type.precision, array.type.scale))
     return pc.run_end_decode(array) if pa.types.is_run_end_encoded(array.type) else array
 
 
@@ -60,42 +70,52 @@ def as_numpy(array: pa.Array) -> np.ndarray:
     return found
 
 
+def decimals_as_floats(array: pa.Array) -> pa.Array:
+    """Decimals as the nearest float64, as text of the same digits is read: Arrow's own cast is off by a bit in many."""
+    kind = array.type
+    if not (pa.types.is_decimal128(kind) and kind.precision <= _FLOAT_DIGITS and kind.scale >= 0):
+        return array.cast(pa.large_string()).cast(pa.float64())
+    words = np.frombuffer(array.buffers()[1] or b"", np.int64)[::2][array.offset :][: len(array)]
+    # both are exact floats, so that their quotient is the nearest one
+    return pa.array(words / 10.0**kind.scale, mask=as_numpy(array.is_null()))
+
+
 def as_text(array: pa.Array) -> pa.Array:
-    """Any array of one value a cell as string or large_string; 3.0 reads 3, so that codes agree between types."""
+    """An array of one value per cell as string or large_string; 3.0 reads 3, so that codes agree between types."""
     kind = array.type
     if pa.types.is_string(kind):
         return array
     if pa.types.is_dictionary(kind) and family(kind.value_type) is not ArrowFamily.TEXT:
         return as_text(array.dictionary.take(array.indices))
     text = array.cast(pa.large_string())
-    return pc.replace_substring_regex(text, r"^(-?\d+)\.0$", r"\1") if pa.types.is_floating(kind) else text
+    return as_code(text) if pa.types.is_floating(kind) else text
 
 
-_VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+def as_code(text: pa.Array) -> pa.Array:
+    """Whole numbers as they are written as codes, 1 for 1.0 and 1.00; every other text as it is."""
+    return pc.replace_substring_regex(text, r"^(-?\d+)\.0+$", r"\1")
 
 
-def without_views(table: pa.Table) -> pa.Table:
-    """The table with string views as plain strings.
-
-    pyarrow cannot filter views, and their size depends on how a table was cut into batches. What is written to
-    Parquet becomes a view again.
-    """
-    return as_schema(table, plain_schema(table.schema))
-
-
-def plain_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema of a table after `without_views`."""
-    return pa.schema([each.with_type(_VIEWS.get(each.type, each.type)) for each in schema], schema.metadata)
+def uuid_texts(stored: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
+    """The 16 bytes of UUIDs as text: 123e4567-e89b-12d3-a456-426614174000."""
+    valid = as_numpy(stored.is_valid())
+    content = np.frombuffer(stored.buffers()[1] or b"", np.uint8).reshape(-1, 16)[stored.offset :][: len(stored)]
+    digits = _HEXADECIMAL[np.stack([content >> 4, content & 15], axis=2)].reshape(-1, 32)
+    texts = np.insert(digits, [8, 12, 16, 20], ord("-"), axis=1)
+    ends = pa.py_buffer(np.arange(len(stored) + 1, dtype=np.int64) * 36)
+    return pa.Array.from_buffers(
+        pa.large_string(), len(stored), [pa.array(valid).buffers()[1], ends, pa.py_buffer(np.ascontiguousarray(texts))]
+    )
 
 
-def as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with views instead of strings or strings instead of views, as `schema` has them."""
-    return table if table.schema.equals(schema) else table.cast(schema)
-
+_DECIMAL_BITS = 128
+_FLOAT_DIGITS = 15  # that float64 holds
+_HEXADECIMAL = np.frombuffer(b"0123456789abcdef", np.uint8)
 
 _TIMESTAMP = re.compile(r"timestamp\[(s|ms|us|ns)(?:, tz=(.+))?\]")
-_DECIMAL = re.compile(r"decimal(128|256)\((\d+), (-?\d+)\)")
-_DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(u?int(?:8|16|32|64)), ordered=[01]>")
+_DECIMAL = re.compile(r"decimal(32|64|128|256)\((\d+), (-?\d+)\)")
+_DICTIONARY = re.compile(r"dictionary<values=(.+), indices=(u?int(?:8|16|32|64)), ordered=([01])>")
+_EXTENSIONS = {str(kind): kind for kind in (UUID, pa.json_())}
 _PLAIN = (ArrowFamily.NUMBER, ArrowFamily.BOOLEAN, ArrowFamily.DATETIME, ArrowFamily.TEXT)
 _AS_TEXT = (ArrowFamily.NUMBER, ArrowFamily.BOOLEAN, ArrowFamily.TEXT)  # whose values Arrow reads back from their text
 
@@ -108,22 +128,23 @@ def arrow_type_to_text(kind: pa.DataType) -> str:
         values = arrow_type_to_text(kind.value_type)
         if not values or family(kind.value_type) not in _AS_TEXT or _is_clock(kind.value_type):
             return ""
-        return f"dictionary<values={values}, indices={kind.index_type}, ordered=0>"  # an order of values is not kept
+        return f"dictionary<values={values}, indices={kind.index_type}, ordered={int(kind.ordered)}>"
     text = str(kind)
     return text if arrow_type_from_text(text) == kind else ""
 
 
 def arrow_type_from_text(text: str) -> pa.DataType | None:
     """The type that was spelled so; None for none, and for what `arrow_type_to_text` does not write."""
+    if text in _EXTENSIONS:
+        return _EXTENSIONS[text]
     if found := _TIMESTAMP.fullmatch(text):
         return pa.timestamp(found[1], tz=found[2])
     try:
         if found := _DECIMAL.fullmatch(text):
-            decimal = pa.decimal128 if found[1] == "128" else pa.decimal256
-            return decimal(int(found[2]), int(found[3]))
+            return getattr(pa, f"decimal{found[1]}")(int(found[2]), int(found[3]))
         if found := _DICTIONARY.fullmatch(text):
             values = None if found[1].startswith("dictionary") else arrow_type_from_text(found[1])
-            return None if values is None else pa.dictionary(pa.type_for_alias(found[2]), values)
+            return None if values is None else pa.dictionary(pa.type_for_alias(found[2]), values, found[3] == "1")
         kind = pa.type_for_alias(text)
     except (ValueError, OverflowError):
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from vaecli.runtime.moments import EPOCH, SECONDS_PER_DAY
 from vaecli.schema import Column, Kind
-from vaecli.tables.convert import parse
-from vaecli.tables.convert.arrow_types import ArrowFamily, as_numpy, as_text, family
-from vaecli.tables.convert.number_spellings import DECIMAL_COMMA
+from vaecli.tables.convert import dates, parse
+from vaecli.tables.convert.arrow_types import ArrowFamily, as_code, as_numpy, as_text, family
+from vaecli.tables.convert.declared_missing import numbers_among, without
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
 
-_WHOLE_FLOATS = 2.0**53  # below it floats tell all whole numbers apart
+WHOLE_FLOATS = 2.0**53  # below it floats distinguish all whole numbers
 _MOST_TICKS = 2.0**63
 _FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-digit years holds, less a day
 _NO_ROWS = np.empty(0, np.int64)
@@ -58,7 +58,8 @@ class TableKind:
 
 
 def read(array: pa.Array, column: Column) -> Reading:
-    """The cells of a column; nothing that has a type of another kind can be read."""
+    """The cells of a column; those of a type of another kind are failed."""
+    array = without(array, column.missing)
     group = family(array.type)
     if group is ArrowFamily.EMPTY:
         return Reading(np.full(len(array), np.nan))
@@ -75,7 +76,7 @@ def can_hold(array: pa.Array, column: Column) -> bool:
     if kind.parse is None:
         return True
     # a model may have been trained on numbers kept as text; one bad cell is reported when it is read
-    text = as_text(array)
+    text = as_text(without(array, column.missing))
     _, failed = kind.parse(text, column)
     return bool(2 * failed.sum() <= len(text) - text.null_count)
 
@@ -97,15 +98,15 @@ def _quantities(array: pa.Array, column: Column) -> Reading:
 
 
 def _parsed_numbers(text: pa.Array, column: Column) -> tuple[np.ndarray, np.ndarray]:
-    return parse.parse_numbers(text, decimal_comma=column.number_spelling == DECIMAL_COMMA)
+    return parse.parse_numbers(text, column.number_spelling)
 
 
 def _parsed_dates(text: pa.Array, column: Column) -> tuple[np.ndarray, np.ndarray]:
     if column.datetime_format is None:
-        return parse.parse_dates(text, None)
+        return dates.parse_dates(text, None)
     # Arrow has no fast reading of these, and days repeat
     encoded = text.dictionary_encode()
-    found, failed = parse.parse_dates(encoded.dictionary, column.datetime_format)
+    found, failed = dates.parse_dates(encoded.dictionary, column.datetime_format)
     code = as_numpy(encoded.indices.fill_null(-1))
     return np.append(found, np.nan)[code], np.append(failed, False)[code]
 
@@ -119,7 +120,7 @@ def _number_texts(column: Column, values: np.ndarray) -> list[str]:
 
 
 def _number_text(value: float, column: Column) -> str:
-    if not column.whole or (abs(value) >= _WHOLE_FLOATS and not column.width):
+    if not column.whole or (abs(value) >= WHOLE_FLOATS and not column.width):
         return repr(value)
     return f"{int(value):0{column.width}d}"
 
@@ -146,10 +147,19 @@ def _is_of_days(column: Column) -> bool:
 
 
 def _number_type(column: Column, _as_text: bool) -> pa.DataType:
-    """int64 where floats tell all whole numbers of the column apart; text where zeros would be lost."""
+    """int64 where floats distinguish all whole numbers of the column; text where zeros would be lost."""
     if column.width:
         return pa.string()
-    return pa.int64() if column.whole and _furthest(column) < _WHOLE_FLOATS else pa.float64()
+    return pa.int64() if column.whole and _furthest(column) < WHOLE_FLOATS else pa.float64()
+
+
+def delimited_type(column: Column) -> pa.DataType:
+    """The type of a numeric column that was delimited text: that whose values have all digits, text beyond int64."""
+    not_measured = [*numbers_among(column.missing), *(value for value, _ in column.placeholders)]
+    furthest = max(_furthest(column), *(abs(value) for value in not_measured if np.isfinite(value)), 0.0)
+    if not column.whole or column.n_infinite or furthest < WHOLE_FLOATS:
+        return pa.float64()
+    return pa.int64() if furthest <= _MOST_TICKS else pa.string()
 
 
 def _date_type(column: Column, as_text: bool) -> pa.DataType:
@@ -166,7 +176,7 @@ def _furthest(column: Column) -> float:
 
 
 def _number(column: Column, cell: float) -> float | int:
-    return int(cell) if column.whole and cell == round(cell) and abs(cell) < _WHOLE_FLOATS else float(cell)
+    return int(cell) if column.whole and cell == round(cell) and abs(cell) < WHOLE_FLOATS else float(cell)
 
 
 def _moment(_column: Column, seconds: float) -> str:
@@ -194,14 +204,22 @@ def _booleans(array: pa.Array, column: Column) -> Reading:
 
 def _categories(array: pa.Array, column: Column) -> Reading:
     text = as_text(array)
-    codes = pc.index_in(text, value_set=pa.array(column.categories, text.type))
-    found = as_numpy(pc.fill_null(codes, -1)).astype(np.float64)
+    found = _codes(text, column.categories)
     unknown = np.flatnonzero(found < 0)
     if not unknown.size:
         return Reading(found)
+    # a writer that met a gap has 1.0 for the code 1, a typed table has no such spellings
+    found[unknown] = _codes(as_code(text.take(pa.array(unknown))), as_code(pa.array(column.categories, text.type)))
+    unknown = unknown[found[unknown] < 0]
     filled = parse.filled(text.take(pa.array(unknown)))
     found[unknown] = np.where(filled & column.has_other, len(column.categories), np.nan)
     return Reading(found, _NO_ROWS if column.has_other else unknown[filled])
+
+
+def _codes(text: pa.Array, categories: Sequence[str] | pa.Array) -> np.ndarray:
+    """The place of each text (n,) among the categories, −1 for others."""
+    codes = pc.index_in(text, value_set=pa.array(categories, text.type))
+    return as_numpy(pc.fill_null(codes, -1)).astype(np.float64)
 
 
 def _parsed_booleans(text: pa.Array, _column: Column) -> tuple[np.ndarray, np.ndarray]:

@@ -63,7 +63,7 @@ def _refuse_labels(batch: Batch, column: Column, rows: np.ndarray) -> None:
     met = {quoted(labels[int(row)].as_py()): batch.where(int(row)) for row in rows[:1000][::-1]}
     lines = [f"  {where}: column {quoted(column.name)} holds {value}" for value, where in reversed(met.items())]
     raise UnreadableCell(
-        "labels that say neither normal nor anomaly:\n" + "\n".join(lines[:MAX_LISTED]),
+        "labels that mean neither normal nor anomaly:\n" + "\n".join(lines[:MAX_LISTED]),
         f"write 0 and 1, false and true, or words: {', '.join(_NORMAL[:5])} and {', '.join(_ANOMALOUS[:7])}",
         path=batch.where(int(rows[0])).rpartition(", ")[0],
         row=batch.first_row + int(rows[0]) + 1,

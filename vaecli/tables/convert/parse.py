@@ -1,14 +1,14 @@
-"""Arrow columns as numbers and text: how one cell is read, the same at fit and at scoring.
+"""Arrow columns as numbers and text: how one cell is read, the same at fit and at scoring; `dates` has those as text.
 
 Everything here works on a whole column at once, and the answer for a cell never depends on its
-neighbours: where a fast reading of the whole column fails, a slower one that tells the cells apart
-gives the others the same values to the last bit.
+neighbours: if a fast reading of the whole column fails, a slower one that distinguishes the cells gives the others the
+same values to the last bit.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from vaecli.runtime.moments import SECONDS_PER_DAY, TICKS_PER_SECOND
 from vaecli.tables.convert import number_spellings
-from vaecli.tables.convert.arrow_types import as_numpy
+from vaecli.tables.convert.arrow_types import as_numpy, decimals_as_floats
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 
 # -- numbers ------------------------------------------------------------------------------------
@@ -42,6 +42,8 @@ def numbers(array: pa.Array) -> np.ndarray:
         return _floats(array.cast(pa.int64()), lambda whole: whole / TICKS_PER_SECOND[kind.unit])
     if pa.types.is_time32(kind):
         return _floats(array.cast(pa.int32()), lambda whole: whole / TICKS_PER_SECOND[kind.unit])
+    if pa.types.is_decimal(kind):
+        return as_numpy(decimals_as_floats(array))
     return as_numpy(array.cast(pa.float64(), safe=False))
 
 
@@ -49,7 +51,7 @@ def _floats(integers: pa.Array, convert: Callable[[np.ndarray], np.ndarray]) -> 
     if integers.null_count == 0:
         return convert(as_numpy(integers))
     values = convert(as_numpy(integers.fill_null(0)))
-    return np.where(_null(integers), np.nan, values)
+    return np.where(is_null(integers), np.nan, values)
 
 
 def _microseconds(whole: np.ndarray, unit: str) -> np.ndarray:
@@ -59,32 +61,33 @@ def _microseconds(whole: np.ndarray, unit: str) -> np.ndarray:
     return whole if unit == "us" else whole * (1e6 / TICKS_PER_SECOND[unit])
 
 
-def _null(array: pa.Array) -> np.ndarray:
+def is_null(array: pa.Array) -> np.ndarray:
+    """Where there is no value, (n,) bool."""
     return as_numpy(array.is_null())
 
 
-def parse_numbers(text: pa.Array, *, decimal_comma: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def parse_numbers(text: pa.Array, spelling: str = "") -> tuple[np.ndarray, np.ndarray]:
     """Text as float64 (n,), and where it is not a number (n,) bool.
 
-    NaN where a cell is missing or not a number. Spaces around a number are ignored; for other spellings see
-    `number_spellings`.
+    NaN where a cell is missing or not a number. Spaces around a number are ignored; for other spellings, and
+    for `spelling`, see `number_spellings`.
     """
-    if decimal_comma:
+    if spelling not in ("", number_spellings.OTHER):
         spelled = number_spellings.plain(text)
-        parsed = number_spellings.with_point(spelled).cast(pa.float64())
-        return as_numpy(parsed), filled(spelled) & _null(parsed)
+        parsed = number_spellings.with_point(spelled, spelling).cast(pa.float64())
+        return as_numpy(parsed), filled(spelled) & is_null(parsed)
     try:
         values = as_numpy(text.cast(pa.float64()))
         return values, np.zeros(len(text), bool)
     except pa.ArrowInvalid:
         trimmed = pc.ascii_trim_whitespace(text)
     readable = pc.match_substring_regex(trimmed, _NUMBER)
-    unread = filled(trimmed) & ~_true(readable)
+    unread = filled(trimmed) & ~is_true(readable)
     if unread.any():
         rewritten = number_spellings.plain(trimmed.filter(pa.array(unread)))
         trimmed = pc.replace_with_mask(trimmed, pa.array(unread), rewritten)
         readable = pc.match_substring_regex(trimmed, _NUMBER)
-        unread &= ~_true(readable)
+        unread &= ~is_true(readable)
     return as_numpy(pc.if_else(readable, trimmed, None).cast(pa.float64())), unread
 
 
@@ -98,6 +101,25 @@ def parse_one_number(text: str) -> float:
     return float(parse_numbers(pa.array([text], pa.large_string()))[0][0])
 
 
+def parses_exactly(text: str) -> bool:
+    """Whether the float of a number has all its digits; False for what is not a number."""
+    try:
+        exact = Decimal(text.strip())
+    except InvalidOperation:
+        return False
+    return exact == Decimal(repr(float(exact)))
+
+
+def whole_number(text: str) -> int | None:
+    """The number of 64 bits that `1e18` or `5.0` is; None for fractions, larger ones and words."""
+    try:
+        exact = Decimal(text)
+    except InvalidOperation:
+        return None
+    is_whole = exact.is_finite() and abs(exact) < 2**63 and exact == exact.to_integral_value()
+    return int(exact) if is_whole else None
+
+
 def filled(text: pa.Array) -> np.ndarray:
     """Where there is a value, (n,) bool: neither null nor blank nor one of `MISSING_TOKENS`.
 
@@ -105,7 +127,7 @@ def filled(text: pa.Array) -> np.ndarray:
     score from one format to the other.
     """
     tokens = pa.array(MISSING_TOKENS, text.type)
-    missing: np.ndarray = _true(pc.is_in(pc.ascii_trim_whitespace(text), value_set=tokens)) | _null(text)
+    missing: np.ndarray = is_true(pc.is_in(pc.ascii_trim_whitespace(text), value_set=tokens)) | is_null(text)
     return ~missing
 
 
@@ -120,158 +142,13 @@ def digits_only(text: pa.Array) -> bool:
 
 
 def any_begins_with_zero(text: pa.Array) -> bool:
-    """Whether one of the strings does."""
+    """Whether one of the strings begins with a zero."""
     return bool(pc.any(pc.starts_with(text, "0")).as_py())
 
 
-def _true(mask: pa.Array) -> np.ndarray:
+def is_true(mask: pa.Array) -> np.ndarray:
+    """Where a mask holds true, (n,) bool; null is not."""
     return as_numpy(pc.fill_null(mask, False))
-
-
-# -- dates --------------------------------------------------------------------------------------
-
-# strptime patterns, None for ISO 8601; a time of day may follow each. Only those that stand together
-# can read the same text.
-DATE_FORMATS: tuple[tuple[str | None, ...], ...] = (
-    (None,),
-    ("%d/%m/%Y", "%m/%d/%Y"),
-    ("%d-%m-%Y", "%m-%d-%Y"),
-    ("%d.%m.%Y",),
-    ("%Y/%m/%d",),
-    ("%Y.%m.%d",),
-    ("%d-%b-%Y",),
-    ("%d %b %Y",),
-    ("%d/%m/%y", "%m/%d/%y"),
-    ("%d.%m.%y",),
-    ("%d-%b-%y",),
-    ("%d %b %y",),
-)
-_WRITTEN_FORMATS = tuple(pattern for together in DATE_FORMATS for pattern in together if pattern is not None)
-
-FIRST_YEAR_OF_1900 = 69  # of two digits, as POSIX has it: 69 to 99 are 1969 to 1999
-_DATE_SHAPED = r"^\s*(?:\d{1,4}[-/. ](?:\d{1,2}|[A-Za-z]{3})[-/. ]\d{1,4}|\d{8}[Tt]\d{6})"
-_ISO_BASIC = r"^(\d{4})(\d{2})(\d{2})[Tt](\d{2})(\d{2})(\d{2})"
-_ISO_DATE = r"(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})"
-_DIRECTIVES = {
-    "%d": r"(?P<d>\d{1,2})",
-    "%m": r"(?P<m>\d{1,2})",
-    "%b": r"(?P<m>[A-Za-z]{3})",
-    "%Y": r"(?P<y>\d{4})",
-    "%y": r"(?P<y>\d{2})",
-}
-_TIME = (
-    r"(?:(?:T|t|,? +)(?P<H>\d{1,2})(?::(?P<M>\d{2})(?::(?P<S>\d{2})(?:[.,](?P<f>\d{1,12}))?)?)?"
-    r" ?(?P<p>[AaPp][Mm])?"
-    r" ?(?:[Zz]|UTC|(?P<zs>[+-])(?P<zh>\d{2})(?::?(?P<zm>\d{2}))?)?)?"
-)
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-
-
-def date_shaped(text: pa.Array) -> np.ndarray:
-    """Where a cell starts like a date of any format, (n,) bool; cheap."""
-    return _true(pc.match_substring_regex(text, _DATE_SHAPED))
-
-
-def parse_dates(text: pa.Array, pattern: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Text as seconds since the epoch, UTC, float64 (n,), and where it is no such date (n,) bool.
-
-    `pattern` is one of those in `DATE_FORMATS`, with or without a time of day behind it, or None for ISO
-    8601. NaN where a cell is missing or no date. Without a zone a time is taken as UTC; what is
-    finer than a microsecond is dropped.
-    """
-    if pattern is None:
-        for kind in (pa.timestamp("us"), pa.timestamp("us", tz="UTC")):
-            try:
-                return numbers(text.cast(kind)), np.zeros(len(text), bool)
-            except pa.ArrowInvalid:
-                continue
-    trimmed = pc.ascii_trim_whitespace(text)
-    if pattern is None:
-        trimmed = pc.replace_substring_regex(trimmed, _ISO_BASIC, r"\1-\2-\3T\4:\5:\6")
-    parts = pc.extract_regex(trimmed, f"^{_date_regex(pattern)}{_TIME}$")
-    values, valid = _moments({name: parts.field(name) for name in (field.name for field in parts.type)}, parts)
-    return np.where(valid, values, np.nan), filled(trimmed) & ~valid
-
-
-def _date_regex(pattern: str | None) -> str:
-    if pattern is None:
-        return _ISO_DATE
-    date = next(known for known in _WRITTEN_FORMATS if pattern.startswith(known))
-    return re.sub("%[dmbYy]", lambda directive: _DIRECTIVES[directive[0]], date.replace(".", r"\."))
-
-
-def _moments(part: dict[str, pa.Array], parts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds since the epoch, and whether the calendar and the clock have such a moment."""
-    year, day = _integer(part["y"]), _integer(part["d"])
-    year = np.where(
-        _true(pc.equal(pc.utf8_length(part["y"]), 2)), year + np.where(year >= FIRST_YEAR_OF_1900, 1900, 2000), year
-    )
-    month, named = _month(part["m"])
-    hour, minute, second = _integer(part["H"]), _integer(part["M"]), _integer(part["S"])
-    valid = ~_null(parts) & named & (month >= 1) & (month <= 12) & (minute <= 59) & (second <= 59)
-
-    first = ((year - 1970) * 12 + np.where(valid, month, 1) - 1).astype("datetime64[M]")
-    in_month = ((first + 1).astype("datetime64[D]") - first.astype("datetime64[D]")).astype(np.int64)
-    valid &= (day >= 1) & (day <= in_month)
-
-    half = pc.fill_null(pc.utf8_lower(part["p"]), "")
-    morning, evening = _true(pc.equal(half, "am")), _true(pc.equal(half, "pm"))
-    valid &= np.where(morning | evening, (hour >= 1) & (hour <= 12), hour <= 23)
-    hour = np.where(morning | evening, hour % 12 + 12 * evening, hour)
-
-    fraction = _integer(pc.utf8_slice_codeunits(pc.utf8_rpad(part["f"], 6, "0"), 0, 6))
-    zone_hours, zone_minutes = _integer(part["zh"]), _integer(part["zm"])
-    valid &= (zone_hours <= 23) & (zone_minutes <= 59)
-    ahead = np.where(_true(pc.equal(part["zs"], "-")), -1, 1) * (zone_hours * 60 + zone_minutes) * 60
-
-    days = first.astype("datetime64[D]").astype(np.int64) + day - 1
-    seconds = days * SECONDS_PER_DAY + hour * 3600 + minute * 60 + second - ahead
-    return (seconds * 1_000_000 + fraction) / 1e6, valid
-
-
-def _integer(digits: pa.Array) -> np.ndarray:
-    """Digits as int64, 0 where there are none."""
-    present = pc.if_else(pc.equal(digits, ""), "0", digits)
-    return as_numpy(pc.fill_null(present.cast(pa.int64()), 0))
-
-
-def _month(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """The month's number, and whether a name stood for one."""
-    lower = pc.utf8_lower(text)
-    names = pc.index_in(lower, value_set=pa.array(_MONTHS, lower.type))
-    by_name = _true(pc.is_valid(names))
-    digits = _true(pc.match_substring_regex(text, r"^\d+$"))
-    number = _integer(pc.if_else(pa.array(digits), text, None))
-    return np.where(by_name, as_numpy(pc.fill_null(names, 0)) + 1, number), by_name | digits
-
-
-_ZONE = r"(?:[Tt ]\d{1,2}|:\d{2}|[.,]\d{1,12}|[AaPp][Mm]) ?(?P<zone>[Zz]|UTC|[+-](?:0\d|1[0-4])(?::?[0-5]\d)?)$"
-
-
-def zones(text: pa.Array) -> set[str]:
-    """The zones that dates are written in: Z, +02:00, and nothing for a date that names none."""
-    found = pc.extract_regex(pc.ascii_trim_whitespace(text), _ZONE).field("zone")
-    return {_zone(one or "") for one in pc.unique(found).to_pylist()}
-
-
-def _zone(written: str) -> str:
-    if written[:1] not in ("+", "-"):
-        return "Z" if written else ""
-    return f"{written[:3]}:{written[3:].removeprefix(':') or '00'}"
-
-
-def with_time_of_day(pattern: str, text: pa.Array) -> str:
-    """The strptime pattern of dates like `pattern` that are written as `text`."""
-    time = "%H:%M"
-    if _any(text, r"\d:\d{2}:\d{2}"):
-        time = "%H:%M:%S.%f" if _any(text, r":\d{2}[.,]\d") else "%H:%M:%S"
-    if _any(text, r"(?i)[ap]m\s*$"):
-        time = f"{time.replace('%H', '%I')} %p"
-    return f"{pattern} {time}" if _any(text, r"\d:\d{2}|(?i)\d ?[ap]m\s*$") else pattern
-
-
-def _any(text: pa.Array, regex: str) -> bool:
-    return bool(pc.any(pc.match_substring_regex(text, regex)).as_py())
 
 
 # -- text and booleans --------------------------------------------------------------------------
@@ -301,12 +178,12 @@ def parse_booleans(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     found = pc.index_in(text, value_set=pa.array(_WORDS, text.type))
     values = np.append(_WORD_VALUES, np.nan)[as_numpy(pc.fill_null(found, len(_WORDS)))]
     failed = np.zeros(len(text), bool)
-    unclear = np.flatnonzero(_true(pc.and_(pc.is_null(found), pc.is_valid(text))))
+    unclear = np.flatnonzero(is_true(pc.and_(pc.is_null(found), pc.is_valid(text))))
     if unclear.size:
         odd = pc.ascii_trim_whitespace(text.take(pa.array(unclear)))
         codes = pc.index_in(pc.utf8_lower(odd), value_set=pa.array([*_FALSE, *_TRUE], odd.type))
         number, wrong = parse_numbers(odd)
-        known = _true(pc.is_valid(codes))
+        known = is_true(pc.is_valid(codes))
         values[unclear] = np.where(known, as_numpy(pc.fill_null(codes, 0)) >= len(_FALSE), number)
         failed[unclear] = ~known & (wrong | ~((number == 0) | (number == 1) | np.isnan(number)))
     return values, failed

@@ -1,4 +1,4 @@
-"""How far a zone is ahead of UTC at a moment, and how that is written behind a date."""
+"""How far a zone is ahead of UTC at a moment, and how that is written after a date."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def zone_named(name: str) -> tzinfo | None:
 
 
 def ahead_of_utc(zone: tzinfo | None, seconds: float) -> tuple[float, str]:
-    """Seconds to add to a moment (seconds since the epoch), and what is written behind it: nothing, Z, +02:00."""
+    """Seconds to add to a moment (seconds since the epoch), and what is written after it: nothing, Z, +02:00."""
     if zone is None:
         return 0.0, ""
     ahead = (EPOCH + timedelta(seconds=seconds)).astimezone(zone).utcoffset() or timedelta()

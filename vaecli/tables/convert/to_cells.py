@@ -9,15 +9,29 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.errors import MAX_LISTED, UnreadableCell, quoted
 from vaecli.schema import Column, Schema
 from vaecli.tables.convert import arrow_types
-from vaecli.tables.convert.kinds import TABLE_KINDS, read
+from vaecli.tables.convert.declared_missing import numbers_among
+from vaecli.tables.convert.kinds import TABLE_KINDS, delimited_type, read
 from vaecli.tables.source import Batch
 
 
 def numbers_of(schema: Schema) -> frozenset[str]:
     """The feature columns that a source of delimited text should parse to float64."""
     return frozenset(
-        column.name for column in schema.features if TABLE_KINDS[column.kind].is_float and not column.number_spelling
+        column.name
+        for column in schema.features
+        if TABLE_KINDS[column.kind].is_float
+        and not column.number_spelling
+        and numbers_among(column.missing).size == len(column.missing)
     )
+
+
+def exact_types(schema: Schema) -> dict[str, pa.DataType]:
+    """The types in which those columns of delimited text become typed ones: by name, others stay text.
+
+    float64, but int64 where training had whole numbers beyond 2^53; text where zeros stand before a number.
+    """
+    columns = {column.name: column for column in schema.features}
+    return {name: delimited_type(columns[name]) for name in numbers_of(schema) if not columns[name].width}
 
 
 def to_cells(batch: Batch, schema: Schema) -> Cells:
@@ -61,7 +75,7 @@ def time_values(batch: Batch, column: Column) -> np.ndarray:
 
 
 def readable_times(batch: Batch, column: Column) -> np.ndarray:
-    """The same, NaN also where a cell is neither."""
+    """The numbers or moments of `time_values`, (n,), but NaN where a cell is neither."""
     return read(_array(batch, column), column).values
 
 
@@ -81,7 +95,7 @@ def _refuse(batch: Batch, failed: list[tuple[int, Column]]) -> None:
     row, column = failed[0]
     raise UnreadableCell(
         f"{count} not hold what the model was trained on:\n" + "\n".join(lines),
-        "repair the cell, or leave it empty if the value is missing",
+        "repair the cell, or leave it empty if the value is missing; `fit --missing` takes words that mean so",
         path=batch.where(row).rpartition(", ")[0],
         row=batch.first_row + row + 1,
         column=column.name,

@@ -16,9 +16,10 @@ import pyarrow.compute as pc
 
 from vaecli.data.hashing import splitmix64
 from vaecli.schema import MOST_DIGITS
-from vaecli.tables.convert import arrow_types, number_spellings, parse as values
+from vaecli.tables.convert import arrow_types, dates as date_texts, number_spellings, parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.infer.counts import DistinctSample, ValueCounts
+from vaecli.tables.infer.extremes import Extremes
 
 MAX_UNEXPECTED = 10
 FEWEST_STEPS = 50  # of which one may go back
@@ -61,14 +62,17 @@ class NumberStatistics:
         self.minimum = np.inf
         self.maximum = -np.inf
         self.whole = True
+        self.differ_exactly = False  # whole numbers that are one float are not one number
+        self._first_exact: int | None = None
         self.n_up = self.n_down = 0  # steps from one finite number to the next down the file
         self.smallest_step = np.inf  # from one finite number to the next down the file
         self.largest_step = -np.inf
+        self.extremes = Extremes()
         self._last: float | None = None
         self._distinct: DistinctSample | None = DistinctSample(n_hashes)
 
     def add(self, numbers: np.ndarray, exact: np.ndarray | None = None) -> None:
-        """Add the next `numbers`, float64 (n,), NaN where missing; `exact` holds those present as int64."""
+        """Add the next `numbers`, float64 (n,), NaN where missing; `exact` (m,) holds the m present ones as int64."""
         present = numbers[~np.isnan(numbers)]
         finite = present[np.isfinite(present)]
         self.n += present.size
@@ -77,6 +81,10 @@ class NumberStatistics:
             return
         self.minimum = min(self.minimum, float(finite.min()))
         self.maximum = max(self.maximum, float(finite.max()))
+        self.extremes.add(finite)
+        if exact is not None and exact.size and self.minimum == self.maximum:
+            self._first_exact = int(exact[0]) if self._first_exact is None else self._first_exact
+            self.differ_exactly = self.differ_exactly or bool((exact != self._first_exact).any())
         self._add_steps(finite)
         self.whole = self.whole and bool((np.floor(finite) == finite).all())
         self._add_hashes(finite, exact)
@@ -241,7 +249,8 @@ class TextBlock:
 class TextEvidence:
     """What is known about a column of text, or about one that its type declares to be categories (`declared`)."""
 
-    def __init__(self, capacity: Capacity, *, declared: bool) -> None:
+    def __init__(self, capacity: Capacity, *, declared: bool, spelling: str = "") -> None:
+        self.spelling = spelling  # of numbers, as the user asks
         self.family = ArrowFamily.DICTIONARY if declared else ArrowFamily.TEXT
         self.n = 0
         self.n_missing = 0
@@ -259,11 +268,15 @@ class TextEvidence:
         self.n_dates = 0  # cells that are a date in one format or another
         self.padding = ZeroPadding()
         self._n_hashes = capacity.n_hashes
+        self.order: list[str] = []  # of the categories of an ordered dictionary
         self.first_cells: list[UnexpectedCell] = []  # no date format that first occurs later parses them
 
     def add(self, array: pa.Array, first_row: int, where: Where) -> None:
         """Add the next rows, whose first is number `first_row` of the table."""
         text = arrow_types.as_text(array)
+        if pa.types.is_dictionary(array.type) and array.type.ordered:
+            known = set(self.order)
+            self.order += [one for one in arrow_types.as_text(array.dictionary).to_pylist() if one not in known]
         if self._only_numbers_matter and self._add_numbers(text):
             return
         block = TextBlock.of(text, first_row, where)
@@ -285,7 +298,7 @@ class TextEvidence:
 
     def _add_numbers(self, text: pa.Array) -> bool:
         """Add the next rows if all are numbers and return True; otherwise change nothing and return False."""
-        numbers, failed = values.parse_numbers(text)
+        numbers, failed = values.parse_numbers(text, self.spelling)
         if failed.any():
             return False
         self.padding.add(text)
@@ -298,7 +311,7 @@ class TextEvidence:
 
     def _try_numbers(self, block: TextBlock) -> np.ndarray:
         """Add the cells that are numbers; returns (u,) bool, true for values that are not numbers."""
-        by_unique, failed = values.parse_numbers(block.uniques)
+        by_unique, failed = values.parse_numbers(block.uniques, self.spelling)
         if failed.any() and self._may_begin_commas:
             self._before = deepcopy(self.as_number.numbers)
         self.padding.add(block.uniques)
@@ -322,13 +335,13 @@ class TextEvidence:
             number_like[failed] = arrow_types.as_numpy(number_spellings.is_number_like(unread))
             self.n_number_like += int(block.counts[number_like].sum())
             self.number_like += block.first_cells(number_like, MAX_UNEXPECTED - len(self.number_like))
-            if self.with_comma is None and self._may_begin_commas:
+            if self.with_comma is None and self._may_begin_commas and not self.spelling:
                 self.with_comma = ParseTrial(self._before, n_read=self.n)
             self._may_begin_commas = False
         self._may_begin_commas = self._may_begin_commas and self.as_number.numbers.whole
         if self.with_comma is None:
             return
-        by_unique, not_comma = values.parse_numbers(block.uniques, decimal_comma=True)
+        by_unique, not_comma = values.parse_numbers(block.uniques, number_spellings.DECIMAL_COMMA)
         if not_comma.any():
             self.with_comma = None
             return
@@ -340,14 +353,14 @@ class TextEvidence:
 
     def _try_dates(self, block: TextBlock, not_number: np.ndarray) -> None:
         """Add the dates among the unique values that are not numbers, `not_number` (u,) bool."""
-        unread = not_number & values.date_shaped(block.uniques) if not_number.any() else not_number
+        unread = not_number & date_texts.date_shaped(block.uniques) if not_number.any() else not_number
         read: dict[str | None, np.ndarray] = {}
-        for patterns in values.DATE_FORMATS:
+        for patterns in date_texts.DATE_FORMATS:
             if not unread.any():
                 break
             index, candidates = np.flatnonzero(unread), block.uniques.filter(pa.array(unread))
             for pattern in patterns:
-                seconds, failed = values.parse_dates(candidates, pattern)
+                seconds, failed = date_texts.parse_dates(candidates, pattern)
                 if not failed.all():
                     read[pattern] = np.full(unread.size, np.nan)
                     read[pattern][index] = seconds
@@ -365,9 +378,9 @@ class TextEvidence:
         trial.n_read += int(block.counts[is_date].sum())
         dates = block.uniques.filter(pa.array(is_date))
         if pattern is not None:
-            trial.pattern = max(trial.pattern or "", values.with_time_of_day(pattern, dates), key=len)
+            trial.pattern = max(trial.pattern or "", date_texts.with_time_of_day(pattern, dates), key=len)
         if len(trial.zones) < SEVERAL:
-            trial.zones |= values.zones(dates)
+            trial.zones |= date_texts.zones(dates)
 
     def _note_cells_that_are_not_dates(self, block: TextBlock, read: dict[str | None, np.ndarray]) -> None:
         every = np.ones(len(block.uniques), bool)
@@ -381,14 +394,18 @@ class TextEvidence:
 
 
 def exact_integers(text: pa.Array, numbers: np.ndarray) -> np.ndarray | None:
-    """Text as int64 where float64 cannot distinguish neighbouring integers; None where it can, or text is not whole."""
+    """Text as int64 (n,), beyond its range with the bits of uint64; None for fractions.
+
+    None also if float64 can distinguish all of `numbers` (n,).
+    """
     if not (np.abs(numbers) >= _EXACT_WHOLE).any():
         return None
-    try:
-        integers = arrow_types.as_numpy(text.cast(pa.int64()))
-    except pa.ArrowInvalid:
-        return None
-    return integers
+    for kind in (pa.int64(), pa.uint64()):
+        try:
+            return arrow_types.as_numpy(text.cast(kind)).view(np.int64)
+        except pa.ArrowInvalid:
+            continue
+    return None
 
 
 class TypedEvidence:
@@ -401,6 +418,7 @@ class TypedEvidence:
         self.n = 0
         self.n_missing = 0
         self.numbers = NumberStatistics(capacity.n_hashes)
+        self._decimals = pa.array([], pa.large_string())  # the first that differ, as long as they are one float
 
     def add(self, array: pa.Array, *_position: object) -> None:
         """Add the next rows."""
@@ -411,6 +429,11 @@ class TypedEvidence:
             exact = arrow_types.as_numpy(array.drop_null().cast(pa.int64(), safe=False))
         n_before = self.numbers.n
         self.numbers.add(numbers, exact)
+        if pa.types.is_decimal(array.type) and self.numbers.minimum == self.numbers.maximum:
+            self._decimals = pc.unique(pa.concat_arrays([self._decimals, array.cast(pa.large_string())]).drop_null())[
+                :2
+            ]
+            self.numbers.differ_exactly = len(self._decimals) > 1
         n = self.numbers.n - n_before
         self.n += n
         self.n_missing += numbers.size - n
@@ -421,7 +444,11 @@ class UnreadEvidence:
 
     def __init__(self, kind: pa.DataType) -> None:
         self.family = arrow_types.family(kind)
-        self.type = str(kind)
+        self.reason = (
+            "an interval of months, days and time: cast it to seconds"
+            if pa.types.is_interval(kind)
+            else f"values of type {kind} are not supported"
+        )
         self.n = 0
         self.n_missing = 0
 
@@ -434,11 +461,11 @@ class UnreadEvidence:
 Evidence = TextEvidence | TypedEvidence | UnreadEvidence
 
 
-def evidence_for(kind: pa.DataType, capacity: Capacity) -> Evidence:
+def evidence_for(kind: pa.DataType, capacity: Capacity, spelling: str = "") -> Evidence:
     """An empty collection of the evidence that suits a column of this Arrow type."""
     group = arrow_types.family(kind)
     if group in (ArrowFamily.TEXT, ArrowFamily.DICTIONARY):
-        return TextEvidence(capacity, declared=group is ArrowFamily.DICTIONARY)
+        return TextEvidence(capacity, declared=group is ArrowFamily.DICTIONARY, spelling=spelling)
     if group in (ArrowFamily.EMPTY, ArrowFamily.UNSUPPORTED):
         return UnreadEvidence(kind)
     return TypedEvidence(kind, capacity)

@@ -13,13 +13,18 @@ from vaecli.errors import MAX_LISTED, InputError, UsageError, listed, quoted
 from vaecli.results import OnEvent, ignore
 from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables.convert.arrow_types import arrow_type_to_text
+from vaecli.tables.convert.declared_missing import option_value, words_of
 from vaecli.tables.convert.kinds import TABLE_KINDS
-from vaecli.tables.infer.classify import Classification, classify
+from vaecli.tables.convert.number_spellings import by_hand
+from vaecli.tables.infer.classify import Classification, Mixed, classify
 from vaecli.tables.infer.roles import ALL, ASKED, reject_unfit_roles, requested_roles, with_roles
 from vaecli.tables.infer.scan import read_evidence
 from vaecli.tables.read.frames import FrameSource
 from vaecli.tables.read.parquet import ParquetSource
+from vaecli.tables.read.parquet_types import index_columns
 from vaecli.tables.source import Source
+
+LONGEST_WORD = 60  # that a hint repeats
 
 
 def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = ignore) -> Schema:
@@ -32,12 +37,18 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
     """
     requested = requested_roles(source, config)
     read = [name for name in source.names if requested.get(name) not in (Role.IGNORED, Role.KEY)]
-    evidence, n_rows = read_evidence(source, read, on_event) if read else ({}, 0)
+    missing = words_of(source.names, config.missing, source.name)
+    spelling = by_hand(config.decimal, config.thousands)
+    evidence, n_rows = read_evidence(source, read, on_event, missing, spelling) if read else ({}, 0)
     if read and not n_rows:
         raise InputError(f"{source.name}: there are no rows", "give a table with normal rows to learn from")
 
-    classifications = {name: classify(name, evidence[name], config.max_categories) for name in read}
+    index = index_columns(source.schema) if isinstance(source, ParquetSource | FrameSource) else frozenset()
+    classifications = {
+        name: classify(name, evidence[name], config.max_categories, is_index=name in index) for name in read
+    }
     columns = _with_types(source, with_roles(source.names, classifications, requested, config))
+    columns = tuple(replace(one, missing=missing[one.name] if one.name in evidence else ()) for one in columns)
     columns = tuple(_as_number(column) if _is_named(column, config.same_unit) else column for column in columns)
     _reject_mixed(source, columns, classifications)
     reject_unfit_roles(source, columns, classifications)
@@ -107,8 +118,20 @@ def _reject_mixed(source: Source, columns: Sequence[Column], classifications: Ma
     raise InputError(
         f"{source.name}: {count} otherwise holds:\n" + "\n".join(f"  {text}" for _, _, text in listed_cells) + rest,
         "repair the cell, leave it empty if the value is missing, or leave the column out with --exclude "
-        + ",".join(quoted(name, marks=False) for name in mixed),
+        + ",".join(quoted(name, marks=False) for name in mixed)
+        + _options_for(list(mixed.values())),
     )
+
+
+def _options_for(mixed: Sequence[Mixed]) -> str:
+    """The options that would read these columns, as they are written; empty for none."""
+    words = list(dict.fromkeys(word for column in mixed for word in column.words))
+    found = ""
+    if words and all(len(word) <= LONGEST_WORD for word in words):
+        found = f"; if they mean missing: --missing {option_value(words)}"
+    if any(column.is_spelled_otherwise for column in mixed):
+        found += "; --decimal and --thousands name the marks of numbers, such as --thousands ,"
+    return found
 
 
 def _reject_without_unit(source: Source, columns: Sequence[Column], same_unit: Sequence[str]) -> None:

@@ -48,15 +48,16 @@ def with_roles(
     """One column per name, in order: with the requested role, or else the one that its values suggest.
 
     Only one column can order the rows: after it, columns that look like clocks are ignored. Identifiers and ignored
-    columns lose their categories.
+    columns lose their categories, unless it is one that all rows have.
     """
     has_time = config.time is not None
     columns = []
     for name in names:
         column = _with_role(name, classifications.get(name), requested.get(name), has_time=has_time)
         has_time = has_time or column.role is Role.TIME
+        bare = replace(column, categories=(), order=())
         # a bundle is passed on to others, who have no need of the values of identifiers
-        columns.append(replace(column, categories=()) if column.role in (Role.KEY, Role.IGNORED) else column)
+        columns.append(column if column.role not in (Role.KEY, Role.IGNORED) or _is_constant(column) else bare)
     return tuple(columns)
 
 
@@ -100,6 +101,11 @@ def _with_role(name: str, classification: Classification | None, requested: Role
     if role is Role.TIME and has_time:
         role = Role.IGNORED
     return replace(column, role=role, reason=reason)
+
+
+def _is_constant(column: Column) -> bool:
+    """Whether its one value is kept, so that `score` can name a later change."""
+    return column.role is Role.IGNORED and len(column.categories) == 1 and not column.has_other
 
 
 def _reject_unknown(source: Source, options: Mapping[str, Sequence[str]]) -> None:

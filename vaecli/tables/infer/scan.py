@@ -5,7 +5,7 @@ The blocks do not depend on how the source cuts its batches, so the evidence doe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -14,6 +14,7 @@ import pyarrow as pa
 from vaecli.errors import InputError, quoted
 from vaecli.results import Event, OnEvent
 from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
+from vaecli.tables.convert.declared_missing import without
 from vaecli.tables.infer.evidence import Capacity, Evidence, evidence_for
 from vaecli.tables.source import Batch, ReadRequest, Source
 
@@ -50,11 +51,14 @@ class RowBlock:
         return part.batch.where(part.start + row - (end - part.n_rows))
 
 
-def read_evidence(source: Source, columns: Sequence[str], on_event: OnEvent) -> tuple[dict[str, Evidence], int]:
+def read_evidence(
+    source: Source, columns: Sequence[str], on_event: OnEvent, missing: Mapping[str, tuple[str, ...]], spelling: str
+) -> tuple[dict[str, Evidence], int]:
     """The evidence about each of `columns`, by name, and the number of rows.
 
-    Sends an event per block. Raises InputError for a table that cannot be read, and for a column whose type changes
-    from one file to the next.
+    `missing` holds the words of each column that mean "missing", `spelling` how numbers are spelled as text (empty: as
+    the cells suggest). Sends an event per block. Raises InputError for a table that cannot be read, and for a column
+    whose type changes from one file to the next.
     """
     capacity = Capacity.for_columns(len(columns))
     evidence: dict[str, Evidence] = {}
@@ -62,8 +66,8 @@ def read_evidence(source: Source, columns: Sequence[str], on_event: OnEvent) -> 
     for block in blocks(source, columns):
         for name in columns:
             array = one_array(block.table.column(name))
-            evidence[name] = _suitable(evidence.get(name), array.type, capacity, block, name)
-            evidence[name].add(array, block.first_row, block.where)
+            evidence[name] = _suitable(evidence.get(name), array.type, capacity, block, name, spelling)
+            evidence[name].add(without(array, missing[name]), block.first_row, block.where)
         n_rows += block.table.num_rows
         on_event(Event("reading", n_rows, source.n_rows))
     return evidence, n_rows
@@ -96,15 +100,17 @@ def blocks(source: Source, columns: Sequence[str]) -> Iterator[RowBlock]:
 _LIKE_TEXT = {ArrowFamily.TEXT, ArrowFamily.DICTIONARY}
 
 
-def _suitable(before: Evidence | None, kind: pa.DataType, capacity: Capacity, block: RowBlock, name: str) -> Evidence:
+def _suitable(
+    before: Evidence | None, kind: pa.DataType, capacity: Capacity, block: RowBlock, name: str, spelling: str
+) -> Evidence:
     """The evidence that the next rows, of this type, are added to."""
     if before is None:
-        return evidence_for(kind, capacity)
+        return evidence_for(kind, capacity, spelling)
     group = family(kind)
     if group is before.family or group is ArrowFamily.EMPTY or {group, before.family} <= _LIKE_TEXT:
         return before
     if before.family is ArrowFamily.EMPTY:
-        fresh = evidence_for(kind, capacity)
+        fresh = evidence_for(kind, capacity, spelling)
         fresh.n_missing = before.n_missing
         return fresh
     raise InputError(

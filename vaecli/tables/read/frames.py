@@ -12,8 +12,9 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import InputError, listed
-from vaecli.tables.convert.arrow_types import without_views
+from vaecli.tables.convert.arrow_casts import without_views
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
+from vaecli.tables.row_bytes import require_few_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
 _HINT = "give a pandas or polars DataFrame, an Arrow table, or a 2-D NumPy array"
@@ -70,6 +71,7 @@ def frame_source(frame: Any) -> FrameSource:
     whose values do not share one type (all are listed).
     """
     table = without_views(_to_arrow(frame))
+    require_few_columns(len(table.column_names), "frame")
     reject_repeated_names(table.column_names, "frame")
     return FrameSource(table)
 

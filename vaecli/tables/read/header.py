@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
@@ -17,7 +18,9 @@ from vaecli.tables.read.first_lines import (
     reject_known_preamble,
     reject_other_shapes,
 )
-from vaecli.tables.read.records import BYTE_ORDER_MARK, MAX_RECORD_BYTES, find_record_ends, nul_byte, stray_quote
+from vaecli.tables.read.quotes import QUOTE
+from vaecli.tables.read.records import BYTE_ORDER_MARK, find_record_ends, nul_byte, stray_quote
+from vaecli.tables.row_bytes import MAX_ROW_BYTES, require_few_columns
 
 _UTF16_OR_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
 _PEEK_BYTES = 64 * 2**10
@@ -60,14 +63,19 @@ def read_header(stream: pa.NativeFile, name: str, delimiter: str | None = None) 
         bounds = _end_of_first_record(data, len(preamble), chosen, at_end, name)
         if bounds is not None:
             break
-        if len(data) > MAX_RECORD_BYTES:
+        if len(data) > MAX_ROW_BYTES:
             raise MalformedText(f"{name}, line 1: the header does not end", "check that the file is delimited text")
         more = stream.read(len(data))
         data, at_end = data + more, not more
     stop, after = bounds
     line = data[len(preamble) : stop]
     n_above = data.count(b"\n", 0, len(preamble))
+    letters = np.frombuffer(line, np.uint8)
+    is_quoted = np.bitwise_xor.accumulate((letters == QUOTE).view(np.uint8)).astype(bool)
+    # before the parser takes 10 kB for each
+    require_few_columns(int(((letters == ord(chosen)) & ~is_quoted).sum()) + 1, name)
     names = _names(line, chosen, name, n_above + 1)
+    require_few_columns(len(names), name)
     rows = data[len(preamble) :]
     reject_other_shapes(rows, chosen, n_above, name)
     _reject_names(names, name, n_above + 1, hint_for_names(names, rows, chosen, name))

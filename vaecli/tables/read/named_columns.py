@@ -1,11 +1,9 @@
-"""What all sources share: columns that are requested by name, and typed batches as tables."""
+"""What all sources share: columns that are requested by name."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-
-import pyarrow as pa
 
 from vaecli.errors import InputError, listed, quoted
 
@@ -30,11 +28,3 @@ def reject_repeated_names(names: Sequence[str], source: str) -> None:
         raise InputError(
             f"{source}: column names are not usable:\n{listed(problems)}", "give every column its own name"
         )
-
-
-def as_table(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
-    """The batch as a table with the columns and types of `schema`; without columns it still has its rows."""
-    table = pa.Table.from_batches([batch])
-    if table.num_columns == 0 or table.schema.equals(schema):
-        return table
-    return table.select(schema.names).cast(schema)

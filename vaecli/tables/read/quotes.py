@@ -64,6 +64,9 @@ def swallowed_row(
         # the last line of a first field is followed by the other fields, so it has as many as a row
         if closes_here and (opening == 0 or data[opening - 1] == LF):
             continue
+        # nor does a cell that ends in a line of its own hold a row, whatever follows it
+        if closes_here and byte not in data[start : int(quotes[n_before[i]])]:
+            continue
         if data.count(byte, start, stop) != n_fields - 1:
             continue
         n_numbers = sum(bool(_NUMBER_OR_DATE.fullmatch(field)) for field in data[start:stop].split(byte))

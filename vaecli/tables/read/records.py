@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 
 from vaecli.errors import MalformedText
 from vaecli.tables.read.quotes import CR, LF, find_quotes, swallowed_row
+from vaecli.tables.row_bytes import FEWEST_ROWS, MAX_ROW_BYTES
 
 BLOCK_BYTES = 2 * 2**20  # measured: 1 MB costs a tenth more time, 4 MB are no quicker and take 50 MB more
-MAX_ALIGNED_BYTES = 16 * 2**20  # of a block that grows until it holds a whole number of tiles
-MAX_RECORD_BYTES = 256 * 2**20
+MAX_ALIGNED_BYTES = 8 * 2**20  # of a block that grows until it holds a whole number of tiles, or FEWEST_ROWS
 _NULS_OF_A_POWER_CUT = 4  # UTF-16 and UTF-32 have up to three in a row
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -141,16 +141,16 @@ def cut_into_blocks(
         if ends.swallowed is not None and ends.swallowed[0] != ends.unclosed:
             opening, row = (first_line + data.count(b"\n", 0, position) for position in ends.swallowed)
             raise _swallowed(name, opening, row)
-        if ends.unclosed is not None and (at_end or len(data) > MAX_RECORD_BYTES):
+        if ends.unclosed is not None and (at_end or len(data) > MAX_ROW_BYTES):
             raise _unclosed(name, first_line + data.count(b"\n", 0, ends.unclosed))
         size = int(ends.starts_after[-1]) if ends.starts_after.size else 0
         _reject_nul(data, name, first_line, first_byte)
         if ends.stray_return is not None:
             raise _stray_return(name, first_line + data.count(b"\n", 0, ends.stray_return))
         if not size:
-            if len(data) > MAX_RECORD_BYTES:
+            if len(data) > MAX_ROW_BYTES:
                 raise MalformedText(
-                    f"{name}, line {first_line}: a line of more than {MAX_RECORD_BYTES // 2**20} MB",
+                    f"{name}, line {first_line}: a line of more than {MAX_ROW_BYTES // 2**20} MB",
                     "check that the file is delimited text",
                     path=name,
                     line=first_line,
@@ -160,7 +160,8 @@ def cut_into_blocks(
         _reject_other_encodings(data, size, name, first_line, first_byte)
         block = _block(data, size, ends, first_line, keep_blank)
         beyond = (first_row + len(block)) % multiple_of
-        if beyond and not at_end and len(data) <= MAX_ALIGNED_BYTES:
+        fits = size * multiple_of <= MAX_ALIGNED_BYTES * max(len(block), 1)
+        if beyond and not at_end and len(data) <= MAX_ALIGNED_BYTES and (fits or len(block) < FEWEST_ROWS):
             if beyond >= len(block):
                 pending = data
                 continue

@@ -8,19 +8,19 @@ Arrow's own spelling is kept where it can be: the shortest digits of a number, I
 | duration  | seconds, exactly: `4.723448`                                                                    |
 | time      | a time of day as `hh:mm:ss`; one of a day or more, or below 0, likewise: `54:01:09`, `-00:00:05` |
 | UUID      | its 36 characters                                                                               |
+| interval  | ISO 8601: `P1M2DT3.5S`                                                                          |
 | bytes     | the text that they are in UTF-8                                                                 |
 | text      | always in quotes, so that an empty text is not a missing one                                    |
 """
 
 from __future__ import annotations
 
-import uuid
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.errors import InputError
 from vaecli.runtime.moments import TICKS_PER_SECOND
+from vaecli.tables.convert.arrow_types import uuid_texts
 
 _LARGE_TEXT = pa.large_string()
 _WRITE_PARQUET = "write Parquet: -o NAME.parquet"
@@ -67,8 +67,7 @@ def _text(array: pa.Array, name: str) -> pa.LargeStringArray:
     if pa.types.is_dictionary(kind):
         return pc.take(_text(array.dictionary, name), array.indices)
     if getattr(kind, "extension_name", "") == "arrow.uuid":
-        texts = [None if value is None else str(uuid.UUID(bytes=value)) for value in array.storage.to_pylist()]
-        return pa.array(texts, _LARGE_TEXT)
+        return uuid_texts(array.storage)
     if isinstance(kind, pa.BaseExtensionType):
         return _text(array.storage, name)
     if pa.types.is_run_end_encoded(kind):
@@ -80,6 +79,8 @@ def _text(array: pa.Array, name: str) -> pa.LargeStringArray:
         return _seconds(array.cast(pa.int64()), len(str(TICKS_PER_SECOND[kind.unit])) - 1)
     if pa.types.is_time(kind):
         return _times(array)
+    if pa.types.is_interval(kind):
+        return pa.array([None if one is None else _interval(*one) for one in array.to_pylist()], _LARGE_TEXT)
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
         array = array.cast(pa.large_string() if pa.types.is_string_view(kind) else pa.large_binary())
     try:
@@ -119,6 +120,13 @@ def _clock(ticks: int, per_second: int) -> str:
     seconds, fraction = divmod(abs(ticks), per_second)
     clock = f"{'-' if ticks < 0 else ''}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     return f"{clock}.{fraction:0{len(str(per_second)) - 1}}" if per_second > 1 else clock
+
+
+def _interval(months: int, days: int, nanoseconds: int) -> str:
+    sign, (seconds, rest) = "-" if nanoseconds < 0 else "", divmod(abs(nanoseconds), 10**9)
+    fraction = f".{rest:09}".rstrip("0") if rest else ""
+    parts = (f"{months}M" if months else "", f"{days}D" if days else "", f"T{sign}{seconds}{fraction}S")
+    return f"P{''.join(parts[:2])}{parts[2] if nanoseconds or not (months or days) else ''}"
 
 
 def _scalar(value: str) -> pa.Scalar:

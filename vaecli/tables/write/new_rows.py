@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from vaecli.data.cells import Cells
 from vaecli.schema import Column
+from vaecli.tables.convert.arrow_casts import cast
 from vaecli.tables.convert.arrow_types import arrow_type_from_text
 from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tables.write.replace_cells import as_type
@@ -44,7 +45,7 @@ def _can_hold(kind: pa.DataType, column: Column) -> bool:
         _array(np.zeros(1), column, kind)
     except MemoryError:
         raise
-    except (pa.ArrowException, IndexError):
+    except (pa.ArrowException, IndexError, ValueError):
         return False
     return True
 
@@ -52,7 +53,7 @@ def _can_hold(kind: pa.DataType, column: Column) -> bool:
 def _array(values: np.ndarray, column: Column, kind: pa.DataType) -> pa.Array:
     """Values (n,), as in `Cells`, as an array of this type; NaN as null."""
     missing = np.isnan(values)
-    if TABLE_KINDS[column.kind].is_text:
+    if TABLE_KINDS[column.kind].is_text or pa.types.is_dictionary(kind):
         return _categories(np.where(missing, 0, values).astype(np.int32), missing, column, kind)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         different, place = np.unique(values[~missing], return_inverse=True)  # values repeat, and writing them is slow
@@ -65,8 +66,11 @@ def _array(values: np.ndarray, column: Column, kind: pa.DataType) -> pa.Array:
 
 
 def _categories(code: np.ndarray, missing: np.ndarray, column: Column, kind: pa.DataType) -> pa.Array:
-    values = kind.value_type if pa.types.is_dictionary(kind) else kind
-    spellings = pa.array(column.categories, pa.string()).cast(values)
-    if pa.types.is_dictionary(kind):
-        return pa.DictionaryArray.from_arrays(pa.array(code, mask=missing).cast(kind.index_type), spellings)
-    return spellings.take(pa.array(code, mask=missing))
+    if not pa.types.is_dictionary(kind):
+        return cast(pa.array(column.categories, pa.string()), kind).take(pa.array(code, mask=missing))
+    words = column.order if kind.ordered else column.categories
+    place = np.array([words.index(word) for word in column.categories])  # raises ValueError for an unknown order
+    codes = pa.array(place[code], mask=missing).cast(kind.index_type)
+    return pa.DictionaryArray.from_arrays(
+        codes, cast(pa.array(words, pa.string()), kind.value_type), ordered=kind.ordered
+    )

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from vaecli.errors import InputError, quoted
 from vaecli.runtime.moments import SECONDS_PER_DAY, TICKS_PER_SECOND
 from vaecli.schema import Column
+from vaecli.tables.convert.arrow_casts import cast
 from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
 from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tables.read.delimited import DelimitedSource
@@ -127,7 +128,8 @@ def _table(batch: Batch, name: str, columns: Sequence[Column], values: np.ndarra
         if which[:, j].any() or pa.types.is_dictionary(field.type):
             array = one_array(table.column(place))
             try:
-                table = table.set_column(place, field, _replaced(array, column, values[:, j], which[:, j]))
+                replaced = cast(_replaced(array, column, values[:, j], which[:, j]), field.type)
+                table = table.set_column(place, field, replaced)
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
                 raise InputError(
                     f"{name}: column {quoted(column.name)} holds {field.type}, which cannot hold what the model knows",
@@ -152,9 +154,9 @@ def _replaced(array: pa.Array, column: Column, values: np.ndarray, which: np.nda
 
 
 def _encoded(before: pa.DictionaryArray, values: pa.Array, column: Column) -> pa.DictionaryArray:
-    """The values in the dictionary that they had, with behind it what the model knows and the dictionary does not.
+    """The values in the dictionary that they had, followed by the categories that only the model knows.
 
-    Never in the order in which values appear: where a batch begins would show in the output.
+    Never in the order in which values appear: the cut into batches would show in the output.
     """
     known = before.dictionary
     if TABLE_KINDS[column.kind].is_text:
@@ -170,7 +172,7 @@ def as_type(column: Column, kind: pa.DataType, values: np.ndarray) -> pa.Array:
     """Cells (n,) of a column as the Arrow type in which this table holds it."""
     group = family(kind)
     if group is ArrowFamily.TEXT or TABLE_KINDS[column.kind].is_text:
-        return pa.array(TABLE_KINDS[column.kind].texts(column, values), pa.string()).cast(kind)
+        return cast(pa.array(TABLE_KINDS[column.kind].texts(column, values), pa.string()), kind)
     return _times(kind, values) if group is ArrowFamily.DATETIME else _numbers(kind, values)
 
 

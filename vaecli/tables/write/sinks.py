@@ -6,7 +6,7 @@ import bz2
 import gzip
 import io
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
@@ -19,12 +19,14 @@ from vaecli.errors import UsageError
 from vaecli.runtime import file_types
 from vaecli.runtime.atomic_file import translated
 from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
-from vaecli.tables.convert.arrow_types import as_schema
+from vaecli.tables.convert.arrow_casts import as_schema
 from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.open import format_of_name
 from vaecli.tables.read.parquet import ParquetSource
 from vaecli.tables.source import Batch, Source
 from vaecli.tables.write.row_writers import (
+    NO_TYPES,
+    ColumnTypes,
     DelimitedRows,
     LineWriter,
     Rendered,
@@ -118,7 +120,7 @@ class CollectSink:
     def render(
         self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
     ) -> Rendered:
-        """Convert rows to a table; see `Sink.render`."""
+        """Convert the rows that `keep` (n,) marks to a table; see `Sink.render`."""
         return self.rows.table(batch, [_as_array(added[name], kind) for name, kind in self.added], keep)
 
     def append(self, rendered: Rendered) -> None:
@@ -144,13 +146,13 @@ def open_sink(
     *,
     prefix: str = "",
     output_format: str | None = None,
-    numbers: Collection[str] = (),
+    types: ColumnTypes = NO_TYPES,
 ) -> Sink:
     """Open an output with the columns of `like` followed by `added` (name, type), with `prefix` before their names.
 
     `target` is a path, a URL or `-`; an existing file is replaced when the sink is closed without an exception.
     The format is `output_format`, else that of the extension, else that of `like`. Text stays text byte for
-    byte; text that becomes Parquet is float64 for the columns in `numbers` and strings otherwise.
+    byte; text that becomes Parquet has the `types` of its columns, float64 or int64, and is strings otherwise.
 
     Raises UsageError when `like` already has a column of an added name (all are listed), or the target is one of the
     inputs, a directory, or of an unsuitable format; EnvironmentProblem when it cannot be written.
@@ -163,7 +165,7 @@ def open_sink(
     try:
         with translated(opened.name):
             stream = _compressed(opened.stream, target, format)
-            rows = _row_writer(stream, like, named, format, numbers)
+            rows = _row_writer(stream, like, named, format, types)
     except BaseException:
         opened.abort()
         raise
@@ -176,7 +178,7 @@ def open_live_sink(
     added: Sequence[tuple[str, pa.DataType]],
     *,
     prefix: str = "",
-    numbers: Collection[str] = (),
+    types: ColumnTypes = NO_TYPES,
 ) -> Sink:
     """Open an output of delimited text to which rows are added as they come; otherwise as `open_sink`.
 
@@ -192,18 +194,22 @@ def open_live_sink(
             f"{shown(target)}: --follow writes rows as they come, to plain CSV or TSV", "name one: -o NAME.csv"
         )
     header = io.BytesIO()
-    rows = cast(LineWriter | DelimitedRows, _row_writer(header, like, named, format, numbers))
+    rows = cast(LineWriter | DelimitedRows, _row_writer(header, like, named, format, types))
     opened = open_growing(target, header.getvalue())
     return Sink(opened, opened.stream, replace(rows, stream=opened.stream), tuple(added), is_live=True)
 
 
 def collect_sink(
-    like: Source, added: Sequence[tuple[str, pa.DataType]], *, prefix: str = "", numbers: Collection[str] = ()
+    like: Source,
+    added: Sequence[tuple[str, pa.DataType]],
+    *,
+    prefix: str = "",
+    types: ColumnTypes = NO_TYPES,
 ) -> CollectSink:
-    """A sink that collects the rows as one Arrow table in memory; see `open_sink`."""
+    """A sink that collects the rows as one Arrow table in memory. Raises UsageError if added names are taken."""
     named = [(prefix + name, kind) for name, kind in added]
     _reject_taken_names([name for name, _ in named], like)
-    return CollectSink(typed_rows(like, named, numbers), tuple(added))
+    return CollectSink(typed_rows(like, named, types), tuple(added))
 
 
 def default_output(inputs: Sequence[str], verb: str = "scored", extension: str | None = None) -> str:
@@ -272,13 +278,17 @@ def _format_of(target: str, like: Source, output_format: str | None) -> str:
 
 
 def _row_writer(
-    stream: BinaryIO, like: Source, added: Sequence[tuple[str, pa.DataType]], format: str, numbers: Collection[str]
+    stream: BinaryIO,
+    like: Source,
+    added: Sequence[tuple[str, pa.DataType]],
+    format: str,
+    types: ColumnTypes,
 ) -> RowWriter:
     if isinstance(like, DelimitedSource) and format == like.format:
         return line_writer(stream, like.headers[0], [name for name, _ in added])
     if format == "parquet":
-        return parquet_rows(stream, typed_rows(like, added, numbers), _compression(like))
-    return delimited_rows(stream, typed_rows(like, added, ()), "\t" if format == "tsv" else ",")
+        return parquet_rows(stream, typed_rows(like, added, types), _compression(like))
+    return delimited_rows(stream, typed_rows(like, added, NO_TYPES), "\t" if format == "tsv" else ",")
 
 
 def _compression(like: Source) -> str:

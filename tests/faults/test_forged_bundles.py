@@ -1,0 +1,172 @@
+"""A forged bundle, whose digests are right, is refused with exit 5 or works: never a bug, never much time or memory.
+
+`make test` tries every fortieth forgery with two verbs, `-m slow` all of them with all verbs. The bundle is the small
+one of tests/golden, whose table has columns of every kind.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.faults import forge
+from vaecli.bundle import bounds, manifest as limits, read_bundle
+from vaecli.cli.app import main
+from vaecli.config import fit as settings
+from vaecli.model import ensemble
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "bundle_v4"
+SECONDS, MEGABYTES = 10, 300  # of one command, beyond what the process has already
+VERBS = {
+    "inspect": "inspect {M}",
+    "score": "score {T} -m {M} -o {O}.csv",
+    "elbo": "score {T} -m {M} -o {O}.csv --score-kind elbo",
+    "json": "inspect {M} --json --schema",
+    "explain": "explain {T} -m {M}",
+    "encode": "encode {T} -m {M} -o {O}.csv",
+    "reconstruct": "reconstruct {T} -m {M} -o {O}.csv",
+    "sample": "sample -m {M} -o {O}.csv --rows 20",
+    "report": "report {T} -m {M} -o {O}.html",
+}
+Try = Callable[[str, forge.Change], list[int]]
+
+
+@pytest.fixture
+def attempt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str, str, Path], int]:
+    """Run a verb on a bundle; its exit code, once the rest of what is promised has been checked."""
+
+    def run(verb: str, forgery: str, bundle: Path) -> int:
+        words = VERBS[verb].format(M=bundle, T=GOLDEN / "rows.csv", O=tmp_path / "out").split()
+        before, start = peak_megabytes(), time.monotonic()
+        with pytest.raises(SystemExit) as left:
+            main([*words, "--quiet"] if verb not in ("inspect", "json") else words)
+        seconds, grown = time.monotonic() - start, peak_megabytes() - before
+        code, shown = int(left.value.code or 0), capsys.readouterr().err
+        where = f"{verb}, {forgery}: exit {code}\n{shown}"
+        # another name of a column is no forgery: the table lacks that column
+        assert code in ((0, 4, 5) if ".name: " in forgery else (0, 5)), where
+        if code:
+            lines = [line for line in shown.splitlines() if not line.startswith("  ")]
+            assert [line.partition(":")[0] for line in lines] == ["error", "hint"], where
+        assert "Warning" not in shown, where
+        assert seconds < SECONDS, where
+        assert grown < MEGABYTES, where
+        return code
+
+    return run
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process ever had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
+
+
+def try_all(attempt: Callable[[str, str, Path], int], folder: Path, every: int, first: int, verbs: str) -> Counter[int]:
+    """How often each exit code occurred in every so many forgeries."""
+    codes: Counter[int] = Counter()
+    for i, (name, change) in enumerate(forge.forgeries(GOLDEN / "model.vae")):
+        if i % every == first:
+            forge.write(folder / "forged.vae", GOLDEN / "model.vae", change)
+            codes.update(attempt(verb, name, folder / "forged.vae") for verb in verbs.split())
+    return codes
+
+
+def test_forged_fields_and_arrays_are_refused_or_work(tmp_path: Path, attempt: Callable[..., int]) -> None:
+    """Every fortieth forgery; both outcomes occur."""
+    codes = try_all(attempt, tmp_path, 40, 7, "inspect score")
+    assert codes[5] > 50
+    assert codes[0] > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(8))
+def test_all_forgeries_with_all_verbs(tmp_path: Path, attempt: Callable[..., int], part: int) -> None:
+    """All of them: an eighth at a time."""
+    codes = try_all(attempt, tmp_path, 8, part, " ".join(VERBS))
+    assert codes.total() > 5_000
+
+
+# ------------------------------------------------------------------------------------ claims
+
+MANY = limits.MAX_MANIFEST_BYTES
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("[" + "[]," * (MANY // 4) + "0]", "holds more than"),
+        ("[" + "{}," * (MANY // 4) + "0]", "holds more than"),
+        ("[" + '{"a":0},' * (MANY // 9) + "0]", "holds more than"),
+        ("[" + "0," * (MANY // 3) + "0]", "holds more than"),
+        ("[" * 40 + "]" * 40, "nested too deeply"),
+        ("[" * 10**6 + "]" * 10**6, "nested too deeply"),
+        ('"' + '\\"[[{{,:' * 10**6 + '"', ""),
+        ('"' + "\\\\" * 10**6 + '"', ""),
+    ],
+)
+def test_json_that_would_fill_the_memory_is_not_parsed(
+    tmp_path: Path, attempt: Callable[..., int], capsys: pytest.CaptureFixture[str], value: str, words: str
+) -> None:
+    """Values, depth and bytes are counted before any is made; marks within a text do not count."""
+    with zipfile.ZipFile(GOLDEN / "model.vae") as archive:
+        text, packed = (archive.read(name).decode("latin-1") for name in (limits.MANIFEST, limits.ARRAYS))
+    bundle = tmp_path / "forged.vae"
+    with zipfile.ZipFile(bundle, "w") as archive:
+        archive.writestr(limits.MANIFEST, text.replace("{", '{"more": ' + value + ",", 1).encode("latin-1"))
+        archive.writestr(limits.ARRAYS, packed.encode("latin-1"))
+    assert attempt("inspect", "json", bundle) == 5
+    with pytest.raises(SystemExit):
+        main(["inspect", str(bundle)])
+    assert (words or "SHA-256 differs") in capsys.readouterr().err
+
+
+def test_a_header_of_arrays_is_bounded(tmp_path: Path, attempt: Callable[..., int]) -> None:
+    """Its length is checked before it is parsed, the number of arrays before any is made."""
+    values = read_bundle(GOLDEN / "model.vae")[0].to_json()
+    for packed in (
+        (2**63).to_bytes(8, "little"),
+        (bounds.MAX_HEADER_BYTES + 1).to_bytes(8, "little") + b" " * (bounds.MAX_HEADER_BYTES + 1),
+    ):
+        forge.write_parts(tmp_path / "forged.vae", values, packed)
+        assert attempt("score", "header", tmp_path / "forged.vae") == 5
+
+    def change(_: dict[str, object], arrays: dict[str, np.ndarray]) -> None:
+        arrays |= {f"x{i}": np.zeros(0, np.float32) for i in range(bounds.MAX_ARRAYS)}
+
+    forge.write(tmp_path / "forged.vae", GOLDEN / "model.vae", change)
+    assert attempt("score", "many arrays", tmp_path / "forged.vae") == 5
+
+
+@pytest.mark.parametrize("family", ["heteroscedastic", "homoscedastic"])
+def test_draws_are_bounded_and_computed_a_few_at_a_time(
+    tmp_path: Path, attempt: Callable[..., int], family: str
+) -> None:
+    """A small array claims many draws: more than settings allow are refused, as many as they allow take no memory."""
+    for n_draws, code in ((ensemble.MOST_DRAWS, 0), (ensemble.MOST_DRAWS + 2, 5)):
+
+        def change(_: dict[str, object], arrays: dict[str, np.ndarray], n: int = n_draws) -> None:
+            arrays[f"{family}/noise"] = np.resize(arrays[f"{family}/noise"], (n, 4, 1, 2))
+
+        forge.write(tmp_path / "forged.vae", GOLDEN / "model.vae", change)
+        assert attempt("elbo", f"{n_draws} draws", tmp_path / "forged.vae") == code
+
+
+def test_the_bounds_are_those_of_the_settings() -> None:
+    """What a fit may be asked for is read back."""
+    ranges = settings._RANGES
+    assert ranges["model.n_noise"][1] == ensemble.MOST_DRAWS
+    assert ranges["model.n_exemplars"][1] == ensemble.MOST_EXEMPLARS
+    assert ranges["calibration.n_folds"][1] == ensemble.MOST_MEMBERS
+    assert ranges["columns.max_categories"][1] + 1 == bounds.MAX_CATEGORIES
+    for family in ("heteroscedastic", "homoscedastic"):
+        assert ranges[f"{family}.n_latent"][1] == ensemble.MOST_LATENT
+        assert ranges[f"{family}.n_hidden"][1] == ensemble.MOST_HIDDEN
