@@ -39,7 +39,10 @@ def tile_places(row: np.ndarray, size: int) -> Iterator[tuple[slice, slice]]:
 
 
 def small_tile_places(row: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """As `tile_places`, for small tiles: each holds the rows of one strip or of the rest of a tile."""
+    """Yield for each small tile its rows in the batch, whose consecutive numbers are `row` (n,), and their positions.
+
+    A small tile holds rows of one strip, or of the rest, of a whole tile.
+    """
     first, in_strips = 0, TILE_ROWS - REST_ROWS
     while first < row.size:
         place = int(row[first]) % TILE_ROWS

@@ -139,9 +139,9 @@ class _LiveReader(io.RawIOBase):
 
 
 def live_pieces(location: LiveStream, header: Header, batch_of: Callable[[RecordBlock, int], Batch]) -> Iterator[Piece]:
-    """What arrives together as one parsed piece; rows above one that cannot be read come before its InputError.
+    """Yield what arrives together as one parsed piece; `batch_of(block, first_row)` parses a block.
 
-    `batch_of(block, first_row)` parses a block.
+    Raises InputError for a row that cannot be read, after the rows above it.
     """
     first_row = 0
     for block in _live_blocks(location, header):
