@@ -138,7 +138,7 @@ def opened_sink(
 ) -> Iterator[Sink]:
     """The output of a run: whole or not at all, or with `config.follow` rows as they come.
 
-    What a stream that is stopped leaves behind is noted on the exception.
+    What a stopped stream leaves is noted on the exception.
     """
     if not config.follow:
         with open_sink(target, source, columns, prefix=config.prefix, types=types) as sink:
