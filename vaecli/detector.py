@@ -40,10 +40,13 @@ class Detector:
     threshold: float  # the default level
     marginals: Marginals | None = None  # of the training rows; None in bundles fitted before these were stored
 
-    def score(self, cells: Cells, kind: str | None = None) -> ScoredRows:
-        """Score rows by `kind` (default: the detector's own), in nats, higher is more anomalous, with p-values."""
+    def score(self, cells: Cells, kind: str | None = None, *, small_tiles: bool = False) -> ScoredRows:
+        """Score rows by `kind` (default: the detector's own), in nats, higher is more anomalous, with p-values.
+
+        `small_tiles` as in `score_batch`.
+        """
         kind = kind or self.score_kind
-        scored = score_batch(self._scorer(kind), self.preprocessor.transform(cells))
+        scored = score_batch(self._scorer(kind), self.preprocessor.transform(cells), small_tiles=small_tiles)
         scored = add_novelty_offset(scored, self._is_unexpected(cells), self.calibrations[kind])
         return ScoredRows(scored, self.calibrations[kind].p_value(scored.score), int((cells.state == NOVEL).sum()))
 

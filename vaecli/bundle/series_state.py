@@ -32,8 +32,10 @@ _TYPES = {
 }
 
 
-def save_histories(path: Path, histories: Histories, model: str) -> None:
+def save_histories(path: Path, histories: Histories, model: str, *, is_output: bool = True) -> None:
     """Write the histories of all series, whole or not at all; `model` is the digest of their bundle.
+
+    With `is_output` false the message of a run that is stopped does not name the file.
 
     Raises as `replacing` does.
     """
@@ -52,7 +54,7 @@ def save_histories(path: Path, histories: Histories, model: str) -> None:
             [np.empty((0, n_sensors), np.float32), *(one.readings for one in series.values())]
         ).astype(np.float32),
     }
-    with replacing(path) as file:
+    with replacing(path, is_output=is_output) as file:
         file.write(save(arrays))
 
 

@@ -57,6 +57,11 @@ AlarmBudget = Annotated[
     ),
 ]
 
+Follow = Annotated[
+    bool,
+    typer.Option("--follow", help="Score rows of standard input or a named pipe as they come, and write each at once."),
+]
+
 
 def score(
     inputs: options.Inputs,
@@ -75,6 +80,7 @@ def score(
     merge_gap: MergeGap = None,
     min_duration: MinDuration = None,
     alarm_budget: AlarmBudget = None,
+    follow: Follow = False,
     prefix: options.Prefix = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
@@ -93,6 +99,7 @@ def score(
       vaecli score new.parquet -m pump.vae --threshold 0.999 -o flagged.parquet --anomalies-only
       vaecli score new.csv --explain 3 --plot scores.png
       vaecli score - -o - < new.csv
+      tail -n +1 -F live.csv | vaecli score - --follow --state plant.state
       vaecli score today.csv --quiet --fail-on 2%
     """
     verb = Verb(piped(inputs, output), as_json, quiet, verbose)
@@ -100,6 +107,7 @@ def score(
     decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind, "fail_on": fail_on}
     written = {"anomalies_only": anomalies_only, "explain": explain, "prefix": prefix}
     running = {"batch_rows": batch_rows, "workers": workers, "device": device, "offline": offline or None}
+    running["follow"] = follow or None
     of_events = {"merge_gap": merge_gap, "min_duration": min_duration, "alarm_budget": alarm_budget}
     config = score_config(decision | written | running | of_events)
 

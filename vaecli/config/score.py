@@ -28,6 +28,7 @@ class ScoreConfig:
     merge_gap: str | None = None  # series only: events closer than that are one; None: the rows of a window
     min_duration: str | None = None  # series only: shorter events are left out
     alarm_budget: str | None = None  # series only: the threshold is the one with so many events on normal rows
+    follow: bool = False  # whether rows are scored and written as they come
 
 
 _OWNERS = {"score": ScoreConfig}
@@ -70,6 +71,8 @@ def score_config(
         ]
         if "score.merge_gap" in settings:
             problems.append("--alarm-budget counts events with the default merge gap; leave --merge-gap out")
+    if settings.get("score.follow") and settings.get("score.offline"):
+        problems.append("--follow and --offline contradict each other: a live stream knows no later rows")
     if problems:
         raise refusal(problems, verb)
     return ScoreConfig(**stage_of(settings, "score"))

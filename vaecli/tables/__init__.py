@@ -33,12 +33,13 @@ from vaecli.tables.write.event_file import (
     open_event_file as open_event_file,
 )
 from vaecli.tables.write.new_rows import new_schema as new_schema, new_table as new_table
-from vaecli.tables.write.row_writers import Rendered as Rendered
+from vaecli.tables.write.row_writers import ColumnTypes as ColumnTypes, Rendered as Rendered
 from vaecli.tables.write.sinks import (
     CollectSink as CollectSink,
     Sink as Sink,
     collect_sink as collect_sink,
     default_output as default_output,
+    open_live_sink as open_live_sink,
     open_sink as open_sink,
 )
 from vaecli.tables.write.targets import (

@@ -73,7 +73,7 @@ class ScoreTask:
     def process(self, batch: Batch) -> WrittenRows[ScoreTotals]:
         """The rows with the added columns; with `config.anomalies_only` only flagged ones. Raises UnreadableCell."""
         cells = to_cells(batch, self.detector.schema)
-        decided = self.scorer.score(cells, self.decision.score_kind)
+        decided = self.scorer.score(cells, self.decision.score_kind, small_tiles=self.config.follow)
         score, flagged = decided.scored.score, self.decision.flags(decided)
         added: dict[str, Any] = {"anomaly_score": score, "p_value": decided.p_value, "is_anomaly": flagged}
         which = np.flatnonzero(flagged)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from vaecli.config.spans import AlarmBudget
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
+from vaecli.engines.live import LiveEngine
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.model.device import device_of
@@ -26,8 +27,11 @@ from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable
+from vaecli.runtime.signals import held_signals
 from vaecli.sensors.detector import MODEL, SensorDetector
 from vaecli.tables import (
+    ColumnTypes,
+    Sink,
     Source,
     Targets,
     check_event_file,
@@ -35,6 +39,7 @@ from vaecli.tables import (
     default_output,
     exact_types,
     open_event_file,
+    open_live_sink,
     open_sink,
     open_source,
     refuse_to_overwrite,
@@ -83,7 +88,7 @@ def score(
     device = device_of(config.device)
     decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
-    source = open_source(inputs, once=True)
+    source = open_source(inputs, once=True, live=config.follow)
     check_schema(source, detector.schema)
     Targets.of(target, plot, bundle, source)
     calibration = detector.calibrations[decision.score_kind]
@@ -91,7 +96,7 @@ def score(
     n_worst = N_WORST if with_worst else 0
     constants = Constants.of(detector.schema, source.names)
     columns, types = added_columns(config.explain), exact_types(detector.schema)
-    with open_sink(target, source, columns, prefix=config.prefix, types=types) as sink:
+    with opened_sink(target, source, columns, config, types) as sink:
         totals = score_source(
             *(detector, source, sink, decision, config, device),
             n_worst=n_worst,
@@ -130,6 +135,30 @@ def score(
     )
 
 
+@contextmanager
+def opened_sink(
+    target: str,
+    source: Source,
+    columns: Sequence[tuple[str, pa.DataType]],
+    config: ScoreConfig,
+    types: ColumnTypes,
+) -> Iterator[Sink]:
+    """The output of a run: whole or not at all, or with `config.follow` rows as they come.
+
+    What a stopped stream leaves is noted on the exception.
+    """
+    if not config.follow:
+        with open_sink(target, source, columns, prefix=config.prefix, types=types) as sink:
+            yield sink
+        return
+    try:
+        with held_signals(), open_live_sink(target, source, columns, prefix=config.prefix, types=types) as sink:
+            yield sink
+    except BaseException as stop:
+        stop.add_note(f"the rows that came are in {'standard output' if target == '-' else target}")
+        raise
+
+
 def score_source(
     detector: Detector,
     source: Source,
@@ -148,8 +177,10 @@ def score_source(
     Without one the same table gives the same bytes whatever `batch_rows` and `workers` are.
     """
     scorer = detector if device is None else detector.on(device)
-    engine = LocalEngine.of(config, most_workers=None if device is None else WORKERS_ON_DEVICE)
     task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants)
+    engine: LiveEngine | LocalEngine = LiveEngine(config.batch_rows)
+    if not config.follow:
+        engine = LocalEngine.of(config, most_workers=None if device is None else WORKERS_ON_DEVICE)
     parts = engine.map_batches(Rendered(task, output), source, task.needs)
     return append_rows(parts, output, ScoreTotals(), "scoring", source.n_rows, on_event)
 
@@ -207,8 +238,10 @@ def _score_sensors(
         raise UsageError("--offline and --state contradict each other", "a state knows no later rows; give one of them")
     decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
-    source = open_source(inputs, once=not config.offline)
+    source = open_source(inputs, once=not config.offline, live=config.follow)
     check_schema(source, detector.schema)
+    if events is not None and config.follow:
+        raise UsageError("--events and --follow contradict each other", "events are written when a table has ended")
     if plot is not None:
         raise UsageError("--plot: scores of series are not plotted", "leave out --plot, or fit with --window 0")
     Targets.of(target, plot, bundle, source)
@@ -227,12 +260,19 @@ def _score_sensors(
             "the input, the bundle or another output",
         )
     columns, types = added_columns(config.explain), exact_types(detector.schema)
-    with ExitStack() as files:
-        log = None
-        if events is not None:
-            log = EventLog(detector, rules, files.enter_context(open_event_file(events, detector.schema.time)))
-        sink = files.enter_context(open_sink(target, source, columns, prefix=config.prefix, types=types))
-        totals = score_rows(detector, source, sink, decision, config, histories, on_event, n_worst=n_worst, events=log)
+    try:
+        with ExitStack() as files:
+            log = None
+            if events is not None:
+                log = EventLog(detector, rules, files.enter_context(open_event_file(events, detector.schema.time)))
+            sink = files.enter_context(opened_sink(target, source, columns, config, types))
+            totals = score_rows(
+                detector, source, sink, decision, config, histories, on_event, n_worst=n_worst, events=log
+            )
+    except BaseException:
+        if config.follow and state is not None:  # its rows are written
+            save_histories(state, histories, digest, is_output=False)
+        raise
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     if state is not None:
         save_histories(state, histories, digest)

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from vaecli.config import ScoreConfig
 from vaecli.config.spans import AlarmBudget, Span
 from vaecli.decisions.threshold import Decision
+from vaecli.engines.live import LiveEngine
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.results import OnEvent
@@ -139,7 +140,10 @@ def _score_series(
     """
     detector, rendered = task.detector, Rendered(task, output)
     with closing(sensor_rows(detector, source, config)) as rows:
-        parts = map_in_order(rendered.process, in_order(rows, histories), engine_of(config, detector).workers)
+        work = in_order(rows, histories)
+        if config.follow:
+            return append_rows(map(rendered.process, work), output, SensorTotals(), "scoring", None, on_event)
+        parts = map_in_order(rendered.process, work, engine_of(config, detector).workers)
         with closing(parts if events is None else events.following(parts)) as followed:
             return append_rows(followed, output, SensorTotals(), "scoring", source.n_rows, on_event)
 
@@ -203,7 +207,8 @@ def ahead(
 def sensor_rows(detector: SensorDetector, source: Source, config: ScoreConfig) -> Generator[SensorRows]:
     """The batches of a source, read by several threads."""
     task = ReadSensors(detector)
-    yield from engine_of(config, detector).map_batches(task, source, task.needs)
+    engine = LiveEngine(config.batch_rows) if config.follow else engine_of(config, detector)
+    yield from engine.map_batches(task, source, task.needs)
 
 
 def engine_of(config: ScoreConfig, detector: SensorDetector) -> LocalEngine:

@@ -18,6 +18,7 @@ from vaecli.errors import InputError, MalformedText, listed, located, quoted
 from vaecli.runtime import file_types
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
+from vaecli.tables.read.live import LiveStream, live_pieces
 from vaecli.tables.read.locations import LocalFile, Location, unreadable
 from vaecli.tables.read.malformed import parse_or_explain
 from vaecli.tables.read.named_columns import requested_columns
@@ -59,6 +60,15 @@ class DelimitedSource:
         columns = requested_columns(self.names, request.columns, self.name)
         first_row = 0
         for location, header in zip(self.locations, self.headers, strict=True):
+            if isinstance(location, LiveStream):
+
+                def live_batch(
+                    block: RecordBlock, first: int, location: LiveStream = location, header: Header = header
+                ) -> Batch:
+                    return _batch(block, header, columns, request.numbers, location, first, request.keep)
+
+                yield from live_pieces(location, header, live_batch)
+                return
             for block in _blocks_of(location, header, request.multiple_of, first_row):
                 yield partial(_batch, block, header, columns, request.numbers, location, first_row, request.keep)
                 first_row += len(block)

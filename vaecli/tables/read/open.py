@@ -10,6 +10,7 @@ from vaecli.runtime import file_types
 from vaecli.runtime.urls import shown
 from vaecli.tables.read.delimited import decompressed, open_delimited
 from vaecli.tables.read.folders import partition_columns, reject_lake_tables, reject_partitions_of_text
+from vaecli.tables.read.live import live_location
 from vaecli.tables.read.locations import Location, find_locations, unreadable
 from vaecli.tables.read.parquet import open_parquet
 from vaecli.tables.source import Source
@@ -67,15 +68,16 @@ _LETTERS = (file_types.MDF, file_types.TDMS, file_types.TDMS_INDEX, file_types.O
 _CONTROL = frozenset(range(9)) | frozenset(range(14, 32))
 
 
-def open_source(inputs: Sequence[str], *, once: bool = False) -> Source:
+def open_source(inputs: Sequence[str], *, once: bool = False, live: bool = False) -> Source:
     """Open files, a directory of Parquet files, a pattern, `-` (standard input) or URLs as one table.
 
-    With `once` the source can be read a single time, so that CSV from standard input is not copied first.
+    With `once` the source can be read a single time, so that CSV from standard input is not copied first; with `live`
+    too, and its rows are given on as they come.
     Raises InputError when a file is missing, unreadable or not a table, or the files do not share one format
     and the same columns; UsageError for inputs that cannot be combined; EnvironmentProblem when a URL needs a
     package that is not installed.
     """
-    locations = find_locations(inputs, once=once)
+    locations: Sequence[Location] = (live_location(inputs),) if live else find_locations(inputs, once=once)
     reject_lake_tables(inputs, locations)
     name = _name_of(inputs, locations)
     formats = []

@@ -49,6 +49,12 @@ class RecordBlock:
         size = int(self.starts[n])
         return RecordBlock(self.data, size, self.starts[:n], self.stops[:n], self.quoted, self.first_line)
 
+    def only(self, i: int) -> RecordBlock:
+        """Record i alone, with its line end."""
+        start, after = int(self.starts[i]), int(self.starts[i + 1]) if i + 1 < len(self) else self.size
+        data, stop = self.data[start:after], int(self.stops[i]) - start
+        return RecordBlock(data, len(data), np.zeros(1, np.int64), np.array([stop]), self.quoted, self.line(i))
+
     def line(self, i: int) -> int:
         """The file's line, from 1, on which record i begins; newlines inside quotes count."""
         return self.line_at(int(self.starts[i]))

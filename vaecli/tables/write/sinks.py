@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
@@ -26,6 +27,8 @@ from vaecli.tables.source import Batch, Source
 from vaecli.tables.write.row_writers import (
     NO_TYPES,
     ColumnTypes,
+    DelimitedRows,
+    LineWriter,
     Rendered,
     RowWriter,
     TypedRows,
@@ -34,7 +37,7 @@ from vaecli.tables.write.row_writers import (
     parquet_rows,
     typed_rows,
 )
-from vaecli.tables.write.targets import Target, open_target, refuse_to_overwrite
+from vaecli.tables.write.targets import Target, open_growing, open_target, refuse_to_overwrite
 
 FORMATS = ("csv", "tsv", "parquet")
 _EXTENSIONS = (*file_types.CSV_EXTENSIONS, *file_types.TSV_EXTENSIONS, ".txt", *file_types.PARQUET_EXTENSIONS)
@@ -53,6 +56,7 @@ class Sink:
     stream: BinaryIO  # the target's, or a compressor around it
     rows: RowWriter
     added: tuple[tuple[str, pa.DataType], ...]
+    is_live: bool = False  # rows are in the output as soon as they are appended
 
     def render(
         self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
@@ -71,6 +75,8 @@ class Sink:
         """
         with translated(self.target.name):
             self.rows.append(rendered)
+            if self.is_live:
+                self.stream.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -164,6 +170,33 @@ def open_sink(
         opened.abort()
         raise
     return Sink(opened, stream, rows, tuple(added))
+
+
+def open_live_sink(
+    target: str,
+    like: Source,
+    added: Sequence[tuple[str, pa.DataType]],
+    *,
+    prefix: str = "",
+    types: ColumnTypes = NO_TYPES,
+) -> Sink:
+    """Open an output of delimited text to which rows are added as they come; otherwise as `open_sink`.
+
+    What was written stays, however the run ends. A file that begins with the same header is continued. Raises also
+    UsageError when the output is Parquet, compressed or a URL, or a file that holds something else.
+    """
+    named = [(prefix + name, kind) for name, kind in added]
+    _reject_taken_names([name for name, _ in named], like)
+    refuse_to_overwrite(target, like.files, "the input")
+    format = _format_of(target, like, None)
+    if format == "parquet" or target.lower().endswith(file_types.COMPRESSED_EXTENSIONS) or is_url(target):
+        raise UsageError(
+            f"{shown(target)}: --follow writes rows as they come, to plain CSV or TSV", "name one: -o NAME.csv"
+        )
+    header = io.BytesIO()
+    rows = cast(LineWriter | DelimitedRows, _row_writer(header, like, named, format, types))
+    opened = open_growing(target, header.getvalue())
+    return Sink(opened, opened.stream, replace(rows, stream=opened.stream), tuple(added), is_live=True)
 
 
 def collect_sink(

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 
 from vaecli.errors import MissingPackage, UsageError
 from vaecli.runtime import outputs
@@ -169,6 +169,38 @@ def open_target(target: str) -> Target:
         if os.path.exists(path) and not os.path.isfile(path):
             return DirectTarget(target, open(path, "wb"))
         return open_atomic(path)
+
+
+def open_growing(target: str, header: bytes) -> DirectTarget:
+    """Open `target`, a path or `-`, to add rows at its end; `header` is written first where it is empty.
+
+    Raises UsageError for a file that does not begin with the header or does not end with a line; and as `open_target`.
+    """
+    if target == "-" or (os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target)):
+        opened, is_new = cast(DirectTarget, open_target(target)), True
+    else:
+        with translated(target):
+            stream = open(target, "a+b")  # noqa: SIM115 - closed with the target
+        opened, is_new = DirectTarget(target, stream), stream.tell() == 0
+        if not is_new:
+            _require_same_table(opened, header)
+    with translated(opened.name):
+        if is_new:
+            opened.stream.write(header)
+            opened.stream.flush()
+    return opened
+
+
+def _require_same_table(opened: DirectTarget, header: bytes) -> None:
+    stream = opened.stream
+    stream.seek(0)
+    begins_alike = stream.read(len(header)) == header
+    stream.seek(-1, os.SEEK_END)
+    ends_whole = stream.read(1) == b"\n"
+    if not (begins_alike and ends_whole):
+        opened.abort()
+        why = "its last line is not complete" if begins_alike else "it holds something else"
+        raise UsageError(f"{opened.name}: --follow adds rows to a file, and {why}", "name another file, or move it")
 
 
 @contextmanager
