@@ -39,7 +39,7 @@ SPREADSHEET_DAYS = ClockUnit("days since 1899-12-30", 1 / 86_400, _DAYS_TO_1970)
 def unit_of(clock: Column) -> ClockUnit | None:
     """The unit of a clock of numbers by the range that training had; None for dates and for clocks that only count.
 
-    Days of spreadsheets are recognised by their fractions, and not in columns whose name says that they count.
+    Days of spreadsheets are recognised by their fractions, and not in columns that are named like a count.
     """
     if clock.is_date or clock.minimum is None or clock.maximum is None:
         return None
