@@ -258,7 +258,8 @@ def _protocol(tests: Sequence[Row]) -> str:
     return (
         f"{n_series} series. Mean per set, then plain mean over sets. Higher is better but for false alarms. VUS with "
         "a buffer of 100 rows; no point adjustment. “Causal” scores depend on the row and those before it, “offline” "
-        f"ones may look ahead. Flags at {LEVEL}: vaecli's `is_anomaly`; for baselines scores above the {LEVEL:.0%} "
+        f"ones may look ahead. A dash: not every series of the set is measured, or the method cannot score it. "
+        f"Flags at {LEVEL}: vaecli's `is_anomaly`; for baselines scores above the {LEVEL:.0%} "
         "quantile of held-out scores of the training rows, cross-fitted in three blocks of time as vaecli's are."
     )
 
@@ -278,12 +279,14 @@ def _set_means(rows: Sequence[Row], figure: str) -> dict[str, float | None]:
 
 def _by_set(tests: Sequence[Row], present: Sequence[str], figure: str) -> str:
     table = []
+    sizes = {name: len({row["series"] for row in _of(tests, set=name)}) for name in present}
     for method, mode in _methods(tests):
-        means = _set_means(_of(tests, method=method, mode=mode), figure)
+        mine = _of(tests, method=method, mode=mode)
+        means = _set_means([row for row in mine if len(_of(mine, set=row["set"])) == sizes[row["set"]]], figure)
         complete = all(means[name] is not None for name in present)
         whole = record.mean(means[name] for name in present) if complete else None
         table.append([NAMES[method], mode, *(means[name] for name in present), whole])
-    counts = [f"{name} ({len({row['series'] for row in _of(tests, set=name)})})" for name in present]
+    counts = [f"{name} ({sizes[name]})" for name in present]
     return record.markdown_table(["method", "mode", *counts, "mean"], table)
 
 
