@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
@@ -34,6 +35,25 @@ class Batch:
     def n_rows(self) -> int:
         """Number of rows of this batch."""
         return self.table.num_rows if self.lines is None else len(self.lines)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Batch]) -> Batch:
+        """The rows of all parts, which follow each other, in order."""
+        first_rows = [part.first_row for part in parts]
+
+        def where(i: int) -> str:
+            part = parts[bisect_right(first_rows, first_rows[0] + i) - 1]
+            return part.where(first_rows[0] + i - part.first_row)
+
+        lines = [part.lines for part in parts if part.lines is not None]
+        whole = [part.whole for part in parts if part.whole is not None]
+        return cls(
+            pa.concat_tables([part.table for part in parts]),
+            first_rows[0],
+            where,
+            pa.concat_arrays(lines) if lines else None,
+            pa.concat_tables(whole) if whole else None,
+        )
 
     def slices(self, n_rows: int) -> Iterator[Batch]:
         """The same rows in order, in batches of at most `n_rows`, without a copy."""

@@ -30,6 +30,7 @@ from vaecli.tasks.sensor_reasons import N_TOP_COLUMNS, reasons_of, shortened
 from vaecli.tasks.written_rows import WrittenRows
 
 GROUPED_ROWS = 131_072  # rows of a batch where series are interleaved: each series needs its history once per batch
+JOINED_BYTES = 2**26  # of batches that are joined to so many rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,41 @@ class SensorWork:
 
     rows: SensorRows
     stretches: tuple[Stretch, ...]
+
+
+def joined(rows: Iterable[SensorRows], least_rows: int) -> Iterator[SensorRows]:
+    """The same rows in batches of at least `least_rows`, or of JOINED_BYTES, but for the last.
+
+    Interleaved series need their history once per batch: of 1,000 series, batches of 4,096 rows would hold 128 rows of
+    history for every 4 to be scored.
+    """
+    waiting: list[SensorRows] = []
+    n_rows = n_bytes = 0
+    for part in rows:
+        waiting.append(part)
+        n_rows += part.batch.n_rows
+        n_bytes += part.batch.table.nbytes + part.scaled.nbytes
+        n_bytes += sum(held.nbytes for held in (part.batch.lines, part.batch.whole) if held is not None)
+        if n_rows >= least_rows or n_bytes >= JOINED_BYTES:
+            yield _one(waiting)
+            waiting, n_rows, n_bytes = [], 0, 0
+    if waiting:
+        yield _one(waiting)
+
+
+def _one(parts: list[SensorRows]) -> SensorRows:
+    if len(parts) == 1:
+        return parts[0]
+    codes: dict[str, int] = {}
+    group = [np.array([codes.setdefault(key, len(codes)) for key in part.keys])[part.group] for part in parts]
+    return SensorRows(
+        Batch.concatenate([part.batch for part in parts]),
+        np.concatenate([part.scaled for part in parts]),
+        np.concatenate([part.time for part in parts]),
+        tuple(codes),
+        np.concatenate(group),
+        sum(part.novel_cells for part in parts),
+    )
 
 
 def in_order(rows: Iterable[SensorRows], histories: Histories) -> Iterator[SensorWork]:

@@ -32,6 +32,7 @@ from vaecli.tasks.sensors import (
     SensorTotals,
     SensorWork,
     in_order,
+    joined,
 )
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 
@@ -208,7 +209,8 @@ def sensor_rows(detector: SensorDetector, source: Source, config: ScoreConfig) -
     """The batches of a source, read by several threads."""
     task = ReadSensors(detector)
     engine = LiveEngine(config.batch_rows) if config.follow else engine_of(config, detector)
-    yield from engine.map_batches(task, source, task.needs)
+    rows = engine.map_batches(task, source, task.needs)
+    yield from rows if detector.schema.group is None or config.follow else joined(rows, GROUPED_ROWS)
 
 
 def engine_of(config: ScoreConfig, detector: SensorDetector) -> LocalEngine:

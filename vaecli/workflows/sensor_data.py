@@ -78,7 +78,8 @@ def resembles_neighbours(rows: SeriesRows) -> bool:
     """Whether rows that follow each other resemble each other more than shuffled ones would.
 
     The measure of a sensor is one minus the von Neumann ratio of its steps, 0 in the mean for shuffled rows, with a
-    standard deviation of about 1/sqrt(n). Where the steps of the clock are uneven, most sensors have to resemble.
+    standard deviation of about 1/sqrt(n). Where the steps of the clock are uneven, most sensors have to resemble. A
+    single sensor with even steps is a series in any case.
     """
     same = (np.diff(rows.group) == 0) & ~rows.after_gap[1:]
     steps = np.diff(rows.time)[same]
@@ -94,6 +95,8 @@ def resembles_neighbours(rows: SeriesRows) -> bool:
         return True  # no sensor moved: what may move later is a matter of time
     positive = steps[steps > 0]
     even = float(np.quantile(positive, 0.9)) <= 1.5 * float(np.quantile(positive, 0.1))
+    if len(found) == 1:  # a single sensor by itself leaves little to judge a row by but the rows before
+        return even or found[0] >= LEAST_RESEMBLANCE
     enough = max(LEAST_RESEMBLANCE, RESEMBLANCE_SIGMAS / float(np.sqrt(steps.size)))
     return max(found) >= enough and (even or float(np.mean(found)) >= MOSTLY_RESEMBLING)
 
