@@ -31,7 +31,7 @@ def fit(run: Callable[..., Any], quick: Path, table: pd.DataFrame) -> Callable[.
 
     def fit_with(*words: str, drop: str) -> tuple[dict[str, Any], str]:
         table.drop(columns=drop).to_csv("normal.csv", index=False)
-        done = run("fit", "normal.csv", "--config", str(quick), *words)
+        done = run("fit", "normal.csv", "--window", "0", "--config", str(quick), *words)
         assert done.code == 0, done.err
         return json.loads(run("inspect", "model.vae", "--json").out), re.sub(r"\s+", " ", done.out)
 

@@ -20,7 +20,7 @@ from vaecli.errors import GateMet, InputError
 WAITING = """
 import pathlib, signal, sys, time, types
 signal.signal(signal.SIGINT, signal.default_int_handler)
-def score(inputs, bundle, output, config, *, plot, with_worst, on_event):
+def score(inputs, bundle, output, config, **others):
     half = pathlib.Path(inputs[0] + ".tmp")
     half.touch()
     try:
@@ -36,7 +36,7 @@ main(sys.argv[1:])
 # a program whose `score` writes rows to standard output for as long as somebody reads them
 WRITING = """
 import sys, types
-def score(inputs, bundle, output, config, *, plot, with_worst, on_event):
+def score(inputs, bundle, output, config, **others):
     for _ in range(100_000):
         sys.stdout.write("1,2,3\\n")
 module = sys.modules["vaecli.workflows.score"] = types.ModuleType("vaecli.workflows.score")

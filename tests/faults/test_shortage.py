@@ -31,7 +31,7 @@ SCORE_RAISES = """
 import vaecli.workflows.score as workflow
 def refuse(*_, **__):
     raise {problem}
-workflow.load_detector = refuse
+workflow.load_any_detector = refuse
 """
 OPENING_FAILS = """
 import builtins, errno

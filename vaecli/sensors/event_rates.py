@@ -40,7 +40,7 @@ class EventRates:
 
         Raises KeyError or ValueError on arrays that it cannot have written.
         """
-        if "events/scores" not in arrays:
+        if not any(name.startswith("events/") for name in arrays):
             return None
         rates = cls(*(arrays[f"events/{name}"] for name in ("scores", "per_day", "days")))
         for array, shape in (

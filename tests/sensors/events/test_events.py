@@ -12,6 +12,7 @@ import pytest
 
 from tests.sensors.events.conftest import START, plant, rows_of
 
+ROWS_MODEL = Path(__file__).parents[2] / "golden" / "bundle_v4" / "model.vae"
 FIRST = 7000  # minutes after the training table begins
 
 
@@ -161,7 +162,7 @@ def test_a_table_without_flags_has_a_file_without_events(summary, plant_model: P
     assert len(out.read_text().splitlines()) == 1
 
 
-def test_what_cannot_be_written_is_refused_before_scoring(run, plant_model: Path, faulty: Path, bundle: Path):
+def test_what_cannot_be_written_is_refused_before_scoring(run, plant_model: Path, faulty: Path):
     """Other formats, files of the same run, models of rows; an earlier file stays when scoring fails."""
     for out, problem in (
         ("events.xlsx", ".csv, .parquet or .jsonl"),
@@ -170,7 +171,7 @@ def test_what_cannot_be_written_is_refused_before_scoring(run, plant_model: Path
         code, _, err = run("score", faulty, "-m", plant_model, "-o", faulty.parent / "s.csv", "--events", out)
         assert code == 2
         assert problem in err
-    code, _, err = run("score", faulty, "-m", bundle, "-o", faulty.parent / "s.csv", "--events", "events.csv")
+    code, _, err = run("score", faulty, "-m", ROWS_MODEL, "-o", faulty.parent / "s.csv", "--events", "events.csv")
     assert code == 2
     assert "--events" in err
     assert "model of rows" in err
