@@ -117,8 +117,9 @@ def _column_to_json(column: Column) -> dict[str, Any]:
 
 
 def _column_from_json(entry: Mapping[str, Any]) -> Column:
-    lists = {name: entry.get(name, []) for name in ("categories", "missing", "placeholders", "order")}
-    if "categories" not in entry or not all(isinstance(values, list) for values in lists.values()):
+    lists = {"categories": entry["categories"]}
+    lists |= {name: entry.get(name, []) for name in ("missing", "placeholders", "order")}
+    if not all(isinstance(values, list) for values in lists.values()):
         raise TypeError(f"one of {', '.join(lists)} of a column is not a list")
     parts = {name: tuple(values) for name, values in lists.items()}
     parts["placeholders"] = tuple(map(tuple, parts["placeholders"]))

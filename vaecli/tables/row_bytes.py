@@ -55,6 +55,8 @@ def _bytes_of(column: pa.Array | pa.ChunkedArray, *, as_text: bool) -> np.ndarra
         return _numbers(pc.list_value_length(column)) * (_width(kind.value_type) or 8.0)
     if pa.types.is_nested(kind) or pa.types.is_run_end_encoded(kind):
         return 0.0
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):  # Arrow does not measure views
+        column = column.cast(pa.large_binary())
     return _numbers(pc.binary_length(column))
 
 
@@ -63,7 +65,7 @@ def _bytes_of_codes(column: pa.DictionaryArray | pa.ChunkedArray) -> np.ndarray:
     parts = [np.zeros(0)]
     for chunk in chunks:
         lengths = _bytes_of(chunk.dictionary, as_text=True) * np.ones(len(chunk.dictionary))
-        codes = _numbers(chunk.indices, -1).astype(np.int64)
+        codes = _numbers(chunk.indices.cast(pa.int64()), -1).astype(np.int64)
         parts.append(np.append(lengths, 0.0)[codes])
     return np.concatenate(parts)
 
