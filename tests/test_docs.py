@@ -445,6 +445,10 @@ def test_figures_of_the_other_verbs_are_the_measured_ones():
     new = {row[0].partition(",")[0]: row[1:] for row in reversed(table(section(results / "sample.md", "Boosting"))[1:])}
     head, *digits = table(section(results / "digits.md", "Seed 0"))
     mean = dict(zip(head, next(row for row in digits if row[0] == "**mean**"), strict=True))
+    series = {(row[0], row[1]): row[-1] for row in table(section(results / "sensors.md", "VUS-PR by set"))[1:]}
+    of = {mode: {name: mean for (name, one), mean in series.items() if one == mode} for mode in ("causal", "offline")}
+    statistics, pca = "window statistics, one Gaussian", "windowed PCA, 32 rows"
+    causal, ahead = of["causal"], of["offline"]
     expected = [
         [f"{first[0]} %", f"squared error {first[2]} %, z-scores {first[3]} %"],
         [f"{three[0]} %", f"squared error {three[2]} %, z-scores {three[3]} %"],
@@ -454,6 +458,16 @@ def test_figures_of_the_other_verbs_are_the_measured_ones():
         ),
         *([new[name][0], f"Gaussian copula {new[name][1]}"] for name in ("shuttle", "19_landsat", "nslkdd")),
         [mean["vaecli, one unit"], f"kNN-5 {mean['kNN, k = 5']}, kNN-1 {mean['kNN, k = 1']}"],
+        [
+            causal["vaecli"],
+            f"one Gaussian of window statistics {causal[statistics]}, windowed PCA {causal[pca]}, "
+            f"kNN on windows {causal['kNN on windows']}",
+        ],
+        [
+            ahead["vaecli"],
+            f"one Gaussian {ahead[statistics]}, windowed PCA {ahead[pca]}, "
+            f"k-means on windows (aeon) {ahead['KMeansAD (aeon)']}",
+        ],
     ]
     assert told == expected
 
