@@ -14,16 +14,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vaecli.config import FitConfig, ScoreConfig, fit_config, sample_config, score_config
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import FitSummary, OnEvent, ignore
-from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.schema import Schema
-from vaecli.sensors.detector import SensorDetector
 from vaecli.tables import Source, check_schema, collect_sink, exact_types, frame_source, new_schema, open_source
+
+if TYPE_CHECKING:
+    from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.sensors.detector import SensorDetector
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class Model:
         >>> scored.num_rows
         94
         """
-        from vaecli.workflows.score import added_columns, decision_of, score_table
+        from vaecli.workflows.score import decision_of, score_table
+        from vaecli.workflows.scored_output import added_columns
 
         config = _score_config(settings)
         source = _source(table)
@@ -114,7 +117,7 @@ class Model:
         """
         from vaecli.workflows.sample import sample_rows
 
-        if isinstance(self.detector, SensorDetector):
+        if not isinstance(self.detector, Detector):
             raise UsageError("a model of sensors in time draws no rows", "fit with window=0 for a model of rows")
         config = sample_config({"rows": n_rows, "seed": seed}, environment={})
         source = None if like is None else _source(like)

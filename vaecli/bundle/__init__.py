@@ -18,5 +18,4 @@ from vaecli.bundle.save_load import (
     load_detector as load_detector,
     save_detector as save_detector,
 )
-from vaecli.bundle.series_state import load_histories as load_histories, save_histories as save_histories
 from vaecli.bundle.write import write_bundle as write_bundle

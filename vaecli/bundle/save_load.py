@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import vaecli
 from vaecli.bundle import format_3
@@ -17,7 +17,9 @@ from vaecli.bundle.write import write_bundle
 from vaecli.detector import Detector
 from vaecli.errors import BundleError, UsageError, located
 from vaecli.schema import Schema
-from vaecli.sensors.detector import MODEL, SensorDetector
+
+if TYPE_CHECKING:
+    from vaecli.sensors.detector import SensorDetector
 
 
 def save_detector(
@@ -46,7 +48,7 @@ def load_detector(path: Path) -> tuple[Detector, Manifest]:
     it describes one of sensors.
     """
     detector, manifest = load_any_detector(path)
-    if isinstance(detector, SensorDetector):
+    if not isinstance(detector, Detector):
         raise UsageError(
             f"{path}: is a model of sensors in time, which this verb does not know",
             "fit with --window 0 for a model of rows; score, evaluate and inspect know both",
@@ -67,7 +69,9 @@ def load_any_detector(path: Path) -> tuple[Detector | SensorDetector, Manifest]:
         if manifest.format < ROWS_FORMAT:
             settings = format_3.detector_settings(settings)
         detector: Detector | SensorDetector
-        if settings.get("model") == MODEL:
+        if "model" in settings:  # bundles of rows name none
+            from vaecli.sensors.detector import SensorDetector
+
             detector = SensorDetector.from_parts(schema, settings, arrays)
         else:
             require_settings(settings)

@@ -143,6 +143,8 @@ class SensorDetector:
         cls, schema: Schema, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     ) -> SensorDetector:
         """The inverse of `to_parts`. Raises KeyError, TypeError or ValueError on parts that it cannot have written."""
+        if settings["model"] != MODEL:
+            raise ValueError(f"the model is {settings['model']!r}, not {MODEL!r}")
         n_sensors = SensorColumns(schema.features).n_sensors
         scale = SensorScale.from_arrays(_within(arrays, "scale/"), n_sensors)
         shape = WindowShape.from_json(settings["shape"], n_sensors)

@@ -13,11 +13,6 @@ from vaecli.tables.convert.to_cells import (
     time_values as time_values,
     to_cells as to_cells,
 )
-from vaecli.tables.infer.infer_schema import (
-    infer_schema as infer_schema,
-    reject_nothing_to_learn as reject_nothing_to_learn,
-    same_unit_columns as same_unit_columns,
-)
 from vaecli.tables.read.frames import frame_source as frame_source
 from vaecli.tables.read.open import format_of_name as format_of_name, open_source as open_source
 from vaecli.tables.source import (
@@ -26,11 +21,6 @@ from vaecli.tables.source import (
     ReadRequest as ReadRequest,
     Source as Source,
     round_up as round_up,
-)
-from vaecli.tables.write.event_file import (
-    EventWriter as EventWriter,
-    check_event_file as check_event_file,
-    open_event_file as open_event_file,
 )
 from vaecli.tables.write.new_rows import new_schema as new_schema, new_table as new_table
 from vaecli.tables.write.row_writers import ColumnTypes as ColumnTypes, Rendered as Rendered

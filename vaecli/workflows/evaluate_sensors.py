@@ -31,8 +31,8 @@ from vaecli.tables import Source
 from vaecli.tasks.evaluate import OURS
 from vaecli.tasks.evaluate_sensors import ReadLabelledSensors
 from vaecli.tasks.sensors import SensorRows, SensorWork, in_order
-from vaecli.workflows.score import calibrations_of
 from vaecli.workflows.score_sensors import ahead, engine_of
+from vaecli.workflows.score_series import calibrations_of
 
 RANDOM = "random scores"
 FEW_EVENTS = 5  # below it, figures of events are vague

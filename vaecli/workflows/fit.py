@@ -30,14 +30,8 @@ from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Layout, Schema
 from vaecli.sensors.detector import SensorDetector
-from vaecli.tables import (
-    Source,
-    infer_schema,
-    open_source,
-    refuse_to_overwrite,
-    reject_nothing_to_learn,
-    same_unit_columns,
-)
+from vaecli.tables import Source, open_source, refuse_to_overwrite
+from vaecli.tables.infer.infer_schema import infer_schema, reject_nothing_to_learn, same_unit_columns
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from vaecli.training.loop import OnCheckpoint

@@ -21,7 +21,8 @@ from vaecli.schema import Schema
 from vaecli.sensors.detector import KINDS, MODEL, Clock, SensorDetector
 from vaecli.sensors.event_rates import event_rates
 from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, looked_ahead
-from vaecli.tables import Source, reject_nothing_to_learn
+from vaecli.tables import Source
+from vaecli.tables.infer.infer_schema import reject_nothing_to_learn
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.column_warnings import column_warnings
 from vaecli.workflows.drift_warning import dependence_warning

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vaecli.bundle import load_any_detector
 from vaecli.config import SCORE_KINDS
 from vaecli.detector import Detector
 from vaecli.results import InspectSummary
-from vaecli.sensors.detector import SensorDetector
 from vaecli.workflows.column_summaries import column_summaries
+
+if TYPE_CHECKING:
+    from vaecli.sensors.detector import SensorDetector
 
 
 def inspect(bundle: Path) -> InspectSummary:
@@ -35,12 +37,12 @@ def inspect(bundle: Path) -> InspectSummary:
 
 def _calibration(detector: Detector | SensorDetector) -> dict[str, Any]:
     calibration = detector.calibrations[detector.score_kind]
-    effective = detector.clock.effective if isinstance(detector, SensorDetector) else calibration.effective
+    effective = detector.clock.effective if not isinstance(detector, Detector) else calibration.effective
     groups = {"n_groups": effective.n_groups} if effective is not None and effective.n_groups else {}
     dependent = {} if effective is None else {"n_effective": effective.n, **groups}
     return {
         "score_kind": detector.score_kind,
-        "score_kinds": sorted(SCORE_KINDS if isinstance(detector, SensorDetector) else detector.calibrations),
+        "score_kinds": sorted(detector.calibrations if isinstance(detector, Detector) else SCORE_KINDS),
         "threshold": detector.threshold,
         "min_score": calibration.threshold(detector.threshold),
         "n_rows": calibration.n_rows,

@@ -22,7 +22,8 @@ from vaecli.scoring.window_scores import score_of
 from vaecli.sensors.detector import KINDS, SensorDetector
 from vaecli.sensors.events import Event, EventRules, Tracker
 from vaecli.sensors.history import Histories
-from vaecli.tables import EventWriter, Source
+from vaecli.tables import Source
+from vaecli.tables.write.event_file import EventWriter
 from vaecli.tasks.events import RunFound, event_of
 from vaecli.tasks.sensors import (
     GROUPED_ROWS,

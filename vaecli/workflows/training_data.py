@@ -29,12 +29,12 @@ from vaecli.tables import (
     blank_rows,
     label_mask,
     numbers_of,
-    same_unit_columns,
     time_values,
     to_cells,
 )
 from vaecli.tables.convert.arrow_types import one_array
 from vaecli.tables.convert.declared_missing import without
+from vaecli.tables.infer.infer_schema import same_unit_columns
 
 FEWEST_ROWS = 8
 SMALLEST_SHARE = 0.01  # share of the rows that must be left to learn from when the largest group is held out
