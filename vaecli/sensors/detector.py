@@ -70,6 +70,7 @@ class SensorDetector:
     scale: SensorScale
     model: WindowModel
     scales: WindowScales
+    spike_limit: np.ndarray  # (D,) float32, scaled; see Histories
     calibrations: Mapping[str, Calibration]  # by score kind, and by offline/kind; of scores times a margin
     margin: float  # at least 1: how much larger than held-out scores a threshold is, as those are few
     score_kind: str
@@ -85,7 +86,7 @@ class SensorDetector:
 
     def histories(self) -> Histories:
         """The histories of series before any row."""
-        return Histories(self.scale.start, self.clock.max_gap)
+        return Histories(self.scale.start, self.clock.max_gap, self.spike_limit)
 
     def chunks(self, stretches: Sequence[Stretch]) -> list[Chunk]:
         """The stretches laid out in chunks whose windows fit into a processor's cache."""
@@ -132,7 +133,7 @@ class SensorDetector:
         }
         arrays = {f"scale/{name}": value for name, value in self.scale.to_arrays().items()}
         arrays |= {f"model/{name}": value for name, value in window_model_to_arrays(self.model).items()}
-        arrays |= self.scales.to_arrays()
+        arrays |= self.scales.to_arrays() | {"history/spike_limit": self.spike_limit}
         for kind, calibration in self.calibrations.items():
             arrays |= calibration.to_arrays(f"calibration/{kind}")
         arrays |= {} if self.rates is None else self.rates.to_arrays()
@@ -150,6 +151,11 @@ class SensorDetector:
         shape = WindowShape.from_json(settings["shape"], n_sensors)
         model = window_model_from_arrays(_within(arrays, "model/"), shape, n_sensors)
         scales = WindowScales.from_arrays(arrays, model)
+        spike_limit = arrays["history/spike_limit"]
+        if spike_limit.shape != (n_sensors,) or spike_limit.dtype != np.float32 or not (spike_limit > 0).all():
+            raise ValueError("history/spike_limit is not one positive float32 per sensor")
+        if not np.isfinite(spike_limit).all():
+            raise ValueError("history/spike_limit is not finite")
         calibrations = {kind: Calibration.from_arrays(arrays, f"calibration/{kind}") for kind in KINDS}
         threshold, margin = float(settings["threshold"]), float(settings["margin"])
         clock = Clock(**settings["clock"])
@@ -168,6 +174,7 @@ class SensorDetector:
             scale,
             model,
             scales,
+            spike_limit,
             calibrations,
             margin,
             settings["score_kind"],

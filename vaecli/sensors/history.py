@@ -14,6 +14,7 @@ from vaecli.model.window_model import HISTORY, TILE
 ROWS_SET_BACK = 8  # rows that are too late and follow each other: the clock was set back
 HOUR = 3600.0  # seconds
 LOOKED_AT = 4096  # rows whose lateness is looked up at once
+LEAST_SPIKE = 1.0  # standard deviations; less does not fill a window with flags
 
 
 @dataclass(slots=True)
@@ -62,6 +63,9 @@ class Histories:
 
     start: np.ndarray
     max_gap: float  # seconds, or units of the clock; no window spans a longer step
+    spike_limit: (
+        np.ndarray
+    )  # (D,) scaled; a reading that stands out further, for one row, is taken out of later windows
     series: dict[str, SeriesHistory] = field(default_factory=dict)
     seen: Late = field(default_factory=Late)
 
@@ -145,10 +149,30 @@ class Histories:
                 history.begin_anew()
             before = history.readings
             filled = filled_forward(scaled[rows[first:last]], before[-1] if before.size else self.start)
-            found.append(Stretch(_padded(before, filled), filled, history.place, rows[first:last], before.shape[0]))
-            history.time = np.concatenate([history.time, times[first:last]])[-HISTORY:]
-            history.readings = np.concatenate([before[-HISTORY:], filled[-HISTORY:]])[-HISTORY:]
-            history.place = (history.place + last - first) % TILE
+            self._extend(history, filled, times[first:last], rows[first:last], found)
+
+    def _extend(
+        self, history: SeriesHistory, readings: np.ndarray, times: np.ndarray, rows: np.ndarray, found: list[Stretch]
+    ) -> None:
+        """Rows without a gap and without missing cells; a spike is taken out of the history by the row after it.
+
+        The row of the spike is scored as it is. Windows of later rows hold the mean of its neighbours instead: one
+        wrong reading is one anomalous row, not a window full of them.
+        """
+        while rows.size:
+            before = history.readings
+            spike = first_spike(np.concatenate([before[-2:], readings]), self.spike_limit)
+            n_rows = rows.size if spike is None else spike + 1 - min(before.shape[0], 2)
+            if n_rows:
+                part = readings[:n_rows]
+                stretch = Stretch(_padded(before, part), part, history.place, rows[:n_rows], before.shape[0])
+                found.append(stretch)
+                history.time = np.concatenate([history.time, times[:n_rows]])[-HISTORY:]
+                history.readings = np.concatenate([before[-HISTORY:], part[-HISTORY:]])[-HISTORY:]
+                history.place = (history.place + n_rows) % TILE
+                readings, times, rows = readings[n_rows:], times[n_rows:], rows[n_rows:]
+            if spike is not None:
+                history.readings = without_spike(history.readings, readings[0], self.spike_limit)
 
     def _insert(self, history: SeriesHistory, scaled: np.ndarray, time: float, row: int, found: list[Stretch]) -> None:
         """One row that is older than the newest: scored after the rows before it, and put among them."""
@@ -163,6 +187,40 @@ class Histories:
         history.time = np.insert(history.time, at, time)[-HISTORY:]
         history.readings = np.insert(history.readings, at, filled, axis=0)[-HISTORY:]
         history.place = (history.place + 1) % TILE
+
+
+def spike_height(readings: np.ndarray) -> np.ndarray:
+    """How far each inner row of readings (n, D) stands out from both its neighbours: (n-2, D), at least 0.
+
+    0 where it does not lie above both or below both.
+    """
+    rise, fall = np.diff(readings[:-1], axis=0), -np.diff(readings[1:], axis=0)
+    return np.where(rise * fall > 0, np.minimum(np.abs(rise), np.abs(fall)), 0)
+
+
+def first_spike(readings: np.ndarray, limit: np.ndarray) -> int | None:
+    """The first inner row of readings (n, D) in which a sensor stands out by more than its limit (D,); None if none."""
+    if readings.shape[0] < 3:
+        return None
+    rows = np.flatnonzero((spike_height(readings) > limit).any(1))
+    return int(rows[0]) + 1 if rows.size else None
+
+
+def without_spike(readings: np.ndarray, following: np.ndarray, limit: np.ndarray) -> np.ndarray:
+    """Readings (n, D) whose last row holds the mean of its neighbours where it stands out; `following` (D,) is next."""
+    around = np.stack([readings[-2], readings[-1], following])
+    is_spike = spike_height(around)[0] > limit
+    last = np.where(is_spike, (around[0] + around[2]) / np.float32(2), around[1])
+    return np.concatenate([readings[:-1], last[None]])
+
+
+def spike_limits(stretches: Sequence[Stretch]) -> np.ndarray:
+    """(D,) float32: twice the highest spike of each sensor in normal stretches, and LEAST_SPIKE at least."""
+    highest = np.zeros(stretches[0].readings.shape[1], np.float32)
+    for stretch in stretches:
+        if stretch.row.size >= 3:
+            highest = np.maximum(highest, spike_height(stretch.readings).max(0))
+    return np.maximum(2 * highest, np.float32(LEAST_SPIKE))
 
 
 def _newest(history: SeriesHistory, times: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from vaecli.schema import Schema
 from vaecli.sensors.detector import KINDS, MODEL, Clock, SensorDetector
 from vaecli.sensors.event_rates import event_rates
 from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, looked_ahead
+from vaecli.sensors.history import spike_limits
 from vaecli.tables import Source
 from vaecli.tables.infer.infer_schema import reject_nothing_to_learn
 from vaecli.workflows.column_summaries import column_summaries
@@ -79,6 +80,7 @@ def fit_sensors(
         scale,
         fitted.model,
         fitted.scales,
+        spike_limits(stretches),
         calibrations,
         margins[config.score_kind],
         config.score_kind,
