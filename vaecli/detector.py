@@ -23,7 +23,9 @@ from vaecli.model.ensemble import Ensemble
 from vaecli.model.families import likelihoods_of
 from vaecli.schema import MOST_COUNTED, Layout, Schema
 from vaecli.scoring.attribution import Explanation, explain
+from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL
 from vaecli.scoring.scores import Scorer, score_batch, score_index
+from vaecli.scoring.single_cells import SingleCells
 from vaecli.scoring.surprisal import SurprisalScale
 
 
@@ -39,6 +41,7 @@ class Detector:
     score_kind: str  # the default kind
     threshold: float  # the default level
     marginals: Marginals | None = None  # of the training rows; None in bundles fitted before these were stored
+    cells: SingleCells | None = None  # the judges of single cells; None in bundles fitted before, and in small tables
 
     def score(self, cells: Cells, kind: str | None = None, *, small_tiles: bool = False) -> ScoredRows:
         """Score rows by `kind` (default: the detector's own), in nats, higher is more anomalous, with p-values.
@@ -99,7 +102,9 @@ class Detector:
             return Sampler.of(self.ensemble.reference_family, preprocessor.layout, columns, marginals, seed)
 
     def _scorer(self, kind: str) -> Scorer:
-        return Scorer(self.ensemble, kind, self.surprisal_scales[kind])
+        return Scorer(
+            self.ensemble, kind, self.surprisal_scales[kind], self.cells if kind == KIND_WITH_MAX_CELL else None
+        )
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:
         """(n, c) bool: novel cells, and missing cells of columns that had none in training."""
@@ -131,6 +136,8 @@ class Detector:
             arrays |= self.surprisal_scales[kind].to_arrays(f"surprise/{kind}")
         if self.marginals is not None:
             arrays |= {f"marginals/{name}": value for name, value in self.marginals.to_arrays().items()}
+        if self.cells is not None:
+            arrays |= self.cells.to_arrays("cells")
         return settings, arrays
 
     @classmethod
@@ -170,6 +177,7 @@ class Detector:
             settings["score_kind"],
             threshold,
             Marginals.from_arrays(layout, of_marginals) if of_marginals else None,
+            SingleCells.from_arrays(layout, arrays, "cells"),
         )
 
 

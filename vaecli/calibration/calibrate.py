@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.cross_fitting import cross_fitted_scores, held_out_scores
 from vaecli.calibration.effective_rows import Dependence
+from vaecli.calibration.single_cells import fit_single_cells
 from vaecli.config import SCORE_KINDS
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.data.training_rows import Rows
@@ -17,8 +18,10 @@ from vaecli.model.ensemble import Ensemble
 from vaecli.model.tiles import TILE_ROWS
 from vaecli.results import Event, OnEvent
 from vaecli.runtime.parallel import map_in_order, n_cores
-from vaecli.scoring.max_cell import NEVER_DECIDES, CellLimits, MaxCellScale, larger_of
+from vaecli.schema import Layout
+from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL, NEVER_DECIDES, CellLimits, MaxCellScale, larger_of
 from vaecli.scoring.scores import member_scores, score_index
+from vaecli.scoring.single_cells import SingleCells
 from vaecli.scoring.surprisal import SurprisalScale
 from vaecli.scoring.tail_scale import MIN_OWN_ROWS
 
@@ -27,7 +30,16 @@ MANY_COLUMNS = 100  # a sum over so many hides one cell, whatever it is: fewer r
 MIN_ROWS_OF_MANY = 50  # held out from a family, of which a fifth are beyond the limit of a column
 LIMIT_TILES = 32  # about so many tiles, evenly spread over the rows, give the limits of single cells
 LIMIT_CELLS = 2**24  # and about so many cells, whose nats are all in memory
-KIND_WITH_MAX_CELL = "combined"  # the score kind in which one cell alone may decide
+MIN_OWN_MAP = 250  # held-out rows of a member, below which their quantiles cannot raise in-sample scores
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What calibration gives: the scale and the calibration of each score kind, and the judges of single cells."""
+
+    surprisal_scales: dict[str, SurprisalScale]
+    calibrations: dict[str, Calibration]
+    cells: SingleCells | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +55,10 @@ def calibrated(
     rows: Rows,
     may_decide_alone: np.ndarray,
     on_event: OnEvent,
+    layout: Layout,
+    seed: int,
     dependence: Dependence | None = None,
-) -> tuple[dict[str, SurprisalScale], dict[str, Calibration]]:
+) -> Calibrated:
     """The surprisal scale and the calibration of every score kind, from training rows with their folds.
 
     `may_decide_alone` (c,) bool marks the columns of which one cell may decide the score of a row. While the exemplar
@@ -54,7 +68,9 @@ def calibrated(
     if dependence is not None:
         unseen_scores, dependence = held_out_scores, dependence.limited_by(rows.values)
     held_out = rows.fold[:, None] == ensemble.held_out
-    surprisal_scales, calibrations = {}, {}
+    if held_out.sum(0).min() < MIN_OWN_MAP:
+        unseen_scores = held_out_scores
+    surprisal_scales, calibrations, judges = {}, {}, None
     with threadpool_limits(1, "blas"):
         for i, kind in enumerate(SCORE_KINDS):
             with_max_cell = kind == KIND_WITH_MAX_CELL
@@ -68,8 +84,10 @@ def calibrated(
             row_scores = unseen_scores(scale.of_members(scores.T).T, held_out)
             if max_cell is not None:
                 row_scores = larger_of(row_scores, unseen_scores(max_cell.of_members(largest.T).T, held_out))
+            if with_max_cell:
+                judges, row_scores = fit_single_cells(layout, rows, may_decide_alone, row_scores, seed)
             surprisal_scales[kind], calibrations[kind] = scale, Calibration.of(row_scores, dependence)
-    return surprisal_scales, calibrations
+    return Calibrated(surprisal_scales, calibrations, judges)
 
 
 def _scored(

@@ -136,7 +136,9 @@ def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int,
         cell_nats.append(nats)
         n_members += len(family.held_out)
     without, _ = scorer.scale.of_rows(np.concatenate(scores), np.concatenate(cell_nats))
-    return without
+    if scorer.cells is None:
+        return without
+    return np.maximum(without, scorer.cells.opinions_without(batch.values[i], batch.state[i], tried))
 
 
 def expectation(

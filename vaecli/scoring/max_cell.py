@@ -13,6 +13,7 @@ LIMIT = 0.99  # the quantile of a column's nats beyond which a single cell count
 MIN_BEYOND = 100  # cells are beyond it: the mean excess of fewer is too noisy to be a unit
 NEVER_DECIDES = 1e100  # nats: the limit of a column of which no cell decides; differences from it must be finite
 _SLICE_ROWS = 1024  # whose excesses are in memory at once
+KIND_WITH_MAX_CELL = "combined"  # the score kind in which one cell alone may decide
 MAX_CELL_PENALTY = 2.0  # nats of surprisal by which a single cell must exceed its row
 
 

@@ -41,6 +41,7 @@ from vaecli.model.network import (
     posterior_mean,
 )
 from vaecli.model.tiles import padded_tile, tile_places
+from vaecli.scoring.single_cells import Opinions, SingleCells
 from vaecli.scoring.surprisal import SurprisalScale
 
 DEVICE_TILE_ROWS = 16_384  # on a GPU, which small products leave idle
@@ -53,6 +54,19 @@ class Scorer:
     ensemble: Ensemble
     kind: str
     scale: SurprisalScale
+    cells: SingleCells | None = None  # the judges of single cells, where one cell may decide
+
+    def of_rows(
+        self, scores: np.ndarray, column_score: np.ndarray, opinions: Opinions | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`SurprisalScale.of_rows` (n,) and (n, c), raised to the judges' opinions; the difference is the column's."""
+        score, parts = self.scale.of_rows(scores, column_score)
+        if opinions is None:
+            return score, parts
+        raised = np.flatnonzero(opinions.score > score)
+        parts[raised, opinions.column[raised]] += opinions.score[raised] - score[raised]
+        score[raised] = opinions.score[raised]
+        return score, parts
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +86,19 @@ def score_batch(scorer: Scorer, batch: FeatureBatch, *, small_tiles: bool = Fals
     """
     total, column_score = np.empty(len(batch)), np.empty((len(batch), batch.state.shape[1]))
     for rows, within, scores, cell_nats in _tiles(scorer.ensemble, batch, scorer.kind, small_tiles):
-        score, parts = scorer.scale.of_rows(scores, cell_nats)
+        opinions = None if scorer.cells is None else _opinions(scorer.cells, batch, rows, within, scores.shape[1])
+        score, parts = scorer.of_rows(scores, cell_nats, opinions)
         total[rows], column_score[rows] = score[within], parts[within]
     latent = total - column_score.sum(1)
     return ScoredBatch(batch.row, column_score.sum(1) + latent, column_score, latent)  # exactly the sum of its parts
+
+
+def _opinions(cells: SingleCells, batch: FeatureBatch, rows: slice, within: slice, size: int) -> Opinions:
+    """The judges' opinions on the rows of a tile, in blocks of TILE_ROWS."""
+    features, state = (padded_tile(part[rows], within, size, 0) for part in (batch.values, batch.state))
+    blocks = [slice(start, start + tiles.TILE_ROWS) for start in range(0, size, tiles.TILE_ROWS)]
+    parts = [cells.opinions(features[block], state[block]) for block in blocks]
+    return parts[0] if len(parts) == 1 else Opinions.concatenate(parts)
 
 
 def score_index(ensemble: Ensemble, kind: str) -> tuple[np.ndarray, np.ndarray]:

@@ -111,16 +111,25 @@ def fit_source(
     dependence = normal.dependence and normal.dependence.take(
         sampled_rows(normal.rows.n_rows, config.calibration.max_rows, config.seed)
     )
-    surprisal_scales, calibrations = calibrated(fitted.ensemble, fitted.sample, may_decide_alone, on_event, dependence)
+    found = calibrated(
+        fitted.ensemble,
+        fitted.sample,
+        may_decide_alone,
+        on_event,
+        normal.preprocessor.layout,
+        config.seed,
+        dependence,
+    )
     detector = Detector(
         schema,
         normal.preprocessor,
         fitted.ensemble.without_row_numbers(),
-        surprisal_scales,
-        calibrations,
+        found.surprisal_scales,
+        found.calibrations,
         config.score_kind,
         config.calibration.threshold,
         normal.marginals,
+        found.cells,
     )
     return detector, _summary(detector, normal, fitted, output, time.monotonic() - started)
 

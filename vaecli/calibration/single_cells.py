@@ -1,0 +1,127 @@
+"""Fits the judges of single cells, and their opinions on training rows as if they had not been among the fit's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vaecli.calibration.tail import fit_pareto
+from vaecli.data.cells import PRESENT
+from vaecli.data.kinds import KINDS
+from vaecli.data.training_rows import Rows
+from vaecli.model.cell_mixture import MOST_FEATURES
+from vaecli.schema import Layout
+from vaecli.scoring.column_tails import N_STATES, SIDES, ColumnTails
+from vaecli.scoring.max_cell import NEVER_DECIDES, CellLimits
+from vaecli.scoring.single_cells import TAILS_PENALTY, MixtureJudge, OpinionScale, SingleCells, SurvivalScale
+from vaecli.training.fit_cell_mixture import choose_mixture, fit_mixture
+
+FEWEST_ROWS = 200  # below which no single cell is judged
+N_EXACT_RANKS, N_RANKS = 96, 160  # of outer readings: all of the outermost, then ever fewer
+FEWEST_READINGS = 30  # of a column, and
+FEWEST_EXCESSES = 10  # beyond the tail's beginning, below which its unit is the column's standard deviation
+SMALLEST_SCALE = 0.05  # of a tail, in standard deviations
+BLOCK_ROWS = 8192
+
+
+def fit_single_cells(
+    layout: Layout, rows: Rows, may_decide: np.ndarray, row_scores: np.ndarray, seed: int
+) -> tuple[SingleCells | None, np.ndarray]:
+    """The judges for the calibration `rows`, and the ensemble's held-out `row_scores` (n,) raised to their opinions.
+
+    `may_decide` (c,) bool marks the columns of which one cell may decide. An opinion on a training row is that of
+    judges fitted to the other folds. Tables of fewer than 200 rows, or where no column may decide, get none.
+    """
+    if len(row_scores) < FEWEST_ROWS or not may_decide.any() or np.unique(rows.fold).size < 2:
+        return None, row_scores
+    ensemble = SurvivalScale.of(row_scores)
+    tails, rarity = _fit_tails(layout, rows, may_decide)
+    tails_scale = OpinionScale.of(SurvivalScale.of(rarity), ensemble, TAILS_PENALTY)
+    raised = np.maximum(row_scores, tails_scale.of_scores(rarity))
+    mixture = None
+    if layout.n_features <= MOST_FEATURES:
+        mixture, excess = _fit_mixture(layout, rows, may_decide, ensemble, seed)
+        raised = np.maximum(raised, mixture.scale.of_scores(excess))
+    return SingleCells(tails, tails_scale, may_decide, mixture), raised
+
+
+def _fit_mixture(
+    layout: Layout, rows: Rows, may_decide: np.ndarray, ensemble: SurvivalScale, seed: int
+) -> tuple[MixtureJudge, np.ndarray]:
+    """The mixture as a judge, and the largest excess (n,) of each row by mixtures of the other folds."""
+    choice = choose_mixture(layout, rows, seed)
+    nats = np.empty(rows.state.shape, np.float32)
+    for fold in np.unique(rows.fold):
+        own = np.flatnonzero(rows.fold == fold)
+        mixture = fit_mixture(layout, rows.take(np.flatnonzero(rows.fold != fold)), choice, seed)
+        for start in range(0, own.size, BLOCK_ROWS):
+            block = own[start : start + BLOCK_ROWS]
+            nats[block] = mixture.nats(rows.values[block], rows.state[block])
+    limits = CellLimits.of([nats])
+    limits = CellLimits(np.where(may_decide, limits.limit, NEVER_DECIDES), limits.excess, limits.n_beyond)
+    excess = limits.largest(nats[None], np.ones((1, len(nats)), bool))[0]
+    scale = OpinionScale.of(SurvivalScale.of(excess), ensemble, 0.0)
+    return MixtureJudge(fit_mixture(layout, rows, choice, seed), limits.limit[0], limits.excess[0], scale), excess
+
+
+def _fit_tails(layout: Layout, rows: Rows, may_decide: np.ndarray) -> tuple[ColumnTails, np.ndarray]:
+    """The tails of all columns, and the largest rarity (n,) of each row among the rows of the other folds."""
+    rarest = np.empty(len(rows.fold))
+    for fold in np.unique(rows.fold):
+        own = rows.fold == fold
+        others = column_tails(layout, rows.take(np.flatnonzero(~own)))
+        rarity = others.rarity(rows.values[own], rows.state[own], 0.0)
+        rarest[own] = np.where(may_decide, rarity, -np.inf).max(1)
+    return column_tails(layout, rows), rarest
+
+
+def column_tails(layout: Layout, rows: Rows) -> ColumnTails:
+    """The outer readings and tails of every column in `rows`."""
+    n, c = rows.state.shape
+    more = np.geomspace(N_EXACT_RANKS + 1, max(n, N_EXACT_RANKS + 2), N_RANKS - N_EXACT_RANKS).astype(np.int64)
+    ranks = np.union1d(np.arange(1, N_EXACT_RANKS + 1), more)
+    ranks = ranks[ranks <= max(n, 1)]
+    outer = np.full((c, len(SIDES), ranks.size), -np.inf, np.float32)
+    scale, shape = np.ones((c, len(SIDES))), np.zeros((c, len(SIDES)))
+    present = rows.state == PRESENT
+    for j, slot in enumerate(layout.slots):
+        if not KINDS[slot.kind].is_ordered:
+            continue
+        readings = np.sort(rows.values[present[:, j], slot.start])
+        for side, outwards in enumerate((readings[::-1], -readings)):
+            kept = ranks[ranks <= outwards.size]
+            outer[j, side, : kept.size] = outwards[kept - 1]
+            scale[j, side], shape[j, side] = _tail_of(outwards[::-1].astype(np.float64))
+    return ColumnTails(
+        layout,
+        np.array([n], np.int64),
+        ranks,
+        outer,
+        scale,
+        shape,
+        present.sum(0, dtype=np.int64),
+        _codes(layout, rows.values, present),
+        np.stack([(rows.state == state).sum(0, dtype=np.int64) for state in range(N_STATES)], axis=1),
+    )
+
+
+def _codes(layout: Layout, values: np.ndarray, present: np.ndarray) -> np.ndarray:
+    """How many rows (d,) have the category of a feature, or true; 0 of numbers."""
+    counts = np.zeros(layout.n_features, np.int64)
+    for j, slot in enumerate(layout.slots):
+        if not KINDS[slot.kind].is_ordered:
+            counts[slot.start : slot.stop] = (values[present[:, j], slot.start : slot.stop] > 0).sum(0)
+    return counts
+
+
+def _tail_of(ascending: np.ndarray) -> tuple[float, float]:
+    """Scale and shape of the tail beyond the largest of the readings `ascending` (p,)."""
+    spread = float(ascending.std()) if ascending.size else 0.0
+    if spread == 0 or ascending.size < FEWEST_READINGS:
+        return spread or 1.0, 0.0
+    n_outer = int(np.ceil(min(ascending.size / 5, 3 * np.sqrt(ascending.size))))
+    excess = ascending[-n_outer:] - ascending[-n_outer - 1]
+    excess = excess[excess > 0]
+    if excess.size < FEWEST_EXCESSES:
+        return spread, 0.0
+    shape, scale = fit_pareto(excess)
+    return max(scale + shape * float(excess[-1]), SMALLEST_SCALE * spread), shape

@@ -1,0 +1,163 @@
+"""How improbable each cell is given the other cells of its row, in closed form: a mixture of Gaussians on the features.
+
+With K components of weight π_k, mean m_k and precision P_k (the inverse of the covariance), and g_k = P_k (z − m_k),
+
+    −log p(z_j | the rest) = log Σ_k exp(a_k + n_kj) − log Σ_k exp(a_k)
+    a_k = log π_k N(z; m_k, P_k⁻¹),   n_kj = −log N(z_j | the rest; k) = ½ g_kj² / P_kjj − ½ log P_kjj + ½ log 2π
+
+since the conditional of a Gaussian needs no other matrix than its precision. For the block B of a category of several
+features n_kB = ½ g_kBᵀ (P_kBB)⁻¹ g_kB − ½ log |P_kBB| + ½ |B| log 2π. A column takes no part in predicting itself, as
+it does in a reconstruction, so one wrong cell cannot hide by moving the code.
+
+NumPy only. Shapes: n rows, c columns, d features, K components.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from vaecli.data.cells import PRESENT
+from vaecli.schema import Layout
+
+LOG_2PI = float(np.log(2 * np.pi))
+MOST_COMPONENTS = 32
+MOST_FEATURES = 200  # K d² numbers in a bundle, and K d² multiplications per row
+LARGEST_NUMBER = 1e12  # of any array of a bundle: products of such numbers are finite
+_ARRAYS = ("center", "spread", "log_weight", "mean", "precision")
+
+
+@dataclass(frozen=True, slots=True)
+class _Constants:
+    """What does not depend on the rows: parts of a_k (K,) and n_kj (K, c), and the inverse blocks of categories."""
+
+    of_joint: np.ndarray  # (K,)
+    factor: np.ndarray  # (K, c) of g², 0 where a column has several features
+    of_cells: np.ndarray  # (K, c)
+    inverse_blocks: tuple[tuple[int, slice, np.ndarray], ...]  # column, its features, (K, w, w)
+
+
+@dataclass(frozen=True, slots=True)
+class CellMixture:
+    """A mixture of K Gaussians over standardised features, float32.
+
+    `center` (d,) and `spread` (d,) standardise features; `log_weight` (K,), `mean` (K, d) and `precision` (K, d, d) are
+    those of the components.
+    """
+
+    layout: Layout
+    center: np.ndarray
+    spread: np.ndarray
+    log_weight: np.ndarray
+    mean: np.ndarray
+    precision: np.ndarray
+    _constants: _Constants = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Compute what does not depend on the rows. Raises ValueError unless the precisions are positive definite."""
+        object.__setattr__(self, "_constants", _constants(self))
+
+    def nats(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """−log p(cell | other cells) (n, c) in nats, float32, from features (n, d) and states (n, c).
+
+        A missing or novel cell has 0, and its features count as the mean when others are predicted.
+        """
+        log_joint, of_cells = self._terms(self.standardised(values, state))
+        log_joint -= log_joint.max(0)
+        of_cells += log_joint[..., None]
+        largest = of_cells.max(0)
+        of_cells -= largest
+        np.exp(of_cells, out=of_cells)
+        nats = np.log(of_cells.sum(0)) + largest - np.log(np.exp(log_joint).sum(0))[:, None]
+        return np.where(state == PRESENT, nats, np.float32(0.0))
+
+    def expected_features(self, values: np.ndarray, state: np.ndarray, column: int) -> np.ndarray:
+        """The mean (n, w) of the features of `column` given the other cells, in the unit of features (n, d)."""
+        slot = self.layout.slots[column]
+        block = slice(slot.start, slot.stop)
+        z = self.standardised(values, state)
+        log_joint, of_cells = self._terms(z)
+        share = np.exp(log_joint + of_cells[..., column] - (log_joint + of_cells[..., column]).max(0))
+        share /= share.sum(0)
+        expected = np.zeros((len(z), slot.stop - slot.start))
+        for k, precision in enumerate(self.precision):
+            pull = (z - self.mean[k]) @ precision[:, block]
+            expected += share[k, :, None] * (z[:, block] - pull @ np.linalg.inv(precision[block, block]))
+        return np.asarray(expected * self.spread[block] + self.center[block])
+
+    def standardised(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """Features (n, d) in standard deviations, float32; those of a missing or novel cell are 0."""
+        z = (values - self.center) / self.spread
+        if state.any():
+            z[np.repeat(state != PRESENT, _widths(self.layout), axis=1)] = 0.0
+        return np.asarray(z, np.float32)
+
+    def _terms(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """a_k (K, n) and n_kj (K, n, c) as in the head of this file, of standardised features z (n, d)."""
+        known, starts = self._constants, np.array([slot.start for slot in self.layout.slots])
+        log_joint = np.empty((len(self.mean), len(z)), np.float32)
+        of_cells = np.empty((len(self.mean), len(z), starts.size), np.float32)
+        for k, precision in enumerate(self.precision):
+            centred = z - self.mean[k]
+            pull = centred @ precision
+            log_joint[k] = known.of_joint[k] - 0.5 * np.einsum("nd,nd->n", pull, centred)
+            np.square(pull[:, starts], out=of_cells[k])
+            of_cells[k] *= known.factor[k]
+            for j, block, inverses in known.inverse_blocks:
+                part = pull[:, block]
+                of_cells[k, :, j] = 0.5 * np.einsum("ni,ni->n", part @ inverses[k], part)
+            of_cells[k] += known.of_cells[k]
+        return log_joint, of_cells
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Named arrays for the bundle, of shapes as in this class; `from_arrays` is the inverse."""
+        return {name: getattr(self, name) for name in _ARRAYS}
+
+    @classmethod
+    def from_arrays(cls, layout: Layout, arrays: Mapping[str, np.ndarray]) -> CellMixture:
+        """The mixture in arrays of `to_arrays`. Raises KeyError or ValueError on arrays that no fit gives."""
+        found = {name: arrays[name] for name in _ARRAYS}
+        n_components, d = found["log_weight"].size, layout.n_features
+        shapes = {
+            "center": (d,),
+            "spread": (d,),
+            "log_weight": (n_components,),
+            "mean": (n_components, d),
+            "precision": (n_components, d, d),
+        }
+        if not 1 <= n_components <= MOST_COMPONENTS or d > MOST_FEATURES:
+            raise ValueError(f"a mixture of {n_components} components over {d} features")
+        for name, array in found.items():
+            if array.dtype != np.float32 or array.shape != shapes[name]:
+                raise ValueError(f"{name} of the mixture is not {shapes[name]} of float32")
+            if not (np.abs(array) <= LARGEST_NUMBER).all():
+                raise ValueError(f"{name} of the mixture holds numbers beyond {LARGEST_NUMBER:g}")
+        if (found["spread"] < 1 / LARGEST_NUMBER).any():
+            raise ValueError("spread of the mixture is not positive")
+        return cls(layout, **found)
+
+
+def _widths(layout: Layout) -> np.ndarray:
+    return np.array([slot.stop - slot.start for slot in layout.slots])
+
+
+def _constants(mixture: CellMixture) -> _Constants:
+    layout, precision = mixture.layout, mixture.precision.astype(np.float64)
+    starts, widths = np.array([slot.start for slot in layout.slots]), _widths(layout)
+    diagonal = np.diagonal(precision, axis1=1, axis2=2)[:, starts]
+    sign, log_det = np.linalg.slogdet(precision)
+    if (diagonal <= 0).any() or (sign <= 0).any():
+        raise ValueError("a precision of the mixture is not positive definite")
+    factor, of_cells, blocks = 0.5 / diagonal, 0.5 * (LOG_2PI - np.log(diagonal)), []
+    for j in np.flatnonzero(widths > 1):
+        block = slice(int(starts[j]), int(starts[j] + widths[j]))
+        inner = precision[:, block, block]
+        sign, log_det_inner = np.linalg.slogdet(inner)
+        if (sign <= 0).any():
+            raise ValueError("a precision of the mixture is not positive definite")
+        factor[:, j], of_cells[:, j] = 0.0, 0.5 * (widths[j] * LOG_2PI - log_det_inner)
+        blocks.append((int(j), block, np.linalg.inv(inner).astype(np.float32)))
+    of_joint = mixture.log_weight + 0.5 * (log_det - layout.n_features * LOG_2PI)
+    return _Constants(*(part.astype(np.float32) for part in (of_joint, factor, of_cells)), tuple(blocks))

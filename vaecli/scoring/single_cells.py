@@ -1,0 +1,242 @@
+"""One wrong cell may decide the score of a row: two judges of single cells beside the networks.
+
+A score of all cells together hides one that is wrong, where the others vary. So every cell is judged in two more ways
+that know nothing of the networks: by its conditional given the other cells under a mixture of Gaussians
+(`model.cell_mixture`), and by its own column alone (`column_tails`). Each judge's score of a row is that of its most
+extreme cell; it is put on the scale of the ensemble's score by what share of held-out normal rows score as much. Where
+less than one row in a hundred does, the larger one decides; a judge's milder opinions count four times less, since
+three judges share one budget of false alarms (docs/adr/0025-two-judges-of-cells.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from vaecli.model.cell_mixture import MOST_FEATURES, CellMixture
+from vaecli.schema import Layout
+from vaecli.scoring.column_tails import ColumnTails
+
+DECIDES_FROM = float(np.log(100))  # nats: a judge decides where fewer than one normal row in a hundred score as much
+STEEPNESS = 4.0  # of milder opinions
+TAILS_PENALTY = 0.5  # nats of surprisal by which the rarest cell in its own column must exceed the others' opinion
+N_TOP = 20  # largest scores, from whose excess the tail of a scale is computed
+N_KNOTS = 200
+SMALLEST_SPREAD = 1e-6  # of scores beyond the last knot
+LARGEST_NUMBER = 1e100  # of a knot or a limit in a bundle: differences of such numbers are finite
+
+
+@dataclass(frozen=True, slots=True)
+class SurvivalScale:
+    """How probable a normal row scores as much, as nats of surprisal: −log P(S ≥ s), from its scores in calibration.
+
+    `scores` (m,) and `nats` (m,) ascend, both float64, and are joined by straight lines; `spread` is the mean excess
+    over the last of them, in the unit of scores per nat.
+    """
+
+    scores: np.ndarray
+    nats: np.ndarray
+    spread: float
+
+    @classmethod
+    def of(cls, scores: np.ndarray) -> SurvivalScale:
+        """The scale of held-out scores (n,) of normal rows, n >= 1, finite or −inf."""
+        ascending = np.sort(scores.astype(np.float64))
+        n = ascending.size
+        n_top = min(N_TOP, n - 1)
+        top = ascending[n - 1 - n_top]
+        nats = np.linspace(0.0, np.log((n + 1) / (n_top + 1)), N_KNOTS)
+        place = np.clip(np.ceil(n - (n + 1) * np.exp(-nats)).astype(np.int64), 0, n - 1 - n_top)
+        known, first = np.unique(ascending[place], return_index=True)
+        is_finite = np.isfinite(known)
+        excess = ascending[ascending > top] - top
+        spread = max(float(excess.mean()) if excess.size and np.isfinite(top) else 0.0, SMALLEST_SPREAD)
+        return cls(known[is_finite], nats[first][is_finite], spread)
+
+    def at(self, nats: np.ndarray) -> np.ndarray:
+        """The scores (n,) at surprisals (n,): −inf below the first."""
+        beyond = self.scores[-1] + (nats - self.nats[-1]) * self.spread
+        between = np.interp(nats, self.nats, self.scores, left=-np.inf)
+        return np.where(nats > self.nats[-1], beyond, between)
+
+    def of_scores(self, scores: np.ndarray) -> np.ndarray:
+        """The surprisals (n,) in nats of scores (n,)."""
+        beyond = self.nats[-1] + (scores - self.scores[-1]) / self.spread
+        return np.where(scores > self.scores[-1], beyond, np.interp(scores, self.scores, self.nats))
+
+
+@dataclass(frozen=True, slots=True)
+class OpinionScale:
+    """A judge's scores in the unit of the ensemble's: knots `judged` and `score` (m,), float64, both ascending.
+
+    They are joined by straight lines; below the first knot a judge has no say, beyond the last the line has `slope`.
+    """
+
+    judged: np.ndarray
+    score: np.ndarray
+    slope: float
+
+    @classmethod
+    def of(cls, judge: SurvivalScale, ensemble: SurvivalScale, penalty: float) -> OpinionScale:
+        """What a score of the `judge` is worth beside the scores of the `ensemble`, less a `penalty` in nats."""
+        begins = DECIDES_FROM * (1 - 1 / STEEPNESS) + penalty
+        knees = np.array([begins, DECIDES_FROM + penalty, judge.nats[-1], ensemble.nats[-1] + penalty])
+        nats = np.unique(np.concatenate([knees[knees >= begins], np.linspace(begins, knees.max() + 1, N_KNOTS)]))
+        worth = nats - penalty
+        worth = np.where(worth < DECIDES_FROM, DECIDES_FROM - STEEPNESS * (DECIDES_FROM - worth), worth)
+        judged, score = judge.at(nats), ensemble.at(np.maximum(worth, 0.0))
+        known = np.isfinite(judged) & np.isfinite(score)
+        judged, first = np.unique(judged[known], return_index=True)
+        return cls(judged, score[known][first], ensemble.spread / judge.spread)
+
+    def of_scores(self, judged: np.ndarray) -> np.ndarray:
+        """The opinion (n,) on rows that the judge gave the scores `judged` (n,); −inf where it has no say."""
+        if not self.judged.size:
+            return np.full(judged.shape, -np.inf)
+        with np.errstate(invalid="ignore"):
+            beyond = self.score[-1] + self.slope * (judged - self.judged[-1])
+        return np.where(judged > self.judged[-1], beyond, np.interp(judged, self.judged, self.score, left=-np.inf))
+
+    def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
+        """Named arrays for the bundle; `from_arrays` is the inverse."""
+        return {f"{prefix}.knots": np.stack([self.judged, self.score]), f"{prefix}.slope": np.array([self.slope])}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str) -> OpinionScale:
+        """The scale in arrays of `to_arrays`. Raises KeyError or ValueError on arrays that no fit gives."""
+        knots, slope = arrays[f"{prefix}.knots"], arrays[f"{prefix}.slope"]
+        if knots.dtype != np.float64 or slope.dtype != np.float64 or knots.ndim != 2 or len(knots) != 2:
+            raise ValueError(f"{prefix}.knots is not (2, m) of float64")
+        if slope.shape != (1,) or not 0 <= slope[0] <= LARGEST_NUMBER or not (np.abs(knots) <= LARGEST_NUMBER).all():
+            raise ValueError(f"{prefix} holds numbers that no fit gives")
+        if (np.diff(knots[0]) <= 0).any() or (np.diff(knots[1]) < 0).any():
+            raise ValueError(f"{prefix}.knots do not ascend")
+        return cls(knots[0], knots[1], float(slope[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Opinions:
+    """What the judges think of n rows: a `score` (n,) in the unit of the ensemble's, −inf where they have no say.
+
+    `column` (n,) is the cell to blame, and `by_mixture` (n,) bool whether the mixture has the higher opinion.
+    """
+
+    score: np.ndarray
+    column: np.ndarray
+    by_mixture: np.ndarray
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Opinions]) -> Opinions:
+        """The opinions on the rows of all `parts`, one or more, in their order."""
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in cls.__slots__))
+
+
+@dataclass(frozen=True, slots=True)
+class MixtureJudge:
+    """The conditional of each cell, with a `limit` (c,) and a unit `excess` (c,) per column in nats, float64."""
+
+    mixture: CellMixture
+    limit: np.ndarray
+    excess: np.ndarray
+    scale: OpinionScale
+
+    def largest(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """How far each cell (n, c) lies beyond its limit, in excesses, from features (n, d) and states (n, c)."""
+        return np.asarray((self.mixture.nats(values, state) - self.limit) / self.excess)
+
+
+@dataclass(frozen=True, slots=True)
+class SingleCells:
+    """The two judges of single cells, and which columns (c,) bool may decide the score of a row."""
+
+    tails: ColumnTails
+    tails_scale: OpinionScale
+    may_decide: np.ndarray
+    mixture: MixtureJudge | None = None  # None in a table of very many features
+
+    def opinions(self, values: np.ndarray, state: np.ndarray, without: np.ndarray | None = None) -> Opinions:
+        """The judges' opinions on rows with features (n, d) and states (n, c).
+
+        Cells that `without` (n, c) bool marks are not judged.
+        """
+        silent = ~self.may_decide[None] if without is None else without | ~self.may_decide
+        at_least = self.tails_scale.judged[0] if self.tails_scale.judged.size else np.inf
+        rarity = np.where(silent, -np.inf, self.tails.rarity(values, state, at_least))
+        column = rarity.argmax(1)
+        score = self.tails_scale.of_scores(rarity[np.arange(len(rarity)), column])
+        by_mixture = np.zeros(len(score), bool)
+        if self.mixture is not None:
+            excess = np.where(silent, -np.inf, self.mixture.largest(values, state))
+            of_mixture = excess.argmax(1)
+            other = self.mixture.scale.of_scores(excess[np.arange(len(excess)), of_mixture])
+            by_mixture = other > score
+            score, column = np.where(by_mixture, other, score), np.where(by_mixture, of_mixture, column)
+        return Opinions(score, column, by_mixture)
+
+    def opinions_without(self, values: np.ndarray, state: np.ndarray, tried: np.ndarray) -> np.ndarray:
+        """The opinions (m,) on one row, features (d,) and states (c,), with one of the `tried` (m,) cells replaced.
+
+        A replaced cell holds what the mixture expects given the others, and is not judged itself.
+        """
+        m, slots = tried.size, self.tails.layout.slots
+        many, states = np.repeat(values[None], m, axis=0), np.repeat(state[None], m, axis=0)
+        without = np.zeros((m, state.size), bool)
+        without[np.arange(m), tried] = True
+        if self.mixture is not None:
+            for row, j in enumerate(tried):
+                one = slice(slots[j].start, slots[j].stop)
+                many[row, one] = self.mixture.mixture.expected_features(values[None], state[None], int(j))[0]
+        return self.opinions(many, states, without).score
+
+    def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
+        """Named arrays for the bundle; `from_arrays` is the inverse."""
+        arrays = {f"{prefix}/may_decide": self.may_decide} | self.tails_scale.to_arrays(f"{prefix}/tails_scale")
+        arrays |= {f"{prefix}/tails/{name}": array for name, array in self.tails.to_arrays().items()}
+        if self.mixture is not None:
+            arrays |= {f"{prefix}/limit": self.mixture.limit, f"{prefix}/excess": self.mixture.excess}
+            arrays |= self.mixture.scale.to_arrays(f"{prefix}/mixture_scale")
+            arrays |= {f"{prefix}/mixture/{name}": array for name, array in self.mixture.mixture.to_arrays().items()}
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, layout: Layout, arrays: Mapping[str, np.ndarray], prefix: str) -> SingleCells | None:
+        """The judges in arrays of `to_arrays`, None where there are none.
+
+        Raises KeyError or ValueError on arrays that no fit gives.
+        """
+        own = {
+            name.removeprefix(f"{prefix}/"): array for name, array in arrays.items() if name.startswith(f"{prefix}/")
+        }
+        if not own:
+            return None
+        may_decide = own["may_decide"]
+        if may_decide.dtype != np.bool_ or may_decide.shape != (layout.n_columns,):
+            raise ValueError(f"{prefix}/may_decide is not one truth per column")
+        tails = ColumnTails.from_arrays(layout, _within(own, "tails/"))
+        scale = OpinionScale.from_arrays(own, "tails_scale")
+        return cls(tails, scale, may_decide, _mixture_judge(layout, own, prefix))
+
+
+def _mixture_judge(layout: Layout, own: Mapping[str, np.ndarray], prefix: str) -> MixtureJudge | None:
+    parts = _within(own, "mixture/")
+    if not parts or layout.n_features > MOST_FEATURES:
+        return None
+    limit, excess = own["limit"], own["excess"]
+    for name, array in (("limit", limit), ("excess", excess)):
+        if (
+            array.dtype != np.float64
+            or array.shape != (layout.n_columns,)
+            or not (np.abs(array) <= LARGEST_NUMBER).all()
+        ):
+            raise ValueError(f"{prefix}/{name} is not one finite number per column")
+    if (excess < SMALLEST_SPREAD).any():
+        raise ValueError(f"{prefix}/excess is not positive")
+    return MixtureJudge(
+        CellMixture.from_arrays(layout, parts), limit, excess, OpinionScale.from_arrays(own, "mixture_scale")
+    )
+
+
+def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
