@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import vaecli
 from vaecli.bundle import format_3
 from vaecli.bundle.bounds import require_feature_columns, require_settings
-from vaecli.bundle.manifest import FORMAT, ROWS_FORMAT, Manifest
+from vaecli.bundle.manifest import ROWS_FORMAT, SCHEMA_ORDER_FORMAT, SENSORS_FORMAT, Manifest
 from vaecli.bundle.read import read_bundle
 from vaecli.bundle.stored_names import to_current_names, to_stored_names
 from vaecli.bundle.write import write_bundle
@@ -31,7 +31,7 @@ def save_detector(
     """
     settings, arrays = detector.to_parts()
     manifest = Manifest(
-        format=ROWS_FORMAT if isinstance(detector, Detector) else FORMAT,
+        format=ROWS_FORMAT if isinstance(detector, Detector) else SENSORS_FORMAT,
         version=vaecli.__version__,
         schema=detector.schema.to_json(),
         schema_fingerprint=detector.schema.fingerprint,
@@ -66,7 +66,7 @@ def load_any_detector(path: Path) -> tuple[Detector | SensorDetector, Manifest]:
         if schema.fingerprint != manifest.schema_fingerprint:
             raise ValueError("the schema is not the one the fingerprint was taken of")
         settings = manifest.config["detector"]
-        if manifest.format < ROWS_FORMAT:
+        if manifest.format < SCHEMA_ORDER_FORMAT:
             settings = format_3.detector_settings(settings)
         detector: Detector | SensorDetector
         if "model" in settings:  # bundles of rows name none

@@ -30,7 +30,7 @@ MANY_COLUMNS = 100  # a sum over so many hides one cell, whatever it is: fewer r
 MIN_ROWS_OF_MANY = 50  # held out from a family, of which a fifth are beyond the limit of a column
 LIMIT_TILES = 32  # about so many tiles, evenly spread over the rows, give the limits of single cells
 LIMIT_CELLS = 2**24  # and about so many cells, whose nats are all in memory
-MIN_OWN_MAP = 250  # held-out rows of a member, below which their quantiles cannot raise in-sample scores
+FEW_HELD_OUT = 250  # rows held out from a member, below which in-sample scores cannot be raised to what they would be
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ def calibrated(
     if dependence is not None:
         unseen_scores, dependence = held_out_scores, dependence.limited_by(rows.values)
     held_out = rows.fold[:, None] == ensemble.held_out
-    if held_out.sum(0).min() < MIN_OWN_MAP:
+    if held_out.sum(0).min() < FEW_HELD_OUT and held_out.any(1).all():
         unseen_scores = held_out_scores
     surprisal_scales, calibrations, judges = {}, {}, None
     with threadpool_limits(1, "blas"):

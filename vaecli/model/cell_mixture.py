@@ -160,4 +160,6 @@ def _constants(mixture: CellMixture) -> _Constants:
         factor[:, j], of_cells[:, j] = 0.0, 0.5 * (widths[j] * LOG_2PI - log_det_inner)
         blocks.append((int(j), block, np.linalg.inv(inner).astype(np.float32)))
     of_joint = mixture.log_weight + 0.5 * (log_det - layout.n_features * LOG_2PI)
-    return _Constants(*(part.astype(np.float32) for part in (of_joint, factor, of_cells)), tuple(blocks))
+    return _Constants(
+        of_joint.astype(np.float32), factor.astype(np.float32), of_cells.astype(np.float32), tuple(blocks)
+    )
