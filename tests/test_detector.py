@@ -79,7 +79,7 @@ def test_parts_hold_plain_values_only(model: vaecli.Model) -> None:
     """Settings are JSON, arrays are contiguous numbers of types that a bundle knows."""
     settings, arrays = model.detector.to_parts()
     assert json.loads(json.dumps(settings)) == settings
-    assert {array.dtype.str for array in arrays.values()} <= {"<f4", "<f8", "<i8"}
+    assert {array.dtype.str for array in arrays.values()} <= {"<f4", "<f8", "<i8", "|b1"}
 
 
 def part_names() -> list[str]:
@@ -94,6 +94,11 @@ def part_names() -> list[str]:
         *(f"calibration/{kind}.{name}" for kind in SCORE_KINDS for name in ("scores", "ranks")),
         *(f"surprise/{kind}.{name}" for kind in SCORE_KINDS for name in ("member", "knots", "spread", "typical")),
         *(f"surprise/combined.single.{name}" for name in ("limit", "excess", "knots", "spread")),
+        *(f"cells/{name}" for name in ("may_decide", "limit", "excess")),
+        *(f"cells/{judge}_scale.{name}" for judge in ("tails", "mixture") for name in ("knots", "slope")),
+        *(f"cells/mixture/{name}" for name in ("center", "spread", "log_weight", "mean", "precision")),
+        *(f"cells/tails/{name}" for name in ("n_rows", "ranks", "n_present", "n_codes", "n_states")),
+        *(f"cells/tails/{name}" for name in ("outer", "scale", "shape")),
     ]
 
 

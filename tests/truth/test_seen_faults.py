@@ -92,7 +92,8 @@ def test_both_checks_raise_as_many_false_alarms(tested):
     """The comparison is at one rate: that of the bundle on the rows as they are."""
     _, found, _ = tested
     assert found.flagged_before.mean() == pytest.approx(0.01, abs=0.01)
-    assert abs(int(found.ranges_before.sum()) - int(found.flagged_before.sum())) <= 1
+    # each of two columns has a rarest row on each side: so many rows may be equally rare
+    assert 0 <= int(found.flagged_before.sum()) - int(found.ranges_before.sum()) <= 3
 
 
 def test_other_faults_and_workers_change_nothing(tested):

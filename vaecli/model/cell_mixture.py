@@ -24,6 +24,7 @@ from vaecli.schema import Layout
 
 LOG_2PI = float(np.log(2 * np.pi))
 MOST_COMPONENTS = 32
+FILLING_STEPS, DAMPING = 4, 0.8  # of absent cells
 MOST_FEATURES = 200  # K d² numbers in a bundle, and K d² multiplications per row
 LARGEST_NUMBER = 1e12  # of any array of a bundle: products of such numbers are finite
 _ARRAYS = ("center", "spread", "log_weight", "mean", "precision")
@@ -62,9 +63,13 @@ class CellMixture:
     def nats(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
         """−log p(cell | other cells) (n, c) in nats, float32, from features (n, d) and states (n, c).
 
-        A missing or novel cell has 0, and its features count as the mean when others are predicted.
+        A missing or novel cell has 0; when others are predicted, it holds what they lead one to expect.
         """
-        log_joint, of_cells = self._terms(self.standardised(values, state))
+        z, absent = self.standardised(values, state), state != PRESENT
+        gappy = np.flatnonzero(absent.any(1))
+        if gappy.size:
+            z[gappy] = self._filled(z[gappy], absent[gappy])
+        log_joint, of_cells = self._terms(z)
         log_joint -= log_joint.max(0)
         of_cells += log_joint[..., None]
         largest = of_cells.max(0)
@@ -75,17 +80,10 @@ class CellMixture:
 
     def expected_features(self, values: np.ndarray, state: np.ndarray, column: int) -> np.ndarray:
         """The mean (n, w) of the features of `column` given the other cells, in the unit of features (n, d)."""
-        slot = self.layout.slots[column]
-        block = slice(slot.start, slot.stop)
-        z = self.standardised(values, state)
-        log_joint, of_cells = self._terms(z)
-        share = np.exp(log_joint + of_cells[..., column] - (log_joint + of_cells[..., column]).max(0))
-        share /= share.sum(0)
-        expected = np.zeros((len(z), slot.stop - slot.start))
-        for k, precision in enumerate(self.precision):
-            pull = (z - self.mean[k]) @ precision[:, block]
-            expected += share[k, :, None] * (z[:, block] - pull @ np.linalg.inv(precision[block, block]))
-        return np.asarray(expected * self.spread[block] + self.center[block])
+        slot, absent = self.layout.slots[column], state != PRESENT
+        absent[:, column] = True
+        z = self._filled(self.standardised(values, state), absent)[:, slot.start : slot.stop]
+        return z * self.spread[slot.start : slot.stop] + self.center[slot.start : slot.stop]
 
     def standardised(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Features (n, d) in standard deviations, float32; those of a missing or novel cell are 0."""
@@ -93,6 +91,34 @@ class CellMixture:
         if state.any():
             z[np.repeat(state != PRESENT, _widths(self.layout), axis=1)] = 0.0
         return np.asarray(z, np.float32)
+
+    def _filled(self, z: np.ndarray, absent: np.ndarray) -> np.ndarray:
+        """Features z (n, d) in which `absent` cells (n, c) hold their mean given the others, nearly.
+
+        One absent cell of a row is exact after the first step; several are in a few damped ones.
+        """
+        several = absent.sum(1).max() > 1
+        replaced = np.repeat(absent, _widths(self.layout), axis=1)
+        for _ in range(FILLING_STEPS if several else 1):
+            expected = self._expected(z)
+            z = np.where(replaced, z + (DAMPING if several else 1.0) * (expected - z), z)
+        return np.asarray(z, np.float32)
+
+    def _expected(self, z: np.ndarray) -> np.ndarray:
+        """The mean of each feature (n, d) given those of the other columns, from z (n, d)."""
+        log_joint, of_cells = self._terms(z)
+        of_cells += log_joint[..., None]
+        of_cells -= of_cells.max(0)
+        np.exp(of_cells, out=of_cells)
+        of_cells /= of_cells.sum(0)
+        expected, widths = np.zeros_like(z), _widths(self.layout)
+        for k, precision in enumerate(self.precision):
+            pull = (z - self.mean[k]) @ precision
+            step = pull / np.diagonal(precision)
+            for _, block, inverses in self._constants.inverse_blocks:
+                step[:, block] = pull[:, block] @ inverses[k]
+            expected += np.repeat(of_cells[k], widths, axis=1) * (z - step)
+        return expected
 
     def _terms(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """a_k (K, n) and n_kj (K, n, c) as in the head of this file, of standardised features z (n, d)."""

@@ -71,7 +71,7 @@ class SurvivalScale:
 class OpinionScale:
     """A judge's scores in the unit of the ensemble's: knots `judged` and `score` (m,), float64, both ascending.
 
-    They are joined by straight lines; below the first knot a judge has no say, beyond the last the line has `slope`.
+    They are joined by straight lines. A judge has no opinion below the first knot; beyond the last the line has `slope`.
     """
 
     judged: np.ndarray
@@ -92,7 +92,7 @@ class OpinionScale:
         return cls(judged, score[known][first], ensemble.spread / judge.spread)
 
     def of_scores(self, judged: np.ndarray) -> np.ndarray:
-        """The opinion (n,) on rows that the judge gave the scores `judged` (n,); −inf where it has no say."""
+        """The opinion (n,) on rows that the judge gave the scores `judged` (n,); −inf where it has none."""
         if not self.judged.size:
             return np.full(judged.shape, -np.inf)
         with np.errstate(invalid="ignore"):
@@ -118,9 +118,9 @@ class OpinionScale:
 
 @dataclass(frozen=True, slots=True)
 class Opinions:
-    """What the judges think of n rows: a `score` (n,) in the unit of the ensemble's, −inf where they have no say.
+    """What the judges think of n rows: a `score` (n,) in the unit of the ensemble's, −inf where they have none.
 
-    `column` (n,) is the cell to blame, and `by_mixture` (n,) bool whether the mixture has the higher opinion.
+    `column` (n,) is the most extreme cell, and `by_mixture` (n,) bool whether the mixture has the higher opinion.
     """
 
     score: np.ndarray
