@@ -61,14 +61,17 @@ class Batch:
             yield self
             return
         for start in range(0, self.n_rows, n_rows):
-            n = min(n_rows, self.n_rows - start)  # pyarrow accepts any length for a slice of a table without columns
-            yield Batch(
-                self.table.slice(start, n),
-                self.first_row + start,
-                partial(_where_in_slice, self.where, start),
-                None if self.lines is None else self.lines.slice(start, n),
-                None if self.whole is None else self.whole.slice(start, n),
-            )
+            yield self.part(start, min(n_rows, self.n_rows - start))
+
+    def part(self, start: int, n_rows: int) -> Batch:
+        """The `n_rows` rows from row `start` on, without a copy; the batch has as many."""
+        return Batch(  # pyarrow accepts any length for a slice of a table without columns
+            self.table.slice(start, n_rows),
+            self.first_row + start,
+            partial(_where_in_slice, self.where, start),
+            None if self.lines is None else self.lines.slice(start, n_rows),
+            None if self.whole is None else self.whole.slice(start, n_rows),
+        )
 
 
 Piece = Callable[[], Batch]  # consecutive rows, found but not yet parsed; any thread may call it, once
