@@ -223,8 +223,8 @@ class ScoreSensors:
             worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(work.rows.batch, row)]]),
             () if self.rules is None else self._series(self.rules, work.rows, added, found),
         )
-        found = WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)
-        return found if work.rows.long is None else rows_of_stamps(work.rows.long, found)
+        written = WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)
+        return written if work.rows.long is None else rows_of_stamps(work.rows.long, written)
 
     def _series(
         self, rules: EventRules, rows: SensorRows, added: Mapping[str, np.ndarray], found: ExplainedRows

@@ -211,9 +211,9 @@ def sensor_rows(detector: SensorDetector, source: Source, config: ScoreConfig) -
     """The batches of a source, read by several threads."""
     task = ReadSensors(detector)
     if isinstance(source, LongSource):
-        engine = engine_of(config, detector)
-        parts = source.parts(replace(task.needs, batch_rows=engine.batch_rows))
-        yield from map_in_order(task.process_part, parts, engine.workers)
+        of_rows = engine_of(config, detector)
+        parts = source.parts(replace(task.needs, batch_rows=of_rows.batch_rows))
+        yield from map_in_order(task.process_part, parts, of_rows.workers)
         return
     engine = LiveEngine(config.batch_rows) if config.follow else engine_of(config, detector)
     rows = engine.map_batches(task, source, task.needs)
