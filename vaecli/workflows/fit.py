@@ -242,12 +242,8 @@ def settings_of(config: FitConfig, detector: Detector | SensorDetector) -> dict[
     unused = ("windows",) if isinstance(detector, Detector) else ("model", "heteroscedastic", "homoscedastic")
     for stage in unused:
         settings.pop(stage)
-    for name in (
-        "long",
-        "missing",
-        "decimal",
-        "thousands",
-    ):  # kept only where used, so that other bundles keep their bytes
+    kept_where_used = ("long", "missing", "decimal", "thousands")  # so that other bundles keep their bytes
+    for name in kept_where_used:
         if not settings["columns"][name]:
             del settings["columns"][name]
     return settings

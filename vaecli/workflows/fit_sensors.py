@@ -27,7 +27,7 @@ from vaecli.tables.infer.infer_schema import reject_nothing_to_learn
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.column_warnings import column_warnings
 from vaecli.workflows.drift_warning import dependence_warning
-from vaecli.workflows.long_table import with_long
+from vaecli.workflows.long_table import with_found_clock, with_long
 from vaecli.workflows.sensor_data import (
     SeriesRows,
     as_series,
@@ -53,6 +53,7 @@ def fit_sensors(
     long = None
     if isinstance(source, LongSource):
         source, long = source.of_tags(schema.features), source.form
+        schema = with_found_clock(schema, source)
     reject_nothing_to_learn(source, schema)
     if config.windows.max_gap_seconds is not None and schema.time is None:
         raise UsageError(

@@ -16,6 +16,7 @@ from vaecli.results.number_format import counted
 from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.sensors.detector import SensorDetector
 from vaecli.tables import LongSource, ReadRequest, Source, long_source, require_distinct, tags_of
+from vaecli.tables.infer.classify import ORDERS_THE_ROWS
 from vaecli.tables.infer.infer_schema import infer_schema
 
 N_NAMED = 5  # tags and words that a summary names
@@ -41,6 +42,12 @@ def pivot_of(source: Source, form: LongForm, config: FitConfig, on_event: OnEven
     # a column that is not a tag is out in any case
     exclude = tuple(name for name in columns.exclude if name in tags or name not in source.names)
     return found, replace(config, columns=replace(columns, time=clock.name, exclude=exclude))
+
+
+def with_found_clock(schema: Schema, source: LongSource) -> Schema:
+    """The schema of the pivot, whose clock has the reason by which it was found in the long table."""
+    columns = (replace(one, reason=source.clock.reason) if one.role is Role.TIME else one for one in schema.columns)
+    return replace(schema, columns=tuple(columns))
 
 
 def as_modelled(
@@ -153,7 +160,7 @@ def _clock(source: Source, form: LongForm, columns: ColumnsConfig, on_event: OnE
         return schema.time
     found = _clocks(schema)
     if len(found) == 1:
-        return replace(found[0], role=Role.TIME)
+        return replace(found[0], role=Role.TIME, reason=ORDERS_THE_ROWS)
     why = f"{' and '.join(quoted(one.name) for one in found)} may be" if found else "no column of the table is"
     left = [f"{quoted(column.name)}: {column.reason}" for column in schema.columns if "date" in column.reason]
     raise UsageError(

@@ -119,7 +119,7 @@ def score_series(
         n_new_groups=len(new),
         late_rows=seen.late,
         too_late_rows=seen.too_late,
-        rows_without_time=seen.no_time,
+        rows_without_time=seen.no_time + (source.counts.no_time if isinstance(source, LongSource) else 0),
         repeated_times=seen.repeated,
         clocks_set_back=seen.set_back,
         gaps=seen.gaps,

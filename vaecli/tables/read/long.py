@@ -44,6 +44,7 @@ class LongCounts:
     rows: int = 0
     stamps: int = 0
     repeated: int = 0  # readings of a tag at a stamp that has a later one in the table
+    no_time: int = 0  # rows without a time
     no_stamp: int = 0  # rows with a time at which no tag of the model reported
     unknown: Counter[str] = field(default_factory=Counter)  # rows of each tag that the model does not have
     gaps: Counter[str] = field(default_factory=Counter)  # readings that are words, by word
@@ -179,6 +180,7 @@ class LongSource:
         self.counts.rows += rows.n_rows
         self.counts.by_tag += np.bincount(tag[known], minlength=len(self.tags))
         self.counts.repeated += known.size - int((last >= 0).sum())
+        self.counts.no_time += int(np.isnan(time).sum())
         self.counts.no_stamp += int(((stamp < 0) & ~np.isnan(time)).sum())
         value = self._values(rows)
         place = {name: j for j, name in enumerate(self.tags)}
