@@ -39,11 +39,11 @@ class Batch:
     @classmethod
     def concatenate(cls, parts: Sequence[Batch]) -> Batch:
         """The rows of all parts, which follow each other, in order."""
-        first_rows = [part.first_row for part in parts]
+        first_rows, places = [part.first_row for part in parts], [part.where for part in parts]
 
         def where(i: int) -> str:
-            part = parts[bisect_right(first_rows, first_rows[0] + i) - 1]
-            return part.where(first_rows[0] + i - part.first_row)
+            nth = bisect_right(first_rows, first_rows[0] + i) - 1
+            return places[nth](first_rows[0] + i - first_rows[nth])
 
         lines = [part.lines for part in parts if part.lines is not None]
         whole = [part.whole for part in parts if part.whole is not None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -24,7 +24,7 @@ from vaecli.tables.row_bytes import require_few_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, Source, parsed_piece
 
 MOST_SORTED_ROWS = 10_000_000  # rows of a table that is not in the order of time, which is sorted in memory
-PART_BYTES = 2**26  # of rows that are pivoted at once
+PART_BYTES = 2**24  # of rows that are pivoted at once
 MOST_TAGS_AT_ONCE = 16  # how many times a batch's rows are pivoted at once, as each becomes a part of a row
 
 # what historians, OPC servers and home automation write in the place of a reading; compared in lower case. Words that
@@ -158,14 +158,14 @@ class LongSource:
                     f"{joined.where(0)}: more than {MOST_SORTED_ROWS:,} rows have the same time",
                     "name the column that orders the rows: fit with --time",
                 )
-            waiting = [joined]
             if end:
+                waiting = list(_after(waiting, end))
                 yield joined.part(0, end), time[:end]
-                waiting = [joined.part(end, n_rows - end)] if end < n_rows else []
             else:
                 least *= 2
         if waiting:
             rest = Batch.concatenate(waiting)
+            waiting.clear()  # a table that is sorted is in memory once
             yield rest, self._times(rest)
 
     def _times(self, rows: Batch) -> np.ndarray:
@@ -315,6 +315,14 @@ def _stamps(time: np.ndarray, group: np.ndarray, known: np.ndarray) -> tuple[np.
     stamp = np.full(time.size, -1)
     stamp[order] = place[number]
     return stamp, order[begins][has_known]
+
+
+def _after(batches: Sequence[Batch], n_rows: int) -> Iterator[Batch]:
+    """What remains of batches that follow each other after their first `n_rows` rows."""
+    for batch in batches:
+        if n_rows < batch.n_rows:
+            yield batch.part(n_rows, batch.n_rows - n_rows)
+        n_rows = max(n_rows - batch.n_rows, 0)
 
 
 def _without_columns(n_rows: int) -> pa.Table:
