@@ -311,12 +311,41 @@ def test_a_long_frame_from_python(bundles: tuple[Path, Path]):
         vaecli.fit(table, long="tag")
 
 
-def test_sensors_that_never_report_together_are_warned_of(tmp_path: Path):
-    """A stamp for each reading: a window then holds few of each tag."""
-    wide = plant(300)
-    wide[SENSORS] = wide[SENSORS].where(np.arange(300)[:, None] % 3 == np.arange(3))
-    _, summary = fitted(melted(wide), tmp_path, *LONG)
+def staggered(n: int, seed: int) -> pd.DataFrame:
+    """A long table of sensors that report in turn, each every minute, none together."""
+    long = melted(plant(n, seed))
+    second = long["tag"].map({"flow": 5, "pressure": 25, "temperature": 45})
+    moment = pd.to_datetime(long["when"]) + pd.to_timedelta(second, "s")
+    return long.assign(when=moment.dt.strftime("%Y-%m-%dT%H:%M:%S"))
+
+
+def test_sensors_that_never_report_together(tmp_path: Path):
+    """There is a warning; with `every`, the scores are those of a row per minute, and files are cut between minutes."""
+    normal, new = staggered(300, 0), staggered(100, 5)
+    _, summary = fitted(normal, tmp_path, *LONG)
     assert any("1 of 3 tags report at a stamp" in warning for warning in summary["warnings"])
+    long, summary = fitted(normal, tmp_path / "long", "--long", "name=tag,value=value,every=1m")
+    assert (summary["step"], summary["long"]["stamps"], summary["long"]["tags_per_stamp"]) == (60, 300, 3)
+    assert not any("report at a stamp" in warning for warning in summary["warnings"])
+    order = ["when", *sorted(SENSORS)]
+    wide, _ = fitted(plant(300, 0)[order], tmp_path / "wide")
+    found, expected = scored(new, long, tmp_path), scored(plant(100, 5), wide, tmp_path / "new")
+    np.testing.assert_array_equal(found["anomaly_score"], np.repeat(expected["anomaly_score"], 3))
+    state = tmp_path / "state"
+    parts = [scored(new[:150], long, tmp_path, "--state", state), scored(new[150:], long, tmp_path, "--state", state)]
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), found, check_exact=True)
+    later = staggered(200, 5)[300:]
+    scored(later[:4], long, tmp_path, "--state", state)
+    done = call("score", write(later[4:], tmp_path / "rest.csv"), "-m", long, "--state", state)
+    assert (done.code, "cut files between stamps" in done.err) == (4, True)
+
+
+def test_epoch_milliseconds_and_every(tmp_path: Path):
+    """`every` is in seconds whatever the clock counts in."""
+    long = staggered(300, 0)
+    long["when"] = pd.to_datetime(long["when"]).astype("datetime64[ms]").astype("int64")
+    _, summary = fitted(long, tmp_path, "--long", "name=tag,value=value,every=60s")
+    assert (summary["time_column"], summary["step"], summary["long"]["stamps"]) == ("when", 60, 300)
 
 
 @pytest.mark.parametrize(
@@ -324,6 +353,13 @@ def test_sensors_that_never_report_together_are_warned_of(tmp_path: Path):
     [
         (("--long", "tag,value"), 2, "--long 'tag,value' is not name=COLUMN,value=COLUMN"),
         (("--long", "name=tag,value=tag"), 2, "--long 'name=tag,value=tag' is not name=COLUMN,value=COLUMN"),
+        (
+            ("--long", "name=tag,value=value,every=soon"),
+            2,
+            "every=soon' is not name=COLUMN,value=COLUMN[,every=DURATION]",
+        ),
+        (("--long", "name=tag,value=value,every=0s"), 2, "every=0s' is not name=COLUMN,value=COLUMN[,every=DURATION]"),
+        (("--long", "name=tag,value=value,unit=bar"), 2, "is not name=COLUMN,value=COLUMN"),
         (("--long", "name=tags,value=value"), 2, "name='tags' (did you mean 'tag'?)"),
         ((*LONG, "--window", "0"), 2, "--long and --window 0 contradict each other"),
         ((*LONG, "--same-unit", "all"), 2, "--long and --same-unit contradict each other"),

@@ -132,7 +132,7 @@ class SensorDetector:
             "clock": asdict(self.clock),
             "known_groups": list(self.known_groups),
         }
-        settings |= {} if self.long is None else {"long": asdict(self.long)}
+        settings |= {} if self.long is None else {"long": self.long.to_json()}
         arrays = {f"scale/{name}": value for name, value in self.scale.to_arrays().items()}
         arrays |= {f"model/{name}": value for name, value in window_model_to_arrays(self.model).items()}
         arrays |= self.scales.to_arrays() | {"history/spike_limit": self.spike_limit}

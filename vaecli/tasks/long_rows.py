@@ -10,7 +10,7 @@ import numpy as np
 
 from vaecli.errors import InputError
 from vaecli.sensors.history import Histories
-from vaecli.tables import LongPart
+from vaecli.tables import LongPart, LongSource
 from vaecli.tasks.written_rows import WrittenRows
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _spread(values: np.ndarray, stamp: np.ndarray) -> np.ndarray:
     return np.append(values, np.array([empty], values.dtype))[stamp]
 
 
-def only_later(rows: Iterable[SensorRows], histories: Histories) -> Iterator[SensorRows]:
+def only_later(rows: Iterable[SensorRows], histories: Histories, source: LongSource) -> Iterator[SensorRows]:
     """The same rows, whose stamps must be later than all of the histories that a state holds.
 
     A stamp whose rows are in two files has been scored before it was complete: no score would be that of the whole.
@@ -51,7 +51,7 @@ def only_later(rows: Iterable[SensorRows], histories: Histories) -> Iterator[Sen
     newest = {key: float(one.time[-1]) for key, one in histories.series.items() if one.time.size}
     for part in rows:
         before = np.array([newest.get(key, -np.inf) for key in part.keys])
-        early = np.flatnonzero(part.time <= before[part.group])
+        early = np.flatnonzero(source.stamped(part.time) <= source.stamped(before)[part.group])
         if early.size:
             raise InputError(
                 f"{part.batch.where(int(early[0]))}: its time is not later than the last that the state has of its "

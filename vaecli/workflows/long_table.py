@@ -88,10 +88,11 @@ def with_long(summary: SensorFitSummary, source: LongSource) -> SensorFitSummary
     warnings = []
     if found.tags_per_stamp < FEW_TAGS * found.tags:
         warnings.append(
-            f"{found.tags_per_stamp:.2g} of {found.tags:,} tags report at a stamp: a window of {summary.window_rows} "
-            "rows holds few readings of each; export readings at a common step where the historian can"
+            f"{found.tags_per_stamp:.2g} of {found.tags:,} tags report at a stamp, so that a window of "
+            f"{summary.window_rows} rows holds few readings of each: to let those of a minute share a stamp, add "
+            "every=1m to --long"
         )
-    if found.repeated:
+    if found.repeated and source.form.every is None:
         warnings.append(f"{counted(found.repeated, 'reading')} repeat a tag at a stamp; the last in the table counts")
     return replace(summary, long=found, warnings=(*summary.warnings, *warnings))
 

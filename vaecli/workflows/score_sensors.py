@@ -143,7 +143,7 @@ def _score_series(
     """
     detector, rendered = task.detector, Rendered(task, output)
     with closing(sensor_rows(detector, source, config)) as rows:
-        work = in_order(only_later(rows, histories) if isinstance(source, LongSource) else rows, histories)
+        work = in_order(only_later(rows, histories, source) if isinstance(source, LongSource) else rows, histories)
         if config.follow:
             return append_rows(map(rendered.process, work), output, SensorTotals(), "scoring", None, on_event)
         parts = map_in_order(rendered.process, work, engine_of(config, detector).workers)

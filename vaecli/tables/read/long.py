@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.config import LongForm
+from vaecli.data.clock_units import clock_seconds
 from vaecli.errors import InputError, SchemaMismatch, did_you_mean, listed, quoted
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables.convert import arrow_types
@@ -67,9 +68,9 @@ class LongPart:
 class LongSource:
     """The pivot of a long table as a source; `rows` is the table itself.
 
-    A row is a series at a stamp at which one of `tags` reported, in the order of time and then of the table. Its cells
-    are those of the last rows of each tag; status words are missing. With `columns`, as they were at fit, so are all
-    cells that these cannot hold. The label is that of a row that it marks, or of the first.
+    A row is a series at a stamp at which one of `tags` reported, in the order of time. Its time is its earliest, and
+    its cells are the latest readings of each tag, of equal times the last in the table; status words are missing. With
+    `columns`, as they were at fit, so are all cells that these cannot hold. The label is that of a row that it marks.
     """
 
     rows: Source
@@ -151,8 +152,9 @@ class LongSource:
                 continue
             joined = Batch.concatenate(waiting)
             time = self._times(joined)
-            timed = time[~np.isnan(time)]
-            end = int(np.flatnonzero(time == timed[-1])[0]) if timed.size else n_rows
+            stamp = self.stamped(time)
+            timed = stamp[~np.isnan(stamp)]
+            end = int(np.flatnonzero(stamp == timed[-1])[0]) if timed.size else n_rows
             if not end and n_rows > MOST_SORTED_ROWS:
                 raise InputError(
                     f"{joined.where(0)}: more than {MOST_SORTED_ROWS:,} rows have the same time",
@@ -169,12 +171,19 @@ class LongSource:
             yield rest, self._times(rest)
 
     def _times(self, rows: Batch) -> np.ndarray:
-        return time_values(rows, self.clock)
+        return clock_seconds(time_values(rows, self.clock), self.clock)
+
+    def stamped(self, time: np.ndarray) -> np.ndarray:
+        """The time of the stamp (n,) of rows at times (n,) of the clock, in seconds or units of a clock that counts."""
+        every = self.form.every
+        return time if every is None else np.floor(time / every) * every
 
     def _pivoted(self, rows: Batch, time: np.ndarray, wanted: list[str]) -> LongPart:
         tag = self._tag_codes(rows)
-        stamp, first = _stamps(time, self._group_codes(rows), tag >= 0)
-        known = np.flatnonzero((tag >= 0) & (stamp >= 0))
+        group = self._group_codes(rows)
+        order = np.lexsort((time, group, self.stamped(time)))[: int((~np.isnan(time)).sum())]  # NaN is last
+        stamp, first = _stamps(order, self.stamped(time), group, tag >= 0)
+        known = order[tag[order] >= 0]
         last = np.full((len(self.tags), first.size), -1)
         last[tag[known], stamp[known]] = known  # of equal places the last remains
         self.counts.rows += rows.n_rows
@@ -298,18 +307,16 @@ def _is_in_order(rows: Source, clock: Column) -> bool:
     return in_order
 
 
-def _stamps(time: np.ndarray, group: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(the stamp of each row (n,), −1 for none; the first row of each stamp), in the order of time and group.
+def _stamps(order: np.ndarray, time: np.ndarray, group: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(the stamp of each row (n,), −1 for none; the first row of each stamp).
 
-    Stamps without a row that is `known` (n,) bool are left out.
+    Rows in this `order` are by `time` (n,) of the stamp and then by `group` (n,). Stamps without a row that is `known`
+    (n,) bool are left out.
     """
-    order = np.lexsort((group, time))
-    order = order[: int((~np.isnan(time)).sum())]  # NaN is last
     begins = np.ones(order.size, bool)
     begins[1:] = (np.diff(time[order]) != 0) | (np.diff(group[order]) != 0)
     number = np.cumsum(begins) - 1
-    n_stamps = int(number[-1]) + 1 if number.size else 0
-    has_known = np.zeros(n_stamps, bool)
+    has_known = np.zeros(int(begins.sum()), bool)
     has_known[number[known[order]]] = True
     place = np.where(has_known, np.cumsum(has_known) - 1, -1)
     stamp = np.full(time.size, -1)
