@@ -331,6 +331,12 @@ def test_sensors_that_never_report_together(tmp_path: Path):
     wide, _ = fitted(plant(300, 0)[order], tmp_path / "wide")
     found, expected = scored(new, long, tmp_path), scored(plant(100, 5), wide, tmp_path / "new")
     np.testing.assert_array_equal(found["anomaly_score"], np.repeat(expected["anomaly_score"], 3))
+    shuffled = new.sample(frac=1, random_state=1)
+    again = scored(shuffled, long, tmp_path).sort_values("when", ignore_index=True)
+    pd.testing.assert_frame_equal(again, found, check_exact=True)
+    early = new.assign(value=0.0, when=new["when"].str.replace(r"\d$", "1", regex=True))  # 4 s before each reading
+    both = scored(pd.concat([new, early]), long, tmp_path / "both").iloc[:300]
+    np.testing.assert_array_equal(both["anomaly_score"], found["anomaly_score"])
     state = tmp_path / "state"
     parts = [scored(new[:150], long, tmp_path, "--state", state), scored(new[150:], long, tmp_path, "--state", state)]
     pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), found, check_exact=True)
