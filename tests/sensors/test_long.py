@@ -190,14 +190,15 @@ def test_words_among_new_numbers_are_gaps(bundles: tuple[Path, Path], tmp_path: 
 def test_fit_asks_about_words_that_it_does_not_know(tmp_path: Path):
     """They may be readings; the message proposes the option, with which they are missing."""
     long = melted(plant(200)).astype({"value": object})
-    long.loc[[30, 60], "value"] = "Sensor fault 7"
+    long.loc[[31, 61], "value"] = "Sensor fault 7"
     source = write(long, tmp_path / "normal.csv")
     done = call("fit", source, "-o", tmp_path / "m.vae", *LONG)
     assert done.code == 4
-    assert "normal.csv, line 32: column 'flow' holds numbers, not 'Sensor fault 7'" in done.err
+    where = "normal.csv, line 32 (the first row of its stamp)"
+    assert f"{where}: column 'pressure' holds numbers, not 'Sensor fault 7'" in done.err
     assert "--missing 'Sensor fault 7'" in done.err
     assert call("fit", source, "-o", tmp_path / "m.vae", *LONG, "--missing", "Sensor fault 7", "-q").code == 0
-    assert call("fit", source, "-o", tmp_path / "m.vae", *LONG, "--missing", "flow=Sensor fault 7", "-q").code == 0
+    assert call("fit", source, "-o", tmp_path / "m.vae", *LONG, "--missing", "pressure=Sensor fault 7", "-q").code == 0
 
 
 def test_tags_that_come_and_go_are_named(bundles: tuple[Path, Path], tmp_path: Path):

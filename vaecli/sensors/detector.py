@@ -171,6 +171,9 @@ class SensorDetector:
         if not all(isinstance(group, str) for group in groups):
             raise ValueError("a group is not text")
         rates = EventRates.from_arrays(arrays, len(KINDS))
+        long = LongForm.from_json(settings["long"]) if "long" in settings else None
+        if long is not None and schema.time is None:
+            raise ValueError("the long table has no clock")
         return cls(
             schema,
             scale,
@@ -184,7 +187,7 @@ class SensorDetector:
             clock,
             groups,
             rates,
-            LongForm.from_json(settings["long"]) if "long" in settings else None,
+            long,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -336,9 +336,8 @@ def _without_columns(n_rows: int) -> pa.Table:
     return pa.table({"": pa.nulls(n_rows)}).select([])
 
 
-def _where(where: object, first: np.ndarray, i: int) -> str:
-    assert callable(where)
-    return str(where(int(first[i])))
+def _where(where: Callable[[int], str], first: np.ndarray, i: int) -> str:
+    return f"{where(int(first[i]))} (the first row of its stamp)"
 
 
 def _bytes_of(batch: Batch) -> int:
