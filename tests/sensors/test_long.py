@@ -173,6 +173,16 @@ def test_an_export_of_home_assistant(tmp_path: Path):
     assert summary["novel_cells"] == 0
 
 
+def test_an_export_of_influxdb(tmp_path: Path):
+    """One field after the other, with the bounds of the query in every row, which are no clock."""
+    long = melted(plant(200)).sort_values("tag", kind="stable")
+    long.columns = ["_time", "_field", "_value"]
+    long = long.assign(result="", _start="2024-03-01T00:00:00", _stop="2024-03-02T00:00:00", _measurement="plant")
+    _, fit = fitted(long, tmp_path, "--long", "name=_field,value=_value")
+    assert (fit["time_column"], fit["long"]["stamps"]) == ("_time", 200)
+    assert fit["long"]["other_columns"] == ["result", "_start", "_stop", "_measurement"]
+
+
 def test_words_among_new_numbers_are_gaps(bundles: tuple[Path, Path], tmp_path: Path):
     """One word of a device does not refuse a file: the reading is missing, and the words are counted."""
     long = melted(plant(80, 5)).astype({"value": object})

@@ -171,6 +171,6 @@ def _clock(source: Source, form: LongForm, columns: ColumnsConfig, on_event: OnE
 
 
 def _clocks(schema: Schema) -> list[Column]:
-    """The columns that hold moments; in a table that lists one tag after the other, they are not in order."""
-    free = [column for column in schema.columns if column.role not in (Role.GROUP, Role.LABEL)]
+    """The columns that hold different moments; where one tag is listed after the other, they are not in order."""
+    free = [one for one in schema.columns if one.role not in (Role.GROUP, Role.LABEL) and one.minimum != one.maximum]
     return [column for column in free if column.kind is Kind.DATETIME or unit_of(column) in EPOCH_UNITS]
