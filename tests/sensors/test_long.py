@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 from pathlib import Path
 
@@ -274,6 +275,27 @@ def test_reasons_and_events_name_tags(bundles: tuple[Path, Path], tmp_path: Path
     assert event["sensors"].startswith("flow") if "sensors" in event else "flow" in " ".join(map(str, event))
     only = scored(long, bundles[0], tmp_path / "only", "--anomalies-only")
     pd.testing.assert_frame_equal(only, flagged[list(only.columns)].reset_index(drop=True))
+
+
+def test_reasons_name_what_a_silent_tag_holds(tmp_path: Path):
+    """A tag that reports on change is not missing between its reports; beyond its scale only a bound is known."""
+    wide = plant(400)
+    wide["flow"], wide["mode"] = wide["flow"].where(wide.index % 3 == 0), np.where(wide.index // 30 % 2 == 0, "a", "b")
+    wide["mode"] = wide["mode"].where(wide["mode"] != wide["mode"].shift())
+    bundle, _ = fitted(melted(wide), tmp_path, *LONG)
+    new = wide.copy()
+    new.loc[200, "flow"], new.loc[201:239, "flow"], new.loc[260:, "mode"] = 5000.0, np.nan, np.nan
+    new.loc[[260, 263], "pressure"] = 500.0
+    events = tmp_path / "events.jsonl"
+    found, summary = scored_and_summary(melted(new), bundle, tmp_path / "new", "--explain", "4", "--events", events)
+    assert found.loc[(found["when"] > new["when"][200]) & (found["when"] < new["when"][239]), "is_anomaly"].any()
+    reasons = [reason for row in summary["worst"] for reason in row["reasons"]]
+    assert all(reason["value"] is not None for reason in reasons)
+    bounds = [reason["value"] for reason in reasons if reason["column"] == "flow" and isinstance(reason["value"], str)]
+    assert any(value.startswith("at least ") and 200 < float(value.split()[-1]) < 5000 for value in bounds)
+    told = [sensor for line in events.read_text().splitlines() for sensor in json.loads(line)["sensors"]]
+    assert told
+    assert all(sensor["value"] is not None for sensor in told)
 
 
 def test_evaluate_counts_stamps(bundles: tuple[Path, Path], tmp_path: Path):

@@ -86,7 +86,7 @@ def with_long(summary: SensorFitSummary, source: LongSource) -> SensorFitSummary
     """The summary of a fit with what its long table was like."""
     found = long_summary(source)
     warnings = []
-    if found.tags_per_stamp < FEW_TAGS * found.tags:
+    if source.form.every is None and found.tags_per_stamp < FEW_TAGS * found.tags:
         warnings.append(
             f"{found.tags_per_stamp:.2g} of {found.tags:,} tags report at a stamp, so that a window of "
             f"{summary.window_rows} rows holds few readings of each: to let those of a minute share a stamp, add "
