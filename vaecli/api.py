@@ -83,18 +83,21 @@ class Model:
         >>> scored.num_rows
         94
         """
+        from vaecli.workflows.long_table import as_modelled
         from vaecli.workflows.score import decision_of, score_table
         from vaecli.workflows.scored_output import added_columns
 
         config = _score_config(settings)
         source = _source(table)
-        check_schema(source, self.schema)
+        modelled = as_modelled(source, self.detector)
+        check_schema(modelled, self.schema)
         decision = decision_of(self.detector, config)
         added = added_columns(config.explain)
         # the rows of a DataFrame are chosen at the end: they keep its index
         every_row = replace(config, anomalies_only=config.anomalies_only and not _is_pandas(table))
-        with collect_sink(source, added, prefix=config.prefix, types=exact_types(self.schema)) as sink:
-            score_table(self.detector, source, sink, decision, every_row)
+        types = exact_types(self.schema) if modelled is source else {}
+        with collect_sink(source, added, prefix=config.prefix, types=types) as sink:
+            score_table(self.detector, modelled, sink, decision, every_row)
         if not _is_pandas(table):
             return sink.table()
         frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
@@ -203,6 +206,7 @@ _SHORT_NAMES = {
     "id": "columns.id",
     "time": "columns.time",
     "group": "columns.group",
+    "long": "columns.long",
     "same_unit": "columns.same_unit",
     "missing": "columns.missing",
     "decimal": "columns.decimal",

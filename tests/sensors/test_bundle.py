@@ -78,6 +78,12 @@ SETTINGS: list[tuple[str, Any]] = [
     ("clock", None),
     ("shape", {}),
     ("shape", None),
+    ("long", None),
+    ("long", {"name": "tag"}),
+    ("long", {"name": "tag", "value": "tag"}),
+    ("long", {"name": "tag", "value": ["value"]}),
+    ("long", {"name": "tag", "value": "value", "every": 0.0}),
+    ("long", {"name": "tag", "value": "value", "every": "1m"}),
 ]
 
 
@@ -91,6 +97,15 @@ def test_forged_settings_are_refused(bundle: Path, tmp_path: Path, name: str, va
     )
     assert done.code == 5, done.err
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_forged_long_form_needs_a_clock(tmp_path: Path):
+    clockless, _ = fitted(plant(200).drop(columns="when"), tmp_path, "--window", "16")
+    manifest, arrays = read_bundle(clockless)
+    settings = manifest.config["detector"] | {"long": {"name": "tag", "value": "value"}}
+    write_bundle(tmp_path / "forged.vae", replace(manifest, config={**manifest.config, "detector": settings}), arrays)
+    done = call("score", write(plant(50), tmp_path / "new.csv"), "-m", tmp_path / "forged.vae")
+    assert (done.code, "the long table has no clock" in done.err) == (5, True)
 
 
 @pytest.mark.parametrize("part", ["shape", "clock"])

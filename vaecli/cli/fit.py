@@ -17,6 +17,7 @@ def fit(
     id: options.Identifiers = None,
     time: options.Time = None,
     group: options.Group = None,
+    long: options.Long = None,
     same_unit: options.SameUnit = None,
     window: options.Window = None,
     max_gap: options.MaxGap = None,
@@ -44,6 +45,7 @@ def fit(
     Examples:
       vaecli fit normal.csv
       vaecli fit normal.parquet --exclude operator,site --label failed -o pump.vae
+      vaecli fit history.csv --long name=tag,value=value
       zcat normal.csv.gz | vaecli fit - --threshold 0.999
     """
     options.check_verbosity(quiet=quiet, verbose=verbose)
@@ -57,6 +59,7 @@ def fit(
         "columns.id": options.names(id),
         "columns.time": time,
         "columns.group": group,
+        "columns.long": long,
         "columns.same_unit": options.names(same_unit),
         "windows.window": window,
         "windows.max_gap_seconds": max_gap,

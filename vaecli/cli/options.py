@@ -127,6 +127,15 @@ MaxGap = Annotated[
         panel=_COLUMNS,
     ),
 ]
+Long = Annotated[
+    str | None,
+    option(
+        "name=COLUMN,value=COLUMN",
+        "The table has a row per sensor and time: the columns with the sensor's name (tag) and its reading. With "
+        "every=1m after them, readings of one minute share a stamp. Options that take NAMES mean tags then.",
+        panel=_COLUMNS,
+    ),
+]
 SameUnit = Annotated[
     list[str] | None,
     option(

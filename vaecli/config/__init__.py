@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vaecli.config.explain import ExplainConfig as ExplainConfig, explain_config as explain_config
     from vaecli.config.fit import fit_config as fit_config
     from vaecli.config.former_names import FormerName as FormerName
+    from vaecli.config.long_form import LongForm as LongForm
     from vaecli.config.reconstruct import (
         ReconstructConfig as ReconstructConfig,
         reconstruct_config as reconstruct_config,
@@ -51,6 +52,7 @@ _NAMES = {
     "explain": "ExplainConfig explain_config",
     "fit": "fit_config",
     "former_names": "FormerName",
+    "long_form": "LongForm",
     "reconstruct": "ReconstructConfig reconstruct_config",
     "report": "ReportConfig report_config",
     "sample": "SampleConfig sample_config",

@@ -8,6 +8,7 @@ from dataclasses import fields
 from typing import Any, get_type_hints
 
 from vaecli.config.fail_on import Gate
+from vaecli.config.long_form import FORM, LongForm
 from vaecli.config.spans import AlarmBudget, Span
 from vaecli.config.stages import DEVICES, PRESETS, SCORE_KINDS
 from vaecli.config.windows import FEWEST_WINDOW_ROWS
@@ -181,6 +182,7 @@ _PARSED: dict[str, tuple[Callable[[str], Any], str]] = {
     "fail_on": (Gate.parse, "any, a count such as 10, or a share such as 2.5%"),
     "merge_gap": (Span.parse, _A_SPAN),
     "min_duration": (Span.parse, _A_SPAN),
+    "long": (LongForm.parse, FORM),
     "alarm_budget": (AlarmBudget.parse, "a number of alarms per hour, day, week or month, such as 1/day"),
 }
 _CHOICES = {"preset": PRESETS, "score_kind": SCORE_KINDS, "device": DEVICES}

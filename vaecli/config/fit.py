@@ -11,6 +11,7 @@ from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, from_environment, refusal, stage_of
 from vaecli.config.former_names import to_current_names
+from vaecli.config.long_form import LongForm
 from vaecli.config.stages import (
     HETEROSCEDASTIC,
     HOMOSCEDASTIC,
@@ -142,6 +143,17 @@ def _contradictions(settings: Mapping[str, Any]) -> list[str]:
         for column, flags in parts.items()
         if len(flags) > 1
     ]
+    if settings.get("columns.long"):
+        form = LongForm.parse(settings["columns.long"])
+        problems += [
+            f"column {column!r} is named by --long and {' and '.join(flags)}; a column plays one part"
+            for column, flags in parts.items()
+            if column in (form.name, form.value)
+        ]
+        if settings.get("windows.window") == 0:
+            problems.append("--long and --window 0 contradict each other: the rows of a long table are a series")
+        if settings.get("columns.same_unit"):
+            problems.append("--long and --same-unit contradict each other: sensors in time have a scale each")
     problems += _mark_problems(settings.get("columns.decimal") or "", settings.get("columns.thousands") or "")
     excluded = settings.get("columns.exclude") or ()
     both = [column for column in settings.get("columns.columns") or () if column in excluded]

@@ -22,6 +22,7 @@ class ColumnsConfig:
     id: tuple[str, ...] = ()
     time: str | None = None
     group: str | None = None
+    long: str | None = None  # name=COLUMN,value=COLUMN[,every=DURATION] of a table with a row per sensor and time
     same_unit: tuple[str, ...] = ()  # numbers measured in one unit, which share one scale; ("all",): every number
     missing: tuple[str, ...] = ()  # words and numbers that mean "missing": WORD in all columns, NAME=WORD in one
     decimal: str = ""  # mark of numbers kept as text; empty: as the cells suggest

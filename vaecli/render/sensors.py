@@ -13,6 +13,7 @@ from vaecli.results.number_format import counted, duration, exact_per_cent, how_
 
 if TYPE_CHECKING:
     from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.long_table import LongTable
     from vaecli.results.score_sensors import SensorScoreSummary
 
 
@@ -22,6 +23,7 @@ def sensor_fit_page(summary: SensorFitSummary) -> RenderableType:
 
     facts = [
         ("rows", f"{summary.n_rows:,} used" + _excluded(summary)),
+        *([("long table", _long_fit(summary.long))] if summary.long else []),
         ("time", _clock(summary)),
         ("series", _series(summary)),
         ("sensors", f"{summary.n_sensors:,}, of which {summary.n_continuous:,} are continuous"),
@@ -40,12 +42,16 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
     share = summary.anomalies / summary.rows if summary.rows else 0.0
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)} of {summary.n_groups:,} series"),
+        *([("long table", _long_score(summary.long))] if summary.long else []),
         ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         *([("not scored", f"{counted(summary.unscored, 'row')}: {_unscored(summary)}")] if summary.unscored else []),
         *([("late", f"{counted(summary.late_rows, 'row')}, scored where they belong")] if summary.late_rows else []),
         *([("gaps", f"{summary.gaps:,}: windows begin anew after each")] if summary.gaps else []),
         *([("clock set back", _set_back(summary))] if summary.clocks_set_back else []),
         *([("new series", _new(summary))] if summary.n_new_groups else []),
+        *([("unknown tags", _others(summary.long))] if summary.long and summary.long.n_other_tags else []),
+        *([("no reading", _gaps(summary.long))] if summary.long and summary.long.n_gaps else []),
+        *([("repeated", _repeated(summary.long))] if summary.long and summary.long.repeated else []),
         *([("new values", counted(summary.novel_cells, "cell"))] if summary.novel_cells else []),
         ("threshold", _decision(summary)),
         ("output", "standard output" if summary.output == "-" else summary.output),
@@ -56,6 +62,39 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
     if summary.worst:
         parts += [headline("\nMost unusual rows"), reason_table(summary.worst)]
     return Group(*parts, *warning_lines(summary.warnings))
+
+
+def _long_fit(long: LongTable) -> str:
+    parts = [f"{counted(long.rows, 'row')} of {counted(long.tags, 'tag')} (column {quoted(long.name)})"]
+    parts.append(f"{long.tags_per_stamp:.3g} report at a time, in the mean")
+    if long.sorted:
+        parts.append("sorted by time")
+    if long.n_gaps:
+        parts.append(_gaps(long))
+    if long.other_columns:
+        parts.append(f"not modelled: {', '.join(long.other_columns)}")
+    return "; ".join(parts)
+
+
+def _long_score(long: LongTable) -> str:
+    in_order = "; it was sorted by time" if long.sorted else ""
+    stamps = f"{counted(long.stamps, 'stamp')} of {counted(long.tags, 'tag')}"
+    return f"{stamps}; each row has the score of its stamp{in_order}"
+
+
+def _gaps(long: LongTable) -> str:
+    words = ", ".join(f"{quoted(word)} {n:,}" for word, n in long.gaps.items())
+    more = long.n_gaps - sum(long.gaps.values())
+    return f"{counted(long.n_gaps, 'reading')} missing: {words}" + (f" and {more:,} others" if more else "")
+
+
+def _repeated(long: LongTable) -> str:
+    return f"{counted(long.repeated, 'reading')} of a tag at a stamp that has a later one in the table, which counts"
+
+
+def _others(long: LongTable) -> str:
+    more = long.n_other_tags - len(long.other_tags)
+    return ", ".join(map(quoted, long.other_tags)) + (f" and {more:,} more" if more else "") + ": not part of any score"
 
 
 def _threshold(summary: SensorFitSummary) -> str:
@@ -116,6 +155,8 @@ def _unscored(summary: SensorScoreSummary) -> str:
         why.append(f"{summary.rows_without_time:,} without a time")
     if summary.too_late_rows:
         why.append(f"{summary.too_late_rows:,} older than what is kept of their series; sort the table by time")
+    if summary.long and summary.long.rows_without_tag:
+        why.append(f"{summary.long.rows_without_tag:,} at times at which no tag of the model reported")
     return ", ".join(why)
 
 

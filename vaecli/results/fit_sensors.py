@@ -7,6 +7,7 @@ from typing import Any
 
 from vaecli.results.columns import ColumnSummary
 from vaecli.results.json_object import json_object
+from vaecli.results.long_table import LongTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class SensorFitSummary:
     finest_level: float  # the highest threshold level that the effective rows let us promise; 0 if none
     warnings: tuple[str, ...]
     seconds: float
+    long: LongTable | None = None  # where the table has a row per sensor and time
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.json_object import json_object
+from vaecli.results.long_table import LongTable
 from vaecli.results.reasons import FlaggedRow
 
 
@@ -43,6 +44,7 @@ class SensorScoreSummary:
     events: str | None = None  # the file of events, where one was asked for
     n_events: int | None = None
     n_open_events: int | None = None  # that had not ended with the table
+    long: LongTable | None = None  # where the table has a row per sensor and time
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.effective_rows import EffectiveRows
-from vaecli.config import SCORE_KINDS
+from vaecli.config import SCORE_KINDS, LongForm
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import SensorScale
 from vaecli.data.series import Chunk, Stretch, chunks_of
@@ -78,6 +78,7 @@ class SensorDetector:
     clock: Clock
     known_groups: tuple[str, ...] = ()
     rates: EventRates | None = None  # of events of normal rows, in the order of KINDS; None without a clock of moments
+    long: LongForm | None = None  # of the tables that it was fitted on, whose tags are the feature columns
 
     @property
     def sensors(self) -> SensorColumns:
@@ -131,6 +132,7 @@ class SensorDetector:
             "clock": asdict(self.clock),
             "known_groups": list(self.known_groups),
         }
+        settings |= {} if self.long is None else {"long": self.long.to_json()}
         arrays = {f"scale/{name}": value for name, value in self.scale.to_arrays().items()}
         arrays |= {f"model/{name}": value for name, value in window_model_to_arrays(self.model).items()}
         arrays |= self.scales.to_arrays() | {"history/spike_limit": self.spike_limit}
@@ -169,6 +171,9 @@ class SensorDetector:
         if not all(isinstance(group, str) for group in groups):
             raise ValueError("a group is not text")
         rates = EventRates.from_arrays(arrays, len(KINDS))
+        long = LongForm.from_json(settings["long"]) if "long" in settings else None
+        if long is not None and schema.time is None:
+            raise ValueError("the long table has no clock")
         return cls(
             schema,
             scale,
@@ -182,6 +187,7 @@ class SensorDetector:
             clock,
             groups,
             rates,
+            long,
         )
 
 

@@ -14,6 +14,13 @@ from vaecli.tables.convert.to_cells import (
     to_cells as to_cells,
 )
 from vaecli.tables.read.frames import frame_source as frame_source
+from vaecli.tables.read.long import (
+    LongPart as LongPart,
+    LongSource as LongSource,
+    long_source as long_source,
+    require_distinct as require_distinct,
+    tags_of as tags_of,
+)
 from vaecli.tables.read.open import format_of_name as format_of_name, open_source as open_source
 from vaecli.tables.source import (
     Batch as Batch,

@@ -39,11 +39,11 @@ class Batch:
     @classmethod
     def concatenate(cls, parts: Sequence[Batch]) -> Batch:
         """The rows of all parts, which follow each other, in order."""
-        first_rows = [part.first_row for part in parts]
+        first_rows, places = [part.first_row for part in parts], [part.where for part in parts]
 
         def where(i: int) -> str:
-            part = parts[bisect_right(first_rows, first_rows[0] + i) - 1]
-            return part.where(first_rows[0] + i - part.first_row)
+            nth = bisect_right(first_rows, first_rows[0] + i) - 1
+            return places[nth](first_rows[0] + i - first_rows[nth])
 
         lines = [part.lines for part in parts if part.lines is not None]
         whole = [part.whole for part in parts if part.whole is not None]
@@ -61,14 +61,17 @@ class Batch:
             yield self
             return
         for start in range(0, self.n_rows, n_rows):
-            n = min(n_rows, self.n_rows - start)  # pyarrow accepts any length for a slice of a table without columns
-            yield Batch(
-                self.table.slice(start, n),
-                self.first_row + start,
-                partial(_where_in_slice, self.where, start),
-                None if self.lines is None else self.lines.slice(start, n),
-                None if self.whole is None else self.whole.slice(start, n),
-            )
+            yield self.part(start, min(n_rows, self.n_rows - start))
+
+    def part(self, start: int, n_rows: int) -> Batch:
+        """The `n_rows` rows from row `start` on, without a copy; the batch has as many."""
+        return Batch(  # pyarrow accepts any length for a slice of a table without columns
+            self.table.slice(start, n_rows),
+            self.first_row + start,
+            partial(_where_in_slice, self.where, start),
+            None if self.lines is None else self.lines.slice(start, n_rows),
+            None if self.whole is None else self.whole.slice(start, n_rows),
+        )
 
 
 Piece = Callable[[], Batch]  # consecutive rows, found but not yet parsed; any thread may call it, once

@@ -19,7 +19,7 @@ from vaecli.sensors.explanation import ExplainedRows, directions
 from vaecli.tables import Batch, to_cells
 from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tasks.reasons import own_values, value_of
-from vaecli.tasks.sensor_reasons import ColumnParts, expected_of
+from vaecli.tasks.sensor_reasons import ColumnParts, expected_of, held_value
 
 N_SENSORS = 3  # named for each event
 CHANGED = "changed"  # the direction of values without order
@@ -144,7 +144,7 @@ class _Describer:
         found, nats = self.explained.take(place), self.nats[:, place]
         first = np.flatnonzero(np.diff(self.detector.sensors.column, prepend=-1))
         which = (np.argmin(found.now, axis=1)[first], np.argmax(found.now, axis=1)[first], np.argmax(nats, axis=1))
-        cells = [self._cells(found.row[rows]) for rows in which]
+        cells = [self._cells(found.take(rows)) for rows in which]
         return Behaviour(
             np.stack([found.now.min(1), found.now.max(1)]),
             np.stack([found.level.min(1), found.level.max(1)]),
@@ -154,15 +154,17 @@ class _Describer:
             tuple(novel for _, novel in cells),
         )
 
-    def _cells(self, rows: np.ndarray) -> tuple[tuple[float | int | str | None, ...], tuple[bool, ...]]:
-        """The cell of each column in its own row of `rows` (c,), as a person would write it; whether it is novel."""
-        table = self.rows.batch.table.take(pa.array(rows))
+    def _cells(self, found: ExplainedRows) -> tuple[tuple[float | int | str | None, ...], tuple[bool, ...]]:
+        """The cell of each column in its own row of `found` (c), as a person would write it; whether it is novel."""
+        table = self.rows.batch.table.take(pa.array(found.row))
         cells = to_cells(Batch(table, 0, self.rows.batch.where), self.detector.schema)
         values: list[float | int | str | None] = []
         for j, column in enumerate(self.detector.schema.features):
             own = own_values(table.column(column.name).slice(j, 1))[0]
-            missing = cells.state[j, j] == MISSING
-            values.append(None if missing else value_of(column, float(cells.values[j, j]), own))
+            if cells.state[j, j] == MISSING:
+                values.append(held_value(self.detector, j, found.now[:, j]))
+            else:
+                values.append(value_of(column, float(cells.values[j, j]), own))
         return tuple(values), tuple((np.diagonal(cells.state) == NOVEL).tolist())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.data.cells import MISSING, NOVEL
+from vaecli.data.sensor_scale import LARGEST
 from vaecli.results import FlaggedRow, Reason
 from vaecli.schema import Column, Kind
 from vaecli.sensors.detector import SensorDetector
@@ -46,6 +47,12 @@ def reasons_of(
     features, parts = detector.schema.features, ColumnParts.of(detector, found)
     cells = to_cells(Batch(batch.table.take(pa.array(found.row)), 0, batch.where), detector.schema)
     own = [own_values(batch.table.column(column.name).take(pa.array(found.row))) for column in features]
+
+    def value(i: int, j: int) -> float | int | str | None:
+        if cells.state[i, j] != MISSING:
+            return value_of(features[j], float(cells.values[i, j]), own[j][i])
+        return held_value(detector, j, found.now[:, i])
+
     rows = []
     for i, row in enumerate(found.row.tolist()):
         order = np.argsort(-parts.nats[:, i], kind="stable")[:most]
@@ -53,7 +60,7 @@ def reasons_of(
             Reason(
                 features[j].name,
                 float(parts.nats[j, i]),
-                None if cells.state[i, j] == MISSING else value_of(features[j], float(cells.values[i, j]), own[j][i]),
+                value(i, j),
                 *expected_of(features[j], found, int(parts.first[j]), i),
                 is_novel=bool(cells.state[i, j] == NOVEL),
             )
@@ -72,6 +79,24 @@ def reasons_of(
             )
         )
     return rows
+
+
+def held_value(detector: SensorDetector, j: int, now: np.ndarray) -> float | int | str | None:
+    """The reading that a missing cell of column `j` holds, of the readings (D,) of its row; None in a wide table.
+
+    In a long table a cell is missing wherever its tag did not report at a stamp, which is nothing to name. Of numbers
+    beyond what the scale holds only the end of the scale is known.
+    """
+    if detector.long is None:
+        return None
+    sensor = np.flatnonzero(detector.sensors.column == j)
+    column, own = detector.schema.features[j], now[sensor]
+    if column.kind is Kind.NUMERIC:
+        scaled = float(detector.scale.scaled(now)[sensor[0]])
+        beyond = "" if abs(scaled) < 0.9999 * LARGEST else "at least " if scaled > 0 else "at most "
+        return f"{beyond}{own[0]:.6g}" if beyond else float(f"{own[0]:.6g}")
+    code = int(np.argmax(own)) if column.kind is Kind.CATEGORICAL else int(own[0] >= 0.5)
+    return TABLE_KINDS[column.kind].value(column, code)
 
 
 def expected_of(

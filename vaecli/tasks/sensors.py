@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -22,8 +22,9 @@ from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.events import EventRules, SeriesPart
 from vaecli.sensors.explanation import ExplainedRows, explain
 from vaecli.sensors.history import Histories
-from vaecli.tables import Batch, ReadRequest, time_values, to_cells
+from vaecli.tables import Batch, LongPart, ReadRequest, time_values, to_cells
 from vaecli.tasks.events import DecidedRows, RunFound, parts_of
+from vaecli.tasks.long_rows import rows_of_stamps
 from vaecli.tasks.reasons import top_columns
 from vaecli.tasks.score import N_WORST
 from vaecli.tasks.sensor_reasons import N_TOP_COLUMNS, reasons_of, shortened
@@ -35,7 +36,10 @@ JOINED_BYTES = 2**26  # of batches that are joined to so many rows
 
 @dataclass(frozen=True, slots=True)
 class SensorRows:
-    """A batch, its scaled readings (n, D), times (n,), and series: row i belongs to `keys[group[i]]`."""
+    """A batch, its scaled readings (n, D), times (n,), and series: row i belongs to `keys[group[i]]`.
+
+    `long` is the part of a long table whose stamps the rows are, where it is one.
+    """
 
     batch: Batch
     scaled: np.ndarray
@@ -43,6 +47,7 @@ class SensorRows:
     keys: tuple[str, ...]
     group: np.ndarray
     novel_cells: int
+    long: LongPart | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,10 @@ class ReadSensors:
             group,
             int((cells.state > 1).sum()),
         )
+
+    def process_part(self, part: LongPart) -> SensorRows:
+        """The stamps of one part of a long table."""
+        return replace(self.process(part.stamps), long=part)
 
 
 def times_of(batch: Batch, schema: Schema) -> np.ndarray:
@@ -148,12 +157,14 @@ def in_order(rows: Iterable[SensorRows], histories: Histories) -> Iterator[Senso
 
 @dataclass(frozen=True, slots=True)
 class SensorTotals:
-    """What was counted of some rows."""
+    """What was counted of some rows; the rows of a long table are its own, and what was scored are its stamps."""
 
     rows: int = 0
     anomalies: int = 0
     unscored: int = 0
     novel_cells: int = 0
+    scored: int = 0  # rows, or stamps
+    flagged: int = 0  # of those
     worst: tuple[FlaggedRow, ...] = ()  # the highest-scoring flagged rows, highest first, of equal ones the earlier
     series: tuple[SeriesPart[RunFound], ...] = ()  # the parts of series in one batch; not added up
 
@@ -164,6 +175,8 @@ class SensorTotals:
             self.anomalies + later.anomalies,
             self.unscored + later.unscored,
             self.novel_cells + later.novel_cells,
+            self.scored + later.scored,
+            self.flagged + later.flagged,
             worst_rows(self.worst, later.worst),
         )
 
@@ -205,10 +218,13 @@ class ScoreSensors:
             int(flagged.sum()),
             int(np.isnan(score).sum()),
             work.rows.novel_cells,
+            score.size,
+            int(flagged.sum()),
             worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(work.rows.batch, row)]]),
             () if self.rules is None else self._series(self.rules, work.rows, added, found),
         )
-        return WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)
+        written = WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)
+        return written if work.rows.long is None else rows_of_stamps(work.rows.long, written)
 
     def _series(
         self, rules: EventRules, rows: SensorRows, added: Mapping[str, np.ndarray], found: ExplainedRows

@@ -31,6 +31,7 @@ from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink
 from vaecli.tasks.evaluate import OURS, EvaluateTask, LabelledScores, sample_features
 from vaecli.tasks.written_rows import append_table
 from vaecli.workflows.evaluate_sensors import evaluate_sensors, refuse_what_is_for_rows
+from vaecli.workflows.long_table import as_modelled
 from vaecli.workflows.score import decision_of
 
 SCHEMA = pa.schema(
@@ -66,7 +67,9 @@ def evaluate(
     decision = decision_of(detector, config.score)
     if isinstance(detector, SensorDetector):
         refuse_what_is_for_rows(bundle, plot, config)
-    source = open_source(inputs, once=True)
+    source = open_source(inputs, once=not (isinstance(detector, SensorDetector) and detector.long))
+    marked = detector.schema.with_role(Role.LABEL)
+    source = as_modelled(source, detector, config.label or (marked.name if marked else None))
     check_schema(source, detector.schema)
     label = _label(source, detector.schema, config)
     targets = Targets.of(output, plot, bundle, source)

@@ -19,7 +19,7 @@ import vaecli
 from vaecli.bundle import save_detector
 from vaecli.calibration.calibrate import calibrated
 from vaecli.calibration.conformal import Calibration, rows_needed
-from vaecli.config import FitConfig
+from vaecli.config import FitConfig, LongForm
 from vaecli.data.training_rows import sampled_rows
 from vaecli.detector import Detector
 from vaecli.errors import EnvironmentProblem, UsageError
@@ -39,6 +39,7 @@ from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.column_warnings import column_warnings
 from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.fit_sensors import fit_sensors
+from vaecli.workflows.long_table import pivot_of
 from vaecli.workflows.sensor_data import is_series
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
@@ -85,6 +86,8 @@ def fit_source(
     """
     started = time.monotonic()
     torch_device(config.train.device)
+    if config.columns.long is not None:
+        source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
     schema = infer_schema(source, config.columns, on_event)
     if is_series(source, schema, config, on_event):
         return fit_sensors(source, schema, config, output, on_event)
@@ -248,7 +251,8 @@ def settings_of(config: FitConfig, detector: Detector | SensorDetector) -> dict[
     unused = ("windows",) if isinstance(detector, Detector) else ("model", "heteroscedastic", "homoscedastic")
     for stage in unused:
         settings.pop(stage)
-    for name in ("missing", "decimal", "thousands"):  # kept only where used, so that other bundles keep their bytes
+    kept_where_used = ("long", "missing", "decimal", "thousands")  # so that other bundles keep their bytes
+    for name in kept_where_used:
         if not settings["columns"][name]:
             del settings["columns"][name]
     return settings
@@ -257,7 +261,7 @@ def settings_of(config: FitConfig, detector: Detector | SensorDetector) -> dict[
 def report_of(summary: FitSummary | SensorFitSummary) -> dict[str, Any]:
     """The part of the summary that the bundle keeps: nothing that differs between two runs of the same fit."""
     kept = asdict(summary)
-    unset = [name for name in ("n_effective", "n_groups") if kept[name] is None]
+    unset = [name for name in ("n_effective", "n_groups", "long") if name in kept and kept[name] is None]
     for name in ("bundle", "seconds", "columns", *unset):
         kept.pop(name)
     return kept | {"warnings": list(summary.warnings)}

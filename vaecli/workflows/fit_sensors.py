@@ -22,11 +22,12 @@ from vaecli.sensors.detector import KINDS, MODEL, Clock, SensorDetector
 from vaecli.sensors.event_rates import event_rates
 from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, looked_ahead
 from vaecli.sensors.history import spike_limits
-from vaecli.tables import Source
+from vaecli.tables import LongSource, Source
 from vaecli.tables.infer.infer_schema import reject_nothing_to_learn
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.column_warnings import column_warnings
 from vaecli.workflows.drift_warning import dependence_warning
+from vaecli.workflows.long_table import with_found_clock, with_long
 from vaecli.workflows.sensor_data import (
     SeriesRows,
     as_series,
@@ -49,6 +50,10 @@ def fit_sensors(
     """
     started = time.monotonic()
     schema = as_series(schema)
+    long = None
+    if isinstance(source, LongSource):
+        source, long = source.of_tags(schema.features), source.form
+        schema = with_found_clock(schema, source)
     reject_nothing_to_learn(source, schema)
     if config.windows.max_gap_seconds is not None and schema.time is None:
         raise UsageError(
@@ -88,8 +93,10 @@ def fit_sensors(
         clock,
         tuple(sorted(known)),
         rates,
+        long,
     )
-    return detector, _summary(detector, rows, len(stretches), output, time.monotonic() - started)
+    summary = _summary(detector, rows, len(stretches), output, time.monotonic() - started)
+    return detector, with_long(summary, source) if isinstance(source, LongSource) else summary
 
 
 def _stretches(rows: SeriesRows, max_gap: float) -> tuple[list[Stretch], SensorScale]:

@@ -22,9 +22,10 @@ from vaecli.scoring.window_scores import score_of
 from vaecli.sensors.detector import KINDS, SensorDetector
 from vaecli.sensors.events import Event, EventRules, Tracker
 from vaecli.sensors.history import Histories
-from vaecli.tables import Source
+from vaecli.tables import LongSource, Source
 from vaecli.tables.write.event_file import EventWriter
 from vaecli.tasks.events import RunFound, event_of
+from vaecli.tasks.long_rows import only_later
 from vaecli.tasks.sensors import (
     GROUPED_ROWS,
     ReadSensors,
@@ -142,7 +143,7 @@ def _score_series(
     """
     detector, rendered = task.detector, Rendered(task, output)
     with closing(sensor_rows(detector, source, config)) as rows:
-        work = in_order(rows, histories)
+        work = in_order(only_later(rows, histories, source) if isinstance(source, LongSource) else rows, histories)
         if config.follow:
             return append_rows(map(rendered.process, work), output, SensorTotals(), "scoring", None, on_event)
         parts = map_in_order(rendered.process, work, engine_of(config, detector).workers)
@@ -209,6 +210,11 @@ def ahead(
 def sensor_rows(detector: SensorDetector, source: Source, config: ScoreConfig) -> Generator[SensorRows]:
     """The batches of a source, read by several threads."""
     task = ReadSensors(detector)
+    if isinstance(source, LongSource):
+        of_rows = engine_of(config, detector)
+        parts = source.parts(replace(task.needs, batch_rows=of_rows.batch_rows))
+        yield from map_in_order(task.process_part, parts, of_rows.workers)
+        return
     engine = LiveEngine(config.batch_rows) if config.follow else engine_of(config, detector)
     rows = engine.map_batches(task, source, task.needs)
     yield from rows if detector.schema.group is None or config.follow else joined(rows, GROUPED_ROWS)

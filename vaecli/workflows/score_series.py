@@ -21,9 +21,18 @@ from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.sensors.detector import MODEL, SensorDetector
-from vaecli.tables import Targets, check_schema, default_output, exact_types, open_source, refuse_to_overwrite
+from vaecli.tables import (
+    LongSource,
+    Targets,
+    check_schema,
+    default_output,
+    exact_types,
+    open_source,
+    refuse_to_overwrite,
+)
 from vaecli.tables.write.event_file import check_event_file, open_event_file
 from vaecli.workflows.drift_warning import warnings_of
+from vaecli.workflows.long_table import as_modelled, long_summary, long_warnings
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
@@ -52,7 +61,9 @@ def score_series(
         raise UsageError("--offline and --state contradict each other", "a state knows no later rows; give one of them")
     decision = series_decision(detector, config)
     target = output if output is not None else default_output(inputs)
-    source = open_source(inputs, once=not config.offline, live=config.follow)
+    once = not config.offline and detector.long is None  # a long table is read twice: is it in the order of time?
+    table = open_source(inputs, once=once, live=config.follow)
+    source = as_modelled(table, detector, follow=config.follow)
     check_schema(source, detector.schema)
     if events is not None and config.follow:
         raise UsageError("--events and --follow contradict each other", "events are written when a table has ended")
@@ -73,13 +84,14 @@ def score_series(
             [str(bundle), *source.files, target, *([] if state is None else [str(state)])],
             "the input, the bundle or another output",
         )
-    columns, types = added_columns(config.explain), exact_types(detector.schema)
+    columns = added_columns(config.explain)
+    types = exact_types(detector.schema) if source is table else {}
     try:
         with ExitStack() as files:
             log = None
             if events is not None:
                 log = EventLog(detector, rules, files.enter_context(open_event_file(events, detector.schema.time)))
-            sink = files.enter_context(opened_sink(target, source, columns, config, types))
+            sink = files.enter_context(opened_sink(target, table, columns, config, types))
             totals = score_rows(
                 detector, source, sink, decision, config, histories, on_event, n_worst=n_worst, events=log
             )
@@ -92,6 +104,8 @@ def score_series(
         save_histories(state, histories, digest)
     seen, known = histories.seen, set(detector.known_groups)
     new = [str(key) for key in histories.series if known and key not in known]
+    long = long_summary(source) if isinstance(source, LongSource) else None
+    decided = replace(decision, uses_tail_model=False)
     return SensorScoreSummary(
         output=urls.shown(target),
         bundle=str(bundle),
@@ -105,7 +119,7 @@ def score_series(
         n_new_groups=len(new),
         late_rows=seen.late,
         too_late_rows=seen.too_late,
-        rows_without_time=seen.no_time,
+        rows_without_time=seen.no_time + (source.counts.no_time if isinstance(source, LongSource) else 0),
         repeated_times=seen.repeated,
         clocks_set_back=seen.set_back,
         gaps=seen.gaps,
@@ -116,13 +130,17 @@ def score_series(
         uses_tail_model=decision.uses_tail_model,
         n_effective=detector.clock.effective_rows,
         worst=totals.worst,
-        warnings=warnings_of(calibration, replace(decision, uses_tail_model=False), totals.rows, totals.anomalies),
+        warnings=(
+            *warnings_of(calibration, decided, totals.scored, totals.flagged),
+            *(() if long is None else long_warnings(long)),
+        ),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
         alarm_budget=config.alarm_budget,
         events=events and urls.shown(events),
         n_events=None if log is None else log.n_events,
         n_open_events=None if log is None else log.n_open,
+        long=long,
     )
 
 

@@ -62,8 +62,8 @@ def _as_sensor(column: Column) -> Column:
 def is_series(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent) -> bool:
     """Whether windows are to be used: as `config` asks, or else where the rows of a table with a clock are a series."""
     window = config.windows.window
-    if window is not None:
-        return window > 0
+    if window is not None or config.columns.long is not None:
+        return window != 0
     if schema.time is None or config.columns.same_unit or schema.n_rows < 100:
         return False
     sensors = as_series(schema)
