@@ -71,7 +71,7 @@ class SurvivalScale:
 class OpinionScale:
     """A judge's scores in the unit of the ensemble's: knots `judged` and `score` (m,), float64, both ascending.
 
-    They are joined by straight lines. A judge has no opinion below the first knot; beyond the last the line has `slope`.
+    They are joined by straight lines. There is no opinion below the first knot; beyond the last the line has `slope`.
     """
 
     judged: np.ndarray
