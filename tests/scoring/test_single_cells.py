@@ -1,0 +1,204 @@
+"""The judges of single cells: rarity by counting, scales that keep the order, and when one cell decides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, strategies as st
+
+from vaecli.calibration.conformal import Calibration
+from vaecli.calibration.single_cells import column_tails, fit_single_cells
+from vaecli.data.cells import MISSING, PRESENT
+from vaecli.data.training_rows import Rows
+from vaecli.schema import Column, Kind, Layout
+from vaecli.scoring.column_tails import ColumnTails
+from vaecli.scoring.single_cells import DECIDES_FROM, OpinionScale, SingleCells, SurvivalScale
+
+LAYOUT = Layout.of(
+    (
+        Column("x", Kind.NUMERIC),
+        Column("on", Kind.BOOLEAN),
+        Column("k", Kind.CATEGORICAL, categories=("p", "q", "r")),
+    )
+)
+N_COLUMNS, N_FACTORS, NOISE = 20, 3, np.sqrt(0.3)
+FACTORS = Layout.of(tuple(Column(f"x{j}", Kind.NUMERIC) for j in range(N_COLUMNS)))
+
+
+def table(x: list[int], seed: int) -> Rows:
+    """Rows with these numbers, and a boolean, a category and gaps at random."""
+    rng, n = np.random.default_rng(seed), len(x)
+    values = np.zeros((n, 5), np.float32)
+    values[:, 0], values[:, 1] = x, rng.random(n) < 0.3
+    values[np.arange(n), 2 + rng.choice(3, n, p=[0.6, 0.3, 0.1])] = 1
+    state = np.where(rng.random((n, 3)) < 0.2, MISSING, PRESENT).astype(np.uint8)
+    values[np.repeat(state, [1, 1, 3], axis=1) != PRESENT] = 0
+    return Rows(values, state, np.arange(n) % 4)
+
+
+def n_alike(rows: Rows, values: np.ndarray, state: np.ndarray, j: int) -> int:
+    """How many of the rows have a cell in column j that is as far out on its side or the same, by counting."""
+    if state[j] != PRESENT:
+        return int((rows.state[:, j] == state[j]).sum())
+    there = rows.values[rows.state[:, j] == PRESENT]
+    if j == 0:
+        return int(min((there[:, 0] >= values[0]).sum(), (there[:, 0] <= values[0]).sum()))
+    return int((there[:, 1:2] == values[1:2]).all(1).sum() if j == 1 else (there[:, 2:] == values[2:]).all(1).sum())
+
+
+@given(st.lists(st.integers(-30, 30), min_size=1, max_size=90), st.integers(0, 2**32 - 1))
+def test_rarity_counts_rows_that_are_as_far_out(x: list[int], seed: int) -> None:
+    """log((n + 1) / (k + 1)) of every cell of new rows within the range, whatever its kind, gaps too."""
+    rows = table(x, seed)
+    new = table([x[i % len(x)] for i in range(12)], seed + 1)
+    there = rows.values[rows.state[:, 0] == PRESENT, 0]
+    found = column_tails(LAYOUT, rows).rarity(new.values, new.state, 0.0)
+    for i in range(12):
+        for j in range(3):
+            if (
+                j == 0
+                and new.state[i, j] == PRESENT
+                and not (there.size and there.min() <= new.values[i, 0] <= there.max())
+            ):
+                continue
+            k = n_alike(rows, new.values[i], new.state[i], j)
+            assert found[i, j] == pytest.approx(np.log((len(x) + 1) / (k + 1)), abs=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(30, 3000))
+def test_numbers_further_out_are_never_less_rare(seed: int, n: int) -> None:
+    """On either side, within the readings and beyond them; a lower limit only leaves out what is below it."""
+    rng = np.random.default_rng(seed)
+    rows = table([0] * n, seed)
+    rows.values[:, 0] = rng.standard_t(3, n)
+    rows.state[:, 0] = PRESENT
+    tails = column_tails(LAYOUT, rows)
+    middle = float(np.median(rows.values[:, 0]))
+    for side in (1, -1):
+        values = np.zeros((80, 5), np.float32)
+        values[:, 0] = middle + side * np.geomspace(1e-3, 1e6, 80)
+        state = np.full((80, 3), PRESENT, np.uint8)
+        rarity = tails.rarity(values, state, 0.0)[:, 0]
+        assert (np.diff(rarity) >= -1e-9).all()
+        some = tails.rarity(values, state, 3.0)[:, 0]
+        np.testing.assert_array_equal(some, np.where(rarity >= 3.0, rarity, -np.inf))
+        assert rarity[-1] > np.log(n + 1) + 1
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 600), st.integers(2, 600), st.floats(0, 1))
+def test_opinions_keep_the_order_of_a_judge(seed: int, n: int, m: int, penalty: float) -> None:
+    """A higher score of the judge never is a lower opinion, and a rare one is worth as much as a rare score is."""
+    rng = np.random.default_rng(seed)
+    judge, ensemble = SurvivalScale.of(np.round(rng.gamma(2, size=n), 1)), SurvivalScale.of(rng.gamma(1, size=m))
+    scale = OpinionScale.of(judge, ensemble, penalty)
+    at = np.sort(rng.gamma(2, scale=4, size=50))
+    opinions = scale.of_scores(at)
+    assert not np.isnan(opinions).any()
+    assert (opinions[1:] >= opinions[:-1]).all()
+    nats = DECIDES_FROM + penalty + 2.0
+    if judge.scores.size > 1:
+        worth = scale.of_scores(np.array([judge.at(np.array([nats]))[0]]))[0]
+        assert worth == pytest.approx(ensemble.at(np.array([nats - penalty]))[0], rel=1e-6)
+
+
+def factor_rows(n: int, seed: int) -> np.ndarray:
+    """Rows (n, 20) of variance 1 moved by three factors, noise of 30 % of the variance in every column."""
+    loadings = np.random.default_rng(7).normal(size=(N_FACTORS, N_COLUMNS))
+    loadings *= np.sqrt((1 - NOISE**2) / (loadings**2).sum(0))
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, N_FACTORS)) @ loadings + NOISE * rng.normal(size=(n, N_COLUMNS))
+
+
+@pytest.fixture(scope="module")
+def judges() -> tuple[SingleCells, np.ndarray]:
+    """Judges of 2,500 such rows beside an ensemble that knows nothing, and the raised scores."""
+    rows = Rows(
+        factor_rows(2500, 0).astype(np.float32), np.full((2500, N_COLUMNS), PRESENT, np.uint8), np.arange(2500) % 4
+    )
+    ensemble = np.random.default_rng(1).exponential(size=2500)
+    found, raised = fit_single_cells(FACTORS, rows, np.ones(N_COLUMNS, bool), ensemble, seed=0)
+    assert found is not None
+    assert (raised >= ensemble).all()
+    return found, raised
+
+
+def test_one_reading_six_deviations_of_noise_off_is_seen(judges: tuple[SingleCells, np.ndarray]) -> None:
+    """At 1 % false alarms of fresh rows; the true covariance would see 98 %. And the cell is named."""
+    found, raised = judges
+    state = np.full((4000, N_COLUMNS), PRESENT, np.uint8)
+    fresh = factor_rows(4000, 2)
+    calibration = Calibration.of(raised)
+    ensemble = np.random.default_rng(3).exponential(size=4000)
+
+    def flagged(values: np.ndarray) -> np.ndarray:
+        opinions = found.opinions(values.astype(np.float32), state)
+        return calibration.p_value(np.maximum(ensemble, opinions.score)) <= 0.01
+
+    assert 0.005 < flagged(fresh).mean() < 0.02
+    column = np.random.default_rng(4).integers(0, N_COLUMNS, 4000)
+    fresh[np.arange(4000), column] += 6 * NOISE
+    seen = flagged(fresh)
+    assert seen.mean() > 0.93
+    opinions = found.opinions(fresh.astype(np.float32), state)
+    assert (opinions.column == column)[seen].mean() > 0.97
+
+
+def test_a_column_that_may_not_decide_never_does(judges: tuple[SingleCells, np.ndarray]) -> None:
+    """However far out its cell is; the other columns still decide."""
+    found, _ = judges
+    rows = factor_rows(50, 5).astype(np.float32)
+    state = np.full((50, N_COLUMNS), PRESENT, np.uint8)
+    silent = SingleCells(found.tails, found.tails_scale, np.arange(N_COLUMNS) != 3, found.mixture)
+    plain = silent.opinions(rows, state)
+    rows[:, 3] += 1e6
+    moved = silent.opinions(rows, state)
+    assert (moved.column != 3).all()
+    assert np.isfinite(found.opinions(rows, state).score).all()
+    assert (found.opinions(rows, state).column == 3).all()
+    assert plain.score.shape == moved.score.shape
+
+
+def test_judges_survive_the_bundle(judges: tuple[SingleCells, np.ndarray]) -> None:
+    """The same opinions to the bit from stored arrays."""
+    found, _ = judges
+    again = SingleCells.from_arrays(FACTORS, found.to_arrays("cells"), "cells")
+    assert again is not None
+    rows, state = factor_rows(300, 6).astype(np.float32), np.full((300, N_COLUMNS), PRESENT, np.uint8)
+    rows[:, 0] += 5
+    for name in ("score", "column", "by_mixture"):
+        np.testing.assert_array_equal(
+            getattr(again.opinions(rows, state), name), getattr(found.opinions(rows, state), name)
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("ranks", lambda a: a + 1),
+        ("outer", lambda a: a[..., ::-1]),
+        ("outer", lambda a: a * np.nan),
+        ("scale", lambda a: 0 * a),
+        ("shape", lambda a: a + 1),
+        ("n_rows", lambda a: 0 * a),
+        ("n_present", lambda a: a - 10**6),
+        ("n_states", lambda a: a.astype(np.int32)),
+    ],
+)
+def test_tails_that_no_fit_gives_are_refused(judges, name: str, change) -> None:  # type: ignore[no-untyped-def]
+    """A bundle may come from anyone."""
+    arrays = judges[0].tails.to_arrays()
+    ColumnTails.from_arrays(FACTORS, arrays)
+    with pytest.raises((KeyError, ValueError)):
+        ColumnTails.from_arrays(FACTORS, arrays | {name: change(arrays[name])})
+
+
+def test_few_rows_have_no_judges() -> None:
+    """Below 200 rows, or where no column may decide, scores stay as they are."""
+    values = factor_rows(250, 8).astype(np.float32)
+    rows = Rows(values, np.full((250, N_COLUMNS), PRESENT, np.uint8), np.arange(250) % 4)
+    scores = np.random.default_rng(0).exponential(size=250)
+    for some, may in ((rows.take(np.arange(199)), True), (rows, False)):
+        given_scores = scores[: len(some.fold)]
+        found, raised = fit_single_cells(FACTORS, some, np.full(N_COLUMNS, may), given_scores, 0)
+        assert found is None
+        np.testing.assert_array_equal(raised, given_scores)
