@@ -20,7 +20,7 @@ N_EXACT_RANKS, N_RANKS = 96, 160  # of outer readings: all of the outermost, the
 FEWEST_READINGS = 30  # of a column, and
 FEWEST_EXCESSES = 10  # beyond the tail's beginning, below which its unit is the column's standard deviation
 SMALLEST_SCALE = 0.05  # of a tail, in standard deviations
-BLOCK_ROWS = 8192
+BLOCK_ROWS = 1024
 
 
 def fit_single_cells(
@@ -67,10 +67,12 @@ def _fit_tails(layout: Layout, rows: Rows, may_decide: np.ndarray) -> tuple[Colu
     """The tails of all columns, and the largest rarity (n,) of each row among the rows of the other folds."""
     rarest = np.empty(len(rows.fold))
     for fold in np.unique(rows.fold):
-        own = rows.fold == fold
-        others = column_tails(layout, rows.take(np.flatnonzero(~own)))
-        rarity = others.rarity(rows.values[own], rows.state[own], 0.0)
-        rarest[own] = np.where(may_decide, rarity, -np.inf).max(1)
+        own = np.flatnonzero(rows.fold == fold)
+        others = column_tails(layout, rows.take(np.flatnonzero(rows.fold != fold)))
+        limits = others.limits(0.0)
+        for start in range(0, own.size, BLOCK_ROWS):
+            block = own[start : start + BLOCK_ROWS]
+            rarest[block], _ = others.rarest(rows.values[block], rows.state[block], limits, ~may_decide[None])
     return column_tails(layout, rows), rarest
 
 

@@ -24,6 +24,7 @@ from vaecli.schema import Layout
 
 LOG_2PI = float(np.log(2 * np.pi))
 MOST_COMPONENTS = 32
+BLOCK_ROWS = 128
 FILLING_STEPS, DAMPING = 4, 0.8  # of absent cells
 MOST_FEATURES = 200  # K d² numbers in a bundle, and K d² multiplications per row
 LARGEST_NUMBER = 1e12  # of any array of a bundle: products of such numbers are finite
@@ -69,14 +70,22 @@ class CellMixture:
         gappy = np.flatnonzero(absent.any(1))
         if gappy.size:
             z[gappy] = self._filled(z[gappy], absent[gappy])
+        nats = np.empty(state.shape, np.float32)
+        for start in range(0, len(z), BLOCK_ROWS):  # what a block needs stays in the processor's cache
+            block = slice(start, start + BLOCK_ROWS)
+            nats[block] = self._nats(z[block])
+        return np.where(absent, np.float32(0.0), nats)
+
+    def _nats(self, z: np.ndarray) -> np.ndarray:
         log_joint, of_cells = self._terms(z)
+        if len(log_joint) == 1:
+            return np.asarray(of_cells[0])
         log_joint -= log_joint.max(0)
         of_cells += log_joint[..., None]
         largest = of_cells.max(0)
         of_cells -= largest
         np.exp(of_cells, out=of_cells)
-        nats = np.log(of_cells.sum(0)) + largest - np.log(np.exp(log_joint).sum(0))[:, None]
-        return np.where(state == PRESENT, nats, np.float32(0.0))
+        return np.asarray(np.log(of_cells.sum(0)) + largest - np.log(np.exp(log_joint).sum(0))[:, None])
 
     def expected_features(self, values: np.ndarray, state: np.ndarray, column: int) -> np.ndarray:
         """The mean (n, w) of the features of `column` given the other cells, in the unit of features (n, d)."""

@@ -13,7 +13,7 @@ NumPy only. Shapes: n rows, c columns, d features, t ranks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -48,51 +48,76 @@ class ColumnTails:
     n_present: np.ndarray
     n_codes: np.ndarray
     n_states: np.ndarray
+    _column_of: np.ndarray = field(init=False, repr=False, compare=False)  # (d,)
+    _is_code: np.ndarray = field(init=False, repr=False, compare=False)  # (d,) bool
+    _of_codes: np.ndarray = field(init=False, repr=False, compare=False)  # (2, d) rarity of a feature of 1, and of 0
 
-    def rarity(self, values: np.ndarray, state: np.ndarray, at_least: float) -> np.ndarray:
-        """The rarity (n, c) in nats of cells with features (n, d) and states (n, c), −inf where it is below `at_least`.
+    def __post_init__(self) -> None:
+        """Compute what does not depend on the rows."""
+        slots = self.layout.slots
+        column = np.repeat(np.arange(len(slots)), [slot.stop - slot.start for slot in slots])
+        n_others = np.maximum(self.n_present[column] - self.n_codes, 0)
+        of_codes = np.log1p(self.n_rows[0]) - np.log1p(np.stack([self.n_codes, n_others]))
+        object.__setattr__(self, "_column_of", column)
+        object.__setattr__(self, "_is_code", np.array([not KINDS[slot.kind].is_ordered for slot in slots])[column])
+        object.__setattr__(self, "_of_codes", of_codes)
 
-        Higher is rarer.
-        """
-        rarity, log_rows = np.full(state.shape, -np.inf), np.log1p(self.n_rows[0])
-        ordered = np.flatnonzero([KINDS[slot.kind].is_ordered for slot in self.layout.slots])
-        numbers = values[:, [self.layout.slots[j].start for j in ordered]]
-        for side, sign in enumerate(SIDES):
-            outwards = sign * numbers
-            row, place = np.nonzero(outwards >= self.outer[ordered, side, self._place(at_least)])
-            for i in np.unique(place):
-                rows, j = row[place == i], int(ordered[i])
-                rarity[rows, j] = np.maximum(rarity[rows, j], log_rows + self._of_readings(j, side, outwards[rows, i]))
-        for j in np.setdiff1d(np.arange(len(self.layout.slots)), ordered):
-            slot = self.layout.slots[j]
-            rarity[:, j] = log_rows - np.log1p(self._n_alike(int(j), values[:, slot.start : slot.stop]))
-        row, column = np.nonzero(state != PRESENT)
-        rarity[row, column] = log_rows - np.log1p(self.n_states[column, state[row, column]])
-        return np.where(rarity >= at_least, rarity, -np.inf)
-
-    def _place(self, at_least: float) -> int:
-        """The place among `ranks` of a reading, at or below which no cell has a rarity of `at_least`."""
+    def limits(self, at_least: float) -> np.ndarray:
+        """The features (2, d), outwards, at or beyond which a cell may have a rarity of `at_least` nats; float32."""
+        limits = np.full((len(SIDES), self.layout.n_features), np.inf, np.float32)
         most_alike = np.exp(np.log1p(self.n_rows[0]) - at_least) - 1
-        return max(int(np.searchsorted(self.ranks - 1, most_alike, "right")) - 1, 0)
+        place = max(int(np.searchsorted(self.ranks - 1, most_alike, "right")) - 1, 0)
+        for j, slot in enumerate(self.layout.slots):
+            for side in range(len(SIDES)):
+                if KINDS[slot.kind].is_ordered:
+                    limits[side, slot.start] = self.outer[j, side, place]
+                elif side == 0 or slot.stop - slot.start == 1:  # a 0 is a value of a boolean only
+                    is_rare = self._of_codes[side, slot.start : slot.stop] >= at_least
+                    limits[side, slot.start : slot.stop] = np.where(is_rare, 0.5 - side, np.inf)
+        return limits
 
-    def _of_readings(self, j: int, side: int, outwards: np.ndarray) -> np.ndarray:
-        """−log(k + 1) + beyond (n,) of the readings `outwards` (n,) on one side of column j."""
-        outer = self.outer[j, side]
-        further = np.searchsorted(-outer, -outwards, "right")  # kept readings that lie at least as far out
-        upper = np.append(self.ranks - 1, self.n_present[j])[further]
-        scale, shape = self.scale[j, side], self.shape[j, side]
-        excess = np.where(further == 0, outwards.astype(np.float64) - outer[0], 0.0) / scale
-        excess = np.nan_to_num(excess, posinf=0.0)  # of a column without any reading
-        beyond = excess if shape == 0 else np.log1p(shape * excess) / shape
-        return np.asarray(np.minimum(beyond, LARGEST_BEYOND) - np.log1p(np.minimum(upper, self.n_present[j])))
+    def rarest(
+        self, values: np.ndarray, state: np.ndarray, limits: np.ndarray, silent: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The rarity (n,) of the rarest cell of each row in nats, higher is rarer, and its column (n,).
 
-    def _n_alike(self, j: int, features: np.ndarray) -> np.ndarray:
-        """How many training rows (n,) have the category or the boolean with `features` (n, w) in column j."""
-        slot = self.layout.slots[j]
-        counts = self.n_codes[slot.start : slot.stop]
-        if counts.size > 1:
-            return np.asarray(counts[features.argmax(1)])
-        return np.where(features[:, 0] > 0, counts[0], self.n_present[j] - counts[0])
+        From features (n, d) and states (n, c), among the cells that reach their `limits` (2, d); −inf, and column 0,
+        where no cell does. Cells that `silent` (n, c) or (1, c) marks are left out.
+        """
+        found = []
+        for side, sign in enumerate(SIDES):
+            row, feature = np.nonzero(values >= limits[0] if sign > 0 else values <= -limits[1])
+            column = self._column_of[feature]
+            present = state[row, column] == PRESENT
+            row, column, feature = row[present], column[present], feature[present]
+            found.append((row, column, self._of_cells(side, column, feature, sign * values[row, feature])))
+        row, column = np.nonzero(state != PRESENT)
+        absent = np.log1p(self.n_rows[0]) - np.log1p(self.n_states[column, state[row, column]])
+        row, column, rarity = (np.concatenate(parts) for parts in zip(*found, (row, column, absent), strict=True))
+        heard = ~np.broadcast_to(silent, state.shape)[row, column]
+        row, column, rarity = row[heard], column[heard], rarity[heard]
+        largest, where = np.full(len(values), -np.inf), np.zeros(len(values), np.int64)
+        order = np.lexsort((-column, rarity))  # of equally rare cells the first column's comes last, and stays
+        largest[row[order]], where[row[order]] = rarity[order], column[order]
+        return largest, where
+
+    def _of_cells(self, side: int, column: np.ndarray, feature: np.ndarray, outwards: np.ndarray) -> np.ndarray:
+        """The rarity (m,) of present cells: a `feature` (m,) that is `outwards` (m,) on one side of its `column`."""
+        further = np.zeros(column.size, np.int64)  # how many kept readings lie at least as far out
+        last = self.ranks.size
+        for step in 2 ** np.arange(int(last).bit_length())[::-1]:
+            tried = further + step
+            reaches = self.outer[column, side, np.minimum(tried, last) - 1] >= outwards
+            further = np.where((tried <= last) & reaches, tried, further)
+        n_present = self.n_present[column]
+        alike = np.minimum(np.append(self.ranks - 1, self.n_rows[0])[further], n_present)
+        scale, shape = self.scale[column, side], self.shape[column, side]
+        outermost = self.outer[column, side, 0]
+        known = np.where((further == 0) & np.isfinite(outermost), outermost, outwards)
+        excess = (outwards.astype(np.float64) - known) / scale
+        beyond = np.where(shape == 0, excess, np.log1p(shape * excess) / np.where(shape == 0, 1.0, shape))
+        rarity = np.log1p(self.n_rows[0]) - np.log1p(alike) + np.minimum(beyond, LARGEST_BEYOND)
+        return np.where(self._is_code[feature], self._of_codes[side, feature], rarity)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays for the bundle, of shapes as in this class; `from_arrays` is the inverse."""

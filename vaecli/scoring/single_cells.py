@@ -11,7 +11,7 @@ three judges share one budget of false alarms (docs/adr/0025-two-judges-of-cells
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -155,6 +155,12 @@ class SingleCells:
     tails_scale: OpinionScale
     may_decide: np.ndarray
     mixture: MixtureJudge | None = None  # None in a table of very many features
+    _limits: np.ndarray = field(init=False, repr=False, compare=False)  # (2, d) of cells that may decide
+
+    def __post_init__(self) -> None:
+        """Compute from where on a cell is rare enough for an opinion."""
+        at_least = self.tails_scale.judged[0] if self.tails_scale.judged.size else np.inf
+        object.__setattr__(self, "_limits", self.tails.limits(float(at_least)))
 
     def opinions(self, values: np.ndarray, state: np.ndarray, without: np.ndarray | None = None) -> Opinions:
         """The judges' opinions on rows with features (n, d) and states (n, c).
@@ -162,10 +168,8 @@ class SingleCells:
         Cells that `without` (n, c) bool marks are not judged.
         """
         silent = ~self.may_decide[None] if without is None else without | ~self.may_decide
-        at_least = self.tails_scale.judged[0] if self.tails_scale.judged.size else np.inf
-        rarity = np.where(silent, -np.inf, self.tails.rarity(values, state, at_least))
-        column = rarity.argmax(1)
-        score = self.tails_scale.of_scores(rarity[np.arange(len(rarity)), column])
+        rarity, column = self.tails.rarest(values, state, self._limits, silent)
+        score = self.tails_scale.of_scores(rarity)
         by_mixture = np.zeros(len(score), bool)
         if self.mixture is not None:
             excess = np.where(silent, -np.inf, self.mixture.largest(values, state))
