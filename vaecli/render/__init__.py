@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         SelftestSummary,
     )
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
+    from vaecli.results.explain_sensors import SensorExplainSummary
     from vaecli.results.fit_sensors import SensorFitSummary
     from vaecli.results.score_sensors import SensorScoreSummary
 
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
         | ScoreSummary
         | SensorScoreSummary
         | ExplainSummary
+        | SensorExplainSummary
         | EvaluateSummary
         | SensorEvaluateSummary
         | SelftestSummary

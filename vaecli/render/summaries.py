@@ -14,6 +14,7 @@ from rich.text import Text
 from vaecli import results
 from vaecli.errors import quoted
 from vaecli.render.evaluate_sensors import sensor_evaluate_page
+from vaecli.render.explain_sensors import sensor_explain_page
 from vaecli.render.layout import (
     decision,
     empty_table,
@@ -364,6 +365,7 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "ScoreSummary": score_page,
     "SensorScoreSummary": sensor_score_page,
     "ExplainSummary": explain_page,
+    "SensorExplainSummary": sensor_explain_page,
     "EvaluateSummary": evaluate_page,
     "SensorEvaluateSummary": sensor_evaluate_page,
     "SelftestSummary": selftest_page,

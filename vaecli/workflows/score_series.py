@@ -78,7 +78,7 @@ def score_series(
         with ExitStack() as files:
             log = None
             if events is not None:
-                log = EventLog(detector, rules, files.enter_context(open_event_file(events, detector.schema.time)))
+                log = EventLog(detector, rules, (files.enter_context(open_event_file(events, detector.schema.time)),))
             sink = files.enter_context(opened_sink(target, source, columns, config, types))
             totals = score_rows(
                 detector, source, sink, decision, config, histories, on_event, n_worst=n_worst, events=log
