@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.explain_sensors import SensorExplainSummary
     from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.report_sensors import SensorReportSummary
     from vaecli.results.score_sensors import SensorScoreSummary
 
     Summary = (
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         | ReconstructSummary
         | SampleSummary
         | ReportSummary
+        | SensorReportSummary
         | InspectSummary
     )
 

@@ -24,7 +24,7 @@ from vaecli.render.layout import (
     reason_table,
     warning_lines,
 )
-from vaecli.render.report import report_page
+from vaecli.render.report import report_page, sensor_report_page
 from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
 from vaecli.render.sensors import sensor_fit_page, sensor_score_page
@@ -373,5 +373,6 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "ReconstructSummary": reconstruct_page,
     "SampleSummary": sample_page,
     "ReportSummary": report_page,
+    "SensorReportSummary": sensor_report_page,
     "InspectSummary": inspect_page,
 }

@@ -133,6 +133,11 @@ def calibrations_of(detector: SensorDetector, *, offline: bool) -> Mapping[str, 
     return {kind: detector.calibrations[f"offline/{kind}"] for kind in SCORE_KINDS}
 
 
+def line_width(detector: SensorDetector) -> float:
+    """The width of the narrowest bins of scores along time: a usual step of the clock."""
+    return detector.clock.step if detector.clock.step > 0 else 1.0
+
+
 def series_decision(detector: SensorDetector, config: ScoreConfig) -> Decision:
     """The decision that `config` asks for. Raises UsageError for a budget that the bundle does not resolve."""
     if config.alarm_budget is not None:
