@@ -49,7 +49,7 @@ class FlagBits:
     n_rows: int = 0
 
     def render(self, batch: Batch, added: Mapping[str, np.ndarray], keep: np.ndarray | None = None) -> np.ndarray:
-        """The flags (n,) among the `added` columns (n,) of all rows of a batch. Raises ValueError where some are left out."""
+        """The flags (n,) among the `added` columns (n,) of a batch. Raises ValueError where rows are left out."""
         if keep is not None or batch.n_rows != added["is_anomaly"].size:
             raise ValueError("flags are kept of all rows of a batch")
         return added["is_anomaly"]

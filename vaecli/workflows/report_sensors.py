@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,10 +45,9 @@ from vaecli.tasks.sensors import SensorTotals
 from vaecli.workflows.coverage import coverage_warnings
 from vaecli.workflows.drift_warning import dependence_warning, warnings_of
 from vaecli.workflows.score_sensors import EventLog, engine_of, event_rules, score_rows
-from vaecli.workflows.score_series import calibrations_of, line_width, series_decision
+from vaecli.workflows.score_series import N_DRAWN, calibrations_of, line_width, series_decision, worst_series
 
 N_EVENTS = 200  # kept, those with the highest peaks
-N_SERIES = 6  # of which scores are drawn
 N_DETAILS, N_OF_SERIES = 12, 3  # events of which readings are drawn, and of one series where there are several
 N_LINES = 30  # of the table of series
 N_BEFORE = 64  # rows, at least, before and after an event
@@ -196,24 +195,18 @@ def _facts(
 # -- which series and events --------------------------------------------------------------------
 
 
-def _worst_first(line: ScoreLine) -> tuple[int, float]:
-    return -line.n_flagged, -line.highest
-
-
-def _drawn(lines: dict[str, ScoreLine], kept: KeptEvents) -> list[str]:
+def _drawn(lines: Mapping[str, ScoreLine], kept: KeptEvents) -> list[str]:
     """The series that are drawn: those with the most flags, and the one with the highest event."""
-    scored = {key: line for key, line in lines.items() if np.isfinite(line.highest)}
-    worst = sorted(scored, key=lambda key: _worst_first(scored[key]))
-    drawn = worst[:N_SERIES]
+    drawn = worst_series(lines, N_DRAWN)
     highest = [event.group or "" for event in kept.highest[:1]]
     if highest and highest[0] not in drawn:
-        drawn = [*drawn[: N_SERIES - 1], *highest]
+        drawn = [*drawn[: N_DRAWN - 1], *highest]
     return drawn
 
 
 def _series(detector: SensorDetector, totals: SensorTotals, kept: KeptEvents) -> tuple[SeriesLine, ...]:
     clock, known = detector.schema.time, set(detector.known_groups)
-    worst = sorted(totals.lines.items(), key=lambda item: _worst_first(item[1]))[:N_LINES]
+    worst = [(key, totals.lines[key]) for key in worst_series(totals.lines, N_LINES)]
     return tuple(
         SeriesLine(
             key,
@@ -272,7 +265,7 @@ def _details(
 def _chosen(events: Sequence[SensorEvent], drawn: Sequence[str]) -> list[SensorEvent]:
     """The highest events of the series that are drawn, a few of each where there are several."""
     of_series = dict.fromkeys(drawn, N_OF_SERIES if len(drawn) > 1 else N_DETAILS)
-    chosen = []
+    chosen: list[SensorEvent] = []
     for event in events:
         if of_series.get(event.group or "", 0) and len(chosen) < N_DETAILS:
             of_series[event.group or ""] -= 1
