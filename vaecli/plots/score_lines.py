@@ -44,9 +44,9 @@ def draw_score_lines(
     figure, rows = new_rows(max(len(drawn), 1))
     for axes, one in zip(rows, drawn, strict=False):
         _draw(axes, one, axis, min_score)
-    rows[0].set_title("Scores along time")
+    figure.suptitle("Scores along time", x=0.01, ha="left")
     if drawn:
-        rows[0].legend(loc="upper right", frameon=False, ncols=3)
+        figure.legend(*rows[0].get_legend_handles_labels(), loc="outside upper right", frameon=False, ncols=3)
     more = f"; {n_more:,} more series are not drawn" if n_more else ""
     rows[-1].set_xlabel(f"{legible(axis.name)}{more}")
     figure.supylabel(f"{kind} score, higher is more anomalous")

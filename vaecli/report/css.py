@@ -102,7 +102,8 @@ align-items:center}
 .twins .value{color:var(--soft);text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .bar .ways{grid-column:1/-1;color:var(--soft);font-size:.8125rem}
 .events{margin-top:.9rem;overflow-x:auto}.events ol{margin:0;padding:0;list-style:none}
-.events td{font-variant-numeric:tabular-nums}.events details{margin-top:.2rem;font-size:.875rem}
+.events td{font-variant-numeric:tabular-nums;overflow-wrap:normal}.events td:not(:last-child){min-width:3.5rem}
+.events td bdi{overflow-wrap:anywhere}.events details{margin-top:.2rem;font-size:.875rem}
 .event-detail{margin:1.2rem 0 1.8rem;break-inside:avoid}
 .wall{display:flex;flex-wrap:wrap;gap:1.1rem 1.7rem;margin:.6rem 0 1.6rem;--dot:1px}
 .wall figure{margin:0;min-width:7rem;display:grid;grid-template-columns:repeat(3,max-content);gap:.35rem}

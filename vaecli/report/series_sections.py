@@ -151,7 +151,14 @@ def _drawn(data: SeriesReportData) -> list[Html]:
             "p",
             "When rows were unusual, and below it what the sensors to blame did before, during and after the highest "
             "events." + (" The worst series come first." if len(data.drawn) > 1 else ""),
-        )
+        ),
+        legend(
+            ("readings", "scores or readings, from the least to the largest"),
+            ("odd", "of flagged rows"),
+            ("event", "event"),
+            ("limit", f"threshold, {number(data.facts.min_score)} nats, or what was expected before the event"),
+            ("band", "training, mean ± 2 deviations"),
+        ),
     ]
     for detail in data.drawn:
         if detail.name is not None:
@@ -189,8 +196,7 @@ def _line(detail: SeriesDetail, data: SeriesReportData) -> Html:
     flagged = [one for one in bins if one.flagged]
     at = [(place(0.5 * (one.begin + one.end)), height(max(one.low, limit)), height(one.high)) for one in flagged]
     marks.append(uprights(at, "odd"))
-    has_limit = bottom <= limit <= top
-    if has_limit:
+    if bottom <= limit <= top:
         marks.append(stroke([(0, 1 - height(limit)), (1, 1 - height(limit))], "limit"))
     ticks = [bottom, *_by_factors(limit, top)] if is_log else round_steps(bottom, top, 4)
     outside = "" if not detail.n_outside else f" {counted(detail.n_outside, 'row')} far off in time are not drawn."
@@ -204,9 +210,7 @@ def _line(detail: SeriesDetail, data: SeriesReportData) -> Html:
         unit=f"{facts.score_kind} score, nats",
         kind="low",
     )
-    entries = [("scores", "scores, least to largest"), ("odd", "flagged"), ("event", "event")]
     return figure(
-        legend(*entries, *([("limit", f"threshold, {number(limit)} nats")] if has_limit else [])),
         chart,
         caption=f"Each step across holds the rows of {_width(bins[0], facts.covered)}. "
         f"The line is broken where the clock has a gap.{more}{outside}",
@@ -251,13 +255,6 @@ def _event_detail(detail: EventDetail, covered: Covered) -> Html:
     return element(
         "div",
         head,
-        legend(
-            ("readings", "readings"),
-            ("odd", "in flagged rows"),
-            ("event", "event"),
-            ("band", "training, mean ± 2 deviations"),
-            ("limit", "expected before the event"),
-        ),
         element("div", *cards, class_="cards"),
         class_="event-detail",
     )
