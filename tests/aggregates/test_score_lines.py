@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings, strategies as st
 
@@ -21,7 +23,7 @@ def test_any_cut_of_the_rows_gives_the_same_bins(n_rows: int, seed: int, cuts: l
     whole = score_lines(1.0, keys, group, time, score, flagged)
     edges = [0, *sorted(int(cut * n_rows) for cut in cuts), n_rows]
     parts: dict[str, ScoreLine] = {}
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         rows = slice(first, last)
         found = score_lines(1.0, keys, group[rows], time[rows], score[rows], flagged[rows])
         parts = lines_together(parts, found)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from vaecli.errors import quoted
+from vaecli.errors import escaped, quoted
 from vaecli.render.layout import empty_table, fact_list, headline, plain_cells, warning_lines
 from vaecli.results.number_format import counted, duration, number
 
@@ -30,43 +29,34 @@ def sensor_explain_page(summary: SensorExplainSummary) -> RenderableType:
         *([("picture", summary.plot)] if summary.plot else []),
     ]
     parts: list[RenderableType] = [headline("Explained"), fact_list(facts)]
-    if summary.shown:
-        heads = ("row", "score", "since") if summary.by_row else ("event", "peak", "since")
-        table = empty_table((*heads, "nats", "way", "reason"), numeric=(*heads[:2], "nats"))
-        for one in summary.shown:
-            _add(table, one)
-        parts += [Text(), table]
-        if (more := summary.explained - len(summary.shown)) > 0:
-            parts.append(Text(f"… and {counted(more, 'event')} more: --most N shows more, -o FILE writes all"))
+    for one in summary.shown:
+        title, told = _told(one)
+        table = empty_table(("nats", "way", "reason"), numeric=("nats",))
+        for line in told:
+            table.add_row(*plain_cells(*line))
+        parts += [headline(f"\n{escaped(title)}"), *([table] if told else [])]
+    if (more := summary.explained - len(summary.shown)) > 0:
+        parts.append(Text(f"… and {counted(more, 'event')} more: --most N shows more, -o FILE writes all"))
     return Group(*parts, *warning_lines(summary.warnings))
 
 
-def _add(table: Table, one: SensorEvent | SeriesRow) -> None:
-    """One line per sensor, the facts of the row or event in the first."""
+def _told(one: SensorEvent | SeriesRow) -> tuple[str, list[tuple[str, str, str]]]:
+    """A title, and one line per sensor."""
     from vaecli.results.sensor_events import SensorEvent
 
+    series = "" if one.group is None else f", {quoted(one.group, marks=False)}"
     if isinstance(one, SensorEvent):
-        still = " (open)" if one.open else ""
-        facts = (
-            f"{one.event:,}",
-            number(one.peak_score),
-            f"{_series(one.group)}{one.start}, {counted(one.rows, 'row')}{still}",
-        )
-        told = [_line(sensor) for sensor in one.sensors]
-    else:
-        since = f"{_series(one.group)}{'not in an event' if one.since is None else one.since}"
-        facts = (f"{one.row:,}", number(one.score), since)
-        told = [_line(sensor) for sensor in one.sensors if sensor.reason.nats > NOTABLE * one.score]
-        if not one.is_scored:
-            told = [("", "", "no score: the row has no place in its series")]
-        elif one.rest > 0.5 * one.score or not told:
-            told.append((number(one.rest), "", "the sensors together: no single one explains this part"))
-    for place, line in enumerate(told):
-        table.add_row(*plain_cells(*(facts if place == 0 else ("", "", "")), *line))
-
-
-def _series(group: str | None) -> str:
-    return "" if group is None else f"{quoted(group, marks=False)}: "
+        when = f"since {one.start}, still open" if one.open else f"from {one.start} to {one.end}"
+        title = f"Event {one.event:,}{series}: {when}, {counted(one.rows, 'row')}, up to "
+        return f"{title}{number(one.peak_score)} nats", [_line(sensor) for sensor in one.sensors]
+    title = f"Row {one.row:,}{series}: "
+    if not one.is_scored:
+        return f"{title}no score, as it has no place in its series", []
+    told = [_line(sensor) for sensor in one.sensors if sensor.reason.nats > NOTABLE * one.score]
+    if one.rest > 0.5 * one.score or not told:
+        told.append((number(one.rest), "", "the sensors together: no single one explains this part"))
+    since = "not in an event" if one.event is None else f"in event {one.event:,}, since {one.since}"
+    return f"{title}{since}, {number(one.score)} nats, p-value {one.p_value:.2g}", told
 
 
 def _line(sensor: EventSensor) -> tuple[str, str, str]:

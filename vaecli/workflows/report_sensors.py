@@ -48,7 +48,7 @@ from vaecli.workflows.score_sensors import EventLog, engine_of, event_rules, sco
 from vaecli.workflows.score_series import N_DRAWN, calibrations_of, line_width, series_decision, worst_series
 
 N_EVENTS = 200  # kept, those with the highest peaks
-N_DETAILS, N_OF_SERIES = 12, 3  # events of which readings are drawn, and of one series where there are several
+N_DETAILS = 12  # events of which readings are drawn, as many of each series
 N_LINES = 30  # of the table of series
 N_BEFORE = 64  # rows, at least, before and after an event
 DEVIATIONS = 2.0  # of the band that training had
@@ -263,8 +263,8 @@ def _details(
 
 
 def _chosen(events: Sequence[SensorEvent], drawn: Sequence[str]) -> list[SensorEvent]:
-    """The highest events of the series that are drawn, a few of each where there are several."""
-    of_series = dict.fromkeys(drawn, N_OF_SERIES if len(drawn) > 1 else N_DETAILS)
+    """The highest events of the series that are drawn, at most the same number of each."""
+    of_series = dict.fromkeys(drawn, N_DETAILS // max(len(drawn), 1))
     chosen: list[SensorEvent] = []
     for event in events:
         if of_series.get(event.group or "", 0) and len(chosen) < N_DETAILS:

@@ -55,13 +55,13 @@ def score_series(
     """
     if config.offline and state is not None:
         raise UsageError("--offline and --state contradict each other", "a state knows no later rows; give one of them")
+    if config.follow and (given := events or plot):
+        flag, when = ("--events", "written") if given == events else ("--plot", "drawn")
+        raise UsageError(f"{flag} and --follow contradict each other", f"events are {when} when a table has ended")
     decision = series_decision(detector, config)
     target = output if output is not None else default_output(inputs)
     source = open_source(inputs, once=not config.offline, live=config.follow)
     check_schema(source, detector.schema)
-    if config.follow and (given := events or plot):
-        flag, when = ("--events", "written") if given == events else ("--plot", "drawn")
-        raise UsageError(f"{flag} and --follow contradict each other", f"events are {when} when a table has ended")
     Targets.of(target, plot, bundle, source)
     if state is not None:
         refuse_to_overwrite(str(state), [target, str(bundle), *source.files], "the output, the bundle or the input")

@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def faulty(tmp_path: Path) -> Path:
-    """The oven's temperature is 30 too high for half an hour, and the press's flow is stuck for one; an hour is missing."""
+    """The oven's temperature is 30 too high, and the press's flow is stuck for an hour; an hour is missing."""
     table = plant(700, 2, FIRST)
     table.loc[rows_of(table, "oven", range(300, 330)), "temp"] += 30
     stuck = rows_of(table, "press", range(500, 560))
@@ -71,7 +71,7 @@ def reported(summary, model: Path, table: Path, *options: object) -> tuple[dict,
 def test_the_page_shows_events_series_scores_and_sensors(
     summary, plant_model: Path, faulty: Path, offline: tuple[str, ...]
 ):
-    """Every event is there with the sentence that --events writes; each has a chart per sensor, each series a timeline."""
+    """Every event has its sentence of --events and a chart per sensor, and every series its scores along time."""
     events = events_of(summary, plant_model, faulty, *offline)
     found, page = reported(summary, plant_model, faulty, *offline)
     assert tuple(page.headings) == HEADINGS
@@ -174,7 +174,7 @@ def test_models_of_rows_refuse_options_of_series(run: Run, tmp_path: Path, verb:
     code, _, err = run(verb, tmp_path / "new.csv", "-m", ROWS_MODEL, "-o", tmp_path / "out.csv", *option)
     assert code == 2
     assert option[0] in err
-    assert "model of rows" in err
+    assert "each judged by itself" in err
     assert not (tmp_path / "out.csv").exists()
 
 
