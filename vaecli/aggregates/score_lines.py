@@ -108,7 +108,10 @@ def score_lines(
     score: np.ndarray,
     flagged: np.ndarray,
 ) -> dict[str, ScoreLine]:
-    """The line of each series; row i of n belongs to `keys[group[i]]`. Rows without a time (NaN) are left out."""
+    """The line of each series, of scores, flags and times (n,); row i belongs to `keys[group[i]]`.
+
+    Rows without a time (NaN) are left out.
+    """
     order = np.argsort(group, kind="stable")
     order = order[~np.isnan(time[order])]
     edges = np.flatnonzero(np.diff(group[order], prepend=-1, append=-1)) if order.size else np.zeros(1, np.int64)

@@ -19,7 +19,7 @@ NOTABLE = 0.05  # share of a score, from which a sensor is shown
 
 
 def sensor_explain_page(summary: SensorExplainSummary) -> RenderableType:
-    """The events or rows, and the sensors to blame for each."""
+    """The events or rows, and the sensors responsible for each."""
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)} of {summary.n_groups:,} series"),
         ("flagged", f"{summary.anomalies:,}"),

@@ -32,16 +32,18 @@ def report_page(summary: ReportSummary) -> RenderableType:
 
 
 def sensor_report_page(summary: SensorReportSummary) -> RenderableType:
-    """What was found in the series, the sensors that are to blame most often, and where the page is."""
+    """What was found in the series, the sensors that are responsible most often, and where the page is."""
     share = summary.anomalies / summary.rows if summary.rows else 0.0
     still = f", {summary.n_open_events:,} of them still open" if summary.n_open_events else ""
-    blamed = ", ".join(f"{quoted(column, marks=False)} {n:,}" for column, n in list(summary.sensors.items())[:_SENSORS])
+    responsible = ", ".join(
+        f"{quoted(column, marks=False)} {n:,}" for column, n in list(summary.sensors.items())[:_SENSORS]
+    )
     facts = [
         ("found", summary.headline),
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)} of {summary.n_groups:,} series"),
         ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         ("events", f"{summary.n_events:,}{still}"),
-        *([("to blame", f"{blamed} (events)")] if blamed else []),
+        *([("responsible", f"{responsible} (events)")] if responsible else []),
         *([("not scored", f"{summary.unscored:,}")] if summary.unscored else []),
         ("page", _page(summary)),
     ]

@@ -78,7 +78,7 @@ class ScoreBin:
 
 @dataclass(frozen=True, slots=True)
 class SensorChart:
-    """The readings of one sensor to blame: least and largest in bins of one width, None where there is none.
+    """The readings of one responsible sensor: least and largest in bins of one width, None where there is none.
 
     `band` is what training had. Values without order have `names` for the readings 0, 1, ….
     """
@@ -128,8 +128,8 @@ class SeriesDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class Blamed:
-    """A column to blame: in how many events, in how many as the first, and which way how often."""
+class Responsible:
+    """A responsible column: in how many events, in how many as the first, and which way how often."""
 
     column: str
     n_events: int
@@ -145,5 +145,5 @@ class SeriesReportData:
     events: tuple[SensorEvent, ...]  # the highest peak first
     series: tuple[SeriesLine, ...]  # the worst first; empty where there is one
     drawn: tuple[SeriesDetail, ...]  # the worst first
-    blamed: tuple[Blamed, ...]  # the most frequent first
+    responsible: tuple[Responsible, ...]  # the most frequent first
     settings: tuple[tuple[str, str], ...]

@@ -23,7 +23,7 @@ from vaecli.results.sensor_events import SensorEvent
 
 MOST_EVENTS = 50  # in the table
 MOST_SERIES = 30
-MOST_BLAMED = 15
+MOST_RESPONSIBLE = 15
 MOST_LETTERS = 400  # of a sentence
 MOST_NAMES = 8  # of values without order, beside their chart
 _LOGARITHMIC = 5.0  # times the threshold; an axis that reaches further grows by factors
@@ -36,7 +36,7 @@ def sections(data: SeriesReportData) -> list[Html]:
         section("Events", *_events(data)),
         *([section("Series", *_series(data))] if data.series else []),
         section("Scores and sensors over time", *_drawn(data)),
-        section("Sensors to blame", *_blamed(data)),
+        section("Responsible sensors", *_responsible(data)),
         section("What training covers", *_coverage(data.facts.covered)),
         section("Settings", *_settings(data)),
     ]
@@ -59,7 +59,7 @@ def _events(data: SeriesReportData) -> list[Html]:
         "end",
         "duration",
         "peak, nats",
-        "sensors to blame",
+        "sensors responsible",
     ]
     covered = data.facts.covered
     table = element(
@@ -149,7 +149,7 @@ def _drawn(data: SeriesReportData) -> list[Html]:
     parts = [
         element(
             "p",
-            "When rows were unusual, and below it what the sensors to blame did before, during and after the highest "
+            "When rows were unusual, and below it what the sensors responsible did before, during and after the highest "
             "events." + (" The worst series come first." if len(data.drawn) > 1 else ""),
         ),
         legend(
@@ -329,10 +329,10 @@ def _small_plot(
 # -- sensors ------------------------------------------------------------------------------------
 
 
-def _blamed(data: SeriesReportData) -> list[Html]:
-    if not data.blamed:
+def _responsible(data: SeriesReportData) -> list[Html]:
+    if not data.responsible:
         return [element("p", "There is no event, so there is nothing to attribute to sensors.")]
-    shown, n_events = data.blamed[:MOST_BLAMED], data.facts.n_events
+    shown, n_events = data.responsible[:MOST_RESPONSIBLE], data.facts.n_events
     bars = []
     for one in shown:
         ways = ", ".join(f"{direction} {n:,}" for direction, n in one.directions)
@@ -346,10 +346,10 @@ def _blamed(data: SeriesReportData) -> list[Html]:
                 class_="bar",
             )
         )
-    more = len(data.blamed) - len(shown)
-    also = "" if more <= 0 else f" {counted(more, 'other column')} are to blame less often."
+    more = len(data.responsible) - len(shown)
+    also = "" if more <= 0 else f" {counted(more, 'other column')} are responsible less often."
     return [
-        element("p", "Where to look first: in how many events a sensor is one of the up to three to blame."),
+        element("p", "Where to look first: in how many events a sensor is one of the up to three responsible."),
         figure(
             *bars,
             caption="Below each name is the way it went: up or down from what was expected, flat where it hardly "

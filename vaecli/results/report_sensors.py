@@ -23,7 +23,7 @@ class SensorReportSummary:
     n_events: int
     n_open_events: int  # that had not ended with the table
     gaps: int
-    sensors: dict[str, int]  # by column, in how many events it is to blame; the most frequent first
+    sensors: dict[str, int]  # by column, in how many events it is responsible; the most frequent first
     offline: bool
     score_kind: str
     threshold: float | None  # None when --min-score or --alarm-budget decided

@@ -33,15 +33,15 @@ class EventSpans:
 
 @dataclass(slots=True)
 class KeptEvents:
-    """The `most` events with the highest peaks, spans of each series, and which columns are to blame how often."""
+    """The `most` events with the highest peaks, spans of each series, and which columns are responsible how often."""
 
     most: int
     n_events: int = 0
     n_open: int = 0
     events: list[SensorEvent] = field(default_factory=list)
     of_series: dict[str, EventSpans] = field(default_factory=dict)  # by key of the series, "" without a group
-    first: Counter[str] = field(default_factory=Counter)  # events of which a column is the first to blame
-    directions: dict[str, Counter[str]] = field(default_factory=dict)  # by column: events in which it is to blame
+    first: Counter[str] = field(default_factory=Counter)  # events of which a column is the first reason
+    directions: dict[str, Counter[str]] = field(default_factory=dict)  # by column: events in which it is responsible
 
     def write(self, events: Sequence[SensorEvent]) -> None:
         """Take in events after those before."""
@@ -62,7 +62,7 @@ class KeptEvents:
         return sorted(self.events, key=lambda event: (-event.peak_score, event.event))[: self.most]
 
     @property
-    def blamed(self) -> Mapping[str, int]:
-        """By column, in how many events it is to blame; the most frequent first."""
+    def responsible(self) -> Mapping[str, int]:
+        """How many events each column is responsible for, the most frequent first."""
         counts = {column: counter.total() for column, counter in self.directions.items()}
         return dict(sorted(counts.items(), key=lambda item: (-item[1], -self.first[item[0]], item[0])))

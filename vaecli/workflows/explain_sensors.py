@@ -236,7 +236,7 @@ def _draw(plot: str, kept: KeptEvents, rows: Sequence[SeriesRow], *, of_rows: bo
         ]
         plot_attributions(plot, first, named, parts, "row")
         return
-    later = {column: n - kept.first[column] for column, n in kept.blamed.items()}
+    later = {column: n - kept.first[column] for column, n in kept.responsible.items()}
     events = [
         Parts(f"event {event.event:,}", 0.0, tuple(sensor.reason for sensor in event.sensors)) for event in kept.highest
     ]

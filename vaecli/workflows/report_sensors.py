@@ -18,9 +18,9 @@ from vaecli.data.sensor_scale import DEAD
 from vaecli.decisions.threshold import Decision
 from vaecli.errors import UsageError
 from vaecli.report.series_data import (
-    Blamed,
     Covered,
     EventDetail,
+    Responsible,
     ScoreBin,
     SensorChart,
     SeriesDetail,
@@ -96,7 +96,7 @@ def report_sensors(
             tuple(kept.highest),
             _series(detector, totals, kept) if len(totals.lines) > 1 else (),
             _details(detector, source, config.score, totals, kept, drawn, flags, on_event),
-            _blamed(kept),
+            _responsible(kept),
             (
                 ("vaecli", manifest.version),
                 ("bundle", str(bundle)),
@@ -118,7 +118,7 @@ def report_sensors(
         n_events=kept.n_events,
         n_open_events=kept.n_open,
         gaps=facts.gaps,
-        sensors=dict(kept.blamed),
+        sensors=dict(kept.responsible),
         offline=config.score.offline,
         score_kind=decision.score_kind,
         threshold=decision.level,
@@ -222,10 +222,10 @@ def _series(detector: SensorDetector, totals: SensorTotals, kept: KeptEvents) ->
     )
 
 
-def _blamed(kept: KeptEvents) -> tuple[Blamed, ...]:
+def _responsible(kept: KeptEvents) -> tuple[Responsible, ...]:
     return tuple(
-        Blamed(column, n, kept.first[column], tuple(kept.directions[column].most_common()))
-        for column, n in kept.blamed.items()
+        Responsible(column, n, kept.first[column], tuple(kept.directions[column].most_common()))
+        for column, n in kept.responsible.items()
     )
 
 

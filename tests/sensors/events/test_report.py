@@ -21,7 +21,7 @@ HEADINGS = (
     "Events",
     "Series",
     "Scores and sensors over time",
-    "Sensors to blame",
+    "Responsible sensors",
     "What training covers",
     "Settings",
 )
