@@ -149,8 +149,8 @@ def _drawn(data: SeriesReportData) -> list[Html]:
     parts = [
         element(
             "p",
-            "When rows were unusual, and below it what the sensors responsible did before, during and after the highest "
-            "events." + (" The worst series come first." if len(data.drawn) > 1 else ""),
+            "When rows were unusual, and below it what the sensors responsible did before, during and after the "
+            "highest events." + (" The worst series come first." if len(data.drawn) > 1 else ""),
         ),
         legend(
             ("readings", "scores or readings, from the least to the largest"),
