@@ -27,6 +27,7 @@ MOST_RESPONSIBLE = 15
 MOST_LETTERS = 400  # of a sentence
 MOST_NAMES = 8  # of values without order, beside their chart
 _LOGARITHMIC = 5.0  # times the threshold; an axis that reaches further grows by factors
+_FAR = 5.0  # times the band of training, beyond which readings are drawn at the edge
 _GROUND = 0.05  # of a chart below and above its readings
 
 
@@ -212,7 +213,7 @@ def _line(detail: SeriesDetail, data: SeriesReportData) -> Html:
     )
     return figure(
         chart,
-        caption=f"Each step across holds the rows of {_width(bins[0], facts.covered)}. "
+        caption=f"Each step across is a stretch of {_width(bins[0], facts.covered)}. "
         f"The line is broken where the clock has a gap.{more}{outside}",
     )
 
@@ -271,13 +272,18 @@ def _sensor(detail: EventDetail, chart: SensorChart, covered: Covered) -> Html:
     expected = reason.expected if isinstance(reason.expected, int | float) else None
     shown = [*present, *(chart.band or ()), *([] if expected is None else [expected])]
     low, high = min(shown), max(shown)
+    cut = element("p", "readings far outside are drawn at the edge")
+    if chart.band is not None and chart.band[0] < chart.band[1]:
+        reach = _FAR * (chart.band[1] - chart.band[0])
+        low, high = max(low, chart.band[0] - reach), min(high, chart.band[1] + reach)
+    is_cut = low > min(shown) or high < max(shown)
     margin = _GROUND * (high - low) or abs(high) * _GROUND or 0.5
     low, high = low - margin, high + margin
     span = detail.end - detail.begin
     n_bins = len(chart.low)
 
     def height(value: float) -> float:
-        return (value - low) / (high - low)
+        return min(max((value - low) / (high - low), 0.0), 1.0)
 
     begin, end = ((time - detail.begin) / span for time in detail.event.times[:2])
     marks = [bar(begin, max(end, begin + 1 / n_bins), 1.0, "event")]
@@ -291,7 +297,8 @@ def _sensor(detail: EventDetail, chart: SensorChart, covered: Covered) -> Html:
             places.append(((i + 0.5) / n_bins, height(least), height(most), detail.flagged[i]))
     marks += _reading_lines(places, 3 / n_bins + 2 * covered.max_gap / span)
     marks.append(uprights([(x, a, b) for x, a, b, flagged in places if flagged], "odd"))
-    return element("div", title, told, _small_plot(marks, chart, detail, covered, low, high), class_="card")
+    plotted = _small_plot(marks, chart, detail, covered, low, high)
+    return element("div", title, told, *([cut] if is_cut else []), plotted, class_="card")
 
 
 def _reading_lines(places: Sequence[tuple[float, float, float, bool]], far: float) -> list[Html]:

@@ -182,3 +182,47 @@ def test_series_are_not_drawn_as_pictures_of_rows(run: Run, plant_model: Path, f
     code, _, err = run("report", faulty, "-m", plant_model, "--image-shape", "2x2")
     assert code == 2
     assert "--image-shape" in err
+
+
+def test_a_series_without_a_clock_is_drawn_by_rows(run: Run, summary, tmp_path: Path):
+    """A reading of 1e30 is drawn at the edge, so that the others can be seen; an open event says so."""
+    pytest.importorskip("matplotlib")
+    table = plant(400, 6)
+    table = table[table.device == "oven"].drop(columns=["time", "device"]).reset_index(drop=True)
+    table.to_csv(tmp_path / "normal.csv", index=False)
+    model = tmp_path / "m.vae"
+    assert run("fit", tmp_path / "normal.csv", "-o", model, "--window", 16, "-q")[0] == 0
+    table.loc[100:130, "temp"] += 40
+    table.loc[390:, "flow"] = 1e30
+    table.loc[200, "level"] = np.nan
+    table.to_csv(tmp_path / "new.csv", index=False)
+    found, page = reported(summary, model, tmp_path / "new.csv")
+    assert (found["n_groups"], found["n_open_events"], found["sensors"]["temp"] >= 1) == (1, 1, True)
+    assert [heading for heading in HEADINGS if heading != "Series"] == page.headings
+    assert "the order of the rows" in page.text
+    assert page.text.count("readings far outside are drawn at the edge") >= 1
+    assert "flow = 1e+30" in page.text
+    assert "400 (open)" in page.text
+    picture = tmp_path / "p.png"
+    summary("score", tmp_path / "new.csv", "-m", model, "-o", tmp_path / "s.csv", "--plot", picture)
+    assert picture.stat().st_size > 5000
+    (row,) = summary("explain", tmp_path / "new.csv", "-m", model, "--row", 111)["shown"]
+    assert (row["time"], row["group"]) == (111, None)
+    assert row["since"] <= 111
+
+
+def test_hundreds_of_series_are_counted_and_the_worst_drawn(summary, plant_model: Path, tmp_path: Path):
+    """Devices that training did not have are marked; the one with a fault comes first."""
+    parts = []
+    for seed in range(60):
+        table = plant(60, seed, FIRST)
+        parts.append(table[table.device == "oven"].assign(device=f"d{seed:03}").reset_index(drop=True))
+    parts[33].loc[20:50, "temp"] += 60
+    pd.concat(parts).to_csv(tmp_path / "new.csv", index=False)
+    found, page = reported(summary, plant_model, tmp_path / "new.csv")
+    assert (found["n_groups"], found["n_new_groups"]) == (60, 60)
+    assert "The 30 worst of 60 series" in page.text
+    assert page.classes.count("plot low") == 6
+    table = page.text[page.text.index("The 30 worst") :]
+    assert re.search(r"d\d{3}", table)[0] == "d033"
+    assert "d033 not in training" in table
