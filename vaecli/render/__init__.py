@@ -37,7 +37,9 @@ if TYPE_CHECKING:
         SelftestSummary,
     )
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
+    from vaecli.results.explain_sensors import SensorExplainSummary
     from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.report_sensors import SensorReportSummary
     from vaecli.results.score_sensors import SensorScoreSummary
 
     Summary = (
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
         | ScoreSummary
         | SensorScoreSummary
         | ExplainSummary
+        | SensorExplainSummary
         | EvaluateSummary
         | SensorEvaluateSummary
         | SelftestSummary
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
         | ReconstructSummary
         | SampleSummary
         | ReportSummary
+        | SensorReportSummary
         | InspectSummary
     )
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from vaecli import results
 from vaecli.errors import quoted
 from vaecli.render.evaluate_sensors import sensor_evaluate_page
+from vaecli.render.explain_sensors import sensor_explain_page
 from vaecli.render.layout import (
     decision,
     empty_table,
@@ -23,7 +24,7 @@ from vaecli.render.layout import (
     reason_table,
     warning_lines,
 )
-from vaecli.render.report import report_page
+from vaecli.render.report import report_page, sensor_report_page
 from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
 from vaecli.render.sensors import sensor_fit_page, sensor_score_page
@@ -364,6 +365,7 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "ScoreSummary": score_page,
     "SensorScoreSummary": sensor_score_page,
     "ExplainSummary": explain_page,
+    "SensorExplainSummary": sensor_explain_page,
     "EvaluateSummary": evaluate_page,
     "SensorEvaluateSummary": sensor_evaluate_page,
     "SelftestSummary": selftest_page,
@@ -371,5 +373,6 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "ReconstructSummary": reconstruct_page,
     "SampleSummary": sample_page,
     "ReportSummary": report_page,
+    "SensorReportSummary": sensor_report_page,
     "InspectSummary": inspect_page,
 }

@@ -39,6 +39,7 @@ class SensorScoreSummary:
     worst: tuple[FlaggedRow, ...]
     warnings: tuple[str, ...]
     seconds: float
+    plot: str | None = None  # the picture, where one was asked for
     state: str | None = None  # the file that keeps the last rows of each series, where one was named
     alarm_budget: str | None = None  # what decided which rows are flagged, where it was given
     events: str | None = None  # the file of events, where one was asked for

@@ -168,11 +168,13 @@ class _Describer:
         return tuple(values), tuple((np.diagonal(cells.state) == NOVEL).tolist())
 
 
-def event_of(detector: SensorDetector, event: Event[RunFound], number: int, *, is_open: bool) -> SensorEvent:
-    """An event as a user reads it."""
+def event_of(
+    detector: SensorDetector, event: Event[RunFound], number: int, *, is_open: bool, most: int = N_SENSORS
+) -> SensorEvent:
+    """An event as a user reads it, with at most `most` sensors."""
     nats = np.sum([found.nats for found in event.found], axis=0)
     score, p_value, peak_time = max(found.peak for found in event.found if found.peak is not None)
-    order = [int(j) for j in np.argsort(-nats, kind="stable")[:N_SENSORS] if nats[j] > LEAST_SHARE * nats.sum()]
+    order = [int(j) for j in np.argsort(-nats, kind="stable")[:most] if nats[j] > LEAST_SHARE * nats.sum()]
     clock = detector.schema.time
     return SensorEvent(
         event=number,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -11,12 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vaecli.aggregates.score_lines import ScoreLine, lines_together, score_lines
 from vaecli.calibration.conformal import Calibration
 from vaecli.data.clock_units import clock_seconds
 from vaecli.data.series import Stretch
 from vaecli.decisions.threshold import Decision
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
+from vaecli.results.explain_sensors import SeriesRow
 from vaecli.schema import Schema
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.events import EventRules, SeriesPart
@@ -28,6 +30,7 @@ from vaecli.tasks.long_rows import rows_of_stamps
 from vaecli.tasks.reasons import top_columns
 from vaecli.tasks.score import N_WORST
 from vaecli.tasks.sensor_reasons import N_TOP_COLUMNS, reasons_of, shortened
+from vaecli.tasks.series_rows import asked_rows
 from vaecli.tasks.written_rows import WrittenRows
 
 GROUPED_ROWS = 131_072  # rows of a batch where series are interleaved: each series needs its history once per batch
@@ -166,6 +169,8 @@ class SensorTotals:
     scored: int = 0  # rows, or stamps
     flagged: int = 0  # of those
     worst: tuple[FlaggedRow, ...] = ()  # the highest-scoring flagged rows, highest first, of equal ones the earlier
+    asked: tuple[SeriesRow, ...] = ()  # the rows that were to be explained by number, in their order
+    lines: Mapping[str, ScoreLine] = field(default_factory=dict)  # scores along time by series, where they are wanted
     series: tuple[SeriesPart[RunFound], ...] = ()  # the parts of series in one batch; not added up
 
     def __add__(self, later: SensorTotals) -> SensorTotals:
@@ -178,6 +183,8 @@ class SensorTotals:
             self.scored + later.scored,
             self.flagged + later.flagged,
             worst_rows(self.worst, later.worst),
+            (*self.asked, *later.asked),
+            lines_together(self.lines, later.lines),
         )
 
 
@@ -185,7 +192,8 @@ class SensorTotals:
 class ScoreSensors:
     """Adds score, p-value and flag to rows of series; each score depends on the row and those before it.
 
-    With `explain` flagged rows get the columns responsible; the worst `n_worst` of a batch are explained in any case.
+    With `explain` flagged rows get the columns responsible; the worst `n_worst` of a batch and those numbered `numbers`
+    (k,), from 0 and ascending, are explained in any case. With `line_width` the totals hold scores along time.
     """
 
     detector: SensorDetector
@@ -194,6 +202,8 @@ class ScoreSensors:
     explain: int = 0
     n_worst: int = 0
     rules: EventRules | None = None
+    line_width: float | None = None
+    numbers: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def process(self, work: SensorWork) -> WrittenRows[SensorTotals]:
         """The rows with the added columns; with `anomalies_only` only the flagged ones."""
@@ -206,7 +216,10 @@ class ScoreSensors:
         flagged = self.decision.flagged(score, p_value)
         added: dict[str, Any] = {"anomaly_score": score, "p_value": p_value, "is_anomaly": flagged}
         highest = highest_of(score, flagged, self.n_worst)
-        wanted = flagged if self.explain or self.rules is not None else highest
+        first = work.rows.batch.first_row
+        numbers = self.numbers[slice(*np.searchsorted(self.numbers, [first, first + score.size]))] - first
+        wanted = flagged.copy() if self.explain or self.rules is not None else highest.copy()
+        wanted[numbers[~np.isnan(score[numbers])]] = True
         found = explain(self.detector, work.stretches, wanted, score, self.decision.score_kind)
         named = np.flatnonzero((flagged if self.explain else highest)[found.row])
         most = max(self.explain, N_TOP_COLUMNS)
@@ -221,10 +234,26 @@ class ScoreSensors:
             score.size,
             int(flagged.sum()),
             worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(work.rows.batch, row)]]),
+            self._asked(numbers, work.rows, added, found),
+            self._lines(work.rows, score, flagged),
             () if self.rules is None else self._series(self.rules, work.rows, added, found),
         )
         written = WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)
         return written if work.rows.long is None else rows_of_stamps(work.rows.long, written)
+
+    def _lines(self, rows: SensorRows, score: np.ndarray, flagged: np.ndarray) -> dict[str, ScoreLine]:
+        if self.line_width is None:
+            return {}
+        return score_lines(self.line_width, rows.keys, rows.group, rows.time, score, flagged)
+
+    def _asked(
+        self, numbers: np.ndarray, rows: SensorRows, added: Mapping[str, np.ndarray], found: ExplainedRows
+    ) -> tuple[SeriesRow, ...]:
+        if not numbers.size:
+            return ()
+        columns = tuple(added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
+        decided = DecidedRows(rows.batch, rows.keys, rows.group, rows.time, *columns)
+        return asked_rows(self.detector, decided, found, numbers, len(self.detector.schema.features))
 
     def _series(
         self, rules: EventRules, rows: SensorRows, added: Mapping[str, np.ndarray], found: ExplainedRows

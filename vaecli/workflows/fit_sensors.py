@@ -26,6 +26,7 @@ from vaecli.tables import LongSource, Source
 from vaecli.tables.infer.infer_schema import reject_nothing_to_learn
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.column_warnings import column_warnings
+from vaecli.workflows.coverage import coverage_warnings
 from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.long_table import with_found_clock, with_long
 from vaecli.workflows.sensor_data import (
@@ -37,7 +38,6 @@ from vaecli.workflows.sensor_data import (
     require_rows,
 )
 
-DAY, WEEK = 86_400.0, 604_800.0  # seconds
 MOST_GROUPS = 10_000  # whose names a bundle keeps, to report new ones
 
 
@@ -169,16 +169,7 @@ def _warnings(detector: SensorDetector, rows: SeriesRows, calibration: Calibrati
     if detector.threshold > clock.effective.finest_level:
         warnings.append(dependence_warning(calibration, clock.effective, detector.threshold))
     schema = detector.schema
-    if has_moments(schema.time):
-        span = clock.last - clock.first
-        if span < DAY:
-            warnings.append(
-                f"training covers {100 * span / DAY:.2g} % of a day: what changes with the hour will look new"
-            )
-        elif span < WEEK:
-            warnings.append(
-                f"training covers {span / DAY:.1f} days: what changes with the day of the week will look new"
-            )
+    warnings += coverage_warnings(schema.time, clock)
     if schema.group is None and (np.diff(rows.time) == 0).mean() > 0.1:
         warnings.append(
             "many rows have the time of the row before: if the table holds several devices, name their column with "

@@ -64,7 +64,7 @@ def score(
         return score_series(
             detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event
         )
-    _refuse_for_rows(bundle, config, state, events)
+    refuse_for_rows(bundle, config, state, events)
     device = device_of(config.device)
     decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
@@ -168,7 +168,7 @@ def score_table(
     score_rows(detector, source, output, decision, config, detector.histories(), ignore)
 
 
-def _refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None, events: str | None) -> None:
+def refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None = None, events: str | None = None) -> None:
     """Raise UsageError for settings that only models of series know."""
     given = {
         "--state": state,
