@@ -13,7 +13,7 @@ from vaecli.schema import Layout
 from vaecli.scoring.column_tails import N_STATES, SIDES, ColumnTails
 from vaecli.scoring.max_cell import NEVER_DECIDES, CellLimits
 from vaecli.scoring.single_cells import TAILS_PENALTY, MixtureJudge, OpinionScale, SingleCells, SurvivalScale
-from vaecli.training.fit_cell_mixture import choose_mixture, fit_mixture
+from vaecli.training.fit_cell_mixture import choose_mixture, fit_mixtures
 
 FEWEST_ROWS = 200  # below which no single cell is judged
 N_EXACT_RANKS, N_RANKS = 96, 160  # of outer readings: all of the outermost, then ever fewer
@@ -48,19 +48,18 @@ def _fit_mixture(
     layout: Layout, rows: Rows, may_decide: np.ndarray, ensemble: SurvivalScale, seed: int
 ) -> tuple[MixtureJudge, np.ndarray]:
     """The mixture as a judge, and the largest excess (n,) of each row by mixtures of the other folds."""
-    choice = choose_mixture(layout, rows, seed)
+    mixture, without = fit_mixtures(layout, rows, choose_mixture(layout, rows, seed), seed)
     nats = np.empty(rows.state.shape, np.float32)
-    for fold in np.unique(rows.fold):
+    for fold, other in without.items():
         own = np.flatnonzero(rows.fold == fold)
-        mixture = fit_mixture(layout, rows.take(np.flatnonzero(rows.fold != fold)), choice, seed)
         for start in range(0, own.size, BLOCK_ROWS):
             block = own[start : start + BLOCK_ROWS]
-            nats[block] = mixture.nats(rows.values[block], rows.state[block])
+            nats[block] = other.nats(rows.values[block], rows.state[block])
     limits = CellLimits.of([nats])
     limits = CellLimits(np.where(may_decide, limits.limit, NEVER_DECIDES), limits.excess, limits.n_beyond)
     excess = limits.largest(nats[None], np.ones((1, len(nats)), bool))[0]
     scale = OpinionScale.of(SurvivalScale.of(excess), ensemble, 0.0)
-    return MixtureJudge(fit_mixture(layout, rows, choice, seed), limits.limit[0], limits.excess[0], scale), excess
+    return MixtureJudge(mixture, limits.limit[0], limits.excess[0], scale), excess
 
 
 def _fit_tails(layout: Layout, rows: Rows, may_decide: np.ndarray) -> tuple[ColumnTails, np.ndarray]:

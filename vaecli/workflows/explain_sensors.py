@@ -22,6 +22,7 @@ from vaecli.sensors.detector import MODEL, SensorDetector
 from vaecli.tables import Batch, Sink, Source, Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.kept_events import KeptEvents
 from vaecli.tasks.written_rows import append_table
+from vaecli.workflows.long_table import as_modelled
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows
 from vaecli.workflows.score_series import series_decision
 
@@ -57,7 +58,13 @@ def explain_sensors(
     """
     decision = series_decision(detector, config.score)
     rules = event_rules(detector, decision, config.score)
-    source = open_source(inputs, once=not config.score.offline)
+    table = open_source(inputs, once=not config.score.offline and detector.long is None)
+    source = as_modelled(table, detector)
+    if source is not table and config.rows:
+        raise UsageError(
+            f"{table.name}: rows of a long table are not explained one by one",
+            "leave out --row to explain its events, or name stamps with `vaecli score --explain`",
+        )
     check_schema(source, detector.schema)
     Targets.of(output, plot, bundle, source)
     kept, spans, histories = KeptEvents(max(N_KEPT, config.most)), _Spans(), detector.histories()

@@ -44,6 +44,7 @@ from vaecli.tasks.kept_events import EventSpans, KeptEvents
 from vaecli.tasks.sensors import SensorTotals
 from vaecli.workflows.coverage import coverage_warnings
 from vaecli.workflows.drift_warning import dependence_warning, warnings_of
+from vaecli.workflows.long_table import as_modelled
 from vaecli.workflows.score_sensors import EventLog, engine_of, event_rules, score_rows
 from vaecli.workflows.score_series import N_DRAWN, calibrations_of, line_width, series_decision, worst_series
 
@@ -74,6 +75,11 @@ def report_sensors(
     rules = event_rules(detector, decision, config.score)
     target = output if output is not None else default_output(inputs, "report", ".html")
     source = open_source(inputs)
+    if as_modelled(source, detector) is not source:
+        raise UsageError(
+            f"{source.name}: a report of a long table is not written",
+            "`vaecli score --events` and `vaecli explain` read it; a report needs a table with the tags as columns",
+        )
     check_schema(source, detector.schema)
     Targets.of(target, None, bundle, source)
     with whole_output(target) as write:
