@@ -31,7 +31,7 @@ from vaecli.scoring.window_scores import (
     take,
 )
 from vaecli.sensors.event_rates import EventRates
-from vaecli.sensors.fitting import readouts_of
+from vaecli.sensors.fitting import readouts_of, short_of
 from vaecli.sensors.history import Histories
 
 CHUNK_READINGS = 2**17  # readings whose windows are computed at once, so that they stay in the processor's cache
@@ -78,6 +78,7 @@ class SensorDetector:
     clock: Clock
     known_groups: tuple[str, ...] = ()
     rates: EventRates | None = None  # of events of normal rows, in the order of KINDS; None without a clock of moments
+    short_limits: np.ndarray | None = None  # (d,) float32, see `evident`; None in earlier bundles
 
     @property
     def sensors(self) -> SensorColumns:
@@ -113,6 +114,21 @@ class SensorDetector:
             score[chunk.row] = score_of(self.surprisals(chunk).of, kind, self.model.shape)
         return score
 
+    def evident(self, stretches: Sequence[Stretch], wanted: np.ndarray) -> np.ndarray:
+        """Which rows of a batch, among the `wanted` (n,) bool, are anomalous by their latest SHORT rows alone, (n,) bool.
+
+        A long window holds a fault that is over; these rows hold it no longer. Earlier bundles do not know.
+        """
+        out = np.zeros(wanted.size, bool)
+        if self.short_limits is None:
+            return out
+        limits = self.short_limits[:, None]
+        for chunk in self.chunks([stretch for stretch in stretches if wanted[stretch.row].any()]):
+            index = np.flatnonzero(wanted[chunk.row])
+            if index.size and limits.size:
+                out[chunk.row[index]] = (short_of(self.model, chunk, index) > limits).any(0)
+        return out
+
     def readout_surprisals(self, stretches: Sequence[Stretch], n_rows: int) -> np.ndarray:
         """The surprisals (7, n) of each read-out, float32, for looking ahead; NaN for rows in no stretch."""
         out = np.full((len(self.scales.readouts), n_rows), np.nan, np.float32)
@@ -137,6 +153,7 @@ class SensorDetector:
         for kind, calibration in self.calibrations.items():
             arrays |= calibration.to_arrays(f"calibration/{kind}")
         arrays |= {} if self.rates is None else self.rates.to_arrays()
+        arrays |= {} if self.short_limits is None else {"short/limits": self.short_limits}
         return settings, arrays
 
     @classmethod
@@ -169,6 +186,11 @@ class SensorDetector:
         if not all(isinstance(group, str) for group in groups):
             raise ValueError("a group is not text")
         rates = EventRates.from_arrays(arrays, len(KINDS))
+        limits = arrays.get("short/limits")
+        if limits is not None and (limits.shape != model.continuous.shape or limits.dtype != np.float32):
+            raise ValueError("short/limits is not one float32 per continuous sensor")
+        if limits is not None and not (np.isfinite(limits) & (limits > 0)).all():
+            raise ValueError("short/limits are not positive and finite")
         return cls(
             schema,
             scale,
@@ -182,6 +204,7 @@ class SensorDetector:
             clock,
             groups,
             rates,
+            limits,
         )
 
 

@@ -206,17 +206,18 @@ class ScoreSensors:
             int(np.isnan(score).sum()),
             work.rows.novel_cells,
             worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(work.rows.batch, row)]]),
-            () if self.rules is None else self._series(self.rules, work.rows, added, found),
+            () if self.rules is None else self._series(self.rules, work, added, found),
         )
         return WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)
 
     def _series(
-        self, rules: EventRules, rows: SensorRows, added: Mapping[str, np.ndarray], found: ExplainedRows
+        self, rules: EventRules, work: SensorWork, added: Mapping[str, np.ndarray], found: ExplainedRows
     ) -> tuple[SeriesPart[RunFound], ...]:
-        columns = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
-        return parts_of(
-            self.detector, rules, DecidedRows(rows.batch, rows.keys, rows.group, rows.time, *columns), found
-        )
+        score, p_value, flagged = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
+        evident = self.detector.evident(work.stretches, flagged)
+        rows = work.rows
+        decided = DecidedRows(rows.batch, rows.keys, rows.group, rows.time, score, p_value, flagged, evident)
+        return parts_of(self.detector, rules, decided, found)
 
 
 def highest_of(score: np.ndarray, flagged: np.ndarray, most: int) -> np.ndarray:

@@ -88,6 +88,7 @@ def fit_sensors(
         clock,
         tuple(sorted(known)),
         rates,
+        fitted.short_limits,
     )
     return detector, _summary(detector, rows, len(stretches), output, time.monotonic() - started)
 
