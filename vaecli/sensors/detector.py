@@ -16,6 +16,7 @@ from vaecli.data.sensor_scale import SensorScale
 from vaecli.data.series import Chunk, Stretch, chunks_of
 from vaecli.model.window_model import (
     HISTORY,
+    SHORT,
     TILE,
     WindowModel,
     WindowShape,
@@ -115,7 +116,7 @@ class SensorDetector:
         return score
 
     def evident(self, stretches: Sequence[Stretch], wanted: np.ndarray) -> np.ndarray:
-        """Which rows of a batch, among the `wanted` (n,) bool, are anomalous by their latest SHORT rows alone, (n,) bool.
+        """Which of the `wanted` rows (n,) bool of a batch are anomalous by their latest SHORT rows alone, (n,) bool.
 
         A long window holds a fault that is over; these rows hold it no longer. Earlier bundles do not know.
         """
@@ -146,6 +147,7 @@ class SensorDetector:
             "shape": asdict(self.model.shape),
             "clock": asdict(self.clock),
             "known_groups": list(self.known_groups),
+            **({} if self.short_limits is None else {"events_end_by_rows": SHORT}),
         }
         arrays = {f"scale/{name}": value for name, value in self.scale.to_arrays().items()}
         arrays |= {f"model/{name}": value for name, value in window_model_to_arrays(self.model).items()}
@@ -187,6 +189,8 @@ class SensorDetector:
             raise ValueError("a group is not text")
         rates = EventRates.from_arrays(arrays, len(KINDS))
         limits = arrays.get("short/limits")
+        if settings.get("events_end_by_rows") != (None if limits is None else SHORT):
+            raise ValueError("short/limits are missing, or of other rows")
         if limits is not None and (limits.shape != model.continuous.shape or limits.dtype != np.float32):
             raise ValueError("short/limits is not one float32 per continuous sensor")
         if limits is not None and not (np.isfinite(limits) & (limits > 0)).all():

@@ -120,7 +120,7 @@ def series_parts(
     score, flagged = rows.score[order], rows.flagged[order]
     lasting = flagged | (score >= rules.ends_below)
     first_rows, last_rows = runs_of(flagged, lasting, begins_series | gap)
-    evident, n_gaps = np.flatnonzero((flagged & rows.evident[order])), np.cumsum(gap)
+    evident, n_gaps = np.flatnonzero(flagged & rows.evident[order]), np.cumsum(gap)
 
     def run(begin: int, end: int, first: int) -> Run[Found]:
         place = int(np.searchsorted(evident, end, side="right")) - 1

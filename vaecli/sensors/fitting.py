@@ -23,7 +23,7 @@ N_BLOCKS = 3  # of time; each is scored by a model of the others
 TILES_AT_ONCE = 64
 MOST_FOR_FEW = 0.5  # that a margin grows by for want of independent rows (docs/adr/0021-windows-of-sensors.md)
 MOST_MARGIN = 10.0
-EVIDENT = 0.99  # share of held-out rows whose latest rows do not make an event go on
+EVIDENT = 0.995  # share of held-out rows whose latest rows do not make an event go on
 _ON_THE_MODELS_SCALE = ("joint", "single", "residual", "code")
 
 
@@ -31,8 +31,9 @@ _ON_THE_MODELS_SCALE = ("joint", "single", "residual", "code")
 class FittedWindows:
     """A window model, its scales, and the held-out scores that calibrate it.
 
-    `short_limits` (d,) are those of `short_limits`. `surprisals` (7, n) are those of the training rows by models that were not trained on their block, NaN where a row
-    has too few before it; `held_out` are their scores (n,) by kind. `stretch` (n,) numbers the stretch of each row.
+    `short_limits` (d,) are those of the function. `surprisals` (7, n) are those of the training rows by models that
+    were not trained on their block, NaN where a row has too few before it; `held_out` are their scores (n,) by kind.
+    `stretch` (n,) numbers the stretch of each row.
     """
 
     model: WindowModel
