@@ -63,8 +63,8 @@ def main() -> None:
         for series in sensors.series_of(folder, name):
             if series.core:
                 train, test, label = series.tables()
-                tables = (_stamped(table, folder / name) for table in (train, test))
-                _measure(results, series, "test", *tables, label, options)
+                train, test = (_stamped(table, folder / name) for table in (train, test))
+                _measure(results, series, "test", train, test, label, options)
         for series, train, test in normal_stretches(folder, name):
             _measure(results, series, "normal", train, test, np.zeros(len(test), bool), options)
     record.finish(options.out, report(results.rows))
@@ -139,10 +139,8 @@ def _measure(
                 found = judged.get((mode, level))
                 facts: Row = {} if found is None else figures(test, label, found)
                 results.add(key | {"mode": mode, "level": level, "train_days": round(_days(train), 3)} | facts)
-        print(
-            f"{method:7s} {series.collection:6s} {series.name:50s} {time.perf_counter() - started:6.1f} s",
-            file=sys.stderr,
-        )
+        spent = time.perf_counter() - started
+        print(f"{method:7s} {series.collection:6s} {series.name:50s} {part:7s} {spent:6.1f} s", file=sys.stderr)
 
 
 def figures(test: pd.DataFrame, label: np.ndarray, judged: Judged) -> Row:
@@ -240,8 +238,8 @@ def alarms_of(score: np.ndarray, flagged: np.ndarray, time: np.ndarray, rules: E
     """The events of one series by the rules of vaecli; a score of one window has no shorter one to end events with."""
     nothing = np.zeros(score.size, np.int64)
     rows = FlaggedRows(("",), nothing, time, score, flagged, nothing.astype(bool))
-    tracker: Tracker[None] = Tracker(rules)
-    found = [*tracker.add(series_parts(rows, rules, lambda places: None)), *tracker.rest()]
+    tracker: Tracker[int] = Tracker(rules)
+    found = [*tracker.add(series_parts(rows, rules, len)), *tracker.rest()]
     return sorted((event.first, event.last) for event in found)
 
 
@@ -257,12 +255,12 @@ def report(rows: Sequence[Row]) -> str:
 def _protocol() -> str:
     return (
         "An event is a run of labelled rows; it is found when a flagged row of an alarm lies in it. An alarm is what "
-        f"`score --events` writes: hysteresis at {ENDS_BELOW} of the level, a merge gap of one window; no point adjustment. It "
-        "is false when none of its flagged rows is labelled. Windowed PCA has the same rules on its own scores, and "
-        "levels by its own held-out scores of the training rows. Recall, precision and false alarms a day are those of all series "
-        "of a set together, then the plain mean over sets; the delay is the median of all events found. A level of "
-        "1/day needs a training of a day: SKAB (400 s) has none. MSL and SMAP have clocks without a unit, here a "
-        "minute per row."
+        f"`score --events` writes: hysteresis at {ENDS_BELOW} of the level, a merge gap of one window; no point "
+        "adjustment. It is false when none of its flagged rows is labelled. Windowed PCA has the same rules on its own "
+        "scores, and levels by its own held-out scores of the training rows. Recall, precision and false alarms are "
+        "those of all series of a set together, then the plain mean over sets; the delay is the median of all events "
+        "found. A level of 1/day needs a training of a day: SKAB (400 s) has none. MSL and SMAP have clocks without a "
+        "unit, here a minute per row."
     )
 
 
@@ -290,19 +288,8 @@ def _all_sets(tests: Sequence[Row]) -> str:
                 mine = _of(tests, method=method, mode=mode, level=level)
                 by_set = [_pooled(found) for name in SETS if (found := _of(mine, set=name))]
                 means = [record.mean(one[name] for one in by_set) for name in ("recall", "precision", "per_1000")]
-                days = record.mean(one["per_day"] for one in by_set)
-                table.append(
-                    [
-                        level,
-                        sensor_peers.NAMES[method],
-                        mode,
-                        len(by_set),
-                        len(mine),
-                        *means,
-                        days,
-                        _pooled(mine)["delay"],
-                    ]
-                )
+                means += [record.mean(one["per_day"] for one in by_set), _pooled(mine)["delay"]]
+                table.append([level, sensor_peers.NAMES[method], mode, len(by_set), len(mine), *means])
     header = ["level", "method", "mode", "sets", "series", "recall", "precision", "false alarms per 1,000 normal rows"]
     return record.markdown_table([*header, "a day", "median delay, rows"], table)
 
@@ -314,10 +301,9 @@ def _by_set(tests: Sequence[Row]) -> str:
             for method in METHODS:
                 if mine := _of(tests, method=method, mode="causal", level=level, set=name):
                     found = _pooled(mine)
-                    figures = [found[one] for one in ("recall", "precision", "per_1000", "per_day", "delay")]
-                    table.append(
-                        [name, level, sensor_peers.NAMES[method], sum(row["events"] for row in mine), *figures]
-                    )
+                    shown = [found[one] for one in ("recall", "precision", "per_1000", "per_day", "delay")]
+                    n_events = sum(row["events"] for row in mine)
+                    table.append([name, level, sensor_peers.NAMES[method], n_events, *shown])
     header = ["set", "level", "method", "events", "recall", "precision", "false alarms per 1,000 normal rows", "a day"]
     return record.markdown_table([*header, "median delay, rows"], table)
 
