@@ -108,7 +108,7 @@ class FlaggedRows:
 def series_parts(
     rows: FlaggedRows, rules: EventRules, describe: Callable[[np.ndarray], Found]
 ) -> tuple[SeriesPart[Found], ...]:
-    """The parts of series in a batch, with their runs; `describe` says what is kept of rows (m,) of the batch."""
+    """The parts of series in a batch, with their runs; `describe` gives what is kept of rows (m,) of the batch."""
     scored = np.flatnonzero(~np.isnan(rows.score))
     order = scored[np.argsort(rows.group[scored], kind="stable")]
     group, time = rows.group[order], rows.time[order]

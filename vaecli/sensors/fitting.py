@@ -88,7 +88,7 @@ def _filled(seen: np.ndarray, span: int) -> np.ndarray:
 
 
 def all_scaled_to(held_out: Readouts, final: Readouts) -> Readouts:
-    """Held-out read-outs on the scale of the final model, but for those that are measured alike by every model."""
+    """Held-out read-outs on the scale of the final model, but for those that do not depend on the model."""
     changed: dict[str, Any] = {}
     for name in _ON_THE_MODELS_SCALE:
         values, wanted = getattr(held_out, name), getattr(final, name)
