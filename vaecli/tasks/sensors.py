@@ -236,7 +236,7 @@ class ScoreSensors:
             worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(work.rows.batch, row)]]),
             self._asked(numbers, work.rows, added, found),
             self._lines(work.rows, score, flagged),
-            () if self.rules is None else self._series(self.rules, work.rows, added, found),
+            () if self.rules is None else self._series(self.rules, work, added, found),
         )
         written = WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)
         return written if work.rows.long is None else rows_of_stamps(work.rows.long, written)
@@ -251,17 +251,18 @@ class ScoreSensors:
     ) -> tuple[SeriesRow, ...]:
         if not numbers.size:
             return ()
-        columns = tuple(added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
-        decided = DecidedRows(rows.batch, rows.keys, rows.group, rows.time, *columns)
+        score, p_value, flagged = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
+        decided = DecidedRows(rows.batch, rows.keys, rows.group, rows.time, score, p_value, flagged, flagged)
         return asked_rows(self.detector, decided, found, numbers, len(self.detector.schema.features))
 
     def _series(
-        self, rules: EventRules, rows: SensorRows, added: Mapping[str, np.ndarray], found: ExplainedRows
+        self, rules: EventRules, work: SensorWork, added: Mapping[str, np.ndarray], found: ExplainedRows
     ) -> tuple[SeriesPart[RunFound], ...]:
-        columns = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
-        return parts_of(
-            self.detector, rules, DecidedRows(rows.batch, rows.keys, rows.group, rows.time, *columns), found
-        )
+        score, p_value, flagged = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
+        evident = self.detector.evident(work.stretches, flagged)
+        rows = work.rows
+        decided = DecidedRows(rows.batch, rows.keys, rows.group, rows.time, score, p_value, flagged, evident)
+        return parts_of(self.detector, rules, decided, found)
 
 
 def highest_of(score: np.ndarray, flagged: np.ndarray, most: int) -> np.ndarray:

@@ -94,6 +94,7 @@ def fit_sensors(
         tuple(sorted(known)),
         rates,
         long,
+        fitted.short_limits,
     )
     summary = _summary(detector, rows, len(stretches), output, time.monotonic() - started)
     return detector, with_long(summary, source) if isinstance(source, LongSource) else summary
