@@ -88,7 +88,7 @@ class Model:
 
         config = _score_config(settings)
         source = _source(table)
-        check_schema(source, self.schema)
+        check_schema(source, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         decision = decision_of(self.detector, config)
         added = added_columns(config.explain)
         # the rows of a DataFrame are chosen at the end: they keep its index

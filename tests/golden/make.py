@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import vaecli
-from vaecli.bundle import FORMAT, ROWS_FORMAT
+from vaecli.bundle import ROWS_FORMAT, SENSORS_FORMAT
 from vaecli.config import SCORE_KINDS
 
 HERE = Path(__file__).parent
@@ -29,7 +29,7 @@ SETTINGS = {
 }
 
 
-ROWS, SENSORS = HERE / f"bundle_v{ROWS_FORMAT}", HERE / f"sensors_v{FORMAT}"
+ROWS, SENSORS = HERE / f"bundle_v{ROWS_FORMAT}", HERE / f"sensors_v{SENSORS_FORMAT}"
 
 
 def main(rows: Path = ROWS, sensors: Path = SENSORS) -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import vaecli
-from vaecli.bundle import FORMAT, ROWS_FORMAT
+from vaecli.bundle import ROWS_FORMAT, SENSORS_FORMAT
 from vaecli.bundle.manifest import OLDEST
 from vaecli.calibration.conformal import alpha_of
 from vaecli.errors import BundleError
@@ -136,7 +136,7 @@ def test_todays_format_has_a_golden_bundle() -> None:
     assert f"bundle_v{ROWS_FORMAT}" in BUNDLES
     if not SENSORS:
         pytest.skip("the golden bundle of sensors is made when their score is final")
-    assert f"sensors_v{FORMAT}" in SENSORS
+    assert f"sensors_v{SENSORS_FORMAT}" in SENSORS
 
 
 def test_an_existing_one_is_never_made_anew(make: ModuleType) -> None:

@@ -11,7 +11,13 @@ no timestamp: `vaecli inspect` shows that of the file. docs/bundle-format.md is 
 
 from __future__ import annotations
 
-from vaecli.bundle.manifest import FORMAT as FORMAT, ROWS_FORMAT as ROWS_FORMAT, Manifest as Manifest
+from vaecli.bundle.manifest import (
+    FORMAT as FORMAT,
+    RECALIBRATED_FORMAT as RECALIBRATED_FORMAT,
+    ROWS_FORMAT as ROWS_FORMAT,
+    SENSORS_FORMAT as SENSORS_FORMAT,
+    Manifest as Manifest,
+)
 from vaecli.bundle.read import read_bundle as read_bundle
 from vaecli.bundle.save_load import (
     load_any_detector as load_any_detector,

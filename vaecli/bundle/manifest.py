@@ -18,7 +18,9 @@ from vaecli.errors import listed
 # there forever; a bundle written by the last release of the old format goes to tests/golden/bundle_v<old>/ and is never
 # edited again; see CHANGELOG.md. Whatever the format, `manifest.json` stays the first entry and keeps `format`
 # and `version`, so that every reader can report which vaecli is needed.
-FORMAT = 5  # the newest that is read: bundles of sensors
+FORMAT = 6  # the newest that is read
+RECALIBRATED_FORMAT = 6  # of bundles of rows whose p-values come from rows after the fit, perhaps by group
+SENSORS_FORMAT = 5  # of bundles of sensors
 ROWS_FORMAT = 4  # of bundles of rows; formats 2 and 3 are translated by format_3.py, and score as they did
 OLDEST = 2  # format 1, of vaecli 0.1.0, held networks and scores that no longer exist: nothing to translate
 

@@ -34,6 +34,7 @@ _VERBS = (
     "reconstruct",
     "sample",
     "report",
+    "calibrate",
     "inspect",
 )
 

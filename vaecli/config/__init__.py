@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vaecli.config.calibrate import CalibrateConfig as CalibrateConfig, calibrate_config as calibrate_config
     from vaecli.config.checks import seconds as seconds
     from vaecli.config.encode import EncodeConfig as EncodeConfig, encode_config as encode_config
     from vaecli.config.evaluate import EvaluateConfig as EvaluateConfig, evaluate_config as evaluate_config
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     )
 
 _NAMES = {
+    "calibrate": "CalibrateConfig calibrate_config",
     "checks": "seconds",
     "encode": "EncodeConfig encode_config",
     "evaluate": "EvaluateConfig evaluate_config",

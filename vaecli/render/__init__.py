@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from vaecli.results import (
+        CalibrateSummary,
         EncodeSummary,
         EvaluateSummary,
         ExplainSummary,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         | ReconstructSummary
         | SampleSummary
         | ReportSummary
+        | CalibrateSummary
         | InspectSummary
     )
 

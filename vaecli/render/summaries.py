@@ -13,6 +13,7 @@ from rich.text import Text
 
 from vaecli import results
 from vaecli.errors import quoted
+from vaecli.render.calibrate import calibrate_page
 from vaecli.render.evaluate_sensors import sensor_evaluate_page
 from vaecli.render.layout import (
     decision,
@@ -371,5 +372,6 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "ReconstructSummary": reconstruct_page,
     "SampleSummary": sample_page,
     "ReportSummary": report_page,
+    "CalibrateSummary": calibrate_page,
     "InspectSummary": inspect_page,
 }

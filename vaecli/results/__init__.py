@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vaecli.results.calibrate import CalibratedGroup as CalibratedGroup, CalibrateSummary as CalibrateSummary
     from vaecli.results.columns import ColumnSummary as ColumnSummary
     from vaecli.results.encode import EncodeSummary as EncodeSummary
     from vaecli.results.evaluate import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     )
 
 _NAMES = {
+    "calibrate": "CalibratedGroup CalibrateSummary",
     "columns": "ColumnSummary",
     "encode": "EncodeSummary",
     "evaluate": "METRIC_NAMES Comparison EvaluateSummary Evaluation Figure",

@@ -81,15 +81,17 @@ class NormalRowsTask:
 
     schema: Schema
     label: Column | None
+    by: str | None = None  # whose groups are calibrated
 
     @property
     def needs(self) -> ReadRequest:
         """The features and the label."""
-        return features_of(self.schema, () if self.label is None else (self.label.name,))
+        others = (None if self.label is None else self.label.name, self.by)
+        return features_of(self.schema, [name for name in others if name is not None])
 
     def process(self, batch: Batch) -> NormalRows:
         """The normal rows of one batch. Raises UnreadableCell."""
-        cells = to_cells(batch, self.schema)
+        cells = to_cells(batch, self.schema, self.by)
         if self.label is None:
             return NormalRows(cells, 0)
         marked = label_mask(batch, self.label)
@@ -173,4 +175,4 @@ def _known(detector: Detector, cells: Cells) -> tuple[int, int]:
 
 def _numbered(cells: Cells) -> Cells:
     """The rows numbered one after the other, as scores ask for."""
-    return Cells(cells.values, cells.state, np.arange(len(cells)))
+    return Cells(cells.values, cells.state, np.arange(len(cells)), cells.group)

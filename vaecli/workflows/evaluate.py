@@ -67,7 +67,7 @@ def evaluate(
     if isinstance(detector, SensorDetector):
         refuse_what_is_for_rows(bundle, plot, config)
     source = open_source(inputs, once=True)
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column if isinstance(detector, Detector) else None)
     label = _label(source, detector.schema, config)
     targets = Targets.of(output, plot, bundle, source)
     if isinstance(detector, SensorDetector):

@@ -57,7 +57,7 @@ def explain(
     detector, _ = load_detector(bundle)
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
     source = open_source(inputs, once=True)
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
 
     task, total = ExplainTask(detector, decision, config), Explanations()

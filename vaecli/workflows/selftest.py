@@ -64,10 +64,10 @@ def selftest(
     detector, _ = load_detector(bundle)
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
     source = open_source(inputs, once=True)
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
     engine = LocalEngine.of(config.score)
-    rows = NormalRowsTask(detector.schema, _label(source, detector.schema))
+    rows = NormalRowsTask(detector.schema, _label(source, detector.schema), detector.by_column)
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
         drawn = draw_rows(engine, rows, source, config.rows, config.seed, on_event)
