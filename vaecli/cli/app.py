@@ -35,6 +35,7 @@ _VERBS = (
     "sample",
     "report",
     "calibrate",
+    "flag",
     "inspect",
 )
 

@@ -10,6 +10,7 @@ import typer
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
 from vaecli.config import calibrate_config
+from vaecli.errors import UsageError
 
 Bundle = Annotated[
     Path, typer.Argument(metavar="BUNDLE", help="The bundle to calibrate anew; it is not changed.", readable=False)
@@ -60,6 +61,8 @@ def calibrate(
     """
     verb = Verb(str(output), as_json, quiet, verbose)
     verb.check(inputs, "the bundle", "it")
+    if str(output) == "-":
+        raise UsageError("a bundle cannot go to standard output", "name a file: -o model.vae")
     given = {"by": by, "min_rows": min_rows, "add": add or None, "threshold": threshold}
     config = calibrate_config(given | {"batch_rows": batch_rows, "workers": workers})
 

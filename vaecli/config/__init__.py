@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vaecli.config.evaluate import EvaluateConfig as EvaluateConfig, evaluate_config as evaluate_config
     from vaecli.config.explain import ExplainConfig as ExplainConfig, explain_config as explain_config
     from vaecli.config.fit import fit_config as fit_config
+    from vaecli.config.flag import FlagConfig as FlagConfig, flag_config as flag_config
     from vaecli.config.former_names import FormerName as FormerName
     from vaecli.config.reconstruct import (
         ReconstructConfig as ReconstructConfig,
@@ -52,6 +53,7 @@ _NAMES = {
     "evaluate": "EvaluateConfig evaluate_config",
     "explain": "ExplainConfig explain_config",
     "fit": "fit_config",
+    "flag": "FlagConfig flag_config",
     "former_names": "FormerName",
     "reconstruct": "ReconstructConfig reconstruct_config",
     "report": "ReportConfig report_config",

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         EvaluateSummary,
         ExplainSummary,
         FitSummary,
+        FlagSummary,
         InspectSummary,
         ReconstructSummary,
         ReportSummary,
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
         | SampleSummary
         | ReportSummary
         | CalibrateSummary
+        | FlagSummary
         | InspectSummary
     )
 

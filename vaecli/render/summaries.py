@@ -15,6 +15,7 @@ from vaecli import results
 from vaecli.errors import quoted
 from vaecli.render.calibrate import calibrate_page
 from vaecli.render.evaluate_sensors import sensor_evaluate_page
+from vaecli.render.flag import flag_page
 from vaecli.render.layout import (
     decision,
     empty_table,
@@ -373,5 +374,6 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "SampleSummary": sample_page,
     "ReportSummary": report_page,
     "CalibrateSummary": calibrate_page,
+    "FlagSummary": flag_page,
     "InspectSummary": inspect_page,
 }

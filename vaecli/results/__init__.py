@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vaecli.results.events import Event as Event, OnEvent as OnEvent, ignore as ignore
     from vaecli.results.explain import ExplainSummary as ExplainSummary
     from vaecli.results.fit import FitSummary as FitSummary, TrainingCheck as TrainingCheck
+    from vaecli.results.flag import FlagSummary as FlagSummary
     from vaecli.results.inspect import InspectSummary as InspectSummary
     from vaecli.results.json_object import SCHEMA_VERSION as SCHEMA_VERSION
     from vaecli.results.reasons import FlaggedRow as FlaggedRow, Reason as Reason
@@ -47,6 +48,7 @@ _NAMES = {
     "events": "Event OnEvent ignore",
     "explain": "ExplainSummary",
     "fit": "FitSummary TrainingCheck",
+    "flag": "FlagSummary",
     "inspect": "InspectSummary",
     "json_object": "SCHEMA_VERSION",
     "reasons": "FlaggedRow Reason",
