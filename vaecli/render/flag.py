@@ -18,17 +18,14 @@ def flag_page(summary: FlagSummary) -> RenderableType:
     """How many rows are flagged now, by what, and what that promises."""
     share = summary.anomalies / summary.rows if summary.rows else 0.0
     before = "" if summary.flagged_before is None else f"; before {summary.flagged_before:,}"
+    days = counted(summary.days or 0, "day")
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
         ("flagged", f"{summary.anomalies:,} ({per_cent(share)}){before}"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         ("decided", _decided(summary)),
         ("promised", summary.claim),
-        *(
-            [("events", f"{summary.events:,} on {counted(summary.days or 0, 'day')}")]
-            if summary.events is not None
-            else []
-        ),
+        *([("events", f"{summary.events:,} on {days}")] if summary.events is not None else []),
         *[(f"suppressed by {quoted(name)}", counted(n, "row")) for name, n in (summary.suppressed or {}).items()],
         ("output", "standard output" if summary.output == "-" else summary.output),
     ]

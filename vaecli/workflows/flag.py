@@ -17,13 +17,13 @@ from vaecli.config import ColumnsConfig, FlagConfig
 from vaecli.config.flag import LEVEL_OF_A_DAY
 from vaecli.config.spans import Span
 from vaecli.data.clock_units import clock_seconds, has_moments
-from vaecli.decisions.budget import RankedRows, per_day
+from vaecli.decisions.budget import UNSUPPRESSED, RankedRows, per_day
 from vaecli.decisions.false_discoveries import fewest_discoveries, largest_discovery
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import InputError, SchemaMismatch, UsageError, did_you_mean, listed, quoted
 from vaecli.results import Event, FlagSummary, OnEvent, ignore
-from vaecli.results.number_format import counted, per_cent
+from vaecli.results.number_format import counted, exact_per_cent
 from vaecli.runtime import urls
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables import (
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from vaecli.sensors.detector import SensorDetector
 
 SUPPRESSED_BY = ("suppressed_by", pa.string())
+RANKED_AT_ONCE = 256
 IS_ANOMALY = ("is_anomaly", pa.bool_())
 
 
@@ -197,7 +198,7 @@ def _decide(plan: Plan, on_event: OnEvent) -> Decided:
     if config.per_day is not None:
         return _by_day(plan, config.per_day, on_event)
     if config.threshold is not None:
-        claim = f"{per_cent(alpha_of(config.threshold))} of normal rows are flagged by chance"
+        claim = f"{exact_per_cent(alpha_of(config.threshold))} of normal rows are flagged by chance"
         return Decided(ByPValue(alpha_of(config.threshold)), claim, {})
     return Decided(AsBefore(), "the flags are those of the table, but for the rows that a rule suppresses", {})
 
@@ -228,8 +229,8 @@ def _by_rate(plan: Plan, q: float, on_event: OnEvent) -> Decided:
     cutoff = largest_discovery(np.concatenate(kept), n_tests, q)
     needed = fewest_discoveries(n_tests, smallest, q)
     claim = (
-        f"on average at most {per_cent(q)} of the flagged rows are normal, over these {counted(n_tests, 'row')} as one "
-        f"batch (Benjamini-Hochberg; normal rows like the {m:,} that calibrated)"
+        f"on average at most {exact_per_cent(q)} of the flagged rows are normal, over these {counted(n_tests, 'row')} as "
+        f"one batch (Benjamini-Hochberg; normal rows like the {m:,} that calibrated)"
     )
     warnings = []
     if cutoff is None and n_tests:
@@ -319,9 +320,13 @@ def _by_count(plan: Plan, most: int, on_event: OnEvent) -> Decided:
     needs = request(plan.columns, plan.suppression, plan.suppression.columns)
     for batch in plan.source.batches(needs):
         p_value = plan.columns.p_values(batch)
-        # rows that cannot be among the best any more are not explained
-        limit = best.p_value.max(initial=0.0) if int((best.rule < 0).sum()) >= most else alpha
-        best = (best + _candidates(plan, batch, np.flatnonzero(p_value <= min(alpha, limit)))).best(most)
+        which = np.flatnonzero(p_value <= alpha)
+        which = which[np.argsort(p_value[which], kind="stable")]
+        for start in range(0, which.size, max(most, RANKED_AT_ONCE)):
+            part = which[start : start + max(most, RANKED_AT_ONCE)]
+            if (best.rule == UNSUPPRESSED).sum() >= most and p_value[part[0]] > best.p_value.max():
+                break  # rows that cannot be among the best any more are not explained
+            best = (best + _candidates(plan, batch, np.sort(part))).best(most)
         on_event(Event("ranking", batch.first_row + batch.n_rows, plan.source.n_rows))
     order = np.argsort(best.row)
     claim = f"the {most:,} most unusual rows; how many of them are normal is not promised"
@@ -364,8 +369,8 @@ def _by_day(plan: Plan, events: int, on_event: OnEvent) -> Decided:
     if gap.rows is not None and config.merge_gap is not None:
         apart += " rows"
     claim = (
-        f"at most {counted(events, 'event')} a day (of UTC where the clock has a zone): the most unusual of the rows at "
-        f"{1 - alpha:.10g}; flagged rows of {'a series' if config.group is None else quoted(config.group)} "
+        f"at most {counted(events, 'event')} a day (of UTC where the clock has a zone): the most unusual of the rows "
+        f"at {1 - alpha:.10g}; flagged rows of {'a series' if config.group is None else quoted(config.group)} "
         f"{apart} are one event"
     )
     facts = {"events": budget.n_events, "days": budget.n_days, "untimed": untimed}
@@ -398,9 +403,10 @@ def _require_columns(source: Source, config: FlagConfig) -> None:
         raise UsageError(
             f"rule {quoted(needing[0].name)}: time_of_day needs a clock", "name the column of times with --time"
         )
-    if config.rules and config.run.prefix + SUPPRESSED_BY[0] in source.names:
+    taken = config.run.prefix + SUPPRESSED_BY[0]
+    if config.rules and taken in source.names:
         raise UsageError(
-            f"{source.name} already has a column {quoted(config.run.prefix + SUPPRESSED_BY[0])}: rules were applied before",
+            f"{source.name} already has a column {quoted(taken)}: rules were applied before",
             "flag the table that `vaecli score` wrote",
         )
 
