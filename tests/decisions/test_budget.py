@@ -10,12 +10,8 @@ from vaecli.decisions.budget import SECONDS_PER_DAY, UNSUPPRESSED, RankedRows, p
 
 def rows_of(p_value: list[float], rule: list[int] | None = None) -> RankedRows:
     n = len(p_value)
-    return RankedRows(
-        np.arange(n),
-        np.array(p_value),
-        -np.array(p_value),
-        np.full(n, UNSUPPRESSED) if rule is None else np.array(rule),
-    )
+    rules = np.full(n, UNSUPPRESSED) if rule is None else np.array(rule)
+    return RankedRows(np.arange(n), np.array(p_value), -np.array(p_value), rules)
 
 
 P_VALUES = st.lists(st.integers(1, 20).map(lambda i: i / 20), min_size=1, max_size=60)
