@@ -130,9 +130,9 @@ def plan_of(source: Source, detector: Detector | SensorDetector | None, config: 
         )
     _require_columns(source, config)
     clock = None if config.time is None else _clock(source, config.time, on_event)
-    kind = None
-    if detector is not None:
-        kind = _kind_of(source, columns, detector)
+    if not _needs_model(config):
+        detector = None
+    kind = None if detector is None else _kind_of(source, columns, detector)
     with_columns = [rule for rule in config.rules if rule.column is not None]
     explains = detector if with_columns else None
     if explains is not None and not isinstance(explains, Detector):
@@ -229,8 +229,8 @@ def _by_rate(plan: Plan, q: float, on_event: OnEvent) -> Decided:
     cutoff = largest_discovery(np.concatenate(kept), n_tests, q)
     needed = fewest_discoveries(n_tests, smallest, q)
     claim = (
-        f"on average at most {exact_per_cent(q)} of the flagged rows are normal, over these {counted(n_tests, 'row')} as "
-        f"one batch (Benjamini-Hochberg; normal rows like the {m:,} that calibrated)"
+        f"on average at most {exact_per_cent(q)} of the flagged rows are normal, over these {counted(n_tests, 'row')} "
+        f"as one batch (Benjamini-Hochberg; normal rows like the {m:,} that calibrated)"
     )
     warnings = []
     if cutoff is None and n_tests:
