@@ -82,13 +82,13 @@ def test_scores_stay_and_p_values_are_those_of_the_fresh_rows(vae: Vae, place: P
 
 
 def test_normal_rows_with_new_values_become_normal(vae: Vae, place: Path) -> None:
-    """A category that came after the fit is flagged always; calibrated on such rows, once in a hundred rows."""
+    """A category that came after the fit is flagged always; calibrated on such rows, seldom."""
     fresh, later = sensor_table(900, seed=30).assign(mode="turbo"), sensor_table(900, seed=31).assign(mode="turbo")
     fresh.to_csv("fresh.csv", index=False)
     done = vae("calibrate", "model.vae", "fresh.csv", "-o", "new.vae")
     assert "the earlier calibration flags 100 % of these rows" in done.out
     assert vaecli.load("model.vae").score(later)["is_anomaly"].all()
-    assert 0 < vaecli.load("new.vae").score(later)["is_anomaly"].mean() < 0.03
+    assert vaecli.load("new.vae").score(later)["is_anomaly"].mean() < 0.03
 
 
 def test_each_group_by_its_own_rows(vae: Vae, place: Path) -> None:
@@ -133,7 +133,7 @@ def test_a_rate_by_group_uses_the_rows_of_each(vae: Vae, place: Path, sites: pd.
     """`flag --fdr` floors p-values at 1/601 in a group of 600 rows and at 1/1231 elsewhere."""
     vae("calibrate", "model.vae", "sites.csv", "-o", "by.vae", "--by", "site")
     later = pd.concat([noisy(300, 60, "noisy", 2.0), noisy(300, 61, "elsewhere", 0.0)], ignore_index=True)
-    later.loc[::20, "temperature"] = 200.0
+    later.loc[::20, "pressure"] = 300.0
     model = vaecli.load("by.vae")
     scored = model.score(later)
     floored = np.maximum(scored["p_value"], np.where(scored["site"] == "noisy", 1 / 601, 1 / 1231))
