@@ -27,11 +27,11 @@ import vaecli
 
 KEYS = ("part", "table", "seed")
 RATE = 0.05
-N_TABLES, N_ROWS = 100, 1_000  # tables flagged per fit, and their rows
-SEEDS = range(5)
-N_FIT, N_FRESH = 5_000, 10_000
-NOISE = (0.5, 1.0, 1.0, 1.0, 1.5, 2.5)  # of the simulated groups
-N_CALIBRATE, N_LATER = 2_000, 5_000  # rows of a group, at most
+N_TABLES, N_ROWS = 25, 1_000  # tables flagged per fit, and their rows
+SEEDS = range(20)
+N_FIT = 3_000  # as many calibrate anew; twice as many are scored, half of them with faults
+NOISE = (0.5, 1.0, 1.0, 1.0, 1.5, 5.0)  # of the simulated groups
+FEW, MANY, N_LATER = 1_000, 3_000, 4_000  # rows of a group that calibrate, and later ones
 
 
 def main() -> None:
@@ -70,34 +70,39 @@ def _rate_tables(data: Path | None) -> dict[str, Any]:
 def _rate(draw: Any, seed: int) -> dict[str, Any]:
     """Shares over N_TABLES tables: of normal rows among the flagged ones, and of the faults that were found."""
     rng = np.random.default_rng([seed, 0xFD])
-    rows = draw(N_FIT + 2 * N_FRESH, rng)
-    n_fit = min(N_FIT, len(rows) // 2)
-    model = vaecli.fit(rows[:n_fit], preset="fast", seed=seed)
-    fresh = rows[n_fit:].reset_index(drop=True)
-    normal = model.score(fresh[: len(fresh) // 2])
-    faulty = model.score(_with_faults(fresh[len(fresh) // 2 :], rng))
-    false, found, n_flagged = [], [], []
+    rows = draw(4 * N_FIT, rng)
+    fitted, calibrating, normal, broken = (rows[i * N_FIT : (i + 1) * N_FIT].reset_index(drop=True) for i in range(4))
+    model = vaecli.fit(fitted, preset="fast", seed=seed)
+    tables = _tables_of(normal, _with_faults(broken, rng), rng)
+    fresh = model.calibrate(calibrating)
+    return {"tables": N_TABLES, "by_fit": _shares(model, tables), "by_fresh_rows": _shares(fresh, tables)}
+
+
+def _tables_of(normal: pd.DataFrame, faulty: pd.DataFrame, rng: np.random.Generator) -> list[pd.DataFrame]:
+    """N_TABLES tables, each with its normal rows first."""
     n_faults = round(RATE * N_ROWS)
-    for _ in range(N_TABLES):
-        table = pd.concat(
+    return [
+        pd.concat(
             [
                 normal.iloc[rng.choice(len(normal), N_ROWS - n_faults, replace=False)],
                 faulty.iloc[rng.choice(len(faulty), n_faults, replace=False)],
             ],
             ignore_index=True,
         )
-        flagged = model.flag(table, fdr=RATE)["is_anomaly"].to_numpy()
-        n_false = int(flagged[: N_ROWS - n_faults].sum())
-        n_flagged.append(int(flagged.sum()))
-        false.append(n_false / max(n_flagged[-1], 1))
-        found.append((n_flagged[-1] - n_false) / n_faults)
-    return {
-        "calibration_rows": model.summary.n_calibration_rows,
-        "tables": N_TABLES,
-        "false_share": float(np.mean(false)),
-        "found_share": float(np.mean(found)),
-        "flagged": float(np.mean(n_flagged)),
-    }
+        for _ in range(N_TABLES)
+    ]
+
+
+def _shares(model: vaecli.Model, tables: list[pd.DataFrame]) -> dict[str, float]:
+    """The mean share of normal rows among the flagged ones, 0 where none is, and of the faults that are flagged."""
+    scored = model.score(pd.concat(tables, ignore_index=True))
+    n_normal = N_ROWS - round(RATE * N_ROWS)
+    false, found = [], []
+    for start in range(0, len(scored), N_ROWS):
+        flagged = model.flag(scored[start : start + N_ROWS], fdr=RATE)["is_anomaly"].to_numpy()
+        false.append(float(flagged[:n_normal].sum() / max(flagged.sum(), 1)))
+        found.append(float(flagged[n_normal:].mean()))
+    return {"false_share": float(np.mean(false)), "found_share": float(np.mean(found))}
 
 
 def _with_faults(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -118,18 +123,21 @@ def _group_tables(data: Path | None) -> dict[str, pd.DataFrame]:
     rng = np.random.default_rng(0)
     parts = []
     for i, noise in enumerate(NOISE):
-        part = factors(N_CALIBRATE + N_LATER + 1000, rng)
+        part = factors(FEW + MANY + N_LATER, rng)
         parts.append(
             (part + (noise - 1) * 0.3 * rng.normal(size=part.shape)).assign(device=f"device {i} (noise {noise})")
         )
     tables = {"simulated": pd.concat(parts, ignore_index=True)}
     if data is not None:
-        folder = record.data_folder(str(data), "sensors") / "sensors/SMD"
-        machines = [
-            pd.read_parquet(path).drop(columns=["timestamp", "label"], errors="ignore").assign(device=path.parent.name)
-            for path in sorted(folder.glob("*/train.parquet"))
-        ]
-        tables["SMD machines"] = pd.concat(machines, ignore_index=True)
+        folder = record.data_folder(str(data), "sensors") / "sensors"
+        for name in ("SMD", "ASD"):
+            machines = [
+                pd.read_parquet(path)
+                .drop(columns=["timestamp", "label"], errors="ignore")
+                .assign(device=path.parent.name)
+                for path in sorted((folder / name).glob("*/train.parquet"))
+            ]
+            tables[f"{name} machines"] = pd.concat(machines, ignore_index=True)
     return tables
 
 
@@ -138,16 +146,20 @@ def _groups(table: pd.DataFrame) -> list[dict[str, Any]]:
     rng = np.random.default_rng(1)
     table = table.iloc[rng.permutation(len(table))].reset_index(drop=True)
     place = table.groupby("device").cumcount()
-    fitted = table[place < 1000]
-    calibrating = table[(place >= 1000) & (place < 1000 + N_CALIBRATE)]
-    later = table[(place >= 1000 + N_CALIBRATE) & (place < 1000 + N_CALIBRATE + N_LATER)].reset_index(drop=True)
+    fitted = table[place < FEW]
+    calibrating = table[(place >= FEW) & (place < FEW + MANY)]
+    few = table[(place >= FEW) & (place < 2 * FEW)]
+    later = table[(place >= FEW + MANY) & (place < FEW + MANY + N_LATER)].reset_index(drop=True)
     model = vaecli.fit(fitted, preset="fast", exclude=["device"], **{"windows.window": 0})
-    one, own = model.calibrate(calibrating), model.calibrate(calibrating, by="device")
-    flags = {"one": one.score(later)["is_anomaly"], "own": own.score(later)["is_anomaly"]}
+    models = {
+        "one": model.calibrate(calibrating),
+        "few": model.calibrate(few, by="device"),
+        "many": model.calibrate(calibrating, by="device"),
+    }
+    flags = {name: one.score(later)["is_anomaly"] for name, one in models.items()}
     return [
         {
             "group": group,
-            "calibration_rows": int((calibrating["device"] == group).sum()),
             "later_rows": len(rows),
             **{name: float(found[rows.index].mean()) for name, found in flags.items()},
         }
@@ -163,49 +175,44 @@ def report(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
     rates = [row for row in rows if row["part"] == "rate"]
     lines = []
     for name in dict.fromkeys(row["table"] for row in rates):
-        of = [row for row in rates if row["table"] == name]
-        lines.append(
-            [
-                name,
-                sum(row["tables"] for row in of),
-                of[0]["calibration_rows"],
-                float(np.mean([row["false_share"] for row in of])),
-                float(max(row["false_share"] for row in of)),
-                float(np.mean([row["found_share"] for row in of])),
-            ]
-        )
-    heads = ("table", "flagged tables", "calibration rows", "false share", "of the worst fit", "faults found")
+        for key, words in (("by_fit", "the fit"), ("by_fresh_rows", "`calibrate`")):
+            of = [row for row in rates if row["table"] == name]
+            false = np.array([row[key]["false_share"] for row in of])
+            found = float(np.mean([row[key]["found_share"] for row in of]))
+            error = float(false.std(ddof=1) / np.sqrt(false.size))
+            lines.append([name, words, sum(row["tables"] for row in of), float(false.mean()), error, found])
+    heads = ("table", "p-values by", "tables", "false share", "its standard error", "faults found")
     groups = [
-        [
-            row["table"],
-            one["group"],
-            one["calibration_rows"],
-            one["later_rows"],
-            _per_cent(one["one"]),
-            _per_cent(one["own"]),
-        ]
+        [row["table"], one["group"], one["later_rows"], *(_per_cent(one[name]) for name in ("one", "few", "many"))]
         for row in rows
         if row["part"] == "groups"
         for one in row["groups"]
     ]
+    of_groups = ("table", "group", "later rows", "one for all", f"one each, {FEW:,} rows", f"one each, {MANY:,} rows")
     return f"""# Decisions
 
 {record.machine_line(machine)} Preset `fast`.
 
 ## `flag --fdr {RATE}`
 
-Tables of {N_ROWS:,} rows, {RATE:.0%} of them faults; five fits each. The share of normal rows among those
-flagged, its mean over all tables and that of the worst fit.
+Tables of {N_ROWS:,} rows, {RATE:.0%} of them faults, {N_TABLES} tables for each of {len(SEEDS)} fits on {N_FIT:,} rows; as many others
+calibrate anew. The mean share of normal rows among those flagged, and its standard error over fits.
 
 {record.markdown_table(heads, lines)}
 
 ## `calibrate --by device`, false alarms at 0.99
 
 One calibration for all groups beside one for each; the model does not see the column of groups. Rows are drawn at
-random from each group, so that they are exchangeable: a machine that changes later is another question.
+random from each group, so that they are exchangeable: a machine that changes later is another question. The standard
+deviation by chance is {_per_cent(_chance(FEW))} with {FEW:,} rows and {_per_cent(_chance(MANY))} with {MANY:,}.
 
-{record.markdown_table(("table", "group", "calibration rows", "later rows", "one for all", "one each"), groups)}
+{record.markdown_table(of_groups, groups)}
 """
+
+
+def _chance(n_rows: int) -> float:
+    """How much the share of flagged rows scatters with an exact calibration by so many rows."""
+    return float(np.sqrt(0.01 * 0.99 * (1 / n_rows + 1 / N_LATER)))
 
 
 def _per_cent(share: float) -> str:
