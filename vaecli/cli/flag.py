@@ -41,7 +41,7 @@ PerDay = Annotated[
     options.option("N", "Flag at most N events a day, the most unusual ones of those at --threshold (0.99)."),
 ]
 Time = Annotated[str | None, options.option("NAME", "Column that holds when a row was, for --per-day and rules.")]
-GroupOption = Annotated[str | None, options.option("NAME", "Column that tells series apart, for --per-day.")]
+GroupOption = Annotated[str | None, options.option("NAME", "Column whose values are separate series, for --per-day.")]
 MergeGap = Annotated[
     str | None,
     options.option("N|DURATION", "Flagged rows so many rows, or 90s, 10m or 1.5h, apart are one event (1 row)."),

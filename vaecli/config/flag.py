@@ -12,7 +12,7 @@ from vaecli.config.checks import Range, checked, flag_of, refusal, stage_of
 from vaecli.config.rules import Rule, read_rules
 from vaecli.config.score import ScoreConfig, run_config
 
-LEVEL_OF_A_DAY = 0.99  # below which no row counts for --per-day, unless --threshold says otherwise
+LEVEL_OF_A_DAY = 0.99  # below which no row counts for --per-day, unless --threshold is given
 
 
 @dataclass(frozen=True, slots=True)

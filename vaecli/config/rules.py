@@ -24,7 +24,7 @@ class Rule:
     """Suppresses a row to which all of its conditions apply; a condition that is not given always applies."""
 
     name: str
-    column: str | None = None  # to blame first, by its part in the score
+    column: str | None = None  # the one with the largest part in the score
     direction: str | None = None  # its value is higher, or lower, than expected
     min_deviation: float | None = None  # it differs from what was expected by less than that, in its own unit
     group: tuple[tuple[str, tuple[str, ...]], ...] = ()  # (column, texts of which it holds one)

@@ -22,7 +22,7 @@ class RankedRows:
 
     @classmethod
     def none(cls) -> RankedRows:
-        """No rows."""
+        """A selection without rows."""
         return cls(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0, np.int64))
 
     def __len__(self) -> int:

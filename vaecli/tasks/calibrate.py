@@ -55,7 +55,7 @@ class CalibrateTask:
 
     @property
     def needs(self) -> ReadRequest:
-        """The features, and the columns by which rows are told apart."""
+        """The features, and the columns of times, groups and labels."""
         schema = self.detector.schema
         named = [column.name for column in (schema.time, schema.group, self.label) if column is not None]
         others = [*named, *self.detector.group_columns, *([] if self.by is None else [self.by])]

@@ -33,7 +33,7 @@ class ScoredColumns:
 
     @classmethod
     def of(cls, names: Sequence[str], prefix: str) -> ScoredColumns:
-        """Those of a table with the columns `names`. Raises InputError where it has no p-values."""
+        """Find them in a table with the columns `names`. Raises InputError where it has no p-values."""
         score, p_value, is_anomaly = (prefix + name for name in ("anomaly_score", "p_value", "is_anomaly"))
         if p_value not in names:
             raise InputError(

@@ -55,7 +55,7 @@ class Suppression:
         applies = self._context(rows)
         asked = np.flatnonzero(applies[[rule.column is not None for rule in self.rules]].any(0))
         if asked.size and self.detector is not None:
-            applies[:, asked] &= self._blamed(self.detector, to_cells(rows, self.detector.schema)[asked])
+            applies[:, asked] &= self._responsible(self.detector, to_cells(rows, self.detector.schema)[asked])
         for i in reversed(range(len(self.rules))):
             found[applies[i]] = i
         return found
@@ -81,16 +81,16 @@ class Suppression:
                 applies[i] &= seconds < rule.until
         return applies
 
-    def _blamed(self, detector: Detector, cells: Cells) -> np.ndarray:
-        """(r, k) bool: whether the column of each rule is the first to blame, in its direction, by little enough."""
+    def _responsible(self, detector: Detector, cells: Cells) -> np.ndarray:
+        """(r, k) bool: whether the column of each rule has the largest part in the score, in its direction, by little enough."""
         numbered = Cells(cells.values, cells.state, np.arange(len(cells)), cells.group)
         explanation = detector.explain(numbered, detector.score(numbered, self.score_kind), self.score_kind, most=1)
-        blamed = explanation.attribution.argmax(1)
-        at = np.arange(len(cells)), blamed
+        responsible = explanation.attribution.argmax(1)
+        at = np.arange(len(cells)), responsible
         deviation = cells.values[at] - explanation.expected[at]
         features = detector.schema.features
-        ordered = np.array([features[j].kind in _ORDERED for j in blamed]) & (cells.state[at] == PRESENT)
-        names = np.array([column.name for column in features], object)[blamed]
+        ordered = np.array([features[j].kind in _ORDERED for j in responsible]) & (cells.state[at] == PRESENT)
+        names = np.array([column.name for column in features], object)[responsible]
         applies = np.ones((len(self.rules), len(cells)), bool)
         for i, rule in enumerate(self.rules):
             if rule.column is None:

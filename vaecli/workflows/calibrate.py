@@ -82,12 +82,12 @@ def _refuse(detector: Detector, source: Source, config: CalibrateConfig) -> None
     if config.by is not None and config.by not in source.names:
         raise UsageError(
             f"--by {quoted(config.by)}{did_you_mean(config.by, source.names)}: {source.name} has no such column",
-            "name a column that tells devices, sites or products apart",
+            "name a column of devices, sites or products",
         )
     missing = [column.name for column in (schema.time, schema.group) if column and column.name not in source.names]
     if missing:
         raise SchemaMismatch(
-            f"{source.name}: the column {quoted(missing[0])}, by which the fit told dependent rows apart, is missing",
+            f"{source.name}: the column {quoted(missing[0])}, by which the fit found dependent rows, is missing",
             "give a table with it: without it nobody knows how much the rows are worth",
             path=source.name,
             column=missing[0],

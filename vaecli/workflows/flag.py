@@ -126,7 +126,7 @@ def plan_of(source: Source, detector: Detector | SensorDetector | None, config: 
     if config.method == "kept" and not columns.has_flags:
         raise UsageError(
             f"{source.name} has no column {quoted(columns.is_anomaly)}, so it has no flags to suppress",
-            "say how to decide: --threshold, --fdr, --top or --per-day",
+            "choose how to decide: --threshold, --fdr, --top or --per-day",
         )
     _require_columns(source, config)
     clock = None if config.time is None else _clock(source, config.time, on_event)
@@ -137,7 +137,7 @@ def plan_of(source: Source, detector: Detector | SensorDetector | None, config: 
     explains = detector if with_columns else None
     if explains is not None and not isinstance(explains, Detector):
         raise UsageError(
-            f"rule {quoted(with_columns[0].name)}: column: the model is one of series, whose windows are to blame",
+            f"rule {quoted(with_columns[0].name)}: names a column, and the model is one of series",
             "rules for tables of series may name group, time_of_day and until",
         )
     if explains is not None:
@@ -423,7 +423,7 @@ def _clock(source: Source, name: str, on_event: OnEvent) -> Column:
     )
     if not has_moments(column):
         raise UsageError(
-            f"--time {quoted(name)} only counts: it does not say which day or time of day it is",
+            f"--time {quoted(name)} only counts: it has no days or times of day",
             "name a column of dates with times, or of seconds since 1970",
         )
     return column

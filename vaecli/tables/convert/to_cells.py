@@ -65,14 +65,14 @@ def to_cells(batch: Batch, schema: Schema, by: str | None = None) -> Cells:
 
 
 def group_texts(batch: Batch, name: str) -> np.ndarray:
-    """The cells (n,) of a column as text, by which rows are told apart; None where they are empty.
+    """The cells (n,) of a column as text, which name the groups of rows; None where they are empty.
 
     Raises InputError for a column of lists or the like.
     """
     array = arrow_types.one_array(batch.table.column(name))
     if arrow_types.family(array.type) is arrow_types.ArrowFamily.UNSUPPORTED:
         raise InputError(
-            f"column {quoted(name)} holds {array.type}, by which rows cannot be told apart",
+            f"column {quoted(name)} holds {array.type}, which cannot name groups of rows",
             "name a column of texts or numbers",
             column=name,
         )
