@@ -196,7 +196,8 @@ def report(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
 ## `flag --fdr {RATE}`
 
 Tables of {N_ROWS:,} rows, {RATE:.0%} of them faults, {N_TABLES} tables for each of {len(SEEDS)} fits on
-{N_FIT:,} rows; as many others calibrate anew. The mean share of normal rows among those flagged, and its standard error over fits.
+{N_FIT:,} rows; as many others calibrate anew. The mean share of normal rows among those flagged, and its
+standard error over fits.
 
 {record.markdown_table(heads, lines)}
 
