@@ -82,7 +82,7 @@ class Suppression:
         return applies
 
     def _responsible(self, detector: Detector, cells: Cells) -> np.ndarray:
-        """(r, k) bool: whether the column of each rule explains most of the score, in its direction, by little enough."""
+        """(r, k) bool: whether the column of each rule explains most of the score, and by what the rule asks."""
         numbered = Cells(cells.values, cells.state, np.arange(len(cells)), cells.group)
         explanation = detector.explain(numbered, detector.score(numbered, self.score_kind), self.score_kind, most=1)
         responsible = explanation.attribution.argmax(1)
