@@ -170,6 +170,13 @@ def test_a_new_level_and_too_few_rows(vae: Vae, place: Path, sites: pd.DataFrame
     assert not Path("x.vae").exists()
 
 
+def test_rows_of_the_fit_are_noticed(vae: Vae, place: Path, normal_csv: Path) -> None:
+    """The networks know them and would score later rows higher: a warning counts them, not for fresh rows."""
+    words = ["calibrate", "model.vae", "-o", "new.vae"]
+    assert "exactly like one that the bundle remembers of its fit" in vae(*words, str(normal_csv)).out
+    assert "remembers" not in vae(*words, "sites.csv").out
+
+
 @pytest.mark.parametrize(
     ("words", "code", "problem"),
     [

@@ -12,6 +12,7 @@ from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.schema import Column
 from vaecli.tables import Batch, ReadRequest, group_texts, label_mask, time_values, to_cells
+from vaecli.tasks.known_rows import known_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class FreshRows:
     by: np.ndarray | None  # (n,) object: the text of the column to calibrate by
     features: np.ndarray  # (n, k) of some features, where there is a clock; else (n, 0)
     n_labelled_out: int
+    n_known: int  # rows that are exactly like one that the bundle remembers of its fit
+    n_remembered: int  # rows that it remembers
 
     @classmethod
     def concatenate(cls, parts: list[FreshRows]) -> FreshRows:
@@ -42,6 +45,8 @@ class FreshRows:
             joined("by"),
             np.concatenate([part.features for part in parts]),
             sum(part.n_labelled_out for part in parts),
+            sum(part.n_known for part in parts),
+            parts[0].n_remembered,
         )
 
 
@@ -67,9 +72,10 @@ class CalibrateTask:
         cells = to_cells(batch, schema, self.detector.by_column)
         marked = np.zeros(len(cells), bool) if self.label is None else label_mask(batch, self.label)
         decided = {kind: self.detector.score(cells, kind) for kind in self.detector.calibrations}
+        transformed = self.detector.preprocessor.transform(cells)
         features = np.empty((len(cells), 0), np.float32)
         if schema.time is not None:
-            features = self.detector.preprocessor.transform(cells).values
+            features = transformed.values
             features = features[:, np.unique(np.linspace(0, features.shape[1] - 1, MOST_COLUMNS).round().astype(int))]
         time = None if schema.time is None else time_values(batch, schema.time)[~marked]
         group = None if schema.group is None else group_texts(batch, schema.group.name)[~marked]
@@ -82,4 +88,5 @@ class CalibrateTask:
             by,
             features[~marked],
             int(marked.sum()),
+            *known_rows(self.detector, transformed),
         )

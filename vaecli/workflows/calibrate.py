@@ -23,6 +23,7 @@ from vaecli.results.number_format import counted
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.tables import Source, check_schema, open_source, refuse_to_overwrite
 from vaecli.tasks.calibrate import CalibrateTask, FreshRows
+from vaecli.tasks.known_rows import are_known, rows_if_all_known
 from vaecli.workflows.drift_warning import dependence_warning
 
 FEWEST_ROWS = 8
@@ -209,7 +210,11 @@ def _summary(
         groups=groups,
         small_groups=small,
         min_rows=min_rows,
-        warnings=(*_forgotten(former, config), *_warnings(detector, calibration, groups, small, min_rows)),
+        warnings=(
+            *_known(former, fresh),
+            *_forgotten(former, config),
+            *_warnings(detector, calibration, groups, small, min_rows),
+        ),
         seconds=time.monotonic() - started,
     )
 
@@ -227,6 +232,18 @@ def _calibrated_groups(detector: Detector, fresh: FreshRows, alpha: float) -> tu
             )
         )
     return tuple(sorted(found, key=lambda group: -group.flagged_before))
+
+
+def _known(former: Detector, fresh: FreshRows) -> tuple[str, ...]:
+    n_rows = fresh.p_value.size
+    if_all_known = rows_if_all_known(n_rows, fresh.n_remembered, former.schema.n_rows)
+    if not are_known(fresh.n_known, if_all_known):
+        return ()
+    return (
+        f"{fresh.n_known:,} of {n_rows:,} rows are exactly like one that the bundle remembers of its fit, where "
+        f"{if_all_known:,.0f} would be if all were rows of the fit: the networks know them, so that more of new normal "
+        "rows are flagged than promised",
+    )
 
 
 def _forgotten(former: Detector, config: CalibrateConfig) -> tuple[str, ...]:

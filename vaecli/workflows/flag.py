@@ -228,7 +228,8 @@ def _by_rate(plan: Plan, q: float, on_event: OnEvent) -> Decided:
         on_event(Event("ranking", batch.first_row + batch.n_rows, plan.source.n_rows))
     cutoff = largest_discovery(np.concatenate(kept), n_tests, q)
     needed = fewest_discoveries(n_tests, smallest, q)
-    claim = (
+    is_dependent = _is_dependent(plan)
+    claim = ("nothing; if rows were independent, " if is_dependent else "") + (
         f"on average at most {exact_per_cent(q)} of the flagged rows are normal, over these {counted(n_tests, 'row')} "
         f"as one batch (Benjamini-Hochberg; normal rows like the {m:,} that calibrated)"
     )
@@ -242,7 +243,7 @@ def _by_rate(plan: Plan, q: float, on_event: OnEvent) -> Decided:
         warnings.append(
             f"the rate is of all rows found, those that {counted(len(config_rules), 'rule')} may suppress among them"
         )
-    if _is_dependent(plan):
+    if is_dependent:
         warnings.append("rows of one series or of a few groups depend on each other: the rate is not promised for them")
     if 0 < n_tests < 100:
         warnings.append(f"a batch of {counted(n_tests, 'row')}: the rate of a stream of such batches can be far higher")
@@ -256,7 +257,9 @@ def _floors(plan: Plan) -> Floors:
     assert plan.detector is not None
     assert plan.kind is not None
     calibration = plan.detector.calibrations[plan.kind]
-    groups = plan.detector.groups if isinstance(plan.detector, Detector) else None
+    if not isinstance(plan.detector, Detector):
+        return Floors(1 / (plan.detector.clock.effective.n + 1))
+    groups = plan.detector.groups
     return Floors(1 / (calibration.n_independent + 1), plan.kind, groups, None if groups is None else calibration)
 
 
