@@ -282,6 +282,25 @@ def test_the_output_depends_on_neither_batches_nor_workers(vae: Vae, place: Path
     assert Path("a.parquet").read_bytes() == Path("b.parquet").read_bytes()
 
 
+SERIES = Path(__file__).parents[1] / "golden" / "sensors_v5"
+
+
+def test_rows_of_series(vae: Vae, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate counts what the rows are worth and promises nothing; budgets and rules without a column work."""
+    monkeypatch.chdir(tmp_path)
+    model = ["-m", str(SERIES / "model.vae")]
+    vae("score", str(SERIES / "rows.csv"), *model, "-o", "s.csv")
+    summary = json.loads(vae("flag", "s.csv", *model, "--fdr", "0.2", "-o", "f.csv", "--json").out)
+    worth = vaecli.load(SERIES / "model.vae").detector.clock.effective.n
+    assert summary["calibration_rows"] == worth
+    assert summary["claim"].startswith("nothing; if rows were independent")
+    summary = json.loads(vae("flag", "s.csv", "--per-day", "2", "--time", "when", "-o", "f.csv", "--json").out)
+    assert (summary["events"], summary["untimed"]) == (2, 1)
+    Path("r.toml").write_text('[[rule]]\nname = "a"\ncolumn = "flow"\n')
+    refused = vae("flag", "s.csv", *model, "--rules", "r.toml", "-o", "f.csv", code=2)
+    assert "the model is one of series" in refused.err
+
+
 def test_it_loads_nothing_that_only_fitting_needs(place: Path) -> None:
     """A process of its own runs without torch, scikit-learn, SciPy, pandas and matplotlib."""
     words = ["flag", "s.csv", "--per-day", "2", "--time", "when", "--rules", "known.toml", "-o", "f.csv", "--quiet"]
