@@ -87,6 +87,16 @@ class Calibration:
         tail = fitted_tail(quantiles) or fitted_tail(ascending)
         return cls(*_thinned(ascending), tail, effective)
 
+    def extended(self, scores: np.ndarray) -> Calibration:
+        """The calibration by the rows of this one and by `scores` (m,) of more; NaN is left out.
+
+        Rows of this one that were thinned count at the next kept score above theirs, which never lowers a p-value.
+        Raises ValueError for rows of a series or of groups: what these and more are worth together is not known.
+        """
+        if self.effective is not None:
+            raise ValueError("what dependent rows and more of them are worth together is not known")
+        return Calibration.of(np.concatenate([np.repeat(self.scores, np.diff(self.ranks, prepend=0)), scores]))
+
     @property
     def n_rows(self) -> int:
         """The number m of calibration rows."""

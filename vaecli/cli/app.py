@@ -34,6 +34,8 @@ _VERBS = (
     "reconstruct",
     "sample",
     "report",
+    "calibrate",
+    "flag",
     "inspect",
 )
 

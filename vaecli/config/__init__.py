@@ -12,11 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vaecli.config.calibrate import CalibrateConfig as CalibrateConfig, calibrate_config as calibrate_config
     from vaecli.config.checks import seconds as seconds
     from vaecli.config.encode import EncodeConfig as EncodeConfig, encode_config as encode_config
     from vaecli.config.evaluate import EvaluateConfig as EvaluateConfig, evaluate_config as evaluate_config
     from vaecli.config.explain import ExplainConfig as ExplainConfig, explain_config as explain_config
     from vaecli.config.fit import fit_config as fit_config
+    from vaecli.config.flag import FlagConfig as FlagConfig, flag_config as flag_config
     from vaecli.config.former_names import FormerName as FormerName
     from vaecli.config.long_form import LongForm as LongForm
     from vaecli.config.reconstruct import (
@@ -46,11 +48,13 @@ if TYPE_CHECKING:
     )
 
 _NAMES = {
+    "calibrate": "CalibrateConfig calibrate_config",
     "checks": "seconds",
     "encode": "EncodeConfig encode_config",
     "evaluate": "EvaluateConfig evaluate_config",
     "explain": "ExplainConfig explain_config",
     "fit": "fit_config",
+    "flag": "FlagConfig flag_config",
     "former_names": "FormerName",
     "long_form": "LongForm",
     "reconstruct": "ReconstructConfig reconstruct_config",

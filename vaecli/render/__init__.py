@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from vaecli.results import (
+        CalibrateSummary,
         EncodeSummary,
         EvaluateSummary,
         ExplainSummary,
         FitSummary,
+        FlagSummary,
         InspectSummary,
         ReconstructSummary,
         ReportSummary,
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
         | SampleSummary
         | ReportSummary
         | SensorReportSummary
+        | CalibrateSummary
+        | FlagSummary
         | InspectSummary
     )
 

@@ -13,8 +13,10 @@ from rich.text import Text
 
 from vaecli import results
 from vaecli.errors import quoted
+from vaecli.render.calibrate import calibrate_page
 from vaecli.render.evaluate_sensors import sensor_evaluate_page
 from vaecli.render.explain_sensors import sensor_explain_page
+from vaecli.render.flag import flag_page
 from vaecli.render.layout import (
     decision,
     empty_table,
@@ -374,5 +376,7 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "SampleSummary": sample_page,
     "ReportSummary": report_page,
     "SensorReportSummary": sensor_report_page,
+    "CalibrateSummary": calibrate_page,
+    "FlagSummary": flag_page,
     "InspectSummary": inspect_page,
 }

@@ -8,6 +8,7 @@ from vaecli.tables.convert.labels import label_mask as label_mask
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS as MISSING_TOKENS
 from vaecli.tables.convert.to_cells import (
     exact_types as exact_types,
+    group_texts as group_texts,
     numbers_of as numbers_of,
     readable_times as readable_times,
     time_values as time_values,

@@ -72,11 +72,11 @@ class ExplainTask:
     @property
     def needs(self) -> ReadRequest:
         """The features of the schema."""
-        return features_of(self.detector.schema)
+        return features_of(self.detector.schema, self.detector.group_columns)
 
     def process(self, batch: Batch) -> Explanations:
         """The explanations of one batch. Raises UnreadableCell."""
-        cells = to_cells(batch, self.detector.schema)
+        cells = to_cells(batch, self.detector.schema, self.detector.by_column)
         decided = self.detector.score(cells, self.decision.score_kind)
         flagged = self.decision.flags(decided)
         numbers = np.array([min(row, MOST_ROWS) for row in self.config.rows], np.int64) - 1

@@ -67,7 +67,7 @@ def explain(
     refuse_for_rows(bundle, config.score)
     decision = decision_of(detector, config.score)
     source = open_source(inputs, once=True)
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
 
     task, total = ExplainTask(detector, decision, config), Explanations()

@@ -69,7 +69,7 @@ def score(
     decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
     source = open_source(inputs, once=True, live=config.follow)
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, plot, bundle, source)
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)

@@ -21,6 +21,7 @@ from vaecli.results.selftest import UNTRIED
 from vaecli.runtime import urls
 from vaecli.schema import Column, Role, Schema
 from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tasks.known_rows import are_known, rows_if_all_known
 from vaecli.tasks.selftest import Case, NormalRowsTask, Outcome, draw_rows, run_faults
 from vaecli.tasks.written_rows import append_table
 
@@ -43,7 +44,6 @@ SCHEMA = pa.schema(
 _FORMER_COLUMNS = {"ranges_share": "column_limits_share", "word": "verdict"}  # until schema_version 3 (docs/cli.md)
 FEWEST_ROWS = 20  # unflagged, to put faults into
 MANY_ALARMS = 3.0  # times as many as the level promises
-FEWEST_KNOWN, FEW_KNOWN = 2, 0.2  # rows of the fit that are too few to mention: one, or a fifth of what all would be
 
 
 def selftest(
@@ -64,10 +64,10 @@ def selftest(
     detector, _ = load_detector(bundle)
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
     source = open_source(inputs, once=True)
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
     engine = LocalEngine.of(config.score)
-    rows = NormalRowsTask(detector.schema, _label(source, detector.schema))
+    rows = NormalRowsTask(detector.schema, _label(source, detector.schema), detector.by_column)
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
         drawn = draw_rows(engine, rows, source, config.rows, config.seed, on_event)
@@ -160,8 +160,8 @@ def _warnings(schema: Schema, tested: Outcome, alpha: float | None) -> tuple[str
     """Why the figures may not be those of new normal rows."""
     warnings = []
     n, n_alarms = tested.flagged_before.size, int(tested.flagged_before.sum())
-    if_all_known = n * min(1.0, tested.n_remembered / schema.n_rows)
-    if tested.n_known >= FEWEST_KNOWN and tested.n_known > FEW_KNOWN * if_all_known:
+    if_all_known = rows_if_all_known(n, tested.n_remembered, schema.n_rows)
+    if are_known(tested.n_known, if_all_known):
         warnings.append(
             f"{tested.n_known:,} of {n:,} rows are exactly like one that the bundle remembers of its fit, where "
             f"{if_all_known:,.0f} would be if all were rows of the fit: expect more false alarms among new rows"
