@@ -19,8 +19,10 @@ import pytest
 
 from tests.faults import forge
 from vaecli.bundle import bounds, manifest as limits, read_bundle
+from vaecli.bundle.save_load import load_any_detector
 from vaecli.cli.app import main
 from vaecli.config import fit as settings
+from vaecli.errors import BundleError
 from vaecli.model import ensemble
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "bundle_v4"
@@ -85,6 +87,26 @@ def test_forged_fields_and_arrays_are_refused_or_work(tmp_path: Path, attempt: C
     codes = try_all(attempt, tmp_path, 40, 7, "inspect score")
     assert codes[5] > 50
     assert codes[0] > 50
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("golden", ["bundle_v4/model.vae", "sensors_v5/model.vae"])
+def test_no_array_may_hold_nan_or_infinity(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], golden: str, value: float
+) -> None:
+    """Every array of numbers, its first, middle and last one: exit 5, and the message names what is not right."""
+    like = GOLDEN.parent / golden
+    floats = {name: array for name, array in read_bundle(like)[1].items() if array.dtype.kind == "f" and array.size}
+    assert len(floats) > 20
+    for name, array in floats.items():
+        for place in {0, array.size // 2, array.size - 1}:
+            forge.write(tmp_path / "forged.vae", like, forge.one_number(name, place, value))
+            with pytest.raises(BundleError, match="its parts do not make a detector"):
+                load_any_detector(tmp_path / "forged.vae")
+    with pytest.raises(SystemExit) as left:
+        main(["inspect", str(tmp_path / "forged.vae")])
+    assert left.value.code == 5
+    assert capsys.readouterr().err.count("error:") == 1
 
 
 @pytest.mark.slow
