@@ -53,8 +53,9 @@ def attempt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str
         seconds, grown = time.monotonic() - start, peak_megabytes() - before
         code, shown = int(left.value.code or 0), capsys.readouterr().err
         where = f"{verb}, {forgery}: exit {code}\n{shown}"
-        # another name of a column is no forgery: the table lacks that column
-        assert code in ((0, 4, 5) if ".name: " in forgery else (0, 5)), where
+        # no forgeries: the table lacks a column of another name, and a bundle may lack the score that is asked for
+        others = {4: ".name: " in forgery, 2: verb == "elbo" and "score_kinds" in forgery}
+        assert code in (0, 5) or others.get(code), where
         if code:
             lines = [line for line in shown.splitlines() if not line.startswith("  ")]
             assert [line.partition(":")[0] for line in lines] == ["error", "hint"], where
@@ -73,12 +74,18 @@ def peak_megabytes() -> float:
 
 
 def try_all(attempt: Callable[[str, str, Path], int], folder: Path, every: int, first: int, verbs: str) -> Counter[int]:
-    """How often each exit code occurred in every so many forgeries."""
+    """How often each exit code occurred in every so many forgeries; all that break a promise are listed at once."""
     codes: Counter[int] = Counter()
+    broken: list[str] = []
     for i, (name, change) in enumerate(forge.forgeries(GOLDEN / "model.vae")):
         if i % every == first:
             forge.write(folder / "forged.vae", GOLDEN / "model.vae", change)
-            codes.update(attempt(verb, name, folder / "forged.vae") for verb in verbs.split())
+            for verb in verbs.split():
+                try:
+                    codes[attempt(verb, name, folder / "forged.vae")] += 1
+                except AssertionError as problem:
+                    broken.append(str(problem))
+    assert not broken, f"{len(broken)} forgeries:\n" + "\n".join(broken)
     return codes
 
 

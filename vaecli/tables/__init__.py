@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vaecli.tables.check_schema import check_schema as check_schema
 from vaecli.tables.convert.blank_rows import BlankRows as BlankRows, blank_rows as blank_rows
+from vaecli.tables.convert.kinds import ColumnTypes as ColumnTypes
 from vaecli.tables.convert.labels import label_mask as label_mask
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS as MISSING_TOKENS
 from vaecli.tables.convert.to_cells import (
@@ -23,7 +24,7 @@ from vaecli.tables.source import (
     round_up as round_up,
 )
 from vaecli.tables.write.new_rows import new_schema as new_schema, new_table as new_table
-from vaecli.tables.write.row_writers import ColumnTypes as ColumnTypes, Rendered as Rendered
+from vaecli.tables.write.row_writers import Rendered as Rendered
 from vaecli.tables.write.sinks import (
     CollectSink as CollectSink,
     Sink as Sink,
