@@ -43,6 +43,7 @@ class SensorScoreSummary:
     events: str | None = None  # the file of events, where one was asked for
     n_events: int | None = None
     n_open_events: int | None = None  # that had not ended with the table
+    blank_rows: int = 0  # without a value in any column
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -22,10 +22,10 @@ from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.events import EventRules, SeriesPart
 from vaecli.sensors.explanation import ExplainedRows, explain
 from vaecli.sensors.history import Histories
-from vaecli.tables import Batch, ReadRequest, time_values, to_cells
+from vaecli.tables import Batch, BlankRows, ReadRequest, blank_rows, time_values, to_cells
 from vaecli.tasks.events import DecidedRows, RunFound, parts_of
 from vaecli.tasks.reasons import top_columns
-from vaecli.tasks.score import N_WORST
+from vaecli.tasks.score import N_WORST, NO_ROWS
 from vaecli.tasks.sensor_reasons import N_TOP_COLUMNS, reasons_of, shortened
 from vaecli.tasks.written_rows import WrittenRows
 
@@ -43,6 +43,7 @@ class SensorRows:
     keys: tuple[str, ...]
     group: np.ndarray
     novel_cells: int
+    blank: BlankRows = NO_ROWS
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class ReadSensors:
             keys,
             group,
             int((cells.state > 1).sum()),
+            blank_rows(batch, cells),
         )
 
 
@@ -137,6 +139,7 @@ def _one(parts: list[SensorRows]) -> SensorRows:
         tuple(codes),
         np.concatenate(group),
         sum(part.novel_cells for part in parts),
+        sum((part.blank for part in parts), NO_ROWS),
     )
 
 
@@ -155,6 +158,7 @@ class SensorTotals:
     unscored: int = 0
     novel_cells: int = 0
     worst: tuple[FlaggedRow, ...] = ()  # the highest-scoring flagged rows, highest first, of equal ones the earlier
+    blank: BlankRows = NO_ROWS
     series: tuple[SeriesPart[RunFound], ...] = ()  # the parts of series in one batch; not added up
 
     def __add__(self, later: SensorTotals) -> SensorTotals:
@@ -165,6 +169,7 @@ class SensorTotals:
             self.unscored + later.unscored,
             self.novel_cells + later.novel_cells,
             worst_rows(self.worst, later.worst),
+            self.blank + later.blank,
         )
 
 
@@ -206,6 +211,7 @@ class ScoreSensors:
             int(np.isnan(score).sum()),
             work.rows.novel_cells,
             worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(work.rows.batch, row)]]),
+            work.rows.blank,
             () if self.rules is None else self._series(self.rules, work.rows, added, found),
         )
         return WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)

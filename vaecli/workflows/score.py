@@ -89,7 +89,6 @@ def score(
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
     changed = constants.changed(totals.moved)
-    blank = (f"{totals.blank.described}: every cell is missing",) if totals.blank.n else ()
     return ScoreSummary(
         output=urls.shown(target),
         bundle=str(bundle),
@@ -105,7 +104,7 @@ def score(
         warnings=(
             *warnings_of(calibration, decision, totals.rows, totals.anomalies),
             *warnings_of_changed(changed),
-            *blank,
+            *totals.blank.noted,
         ),
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),

@@ -116,13 +116,17 @@ def score_series(
         uses_tail_model=decision.uses_tail_model,
         n_effective=detector.clock.effective_rows,
         worst=totals.worst,
-        warnings=warnings_of(calibration, replace(decision, uses_tail_model=False), totals.rows, totals.anomalies),
+        warnings=(
+            *totals.blank.noted,
+            *warnings_of(calibration, replace(decision, uses_tail_model=False), totals.rows, totals.anomalies),
+        ),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
         alarm_budget=config.alarm_budget,
         events=events and urls.shown(events),
         n_events=None if log is None else log.n_events,
         n_open_events=None if log is None else log.n_open,
+        blank_rows=totals.blank.n,
     )
 
 
