@@ -168,9 +168,8 @@ def test_empty_rows_and_rows_without_a_time_are_counted(tmp_path: Path):
     done = call("fit", tmp_path / "normal.csv", "-o", tmp_path / "m.vae", "--json")
     assert done.summary["n_rows"] == 500
     notes = [one for one in done.summary["warnings"] if "empty" in one or "no time" in one]
-    assert notes == [f"2 rows are empty (the first: {tmp_path / 'normal.csv'}, line 101): left out"] + [
-        "1 row has no time: left out"
-    ]
+    assert notes[0] == f"2 rows are empty (the first: {tmp_path / 'normal.csv'}, line 101): left out"
+    assert notes[1:] == ["1 row has no time: left out"]
     done = call("score", tmp_path / "new.csv", "-m", tmp_path / "m.vae", "-o", tmp_path / "out.csv", "--json")
     assert (done.summary["blank_rows"], done.summary["rows_without_time"]) == (2, 3)
     assert ["2 rows are empty" in one for one in done.summary["warnings"]].count(True) == 1

@@ -14,6 +14,7 @@ from vaecli.tables.convert.to_cells import (
     time_values as time_values,
     to_cells as to_cells,
 )
+from vaecli.tables.read.delimited import growth_notes as growth_notes
 from vaecli.tables.read.frames import frame_source as frame_source
 from vaecli.tables.read.open import format_of_name as format_of_name, open_source as open_source
 from vaecli.tables.source import (

@@ -19,7 +19,7 @@ from vaecli.errors import UsageError
 from vaecli.model.device import device_of
 from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.runtime import urls
-from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, open_source
+from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, growth_notes, open_source
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
@@ -105,6 +105,7 @@ def score(
             *warnings_of(calibration, decision, totals.rows, totals.anomalies),
             *warnings_of_changed(changed),
             *totals.blank.noted,
+            *growth_notes(source),
         ),
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),

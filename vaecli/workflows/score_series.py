@@ -21,7 +21,15 @@ from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.sensors.detector import MODEL, SensorDetector
-from vaecli.tables import Targets, check_schema, default_output, exact_types, open_source, refuse_to_overwrite
+from vaecli.tables import (
+    Targets,
+    check_schema,
+    default_output,
+    exact_types,
+    growth_notes,
+    open_source,
+    refuse_to_overwrite,
+)
 from vaecli.tables.write.event_file import check_event_file, open_event_file
 from vaecli.workflows.drift_warning import warnings_of
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
@@ -118,6 +126,7 @@ def score_series(
         worst=totals.worst,
         warnings=(
             *totals.blank.noted,
+            *growth_notes(source),
             *warnings_of(calibration, replace(decision, uses_tail_model=False), totals.rows, totals.anomalies),
         ),
         seconds=time.monotonic() - started,
