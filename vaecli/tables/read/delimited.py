@@ -23,6 +23,7 @@ from vaecli.tables.read.locations import LocalFile, Location, unreadable
 from vaecli.tables.read.malformed import parse_or_explain
 from vaecli.tables.read.named_columns import requested_columns
 from vaecli.tables.read.records import BLOCK_BYTES, RecordBlock, block_of_lines, cut_into_blocks
+from vaecli.tables.row_bytes import FEWEST_ROWS
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, Source, parse_in_parallel
 
 PIECES_OF_A_FILE = 8
@@ -267,8 +268,8 @@ def _header_of(location: Location, delimiter: str | None) -> Header:
 
 
 def _parse_bytes(block: RecordBlock, n_bytes: int) -> int:
-    """Bytes of pyarrow's own blocks, into one of which the longest record must fit."""
-    return _PARSE_BYTES if block.longest() < _PARSE_BYTES // 2 else n_bytes + 1
+    """Bytes of pyarrow's own blocks, into each of which many records must fit: each makes a chunk of every column."""
+    return _PARSE_BYTES if block.longest() * FEWEST_ROWS < _PARSE_BYTES else n_bytes + 1
 
 
 def _where(name: str, block: RecordBlock, i: int) -> str:

@@ -259,17 +259,22 @@ class ParquetRows:
     rows: TypedRows
     writer: pq.ParquetWriter
     pending: list[pa.Table] = field(default_factory=list)  # fewer rows than a section
+    pending_bytes: int = 0
     sections: list[pa.Table] = field(default_factory=list)
 
     def render(self, batch: Batch, added: Sequence[pa.Array], keep: np.ndarray | None) -> Rendered:
         return self.rows.table(batch, added, keep)
 
     def append(self, rendered: Rendered) -> None:
-        table = pa.concat_tables([*self.pending, rendered])
+        self.pending.append(rendered)
+        self.pending_bytes += rendered.nbytes  # measuring many columns is slow, and most rows do not fill a section
+        if sum(len(part) for part in self.pending) < _SECTION_ROWS and self.pending_bytes <= _SECTION_BYTES:
+            return
+        table = pa.concat_tables(self.pending)
         while n_rows := _rows_of_section(table):
             self._add_section(table.slice(0, n_rows))
             table = table.slice(n_rows)
-        self.pending = [table] if table.num_rows else []
+        self.pending, self.pending_bytes = ([table], table.nbytes) if table.num_rows else ([], 0)
 
     def close(self) -> None:
         if self.pending:
