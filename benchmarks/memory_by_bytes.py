@@ -180,7 +180,8 @@ def report(results: dict[str, Any]) -> str:
     ]
     parts = (
         "# Memory where cells are long",
-        f"`vaecli score`, and `fit` (to a bundle), of {N_ROWS:,} rows with a text of {CELL_BYTES:,} bytes each (`dictionary`, `text`; `cells` a "
+        f"`vaecli score`, and `fit` (to a bundle), of {N_ROWS:,} rows with a text of {CELL_BYTES:,} bytes each "
+        "(`dictionary`, `text`; `cells` a "
         "fifth of them; `late` from row 60,001 on), of a line of 200 MB, "
         "of 2,000 different texts of that length in 50,000 rows (`different`; 20,000 in CSV), "
         "of 16,384 columns (`columns`) and of 100,000. Exit code 4: beyond "
