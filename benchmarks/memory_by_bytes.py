@@ -152,7 +152,7 @@ def pyarrow_alone(folder: Path) -> int:
         "    for batch in batches: writer.write_batch(batch)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1000)"
     )
-    words = [sys.executable, "-c", code, folder / "columns.csv", folder / "alone.parquet"]
+    words = [sys.executable, "-c", code, str(folder / "columns.csv"), str(folder / "alone.parquet")]
     return int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
 
 
