@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vaecli.calibration.conformal import Calibration
+from vaecli.calibration.conformal import LARGEST, Calibration
 from vaecli.scoring.scores import ScoredBatch
 
 NOVELTY_LEVEL = 0.999  # the level at which a row with an unexpected cell is flagged
@@ -17,7 +17,7 @@ def novelty_offset(calibration: Calibration) -> float:
 
     With fewer than 999 calibration rows it is the distance to the highest finite score.
     """
-    finite = calibration.scores[np.isfinite(calibration.scores)]
+    finite = calibration.scores[np.abs(calibration.scores) < LARGEST]
     if not finite.size:
         return 0.0
     highest = float(finite[-1])

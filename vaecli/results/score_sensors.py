@@ -46,6 +46,7 @@ class SensorScoreSummary:
     n_events: int | None = None
     n_open_events: int | None = None  # that had not ended with the table
     long: LongTable | None = None  # where the table has a row per sensor and time
+    blank_rows: int = 0  # without a value in any column
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

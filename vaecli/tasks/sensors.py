@@ -24,11 +24,11 @@ from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.events import EventRules, SeriesPart
 from vaecli.sensors.explanation import ExplainedRows, explain
 from vaecli.sensors.history import Histories
-from vaecli.tables import Batch, LongPart, ReadRequest, time_values, to_cells
+from vaecli.tables import Batch, BlankRows, LongPart, ReadRequest, blank_rows, time_values, to_cells
 from vaecli.tasks.events import DecidedRows, RunFound, parts_of
 from vaecli.tasks.long_rows import rows_of_stamps
 from vaecli.tasks.reasons import top_columns
-from vaecli.tasks.score import N_WORST
+from vaecli.tasks.score import N_WORST, NO_ROWS
 from vaecli.tasks.sensor_reasons import N_TOP_COLUMNS, reasons_of, shortened
 from vaecli.tasks.series_rows import asked_rows
 from vaecli.tasks.written_rows import WrittenRows
@@ -50,6 +50,7 @@ class SensorRows:
     keys: tuple[str, ...]
     group: np.ndarray
     novel_cells: int
+    blank: BlankRows = NO_ROWS
     long: LongPart | None = None
 
 
@@ -78,6 +79,7 @@ class ReadSensors:
             keys,
             group,
             int((cells.state > 1).sum()),
+            blank_rows(batch, cells),
         )
 
     def process_part(self, part: LongPart) -> SensorRows:
@@ -149,6 +151,7 @@ def _one(parts: list[SensorRows]) -> SensorRows:
         tuple(codes),
         np.concatenate(group),
         sum(part.novel_cells for part in parts),
+        sum((part.blank for part in parts), NO_ROWS),
     )
 
 
@@ -171,6 +174,7 @@ class SensorTotals:
     worst: tuple[FlaggedRow, ...] = ()  # the highest-scoring flagged rows, highest first, of equal ones the earlier
     asked: tuple[SeriesRow, ...] = ()  # the rows that were to be explained by number, in their order
     lines: Mapping[str, ScoreLine] = field(default_factory=dict)  # scores along time by series, where they are wanted
+    blank: BlankRows = NO_ROWS
     series: tuple[SeriesPart[RunFound], ...] = ()  # the parts of series in one batch; not added up
 
     def __add__(self, later: SensorTotals) -> SensorTotals:
@@ -185,6 +189,7 @@ class SensorTotals:
             worst_rows(self.worst, later.worst),
             (*self.asked, *later.asked),
             lines_together(self.lines, later.lines),
+            self.blank + later.blank,
         )
 
 
@@ -236,6 +241,7 @@ class ScoreSensors:
             worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(work.rows.batch, row)]]),
             self._asked(numbers, work.rows, added, found),
             self._lines(work.rows, score, flagged),
+            work.rows.blank,
             () if self.rules is None else self._series(self.rules, work, added, found),
         )
         written = WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)

@@ -165,11 +165,21 @@ def _summary(
     )
 
 
+def _left_out(rows: SeriesRows) -> list[str]:
+    """Notes about rows that are empty, and about others that have no time."""
+    fate = "left out" if rows.n_without_time else "read as missing"
+    notes = [f"{rows.blank.described}: {fate}"] if rows.blank.n else []
+    if n_others := rows.n_without_time - rows.blank.n if rows.n_without_time else 0:
+        notes.append(f"{n_others:,} {'row has' if n_others == 1 else 'rows have'} no time: left out")
+    return notes
+
+
 def _warnings(detector: SensorDetector, rows: SeriesRows, calibration: Calibration) -> tuple[str, ...]:
     warnings, clock = column_warnings(detector.schema), detector.clock
     if detector.threshold > clock.effective.finest_level:
         warnings.append(dependence_warning(calibration, clock.effective, detector.threshold))
     schema = detector.schema
+    warnings += _left_out(rows)
     warnings += coverage_warnings(schema.time, clock)
     if schema.group is None and (np.diff(rows.time) == 0).mean() > 0.1:
         warnings.append(

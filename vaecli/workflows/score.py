@@ -19,7 +19,7 @@ from vaecli.errors import UsageError
 from vaecli.model.device import device_of
 from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.runtime import urls
-from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, open_source
+from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, growth_notes, open_source
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
@@ -89,7 +89,6 @@ def score(
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
     changed = constants.changed(totals.moved)
-    blank = (f"{totals.blank.described}: every cell is missing",) if totals.blank.n else ()
     return ScoreSummary(
         output=urls.shown(target),
         bundle=str(bundle),
@@ -105,7 +104,8 @@ def score(
         warnings=(
             *warnings_of(calibration, decision, totals.rows, totals.anomalies),
             *warnings_of_changed(changed),
-            *blank,
+            *totals.blank.noted,
+            *growth_notes(source),
         ),
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),

@@ -30,6 +30,7 @@ from vaecli.tables import (
     check_schema,
     default_output,
     exact_types,
+    growth_notes,
     open_source,
     refuse_to_overwrite,
 )
@@ -147,6 +148,8 @@ def score_series(
         n_effective=detector.clock.effective_rows,
         worst=totals.worst,
         warnings=(
+            *totals.blank.noted,
+            *growth_notes(table),
             *warnings_of(calibration, decided, totals.scored, totals.flagged),
             *(() if long is None else long_warnings(long)),
         ),
@@ -158,6 +161,7 @@ def score_series(
         n_events=None if log is None or events is None else log.n_events,
         n_open_events=None if log is None or events is None else log.n_open,
         long=long,
+        blank_rows=totals.blank.n,
     )
 
 

@@ -9,8 +9,8 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.errors import MAX_LISTED, InputError, UnreadableCell, quoted
 from vaecli.schema import Column, Schema
 from vaecli.tables.convert import arrow_types
-from vaecli.tables.convert.declared_missing import numbers_among
-from vaecli.tables.convert.kinds import TABLE_KINDS, delimited_type, read
+from vaecli.tables.convert.declared_missing import words_among
+from vaecli.tables.convert.kinds import TABLE_KINDS, ColumnTypes, NumberType, delimited_type, read
 from vaecli.tables.source import Batch
 
 
@@ -19,19 +19,21 @@ def numbers_of(schema: Schema) -> frozenset[str]:
     return frozenset(
         column.name
         for column in schema.features
-        if TABLE_KINDS[column.kind].is_float
-        and not column.number_spelling
-        and numbers_among(column.missing).size == len(column.missing)
+        if TABLE_KINDS[column.kind].is_float and not column.number_spelling and not words_among(column.missing)
     )
 
 
-def exact_types(schema: Schema) -> dict[str, pa.DataType]:
-    """The types in which those columns of delimited text become typed ones: by name, others stay text.
+def exact_types(schema: Schema) -> ColumnTypes:
+    """The types in which columns of numbers of delimited text become typed ones: by name, others stay text.
 
-    float64, but int64 where training had whole numbers beyond 2^53; text where zeros stand before a number.
+    float64, but int64 where training had whole numbers beyond 2^53; text where zeros stand before a number. Their
+    words that mean "missing" become null, as empty cells do.
     """
-    columns = {column.name: column for column in schema.features}
-    return {name: delimited_type(columns[name]) for name in numbers_of(schema) if not columns[name].width}
+    return {
+        column.name: NumberType(delimited_type(column), words_among(column.missing))
+        for column in schema.features
+        if TABLE_KINDS[column.kind].is_float and not column.number_spelling and not column.width
+    }
 
 
 def to_cells(batch: Batch, schema: Schema, by: str | None = None) -> Cells:
