@@ -186,10 +186,8 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
+    def __exit__(self, *raised: Any) -> None:
+        self.process.__exit__(*raised)  # closes its input, so it ends
 
     def figures(
         self, folder: Path, label: np.ndarray, seed: int, preset: str, kinds: list[str]

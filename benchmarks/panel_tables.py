@@ -12,6 +12,7 @@ import importlib.util
 import json
 import pkgutil
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -146,8 +147,8 @@ def draw(rows: Rows, seed: int, cap: int) -> Draw:
         test = kept[np.concatenate([normal[half:], np.flatnonzero(anomaly[kept])])]
     else:
         train, test = kept[rows.train[kept]], kept[~rows.train[kept]]
-    frames = (rows.frame.iloc[part].reset_index(drop=True) for part in (train, test))
-    return Draw(*frames, anomaly[test], rows.identifiers)
+    fits, tested = (rows.frame.iloc[part].reset_index(drop=True) for part in (train, test))
+    return Draw(fits, tested, anomaly[test], rows.identifiers)
 
 
 # -- the shared sets ------------------------------------------------------------------------------
@@ -264,7 +265,7 @@ def _keel(taken: set[str]) -> list[Table]:
         label = _keel_raw(name).iloc[:, -1].astype(str).str.strip()
         found += [
             Table(f"keel:{name}:{one}", family_of(name), partial(_one_class, name, one))
-            for one in normal_classes(label.value_counts().to_dict(), is_new=family_of(name) not in taken)
+            for one in normal_classes(Counter(label), is_new=family_of(name) not in taken)
         ]
     return found
 
