@@ -178,9 +178,11 @@ class Worker:
     """`scripts/panel_worker.py` in a process of its own, which loads its modules once for all tables."""
 
     def __init__(self, python: str) -> None:
-        self.process = subprocess.Popen(
-            [python, str(WORKER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=WORKER.parent
-        )
+        pipe = subprocess.PIPE
+        try:
+            self.process = subprocess.Popen([python, str(WORKER)], stdin=pipe, stdout=pipe, text=True)
+        except OSError as error:
+            record.stop(f"--python {python}: {error.strerror}.")
         self.commit: str = self._reply()["commit"]
 
     def __enter__(self) -> Worker:

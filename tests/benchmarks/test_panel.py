@@ -179,7 +179,20 @@ def test_a_run_keeps_what_it_measures(bench, small, tmp_path, monkeypatch, capsy
     (tmp_path / "adbench").mkdir()
     out, cache = tmp_path / "panel.jsonl", tmp_path / "cache"
     words = ["panel.py", "--data", str(tmp_path), "--methods", "vaecli,knn5", "--preset", "fast", "--label", "now"]
-    words += ["--kinds", "combined,latent", "--out", str(out), "--cache", str(cache), "--also", str(tmp_path / "none")]
+    words += [
+        "--python",
+        sys.executable,
+        "--seeds",
+        "0",
+        "--kinds",
+        "combined,latent",
+        "--out",
+        str(out),
+        "--cache",
+        str(cache),
+        "--also",
+        str(tmp_path / "none"),
+    ]
     monkeypatch.setattr(bench, "PEERS", tmp_path / "none")
     for _ in range(2):
         monkeypatch.setattr(sys, "argv", words)
@@ -201,9 +214,31 @@ def test_a_run_keeps_what_it_measures(bench, small, tmp_path, monkeypatch, capsy
     assert str(tmp_path) not in out.read_text(encoding="utf-8") + out.with_suffix(".md").read_text(encoding="utf-8")
 
 
+def test_the_chosen_tables_are_listed_with_their_families(bench, small, tmp_path, monkeypatch, capsys):
+    """One line each, and nothing is measured."""
+    (tmp_path / "adbench").mkdir()
+    out = tmp_path / "panel.jsonl"
+    monkeypatch.setattr(
+        sys, "argv", ["panel.py", "--data", str(tmp_path), "--list", "--only", "two", "--out", str(out)]
+    )
+    with pytest.raises(SystemExit) as stopped:
+        bench.main()
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == "keel:two:1\ttwo\n"
+    assert not out.exists()
+
+
+def test_a_python_that_cannot_run_is_one_sentence(bench, small, tmp_path, capsys):
+    """What `--python` names is not there."""
+    (tmp_path / "adbench").mkdir()
+    words = ["--data", str(tmp_path), "--methods", "vaecli", "--python", "nowhere/python"]
+    printed = refusal(bench.main, [*words, "--out", str(tmp_path / "panel.jsonl")], capsys)
+    assert printed == "--python nowhere/python: No such file or directory.\n"
+
+
 def test_a_report_needs_a_measurement(bench, tmp_path, capsys):
     """Without one the script says so and ends."""
-    words = ["--report", "--out", str(tmp_path / "none.jsonl"), "--max-rows", "17"]
+    words = ["--report", "--out", str(tmp_path / "none.jsonl"), "--max-rows", "17", "--also", str(tmp_path / "none")]
     assert refusal(bench.main, words, capsys) == "Nothing is measured yet with --max-rows 17.\n"
 
 
