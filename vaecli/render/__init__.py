@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.fit_sensors import SensorFitSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.selftest_sensors import SensorSelftestSummary
 
     Summary = (
         FitSummary
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         | EvaluateSummary
         | SensorEvaluateSummary
         | SelftestSummary
+        | SensorSelftestSummary
         | EncodeSummary
         | ReconstructSummary
         | SampleSummary
