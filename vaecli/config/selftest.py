@@ -26,7 +26,7 @@ class SelftestConfig:
     faults: tuple[str, ...] = ()  # none: all that the bundle can be tried with
 
     def faults_among(self, known: tuple[str, ...], of: str) -> tuple[str, ...]:
-        """The chosen faults in the order of `known`. Raises UsageError for those that are not faults `of` the bundle."""
+        """The chosen faults in the order of `known`. Raises UsageError for those that are not faults `of` such rows."""
         if unknown := [name for name in self.faults if name not in known]:
             raise UsageError(f"--faults {', '.join(unknown)}: not among the faults {of}", f"try {', '.join(known)}")
         return tuple(name for name in known if name in (self.faults or known))

@@ -2,16 +2,16 @@
 
 x is a reading, σ the standard deviation of its sensor in the rows of the fit, t the row of the fault counted from 1:
 
-| fault     | what becomes of the readings of a sensor                                  | sizes s              | sensors    |
-|-----------|----------------------------------------------------------------------------|----------------------|------------|
-| `spike`   | one reading lies s·σ further from the mean                                 | 2, 4, 8 σ            | continuous |
-| `shift`   | x ± s·σ from one row to the next; up in half of the faults                 | ½, 1, 2, 4 σ         | continuous |
-| `drift`   | x ± s·σ·t / 128: a ramp that ends s·σ away                                 | 1, 2, 4 σ            | continuous |
-| `stuck`   | the last reading before the fault                                          |                      | all        |
-| `noise`   | x and white noise of standard deviation s·σ                                | ½, 1, 2 σ            | continuous |
-| `quiet`   | the mean of the nine readings around x: noise is gone, the movement stays  |                      | continuous |
-| `delay`   | the reading of s rows earlier, while other sensors are on time             | 4, 16 rows           | all        |
-| `missing` | no reading                                                                 | for 8, 32, 128 rows  | all        |
+| fault     | what becomes of the readings of a sensor                                  | sizes s         | sensors    |
+|-----------|---------------------------------------------------------------------------|-----------------|------------|
+| `spike`   | one reading lies s·σ further from the mean                                | 2, 4, 8 σ       | continuous |
+| `shift`   | x ± s·σ from one row to the next; up in half of the faults                | ½, 1, 2, 4 σ    | continuous |
+| `drift`   | x ± s·σ·t / 128: a ramp that ends s·σ away                                | 1, 2, 4 σ       | continuous |
+| `stuck`   | the last reading before the fault                                         |                 | all        |
+| `noise`   | x and white noise of standard deviation s·σ                               | ½, 1, 2 σ       | continuous |
+| `quiet`   | the mean of the nine readings around x: noise is gone, the movement stays |                 | continuous |
+| `delay`   | the reading of s rows earlier, while other sensors are on time            | 4, 16 rows      | all        |
+| `missing` | no reading                                                                | 8, 32, 128 rows | all        |
 
 “All” are continuous sensors and discrete ones; a sensor that never moved in the fit can have none. Columns of whole
 numbers keep whole numbers. A reading that is missing stays missing. Readings that move by less than 1 % of σ count as
@@ -84,10 +84,10 @@ class SeriesFault:
             return 1
         return int(size) if self.name == "missing" and size is not None else LONGEST
 
-    def applies_to(self, kinds: Sequence[int]) -> np.ndarray:
-        """(k,) numbers of the columns of these `kinds` that can have the fault, ascending."""
+    def applies_to(self, kinds: np.ndarray) -> np.ndarray:
+        """(k,) numbers of the columns of these `kinds` (c,) that can have the fault, ascending."""
         least = CONTINUOUS if self.only_continuous else DEAD + 1
-        return np.flatnonzero(np.asarray(kinds) >= least)
+        return np.flatnonzero(kinds >= least)
 
 
 def column_kinds(columns: Sequence[Column], column_of: np.ndarray, scale: SensorScale) -> np.ndarray:

@@ -75,7 +75,7 @@ def _about(summary: SensorSelftestSummary) -> list[tuple[str, str]]:
         (
             "false alarms",
             f"{per_cent(summary.false_alarm_rate)} of their rows are flagged as they are, in "
-            f"{counted(summary.flagged_before, 'stretch' if summary.flagged_before == 1 else 'stretche')}; "
+            f"{summary.flagged_before:,} of the stretches; "
             f"faults are put into the other {left:,}",
         ),
         (

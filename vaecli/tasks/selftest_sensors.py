@@ -1,4 +1,4 @@
-"""Puts faults into stretches of normal rows of series, and finds when a detector flags them and which sensor it names."""
+"""Puts faults into stretches of normal rows of series, and finds when a detector flags them and what it names."""
 
 from __future__ import annotations
 
@@ -176,8 +176,8 @@ class SeriesFaultTask:
         fault = SERIES_CATALOGUE[name]
         possible = fault.applies_to(kinds_of(self.detector))
         if not possible.size:
-            nothing = np.empty(0, np.int64)
-            return SeriesCase(fault, size, *[nothing] * 5, nothing.astype(bool), nothing.astype(float))
+            none = np.empty(0, np.int64)
+            return SeriesCase(fault, size, none, none, none, none, none, none.astype(bool), none.astype(np.float64))
         rng = np.random.default_rng([self.seed, 0x5E21, SERIES_FAULTS.index(name), fault.sizes.index(size)])
         segment, column = assigned(len(self.segments), possible, self._most(), rng)
         most = max(AT_ONCE // (LONGEST * self.segments.values.shape[2]), 1)
@@ -185,7 +185,8 @@ class SeriesFaultTask:
             self._some(fault, size, segment[i : i + most], column[i : i + most], rng)
             for i in range(0, segment.size, most)
         ]
-        return SeriesCase(fault, size, segment, column, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+        begin, first, by_limits, named, delay = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return SeriesCase(fault, size, segment, column, begin, first, by_limits, named, delay)
 
     def _most(self) -> int:
         n_readings = LONGEST * max(self.detector.scale.n_sensors, 1) * self.n_cases
@@ -276,7 +277,7 @@ def _first(marked: np.ndarray) -> np.ndarray:
 
 
 def stretches_of(rows: ReadRows, max_gap: float) -> list[np.ndarray]:
-    """The normal rows of each series in the order of time, divided where the clock has a gap or the label marks rows."""
+    """The normal rows of each series in the order of time, divided at gaps of the clock and at rows that are marked."""
     order = np.lexsort((rows.time, rows.group))
     order = order[~np.isnan(rows.time[order])]
     breaks = (np.diff(rows.group[order]) != 0) | (np.diff(rows.time[order]) > max_gap)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import closing, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -162,22 +162,21 @@ def _skipped(detector: SensorDetector, faults: Sequence[str], bundle: Path) -> t
 
 
 def _read(detector: SensorDetector, source: Source, config: SelftestConfig, on_event: OnEvent) -> tuple[ReadRows, bool]:
-    """(rows of the table, at most about MOST_CELLS cells, whether these are all). Raises InputError if there are none."""
+    """(at most about MOST_CELLS cells of the table, whether these are all). Raises InputError if there are none."""
     from vaecli.workflows.selftest import label_of
 
     task = ReadRowsTask(detector, label_of(source, detector.schema))
     most = max(MOST_CELLS // len(detector.schema.features), LONGEST)
     parts: list[ReadRows] = []
     groups, n_rows, is_all = GroupCodes(), 0, True
-    with closing(engine_of(config.score, detector).map_batches(task, source, task.needs)) as batches:
-        for part in batches:
-            if n_rows >= most:
-                is_all = False
-                break
-            parts.append(part)
-            groups.add(part.keys, part.group)
-            n_rows += part.time.size
-            on_event(Event("reading", n_rows, source.n_rows))
+    for part in engine_of(config.score, detector).map_batches(task, source, task.needs):
+        if n_rows >= most:
+            is_all = False
+            break
+        parts.append(part)
+        groups.add(part.keys, part.group)
+        n_rows += part.time.size
+        on_event(Event("reading", n_rows, source.n_rows))
     if not n_rows:
         raise InputError(f"{source.name}: there are no rows", "give normal rows that were not in the fit")
     cells, times, marked = (
@@ -204,8 +203,8 @@ def _require(table: str, n: int, what: str) -> None:
     if n < FEWEST:
         raise InputError(
             f"{table}: too few stretches of {LONGEST} normal rows {what}, {n:,}; at least {FEWEST} are needed",
-            f"give more normal rows in the order of time, best of them ones that were not in the fit: {FEWEST * LONGEST}"
-            " and a window before them at the very least, and better ten times as many",
+            "give more normal rows that follow each other, best of them ones that were not in the fit: "
+            f"{FEWEST * LONGEST} and a window before them at the very least, and better ten times as many",
         )
 
 
@@ -241,7 +240,7 @@ def _rate(
     stretches that got faults.
     """
     n_rows = case.fault.n_rows(case.size)
-    tried = (case.begin != NEVER) & (True if j is None else case.column == j)
+    tried = (case.begin != NEVER) & (np.ones(case.column.size, bool) if j is None else case.column == j)
     found = tried & (case.first != NEVER)
     n, n_found = int(tried.sum()), int(found.sum())
     false_alarm_share = float(before[:, :n_rows].any(1).mean())
@@ -286,7 +285,7 @@ def _warnings(rows: ReadRows, before: np.ndarray, decision: Decision, *, is_all:
     rate, n, alpha = float(before.mean()), before.shape[0], decision.alpha
     if alpha is not None and wilson(rate * n, n)[0] > alpha and rate > MANY_ALARMS * alpha:
         warnings.append(
-            f"{rate:.1%} of the rows are flagged as they are, where {alpha:.2%} of normal rows would be: these rows are "
-            "not like those of the fit, and the figures hold only for stretches that are"
+            f"{rate:.1%} of the rows are flagged as they are, where {alpha:.2%} of normal rows would be: these rows "
+            "are not like those of the fit, and the figures hold only for stretches that are"
         )
     return tuple(warnings)
