@@ -328,7 +328,7 @@ def test_a_plot_of_series_is_refused(bundle: Path, tmp_path: Path):
 # -- the other verbs ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["encode", "reconstruct", "selftest", "report", "sample"])
+@pytest.mark.parametrize("verb", ["encode", "reconstruct", "report", "sample"])
 def test_verbs_that_know_rows_only_refuse(bundle: Path, tmp_path: Path, verb: str):
     table = () if verb == "sample" else (write(plant(100, 5), tmp_path / "new.csv"),)
     done = call(verb, *table, "-m", bundle, "-o", tmp_path / "out")

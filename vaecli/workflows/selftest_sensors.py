@@ -245,7 +245,8 @@ def _rate(
     n, n_found = int(tried.sum()), int(found.sum())
     false_alarm_share = float(before[:, :n_rows].any(1).mean())
     # each is asked about the stretches that it had let through
-    theirs = tried & ~limits_before[:, :n_rows].any(1)[case.segment]
+    passed = ~np.asarray(limits_before[:, :n_rows]).max(axis=1)
+    theirs = tried & passed[case.segment]
     by_limits = theirs & (case.by_limits != NEVER)
     share = low = high = None
     verdict = UNTRIED
