@@ -12,6 +12,7 @@ from vaecli.data.cells import Cells
 from vaecli.decisions.threshold import Decision
 from vaecli.engines.base import features_of
 from vaecli.evaluation.column_limits import ColumnLimits
+from vaecli.evaluation.faults import ReferenceRows
 from vaecli.evaluation.series_faults import (
     LONGEST,
     ROWS_BEFORE,
@@ -248,8 +249,6 @@ def _moments(detector: SensorDetector) -> tuple[np.ndarray, np.ndarray]:
 
 def limits_of(detector: SensorDetector, segments: Segments, n_alarms: int) -> ColumnLimits:
     """Limits on each column that raise at most `n_alarms` in the rows of the stretches."""
-    from vaecli.evaluation.faults import ReferenceRows
-
     mean, spread = _moments(detector)
     return ColumnLimits.of(ReferenceRows(segments.cells(), detector.schema.features, mean, spread, mean), n_alarms)
 
@@ -277,7 +276,7 @@ def _first(marked: np.ndarray) -> np.ndarray:
 
 
 def stretches_of(rows: ReadRows, max_gap: float) -> list[np.ndarray]:
-    """The normal rows of each series in the order of time, divided at gaps of the clock and at rows that are marked."""
+    """Positions (m,) of normal rows in the order of time: of each series, divided at gaps and at rows that are marked."""
     order = np.lexsort((rows.time, rows.group))
     order = order[~np.isnan(rows.time[order])]
     breaks = (np.diff(rows.group[order]) != 0) | (np.diff(rows.time[order]) > max_gap)
@@ -288,7 +287,7 @@ def stretches_of(rows: ReadRows, max_gap: float) -> list[np.ndarray]:
 def segments_of(
     detector: SensorDetector, rows: ReadRows, stretches: Sequence[np.ndarray], most: int, rng: np.random.Generator
 ) -> Segments:
-    """At most `most` stretches of LONGEST rows, each place as likely as any other, with the histories before them."""
+    """At most `most` segments of the `stretches` (m,), each place as likely as any other, with the histories before."""
     warm_up = max(detector.model.shape.window, ROWS_BEFORE)
     starts = [np.arange(warm_up, part.size - LONGEST + 1, LONGEST) for part in stretches]
     n = sum(part.size for part in starts)

@@ -43,6 +43,7 @@ from vaecli.tasks.selftest_sensors import (
 from vaecli.tasks.written_rows import append_table
 from vaecli.workflows.score_sensors import engine_of
 from vaecli.workflows.score_series import series_decision
+from vaecli.workflows.selftest import label_of
 
 ROWS = 25_600  # drawn, if not given
 FEWEST = 5  # stretches without a flag
@@ -163,8 +164,6 @@ def _skipped(detector: SensorDetector, faults: Sequence[str], bundle: Path) -> t
 
 def _read(detector: SensorDetector, source: Source, config: SelftestConfig, on_event: OnEvent) -> tuple[ReadRows, bool]:
     """(at most about MOST_CELLS cells of the table, whether these are all). Raises InputError if there are none."""
-    from vaecli.workflows.selftest import label_of
-
     task = ReadRowsTask(detector, label_of(source, detector.schema))
     most = max(MOST_CELLS // len(detector.schema.features), LONGEST)
     parts: list[ReadRows] = []
