@@ -276,7 +276,7 @@ def _first(marked: np.ndarray) -> np.ndarray:
 
 
 def stretches_of(rows: ReadRows, max_gap: float) -> list[np.ndarray]:
-    """Positions (m,) of normal rows in the order of time: of each series, divided at gaps and at rows that are marked."""
+    """Positions (m,) of the normal rows of each series in the order of time, divided at gaps and at marked rows."""
     order = np.lexsort((rows.time, rows.group))
     order = order[~np.isnan(rows.time[order])]
     breaks = (np.diff(rows.group[order]) != 0) | (np.diff(rows.time[order]) > max_gap)
