@@ -321,7 +321,7 @@ def test_a_threshold_and_a_gate(bundle: Path, tmp_path: Path):
 # -- the other verbs ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("verb", ["encode", "reconstruct", "selftest", "sample"])
+@pytest.mark.parametrize("verb", ["encode", "reconstruct", "sample"])
 def test_verbs_that_know_rows_only_refuse(bundle: Path, tmp_path: Path, verb: str):
     table = () if verb == "sample" else (write(plant(100, 5), tmp_path / "new.csv"),)
     done = call(verb, *table, "-m", bundle, "-o", tmp_path / "out")

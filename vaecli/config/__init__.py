@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vaecli.config.score import ScoreConfig as ScoreConfig, score_config as score_config
     from vaecli.config.selftest import (
         FAULTS as FAULTS,
+        SERIES_FAULTS as SERIES_FAULTS,
         SelftestConfig as SelftestConfig,
         selftest_config as selftest_config,
     )
@@ -61,7 +62,7 @@ _NAMES = {
     "report": "ReportConfig report_config",
     "sample": "SampleConfig sample_config",
     "score": "ScoreConfig score_config",
-    "selftest": "FAULTS SelftestConfig selftest_config",
+    "selftest": "FAULTS SERIES_FAULTS SelftestConfig selftest_config",
     "stages": "DEVICES HETEROSCEDASTIC HOMOSCEDASTIC PRESETS SCORE_KINDS "
     "CalibrationConfig ColumnsConfig FamilyConfig FitConfig ModelConfig TrainConfig",
 }

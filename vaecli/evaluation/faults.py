@@ -140,7 +140,7 @@ def assigned(n_rows: int, columns: np.ndarray, rng: np.random.Generator) -> np.n
     return columns[rng.permutation(n_rows) % columns.size]
 
 
-def wilson(n_found: int, n: int) -> tuple[float, float]:
+def wilson(n_found: float, n: float) -> tuple[float, float]:
     """The 95 % interval of a share of which `n_found` of `n` were counted (Wilson 1927); NaN where n is 0."""
     if n == 0:
         return math.nan, math.nan

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from vaecli.results.fit_sensors import SensorFitSummary
     from vaecli.results.report_sensors import SensorReportSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.selftest_sensors import SensorSelftestSummary
 
     Summary = (
         FitSummary
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         | EvaluateSummary
         | SensorEvaluateSummary
         | SelftestSummary
+        | SensorSelftestSummary
         | EncodeSummary
         | ReconstructSummary
         | SampleSummary

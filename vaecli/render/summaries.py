@@ -29,6 +29,7 @@ from vaecli.render.layout import (
 from vaecli.render.report import report_page, sensor_report_page
 from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
+from vaecli.render.selftest_sensors import sensor_selftest_page
 from vaecli.render.sensors import sensor_fit_page, sensor_score_page
 from vaecli.results.flat_settings import flat_settings
 from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent, size, worth_of
@@ -371,6 +372,7 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "EvaluateSummary": evaluate_page,
     "SensorEvaluateSummary": sensor_evaluate_page,
     "SelftestSummary": selftest_page,
+    "SensorSelftestSummary": sensor_selftest_page,
     "EncodeSummary": encode_page,
     "ReconstructSummary": reconstruct_page,
     "SampleSummary": sample_page,
