@@ -70,13 +70,12 @@ class CellMixture:
         A missing or novel cell has 0; when others are predicted, it holds what they lead one to expect.
         """
         z, absent = self.standardised(values, state), state != PRESENT
-        gappy = np.flatnonzero(absent.any(1))
-        if gappy.size:
-            z[gappy] = self._filled(z[gappy], absent[gappy])
         nats = np.empty(state.shape, np.float32)
         for start in range(0, len(z), BLOCK_ROWS):  # what a block needs stays in the processor's cache
             block = slice(start, start + BLOCK_ROWS)
-            nats[block] = self._nats(z[block])
+            # whole blocks, filled or not: a matrix product rounds differently for another number of rows
+            filled = self._filled(z[block], absent[block]) if absent[block].any() else z[block]
+            nats[block] = self._nats(filled)
         return np.where(absent, np.float32(0.0), nats)
 
     def _nats(self, z: np.ndarray) -> np.ndarray:
@@ -108,13 +107,17 @@ class CellMixture:
     def _filled(self, z: np.ndarray, absent: np.ndarray) -> np.ndarray:
         """Features z (n, d) in which `absent` cells (n, c) hold their mean given the others, nearly.
 
-        One absent cell of a row is exact after the first step; several are in a few damped ones.
+        One absent cell of a row is exact after the first step; several are in a few damped ones. What a row becomes
+        does not depend on the others.
         """
-        several = absent.sum(1).max() > 1
+        several = absent.sum(1, keepdims=True) > 1
         replaced = np.repeat(absent, _widths(self.layout), axis=1)
-        for _ in range(FILLING_STEPS if several else 1):
-            expected = self._expected(z)
-            z = np.where(replaced, z + (DAMPING if several else 1.0) * (expected - z), z)
+        damping = np.where(several, np.float32(DAMPING), np.float32(1.0))
+        for _ in range(FILLING_STEPS):
+            z = np.where(replaced, z + damping * (self._expected(z) - z), z)
+            if not several.any():
+                break
+            replaced = replaced & several
         return np.asarray(z, np.float32)
 
     def _expected(self, z: np.ndarray) -> np.ndarray:

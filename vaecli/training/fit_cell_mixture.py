@@ -8,6 +8,7 @@ Shapes: n rows, c columns, d features, K components.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -166,9 +167,12 @@ def _first_shares(z: np.ndarray, n_components: int, seed: int) -> np.ndarray:
     if n_components == 1:
         return np.ones((len(z), 1))
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     near = np.clip(z, -LARGEST_OF_MEANS, LARGEST_OF_MEANS).astype(np.float32)
-    label = KMeans(n_components, n_init=1, max_iter=15, random_state=seed % 2**32).fit_predict(near)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than components: some stay empty
+        label = KMeans(n_components, n_init=1, max_iter=15, random_state=seed % 2**32).fit_predict(near)
     share = np.full((len(z), n_components), 1e-3 / n_components)
     share[np.arange(len(z)), label] += 1.0
     return np.asarray(share / share.sum(1, keepdims=True))
