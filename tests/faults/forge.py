@@ -181,7 +181,7 @@ _ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray | None]] = {
     "reversed": lambda a: a[::-1].copy() if len(a) > 1 else None,
     "float32 or float64": lambda a: a.astype(np.float64 if a.dtype == np.float32 else np.float32),
     "int32": lambda a: np.nan_to_num(a, neginf=0.0).astype(np.int32),
-    "int64": lambda a: a.astype(np.int64) if a.dtype != np.int64 else None,
+    "int64": lambda a: np.nan_to_num(a, neginf=0.0).astype(np.int64) if a.dtype != np.int64 else None,
     "uint8": lambda a: np.zeros(a.shape, np.uint8),
     "bool": lambda a: np.ones(a.shape, bool),
     "NaN": _filled(np.nan),
