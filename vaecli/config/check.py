@@ -63,8 +63,11 @@ def check_config(
     given = {f"check.{name}": (value, f"{file}: check.{name} =") for name, value in _from_file(file).items()}
     given |= {f"check.{n}": (flags[n], flag_of(n)) for n in _OWN if flags.get(n) is not None}
     known = {name: one for name, one in given.items() if name.partition(".")[2] in _OWN}
-    problems += [f"{shown.removesuffix(' =')}: unknown setting; check has {', '.join(_OWN)}"
-                 for name, (_, shown) in given.items() if name not in known]
+    problems += [
+        f"{shown.removesuffix(' =')}: unknown setting; check has {', '.join(_OWN)}"
+        for name, (_, shown) in given.items()
+        if name not in known
+    ]
     settings = {
         name.partition(".")[2]: checked(_OWNERS, _RANGES, name, value, shown, problems)
         for name, (value, shown) in known.items()

@@ -21,7 +21,6 @@ NumPy only.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -147,8 +146,3 @@ def _nats(n_training: float, k_training: float, n_rows: float, share: float) -> 
 
 def _shares(counts: np.ndarray) -> np.ndarray:
     return counts / np.maximum(counts.sum(-1, keepdims=True), 1)
-
-
-def worst_first(excess: Sequence[float]) -> list[int]:
-    """The places of the largest `excess` first, of equal ones the earlier."""
-    return sorted(range(len(excess)), key=lambda i: -excess[i])

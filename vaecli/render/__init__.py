@@ -36,12 +36,14 @@ if TYPE_CHECKING:
         ScoreSummary,
         SelftestSummary,
     )
+    from vaecli.results.check import CheckSummary
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.fit_sensors import SensorFitSummary
     from vaecli.results.score_sensors import SensorScoreSummary
 
     Summary = (
         FitSummary
+        | CheckSummary
         | SensorFitSummary
         | ScoreSummary
         | SensorScoreSummary

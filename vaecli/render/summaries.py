@@ -13,6 +13,7 @@ from rich.text import Text
 
 from vaecli import results
 from vaecli.errors import quoted
+from vaecli.render.check import check_page
 from vaecli.render.evaluate_sensors import sensor_evaluate_page
 from vaecli.render.layout import (
     decision,
@@ -363,6 +364,7 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "SensorFitSummary": sensor_fit_page,
     "ScoreSummary": score_page,
     "SensorScoreSummary": sensor_score_page,
+    "CheckSummary": check_page,
     "ExplainSummary": explain_page,
     "EvaluateSummary": evaluate_page,
     "SensorEvaluateSummary": sensor_evaluate_page,

@@ -80,9 +80,7 @@ class CheckTask:
         none = np.zeros(len(self.references), np.int64)
         bins = tuple(np.zeros(0 if one is None else one.share.size, np.int64) for one in self.references)
         n_scores, n_constants = self.p_values.share.size, len(self.constants.columns)
-        return CheckCounts(
-            0, 0, 0, none, none, bins, np.zeros(n_scores, np.int64), np.zeros(n_constants, np.int64), ()
-        )
+        return CheckCounts(0, 0, 0, none, none, bins, np.zeros(n_scores, np.int64), np.zeros(n_constants, np.int64), ())
 
     def process(self, batch: Batch) -> CheckCounts:
         """The counts of a batch. Raises UnreadableCell."""
