@@ -74,6 +74,8 @@ def check_config(
     }
     if problems:
         raise refusal(problems, "check")
+    if "expect_rows" in settings:
+        expected_rows(settings["expect_rows"])
     config = CheckConfig(run_config(flags, environment, "check"), **settings)
     for what in ("distance", "share"):
         if getattr(config, f"warn_{what}") > getattr(config, f"fail_{what}"):
