@@ -54,9 +54,10 @@ def found(run, bundle: Path, tmp_path: Path):
 
 
 def test_the_rows_of_the_fit_pass(found):
-    """Rows of training have no finding, and the object has the keys that scripts read."""
+    """Rows of training pass: no column has moved, and scores too low are a warning that says why."""
     code, answer = found(table(0))
-    assert (code, answer["level"], answer["findings"]) == (0, "ok", [])
+    assert (code, [one["what"] for one in answer["findings"]]) == (0, ["scores"])
+    assert answer["findings"][0]["sentence"].endswith("of the rows of training themselves")
     assert {"rows", "n_independent", "n_columns", "findings", "unchecked", "warnings", "table"} <= answer.keys()
 
 
@@ -126,11 +127,8 @@ def test_no_rows_never_pass_in_silence(found):
 def test_the_number_of_rows(found):
     """Outside the expected number of rows is a failure that names both."""
     code, answer = found(table(0), "--expect-rows", "2000..")
-    assert (code, answer["findings"][0]["before"], answer["findings"][0]["after"]) == (
-        6,
-        "at least 2,000 rows",
-        "1,500",
-    )
+    finding = answer["findings"][0]
+    assert (code, finding["before"], finding["after"]) == (6, "at least 2,000 rows", "1,500")
     assert found(table(0), "--expect-rows", "..1500")[0] == 0
 
 

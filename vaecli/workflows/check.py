@@ -218,6 +218,8 @@ class Comparison:
             f"{per_cent(middle)} of normal rows, which was 50 %"
         )
         level = self._level(distance, by_chance, self.config.warn_distance, self.config.fail_distance)
+        if middle < 0.5 and level == "fail":  # calibration rows are held out; rows of training are not
+            level, sentence = "warn", f"{sentence}: so low are scores of the rows of training themselves"
         yield Finding(level, "scores", None, "50 %", per_cent(middle), distance, by_chance, sentence)
         share = self.counts.flagged / self.counts.rows
         nats = nats_of_count(round(share * self.n_rows), max(round(self.n_rows), 1), alpha)
