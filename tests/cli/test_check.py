@@ -80,7 +80,7 @@ def test_a_shift_is_named_first(found):
 @pytest.mark.parametrize(
     ("change", "column", "what"),
     [
-        ({"mode": "fast"}, "mode", "distribution"),
+        ({"mode": "slow"}, "mode", "distribution"),
         ({"mode": "off"}, "mode", "unseen"),
         ({"counted": np.nan}, "counted", "missing"),
         ({"counted": 500}, "counted", "range"),
