@@ -25,7 +25,19 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 ROOT_PAGES = (ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "RELEASING", "SECURITY"))
 PAGES = sorted([README, *ROOT_PAGES, *DOCS.rglob("*.md")])
-VERBS = ("fit", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report", "inspect")
+VERBS = (
+    "fit",
+    "check",
+    "score",
+    "explain",
+    "evaluate",
+    "selftest",
+    "encode",
+    "reconstruct",
+    "sample",
+    "report",
+    "inspect",
+)
 
 
 def named(page: Path) -> str:
