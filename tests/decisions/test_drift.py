@@ -53,3 +53,16 @@ def test_shares_that_were_0():
     limit = most_by_chance(1000, 0, 1000, 1)
     assert 1000 * limit == pytest.approx(math.log(100) / math.log(2), abs=0.01)
     assert least_by_chance(1000, 500, 1000, 1) == pytest.approx(1 - most_by_chance(1000, 500, 1000, 1))
+
+
+def test_words_that_occurred_once_announce_unseen_ones():
+    """Fresh rows of a column with many rare words have unseen ones, and are within chance in 200 of 200 tables."""
+    rng = np.random.default_rng(0)
+    share = 1 / np.arange(1, 401)
+    share /= share.sum()
+    for _ in range(200):
+        training, fresh = rng.multinomial(300, share), rng.multinomial(500, share)
+        reference = Reference.of_codes(training, 300)
+        assert reference.n_once == (training == 1).sum()
+        unseen = fresh[training == 0].sum() / 500
+        assert 0.05 < unseen < most_by_chance(300, reference.n_once, 500, 100)

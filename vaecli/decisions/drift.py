@@ -46,6 +46,7 @@ class Reference:
     share: np.ndarray  # (b,) of training in each bin
     n_rows: float
     edges: np.ndarray | None = None  # (e,) ascending, b = 2e + 1
+    n_once: float = 0.0  # rows with a code that occurred once: as many new rows would have an unseen one (Good 1953)
 
     @classmethod
     def of_numbers(cls, marginal: Marginal, n_rows: float) -> Reference:
@@ -61,7 +62,8 @@ class Reference:
     @classmethod
     def of_codes(cls, counts: np.ndarray, n_rows: float) -> Reference:
         """The reference that the counts (K,) of a category or a boolean are."""
-        return cls(counts / max(int(counts.sum()), 1), n_rows)
+        total = max(int(counts.sum()), 1)
+        return cls(counts / total, n_rows, n_once=int((counts == 1).sum()) * n_rows / total)
 
     @classmethod
     def of_p_values(cls, n_rows: float) -> Reference:

@@ -102,6 +102,7 @@ class Comparison:
         self.worth = share_worth(detector)
         self.n_rows = counts.rows * self.worth
         self.family = TESTS_PER_COLUMN * len(self.columns) + TESTS_OF_SCORES
+        self.chances: dict[tuple[bytes, bool, float, float], float] = {}  # columns without ties have one in common
 
     def findings(self) -> Iterator[Finding]:
         """Every comparison, also of what is as it was."""
@@ -115,11 +116,12 @@ class Comparison:
         for j, column in enumerate(self.columns):
             reference, bins = self.task.references[j], self.counts.columns[j]
             if reference is not None:
-                yield self._distribution(j, column, reference, bins)
+                yield self._distribution(column, reference, bins)
             yield self._missing(column, int(presence.n_missing[j]) / presence.n_rows, int(self.counts.missing[j]))
             if int(self.counts.novel[j]) or reference is None or reference.edges is None:
                 novel = int(self.counts.novel[j])
-                yield self._new(column, "unseen", novel, n_training, "hold a value that training never saw")
+                rows, once = (n_training, 0.0) if reference is None else (reference.n_rows, reference.n_once)
+                yield self._new(column, "unseen", novel, rows, "hold a value that training never saw", once)
             if reference is not None and reference.edges is not None:
                 ends = [self._shown(column, float(reference.edges[end])) for end in (0, -1)]
                 words = f"lie outside {ends[0]} to {ends[1]}, the range of training"
@@ -169,9 +171,9 @@ class Comparison:
         before = "" if low is None or high is None else f"{_moment(column, low)} to {_moment(column, high)}"
         return Finding(level, "clock", column.name, before, " to ".join(shown), None, None, sentence)
 
-    def _distribution(self, j: int, column: Column, reference: Reference, bins: np.ndarray) -> Finding:
+    def _distribution(self, column: Column, reference: Reference, bins: np.ndarray) -> Finding:
         distance = float(reference.distance(bins))
-        by_chance = reference.by_chance(float(bins.sum()) * self.worth, self.family, j)
+        by_chance = self._by_chance(reference, float(bins.sum()) * self.worth)
         name = quoted(column.name, marks=False)
         if reference.edges is None:
             changed = int(np.abs(bins / max(int(bins.sum()), 1) - reference.share).argmax())
@@ -201,9 +203,11 @@ class Comparison:
         level = self._share_level(effect, by_chance)
         return Finding(level, "missing", column.name, per_cent(was), per_cent(share), effect, by_chance, sentence)
 
-    def _new(self, column: Column, what: str, n: int, n_training: float, words: str) -> Finding:
+    def _new(
+        self, column: Column, what: str, n: int, n_training: float, words: str, k_training: float = 0.0
+    ) -> Finding:
         share = n / self.counts.rows
-        by_chance = most_by_chance(n_training, 0.0, self.n_rows, self.family)
+        by_chance = most_by_chance(n_training, k_training, self.n_rows, self.family)
         sentence = f"{quoted(column.name, marks=False)}: {counted(n, 'cell')} ({per_cent(share)}) {words}"
         level = self._share_level(share, by_chance)
         return Finding(level, what, column.name, "0 %", per_cent(share), share, by_chance, sentence)
@@ -227,6 +231,12 @@ class Comparison:
         level = "warn" if share > DRIFT_FACTOR * alpha and is_certain else "ok"
         sentence = f"{per_cent(share)} of the rows are flagged where {per_cent(alpha)} of normal rows would be"
         yield Finding(level, "flagged", None, per_cent(alpha), per_cent(share), share, None, sentence)
+
+    def _by_chance(self, reference: Reference, n_rows: float) -> float:
+        key = reference.share.tobytes(), reference.edges is None, reference.n_rows, n_rows
+        if key not in self.chances:
+            self.chances[key] = reference.by_chance(n_rows, self.family, len(self.chances))
+        return self.chances[key]
 
     def _share_level(self, effect: float, by_chance: float) -> str:
         return self._level(effect, by_chance, self.config.warn_share, self.config.fail_share)
