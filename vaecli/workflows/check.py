@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import operator
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,16 +18,16 @@ from vaecli.config.check import CheckConfig
 from vaecli.decisions.drift import FAMILY_ERROR, Reference, least_by_chance, most_by_chance
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
-from vaecli.errors import quoted
-from vaecli.results import Event, OnEvent, ignore
+from vaecli.errors import MAX_LISTED, quoted
+from vaecli.results import ChangedColumn, Event, OnEvent, ignore
 from vaecli.results.check import LEVELS, CheckSummary, Finding
 from vaecli.results.number_format import counted, moment, number, per_cent
 from vaecli.runtime import urls
-from vaecli.schema import Column, Kind
+from vaecli.schema import Column, Kind, Schema
 from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.check import CheckCounts, CheckTask, share_worth
 from vaecli.tasks.written_rows import append_table
-from vaecli.workflows.drift_warning import DRIFT_FACTOR, nats_of_count, warnings_of_changed
+from vaecli.workflows.drift_warning import DRIFT_FACTOR, nats_of_count, shown_value
 
 SCHEMA = pa.schema(
     [
@@ -79,10 +79,20 @@ def check_source(
         n_columns=len(task.references),
         findings=findings,
         unchecked=comparison.unchecked(),
-        warnings=warnings_of_changed(task.constants.changed(counts.moved)),
+        warnings=_unknown(detector.schema, source.names),
         seconds=time.monotonic() - started,
     )
     return summary, tuple(compared)
+
+
+def _unknown(schema: Schema, names: Sequence[str]) -> tuple[str, ...]:
+    """A warning that names the columns of a table that the table of the fit did not have."""
+    known = {column.name for column in schema.columns}
+    new = [quoted(name, marks=False) for name in names if name not in known]
+    if not new:
+        return ()
+    more = f", and {len(new) - MAX_LISTED:,} more" if len(new) > MAX_LISTED else ""
+    return (f"not in the table of the fit, and not compared: {', '.join(new[:MAX_LISTED])}{more}",)
 
 
 def _announced(task: CheckTask, source: Source, config: CheckConfig, on_event: OnEvent) -> Iterator[CheckCounts]:
@@ -101,7 +111,7 @@ class Comparison:
         self.columns = detector.schema.features
         self.worth = share_worth(detector)
         self.n_rows = counts.rows * self.worth
-        self.family = TESTS_PER_COLUMN * len(self.columns) + TESTS_OF_SCORES
+        self.family = TESTS_PER_COLUMN * len(self.columns) + len(task.constants.columns) + TESTS_OF_SCORES
         self.chances: dict[tuple[bytes, bool, float, float], float] = {}  # columns without ties have one in common
 
     def findings(self) -> Iterator[Finding]:
@@ -126,6 +136,8 @@ class Comparison:
                 ends = [self._shown(column, float(reference.edges[end])) for end in (0, -1)]
                 words = f"lie outside {ends[0]} to {ends[1]}, the range of training"
                 yield self._new(column, "range", int(bins[0] + bins[-1]), reference.n_rows, words)
+        for changed in self.task.constants.changed(self.counts.moved):
+            yield self._constant(changed, n_training)
         yield from self._scores()
 
     def unchecked(self) -> tuple[str, ...]:
@@ -211,6 +223,17 @@ class Comparison:
         sentence = f"{quoted(column.name, marks=False)}: {counted(n, 'cell')} ({per_cent(share)}) {words}"
         level = self._share_level(share, by_chance)
         return Finding(level, what, column.name, "0 %", per_cent(share), share, by_chance, sentence)
+
+    def _constant(self, changed: ChangedColumn, n_training: float) -> Finding:
+        share = changed.rows / self.counts.rows
+        by_chance = most_by_chance(n_training, 0.0, self.n_rows, self.family)
+        before = "empty" if changed.value is None else f"always {shown_value(changed.value)}"
+        sentence = (
+            f"{quoted(changed.column, marks=False)} was {before} in training, and is not in "
+            f"{counted(changed.rows, 'row')} ({per_cent(share)})"
+        )
+        level = max(self._share_level(share, by_chance), "warn", key=LEVELS.index)
+        return Finding(level, "constant", changed.column, before, per_cent(share), share, by_chance, sentence)
 
     def _scores(self) -> Iterator[Finding]:
         p_values, alpha = self.counts.p_values, 1 - self.detector.threshold
