@@ -200,7 +200,7 @@ def baseline(method: sensor_peers.Baseline, train: np.ndarray, test: np.ndarray)
     """A baseline in both modes, with the 99 % quantile of held-out scores of the training rows as threshold."""
     started = time.perf_counter()
     judge = method(train, 0)
-    held_out = list(_held_out_errors(method, train))
+    held_out = list(held_out_errors(method, train))
     fitted = time.perf_counter()
     of_test = judge(test)
     seconds = time.perf_counter() - fitted
@@ -213,7 +213,7 @@ def baseline(method: sensor_peers.Baseline, train: np.ndarray, test: np.ndarray)
     return found
 
 
-def _held_out_errors(method: sensor_peers.Baseline, train: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+def held_out_errors(method: sensor_peers.Baseline, train: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
     """(errors, rows) of each block of the training rows by a fit of the other blocks."""
     for block in np.array_split(np.arange(len(train)), N_BLOCKS):
         yield method(np.delete(train, block, axis=0), 0)(train[block]), block.size

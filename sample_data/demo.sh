@@ -88,7 +88,9 @@ run vaecli selftest demo/shuttle.fresh.csv -m demo/shuttle.vae
 
 say "6. A REPORT to share: one self-contained HTML page that opens offline in any browser."
 run vaecli report sample_data/shuttle/mixed.csv -m demo/shuttle.vae -o demo/shuttle.report.html
+say "   And one about the walk: when it was unusual, and what the accelerometers did then."
+run vaecli report sample_data/daphnet/mixed.csv -m demo/daphnet.vae -o demo/daphnet.report.html
 
 say "The scored tables are in demo/, with your columns unchanged and three added:" \
   "anomaly_score (higher is more anomalous), p_value (share of normal rows that score as high), is_anomaly." \
-  "Open the report:  $PWD/demo/shuttle.report.html"
+  "Open the reports:  $PWD/demo/shuttle.report.html  $PWD/demo/daphnet.report.html"

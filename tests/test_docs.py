@@ -25,19 +25,8 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 ROOT_PAGES = (ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "RELEASING", "SECURITY"))
 PAGES = sorted([README, *ROOT_PAGES, *DOCS.rglob("*.md")])
-VERBS = (
-    "fit",
-    "check",
-    "score",
-    "explain",
-    "evaluate",
-    "selftest",
-    "encode",
-    "reconstruct",
-    "sample",
-    "report",
-    "inspect",
-)
+VERBS = ("fit", "check", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report")
+VERBS += ("calibrate", "flag", "inspect")
 
 
 def named(page: Path) -> str:
@@ -151,6 +140,7 @@ def test_the_walk_of_the_readme(clone: Path, monkeypatch: pytest.MonkeyPatch, ca
     """README: each command succeeds and prints what is shown; so does its Python, and the page on thresholds."""
     walk(README, clone)
     walk(DOCS / "how-to/choose-a-threshold.md", clone)
+    walk(DOCS / "how-to/decisions.md", clone)
     run_python(README, clone, monkeypatch)
     assert 0 < float(capsys.readouterr().out) < 0.5
 
@@ -170,7 +160,8 @@ def test_the_tutorial(clone: Path, monkeypatch: pytest.MonkeyPatch):
 def test_every_console_block_is_run():
     """No page shows a session that no test types."""
     run = {"README.md", "docs/tutorial.md"} | {
-        f"docs/how-to/{name}.md" for name in ("choose-a-threshold", "cron", "drift", "events", "remote-and-stdin")
+        f"docs/how-to/{name}.md"
+        for name in ("choose-a-threshold", "cron", "decisions", "drift", "events", "remote-and-stdin")
     }
     assert {named(page) for page in PAGES if blocks(page, "console")} == run
     assert {named(page) for page in PAGES if blocks(page, "python")} == {"README.md", "docs/how-to/python.md"}

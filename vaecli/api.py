@@ -11,15 +11,15 @@ are called x0, x1, …
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaecli.config import FitConfig, ScoreConfig, fit_config, sample_config, score_config
+from vaecli.config import FitConfig, ScoreConfig, calibrate_config, fit_config, flag_config, sample_config, score_config
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
-from vaecli.results import FitSummary, OnEvent, ignore
+from vaecli.results import CalibrateSummary, FitSummary, OnEvent, ignore
 from vaecli.schema import Schema
 from vaecli.tables import Source, check_schema, collect_sink, exact_types, frame_source, new_schema, open_source
 
@@ -34,7 +34,8 @@ class Model:
     """A fitted detector with its settings, which cannot be changed: `fit` and `load` make one.
 
     `settings` are those of the fit by stage, `report` is what a bundle keeps of its summary, and `summary` is what the
-    fit reported, None for a loaded model. `detector` computes on cells and is not part of the public interface.
+    fit or the calibration reported, None for a loaded model. `detector` computes on cells and is not part of the public
+    interface.
 
     >>> model = vaecli.load("cars.vae")
     >>> model.settings["train"]["seed"]
@@ -44,7 +45,7 @@ class Model:
     detector: Detector | SensorDetector
     settings: dict[str, Any]
     report: dict[str, Any]
-    summary: FitSummary | SensorFitSummary | None = None
+    summary: FitSummary | SensorFitSummary | CalibrateSummary | None = None
 
     @property
     def schema(self) -> Schema:
@@ -91,7 +92,7 @@ class Model:
         config = _score_config(settings)
         source = _source(table)
         modelled = as_modelled(source, self.detector)
-        check_schema(modelled, self.schema)
+        check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         decision = decision_of(self.detector, config)
         added = added_columns(config.explain)
         # the rows of a DataFrame are chosen at the end: they keep its index
@@ -128,6 +129,56 @@ class Model:
         source = _source(table)
         check_schema(source, self.schema)
         return check_source(self.detector, source, config, "")[0]
+
+    def calibrate(self, table: Any, **settings: Any) -> Model:
+        """A model with p-values and thresholds by the fresh normal rows of `table`, and the same networks.
+
+        `settings` are those of `vaecli calibrate`: by, min_rows, add, threshold, batch_rows, workers. Its `summary`
+        is a `CalibrateSummary`. Raises UsageError, and InputError for a table that cannot be read, lacks columns or
+        has too few rows.
+
+        >>> fresh = vaecli.load("cars.vae").calibrate("sample_data/cars/normal.csv", by="make", min_rows=15)
+        >>> [group.group for group in fresh.summary.groups]
+        ['toyota']
+        """
+        from vaecli.workflows.calibrate import calibrate_source, recalibrated_report
+
+        if not isinstance(self.detector, Detector):
+            raise UsageError("a model of sensors in time is not calibrated anew", "fit again, or with window=0")
+        config = calibrate_config(settings, environment={})
+        detector, summary = calibrate_source(self.detector, _source(table), config)
+        return Model(detector, self.settings, recalibrated_report(self.report, summary), summary)
+
+    def flag(self, scored: Any, *, rules: Any = None, **settings: Any) -> Any:
+        """Decide again which rows of a table that `score` returned or wrote are flagged.
+
+        `settings` are those of `vaecli flag`: threshold, fdr, top, per_day, time, group, merge_gap, calibration_rows,
+        anomalies_only, prefix. `rules` is a TOML file of suppression rules or what it would hold, as a dictionary.
+        The p-values have to be those of this model where `fdr` or rules with a column ask it.
+
+        Returns the table with new values of `is_anomaly`, and with rules `suppressed_by`: the name of the rule, or
+        null. Raises UsageError and InputError.
+
+        >>> model = vaecli.load("cars.vae")
+        >>> flagged = model.flag(model.score("sample_data/cars/mixed.csv"), top=5)
+        >>> sum(flagged["is_anomaly"].to_pylist())
+        5
+        """
+        from vaecli.config.rules import rules_of
+        from vaecli.workflows.flag import flag_source, plan_of
+
+        known = rules_of(rules, "rules") if isinstance(rules, Mapping) else None if rules is None else Path(rules)
+        config = flag_config(settings, environment={}, rules=known)
+        every_row = replace(config, anomalies_only=config.anomalies_only and not _is_pandas(scored))
+        source = _source(scored)
+        plan = plan_of(source, self.detector, every_row, ignore)
+        with collect_sink(source, plan.added, prefix=config.run.prefix) as sink:
+            flag_source(plan, sink)
+        if not _is_pandas(scored):
+            return sink.table()
+        names = [plan.columns.is_anomaly, *(config.run.prefix + name for name, _ in plan.added)]
+        frame = _with_columns(scored, sink.table(), list(dict.fromkeys(names)))
+        return frame[frame[plan.columns.is_anomaly]] if config.anomalies_only else frame
 
     def sample(self, n_rows: int = 1000, *, seed: int = 0, like: Any = None) -> Any:
         """Draw new rows that look like those of the fit.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from vaecli.calibration.by_group import GroupCalibrations
 from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.novelty_offset import add_novelty_offset, novelty_offset
 from vaecli.data.cells import MISSING, NOVEL, Cells
@@ -42,6 +44,8 @@ class Detector:
     threshold: float  # the default level
     marginals: Marginals | None = None  # of the training rows; None in bundles fitted before these were stored
     cells: SingleCells | None = None  # the judges of single cells; None in bundles fitted before, and in small tables
+    novelty_offsets: Mapping[str, float] | None = None  # by score kind, where rows after the fit have calibrated
+    groups: GroupCalibrations | None = None  # where they have by group
 
     def score(self, cells: Cells, kind: str | None = None, *, small_tiles: bool = False) -> ScoredRows:
         """Score rows by `kind` (default: the detector's own), in nats, higher is more anomalous, with p-values.
@@ -50,13 +54,35 @@ class Detector:
         """
         kind = kind or self.score_kind
         scored = score_batch(self._scorer(kind), self.preprocessor.transform(cells), small_tiles=small_tiles)
-        scored = add_novelty_offset(scored, self._is_unexpected(cells), self.calibrations[kind])
-        return ScoredRows(scored, self.calibrations[kind].p_value(scored.score), int((cells.state == NOVEL).sum()))
+        scored = add_novelty_offset(scored, self._is_unexpected(cells), self.novelty_offset(kind))
+        return ScoredRows(scored, self._p_value(kind, scored.score, cells), int((cells.state == NOVEL).sum()))
+
+    def novelty_offset(self, kind: str) -> float:
+        """What an unexpected cell adds to a score of `kind`, in nats: a fresh calibration leaves it as it was."""
+        if self.novelty_offsets is not None:
+            return self.novelty_offsets[kind]
+        return novelty_offset(self.calibrations[kind])
+
+    @property
+    def by_column(self) -> str | None:
+        """The column whose groups have calibrations of their own, which a table to be scored must have; or None."""
+        return None if self.groups is None else self.groups.column
+
+    @property
+    def group_columns(self) -> tuple[str, ...]:
+        """That column, if there is one."""
+        return () if self.groups is None else (self.groups.column,)
+
+    def _p_value(self, kind: str, score: np.ndarray, cells: Cells) -> np.ndarray:
+        calibration = self.calibrations[kind]
+        if self.groups is None or cells.group is None:
+            return calibration.p_value(score)
+        return self.groups.p_value(kind, score, cells.group.tolist(), calibration)
 
     def explain(self, cells: Cells, decided: ScoredRows, kind: str | None = None, most: int = 3) -> Explanation:
         """Why these rows scored as `decided`, in nats, on the CPU; expectations for the `most` largest attributions."""
         kind = kind or self.score_kind
-        offset = novelty_offset(self.calibrations[kind]) * self._is_unexpected(cells)
+        offset = self.novelty_offset(kind) * self._is_unexpected(cells)
         batch = self.preprocessor.transform(cells)
         with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return explain(self._scorer(kind), self.preprocessor, batch, decided.scored, offset, most)
@@ -134,6 +160,11 @@ class Detector:
         for kind, calibration in self.calibrations.items():
             arrays |= calibration.to_arrays(f"calibration/{kind}")
             arrays |= self.surprisal_scales[kind].to_arrays(f"surprise/{kind}")
+        if self.novelty_offsets is not None:
+            settings["novelty_offsets"] = dict(self.novelty_offsets)
+        if self.groups is not None:
+            settings["by"] = {"column": self.groups.column, "groups": list(self.groups.names)}
+            arrays |= self.groups.to_arrays()
         if self.marginals is not None:
             arrays |= {f"marginals/{name}": value for name, value in self.marginals.to_arrays().items()}
         if self.cells is not None:
@@ -178,7 +209,29 @@ class Detector:
             threshold,
             Marginals.from_arrays(layout, of_marginals) if of_marginals else None,
             SingleCells.from_arrays(layout, arrays, "cells"),
+            _novelty_offsets(settings, calibrations),
+            _groups(settings, sorted(calibrations), arrays),
         )
+
+
+def _novelty_offsets(settings: Mapping[str, Any], kinds: Iterable[str]) -> dict[str, float] | None:
+    if "novelty_offsets" not in settings:
+        return None
+    offsets = {kind: float(settings["novelty_offsets"][kind]) for kind in kinds}
+    if not all(0 <= offset < math.inf for offset in offsets.values()):
+        raise ValueError("the novelty offsets are not numbers of nats")
+    return offsets
+
+
+def _groups(
+    settings: Mapping[str, Any], kinds: Sequence[str], arrays: Mapping[str, np.ndarray]
+) -> GroupCalibrations | None:
+    if "by" not in settings:
+        return None
+    column, names = settings["by"]["column"], settings["by"]["groups"]
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in [column, *names]):
+        raise ValueError("the groups with a calibration of their own are not texts")
+    return GroupCalibrations.from_arrays(column, names, kinds, arrays)
 
 
 def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -147,6 +147,9 @@ def test_infinite_calibration_scores_are_counted() -> None:
     assert calibration.tail is None
     assert calibration.p_value(np.array([np.inf, 200.0])).tolist() == [2 / 101, 2 / 101]
     assert calibration.threshold(0.999) == np.inf
+    arrays = calibration.to_arrays("elbo")
+    assert np.isfinite(arrays["elbo.scores"]).all()  # as all arrays of a bundle are
+    np.testing.assert_array_equal(Calibration.from_arrays(arrays, "elbo").scores, calibration.scores)
 
 
 @pytest.mark.parametrize("scores", [[5.0], [5.0] * 1000, [1e308, -1e308] * 40])
@@ -256,8 +259,9 @@ NAN = float("nan")
     [
         ("scores", np.array([1.0, 0.5, 2.0]), "not ascending"),
         ("scores", np.array([1.0, 1.0, 2.0]), "not ascending"),
-        ("scores", np.array([1.0, NAN, 2.0]), "not ascending"),
+        ("scores", np.array([1.0, NAN, 2.0]), "scores are not finite"),
         ("scores", np.array([1.0, 2.0, np.inf]), "scores are not finite"),
+        ("scores", np.array([-np.inf, 1.0, 2.0]), "scores are not finite"),
         ("scores", np.array([1.0, 2.0]), "do not fit"),
         ("scores", np.zeros((3, 1)), "do not fit"),
         ("scores", np.array([1, 2, 3], dtype=np.float32), "not float64"),

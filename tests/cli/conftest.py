@@ -15,6 +15,7 @@ import pytest
 
 from vaecli.cli.app import main
 from vaecli.results import (
+    CalibrateSummary,
     ColumnSummary,
     DetectionRate,
     EncodeSummary,
@@ -198,6 +199,31 @@ INSPECT = InspectSummary(
 
 CHECK = CheckSummary("new.csv", "model.vae", None, "ok", 1000, 1000, 4, (), (), (), 0.1)
 
+CALIBRATE = CalibrateSummary(
+    bundle="new.vae",
+    former_bundle="model.vae",
+    rows=500,
+    excluded_by_label=0,
+    unscored=0,
+    added=False,
+    score_kind="combined",
+    threshold=0.99,
+    min_score=4.0,
+    former_threshold=0.99,
+    former_min_score=3.0,
+    flagged_before=0.04,
+    n_calibration_rows=500,
+    finest_level=0.998,
+    n_effective=None,
+    n_groups=None,
+    by=None,
+    groups=(),
+    small_groups={},
+    min_rows=None,
+    warnings=(),
+    seconds=1.0,
+)
+
 
 @dataclass
 class Pretence:
@@ -215,6 +241,7 @@ class Pretence:
             "reconstruct": RECONSTRUCT,
             "sample": SAMPLE,
             "report": REPORT,
+            "calibrate": CALIBRATE,
             "inspect": INSPECT,
         }
     )

@@ -784,11 +784,12 @@ SCORE = [
         "no-gpu", "score normal.csv -o out.csv --device cuda", 7, "no CUDA device", "--device cpu", marks=(unless_gpu,)
     ),
     fails("quiet-and-verbose", "score normal.csv -q -v -o out.csv", 2, "--quiet and --verbose contradict"),
-    fails("no-input", "score -o out.csv", 2, "INPUT", "vaecli score --help"),
+    fails("no-input", "score -o out.csv", 2, "INPUT", "name a table, or - for standard input; see `vaecli score"),
+    fails("verb-after-table", "normal.csv score", 2, "No such command", "the verb comes first: `vaecli score INPUT`"),
 ]
 
 BUNDLES = [
-    fails("missing", "no.vae", 5, "no.vae: there is no such bundle", "vaecli fit INPUT"),
+    fails("missing", "no.vae", 5, "no.vae: there is no such bundle", "(its folder has 'dated.vae', 'model.vae', "),
     fails("directory", "bad.vae", 5, "bad.vae: is a directory, not a bundle", bad_vae=folder),
     fails("empty", "bad.vae", 5, "bad.vae: is empty", bad_vae=b""),
     fails("csv", "bad.vae", 5, "bad.vae: is not a bundle: it looks like a text table such as CSV", bad_vae=csv()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -161,9 +162,14 @@ def replaced(path: Path) -> None:
     os.replace(other, path)
 
 
-def appended(path: Path) -> None:
+def add(path: Path, data: bytes) -> None:
     with path.open("ab") as file:
-        file.write(b"\n")
+        file.write(data)
+
+
+def rewritten_longer(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data + data[-200:] if path.suffix == ".parquet" else data.replace(b"5", b"6") + data[-200:])
 
 
 def rewritten(path: Path) -> None:
@@ -181,7 +187,7 @@ def removed(path: Path) -> None:
     path.unlink()
 
 
-CHANGES = [replaced, appended, rewritten, other_columns, removed]
+CHANGES = [replaced, rewritten, rewritten_longer, other_columns, removed]
 
 
 def once_before(monkeypatch: pytest.MonkeyPatch, name: str, action: Callable[[], None]) -> None:
@@ -228,7 +234,7 @@ def test_a_table_that_changes(
     run: Callable,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A table that was replaced, written to or removed between two openings or while it is read is exit 4."""
+    """A table that was replaced, rewritten or removed between two openings or while it is read is exit 4."""
     function = READERS[Path(table).suffix] if moment == WHILE_READ else moment
     once_before(monkeypatch, function, lambda: change(place / table))
     more = {
@@ -239,6 +245,68 @@ def test_a_table_that_changes(
     assert done.code == 4, done.err
     assert f"error: {table}: changed while it was read\n" in done.err
     assert "try again when it is complete" in done.err
+    assert not (place / "out.csv").exists()
+
+
+@pytest.mark.parametrize(("moment", "verb"), MOMENTS.values(), ids=MOMENTS)
+def test_a_text_to_which_rows_are_appended(
+    moment: str, verb: str, place: Path, quick: Path, run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows that there were at the start are the table: the same output as without the others, and a note."""
+    more = {"fit": ("--config", str(quick), "--label", "fault"), "evaluate": ("-m", "m.vae", "--label", "fault")}
+    options = more.get(verb, ("-m", "m.vae"))
+    expected = run(verb, "t.csv", "-o", "expected.out", *options)
+    rows = (place / "t.csv").read_text().splitlines(keepends=True)[1:50]
+
+    def append() -> None:
+        add(place / "t.csv", "".join([*rows, "half a ro"]).encode())
+
+    once_before(monkeypatch, READERS[".csv"] if moment == WHILE_READ else moment, append)
+    done = run(verb, "t.csv", "-o", "out.out", *options)
+    assert (done.code, expected.code) == (0, 0), done.err
+    written = {name: (place / name).read_bytes() for name in ("expected.out", "out.out")}
+    assert len(written["out.out"]) > 100
+    if verb != "report":  # which names the file and the moment
+        assert written["out.out"] == written["expected.out"]
+    if verb in ("fit", "score"):
+        assert "warning: t.csv grew while it was read: what was appended is not part of this run" in done.out
+
+
+@pytest.mark.parametrize("verb", ["fit", "score"])
+def test_a_last_line_that_was_half_written(
+    verb: str, place: Path, quick: Path, run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is no row if it had grown by the time it was read; if it was taken for one before, exit 4 and the reason."""
+    whole = (place / "t.csv").read_bytes()
+    head, half = whole[:-120], whole[-120:-70]
+    assert b"\n" in half
+    (place / "t.csv").write_bytes(head + half)
+    rows = (head + half).count(b"\n") - 1
+
+    def append() -> None:
+        add(place / "t.csv", whole[-70:])
+
+    options = ("--config", str(quick), "--label", "fault") if verb == "fit" else ("-m", "m.vae")
+    once_before(monkeypatch, READERS[".csv"], append)
+    done = run(verb, "t.csv", "-o", "out.out", "--json", *options)
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found.get("rows", found.get("n_rows", 0) + found.get("n_excluded_by_label", 0)) == rows
+
+
+def test_a_half_written_line_that_was_taken_for_a_row(
+    place: Path, run: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file grows after it was read to its end: what the row said may not have been all of it."""
+    (place / "t.csv").write_bytes((place / "t.csv").read_bytes()[:-1])
+
+    def append() -> None:
+        add(place / "t.csv", b"5\n")
+
+    once_before(monkeypatch, "vaecli.tables.read.records._reject_nul", append)
+    done = run("score", "t.csv", "-m", "m.vae", "-o", "out.csv")
+    assert done.code == 4
+    assert "error: t.csv: grew while it was read, and its last line had been half-written\n" in done.err
     assert not (place / "out.csv").exists()
 
 

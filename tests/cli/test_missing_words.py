@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 FAULT = 10
@@ -77,6 +79,25 @@ def test_parquet_and_csv_have_the_same_scores(run, quick: Path):
     assert columns["site"]["categories"] == ["south", "north"]
     assert columns["flow"]["minimum"] > 0
     np.testing.assert_allclose(scored(run, new, "new.parquet")["anomaly_score"], from_csv, rtol=1e-9)
+
+
+@pytest.mark.parametrize("words", ["n/a", "Bad", "Bad,temp=off line"])
+def test_numbers_among_words_stay_numbers_in_parquet(run, quick: Path, words: str):
+    """From CSV: declared words and empty cells become null, every other cell the number that it is."""
+    met = ["n/a"] if words == "n/a" else ["Bad", ""] if words == "Bad" else [" Bad ", "off line"]
+    normal, new = (replaced(numbers(seed), met).assign(count=2**60 + np.arange(N)) for seed in (0, 1))
+    new["count"] = new["count"].astype(object)
+    new.loc[5, "count"] = "n/a" if words == "n/a" else "Bad"
+    options = [option for word in words.split(",") for option in ("--missing", word)]
+    assert fit(run, quick, normal, *options, "--columns", "temp,flow,count").code == 0
+    new.to_csv("new.csv", index=False)
+    assert run("score", "new.csv", "-m", "m.vae", "-o", "out.parquet", "--quiet").code == 0
+    written = pq.read_table("out.parquet")
+    assert written.schema.field("temp").type == written.schema.field("flow").type == pa.float64()
+    assert written.schema.field("count").type == pa.int64()
+    expected = [None if cell in met else cell for cell in new["temp"]]
+    assert written["temp"].to_pylist() == expected
+    assert written["count"].to_pylist() == [None if row == 5 else 2**60 + row for row in range(N)]
 
 
 def test_a_word_of_one_column_is_a_value_in_others(run, quick: Path):

@@ -334,6 +334,22 @@ VERBS = (
         mistakes=(NO_INPUT, *DECIDING),
     ),
     Verb(
+        "calibrate",
+        ("model.vae {table}", "model.vae {table} --by mode"),
+        outputs=("vae",),
+        stages=("scoring",),
+        shared="--json and the bundle cannot share standard output",
+        fits=True,
+        mistakes=(
+            Mistake("model.vae", 2, "INPUT", whole=True),
+            *DECIDING[:2],
+            Mistake("other.vae new.csv", 5, "other.vae: there is no such bundle", whole=True),
+            Mistake("model.vae narrow.csv", 4, "'flow'", whole=True, listed=True),
+            Mistake("model.vae empty.csv", 4, "empty.csv: there are no rows", whole=True),
+            Mistake("--by mod", 2, "--by 'mod' (did you mean 'mode'?)"),
+        ),
+    ),
+    Verb(
         "inspect",
         ("model.vae",),
         outputs=(),

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
-from vaecli.evaluation.event_figures import MERGE_GAP, EventFigures, event_figures
+from vaecli.evaluation.event_figures import EventFigures, event_figures
+from vaecli.evaluation.runs import Runs
 
 
 def marks(text: str) -> np.ndarray:
     return np.array([letter == "1" for letter in text])
 
 
-def figures(labels: str, flags: str, series: str | None = None, time: np.ndarray | None = None) -> EventFigures:
+def figures(
+    labels: str, flags: str, series: str | None = None, time: np.ndarray | None = None, alarms: str | None = None
+) -> EventFigures:
+    """The figures of rows as letters; each run of flags is an alarm unless the rows of alarms are given."""
     n = len(labels)
     codes = np.zeros(n, int) if series is None else np.array([int(letter) for letter in series])
-    return event_figures(marks(labels), marks(flags), codes, np.arange(n) * 60.0 if time is None else time, 60.0, 300.0)
+    raised = Runs.of(marks(flags if alarms is None else alarms), codes)
+    clock = np.arange(n) * 60.0 if time is None else time
+    return event_figures(marks(labels), marks(flags), raised, codes, clock, 60.0, 300.0)
 
 
 def test_events_are_found_by_any_flag_and_late_by_the_rows_before_it():
@@ -23,17 +29,16 @@ def test_events_are_found_by_any_flag_and_late_by_the_rows_before_it():
     assert found.delay_time.tolist() == [120.0, 0.0]
 
 
-def test_flags_close_together_are_one_alarm_and_one_row_more_makes_two():
-    for gap, n_alarms in ((MERGE_GAP, 1), (MERGE_GAP + 1, 2)):
-        flags = "1" + "0" * gap + "1"
-        found = figures("0" * len(flags), flags)
-        assert (found.n_alarms, found.n_false_alarms) == (n_alarms, n_alarms)
+def test_flags_outside_alarms_find_nothing_and_make_no_alarm_true():
+    """An event that ended has flags after it, which windows that still hold the fault raise."""
+    found = figures("0110001", "0110111", alarms="0110000")
+    assert (found.n_events, found.n_found, found.n_alarms, found.n_false_alarms) == (2, 1, 1, 0)
 
 
 def test_an_alarm_is_true_where_one_of_its_flags_is_labelled():
     """An event between two flags is neither found nor does it make their alarm true."""
     assert figures("0001", "1111").n_false_alarms == 0
-    between = figures("00100", "11011")
+    between = figures("00100", "11011", alarms="11111")
     assert (between.n_alarms, between.n_false_alarms, between.n_found) == (1, 1, 0)
 
 

@@ -78,7 +78,8 @@ def hit_only(name: str, size: float | None, cells: Cells, j: int) -> tuple[np.nd
 
 def test_the_names_are_those_of_the_settings():
     """What --faults takes is what can be put into rows, and each has words for a person."""
-    assert tuple(CATALOGUE) == FAULTS == tuple(FAULT_NAMES)
+    assert tuple(CATALOGUE) == FAULTS
+    assert set(FAULTS) <= set(FAULT_NAMES)
 
 
 @pytest.mark.parametrize(("name", "size"), CASES, ids=str)

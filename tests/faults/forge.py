@@ -81,6 +81,16 @@ def write_parts(path: Path, values: dict[str, Any], packed: bytes) -> None:
         archive.writestr(limits.ARRAYS, packed)
 
 
+def one_number(name: str, place: int, value: float) -> Change:
+    """The change that puts a value in one place of an array, counted as in memory."""
+
+    def change(_: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+        arrays[name] = arrays[name].copy()
+        arrays[name].flat[place] = value
+
+    return change
+
+
 def _places(value: Any, place: Path_ = ()) -> Iterator[Path_]:
     """Where each value below this one stands."""
     items = value.items() if isinstance(value, dict) else enumerate(value[:_FIRST]) if isinstance(value, list) else ()

@@ -19,6 +19,7 @@ from vaecli.schema import Kind
 
 HERE = Path(__file__).parent
 BUNDLES = sorted(path.name for path in HERE.glob("bundle_v*") if int(path.name.removeprefix("bundle_v")) >= OLDEST)
+RECALIBRATED = sorted(path.name for path in HERE.glob("recalibrated_v*"))
 SENSORS = sorted(path.name for path in HERE.glob("sensors_v*"))
 LARGEST_BYTES = 300_000
 
@@ -63,6 +64,15 @@ def test_scores_of_series_are_what_they_were(series_folder: Path) -> None:
         assert expected[f"{kind}.anomaly_score"].isna().sum() == 1
         assert 3 <= (expected[f"{kind}.p_value"] <= 0.01).sum() < 100
     test_golden_bundles_stay_small(series_folder)
+
+
+@pytest.mark.parametrize("name", RECALIBRATED)
+def test_recalibrated_bundles_score_as_they_did(name: str) -> None:
+    """Scores and p-values are those of the day of making: groups by their own rows, others by all."""
+    test_scores_are_what_they_were(HERE / name)
+    groups = vaecli.load(HERE / name / "model.vae").detector.groups
+    assert (groups.column, set(groups.names)) == ("mode", {"eco", "normal"})
+    test_golden_bundles_stay_small(HERE / name)
 
 
 def test_columns_out_of_order_stay_so() -> None:
@@ -134,6 +144,7 @@ def test_a_bundle_too_old_to_read_is_refused() -> None:
 def test_todays_format_has_a_golden_bundle() -> None:
     """A new format comes with its golden bundle."""
     assert f"bundle_v{ROWS_FORMAT}" in BUNDLES
+    assert f"recalibrated_v{ROWS_FORMAT}" in RECALIBRATED
     if not SENSORS:
         pytest.skip("the golden bundle of sensors is made when their score is final")
     assert f"sensors_v{SENSORS_FORMAT}" in SENSORS
@@ -144,16 +155,17 @@ def test_an_existing_one_is_never_made_anew(make: ModuleType) -> None:
     folder = HERE / f"bundle_v{ROWS_FORMAT}"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(SystemExit, match="never made anew"):
-        make.main(folder, folder)
+        make.main(folder, folder, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_making_one_gives_the_files_that_the_tests_read(make: ModuleType, tmp_path: Path) -> None:
     """The script works today, not only on the day of the last format."""
-    rows, sensors = tmp_path / "bundle_v0", tmp_path / "sensors_v0"
-    make.main(rows, sensors)
-    for folder in (rows, sensors):
+    rows, sensors, recalibrated = (tmp_path / f"{name}_v0" for name in ("bundle", "sensors", "recalibrated"))
+    make.main(rows, sensors, recalibrated)
+    for folder in (rows, sensors, recalibrated):
         assert sorted(path.name for path in folder.iterdir()) == ["model.vae", "rows.csv", "scored.csv"]
     test_scores_are_what_they_were(rows)
     test_the_golden_rows_are_anomalous_and_ordinary(rows)
     test_scores_of_series_are_what_they_were(sensors)
+    test_scores_are_what_they_were(recalibrated)

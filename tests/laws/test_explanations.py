@@ -51,7 +51,7 @@ def explained(table: Table, kind: str, novelty_offset: float) -> tuple[ScoredBat
     batch = table.batch
     unexpected = (batch.state == NOVEL) | ((batch.state == MISSING) & ~np.array(table.has_missing))
     calibration = Calibration.of(np.array([0.0, novelty_offset]))
-    scored = add_novelty_offset(score_batch(table.scorer(kind), batch), unexpected, calibration)
+    scored = add_novelty_offset(score_batch(table.scorer(kind), batch), unexpected, novelty_offset_of(calibration))
     lifted = novelty_offset_of(calibration) * unexpected
     return scored, lifted, *attribute(table.scorer(kind), table.layout, batch, scored, lifted)
 
@@ -95,7 +95,7 @@ def test_the_one_novel_cell_is_responsible(table: Table, kind: str, data: st.Dat
     batch.state[:, j], batch.values[:, slot.start : slot.stop] = NOVEL, 0
     plain = score_batch(table.scorer(kind), batch)
     calibration = Calibration.of(np.array([0.0, 1e6 * (1 + plain.score.max())]))
-    scored = add_novelty_offset(plain, batch.state == NOVEL, calibration)
+    scored = add_novelty_offset(plain, batch.state == NOVEL, novelty_offset_of(calibration))
     lifted = novelty_offset_of(calibration) * (batch.state == NOVEL)
     part, _ = attribute(table.scorer(kind), table.layout, batch, scored, lifted)
     assert (part[:, j] > 0.99 * scored.score).all()
@@ -169,7 +169,7 @@ def test_a_wide_table_is_explained_by_its_most_extreme_columns(kind: str) -> Non
     batch.state[1, 70], batch.values[1, 70] = NOVEL, 0
     scored = score_batch(table.scorer(kind), batch)
     lifted = 1e6 * (batch.state == NOVEL)
-    lifted_scores = add_novelty_offset(scored, batch.state == NOVEL, Calibration.of(np.array([0.0, 1e6])))
+    lifted_scores = add_novelty_offset(scored, batch.state == NOVEL, 1e6)
     part, rest = attribute(table.scorer(kind), table.layout, batch, lifted_scores, lifted)
     assert ((part > 0).sum(1) <= MAX_CANDIDATES).all()
     assert part[1].argmax() == 70

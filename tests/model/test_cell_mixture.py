@@ -11,7 +11,7 @@ from vaecli.data.cells import MISSING, NOVEL, PRESENT
 from vaecli.data.training_rows import Rows
 from vaecli.model.cell_mixture import CellMixture
 from vaecli.schema import Column, Kind, Layout
-from vaecli.training.fit_cell_mixture import choose_mixture, fit_mixture
+from vaecli.training.fit_cell_mixture import choose_mixture, fit_mixtures
 
 NUMBERS = Layout.of((Column("a", Kind.NUMERIC), Column("b", Kind.NUMERIC), Column("c", Kind.NUMERIC)))
 MIXED = Layout.of(
@@ -104,7 +104,7 @@ def test_a_fit_finds_how_columns_hang_together() -> None:
         rows = Rows(values.astype(np.float32), np.full((2000, 3), PRESENT, np.uint8), np.arange(2000) % 4)
         choice = choose_mixture(NUMBERS, rows, 0)
         n_components.append(choice.n_components)
-        mixture = fit_mixture(NUMBERS, rows, choice, 0)
+        mixture, _ = fit_mixtures(NUMBERS, rows, choice, 0)
         nats.append(mixture.nats(np.array([[2.0, 2.0, 0.0], [2.0, 0.0, 0.0]], np.float32), np.zeros((2, 3), np.uint8)))
     assert n_components[0] == 1
     assert n_components[1] > 1

@@ -17,7 +17,6 @@ from vaecli.evaluation.vus import volumes
 
 START = pd.Timestamp("2026-01-05 00:00")
 STEP = 600  # seconds
-MERGE_GAP = 5
 RANKED = ["auroc", "average_precision", "vus_roc", "vus_pr"]
 
 
@@ -76,11 +75,11 @@ def labelled(tmp_path: Path) -> pd.DataFrame:
     return table
 
 
-def runs(marked: np.ndarray, merge: int = 0) -> list[tuple[int, int]]:
+def runs(marked: np.ndarray) -> list[tuple[int, int]]:
     """(first, last) of each run."""
     found: list[tuple[int, int]] = []
     for row in np.flatnonzero(marked):
-        if found and row - found[-1][1] <= merge + 1:
+        if found and row - found[-1][1] == 1:
             found[-1] = (found[-1][0], row)
         else:
             found.append((row, row))
@@ -89,8 +88,9 @@ def runs(marked: np.ndarray, merge: int = 0) -> list[tuple[int, int]]:
 
 @pytest.mark.parametrize("words", [(), ("--offline",), ("--threshold", "0.9"), ("--score-kind", "latent")])
 def test_figures_are_those_of_the_scored_table(evaluate, labelled: pd.DataFrame, words: tuple[str, ...]):
-    """Counted one by one in the rows that `score` writes with the same options."""
-    assert evaluate("-o", "scored.csv", "-q", *words, verb="score")[0] == 0
+    """Counted one by one in the rows and in the events that `score` writes with the same options."""
+    assert evaluate("-o", "scored.csv", "-q", "--events", "events.csv", *words, verb="score")[0] == 0
+    written = pd.read_csv("events.csv", parse_dates=["start", "end"])
     scored = pd.read_csv("scored.csv", parse_dates=["time"])
     code, out, err = evaluate("--label", "fault", "--json", *words)
     assert (code, err) == (0, "")
@@ -99,12 +99,14 @@ def test_figures_are_those_of_the_scored_table(evaluate, labelled: pd.DataFrame,
 
     truth, flagged = scored["fault"] == 1, scored["is_anomaly"]
     n_events, n_alarms, n_false, delays, seconds, normal = 0, 0, 0, [], [], 0.0
-    for _, series in scored.groupby("pump"):
+    for pump, series in scored.groupby("pump"):
         marks, flags = series["fault"].to_numpy() == 1, series["is_anomaly"].to_numpy()
         time = series["time"].to_numpy().astype("datetime64[s]").astype(float)
-        events, alarms = runs(marks), runs(flags, MERGE_GAP)
+        events, alarms = runs(marks), written[written.group == pump]
         n_events, n_alarms = n_events + len(events), n_alarms + len(alarms)
-        n_false += sum(not (flags & marks)[first : last + 1].any() for first, last in alarms)
+        within = [series["time"].between(alarm.start, alarm.end).to_numpy() for alarm in alarms.itertuples()]
+        n_false += sum(not (flags & marks & rows).any() for rows in within)
+        flags = flags & np.any(within, axis=0)
         for first, last in events:
             if flags[first : last + 1].any():
                 delays.append(int(np.argmax(flags[first : last + 1])))

@@ -158,6 +158,23 @@ def test_labelled_rows_are_left_out(tmp_path: Path):
     assert found["is_anomaly"][200:220].all()
 
 
+def test_empty_rows_and_rows_without_a_time_are_counted(tmp_path: Path):
+    """Once at fit and once when scored, with the first of them; they are in no window."""
+    lines = plant(500).to_csv(index=False).splitlines()
+    lines[100:100] = [",,,", ",,,"]
+    lines[200:200] = [",5.0,100,60.0"]
+    for name in ("normal.csv", "new.csv"):
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    done = call("fit", tmp_path / "normal.csv", "-o", tmp_path / "m.vae", "--json")
+    assert done.summary["n_rows"] == 500
+    notes = [one for one in done.summary["warnings"] if "empty" in one or "no time" in one]
+    assert notes[0] == f"2 rows are empty (the first: {tmp_path / 'normal.csv'}, line 101): left out"
+    assert notes[1:] == ["1 row has no time: left out"]
+    done = call("score", tmp_path / "new.csv", "-m", tmp_path / "m.vae", "-o", tmp_path / "out.csv", "--json")
+    assert (done.summary["blank_rows"], done.summary["rows_without_time"]) == (2, 3)
+    assert ["2 rows are empty" in one for one in done.summary["warnings"]].count(True) == 1
+
+
 def test_many_rows_of_one_time_ask_for_the_group(tmp_path: Path):
     table = interleaved({"a": plant(200, 1), "b": plant(200, 2)}).drop(columns="device")
     _, summary = fitted(table, tmp_path, "--window", "16", "--time", "when")

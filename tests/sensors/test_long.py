@@ -474,3 +474,34 @@ def test_a_table_from_standard_input(bundles: tuple[Path, Path], tmp_path: Path,
         monkeypatch.setattr("sys.stdin", stream)
         assert call("score", "-", "-m", bundles[0], "-o", output, "-q").code == 0
     assert len(read(output)) == 150
+
+
+def test_events_of_a_long_table_are_explained(bundles: tuple[Path, Path], tmp_path: Path) -> None:
+    """As those of its pivot; single rows and the report are refused with what to do instead."""
+    new = plant(300, 5)
+    new.loc[150:200, SENSORS[0]] += 40
+    long = melted(new)
+    found = []
+    for name, table, bundle in (("long", long, bundles[0]), ("wide", pivoted(long), bundles[1])):
+        path = write(table, tmp_path / f"{name}.csv")
+        done = call("explain", path, "-m", bundle, "-o", tmp_path / f"{name}.parquet")
+        assert done.code == 0, done.err
+        found.append(pd.read_parquet(tmp_path / f"{name}.parquet"))
+    assert len(found[0]) > 0
+    pd.testing.assert_frame_equal(*found)
+    for verb in (("explain", "--row", "3"), ("report",)):
+        done = call(verb[0], tmp_path / "long.csv", "-m", bundles[0], *verb[1:])
+        assert done.code == 2
+        assert "long table" in done.err
+
+
+def test_a_long_table_is_tested_with_faults_as_its_pivot(bundles: tuple[Path, Path], tmp_path: Path) -> None:
+    """The same shares of faults seen."""
+    long = melted(plant(1500, 6))
+    found = []
+    for name, table, bundle in (("long", long, bundles[0]), ("wide", pivoted(long), bundles[1])):
+        path = write(table, tmp_path / f"{name}.csv")
+        done = call("selftest", path, "-m", bundle, "--faults", "spike,drift", "--json")
+        assert done.code == 0, done.err
+        found.append(json.loads(done.out)["faults"])
+    assert found[0] == found[1]

@@ -87,7 +87,7 @@ class TimeBins:
         number, rows, flagged = self.counts
         if not number.size:
             return Timeline(self.width, number, rows, flagged, 0, 0, 0, 0)
-        near = _near(number, rows)
+        near = near_bins(number, rows)
         n_outside, n_flagged = int(rows.sum() - rows[near].sum()), int(flagged.sum() - flagged[near].sum())
         shown = replace(self, counts=self.counts[:, near])
         while shown.counts[0, -1] - shown.counts[0, 0] >= MOST_BINS:
@@ -105,7 +105,7 @@ def _merged(counts: np.ndarray) -> np.ndarray:
     return np.stack([ordered[0, starts], *np.add.reduceat(ordered[1:], starts, axis=1)]) if order.size else ordered
 
 
-def _near(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def near_bins(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """(u,) which of the bins are shown: all but those of a few rows that lie far from the others."""
     n_rows = int(rows.sum())
     spare = max(1, int(OUTER * n_rows)) if n_rows >= FEWEST_ROWS else 0

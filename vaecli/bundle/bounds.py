@@ -49,6 +49,8 @@ def require_feature_columns(schema: Schema) -> None:
 def _problem(column: Column) -> str | None:
     if column.kind is Kind.TEXT:
         return "is text, which is not modelled"
+    if column.has_other and column.kind is not Kind.CATEGORICAL:
+        return f"is {column.kind} and has rarer values that count as one"
     if column.kind is Kind.BOOLEAN and len(column.categories) != 2:
         return f"has {len(column.categories):,} values, not 2"
     if column.kind is Kind.CATEGORICAL and not 1 <= column.n_categories <= MAX_CATEGORIES:

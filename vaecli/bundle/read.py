@@ -33,7 +33,7 @@ from vaecli.bundle.manifest import (
     sha256,
 )
 from vaecli.bundle.recognise import looks_like
-from vaecli.errors import BundleError, listed, shortage
+from vaecli.errors import BundleError, listed, quoted, shortage
 from vaecli.runtime.urls import shown
 
 _DAMAGED_HINT = "copy it again from where it was fitted, or fit again with `vaecli fit`"
@@ -86,7 +86,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
     except (FileNotFoundError, NotADirectoryError):
         raise BundleError(
             f"{shown(str(path))}: there is no such bundle",
-            "fit one with `vaecli fit INPUT -o FILE`, or name yours with -m",
+            _hint_for_missing(path),
         ) from None
     except PermissionError:
         raise BundleError(f"{path}: may not be read: permission denied", "ask its owner, or copy it") from None
@@ -97,6 +97,16 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise BundleError(f"{shown(str(path))}: cannot be opened: {reason}", _FOREIGN_HINT) from None
     with file:
         yield file
+
+
+def _hint_for_missing(path: Path) -> str:
+    """How to get a bundle, with the names of those that are in its place."""
+    try:
+        names = sorted(entry.name for entry in os.scandir(path.parent) if entry.name.endswith(".vae"))
+    except OSError:
+        names = []
+    found = f" (its folder has {', '.join(map(quoted, names[:3]))}{', …' if names[3:] else ''})" if names else ""
+    return f"fit one with `vaecli fit INPUT -o FILE`, or name yours with -m{found}"
 
 
 _END = struct.Struct("<4s4H2LH")  # end of central directory, PKWARE APPNOTE 4.3.16

@@ -31,6 +31,7 @@ from vaecli.calibration.tail import Tail, fitted_tail
 
 N_TOP = 4096  # the largest scores, all kept: where thresholds lie
 N_BULK = 4096  # order statistics kept of the rest: p-values there are too large by 1/N_BULK at most
+LARGEST = float(np.finfo(np.float64).max)  # stands for an infinite score, as arrays of bundles are finite
 SMALLEST_P = 1e-300  # a p-value is never 0, so its logarithm is a number
 
 
@@ -73,7 +74,7 @@ class Calibration:
         """The calibration by held-out scores (m,) of normal rows in any order; NaN (a row without a score) is left out.
 
         They are taken as independent where `dependence` does not name which of them resemble each other. Raises
-        ValueError when no score is left.
+        ValueError when no score is left. An infinite score counts as the largest float64.
         """
         ascending = np.sort(np.asarray(scores, dtype=np.float64).ravel())
         ascending = ascending[: np.searchsorted(ascending, np.nan)]
@@ -86,6 +87,16 @@ class Calibration:
         quantiles = ascending[np.arange(1, effective.n + 1) * ascending.size // effective.n - 1]
         tail = fitted_tail(quantiles) or fitted_tail(ascending)
         return cls(*_thinned(ascending), tail, effective)
+
+    def extended(self, scores: np.ndarray) -> Calibration:
+        """The calibration by the rows of this one and by `scores` (m,) of more; NaN is left out.
+
+        Rows of this one that were thinned count at the next kept score above theirs, which never lowers a p-value.
+        Raises ValueError for rows of a series or of groups: what these and more are worth together is not known.
+        """
+        if self.effective is not None:
+            raise ValueError("what dependent rows and more of them are worth together is not known")
+        return Calibration.of(np.concatenate([np.repeat(self.scores, np.diff(self.ranks, prepend=0)), scores]))
 
     @property
     def n_rows(self) -> int:
@@ -122,6 +133,7 @@ class Calibration:
     def at_least_as_extreme(self, score: np.ndarray) -> np.ndarray:
         """How many of the m rows score at least `score` (n,): exact among the largest N_TOP, never too few below."""
         below = np.concatenate([[0], self.ranks])
+        score = np.clip(score, -LARGEST, LARGEST)
         count: np.ndarray = self.n_rows - below[np.searchsorted(self.scores, score, side="left")]
         return count
 
@@ -207,17 +219,18 @@ def _problem(scores: np.ndarray, ranks: np.ndarray, tail: np.ndarray) -> str:
         return "scores and tail are not float64, or ranks not int64"
     if scores.ndim != 1 or scores.shape != ranks.shape or not scores.size or tail.shape not in ((0,), (4,)):
         return f"shapes {scores.shape}, {ranks.shape} and {tail.shape} do not fit"
-    if np.isnan(scores).any() or not (scores[1:] > scores[:-1]).all():
+    if not np.isfinite(scores).all():
+        return "scores are not finite"
+    if not (scores[1:] > scores[:-1]).all():
         return "scores are not ascending numbers"
     if ranks[0] < 1 or not (ranks[1:] > ranks[:-1]).all():
         return "ranks are not ascending counts"
-    if tail.size and not math.isfinite(scores[-1]):
-        return "a tail begins where the scores are not finite"
     return ""
 
 
 def _thinned(ascending: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct scores and how many rows score at most each: all of the N_TOP largest, every so many of the rest."""
+    ascending = np.clip(ascending, -LARGEST, LARGEST)
     distinct, counts = np.unique(ascending, return_counts=True)
     ranks = np.cumsum(counts)
     if distinct.size <= N_TOP + N_BULK:

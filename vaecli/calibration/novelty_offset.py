@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vaecli.calibration.conformal import Calibration
+from vaecli.calibration.conformal import LARGEST, Calibration
 from vaecli.scoring.scores import ScoredBatch
 
 NOVELTY_LEVEL = 0.999  # the level at which a row with an unexpected cell is flagged
@@ -17,7 +17,7 @@ def novelty_offset(calibration: Calibration) -> float:
 
     With fewer than 999 calibration rows it is the distance to the highest finite score.
     """
-    finite = calibration.scores[np.isfinite(calibration.scores)]
+    finite = calibration.scores[np.abs(calibration.scores) < LARGEST]
     if not finite.size:
         return 0.0
     highest = float(finite[-1])
@@ -25,8 +25,8 @@ def novelty_offset(calibration: Calibration) -> float:
     return max(min(extreme, highest) - float(finite[0]), 0.0)
 
 
-def add_novelty_offset(scored: ScoredBatch, unexpected: np.ndarray, calibration: Calibration) -> ScoredBatch:
-    """The scores with the novelty offset added for each unexpected cell (n, c), to the score of its column.
+def add_novelty_offset(scored: ScoredBatch, unexpected: np.ndarray, offset: float) -> ScoredBatch:
+    """The scores with the novelty `offset` in nats added for each unexpected cell (n, c), to the score of its column.
 
     A cell of a kind that none of m training rows had makes its row at least as anomalous as one normal row in a
     thousand, or as the most extreme of fewer. Its cost in nats alone would be lost where the scores of normal rows vary
@@ -34,5 +34,5 @@ def add_novelty_offset(scored: ScoredBatch, unexpected: np.ndarray, calibration:
     """
     if not unexpected.any():
         return scored
-    column_score = scored.column_score + novelty_offset(calibration) * unexpected
+    column_score = scored.column_score + offset * unexpected
     return replace(scored, score=column_score.sum(1) + scored.latent_score, column_score=column_score)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vaecli.calibration.survival_scale import SurvivalScale, opinion_scale
 from vaecli.calibration.tail import fit_pareto
 from vaecli.data.cells import PRESENT
 from vaecli.data.kinds import KINDS
@@ -12,9 +13,10 @@ from vaecli.model.cell_mixture import MOST_FEATURES
 from vaecli.schema import Layout
 from vaecli.scoring.column_tails import N_STATES, SIDES, ColumnTails
 from vaecli.scoring.max_cell import NEVER_DECIDES, CellLimits
-from vaecli.scoring.single_cells import TAILS_PENALTY, MixtureJudge, OpinionScale, SingleCells, SurvivalScale
-from vaecli.training.fit_cell_mixture import choose_mixture, fit_mixture
+from vaecli.scoring.single_cells import MixtureJudge, SingleCells
+from vaecli.training.fit_cell_mixture import choose_mixture, fit_mixtures
 
+TAILS_PENALTY = 1.0  # nats by which the rarest cell in its own column must exceed other opinions
 FEWEST_ROWS = 200  # below which no single cell is judged
 N_EXACT_RANKS, N_RANKS = 96, 160  # of outer readings: all of the outermost, then ever fewer
 FEWEST_READINGS = 30  # of a column, and
@@ -33,9 +35,9 @@ def fit_single_cells(
     """
     if len(row_scores) < FEWEST_ROWS or not may_decide.any() or np.unique(rows.fold).size < 2:
         return None, row_scores
-    ensemble = SurvivalScale.of(row_scores)
+    ensemble = SurvivalScale.of(row_scores, heavy=False)
     tails, rarity = _fit_tails(layout, rows, may_decide)
-    tails_scale = OpinionScale.of(SurvivalScale.of(rarity), ensemble, TAILS_PENALTY)
+    tails_scale = opinion_scale(SurvivalScale.of(rarity, heavy=True), ensemble, TAILS_PENALTY)
     raised = np.maximum(row_scores, tails_scale.of_scores(rarity))
     mixture = None
     if layout.n_features <= MOST_FEATURES:
@@ -48,19 +50,18 @@ def _fit_mixture(
     layout: Layout, rows: Rows, may_decide: np.ndarray, ensemble: SurvivalScale, seed: int
 ) -> tuple[MixtureJudge, np.ndarray]:
     """The mixture as a judge, and the largest excess (n,) of each row by mixtures of the other folds."""
-    choice = choose_mixture(layout, rows, seed)
+    mixture, without = fit_mixtures(layout, rows, choose_mixture(layout, rows, seed), seed)
     nats = np.empty(rows.state.shape, np.float32)
-    for fold in np.unique(rows.fold):
+    for fold, other in without.items():
         own = np.flatnonzero(rows.fold == fold)
-        mixture = fit_mixture(layout, rows.take(np.flatnonzero(rows.fold != fold)), choice, seed)
         for start in range(0, own.size, BLOCK_ROWS):
             block = own[start : start + BLOCK_ROWS]
-            nats[block] = mixture.nats(rows.values[block], rows.state[block])
+            nats[block] = other.nats(rows.values[block], rows.state[block])
     limits = CellLimits.of([nats])
     limits = CellLimits(np.where(may_decide, limits.limit, NEVER_DECIDES), limits.excess, limits.n_beyond)
     excess = limits.largest(nats[None], np.ones((1, len(nats)), bool))[0]
-    scale = OpinionScale.of(SurvivalScale.of(excess), ensemble, 0.0)
-    return MixtureJudge(fit_mixture(layout, rows, choice, seed), limits.limit[0], limits.excess[0], scale), excess
+    scale = opinion_scale(SurvivalScale.of(excess, heavy=True), ensemble, 0.0)
+    return MixtureJudge(mixture, limits.limit[0], limits.excess[0], scale), excess
 
 
 def _fit_tails(layout: Layout, rows: Rows, may_decide: np.ndarray) -> tuple[ColumnTails, np.ndarray]:

@@ -35,6 +35,8 @@ _VERBS = (
     "reconstruct",
     "sample",
     "report",
+    "calibrate",
+    "flag",
     "inspect",
 )
 
@@ -88,15 +90,23 @@ def _run(words: list[str]) -> int:
         if not code:
             render.flush()
     except typer.TyperException as problem:
-        verb = next((word for word in words if word in _VERBS), "")
-        hint = f"see `vaecli {verb} --help`" if verb else "see `vaecli --help`"
-        return _explain(UsageError(problem.format_message(), hint), as_json=as_json)
+        message = problem.format_message()
+        return _explain(UsageError(message, _usage_hint(message, words)), as_json=as_json)
     except SystemExit as left:
         # Typer leaves with 1 where a reader of the help went away
         return _explain(left.__context__, as_json=as_json) if _is_reader_gone(left.__context__) else int(left.code or 0)
     except BaseException as problem:
         return _explain(problem, as_json=as_json)
     return (code or 0) if words else UsageError.exit_code
+
+
+def _usage_hint(message: str, words: Sequence[str]) -> str:
+    """Where to read on, and for words in another order and a forgotten input how to write it."""
+    verb = next((word for word in words if word in _VERBS), "")
+    if verb and words[0] != verb and not words[0].startswith("-"):
+        return f"the verb comes first: `vaecli {verb} INPUT`"
+    page = f"see `vaecli {verb} --help`" if verb else "see `vaecli --help`"
+    return f"name a table, or - for standard input; {page}" if "Missing argument 'INPUT" in message else page
 
 
 def _app(verbs: Sequence[str], *, as_json: bool) -> typer.Typer:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
 from vaecli.config import evaluate_config
@@ -38,11 +36,6 @@ Output = Annotated[
 ]
 Plot = Annotated[str | None, options.option("FILE", "Plot the ROC and precision-recall curves to a .png or .svg file.")]
 
-Offline = Annotated[
-    bool,
-    typer.Option("--offline", help="Let the score of a row of a series depend on the rows that follow it too."),
-]
-
 
 def evaluate(
     inputs: options.Inputs,
@@ -55,7 +48,7 @@ def evaluate(
     threshold: options.Threshold = None,
     min_score: options.MinScore = None,
     score_kind: options.ScoreKind = None,
-    offline: Offline = False,
+    offline: options.Offline = False,
     bootstrap: Bootstrap = None,
     seed: Seed = None,
     batch_rows: options.BatchRows = None,

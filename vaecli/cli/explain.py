@@ -14,9 +14,9 @@ Rows = Annotated[
         "N", "Explain this row, flagged or not; the first is 1. Repeat it, or separate numbers by commas.", "--row"
     ),
 ]
-Top = Annotated[str | None, options.option("K", "Reasons per row, strongest first (default: 3).")]
+Top = Annotated[str | None, options.option("K", "Reasons per row or event, strongest first (default: 3).")]
 Most = Annotated[
-    str | None, options.option("N", "Rows to show, most anomalous first (default: 20); a file gets all of them.")
+    str | None, options.option("N", "Rows or events to show, most anomalous first (default: 20); a file gets all.")
 ]
 Output = Annotated[
     str | None,
@@ -40,6 +40,10 @@ def explain(
     threshold: options.Threshold = None,
     min_score: options.MinScore = None,
     score_kind: options.ScoreKind = None,
+    offline: options.Offline = False,
+    merge_gap: options.MergeGap = None,
+    min_duration: options.MinDuration = None,
+    alarm_budget: options.AlarmBudget = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     as_json: options.AsJson = False,
@@ -47,6 +51,8 @@ def explain(
     verbose: options.Verbose = False,
 ) -> None:
     """Explain why rows are flagged: the columns responsible, their values, and the values expected.
+
+    Of series in time it explains events: which sensors, which way, and since when; or rows with --row.
 
     A column's nats are how far the score falls if its cell is replaced by the value expected from the other columns.
 
@@ -61,8 +67,9 @@ def explain(
     verb.check(inputs, "the reasons", "the reasons")
     own = {"rows": ",".join(rows) if rows else None, "top": top, "most": most}
     decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind}
-    running = {"batch_rows": batch_rows, "workers": workers}
-    config = explain_config(own | decision | running)
+    running = {"batch_rows": batch_rows, "workers": workers, "offline": offline or None}
+    of_events = {"merge_gap": merge_gap, "min_duration": min_duration, "alarm_budget": alarm_budget}
+    config = explain_config(own | decision | running | of_events)
 
     from vaecli.workflows.explain import explain as workflow
 

@@ -256,6 +256,29 @@ Workers = Annotated[
     option("N", "Number of threads (default: one per processor core); does not change any output.", panel=_RUNNING),
 ]
 
+# models of series
+Offline = Annotated[
+    bool,
+    typer.Option("--offline", help="Let the score of a row of a series depend on the rows that follow it too."),
+]
+MergeGap = Annotated[
+    str | None,
+    option(
+        "N|DURATION", "Events of a series closer than so many rows, or than 90s, 10m or 1.5h, are one (the window)."
+    ),
+]
+MinDuration = Annotated[
+    str | None, option("N|DURATION", "Leave out events of fewer rows, or shorter than 90s, 10m or 1.5h.")
+]
+AlarmBudget = Annotated[
+    str | None,
+    option(
+        "N/PERIOD",
+        "Flag from the score that normal stretches of training reach in at most so many events per hour, day, week or "
+        "month, all series together: 1/day.",
+    ),
+]
+
 
 def names(given: Sequence[str] | None) -> tuple[str, ...]:
     """Column names from a repeatable, comma-separated option, without repetitions, in order.

@@ -32,6 +32,10 @@ def report(
     threshold: options.Threshold = None,
     min_score: options.MinScore = None,
     score_kind: options.ScoreKind = None,
+    offline: options.Offline = False,
+    merge_gap: options.MergeGap = None,
+    min_duration: options.MinDuration = None,
+    alarm_budget: options.AlarmBudget = None,
     image_shape: ImageShape = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
@@ -47,14 +51,16 @@ def report(
     Examples:
       vaecli report new.csv
       vaecli report new.parquet -m pump.vae --threshold 0.999 -o pump.html
+      vaecli report plant.parquet -m plant.vae --alarm-budget 1/day
       vaecli report digits.csv -m digits.vae --image-shape 8x8
       vaecli report today.csv --quiet
     """
     verb = Verb(piped(inputs, output), as_json, quiet, verbose)
     verb.check(inputs, "the page", "the page")
     decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind}
-    running = {"batch_rows": batch_rows, "workers": workers}
-    config = report_config({"image_shape": image_shape} | decision | running)
+    running = {"batch_rows": batch_rows, "workers": workers, "offline": offline or None}
+    of_events = {"merge_gap": merge_gap, "min_duration": min_duration, "alarm_budget": alarm_budget}
+    config = report_config({"image_shape": image_shape} | decision | running | of_events)
 
     from vaecli.workflows.report import report as workflow
 

@@ -29,34 +29,12 @@ State = Annotated[
         "Keep the last rows of each series in this file: tables that follow each other are scored as one table.",
     ),
 ]
-Offline = Annotated[
-    bool,
-    typer.Option("--offline", help="Let the score of a row of a series depend on the rows that follow it too."),
-]
 Events = Annotated[
     str | None,
     options.option(
         "FILE", "Write runs of flagged rows of a series as events: a .csv, .parquet or .jsonl file (models of series)."
     ),
 ]
-MergeGap = Annotated[
-    str | None,
-    options.option(
-        "N|DURATION", "Events of a series closer than so many rows, or than 90s, 10m or 1.5h, are one (the window)."
-    ),
-]
-MinDuration = Annotated[
-    str | None, options.option("N|DURATION", "Leave out events of fewer rows, or shorter than 90s, 10m or 1.5h.")
-]
-AlarmBudget = Annotated[
-    str | None,
-    options.option(
-        "N/PERIOD",
-        "Flag from the score that normal stretches of training reach in at most so many events per hour, day, week or "
-        "month, all series together: 1/day.",
-    ),
-]
-
 Follow = Annotated[
     bool,
     typer.Option("--follow", help="Score rows of standard input or a named pipe as they come, and write each at once."),
@@ -75,11 +53,11 @@ def score(
     explain: options.Explain = None,
     plot: Plot = None,
     state: State = None,
-    offline: Offline = False,
+    offline: options.Offline = False,
     events: Events = None,
-    merge_gap: MergeGap = None,
-    min_duration: MinDuration = None,
-    alarm_budget: AlarmBudget = None,
+    merge_gap: options.MergeGap = None,
+    min_duration: options.MinDuration = None,
+    alarm_budget: options.AlarmBudget = None,
     follow: Follow = False,
     prefix: options.Prefix = None,
     batch_rows: options.BatchRows = None,

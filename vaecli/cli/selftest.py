@@ -6,14 +6,23 @@ from typing import Annotated
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
-from vaecli.config import FAULTS, selftest_config
+from vaecli.config import FAULTS, SERIES_FAULTS, selftest_config
 
 Rows = Annotated[
-    str | None, options.option("N", "Rows to draw from the table; each gets every fault at every size (default: 2000).")
+    str | None,
+    options.option(
+        "N",
+        "Rows to draw from the table; each gets every fault at every size (default: 2000; of series 25600, in "
+        "stretches of 128).",
+    ),
 ]
 Seed = Annotated[str | None, options.option("N", "The same seed and input give the same rows and faults (default: 0).")]
 Faults = Annotated[
-    list[str] | None, options.option("NAMES", f"Inject only these faults, separated by commas: {', '.join(FAULTS)}.")
+    list[str] | None,
+    options.option(
+        "NAMES",
+        f"Inject only these faults, separated by commas: {', '.join(FAULTS)}; into series: {', '.join(SERIES_FAULTS)}.",
+    ),
 ]
 Output = Annotated[
     str | None,

@@ -12,11 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vaecli.config.calibrate import CalibrateConfig as CalibrateConfig, calibrate_config as calibrate_config
     from vaecli.config.checks import seconds as seconds
     from vaecli.config.encode import EncodeConfig as EncodeConfig, encode_config as encode_config
     from vaecli.config.evaluate import EvaluateConfig as EvaluateConfig, evaluate_config as evaluate_config
     from vaecli.config.explain import ExplainConfig as ExplainConfig, explain_config as explain_config
     from vaecli.config.fit import fit_config as fit_config
+    from vaecli.config.flag import FlagConfig as FlagConfig, flag_config as flag_config
     from vaecli.config.former_names import FormerName as FormerName
     from vaecli.config.long_form import LongForm as LongForm
     from vaecli.config.reconstruct import (
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from vaecli.config.score import ScoreConfig as ScoreConfig, score_config as score_config
     from vaecli.config.selftest import (
         FAULTS as FAULTS,
+        SERIES_FAULTS as SERIES_FAULTS,
         SelftestConfig as SelftestConfig,
         selftest_config as selftest_config,
     )
@@ -46,18 +49,20 @@ if TYPE_CHECKING:
     )
 
 _NAMES = {
+    "calibrate": "CalibrateConfig calibrate_config",
     "checks": "seconds",
     "encode": "EncodeConfig encode_config",
     "evaluate": "EvaluateConfig evaluate_config",
     "explain": "ExplainConfig explain_config",
     "fit": "fit_config",
+    "flag": "FlagConfig flag_config",
     "former_names": "FormerName",
     "long_form": "LongForm",
     "reconstruct": "ReconstructConfig reconstruct_config",
     "report": "ReportConfig report_config",
     "sample": "SampleConfig sample_config",
     "score": "ScoreConfig score_config",
-    "selftest": "FAULTS SelftestConfig selftest_config",
+    "selftest": "FAULTS SERIES_FAULTS SelftestConfig selftest_config",
     "stages": "DEVICES HETEROSCEDASTIC HOMOSCEDASTIC PRESETS SCORE_KINDS "
     "CalibrationConfig ColumnsConfig FamilyConfig FitConfig ModelConfig TrainConfig",
 }

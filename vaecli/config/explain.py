@@ -10,6 +10,8 @@ from typing import Any
 from vaecli.config.checks import Range, checked, refusal
 from vaecli.config.score import ScoreConfig, score_config
 
+MOST_ROWS = 2**62  # that a table can have: a row number that was typed may be beyond any integer of NumPy's
+
 
 @dataclass(frozen=True, slots=True)
 class ExplainConfig:

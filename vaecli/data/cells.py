@@ -19,23 +19,29 @@ class Cells:
     `state` (n, c) uint8: PRESENT, MISSING (empty), or NOVEL (a value that has no place in the
     column as it was trained: a category never seen, an infinity).
     `row` (n,) int64: the row's number in the whole input, from 0.
+    `group` (n,) object: the text of the column by which rows are calibrated, None where it is empty; without such a
+    column it is None altogether.
     """
 
     values: np.ndarray
     state: np.ndarray
     row: np.ndarray
+    group: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.values.shape[0]
 
     def __getitem__(self, which: slice | np.ndarray) -> Cells:
-        return Cells(self.values[which], self.state[which], self.row[which])
+        group = None if self.group is None else self.group[which]
+        return Cells(self.values[which], self.state[which], self.row[which], group)
 
     @classmethod
     def concatenate(cls, parts: list[Cells]) -> Cells:
         """One batch (n, c) of all rows, in the order of `parts`."""
+        groups = [part.group for part in parts if part.group is not None]
         return cls(
             np.concatenate([part.values for part in parts]),
             np.concatenate([part.state for part in parts]),
             np.concatenate([part.row for part in parts]),
+            np.concatenate(groups) if groups else None,
         )

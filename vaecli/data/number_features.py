@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 N_QUANTILES = 256
 N_BISECTIONS = 64
+LEAST_SPREAD = 1e-100  # of standardised numbers, far below any that a fit gives: what is divided by it is finite
 N_GRID = 64  # values of a number that are compared when its cell is explained
 
 
@@ -89,8 +90,8 @@ class Numbers:
             array = arrays[name]
             shape = (m, max(2, array.shape[-1])) if name == "quantiles" and array.ndim else (m,)
             fitted[name] = of_shape(name, array, shape)
-        if not ((fitted["scale"] > 0).all() and (fitted["spread"] > 0).all()):
-            raise ValueError("preprocess/scale and preprocess/spread are not positive")
+        if not ((fitted["scale"] > 0).all() and (fitted["spread"] >= LEAST_SPREAD).all()):
+            raise ValueError(f"preprocess/scale is not above 0, or preprocess/spread is below {LEAST_SPREAD}")
         if not ((fitted["share"] >= 0).all() and (fitted["share"] < 1).all()):
             raise ValueError("preprocess/share is not in [0, 1)")
         if (np.diff(fitted["quantiles"], axis=1) < 0).any():

@@ -55,12 +55,16 @@ class ColumnLimits:
         """(n,) rarity of the rarest cell of each row; `own` is 1 for the normal rows themselves."""
         oddest = np.full(len(cells), -np.inf)
         for j in range(len(self.normal.columns)):
-            alike = self.n_in_state[j, cells.state[:, j]] - own
-            beyond = np.where((alike == 0) & (own == 0), UNSEEN_RARITY, 0.0)
-            present = cells.state[:, j] == PRESENT
-            alike[present], beyond[present] = self._among_present(j, cells.values[present, j], own)
-            oddest = np.maximum(oddest, beyond - np.log1p(alike))
-        return oddest + np.log1p(len(self.normal.cells))
+            oddest = np.maximum(oddest, self.rarity_in(j, cells, own))
+        return oddest
+
+    def rarity_in(self, j: int, cells: Cells, own: int = 0) -> np.ndarray:
+        """(n,) rarity of the cells of column j; `own` as in `rarity`."""
+        alike = self.n_in_state[j, cells.state[:, j]] - own
+        beyond = np.where((alike == 0) & (own == 0), UNSEEN_RARITY, 0.0)
+        present = cells.state[:, j] == PRESENT
+        alike[present], beyond[present] = self._among_present(j, cells.values[present, j], own)
+        return beyond - np.log1p(alike) + np.log1p(len(self.normal.cells))
 
     def _among_present(self, j: int, x: np.ndarray, own: int) -> tuple[np.ndarray, np.ndarray]:
         """(how many normal rows are as unusual, how far beyond all of them) for values of column j."""

@@ -1,7 +1,7 @@
 """How good alarms are against labelled events: found or missed, how late, and how many alarms are false.
 
-An event is a run of labelled rows of a series. An alarm is a run of flagged rows of a series, of which those with at
-most MERGE_GAP other rows between them are one. Nothing here is point-adjusted: where one flagged row counts for all
+An event is a run of labelled rows of a series. An alarm is what `score --events` writes: flagged rows that belong
+together. Nothing here is point-adjusted: where one flagged row counts for all
 rows of its event, random scores look like the state of the art (Kim et al., Towards a rigorous evaluation of
 time-series anomaly detection, AAAI 2022).
 """
@@ -13,8 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.evaluation.runs import Runs
-
-MERGE_GAP = 5  # rows without a flag within one alarm
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +37,21 @@ class EventFigures:
 
 
 def event_figures(
-    is_anomaly: np.ndarray, flagged: np.ndarray, series: np.ndarray, time: np.ndarray, step: float, max_gap: float
+    is_anomaly: np.ndarray,
+    flagged: np.ndarray,
+    alarms: Runs,
+    series: np.ndarray,
+    time: np.ndarray,
+    step: float,
+    max_gap: float,
 ) -> EventFigures:
-    """The figures of n rows in the order of time within a series.
+    """The figures of n rows in the order of time within a series; flags outside the `alarms` do not count.
 
     `series` (n,) has equal codes for the rows of one series, side by side; `time` (n,) ascends within each. A row lasts
     as long as the step before it; the first of a series, and one after a gap longer than `max_gap`, lasts `step`.
     """
-    events, alarms = Runs.of(is_anomaly, series), Runs.of(flagged, series, MERGE_GAP)
+    events = Runs.of(is_anomaly, series)
+    flagged = flagged & alarms.cover(flagged.size)
     found = events.contain(flagged)
     started = events.first[found]
     flags = np.flatnonzero(flagged)

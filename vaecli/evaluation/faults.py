@@ -132,7 +132,7 @@ def inject(
     with np.errstate(over="ignore", invalid="ignore"):  # a thousand times the largest float is infinite, and anomalous
         fault.change(FaultTargets(values, state, hit, column[hit]), 0.0 if size is None else size, normal, rng)
     moved = (values != cells.values) & ~(np.isnan(values) & np.isnan(cells.values))
-    return Cells(values, state, cells.row), (moved | (state != cells.state)).any(1)
+    return Cells(values, state, cells.row, cells.group), (moved | (state != cells.state)).any(1)
 
 
 def assigned(n_rows: int, columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -140,7 +140,7 @@ def assigned(n_rows: int, columns: np.ndarray, rng: np.random.Generator) -> np.n
     return columns[rng.permutation(n_rows) % columns.size]
 
 
-def wilson(n_found: int, n: int) -> tuple[float, float]:
+def wilson(n_found: float, n: float) -> tuple[float, float]:
     """The 95 % interval of a share of which `n_found` of `n` were counted (Wilson 1927); NaN where n is 0."""
     if n == 0:
         return math.nan, math.nan

@@ -15,21 +15,26 @@ class Runs:
     last: np.ndarray
 
     @classmethod
-    def of(cls, marked: np.ndarray, series: np.ndarray, merge_gap: int = 0) -> Runs:
-        """The runs of `marked` (n,) bool; `series` (n,) has equal codes for the rows of one series, side by side.
-
-        Runs of one series with at most `merge_gap` other rows between them are one run.
-        """
+    def of(cls, marked: np.ndarray, series: np.ndarray) -> Runs:
+        """The runs of `marked` (n,) bool; `series` (n,) has equal codes for the rows of one series, side by side."""
         rows = np.flatnonzero(marked)
         if not rows.size:
             return cls(rows, rows)
-        is_new = (np.diff(rows) > 1 + merge_gap) | (np.diff(series[rows]) != 0)
+        is_new = (np.diff(rows) > 1) | (np.diff(series[rows]) != 0)
         return cls(rows[np.append(True, is_new)], rows[np.append(is_new, True)])
 
     @property
     def n(self) -> int:
         """The number of runs."""
         return self.first.size
+
+    def cover(self, n_rows: int) -> np.ndarray:
+        """Which of `n_rows` rows lie in a run, (n_rows,) bool."""
+        steps = np.zeros(n_rows + 1, np.int64)
+        np.add.at(steps, self.first, 1)
+        np.add.at(steps, self.last + 1, -1)
+        covered: np.ndarray = np.cumsum(steps)[:-1] > 0
+        return covered
 
     def contain(self, marked: np.ndarray) -> np.ndarray:
         """Whether a row of `marked` (n,) bool lies in each run, (k,) bool."""

@@ -35,6 +35,9 @@ _ARRAYS = ("center", "spread", "log_weight", "mean", "precision")
 class _Constants:
     """What does not depend on the rows: parts of a_k (K,) and n_kj (K, c), and the inverse blocks of categories."""
 
+    precisions: np.ndarray  # (d, K d), side by side
+    pulled_means: np.ndarray  # (K, d) P_k m_k
+    starts: np.ndarray | None  # (c,) the first feature of each column, None where every column has one
     of_joint: np.ndarray  # (K,)
     factor: np.ndarray  # (K, c) of g², 0 where a column has several features
     of_cells: np.ndarray  # (K, c)
@@ -77,15 +80,16 @@ class CellMixture:
         return np.where(absent, np.float32(0.0), nats)
 
     def _nats(self, z: np.ndarray) -> np.ndarray:
-        log_joint, of_cells = self._terms(z)
-        if len(log_joint) == 1:
-            return np.asarray(of_cells[0])
-        log_joint -= log_joint.max(0)
+        """The nats (n, c) of cells that are all there, of standardised features z (n, d)."""
+        log_joint, of_cells, _ = self._terms(z)
+        if len(self.mean) == 1:
+            return of_cells[:, 0]
+        log_joint -= log_joint.max(1, keepdims=True)
         of_cells += log_joint[..., None]
-        largest = of_cells.max(0)
-        of_cells -= largest
+        largest = of_cells.max(1)
+        of_cells -= largest[:, None]
         np.exp(of_cells, out=of_cells)
-        return np.asarray(np.log(of_cells.sum(0)) + largest - np.log(np.exp(log_joint).sum(0))[:, None])
+        return np.asarray(np.log(of_cells.sum(1)) + largest - np.log(np.exp(log_joint).sum(1))[:, None])
 
     def expected_features(self, values: np.ndarray, state: np.ndarray, column: int) -> np.ndarray:
         """The mean (n, w) of the features of `column` given the other cells, in the unit of features (n, d)."""
@@ -115,36 +119,34 @@ class CellMixture:
 
     def _expected(self, z: np.ndarray) -> np.ndarray:
         """The mean of each feature (n, d) given those of the other columns, from z (n, d)."""
-        log_joint, of_cells = self._terms(z)
-        of_cells += log_joint[..., None]
-        of_cells -= of_cells.max(0)
-        np.exp(of_cells, out=of_cells)
-        of_cells /= of_cells.sum(0)
-        expected, widths = np.zeros_like(z), _widths(self.layout)
-        for k, precision in enumerate(self.precision):
-            pull = (z - self.mean[k]) @ precision
-            step = pull / np.diagonal(precision)
-            for _, block, inverses in self._constants.inverse_blocks:
-                step[:, block] = pull[:, block] @ inverses[k]
-            expected += np.repeat(of_cells[k], widths, axis=1) * (z - step)
-        return expected
+        log_joint, of_cells, pull = self._terms(z)
+        share = of_cells + log_joint[..., None]
+        share = np.exp(share - share.max(1, keepdims=True))
+        share /= share.sum(1, keepdims=True)
+        step = pull / np.diagonal(self.precision, axis1=1, axis2=2)
+        for _, block, inverses in self._constants.inverse_blocks:
+            step[..., block] = np.einsum("nki,kij->nkj", pull[..., block], inverses)
+        share = np.repeat(share, _widths(self.layout), axis=2)
+        return np.asarray((share * (z[:, None] - step)).sum(1))
 
-    def _terms(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """a_k (K, n) and n_kj (K, n, c) as in the head of this file, of standardised features z (n, d)."""
-        known, starts = self._constants, np.array([slot.start for slot in self.layout.slots])
-        log_joint = np.empty((len(self.mean), len(z)), np.float32)
-        of_cells = np.empty((len(self.mean), len(z), starts.size), np.float32)
-        for k, precision in enumerate(self.precision):
-            centred = z - self.mean[k]
-            pull = centred @ precision
-            log_joint[k] = known.of_joint[k] - 0.5 * np.einsum("nd,nd->n", pull, centred)
-            np.square(pull[:, starts], out=of_cells[k])
-            of_cells[k] *= known.factor[k]
-            for j, block, inverses in known.inverse_blocks:
-                part = pull[:, block]
-                of_cells[k, :, j] = 0.5 * np.einsum("ni,ni->n", part @ inverses[k], part)
-            of_cells[k] += known.of_cells[k]
-        return log_joint, of_cells
+    def _terms(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """a_k (n, K), n_kj (n, K, c) and g_k (n, K, d) as in the head of this file, of standardised features (n, d)."""
+        known, (n_components, d) = self._constants, self.mean.shape
+        centred = z[:, None] - self.mean
+        if n_components == 1:
+            pull = (centred[:, 0] @ self.precision[0])[:, None]
+        else:
+            pull = (z @ known.precisions).reshape(len(z), n_components, d)
+            pull -= known.pulled_means
+        log_joint = known.of_joint - 0.5 * np.einsum("nkd,nkd->nk", pull, centred)
+        single = pull if known.starts is None else pull[..., known.starts]
+        of_cells = np.square(single)
+        of_cells *= known.factor
+        for j, block, inverses in known.inverse_blocks:
+            part = pull[..., block]
+            of_cells[..., j] = 0.5 * np.einsum("nki,nki->nk", np.einsum("nki,kij->nkj", part, inverses), part)
+        of_cells += known.of_cells
+        return log_joint, of_cells, pull
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays for the bundle, of shapes as in this class; `from_arrays` is the inverse."""
@@ -196,5 +198,11 @@ def _constants(mixture: CellMixture) -> _Constants:
         blocks.append((int(j), block, np.linalg.inv(inner).astype(np.float32)))
     of_joint = mixture.log_weight + 0.5 * (log_det - layout.n_features * LOG_2PI)
     return _Constants(
-        of_joint.astype(np.float32), factor.astype(np.float32), of_cells.astype(np.float32), tuple(blocks)
+        np.ascontiguousarray(mixture.precision.transpose(1, 0, 2)).reshape(layout.n_features, -1),
+        np.einsum("kd,kde->ke", mixture.mean, precision).astype(np.float32),
+        starts if blocks else None,
+        of_joint.astype(np.float32),
+        factor.astype(np.float32),
+        of_cells.astype(np.float32),
+        tuple(blocks),
     )

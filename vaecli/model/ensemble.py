@@ -84,6 +84,8 @@ class Family:
             )
         shapes = {"center": (e, 1, k), "scale": (e, 1, k), "weight": (e, k, n_codes), "offset": (e, 1, n_codes)}
         codes = {part: _checked(arrays, f"{prefix}/codes/{part}", shape) for part, shape in shapes.items()}
+        if not (codes["scale"] > 0).all():
+            raise ValueError(f"{prefix}/codes/scale holds units that are not above 0")
         return cls(likelihood, parameters, noise, ExemplarPrior.stored(**codes), tuple(held_out.tolist()), score_terms)
 
 

@@ -193,6 +193,22 @@ class WindowModel:
         distance /= self.movement_deviation[:, None]
         return np.square(distance, out=distance)
 
+    def short(self, x: np.ndarray, tiles: np.ndarray) -> np.ndarray:
+        """Mean squared whitened statistic of the last SHORT rows of each sensor, at the columns of the tiles.
+
+        The result is (d, t TILE). A whitening matrix is lower triangular and statistics of SHORT rows come first, so
+        its leading block whitens them alone.
+        """
+        k = N_STATISTICS
+        z = window_statistics(x[self.continuous], SHORT)
+        z = _standardised(z, self.statistics_mean[:, :k], self.statistics_deviation[:, :k])
+        whitening = np.ascontiguousarray(self.single_whitening[:, :k, :k])
+        out = np.empty((self.continuous.size, tiles.size * TILE), np.float32)
+        for i, tile in enumerate(tiles.tolist()):
+            whitened = np.matmul(whitening, np.ascontiguousarray(z[:, :, tile : tile + TILE]))
+            out[:, i * TILE : (i + 1) * TILE] = np.square(whitened, out=whitened).sum(1) / np.float32(k)
+        return out
+
 
 def _standardised(found: np.ndarray, mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """Statistics (d, F, columns) in deviations (d, F) from their mean (d, F), cut at ±12, in place."""

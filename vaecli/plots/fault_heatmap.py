@@ -9,11 +9,14 @@ import numpy as np
 from vaecli.plots.figure import legible, write_figure
 from vaecli.results import DetectionRate
 from vaecli.results.selftest import FAULT_NAMES
+from vaecli.results.selftest_sensors import SeriesDetectionRate
 
 MOST_COLUMNS = 60  # in a picture: those in which the least is seen
 
 
-def shares(rates: Sequence[DetectionRate], columns: Sequence[str]) -> tuple[list[str], list[str], np.ndarray]:
+def shares(
+    rates: Sequence[DetectionRate] | Sequence[SeriesDetectionRate], columns: Sequence[str]
+) -> tuple[list[str], list[str], np.ndarray]:
     """(columns, faults, share (columns, faults) seen, NaN where a column cannot have the fault).
 
     At most MOST_COLUMNS columns, in their order.
@@ -30,7 +33,12 @@ def shares(rates: Sequence[DetectionRate], columns: Sequence[str]) -> tuple[list
     return [columns[i] for i in hardest], heads, share[hardest]
 
 
-def draw_heatmap(path: str, rates: Sequence[DetectionRate], columns: Sequence[str]) -> None:
+def draw_heatmap(
+    path: str,
+    rates: Sequence[DetectionRate] | Sequence[SeriesDetectionRate],
+    columns: Sequence[str],
+    title: str = "share of the rows with a fault that are flagged",
+) -> None:
     """Draw the shares of each column. matplotlib is loaded here; `path` appears whole or not at all."""
     from matplotlib.figure import Figure
 
@@ -41,6 +49,6 @@ def draw_heatmap(path: str, rates: Sequence[DetectionRate], columns: Sequence[st
     image = axes.imshow(share, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     axes.set_yticks(range(len(names)), [legible(name) for name in names])
     axes.set_xticks(range(len(heads)), heads, rotation=60, ha="right", rotation_mode="anchor")
-    axes.set_title("share of the rows with a fault that are flagged")
+    axes.set_title(title)
     figure.colorbar(image, ax=axes)
     write_figure(path, figure)

@@ -9,6 +9,7 @@ from vaecli.runtime.atomic_file import replacing
 
 BACKGROUND = "0.7"  # what is drawn below the rows themselves: training rows, chance
 _INCHES = (10, 4.6)
+_ROW_INCHES = 2.0
 _DOTS_PER_INCH = 120
 _MOST_LETTERS = 28
 
@@ -22,6 +23,18 @@ def new_figure(width_ratios: Sequence[float] = (1,)) -> tuple[Any, list[Any]]:
     for one in axes:
         one.spines[["top", "right"]].set_visible(False)
     return figure, list(axes)
+
+
+def new_rows(n_rows: int) -> tuple[Any, list[Any]]:
+    """A figure and its axes, one below the other, each higher than a line of text. matplotlib is loaded here."""
+    from matplotlib.figure import Figure
+
+    width, height = _INCHES
+    figure = Figure(figsize=(width, max(height, _ROW_INCHES * n_rows)), layout="constrained")
+    rows = figure.subplots(n_rows, 1, squeeze=False)[:, 0]
+    for one in rows:
+        one.spines[["top", "right"]].set_visible(False)
+    return figure, list(rows)
 
 
 def write_figure(path: str, figure: Any) -> None:

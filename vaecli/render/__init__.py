@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from vaecli.results import (
+        CalibrateSummary,
         EncodeSummary,
         EvaluateSummary,
         ExplainSummary,
         FitSummary,
+        FlagSummary,
         InspectSummary,
         ReconstructSummary,
         ReportSummary,
@@ -38,8 +40,11 @@ if TYPE_CHECKING:
     )
     from vaecli.results.check import CheckSummary
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
+    from vaecli.results.explain_sensors import SensorExplainSummary
     from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.report_sensors import SensorReportSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.selftest_sensors import SensorSelftestSummary
 
     Summary = (
         FitSummary
@@ -48,13 +53,18 @@ if TYPE_CHECKING:
         | ScoreSummary
         | SensorScoreSummary
         | ExplainSummary
+        | SensorExplainSummary
         | EvaluateSummary
         | SensorEvaluateSummary
         | SelftestSummary
+        | SensorSelftestSummary
         | EncodeSummary
         | ReconstructSummary
         | SampleSummary
         | ReportSummary
+        | SensorReportSummary
+        | CalibrateSummary
+        | FlagSummary
         | InspectSummary
     )
 

@@ -15,8 +15,16 @@ if TYPE_CHECKING:
     from vaecli.results import EvaluateSummary, FlaggedRow, ScoreSummary, SelftestSummary
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.selftest_sensors import SensorSelftestSummary
 
-    Decided = ScoreSummary | SensorScoreSummary | EvaluateSummary | SensorEvaluateSummary | SelftestSummary
+    Decided = (
+        ScoreSummary
+        | SensorScoreSummary
+        | EvaluateSummary
+        | SensorEvaluateSummary
+        | SelftestSummary
+        | SensorSelftestSummary
+    )
 
 
 def headline(text: str) -> Text:

@@ -14,7 +14,8 @@ from vaecli.render.layout import decision, empty_table, fact_list, headline, pla
 from vaecli.results.number_format import counted, duration, per_cent, whole_per_cent
 
 if TYPE_CHECKING:
-    from vaecli.results import DetectionRate, SelftestSummary
+    from vaecli.results import BlindSpot, DetectionRate, SelftestSummary
+    from vaecli.results.selftest_sensors import SeriesDetectionRate
 
 _SHOWN_SPOTS = 10
 _UNITS = {"spike": "{:g} sd", "shift": "{:g} sd", "scale": "× {:g}", "missing": "{:g} cells"}
@@ -34,13 +35,13 @@ def selftest_page(summary: SelftestSummary) -> RenderableType:
         name = "" if rate.fault == fault else results.FAULT_NAMES[fault := rate.fault]
         ranges = "–" if rate.column_limits_share is None else whole_per_cent(rate.column_limits_share)
         table.add_row(
-            *plain_cells(name, _size(rate.fault, rate.size), _seen(rate), rate.verdict, _hardest(summary, rate), ranges)
+            *plain_cells(name, _size(rate.fault, rate.size), seen(rate), rate.verdict, _hardest(summary, rate), ranges)
         )
     parts: list[RenderableType] = [headline("Self-test"), fact_list(_about(summary)), Text(), table]
     parts += [Text(f"not applicable: {line}") for line in _untested(summary)]
     if summary.ranges_see_more:
         parts.append(Text(f"Limits on each column by itself would see more of: {_listed(summary.ranges_see_more)}"))
-    parts += [headline("\nBlind spots"), *_blind(summary), Text(), Text(_SCOPE)]
+    parts += [headline("\nBlind spots"), *blind_lines(summary.blind_spots, "rows"), Text(), Text(_SCOPE)]
     return Group(*parts, *warning_lines(summary.warnings))
 
 
@@ -63,7 +64,7 @@ def _listed(rates: Sequence[DetectionRate]) -> str:
     return ", ".join(f"{results.FAULT_NAMES[one.fault]} {_size(one.fault, one.size)}".rstrip() for one in rates)
 
 
-def _seen(rate: DetectionRate) -> str:
+def seen(rate: DetectionRate | SeriesDetectionRate) -> str:
     """`93 % (91 to 95)`."""
     if rate.share is None or rate.low is None or rate.high is None:
         return "–"
@@ -95,11 +96,12 @@ def _untested(summary: SelftestSummary) -> list[str]:
     return list(lines)
 
 
-def _blind(summary: SelftestSummary) -> list[Text]:
-    """A sentence for each of the blindest columns."""
-    if not summary.blind_spots:
-        return [Text("none: in every column, of every kind of fault tried, half of the rows may be seen at some size")]
-    lines = [Text(escaped(spot.sentence)) for spot in summary.blind_spots[:_SHOWN_SPOTS]]
-    if (more := len(summary.blind_spots) - _SHOWN_SPOTS) > 0:
+def blind_lines(spots: Sequence[BlindSpot], tried: str) -> list[Text]:
+    """A sentence for each of the blindest columns; `tried` is what shares are of."""
+    if not spots:
+        nothing = f"none: in every column, of every kind of fault tried, half of the {tried} may be seen at some size"
+        return [Text(nothing)]
+    lines = [Text(escaped(spot.sentence)) for spot in spots[:_SHOWN_SPOTS]]
+    if (more := len(spots) - _SHOWN_SPOTS) > 0:
         lines.append(Text(f"… and {counted(more, 'column')} more: --json names all"))
     return lines

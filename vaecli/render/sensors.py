@@ -56,6 +56,7 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
         ("threshold", _decision(summary)),
         ("output", "standard output" if summary.output == "-" else summary.output),
         *([("events", f"{_events(summary)} in {summary.events}")] if summary.events else []),
+        *([("picture", summary.plot)] if summary.plot else []),
         *([("state", summary.state)] if summary.state else []),
     ]
     parts: list[RenderableType] = [headline("Scored"), fact_list(facts)]

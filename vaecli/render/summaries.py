@@ -13,8 +13,11 @@ from rich.text import Text
 
 from vaecli import results
 from vaecli.errors import quoted
+from vaecli.render.calibrate import calibrate_page
 from vaecli.render.check import check_page
 from vaecli.render.evaluate_sensors import sensor_evaluate_page
+from vaecli.render.explain_sensors import sensor_explain_page
+from vaecli.render.flag import flag_page
 from vaecli.render.layout import (
     decision,
     empty_table,
@@ -24,9 +27,10 @@ from vaecli.render.layout import (
     reason_table,
     warning_lines,
 )
-from vaecli.render.report import report_page
+from vaecli.render.report import report_page, sensor_report_page
 from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
+from vaecli.render.selftest_sensors import sensor_selftest_page
 from vaecli.render.sensors import sensor_fit_page, sensor_score_page
 from vaecli.results.flat_settings import flat_settings
 from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent, size, worth_of
@@ -366,12 +370,17 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "SensorScoreSummary": sensor_score_page,
     "CheckSummary": check_page,
     "ExplainSummary": explain_page,
+    "SensorExplainSummary": sensor_explain_page,
     "EvaluateSummary": evaluate_page,
     "SensorEvaluateSummary": sensor_evaluate_page,
     "SelftestSummary": selftest_page,
+    "SensorSelftestSummary": sensor_selftest_page,
     "EncodeSummary": encode_page,
     "ReconstructSummary": reconstruct_page,
     "SampleSummary": sample_page,
     "ReportSummary": report_page,
+    "SensorReportSummary": sensor_report_page,
+    "CalibrateSummary": calibrate_page,
+    "FlagSummary": flag_page,
     "InspectSummary": inspect_page,
 }

@@ -84,6 +84,21 @@ def dots(points: Sequence[Point], kind: str) -> Html:
     return element("path", d=Html("".join(f"M{_units(x)} {_units(y)}h0" for x, y in points)), class_=f"dots {kind}")
 
 
+def ribbon(places: Sequence[float], low: Sequence[float], high: Sequence[float], kind: str) -> Html:
+    """The band from `low` to `high` along `places`, all in 0…1 and upwards; where both are equal, a line."""
+    upper = [f"{_units(x)} {_units(1 - y)}" for x, y in zip(places, high, strict=True)]
+    lower = [f"{_units(x)} {_units(1 - y)}" for x, y in zip(places, low, strict=True)]
+    return element("path", d=Html("M" + "L".join([*upper, *reversed(lower)]) + "Z"), class_=f"ribbon {kind}")
+
+
+def uprights(spans: Sequence[tuple[float, float, float]], kind: str) -> Html:
+    """Upright marks with round ends at (place, low, high), all in 0…1 and upwards."""
+    if not spans:
+        return Html("")
+    lines = (f"M{_units(x)} {_units(1 - low)}V{_units(1 - high)}" for x, low, high in spans)
+    return element("path", d=Html("".join(lines)), class_=f"uprights {kind}")
+
+
 def meter(share: float, kind: str) -> Html:
     """A lying bar, as long as `share` of its place."""
     inside = element("rect", x=0, y=0, width=_units(min(max(share, 0.0), 1.0)), height=SIDE, class_=kind)

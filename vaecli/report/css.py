@@ -59,7 +59,7 @@ color:var(--soft);font-variant-numeric:tabular-nums;line-height:1}
 .plot.small{grid-template-columns:0 minmax(0,1fr);grid-template-rows:.3rem 5.5rem 1.5rem}
 .plot.map{grid-template-columns:0 minmax(0,1fr);grid-template-rows:1.3rem 24rem 1.5rem}
 .plot.map .box{border:1px solid var(--line);overflow:hidden}
-.plot.low{grid-template-rows:1.3rem 11rem 1.5rem}
+.plot.low{grid-template-rows:1.3rem 11rem 1.5rem}.plot.sensor{grid-template-rows:.3rem 6.5rem 1.5rem}
 svg path,svg line{fill:none;vector-effect:non-scaling-stroke;stroke-linejoin:round}
 svg .grid{stroke:var(--line);stroke-width:1}
 svg .limit{stroke:var(--ink);stroke-width:1.25;stroke-dasharray:4 3}
@@ -69,6 +69,9 @@ svg .after{stroke:var(--here);stroke-width:1.75}
 svg .curve{stroke:var(--here);stroke-width:2}
 svg .here{fill:var(--here);opacity:.85}svg .odd{fill:var(--odd)}svg .normal{fill:var(--normal)}
 
+svg .event{fill:var(--odd);opacity:.13}svg .band{fill:var(--okay);stroke:var(--okay);opacity:.16}
+svg .ribbon{stroke-width:1.25}svg .scores,svg .readings{fill:var(--here);stroke:var(--here)}
+svg .uprights{fill:none;stroke:var(--odd);stroke-width:2;stroke-linecap:round}
 svg .dots{fill:none;stroke-linecap:round;stroke-width:4.5}
 svg .dots.training{stroke:var(--normal);opacity:.3;stroke-width:7}
 svg .dots.here{stroke:var(--here);opacity:.55;fill:none}
@@ -76,7 +79,8 @@ svg .dots.odd{stroke:var(--odd);opacity:.8;stroke-width:6;fill:none}
 svg .dots.kept{stroke:var(--odd);stroke-width:9}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.2rem;font-size:.8125rem;color:var(--soft);margin:.2rem 0 .5rem}
 .key{display:inline-block;width:.75em;height:.75em;border-radius:2px;margin-right:.45em;background:var(--here)}
-.key.odd{background:var(--odd)}.key.normal{background:var(--normal)}
+.key.odd{background:var(--odd)}.key.event{background:var(--odd);opacity:.25}
+.key.band{background:var(--okay);opacity:.35}.key.normal{background:var(--normal)}
 .key.before{background:var(--normal);opacity:.5}
 .key.training{background:var(--normal);opacity:.45;border-radius:50%}.key.dot{border-radius:50%}
 .key.odd.dot{border-radius:50%}
@@ -96,6 +100,11 @@ margin-top:1rem}
 align-items:center}
 .twins .meter{height:.4rem}.twins .meter+.meter{margin-top:.1rem}
 .twins .value{color:var(--soft);text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+.bar .ways{grid-column:1/-1;color:var(--soft);font-size:.8125rem}
+.events{margin-top:.9rem;overflow-x:auto}.events ol{margin:0;padding:0;list-style:none}
+.events td{font-variant-numeric:tabular-nums;overflow-wrap:normal}.events td:not(:last-child){min-width:3.5rem}
+.events td bdi{overflow-wrap:anywhere}.events details{margin-top:.2rem;font-size:.875rem}
+.event-detail{margin:1.2rem 0 1.8rem;break-inside:avoid}
 .wall{display:flex;flex-wrap:wrap;gap:1.1rem 1.7rem;margin:.6rem 0 1.6rem;--dot:1px}
 .wall figure{margin:0;min-width:7rem;display:grid;grid-template-columns:repeat(3,max-content);gap:.35rem}
 .wall img{display:block;width:calc(var(--w)*var(--dot));height:calc(var(--h)*var(--dot));

@@ -23,17 +23,21 @@ SURE = 2.33  # standard deviations beyond which a count is not chance, once in a
 
 def page(data: ReportData) -> str:
     """The whole page as HTML."""
-    facts = data.facts
+    return document(data.facts.table, *_top(data), *sections.sections(data))
+
+
+def document(table: str, *content: Html) -> str:
+    """A whole page about a table as HTML, with its policy, style and foot."""
     head = element(
         "head",
         Html('<meta charset="utf-8">'),
         Html(f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'),
         Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
         Html('<meta name="referrer" content="no-referrer"><link rel="icon" href="data:,">'),
-        element("title", f"{facts.table[:100]} · vaecli report"),
+        element("title", f"{table[:100]} · vaecli report"),
         element("style", STYLE),
     )
-    body = element("body", element("main", *_top(data), *sections.sections(data), _foot()))
+    body = element("body", element("main", *content, _foot()))
     return f'<!DOCTYPE html>\n<html lang="en">{head}{body}</html>\n'
 
 

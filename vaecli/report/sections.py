@@ -442,7 +442,7 @@ def _settings(data: ReportData) -> list[Html]:
         ("threshold", f"{decision}: scores from {number(facts.min_score)} nats"),
         ("normal rows that calibrate", f"{facts.n_calibration_rows:,}"),
     )
-    rows = [_setting(name, value) for name, value in (*first, *data.settings)][:MOST_SETTINGS]
+    rows = [setting(name, value) for name, value in (*first, *data.settings)][:MOST_SETTINGS]
     return [
         element(
             "details",
@@ -452,5 +452,6 @@ def _settings(data: ReportData) -> list[Html]:
     ]
 
 
-def _setting(name: str, value: str) -> Html:
+def setting(name: str, value: str) -> Html:
+    """A name and a value in a table."""
     return element("tr", element("td", escaped(name, 80)), element("td", own(value, 160)))

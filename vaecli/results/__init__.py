@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vaecli.results.calibrate import CalibratedGroup as CalibratedGroup, CalibrateSummary as CalibrateSummary
     from vaecli.results.columns import ColumnSummary as ColumnSummary
     from vaecli.results.encode import EncodeSummary as EncodeSummary
     from vaecli.results.evaluate import (
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from vaecli.results.events import Event as Event, OnEvent as OnEvent, ignore as ignore
     from vaecli.results.explain import ExplainSummary as ExplainSummary
     from vaecli.results.fit import FitSummary as FitSummary, TrainingCheck as TrainingCheck
+    from vaecli.results.flag import FlagSummary as FlagSummary
     from vaecli.results.inspect import InspectSummary as InspectSummary
     from vaecli.results.json_object import SCHEMA_VERSION as SCHEMA_VERSION
     from vaecli.results.reasons import FlaggedRow as FlaggedRow, Reason as Reason
@@ -39,12 +41,14 @@ if TYPE_CHECKING:
     )
 
 _NAMES = {
+    "calibrate": "CalibratedGroup CalibrateSummary",
     "columns": "ColumnSummary",
     "encode": "EncodeSummary",
     "evaluate": "METRIC_NAMES Comparison EvaluateSummary Evaluation Figure",
     "events": "Event OnEvent ignore",
     "explain": "ExplainSummary",
     "fit": "FitSummary TrainingCheck",
+    "flag": "FlagSummary",
     "inspect": "InspectSummary",
     "json_object": "SCHEMA_VERSION",
     "reasons": "FlaggedRow Reason",

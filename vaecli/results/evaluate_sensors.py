@@ -45,8 +45,8 @@ class SensorEvaluateSummary:
     unscored: int
     n_groups: int
     events: int  # runs of labelled rows in a series
-    detected_events: int  # those with a flagged row
-    alarms: int  # runs of flagged rows in a series, those close together taken as one
+    detected_events: int  # those with a flagged row that is part of an alarm
+    alarms: int  # events as `score --events` writes them
     false_alarms: int  # alarms without a labelled flagged row
     normal_time: float | None  # of the rows not labelled, in seconds or units of a clock that counts; None without one
     is_date: bool  # whether times are in seconds

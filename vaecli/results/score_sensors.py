@@ -39,12 +39,14 @@ class SensorScoreSummary:
     worst: tuple[FlaggedRow, ...]
     warnings: tuple[str, ...]
     seconds: float
+    plot: str | None = None  # the picture, where one was asked for
     state: str | None = None  # the file that keeps the last rows of each series, where one was named
     alarm_budget: str | None = None  # what decided which rows are flagged, where it was given
     events: str | None = None  # the file of events, where one was asked for
     n_events: int | None = None
     n_open_events: int | None = None  # that had not ended with the table
     long: LongTable | None = None  # where the table has a row per sensor and time
+    blank_rows: int = 0  # without a value in any column
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

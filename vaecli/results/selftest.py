@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vaecli.results.json_object import json_object, with_former_keys
+
+if TYPE_CHECKING:
+    from vaecli.results.selftest_sensors import SeriesDetectionRate
 
 FAULT_NAMES = {
     "spike": "spike",
@@ -18,6 +21,10 @@ FAULT_NAMES = {
     "unseen": "unseen category",
     "wrong": "wrong category",
     "borrowed": "another row's value",
+    "drift": "drift",
+    "noise": "noise",
+    "quiet": "noise gone",
+    "delay": "delay",
 }
 # the lowest share that earns each verdict
 VERDICTS = ((0.9, "seen"), (0.6, "mostly"), (0.3, "partly"), (0.0, "hardly"))
@@ -124,7 +131,7 @@ def verdict_of(share: float, low: float, false_alarm_rate: float) -> str:
     return next(verdict for bound, verdict in VERDICTS if share >= bound)
 
 
-def blind_spots_of(rates: Sequence[DetectionRate]) -> tuple[BlindSpot, ...]:
+def blind_spots_of(rates: Sequence[DetectionRate] | Sequence[SeriesDetectionRate]) -> tuple[BlindSpot, ...]:
     """The blind spots of single columns, the column with the most such faults first, of equal ones in file order."""
     spots = []
     for column in dict.fromkeys(rate.column for rate in rates):

@@ -19,52 +19,8 @@ from vaecli.model.cell_mixture import MOST_FEATURES, CellMixture
 from vaecli.schema import Layout
 from vaecli.scoring.column_tails import ColumnTails
 
-DECIDES_FROM = float(np.log(100))  # nats: a judge decides where fewer than one normal row in a hundred score as much
-STEEPNESS = 4.0  # of milder opinions
-TAILS_PENALTY = 0.5  # nats of surprisal by which the rarest cell in its own column must exceed the others' opinion
-N_TOP = 20  # largest scores, from whose excess the tail of a scale is computed
-N_KNOTS = 200
 SMALLEST_SPREAD = 1e-6  # of scores beyond the last knot
 LARGEST_NUMBER = 1e100  # of a knot or a limit in a bundle: differences of such numbers are finite
-
-
-@dataclass(frozen=True, slots=True)
-class SurvivalScale:
-    """How probable a normal row scores as much, as nats of surprisal: −log P(S ≥ s), from its scores in calibration.
-
-    `scores` (m,) and `nats` (m,) ascend, both float64, and are joined by straight lines; `spread` is the mean excess
-    over the last of them, in the unit of scores per nat.
-    """
-
-    scores: np.ndarray
-    nats: np.ndarray
-    spread: float
-
-    @classmethod
-    def of(cls, scores: np.ndarray) -> SurvivalScale:
-        """The scale of held-out scores (n,) of normal rows, n >= 1, finite or −inf."""
-        ascending = np.sort(scores.astype(np.float64))
-        n = ascending.size
-        n_top = min(N_TOP, n - 1)
-        top = ascending[n - 1 - n_top]
-        nats = np.linspace(0.0, np.log((n + 1) / (n_top + 1)), N_KNOTS)
-        place = np.clip(np.ceil(n - (n + 1) * np.exp(-nats)).astype(np.int64), 0, n - 1 - n_top)
-        known, first = np.unique(ascending[place], return_index=True)
-        is_finite = np.isfinite(known)
-        excess = ascending[ascending > top] - top
-        spread = max(float(excess.mean()) if excess.size and np.isfinite(top) else 0.0, SMALLEST_SPREAD)
-        return cls(known[is_finite], nats[first][is_finite], spread)
-
-    def at(self, nats: np.ndarray) -> np.ndarray:
-        """The scores (n,) at surprisals (n,): −inf below the first."""
-        beyond = self.scores[-1] + (nats - self.nats[-1]) * self.spread
-        between = np.interp(nats, self.nats, self.scores, left=-np.inf)
-        return np.where(nats > self.nats[-1], beyond, between)
-
-    def of_scores(self, scores: np.ndarray) -> np.ndarray:
-        """The surprisals (n,) in nats of scores (n,)."""
-        beyond = self.nats[-1] + (scores - self.scores[-1]) / self.spread
-        return np.where(scores > self.scores[-1], beyond, np.interp(scores, self.scores, self.nats))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,19 +33,6 @@ class OpinionScale:
     judged: np.ndarray
     score: np.ndarray
     slope: float
-
-    @classmethod
-    def of(cls, judge: SurvivalScale, ensemble: SurvivalScale, penalty: float) -> OpinionScale:
-        """What a score of the `judge` is worth beside the scores of the `ensemble`, less a `penalty` in nats."""
-        begins = DECIDES_FROM * (1 - 1 / STEEPNESS) + penalty
-        knees = np.array([begins, DECIDES_FROM + penalty, judge.nats[-1], ensemble.nats[-1] + penalty])
-        nats = np.unique(np.concatenate([knees[knees >= begins], np.linspace(begins, knees.max() + 1, N_KNOTS)]))
-        worth = nats - penalty
-        worth = np.where(worth < DECIDES_FROM, DECIDES_FROM - STEEPNESS * (DECIDES_FROM - worth), worth)
-        judged, score = judge.at(nats), ensemble.at(np.maximum(worth, 0.0))
-        known = np.isfinite(judged) & np.isfinite(score)
-        judged, first = np.unique(judged[known], return_index=True)
-        return cls(judged, score[known][first], ensemble.spread / judge.spread)
 
     def of_scores(self, judged: np.ndarray) -> np.ndarray:
         """The opinion (n,) on rows that the judge gave the scores `judged` (n,); −inf where it has none."""

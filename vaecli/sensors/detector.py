@@ -16,6 +16,7 @@ from vaecli.data.sensor_scale import SensorScale
 from vaecli.data.series import Chunk, Stretch, chunks_of
 from vaecli.model.window_model import (
     HISTORY,
+    SHORT,
     TILE,
     WindowModel,
     WindowShape,
@@ -31,7 +32,7 @@ from vaecli.scoring.window_scores import (
     take,
 )
 from vaecli.sensors.event_rates import EventRates
-from vaecli.sensors.fitting import readouts_of
+from vaecli.sensors.fitting import readouts_of, short_of
 from vaecli.sensors.history import Histories
 
 CHUNK_READINGS = 2**17  # readings whose windows are computed at once, so that they stay in the processor's cache
@@ -79,6 +80,7 @@ class SensorDetector:
     known_groups: tuple[str, ...] = ()
     rates: EventRates | None = None  # of events of normal rows, in the order of KINDS; None without a clock of moments
     long: LongForm | None = None  # of the tables that it was fitted on, whose tags are the feature columns
+    short_limits: np.ndarray | None = None  # (d,) float32, see `evident`; None in earlier bundles
 
     @property
     def sensors(self) -> SensorColumns:
@@ -114,6 +116,21 @@ class SensorDetector:
             score[chunk.row] = score_of(self.surprisals(chunk).of, kind, self.model.shape)
         return score
 
+    def evident(self, stretches: Sequence[Stretch], wanted: np.ndarray) -> np.ndarray:
+        """Which of the `wanted` rows (n,) bool of a batch are anomalous by their latest SHORT rows alone, (n,) bool.
+
+        A long window holds a fault that is over; these rows hold it no longer. Earlier bundles do not know.
+        """
+        out = np.zeros(wanted.size, bool)
+        if self.short_limits is None:
+            return out
+        limits = self.short_limits[:, None]
+        for chunk in self.chunks([stretch for stretch in stretches if wanted[stretch.row].any()]):
+            index = np.flatnonzero(wanted[chunk.row])
+            if index.size and limits.size:
+                out[chunk.row[index]] = (short_of(self.model, chunk, index) > limits).any(0)
+        return out
+
     def readout_surprisals(self, stretches: Sequence[Stretch], n_rows: int) -> np.ndarray:
         """The surprisals (7, n) of each read-out, float32, for looking ahead; NaN for rows in no stretch."""
         out = np.full((len(self.scales.readouts), n_rows), np.nan, np.float32)
@@ -131,6 +148,7 @@ class SensorDetector:
             "shape": asdict(self.model.shape),
             "clock": asdict(self.clock),
             "known_groups": list(self.known_groups),
+            **({} if self.short_limits is None else {"events_end_by_rows": SHORT}),
         }
         settings |= {} if self.long is None else {"long": self.long.to_json()}
         arrays = {f"scale/{name}": value for name, value in self.scale.to_arrays().items()}
@@ -139,6 +157,7 @@ class SensorDetector:
         for kind, calibration in self.calibrations.items():
             arrays |= calibration.to_arrays(f"calibration/{kind}")
         arrays |= {} if self.rates is None else self.rates.to_arrays()
+        arrays |= {} if self.short_limits is None else {"short/limits": self.short_limits}
         return settings, arrays
 
     @classmethod
@@ -174,6 +193,13 @@ class SensorDetector:
         long = LongForm.from_json(settings["long"]) if "long" in settings else None
         if long is not None and schema.time is None:
             raise ValueError("the long table has no clock")
+        limits = arrays.get("short/limits")
+        if settings.get("events_end_by_rows") != (None if limits is None else SHORT):
+            raise ValueError("short/limits are missing, or of other rows")
+        if limits is not None and (limits.shape != model.continuous.shape or limits.dtype != np.float32):
+            raise ValueError("short/limits is not one float32 per continuous sensor")
+        if limits is not None and not (np.isfinite(limits) & (limits > 0)).all():
+            raise ValueError("short/limits are not positive and finite")
         return cls(
             schema,
             scale,
@@ -188,6 +214,7 @@ class SensorDetector:
             groups,
             rates,
             long,
+            limits,
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -19,7 +20,9 @@ class EventRules:
 
     An event begins with a flagged row and lasts while scores stay above ENDS_BELOW times `min_score`. Two such runs are
     one event when fewer than `merge_rows` rows lie between them and no gap of the clock, or with `merge_time` when less
-    time than that does. Events of fewer than `min_rows` rows or of less time than `min_time` are left out.
+    time than that does. An event ends with its last flagged row whose own latest rows are anomalous; what comes after
+    it has the fault in longer windows only. Where no row is, it ends with its last run. Events of fewer than `min_rows`
+    rows or of less time than `min_time` are left out.
     """
 
     min_score: float
@@ -54,7 +57,9 @@ def runs_of(flagged: np.ndarray, lasting: np.ndarray, breaks: np.ndarray) -> tup
 class Run(Generic[Found]):
     """A run of rows in one part of a series: `first` and `last` count its rows in that part from 0.
 
-    `stretch` counts the gaps of the clock in the part before it; `begin` and `end` are times.
+    `stretch` counts the gaps of the clock in the part before it; `begin` and `end` are times. Its last evident row is
+    row `evident`, at `evident_time`; `found` is what is kept of the rows up to it and `tail` of those after it. A run
+    without one has None for both, and all its rows are its `tail`.
     """
 
     first: int
@@ -62,7 +67,10 @@ class Run(Generic[Found]):
     stretch: int
     begin: float
     end: float
-    found: Found
+    evident: int | None
+    evident_time: float
+    found: Found | None
+    tail: Found | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,70 @@ class SeriesPart(Generic[Found]):
     leading: Run[Found] | None
 
 
+@dataclass(frozen=True, slots=True)
+class FlaggedRows:
+    """The rows of a batch, by series in order of time or of arrival; row i belongs to `keys[group[i]]`.
+
+    Scores, NaN where there is none, clock, flags and evidence are (n,). A row is `evident` where its own latest rows
+    are anomalous, not only a longer window that ends with it.
+    """
+
+    keys: Sequence[str]
+    group: np.ndarray
+    time: np.ndarray
+    score: np.ndarray
+    flagged: np.ndarray
+    evident: np.ndarray
+
+
+def series_parts(
+    rows: FlaggedRows, rules: EventRules, describe: Callable[[np.ndarray], Found]
+) -> tuple[SeriesPart[Found], ...]:
+    """The parts of series in a batch, with their runs; `describe` gives what is kept of rows (m,) of the batch."""
+    scored = np.flatnonzero(~np.isnan(rows.score))
+    order = scored[np.argsort(rows.group[scored], kind="stable")]
+    group, time = rows.group[order], rows.time[order]
+    edges = np.flatnonzero(np.diff(group, prepend=-1, append=-1)).tolist() if order.size else [0]
+    for first, last in pairwise(edges):
+        time[first:last] = np.maximum.accumulate(time[first:last])
+    begins_series = np.diff(group, prepend=-1) != 0
+    gap = ~begins_series & (np.diff(time, prepend=time[:1]) > rules.max_gap)
+    score, flagged = rows.score[order], rows.flagged[order]
+    lasting = flagged | (score >= rules.ends_below)
+    first_rows, last_rows = runs_of(flagged, lasting, begins_series | gap)
+    evident, n_gaps = np.flatnonzero(flagged & rows.evident[order]), np.cumsum(gap)
+
+    def run(begin: int, end: int, first: int) -> Run[Found]:
+        place = int(np.searchsorted(evident, end, side="right")) - 1
+        last = int(evident[place]) if place >= 0 and evident[place] >= begin else None
+        until = begin if last is None else last + 1
+        return Run(
+            begin - first,
+            end - first,
+            int(n_gaps[begin] - n_gaps[first]),
+            float(time[begin]),
+            float(time[end]),
+            None if last is None else last - first,
+            np.nan if last is None else float(time[last]),
+            None if last is None else describe(order[begin:until]),
+            describe(order[until : end + 1]) if until <= end else None,
+        )
+
+    parts = []
+    for first, last in pairwise(edges):
+        mine = slice(*np.searchsorted(first_rows, [first, last]).tolist())
+        runs = tuple(run(a, b, first) for a, b in zip(first_rows[mine].tolist(), last_rows[mine].tolist(), strict=True))
+        leading = None
+        if lasting[first]:
+            stops = np.flatnonzero(~lasting[first:last] | gap[first:last])
+            leading = run(first, first + int(stops[0]) - 1 if stops.size else last - 1, first)
+        key, n_gaps_here = rows.keys[int(group[first])], int(n_gaps[last - 1] - n_gaps[first])
+        parts.append(
+            SeriesPart(key, last - first, float(time[first]), float(time[last - 1]), n_gaps_here, runs, leading)
+        )
+    return tuple(parts)
+
+
 @dataclass(slots=True)
 class Event(Generic[Found]):
     """An event of a series: its rows counted in the series, its times, and what was found in its runs."""
@@ -91,7 +163,26 @@ class Event(Generic[Found]):
     stretch: int
     begin: float
     end: float
-    found: list[Found]
+    found: list[Found] = field(default_factory=list)
+    ends: tuple[int, float, int] | None = None  # last evident row, its time, and how many of `found` are up to it
+
+    def add(self, run: Run[Found], first_row: int, stretch: int) -> None:
+        """Take in a run; the rows and stretches of its part are counted from `first_row` and `stretch`."""
+        self.last, self.stretch = first_row + run.last, stretch + run.stretch
+        self.end = max(self.end, run.end)
+        if run.found is not None:
+            self.found.append(run.found)
+        if run.evident is not None:
+            self.ends = (first_row + run.evident, run.evident_time, len(self.found))
+        if run.tail is not None:
+            self.found.append(run.tail)
+
+    def trimmed(self) -> Event[Found]:
+        """The event up to its last evident row; the whole event where it has none."""
+        if self.ends is None:
+            return self
+        last, end, n_found = self.ends
+        return Event(self.key, self.first, last, self.stretch, self.begin, end, self.found[:n_found])
 
     @property
     def n_rows(self) -> int:
@@ -124,7 +215,7 @@ class Tracker(Generic[Found]):
 
     def rest(self) -> list[Event[Found]]:
         """The events that had not ended with the last row."""
-        events = [track.event for track in self.series.values() if track.event is not None]
+        events = [track.event.trimmed() for track in self.series.values() if track.event is not None]
         return sorted((event for event in events if self._is_long(event)), key=lambda event: event.end)
 
     def _add(self, track: _Track[Found], part: SeriesPart[Found], ended: list[Event[Found]]) -> None:
@@ -133,9 +224,8 @@ class Tracker(Generic[Found]):
         runs = list(part.runs)
         if track.lasts and part.leading is not None:
             if runs and runs[0].last == part.leading.last:  # the same run, of which some rows are not flagged yet
-                runs[0] = Run(0, runs[0].last, 0, part.leading.begin, runs[0].end, runs[0].found)
-            else:
-                runs.insert(0, part.leading)
+                del runs[0]
+            runs.insert(0, part.leading)
         for run in runs:
             event = track.event
             if event is not None and self._is_apart(
@@ -144,12 +234,9 @@ class Tracker(Generic[Found]):
                 self._end(track, ended)
                 event = None
             if event is None:
-                first, last = track.n_rows + run.first, track.n_rows + run.last
-                track.event = Event(part.key, first, last, track.stretch + run.stretch, run.begin, run.end, [run.found])
-                continue
-            event.last, event.stretch = track.n_rows + run.last, track.stretch + run.stretch
-            event.end = max(event.end, run.end)
-            event.found.append(run.found)
+                first = track.n_rows + run.first
+                event = track.event = Event(part.key, first, first, track.stretch, run.begin, run.end)
+            event.add(run, track.n_rows, track.stretch)
         track.n_rows += part.n_rows
         track.newest = max(track.newest, part.newest)
         track.stretch += part.n_gaps
@@ -164,8 +251,9 @@ class Tracker(Generic[Found]):
         return stretch != event.stretch or first - event.last - 1 >= max(self.rules.merge_rows, 1)
 
     def _end(self, track: _Track[Found], ended: list[Event[Found]]) -> None:
-        if track.event is not None and self._is_long(track.event):
-            ended.append(track.event)
+        event = None if track.event is None else track.event.trimmed()
+        if event is not None and self._is_long(event):
+            ended.append(event)
         track.event = None
 
     def _is_long(self, event: Event[Found]) -> bool:

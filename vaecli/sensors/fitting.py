@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -18,10 +18,12 @@ from vaecli.model.window_model import HISTORY, TILE, Readouts, WindowModel, Wind
 from vaecli.scoring.look_ahead import looking_ahead
 from vaecli.scoring.window_scores import WindowScales, concatenated, score_of, take
 
+Measured = TypeVar("Measured")
 N_BLOCKS = 3  # of time; each is scored by a model of the others
 TILES_AT_ONCE = 64
 MOST_FOR_FEW = 0.5  # that a margin grows by for want of independent rows (docs/adr/0021-windows-of-sensors.md)
 MOST_MARGIN = 10.0
+EVIDENT = 0.995  # share of held-out rows whose latest rows do not make an event go on
 _ON_THE_MODELS_SCALE = ("joint", "single", "residual", "code")
 
 
@@ -29,12 +31,14 @@ _ON_THE_MODELS_SCALE = ("joint", "single", "residual", "code")
 class FittedWindows:
     """A window model, its scales, and the held-out scores that calibrate it.
 
-    `surprisals` (7, n) are those of the training rows by models that were not trained on their block, NaN where a row
-    has too few before it; `held_out` are their scores (n,) by kind. `stretch` (n,) numbers the stretch of each row.
+    `short_limits` (d,) are those of the function. `surprisals` (7, n) are those of the training rows by models that
+    were not trained on their block, NaN where a row has too few before it; `held_out` are their scores (n,) by kind.
+    `stretch` (n,) numbers the stretch of each row.
     """
 
     model: WindowModel
     scales: WindowScales
+    short_limits: np.ndarray
     surprisals: np.ndarray
     held_out: dict[str, np.ndarray]
     block: np.ndarray
@@ -60,21 +64,22 @@ def fit_windows(
         shape = replace(shape, long=0)
     block = np.arange(n) * N_BLOCKS // n
     with threadpool_limits(1, "blas"):
-        held_out = _held_out(layout, scale, shape, (warm, long), block, progress)
+        held_out, short = _held_out(layout, scale, shape, (warm, long), block, progress)
         model = fit_window_model(layout.x, scale, layout.column[warm], layout.column[long], shape)
         final = readouts_of(model, layout, np.arange(n))
         held_out = replace(held_out, moved=final.moved)
+        short = scaled_to(short, short_of(model, layout, np.arange(n)))[:, warm]
         progress(N_BLOCKS + 1, N_BLOCKS + 1)
         if held_out.long is not None and final.long is not None:
             held_out.long[~long], final.long[~long] = np.nan, np.nan
         held_out, final = take(held_out, warm), take(final, warm)
         scales = WindowScales.of(model, held_out)
-        found = scales.surprisals(model, scaled_to(held_out, final))
+        found = scales.surprisals(model, all_scaled_to(held_out, final))
     surprisals = np.full((found.of.shape[0], n), np.nan)
     surprisals[:, warm] = found.of
     number = np.repeat(np.arange(len(stretches)), [stretch.row.size for stretch in stretches])
     scores = {kind: score_of(surprisals, kind, shape) for kind in SCORE_KINDS}
-    return FittedWindows(model, scales, surprisals, scores, block, number)
+    return FittedWindows(model, scales, short_limits(short), surprisals, scores, block, number)
 
 
 def _filled(seen: np.ndarray, span: int) -> np.ndarray:
@@ -82,25 +87,27 @@ def _filled(seen: np.ndarray, span: int) -> np.ndarray:
     return seen >= min(span - 1, seen.size // 8)
 
 
-def scaled_to(held_out: Readouts, final: Readouts) -> Readouts:
-    """Held-out read-outs, times how much larger the final model's own median is where it is larger.
+def all_scaled_to(held_out: Readouts, final: Readouts) -> Readouts:
+    """Held-out read-outs on the scale of the final model, but for those that do not depend on the model."""
+    changed: dict[str, Any] = {}
+    for name in _ON_THE_MODELS_SCALE:
+        values, wanted = getattr(held_out, name), getattr(final, name)
+        changed[name] = values if values is None or wanted is None else scaled_to(values, wanted)
+    return replace(held_out, **changed)
+
+
+def scaled_to(held_out: np.ndarray, final: np.ndarray) -> np.ndarray:
+    """Held-out values (…, n), times how much larger the final model's own median is where it is larger.
 
     A model's values of the rows that it learned from are not larger than those of other rows. Where they are, the
     models of the blocks measure on another scale (sensors that hardly move in one of them), and the final model would
     flag every row by a threshold that is theirs.
     """
-
-    def scaled(values: np.ndarray | None, wanted: np.ndarray | None) -> np.ndarray | None:
-        if values is None or wanted is None or not values.size:
-            return values
-        found, other = np.nanmedian(values, axis=-1), np.nanmedian(wanted, axis=-1)
-        factor = np.where((found > 0) & (other > found), other / np.maximum(found, 1e-30), 1)
-        return values * factor[..., None]
-
-    changed: dict[str, Any] = {
-        name: scaled(getattr(held_out, name), getattr(final, name)) for name in _ON_THE_MODELS_SCALE
-    }
-    return replace(held_out, **changed)
+    if not held_out.size:
+        return held_out
+    found, other = np.nanmedian(held_out, axis=-1), np.nanmedian(final, axis=-1)
+    factor = np.where((found > 0) & (other > found), other / np.maximum(found, 1e-30), 1)
+    return np.asarray(held_out * factor[..., None])
 
 
 def looked_ahead(fitted: FittedWindows, kind: str) -> np.ndarray:
@@ -122,12 +129,15 @@ def _held_out(
     filled: tuple[np.ndarray, np.ndarray],
     block: np.ndarray,
     progress: Callable[[int, int], None],
-) -> Readouts:
-    """The read-outs (…, n) of all rows by models of the other blocks, without the windows that reach into the block.
+) -> tuple[Readouts, np.ndarray]:
+    """What models of the other blocks, without the windows that reach into the block, give for all n rows.
+
+    That is their read-outs (…, n), and those of their latest rows alone (d, n).
 
     `filled` are the rows (n,) bool whose window, and whose long statistics, hold rows of their stretch only.
     """
     parts: list[Readouts] = []
+    short: list[np.ndarray] = []
     rows = np.arange(block.size)
     for b in range(N_BLOCKS):
         progress(b, N_BLOCKS + 1)
@@ -138,20 +148,45 @@ def _held_out(
         )
         model = fit_window_model(layout.x, scale, others, long, shape)
         parts.append(readouts_of(model, layout, mine))
-    return concatenated(parts)
+        short.append(short_of(model, layout, mine))
+    return concatenated(parts), np.concatenate(short, axis=1)
 
 
 def readouts_of(model: WindowModel, layout: Chunk, rows: np.ndarray) -> Readouts:
     """The read-outs of the rows numbered `rows` (m,) of a layout, in bounded memory."""
+    parts, place = _measured(layout, rows, model.readouts)
+    return take(concatenated(parts), place)
+
+
+def short_of(model: WindowModel, layout: Chunk, rows: np.ndarray) -> np.ndarray:
+    """What `WindowModel.short` gives (d, m) at the rows numbered `rows` (m,) of a layout, in bounded memory."""
+    parts, place = _measured(layout, rows, model.short)
+    return np.concatenate(parts, axis=1)[:, place]
+
+
+def _measured(
+    layout: Chunk, rows: np.ndarray, measure: Callable[[np.ndarray, np.ndarray], Measured]
+) -> tuple[list[Measured], np.ndarray]:
+    """What is measured of the tiles that hold `rows` (m,), part by part, and the places (m,) of the rows in it."""
     number = np.unique(layout.output[rows] // TILE)
     parts = []
     for start in range(0, number.size, TILES_AT_ONCE):
         tiles = layout.tiles[number[start : start + TILES_AT_ONCE]]
         for run in np.split(tiles, np.flatnonzero(np.diff(tiles) > TILE + 2 * HISTORY) + 1):
             first = max(int(run[0]) - HISTORY - 1, 0)
-            parts.append(model.readouts(layout.x[:, first : run[-1] + TILE], run - first))
-    place = np.searchsorted(number, layout.output[rows] // TILE) * TILE + layout.output[rows] % TILE
-    return take(concatenated(parts), place)
+            parts.append(measure(layout.x[:, first : run[-1] + TILE], run - first))
+    return parts, np.searchsorted(number, layout.output[rows] // TILE) * TILE + layout.output[rows] % TILE
+
+
+def short_limits(short: np.ndarray) -> np.ndarray:
+    """The limits (d,) float32 of held-out values of `WindowModel.short` (d, n), which EVIDENT of the rows stay within.
+
+    Rows with NaN are left out.
+    """
+    short = short[:, np.isfinite(short).all(0)].astype(np.float64)
+    limits = np.maximum(np.quantile(short, EVIDENT, axis=1), 1e-6)
+    together = np.quantile((short / limits[:, None]).max(0), EVIDENT) if limits.size else 1.0
+    return np.asarray(limits * max(together, 1.0), np.float32)
 
 
 def calibrated(held_out: np.ndarray, block: np.ndarray, level: float) -> tuple[Calibration, float]:

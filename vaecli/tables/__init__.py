@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from vaecli.tables.check_schema import check_schema as check_schema
 from vaecli.tables.convert.blank_rows import BlankRows as BlankRows, blank_rows as blank_rows
+from vaecli.tables.convert.kinds import ColumnTypes as ColumnTypes
 from vaecli.tables.convert.labels import label_mask as label_mask
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS as MISSING_TOKENS
 from vaecli.tables.convert.to_cells import (
     exact_types as exact_types,
+    group_texts as group_texts,
     numbers_of as numbers_of,
     readable_times as readable_times,
     time_values as time_values,
     to_cells as to_cells,
 )
+from vaecli.tables.read.delimited import growth_notes as growth_notes
 from vaecli.tables.read.frames import frame_source as frame_source
 from vaecli.tables.read.long import (
     LongPart as LongPart,
@@ -30,7 +33,7 @@ from vaecli.tables.source import (
     round_up as round_up,
 )
 from vaecli.tables.write.new_rows import new_schema as new_schema, new_table as new_table
-from vaecli.tables.write.row_writers import ColumnTypes as ColumnTypes, Rendered as Rendered
+from vaecli.tables.write.row_writers import Rendered as Rendered
 from vaecli.tables.write.sinks import (
     CollectSink as CollectSink,
     Sink as Sink,

@@ -11,14 +11,16 @@ from vaecli.tables.source import ReadRequest, Source
 __all__ = ["check_schema"]
 
 
-def check_schema(source: Source, schema: Schema) -> tuple[str, ...]:
+def check_schema(source: Source, schema: Schema, by: str | None = None) -> tuple[str, ...]:
     """The names of the table's columns that are not features, which pass through; columns may be in any order.
 
     Raises SchemaMismatch listing the features that are missing, or else those whose type cannot hold what the
-    model was trained on. Delimited text has no types: its cells are checked as they are read.
+    model was trained on. `by`, a column whose groups are calibrated, has to be there too, of any type. Delimited
+    text has no types: its cells are checked as they are read.
     """
     names = set(source.names)
-    missing = [column.name for column in schema.features if column.name not in names]
+    wanted = [column.name for column in schema.features] + ([] if by is None else [by])
+    missing = [name for name in dict.fromkeys(wanted) if name not in names]
     if missing:
         others = [name for name in source.names if all(name != column.name for column in schema.features)]
         problems = [f"{quoted(name)}{did_you_mean(name, others)}" for name in missing]

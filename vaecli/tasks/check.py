@@ -73,7 +73,8 @@ class CheckTask:
     @property
     def needs(self) -> ReadRequest:
         """The features, the constants and the clock."""
-        return features_of(self.detector.schema, [*self.constants.names, *([self.clock.name] if self.clock else [])])
+        others = [*self.constants.names, *([self.clock.name] if self.clock else [])]
+        return features_of(self.detector.schema, [*others, *self.detector.group_columns])
 
     def nothing(self) -> CheckCounts:
         """The counts of no rows."""
@@ -84,7 +85,7 @@ class CheckTask:
 
     def process(self, batch: Batch) -> CheckCounts:
         """The counts of a batch. Raises UnreadableCell."""
-        cells = to_cells(batch, self.detector.schema)
+        cells = to_cells(batch, self.detector.schema, self.detector.by_column)
         p_value = self.detector.score(cells).p_value
         scored = p_value[~np.isnan(p_value)]
         n_bins = [np.zeros(0, np.int64)] * len(self.references)

@@ -50,11 +50,11 @@ class EvaluateTask:
     def needs(self) -> ReadRequest:
         """The features, the label and the group."""
         others = [self.label] if self.group is None else [self.label, self.group]
-        return features_of(self.detector.schema, others)
+        return features_of(self.detector.schema, (*others, *self.detector.group_columns))
 
     def process(self, batch: Batch) -> LabelledBatch:
         """Labels, flags, scores and groups. Raises InputError for labels that cannot be read."""
-        cells = to_cells(batch, self.detector.schema)
+        cells = to_cells(batch, self.detector.schema, self.detector.by_column)
         is_anomaly = label_mask(batch, label_column(self.label))
         decided = self.detector.score(cells, self.decision.score_kind)
         scores = {OURS: decided.scored.score}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +13,7 @@ from vaecli.results import Reason
 from vaecli.results.sensor_events import EventSensor, SensorEvent
 from vaecli.schema import Column, Kind
 from vaecli.sensors.detector import SensorDetector
-from vaecli.sensors.events import Event, EventRules, Run, SeriesPart, runs_of
+from vaecli.sensors.events import Event, EventRules, FlaggedRows, SeriesPart, series_parts
 from vaecli.sensors.explanation import ExplainedRows, directions
 from vaecli.tables import Batch, to_cells
 from vaecli.tables.convert.kinds import TABLE_KINDS
@@ -59,7 +58,10 @@ class RunFound:
 
 @dataclass(frozen=True, slots=True)
 class DecidedRows:
-    """The scored rows of a batch: scores, p-values, flags and clock (n,); row i belongs to `keys[group[i]]`."""
+    """The scored rows of a batch: scores, p-values, flags and clock (n,); row i belongs to `keys[group[i]]`.
+
+    `evident` (n,) are the flagged rows whose own latest rows are anomalous.
+    """
 
     batch: Batch
     keys: Sequence[str]
@@ -68,52 +70,16 @@ class DecidedRows:
     score: np.ndarray
     p_value: np.ndarray
     flagged: np.ndarray
+    evident: np.ndarray
 
 
 def parts_of(
     detector: SensorDetector, rules: EventRules, rows: DecidedRows, explained: ExplainedRows
 ) -> tuple[SeriesPart[RunFound], ...]:
     """The parts of series in a batch, with their runs; `explained` are its flagged rows."""
-    scored = np.flatnonzero(~np.isnan(rows.score))
-    order = scored[np.argsort(rows.group[scored], kind="stable")]
-    group, time = rows.group[order], rows.time[order]
-    edges = np.flatnonzero(np.diff(group, prepend=-1, append=-1)).tolist() if order.size else [0]
-    for first, last in pairwise(edges):
-        time[first:last] = np.maximum.accumulate(time[first:last])
-    begins_series = np.diff(group, prepend=-1) != 0
-    gap = ~begins_series & (np.diff(time, prepend=time[:1]) > rules.max_gap)
-    score, flagged = rows.score[order], rows.flagged[order]
-    lasting = flagged | (score >= rules.ends_below)
-    first_rows, last_rows = runs_of(flagged, lasting, begins_series | gap)
-    kinds = _Describer(detector, rows, explained)
-    n_gaps = np.cumsum(gap)
-    found = []
-    for first, last in pairwise(edges):
-        mine = slice(*np.searchsorted(first_rows, [first, last]).tolist())
-
-        def run(begin: int, end: int, first: int = first) -> Run[RunFound]:
-            stretch = int(n_gaps[begin] - n_gaps[first])
-            what = kinds.describe(order[begin : end + 1])
-            return Run(begin - first, end - first, stretch, float(time[begin]), float(time[end]), what)
-
-        runs = tuple(run(a, b) for a, b in zip(first_rows[mine].tolist(), last_rows[mine].tolist(), strict=True))
-        leading = None
-        if lasting[first]:
-            stops = np.flatnonzero(~lasting[first:last] | gap[first:last])
-            end = first + int(stops[0]) - 1 if stops.size else last - 1
-            leading = run(first, end)
-        found.append(
-            SeriesPart(
-                rows.keys[int(group[first])],
-                last - first,
-                float(time[first]),
-                float(time[last - 1]),
-                int(n_gaps[last - 1] - n_gaps[first]),
-                runs,
-                leading,
-            )
-        )
-    return tuple(found)
+    described = _Describer(detector, rows, explained)
+    columns = (rows.keys, rows.group, rows.time, rows.score, rows.flagged, rows.evident)
+    return series_parts(FlaggedRows(*columns), rules, described.describe)
 
 
 class _Describer:
@@ -168,11 +134,13 @@ class _Describer:
         return tuple(values), tuple((np.diagonal(cells.state) == NOVEL).tolist())
 
 
-def event_of(detector: SensorDetector, event: Event[RunFound], number: int, *, is_open: bool) -> SensorEvent:
-    """An event as a user reads it."""
+def event_of(
+    detector: SensorDetector, event: Event[RunFound], number: int, *, is_open: bool, most: int = N_SENSORS
+) -> SensorEvent:
+    """An event as a user reads it, with at most `most` sensors."""
     nats = np.sum([found.nats for found in event.found], axis=0)
     score, p_value, peak_time = max(found.peak for found in event.found if found.peak is not None)
-    order = [int(j) for j in np.argsort(-nats, kind="stable")[:N_SENSORS] if nats[j] > LEAST_SHARE * nats.sum()]
+    order = [int(j) for j in np.argsort(-nats, kind="stable")[:most] if nats[j] > LEAST_SHARE * nats.sum()]
     clock = detector.schema.time
     return SensorEvent(
         event=number,

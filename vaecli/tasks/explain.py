@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vaecli.config import ExplainConfig
+from vaecli.config.explain import MOST_ROWS
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
@@ -17,7 +18,6 @@ from vaecli.tables import Batch, ReadRequest, to_cells
 from vaecli.tasks.reasons import RowsToExplain, explained
 
 N_KEPT = 1000  # of the explained rows, those with the highest scores, for the summary
-_MOST_ROWS = 2**62  # that a table can have: a row number that was typed may be beyond any integer of NumPy's
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +72,14 @@ class ExplainTask:
     @property
     def needs(self) -> ReadRequest:
         """The features of the schema."""
-        return features_of(self.detector.schema)
+        return features_of(self.detector.schema, self.detector.group_columns)
 
     def process(self, batch: Batch) -> Explanations:
         """The explanations of one batch. Raises UnreadableCell."""
-        cells = to_cells(batch, self.detector.schema)
+        cells = to_cells(batch, self.detector.schema, self.detector.by_column)
         decided = self.detector.score(cells, self.decision.score_kind)
         flagged = self.decision.flags(decided)
-        numbers = np.array([min(row, _MOST_ROWS) for row in self.config.rows], np.int64) - 1
+        numbers = np.array([min(row, MOST_ROWS) for row in self.config.rows], np.int64) - 1
         which = np.flatnonzero(np.isin(cells.row, numbers) if numbers.size else flagged)
         rows = RowsToExplain.of(self.detector, batch, cells, decided, flagged, which)
         reasons = explained(self.detector, rows, self.decision.score_kind, self.config.top)

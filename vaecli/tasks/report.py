@@ -214,7 +214,7 @@ class ReportTask:
         """The features, and the time."""
         column = self.clock.column
         others = [column.name] if column is not None and self.clock.feature is None else []
-        return features_of(self.detector.schema, others)
+        return features_of(self.detector.schema, (*others, *self.detector.group_columns))
 
     @property
     def no_totals(self) -> ReportTotals:
@@ -229,7 +229,7 @@ class ReportTask:
 
     def process(self, batch: Batch) -> ReportTotals:
         """The totals of one batch. Raises UnreadableCell."""
-        cells = to_cells(batch, self.detector.schema)
+        cells = to_cells(batch, self.detector.schema, self.detector.by_column)
         decided = self.detector.score(cells, self.decision.score_kind)
         score, flags, c = decided.scored.score, self.decision.flags(decided), cells.values.shape[1]
         order = np.flatnonzero(flags)
@@ -352,7 +352,7 @@ def _positions(detector: Detector, kept: KeptRows) -> np.ndarray:
     """Where the rows lie on the map, (n, 2): encoded in one go, and so numbered anew."""
     if not len(kept):
         return np.zeros((0, 2))
-    cells = Cells(kept.cells.values, kept.cells.state, np.arange(len(kept)))
+    cells = Cells(kept.cells.values, kept.cells.state, np.arange(len(kept)), kept.cells.group)
     return detector.encode(cells, 2)[0]
 
 

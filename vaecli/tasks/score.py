@@ -68,11 +68,11 @@ class ScoreTask:
     @property
     def needs(self) -> ReadRequest:
         """The features, and the constants to watch; all columns pass through."""
-        return features_of(self.detector.schema, self.constants.names, keep=True)
+        return features_of(self.detector.schema, (*self.constants.names, *self.detector.group_columns), keep=True)
 
     def process(self, batch: Batch) -> WrittenRows[ScoreTotals]:
         """The rows with the added columns; with `config.anomalies_only` only flagged ones. Raises UnreadableCell."""
-        cells = to_cells(batch, self.detector.schema)
+        cells = to_cells(batch, self.detector.schema, self.detector.by_column)
         decided = self.scorer.score(cells, self.decision.score_kind, small_tiles=self.config.follow)
         score, flagged = decided.scored.score, self.decision.flags(decided)
         added: dict[str, Any] = {"anomaly_score": score, "p_value": decided.p_value, "is_anomaly": flagged}

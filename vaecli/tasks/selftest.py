@@ -15,13 +15,10 @@ from vaecli.detector import Detector
 from vaecli.engines.base import Engine, features_of
 from vaecli.evaluation.column_limits import ColumnLimits
 from vaecli.evaluation.faults import CATALOGUE, Fault, ReferenceRows, assigned, inject
-from vaecli.model.ensemble import Ensemble
 from vaecli.results import Event, OnEvent
 from vaecli.schema import Column, Schema
-from vaecli.scoring.scores import member_scores
 from vaecli.tables import Batch, ReadRequest, Source, label_mask, to_cells
-
-SAME_CODE = 1e-8  # nats: a row's code differs from what the fit made of it by 1e-10, from other rows' by far more
+from vaecli.tasks.known_rows import known_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +78,17 @@ class NormalRowsTask:
 
     schema: Schema
     label: Column | None
+    by: str | None = None  # whose groups are calibrated
 
     @property
     def needs(self) -> ReadRequest:
         """The features and the label."""
-        return features_of(self.schema, () if self.label is None else (self.label.name,))
+        others = (None if self.label is None else self.label.name, self.by)
+        return features_of(self.schema, [name for name in others if name is not None])
 
     def process(self, batch: Batch) -> NormalRows:
         """The normal rows of one batch. Raises UnreadableCell."""
-        cells = to_cells(batch, self.schema)
+        cells = to_cells(batch, self.schema, self.by)
         if self.label is None:
             return NormalRows(cells, 0)
         marked = label_mask(batch, self.label)
@@ -161,16 +160,11 @@ def run_faults(
     for case in engine.map_items(task, plan):
         cases.append(case)
         on_event(Event("injecting faults", len(cases), len(plan), "faults"))
-    return Outcome(flagged_before, limits.flags_own(), *_known(detector, cells), tuple(cases))
-
-
-def _known(detector: Detector, cells: Cells) -> tuple[int, int]:
-    """(how many rows have exactly the code of a row of the fit, how many such codes a member keeps)."""
-    family = detector.ensemble.reference_family
-    distance, _ = member_scores(Ensemble((family,)), detector.preprocessor.transform(cells), "latent")
-    return int((distance[:, 0] < SAME_CODE).sum()), int(family.exemplar_prior.codes.shape[1])
+    return Outcome(
+        flagged_before, limits.flags_own(), *known_rows(detector, detector.preprocessor.transform(cells)), tuple(cases)
+    )
 
 
 def _numbered(cells: Cells) -> Cells:
     """The rows numbered one after the other, as scores ask for."""
-    return Cells(cells.values, cells.state, np.arange(len(cells)))
+    return Cells(cells.values, cells.state, np.arange(len(cells)), cells.group)

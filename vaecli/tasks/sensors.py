@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -11,23 +11,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vaecli.aggregates.score_lines import ScoreLine, lines_together, score_lines
 from vaecli.calibration.conformal import Calibration
 from vaecli.data.clock_units import clock_seconds
 from vaecli.data.series import Stretch
 from vaecli.decisions.threshold import Decision
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
+from vaecli.results.explain_sensors import SeriesRow
 from vaecli.schema import Schema
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.events import EventRules, SeriesPart
 from vaecli.sensors.explanation import ExplainedRows, explain
 from vaecli.sensors.history import Histories
-from vaecli.tables import Batch, LongPart, ReadRequest, time_values, to_cells
+from vaecli.tables import Batch, BlankRows, LongPart, ReadRequest, blank_rows, time_values, to_cells
 from vaecli.tasks.events import DecidedRows, RunFound, parts_of
 from vaecli.tasks.long_rows import rows_of_stamps
 from vaecli.tasks.reasons import top_columns
-from vaecli.tasks.score import N_WORST
+from vaecli.tasks.score import N_WORST, NO_ROWS
 from vaecli.tasks.sensor_reasons import N_TOP_COLUMNS, reasons_of, shortened
+from vaecli.tasks.series_rows import asked_rows
 from vaecli.tasks.written_rows import WrittenRows
 
 GROUPED_ROWS = 131_072  # rows of a batch where series are interleaved: each series needs its history once per batch
@@ -47,6 +50,7 @@ class SensorRows:
     keys: tuple[str, ...]
     group: np.ndarray
     novel_cells: int
+    blank: BlankRows = NO_ROWS
     long: LongPart | None = None
 
 
@@ -75,6 +79,7 @@ class ReadSensors:
             keys,
             group,
             int((cells.state > 1).sum()),
+            blank_rows(batch, cells),
         )
 
     def process_part(self, part: LongPart) -> SensorRows:
@@ -146,6 +151,7 @@ def _one(parts: list[SensorRows]) -> SensorRows:
         tuple(codes),
         np.concatenate(group),
         sum(part.novel_cells for part in parts),
+        sum((part.blank for part in parts), NO_ROWS),
     )
 
 
@@ -166,6 +172,9 @@ class SensorTotals:
     scored: int = 0  # rows, or stamps
     flagged: int = 0  # of those
     worst: tuple[FlaggedRow, ...] = ()  # the highest-scoring flagged rows, highest first, of equal ones the earlier
+    asked: tuple[SeriesRow, ...] = ()  # the rows that were to be explained by number, in their order
+    lines: Mapping[str, ScoreLine] = field(default_factory=dict)  # scores along time by series, where they are wanted
+    blank: BlankRows = NO_ROWS
     series: tuple[SeriesPart[RunFound], ...] = ()  # the parts of series in one batch; not added up
 
     def __add__(self, later: SensorTotals) -> SensorTotals:
@@ -178,6 +187,9 @@ class SensorTotals:
             self.scored + later.scored,
             self.flagged + later.flagged,
             worst_rows(self.worst, later.worst),
+            (*self.asked, *later.asked),
+            lines_together(self.lines, later.lines),
+            self.blank + later.blank,
         )
 
 
@@ -185,7 +197,8 @@ class SensorTotals:
 class ScoreSensors:
     """Adds score, p-value and flag to rows of series; each score depends on the row and those before it.
 
-    With `explain` flagged rows get the columns responsible; the worst `n_worst` of a batch are explained in any case.
+    With `explain` flagged rows get the columns responsible; the worst `n_worst` of a batch and those numbered `numbers`
+    (k,), from 0 and ascending, are explained in any case. With `line_width` the totals hold scores along time.
     """
 
     detector: SensorDetector
@@ -194,6 +207,8 @@ class ScoreSensors:
     explain: int = 0
     n_worst: int = 0
     rules: EventRules | None = None
+    line_width: float | None = None
+    numbers: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def process(self, work: SensorWork) -> WrittenRows[SensorTotals]:
         """The rows with the added columns; with `anomalies_only` only the flagged ones."""
@@ -206,7 +221,10 @@ class ScoreSensors:
         flagged = self.decision.flagged(score, p_value)
         added: dict[str, Any] = {"anomaly_score": score, "p_value": p_value, "is_anomaly": flagged}
         highest = highest_of(score, flagged, self.n_worst)
-        wanted = flagged if self.explain or self.rules is not None else highest
+        first = work.rows.batch.first_row
+        numbers = self.numbers[slice(*np.searchsorted(self.numbers, [first, first + score.size]))] - first
+        wanted = flagged.copy() if self.explain or self.rules is not None else highest.copy()
+        wanted[numbers[~np.isnan(score[numbers])]] = True
         found = explain(self.detector, work.stretches, wanted, score, self.decision.score_kind)
         named = np.flatnonzero((flagged if self.explain else highest)[found.row])
         most = max(self.explain, N_TOP_COLUMNS)
@@ -221,18 +239,36 @@ class ScoreSensors:
             score.size,
             int(flagged.sum()),
             worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(work.rows.batch, row)]]),
-            () if self.rules is None else self._series(self.rules, work.rows, added, found),
+            self._asked(numbers, work.rows, added, found),
+            self._lines(work.rows, score, flagged),
+            work.rows.blank,
+            () if self.rules is None else self._series(self.rules, work, added, found),
         )
         written = WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)
         return written if work.rows.long is None else rows_of_stamps(work.rows.long, written)
 
+    def _lines(self, rows: SensorRows, score: np.ndarray, flagged: np.ndarray) -> dict[str, ScoreLine]:
+        if self.line_width is None:
+            return {}
+        return score_lines(self.line_width, rows.keys, rows.group, rows.time, score, flagged)
+
+    def _asked(
+        self, numbers: np.ndarray, rows: SensorRows, added: Mapping[str, np.ndarray], found: ExplainedRows
+    ) -> tuple[SeriesRow, ...]:
+        if not numbers.size:
+            return ()
+        score, p_value, flagged = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
+        decided = DecidedRows(rows.batch, rows.keys, rows.group, rows.time, score, p_value, flagged, flagged)
+        return asked_rows(self.detector, decided, found, numbers, len(self.detector.schema.features))
+
     def _series(
-        self, rules: EventRules, rows: SensorRows, added: Mapping[str, np.ndarray], found: ExplainedRows
+        self, rules: EventRules, work: SensorWork, added: Mapping[str, np.ndarray], found: ExplainedRows
     ) -> tuple[SeriesPart[RunFound], ...]:
-        columns = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
-        return parts_of(
-            self.detector, rules, DecidedRows(rows.batch, rows.keys, rows.group, rows.time, *columns), found
-        )
+        score, p_value, flagged = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
+        evident = self.detector.evident(work.stretches, flagged)
+        rows = work.rows
+        decided = DecidedRows(rows.batch, rows.keys, rows.group, rows.time, score, p_value, flagged, evident)
+        return parts_of(self.detector, rules, decided, found)
 
 
 def highest_of(score: np.ndarray, flagged: np.ndarray, most: int) -> np.ndarray:

@@ -17,11 +17,11 @@ from vaecli.data.training_rows import Rows
 from vaecli.model.cell_mixture import LOG_2PI, CellMixture
 from vaecli.schema import Layout
 
-NUMBERS_OF_COMPONENTS = (1, 2, 4, 8, 16, 32)
+NUMBERS_OF_COMPONENTS = (1, 2, 4, 8, 16)
 RIDGES = (1e-3, 1e-2, 1e-1)  # on features of standard deviation 1
 RIDGE_OF_STEPS = 1e-2  # while the components are fitted
 ROWS_PER_COMPONENT = 20
-N_STEPS = 12  # of expectation maximisation
+N_STEPS = 10  # of expectation maximisation
 MOST_ROWS = 10_000  # that a mixture is fitted to: its cost grows with them, its quality hardly
 MOST_ROWS_OF_CHOICE = 6_000
 LARGEST_OF_MEANS = 6.0  # standard deviations, beyond which a feature counts as that for k-means
@@ -91,10 +91,23 @@ def choose_mixture(layout: Layout, rows: Rows, seed: int) -> Choice:
     return best
 
 
-def fit_mixture(layout: Layout, rows: Rows, choice: Choice, seed: int) -> CellMixture:
-    """The mixture of `choice` for the `rows`, or for a sample of 10,000 of them."""
-    kept = _some(np.arange(len(rows.fold)), MOST_ROWS, np.random.default_rng([seed, 0xCE11]))
-    return _mixture(layout, choice, _fitted(_standardised(layout, choice, rows.take(kept)), choice.n_components, seed))
+def fit_mixtures(layout: Layout, rows: Rows, choice: Choice, seed: int) -> tuple[CellMixture, dict[int, CellMixture]]:
+    """The mixture of `choice` for the `rows`, or for a sample of 10,000 of them, and one without each fold.
+
+    The latter start from the components of the former, so that they find the same ones: mixtures that differ in more
+    than the rows they have seen would not stand for it when it is calibrated.
+    """
+    kept = rows.take(_some(np.arange(len(rows.fold)), MOST_ROWS, np.random.default_rng([seed, 0xCE11])))
+    z = _standardised(layout, choice, kept)
+    components = _fitted(z, choice.n_components, seed)
+    log_joint = components.log_joint(z)
+    share = np.exp(log_joint - log_joint.max(1, keepdims=True))
+    share /= share.sum(1, keepdims=True)
+    without = {}
+    for fold in np.unique(rows.fold):
+        others = kept.fold != fold
+        without[int(fold)] = _mixture(layout, choice, _improved(z[others], _of_shares(z[others], share[others])))
+    return _mixture(layout, choice, components), without
 
 
 def _some(number: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
@@ -124,8 +137,12 @@ def _mixture(layout: Layout, choice: Choice, components: _Components) -> CellMix
 
 def _fitted(z: np.ndarray, n_components: int, seed: int) -> _Components:
     """The components fitted to the rows z (n, d)."""
-    components = _of_shares(z, _first_shares(z, n_components, seed))
-    for _ in range(N_STEPS - 1 if n_components > 1 else 0):
+    return _improved(z, _of_shares(z, _first_shares(z, n_components, seed)))
+
+
+def _improved(z: np.ndarray, components: _Components) -> _Components:
+    """The components after some steps of expectation maximisation on the rows z (n, d)."""
+    for _ in range(N_STEPS if len(components.mean) > 1 else 0):
         log_joint = components.log_joint(z)
         share = np.exp(log_joint - log_joint.max(1, keepdims=True))
         components = _of_shares(z, share / share.sum(1, keepdims=True))

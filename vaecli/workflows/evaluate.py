@@ -70,7 +70,7 @@ def evaluate(
     source = open_source(inputs, once=not (isinstance(detector, SensorDetector) and detector.long))
     marked = detector.schema.with_role(Role.LABEL)
     source = as_modelled(source, detector, config.label or (marked.name if marked else None))
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column if isinstance(detector, Detector) else None)
     label = _label(source, detector.schema, config)
     targets = Targets.of(output, plot, bundle, source)
     if isinstance(detector, SensorDetector):

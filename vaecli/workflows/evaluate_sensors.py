@@ -12,13 +12,14 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.aggregates.group_codes import GroupCodes
-from vaecli.config import EvaluateConfig
+from vaecli.config import EvaluateConfig, ScoreConfig
 from vaecli.data.clock_units import has_moments
 from vaecli.decisions.threshold import Decision
 from vaecli.errors import InputError, UsageError
 from vaecli.evaluation.event_figures import EventFigures, event_figures
 from vaecli.evaluation.intervals import clopper_pearson
 from vaecli.evaluation.metrics import Labelled, evaluate
+from vaecli.evaluation.runs import Runs
 from vaecli.evaluation.vus import random_volumes, volumes
 from vaecli.results import Evaluation, Event, Figure, OnEvent
 from vaecli.results.evaluate_sensors import SensorEvaluateSummary
@@ -27,11 +28,12 @@ from vaecli.runtime import urls
 from vaecli.runtime.moments import SECONDS_PER_DAY
 from vaecli.runtime.parallel import map_in_order
 from vaecli.sensors.detector import MODEL, SensorDetector
+from vaecli.sensors.events import FlaggedRows, Tracker, series_parts
 from vaecli.tables import Source
 from vaecli.tasks.evaluate import OURS
 from vaecli.tasks.evaluate_sensors import ReadLabelledSensors
 from vaecli.tasks.sensors import SensorRows, SensorWork, in_order
-from vaecli.workflows.score_sensors import ahead, engine_of
+from vaecli.workflows.score_sensors import ahead, engine_of, event_rules
 from vaecli.workflows.score_series import calibrations_of
 
 RANDOM = "random scores"
@@ -46,6 +48,7 @@ class LabelledSeries:
     score: np.ndarray
     time: np.ndarray
     series: np.ndarray  # code of the series of each row
+    evident: np.ndarray  # whether its latest rows alone are anomalous; see SensorDetector
     n_series: int
 
 
@@ -79,6 +82,7 @@ def evaluate_sensors(
     events = event_figures(
         rows.is_anomaly[order],
         flagged[order],
+        _alarms(detector, decision, rows, flagged, order),
         rows.series[order],
         rows.time[order],
         detector.clock.step,
@@ -145,6 +149,7 @@ def scored_series(
 ) -> LabelledSeries:
     """Score every row of `source` as `score` does; `config.score.offline` looks ahead. Raises InputError."""
     engine, task = engine_of(config.score, detector), ReadLabelledSensors(detector, label)
+    calibration = detector.calibrations[decision.score_kind]
     labels, times, groups = [], [], GroupCodes()
 
     def read() -> Iterator[SensorRows]:
@@ -154,27 +159,45 @@ def scored_series(
             groups.add(part.rows.keys, part.rows.group)
             yield part.rows
 
-    def scored(work: SensorWork) -> np.ndarray:
+    def scored(work: SensorWork) -> tuple[np.ndarray, np.ndarray]:
         n_rows = work.rows.batch.n_rows
         if config.score.offline:
-            return detector.readout_surprisals(work.stretches, n_rows)
-        return detector.score(work.stretches, n_rows, decision.score_kind)
+            found = detector.readout_surprisals(work.stretches, n_rows)
+            return found, detector.evident(work.stretches, np.ones(n_rows, bool))
+        score = detector.score(work.stretches, n_rows, decision.score_kind)
+        return score, detector.evident(work.stretches, decision.flagged(score, calibration.p_value(score)))
 
-    found, n_rows = [], 0
+    found, evident, n_rows = [], [], 0
     with (
         threadpool_limits(1, "blas"),
         closing(map_in_order(scored, in_order(read(), detector.histories()), engine.workers)) as parts,
     ):
-        for part in parts:
+        for part, is_evident in parts:
             found.append(part)
-            n_rows += part.shape[-1]
+            evident.append(is_evident)
+            n_rows += is_evident.size
             on_event(Event("scoring", n_rows, source.n_rows))
     if not n_rows:
         raise InputError(f"{source.name}: there are no rows", "give a table with labelled rows")
     score, time, series = np.concatenate(found, axis=-1), np.concatenate(times), np.concatenate(groups.parts)
     if config.score.offline:
         score = ahead(detector, score, time, series, decision.score_kind)
-    return LabelledSeries(np.concatenate(labels), score, time, series, len(groups.code))
+    return LabelledSeries(
+        np.concatenate(labels), score, time, series, np.concatenate(evident), n_series=len(groups.code)
+    )
+
+
+def _alarms(
+    detector: SensorDetector, decision: Decision, rows: LabelledSeries, flagged: np.ndarray, order: np.ndarray
+) -> Runs:
+    """The events that `score` writes with its default rules, as runs of the rows `order` (m,) of all n."""
+    codes = tuple(str(code) for code in range(rows.n_series))
+    found = (rows.series, rows.time, rows.score, flagged, rows.evident)
+    tracker: Tracker[np.ndarray] = Tracker(event_rules(detector, decision, ScoreConfig()))
+    parts = series_parts(FlaggedRows(codes, *(of[order] for of in found)), tracker.rules, lambda places: places)
+    ends = sorted((event.found[0][0], event.found[-1][-1]) for event in [*tracker.add(parts), *tracker.rest()])
+    first, last = np.array(ends, np.int64).reshape(-1, 2).T
+    return Runs(first, last)
 
 
 def _figures(values: dict[str, float]) -> tuple[Figure, ...]:

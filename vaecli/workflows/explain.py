@@ -6,12 +6,13 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from vaecli.bundle import load_detector
+from vaecli.bundle import load_any_detector
 from vaecli.config import ExplainConfig
-from vaecli.decisions.resolve import resolve
+from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.results import Event, ExplainSummary, FlaggedRow, OnEvent, ignore
@@ -19,6 +20,10 @@ from vaecli.runtime import urls
 from vaecli.tables import Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.explain import ExplainTask, Explanations
 from vaecli.tasks.written_rows import append_table
+from vaecli.workflows.score import decision_of, refuse_for_rows
+
+if TYPE_CHECKING:
+    from vaecli.results.explain_sensors import SensorExplainSummary
 
 SCHEMA = pa.schema(
     [
@@ -47,17 +52,22 @@ def explain(
     *,
     plot: str | None = None,
     on_event: OnEvent = ignore,
-) -> ExplainSummary:
-    """Explain the flagged rows of the table in `inputs`, or those that `config.rows` names.
+) -> ExplainSummary | SensorExplainSummary:
+    """Explain the flagged rows of the table in `inputs`, of series their events, or the rows of `config.rows`.
 
     With `output` every explained row goes there, one line per reason; the summary shows the most anomalous. With `plot`
     the reasons become a picture. Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
-    detector, _ = load_detector(bundle)
-    decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
+    detector, _ = load_any_detector(bundle)
+    if not isinstance(detector, Detector):  # what series need is loaded for them alone
+        from vaecli.workflows.explain_sensors import explain_sensors
+
+        return explain_sensors(detector, inputs, bundle, output, config, plot, started, on_event)
+    refuse_for_rows(bundle, config.score)
+    decision = decision_of(detector, config.score)
     source = open_source(inputs, once=True)
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
 
     task, total = ExplainTask(detector, decision, config), Explanations()
@@ -74,9 +84,9 @@ def explain(
             )
     highest = total.highest(config.most)
     if plot is not None:
-        from vaecli.plots.reasons import plot_attributions
+        from vaecli.plots.reasons import Parts, plot_attributions
 
-        plot_attributions(plot, total.first, total.later, highest)
+        plot_attributions(plot, total.first, total.later, [Parts.of(row) for row in highest])
     return ExplainSummary(
         output=output and urls.shown(output),
         bundle=str(bundle),

@@ -30,7 +30,7 @@ from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Layout, Schema
 from vaecli.sensors.detector import SensorDetector
-from vaecli.tables import Source, open_source, refuse_to_overwrite
+from vaecli.tables import Source, growth_notes, open_source, refuse_to_overwrite
 from vaecli.tables.infer.infer_schema import infer_schema, reject_nothing_to_learn, same_unit_columns
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
@@ -69,7 +69,7 @@ def fit(
         raise
     with suppress(OSError):  # the bundle is written: what cannot be removed does no harm
         checkpoint.unlink(missing_ok=True)
-    return replace(summary, warnings=(*summary.warnings, *warnings))
+    return replace(summary, warnings=(*summary.warnings, *warnings, *growth_notes(source)))
 
 
 def fit_source(

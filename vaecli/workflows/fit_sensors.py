@@ -26,6 +26,7 @@ from vaecli.tables import LongSource, Source
 from vaecli.tables.infer.infer_schema import reject_nothing_to_learn
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.column_warnings import column_warnings
+from vaecli.workflows.coverage import coverage_warnings
 from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.long_table import with_found_clock, with_long
 from vaecli.workflows.sensor_data import (
@@ -37,7 +38,6 @@ from vaecli.workflows.sensor_data import (
     require_rows,
 )
 
-DAY, WEEK = 86_400.0, 604_800.0  # seconds
 MOST_GROUPS = 10_000  # whose names a bundle keeps, to report new ones
 
 
@@ -94,6 +94,7 @@ def fit_sensors(
         tuple(sorted(known)),
         rates,
         long,
+        fitted.short_limits,
     )
     summary = _summary(detector, rows, len(stretches), output, time.monotonic() - started)
     return detector, with_long(summary, source) if isinstance(source, LongSource) else summary
@@ -164,21 +165,22 @@ def _summary(
     )
 
 
+def _left_out(rows: SeriesRows) -> list[str]:
+    """Notes about rows that are empty, and about others that have no time."""
+    fate = "left out" if rows.n_without_time else "read as missing"
+    notes = [f"{rows.blank.described}: {fate}"] if rows.blank.n else []
+    if n_others := rows.n_without_time - rows.blank.n if rows.n_without_time else 0:
+        notes.append(f"{n_others:,} {'row has' if n_others == 1 else 'rows have'} no time: left out")
+    return notes
+
+
 def _warnings(detector: SensorDetector, rows: SeriesRows, calibration: Calibration) -> tuple[str, ...]:
     warnings, clock = column_warnings(detector.schema), detector.clock
     if detector.threshold > clock.effective.finest_level:
         warnings.append(dependence_warning(calibration, clock.effective, detector.threshold))
     schema = detector.schema
-    if has_moments(schema.time):
-        span = clock.last - clock.first
-        if span < DAY:
-            warnings.append(
-                f"training covers {100 * span / DAY:.2g} % of a day: what changes with the hour will look new"
-            )
-        elif span < WEEK:
-            warnings.append(
-                f"training covers {span / DAY:.1f} days: what changes with the day of the week will look new"
-            )
+    warnings += _left_out(rows)
+    warnings += coverage_warnings(schema.time, clock)
     if schema.group is None and (np.diff(rows.time) == 0).mean() > 0.1:
         warnings.append(
             "many rows have the time of the row before: if the table holds several devices, name their column with "

@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaecli.bundle import Manifest, load_detector
+from vaecli.bundle import Manifest, load_any_detector
 from vaecli.calibration.conformal import Calibration
 from vaecli.config import ReportConfig
-from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
+from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.report.data import Facts, ReportData, Training
 from vaecli.report.page import headline, page
@@ -24,22 +24,31 @@ from vaecli.tables import Targets, check_schema, default_output, open_source, wh
 from vaecli.tasks.report import ReportInputs, ReportTask, collect
 from vaecli.tasks.report_images import ImageLayout
 from vaecli.workflows.drift_warning import warnings_of
+from vaecli.workflows.score import decision_of, refuse_for_rows
+
+if TYPE_CHECKING:
+    from vaecli.results.report_sensors import SensorReportSummary
 
 
 def report(
     inputs: list[str], bundle: Path, output: str | None, config: ReportConfig, *, on_event: OnEvent = ignore
-) -> ReportSummary:
+) -> ReportSummary | SensorReportSummary:
     """Score the table in `inputs`, and write a page about it to `output`, whole or not at all.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
-    detector, manifest = load_detector(bundle)
-    decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
+    detector, manifest = load_any_detector(bundle)
+    if not isinstance(detector, Detector):  # what series need is loaded for them alone
+        from vaecli.workflows.report_sensors import report_sensors
+
+        return report_sensors(detector, manifest, inputs, bundle, output, config, started, on_event)
+    refuse_for_rows(bundle, config.score)
+    decision = decision_of(detector, config.score)
     layout = None if config.image_shape is None else ImageLayout.of(detector, config.image_shape)
     target = output if output is not None else default_output(inputs, "report", ".html")
     source = open_source(inputs, once=True)
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, None, bundle, source)
     with whole_output(target) as write:
         task = ReportTask.of(detector, source, decision)

@@ -19,7 +19,7 @@ from vaecli.errors import UsageError
 from vaecli.model.device import device_of
 from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.runtime import urls
-from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, open_source
+from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, growth_notes, open_source
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
@@ -64,12 +64,12 @@ def score(
         return score_series(
             detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event
         )
-    _refuse_for_rows(bundle, config, state, events)
+    refuse_for_rows(bundle, config, state, events)
     device = device_of(config.device)
     decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
     source = open_source(inputs, once=True, live=config.follow)
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, plot, bundle, source)
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
@@ -89,7 +89,6 @@ def score(
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
     changed = constants.changed(totals.moved)
-    blank = (f"{totals.blank.described}: every cell is missing",) if totals.blank.n else ()
     return ScoreSummary(
         output=urls.shown(target),
         bundle=str(bundle),
@@ -105,7 +104,8 @@ def score(
         warnings=(
             *warnings_of(calibration, decision, totals.rows, totals.anomalies),
             *warnings_of_changed(changed),
-            *blank,
+            *totals.blank.noted,
+            *growth_notes(source),
         ),
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),
@@ -168,7 +168,7 @@ def score_table(
     score_rows(detector, source, output, decision, config, detector.histories(), ignore)
 
 
-def _refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None, events: str | None) -> None:
+def refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None = None, events: str | None = None) -> None:
     """Raise UsageError for settings that only models of series know."""
     given = {
         "--state": state,

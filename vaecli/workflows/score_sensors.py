@@ -10,6 +10,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.config import ScoreConfig
+from vaecli.config.explain import MOST_ROWS
 from vaecli.config.spans import AlarmBudget, Span
 from vaecli.decisions.threshold import Decision
 from vaecli.engines.live import LiveEngine
@@ -24,7 +25,7 @@ from vaecli.sensors.events import Event, EventRules, Tracker
 from vaecli.sensors.history import Histories
 from vaecli.tables import LongSource, Source
 from vaecli.tables.write.event_file import EventWriter
-from vaecli.tasks.events import RunFound, event_of
+from vaecli.tasks.events import N_SENSORS, RunFound, event_of
 from vaecli.tasks.long_rows import only_later
 from vaecli.tasks.sensors import (
     GROUPED_ROWS,
@@ -50,14 +51,18 @@ def score_rows(
     *,
     n_worst: int = 0,
     events: EventLog | None = None,
+    line_width: float | None = None,
+    numbers: Sequence[int] = (),
 ) -> SensorTotals:
     """Score every row of `source` into `output`, with `config.offline` looking ahead.
 
-    The `n_worst` rows with the highest scores are explained, and `events` are written where they are asked for.
+    The `n_worst` rows with the highest scores are explained, and those numbered `numbers`, from 1; `events` are written
+    where they are asked for. With `line_width` the totals hold scores along time, in bins of at least that width.
     """
     score = _score_looking_ahead if config.offline else _score_series
     rules = None if events is None else events.rules
-    task = ScoreSensors(detector, decision, config.anomalies_only, config.explain, n_worst, rules)
+    wanted = np.unique([min(number, MOST_ROWS) - 1 for number in numbers]).astype(np.int64)
+    task = ScoreSensors(detector, decision, config.anomalies_only, config.explain, n_worst, rules, line_width, wanted)
     with threadpool_limits(1, "blas"):  # of every thread until the last batch is scored, longer than batches are read
         return score(task, source, output, config, histories, on_event, events)
 
@@ -68,7 +73,8 @@ class EventLog:
 
     detector: SensorDetector
     rules: EventRules
-    writer: EventWriter
+    writers: Sequence[EventWriter]
+    most: int = N_SENSORS  # sensors named for each
     n_events: int = 0
     n_open: int = 0
 
@@ -82,9 +88,11 @@ class EventLog:
 
     def _write(self, events: Sequence[Event[RunFound]], *, is_open: bool) -> None:
         first = self.n_events + 1
-        self.writer.write(
-            [event_of(self.detector, event, first + i, is_open=is_open) for i, event in enumerate(events)]
-        )
+        written = [
+            event_of(self.detector, event, first + i, is_open=is_open, most=self.most) for i, event in enumerate(events)
+        ]
+        for writer in self.writers:
+            writer.write(written)
         self.n_events += len(events)
         self.n_open += is_open * len(events)
 

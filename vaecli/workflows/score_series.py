@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from vaecli.aggregates.score_lines import ScoreLine
 from vaecli.bundle import Manifest
 from vaecli.bundle.series_state import load_histories, save_histories
 from vaecli.calibration.conformal import Calibration
 from vaecli.config import SCORE_KINDS, ScoreConfig
 from vaecli.config.spans import AlarmBudget
+from vaecli.data.clock_units import has_moments
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.errors import UsageError
@@ -27,15 +30,18 @@ from vaecli.tables import (
     check_schema,
     default_output,
     exact_types,
+    growth_notes,
     open_source,
     refuse_to_overwrite,
 )
-from vaecli.tables.write.event_file import check_event_file, open_event_file
+from vaecli.tables.write.event_file import EventWriter, check_event_file, open_event_file
+from vaecli.tasks.kept_events import KeptEvents
 from vaecli.workflows.drift_warning import warnings_of
 from vaecli.workflows.long_table import as_modelled, long_summary, long_warnings
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
+N_DRAWN = 6  # series in a picture, the worst
 N_NEW_GROUPS = 5  # series that training did not have, named in a summary
 
 
@@ -59,16 +65,15 @@ def score_series(
     """
     if config.offline and state is not None:
         raise UsageError("--offline and --state contradict each other", "a state knows no later rows; give one of them")
+    if config.follow and (given := events or plot):
+        flag, when = ("--events", "written") if given == events else ("--plot", "drawn")
+        raise UsageError(f"{flag} and --follow contradict each other", f"events are {when} when a table has ended")
     decision = series_decision(detector, config)
     target = output if output is not None else default_output(inputs)
     once = not config.offline and detector.long is None  # a long table is read twice: is it in the order of time?
     table = open_source(inputs, once=once, live=config.follow)
     source = as_modelled(table, detector, follow=config.follow)
     check_schema(source, detector.schema)
-    if events is not None and config.follow:
-        raise UsageError("--events and --follow contradict each other", "events are written when a table has ended")
-    if plot is not None:
-        raise UsageError("--plot: scores of series are not plotted", "leave out --plot, or fit with --window 0")
     Targets.of(target, plot, bundle, source)
     if state is not None:
         refuse_to_overwrite(str(state), [target, str(bundle), *source.files], "the output, the bundle or the input")
@@ -84,17 +89,29 @@ def score_series(
             [str(bundle), *source.files, target, *([] if state is None else [str(state)])],
             "the input, the bundle or another output",
         )
-    columns = added_columns(config.explain)
+    columns, kept = added_columns(config.explain), KeptEvents(0)
     types = exact_types(detector.schema) if source is table else {}
     try:
         with ExitStack() as files:
-            log = None
+            writers: list[EventWriter] = [] if plot is None else [kept]
             if events is not None:
-                log = EventLog(detector, rules, files.enter_context(open_event_file(events, detector.schema.time)))
+                writers.append(files.enter_context(open_event_file(events, detector.schema.time)))
+            log = EventLog(detector, rules, writers) if writers else None
             sink = files.enter_context(opened_sink(target, table, columns, config, types))
             totals = score_rows(
-                detector, source, sink, decision, config, histories, on_event, n_worst=n_worst, events=log
+                detector,
+                source,
+                sink,
+                decision,
+                config,
+                histories,
+                on_event,
+                n_worst=n_worst,
+                events=log,
+                line_width=None if plot is None else line_width(detector),
             )
+            if plot is not None:
+                _draw(plot, detector, decision, totals.lines, kept)
     except BaseException:
         if config.follow and state is not None:  # its rows are written
             save_histories(state, histories, digest, is_output=False)
@@ -131,17 +148,45 @@ def score_series(
         n_effective=detector.clock.effective_rows,
         worst=totals.worst,
         warnings=(
+            *totals.blank.noted,
+            *growth_notes(table),
             *warnings_of(calibration, decided, totals.scored, totals.flagged),
             *(() if long is None else long_warnings(long)),
         ),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
         alarm_budget=config.alarm_budget,
+        plot=plot and urls.shown(plot),
         events=events and urls.shown(events),
-        n_events=None if log is None else log.n_events,
-        n_open_events=None if log is None else log.n_open,
+        n_events=None if log is None or events is None else log.n_events,
+        n_open_events=None if log is None or events is None else log.n_open,
         long=long,
+        blank_rows=totals.blank.n,
     )
+
+
+def worst_series(lines: Mapping[str, ScoreLine], most: int) -> list[str]:
+    """The keys of at most `most` series with scores: those with the most flagged rows first, then by highest score."""
+    scored = [key for key, line in lines.items() if line.highest > -math.inf]
+    return sorted(scored, key=lambda key: (-lines[key].n_flagged, -lines[key].highest))[:most]
+
+
+def _draw(
+    plot: str, detector: SensorDetector, decision: Decision, lines: Mapping[str, ScoreLine], kept: KeptEvents
+) -> None:
+    from vaecli.plots.score_lines import DrawnSeries, TimeAxis, draw_score_lines
+
+    clock = detector.schema.time
+    drawn = [
+        DrawnSeries(
+            key if detector.schema.group is not None else None,
+            lines[key].near(),
+            [(begin, end) for _, begin, end in kept.of_series[key].highest] if key in kept.of_series else [],
+        )
+        for key in worst_series(lines, N_DRAWN)
+    ]
+    axis = TimeAxis("row" if clock is None else clock.name, has_moments(clock), detector.clock.max_gap)
+    draw_score_lines(plot, drawn, len(lines) - len(drawn), axis, decision.min_score, decision.score_kind)
 
 
 def calibrations_of(detector: SensorDetector, *, offline: bool) -> Mapping[str, Calibration]:
@@ -149,6 +194,11 @@ def calibrations_of(detector: SensorDetector, *, offline: bool) -> Mapping[str, 
     if not offline:
         return detector.calibrations
     return {kind: detector.calibrations[f"offline/{kind}"] for kind in SCORE_KINDS}
+
+
+def line_width(detector: SensorDetector) -> float:
+    """The width of the narrowest bins of scores along time: a usual step of the clock."""
+    return detector.clock.step if detector.clock.step > 0 else 1.0
 
 
 def series_decision(detector: SensorDetector, config: ScoreConfig) -> Decision:

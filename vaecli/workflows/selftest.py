@@ -9,18 +9,21 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from vaecli.bundle import load_detector
-from vaecli.config import SelftestConfig
+from vaecli.bundle import load_any_detector
+from vaecli.config import FAULTS, SelftestConfig
 from vaecli.decisions.resolve import resolve
+from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import InputError
 from vaecli.evaluation.faults import wilson
 from vaecli.plots.fault_heatmap import draw_heatmap
 from vaecli.results import DetectionRate, OnEvent, SelftestSummary, Untested, blind_spots_of, ignore, verdict_of
 from vaecli.results.selftest import UNTRIED
+from vaecli.results.selftest_sensors import SensorSelftestSummary
 from vaecli.runtime import urls
 from vaecli.schema import Column, Role, Schema
 from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tasks.known_rows import are_known, rows_if_all_known
 from vaecli.tasks.selftest import Case, NormalRowsTask, Outcome, draw_rows, run_faults
 from vaecli.tasks.written_rows import append_table
 
@@ -41,9 +44,9 @@ SCHEMA = pa.schema(
     ]
 )
 _FORMER_COLUMNS = {"ranges_share": "column_limits_share", "word": "verdict"}  # until schema_version 3 (docs/cli.md)
+ROWS = 2_000  # drawn, if not given
 FEWEST_ROWS = 20  # unflagged, to put faults into
 MANY_ALARMS = 3.0  # times as many as the level promises
-FEWEST_KNOWN, FEW_KNOWN = 2, 0.2  # rows of the fit that are too few to mention: one, or a fifth of what all would be
 
 
 def selftest(
@@ -54,25 +57,30 @@ def selftest(
     config: SelftestConfig,
     *,
     on_event: OnEvent = ignore,
-) -> SelftestSummary:
+) -> SelftestSummary | SensorSelftestSummary:
     """Put faults into normal rows from the table in `inputs`, and count which of them `bundle` flags.
 
     With `output` every share goes there, one line per fault, size and column; with `plot` they become a heat map.
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
-    detector, _ = load_detector(bundle)
+    detector, _ = load_any_detector(bundle)
+    if not isinstance(detector, Detector):
+        from vaecli.workflows.selftest_sensors import selftest_sensors
+
+        return selftest_sensors(detector, inputs, bundle, output, plot, config, started, on_event)
+    faults = config.faults_among(FAULTS, "of rows")
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
     source = open_source(inputs, once=True)
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
     engine = LocalEngine.of(config.score)
-    rows = NormalRowsTask(detector.schema, _label(source, detector.schema))
+    rows = NormalRowsTask(detector.schema, label_of(source, detector.schema), detector.by_column)
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        drawn = draw_rows(engine, rows, source, config.rows, config.seed, on_event)
+        drawn = draw_rows(engine, rows, source, config.rows or ROWS, config.seed, on_event)
         _require_rows(source.name, len(drawn.cells), "normal rows")
-        tested = run_faults(engine, detector, decision, drawn.cells, config.faults, config.seed, on_event)
+        tested = run_faults(engine, detector, decision, drawn.cells, faults, config.seed, on_event)
         _require_rows(source.name, int((~tested.flagged_before).sum()), "rows that are not flagged as they are")
         overall, by_column = _rates(tested, detector.schema)
         if sink is not None:
@@ -115,7 +123,7 @@ def rate_table(rates: Sequence[DetectionRate]) -> pa.Table:
     return pa.Table.from_pylist(lines, schema=SCHEMA)
 
 
-def _label(source: Source, schema: Schema) -> Column | None:
+def label_of(source: Source, schema: Schema) -> Column | None:
     """The column that marked anomalies at fit, where this table has it too."""
     label = schema.with_role(Role.LABEL)
     return label if label is not None and label.name in source.names else None
@@ -160,8 +168,8 @@ def _warnings(schema: Schema, tested: Outcome, alpha: float | None) -> tuple[str
     """Why the figures may not be those of new normal rows."""
     warnings = []
     n, n_alarms = tested.flagged_before.size, int(tested.flagged_before.sum())
-    if_all_known = n * min(1.0, tested.n_remembered / schema.n_rows)
-    if tested.n_known >= FEWEST_KNOWN and tested.n_known > FEW_KNOWN * if_all_known:
+    if_all_known = rows_if_all_known(n, tested.n_remembered, schema.n_rows)
+    if are_known(tested.n_known, if_all_known):
         warnings.append(
             f"{tested.n_known:,} of {n:,} rows are exactly like one that the bundle remembers of its fit, where "
             f"{if_all_known:,.0f} would be if all were rows of the fit: expect more false alarms among new rows"

@@ -15,7 +15,7 @@ from vaecli.data.sensor_columns import SensorColumns
 from vaecli.errors import InputError
 from vaecli.results import OnEvent
 from vaecli.schema import Column, Kind, Role, Schema
-from vaecli.tables import Source
+from vaecli.tables import BlankRows, Source, blank_rows
 from vaecli.tasks.sensors import keys_of, times_of
 from vaecli.workflows.training_data import normal_batches
 
@@ -43,6 +43,8 @@ class SeriesRows:
     after_gap: np.ndarray
     n_read: int
     n_labelled_out: int
+    n_without_time: int  # rows that were left out since they have none
+    blank: BlankRows
 
 
 def as_series(schema: Schema) -> Schema:
@@ -111,8 +113,10 @@ def read_series(
     parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
     groups = GroupCodes()
     n_read = n_normal = 0
+    blank = BlankRows()
     for cells, batch, normal in normal_batches(source, schema, on_event, "reading"):
         n_read, n_normal = n_read + batch.n_rows, n_normal + len(cells)
+        blank += blank_rows(batch, cells)
         stays = (cells.row // BLOCK_ROWS) % every == 0
         of_batch = np.flatnonzero(normal)[stays]
         parts.append((_readings(sensors, cells, stays), times_of(batch, schema)[of_batch], cells.row[stays]))
@@ -133,6 +137,8 @@ def read_series(
         _after_gap(row[order], group[order]),
         n_read,
         n_read - n_normal,
+        int((~timed).sum()),
+        blank,
     )
 
 

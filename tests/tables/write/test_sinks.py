@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from vaecli import tables
 from vaecli.errors import EnvironmentProblem, UsageError
+from vaecli.tables.convert.kinds import NumberType
 
 ADDED = (("anomaly_score", pa.float64()), ("is_anomaly", pa.bool_()), ("top_columns", pa.string()))
 
@@ -165,7 +166,7 @@ def test_pandas_reads_what_came_from_pandas(tmp_path):
 def test_text_becomes_parquet(tmp_path):
     """Columns named as numbers are float64; the others keep the text of their cells, `NA` too."""
     source = csv_input(tmp_path, b'a,d,e\n1.5,NA,"x\ny"\nNA,,2\n3,z,3\n')
-    score(source, str(tmp_path / "out.parquet"), types={"a": pa.float64()})
+    score(source, str(tmp_path / "out.parquet"), types={"a": NumberType(pa.float64())})
     out = pq.read_table(tmp_path / "out.parquet")
     assert out.select(["a", "d", "e"]).to_pydict() == {
         "a": [1.5, None, 3.0],

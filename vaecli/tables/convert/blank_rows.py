@@ -32,6 +32,11 @@ class BlankRows:
         rows, first = ("1 row is", "") if self.n == 1 else (f"{self.n:,} rows are", "the first: ")
         return f"{rows} empty ({first}{self.first})"
 
+    @property
+    def noted(self) -> tuple[str, ...]:
+        """The note of a scoring run, if there is anything to note."""
+        return (f"{self.described}: every cell is missing",) if self.n else ()
+
 
 def blank_rows(batch: Batch, cells: Cells) -> BlankRows:
     """The rows of `cells`, all or some of `batch`, that have no value in any column.

@@ -54,6 +54,12 @@ def numbers_among(words: Sequence[str]) -> np.ndarray:
     return found[~failed & ~np.isnan(found)]
 
 
+def words_among(words: Sequence[str]) -> tuple[str, ...]:
+    """The words that are neither numbers nor read as missing without being declared."""
+    text = pa.array(words, pa.large_string())
+    return tuple(word for word, failed in zip(words, parse.parse_numbers(text)[1].tolist(), strict=True) if failed)
+
+
 def without(array: pa.Array, words: Sequence[str]) -> pa.Array:
     """The column with null in the place of the cells that mean "missing"; numbers are compared as numbers."""
     group = family(array.type)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -21,6 +21,17 @@ WHOLE_FLOATS = 2.0**53  # below it floats distinguish all whole numbers
 _MOST_TICKS = 2.0**63
 _FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-digit years holds, less a day
 _NO_ROWS = np.empty(0, np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class NumberType:
+    """What a column of numbers of delimited text becomes in a typed table; the texts `missing` become null."""
+
+    kind: pa.DataType  # float64 or int64, and string where neither holds all digits
+    missing: tuple[str, ...] = ()
+
+
+ColumnTypes = Mapping[str, NumberType]  # of columns of delimited text; others stay text
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
-from vaecli.errors import MAX_LISTED, UnreadableCell, quoted
+from vaecli.errors import MAX_LISTED, InputError, UnreadableCell, quoted
 from vaecli.schema import Column, Schema
 from vaecli.tables.convert import arrow_types
-from vaecli.tables.convert.declared_missing import numbers_among
-from vaecli.tables.convert.kinds import TABLE_KINDS, delimited_type, read
+from vaecli.tables.convert.declared_missing import words_among
+from vaecli.tables.convert.kinds import TABLE_KINDS, ColumnTypes, NumberType, delimited_type, read
 from vaecli.tables.source import Batch
 
 
@@ -19,23 +19,25 @@ def numbers_of(schema: Schema) -> frozenset[str]:
     return frozenset(
         column.name
         for column in schema.features
-        if TABLE_KINDS[column.kind].is_float
-        and not column.number_spelling
-        and numbers_among(column.missing).size == len(column.missing)
+        if TABLE_KINDS[column.kind].is_float and not column.number_spelling and not words_among(column.missing)
     )
 
 
-def exact_types(schema: Schema) -> dict[str, pa.DataType]:
-    """The types in which those columns of delimited text become typed ones: by name, others stay text.
+def exact_types(schema: Schema) -> ColumnTypes:
+    """The types in which columns of numbers of delimited text become typed ones: by name, others stay text.
 
-    float64, but int64 where training had whole numbers beyond 2^53; text where zeros stand before a number.
+    float64, but int64 where training had whole numbers beyond 2^53; text where zeros stand before a number. Their
+    words that mean "missing" become null, as empty cells do.
     """
-    columns = {column.name: column for column in schema.features}
-    return {name: delimited_type(columns[name]) for name in numbers_of(schema) if not columns[name].width}
+    return {
+        column.name: NumberType(delimited_type(column), words_among(column.missing))
+        for column in schema.features
+        if TABLE_KINDS[column.kind].is_float and not column.number_spelling and not column.width
+    }
 
 
-def to_cells(batch: Batch, schema: Schema) -> Cells:
-    """The feature columns of a batch as numbers, in the order of the schema.
+def to_cells(batch: Batch, schema: Schema, by: str | None = None) -> Cells:
+    """The feature columns of a batch as numbers, in the order of the schema, and `by` the text of another as groups.
 
     A category never seen becomes the "other" one where the column has it and is NOVEL where it has
     not, as are infinities and numbers other than 0 and 1 in a column of zeros and ones. Raises
@@ -60,7 +62,24 @@ def to_cells(batch: Batch, schema: Schema) -> Cells:
         cells[infinite], state[infinite] = np.nan, NOVEL
     for j, rows in novel:
         cells[rows, j], state[rows, j] = np.nan, NOVEL
-    return Cells(cells, state, np.arange(batch.first_row, batch.first_row + n))
+    rows = np.arange(batch.first_row, batch.first_row + n)
+    return Cells(cells, state, rows, None if by is None else group_texts(batch, by))
+
+
+def group_texts(batch: Batch, name: str) -> np.ndarray:
+    """The cells (n,) of a column as text, which name the groups of rows; None where they are empty.
+
+    Raises InputError for a column of lists or the like.
+    """
+    array = arrow_types.one_array(batch.table.column(name))
+    if arrow_types.family(array.type) is arrow_types.ArrowFamily.UNSUPPORTED:
+        raise InputError(
+            f"column {quoted(name)} holds {array.type}, which cannot name groups of rows",
+            "name a column of texts or numbers",
+            column=name,
+        )
+    text = arrow_types.as_text(array).cast(pa.large_string())
+    return np.array(arrow_types.as_code(text).to_pylist(), object)
 
 
 def time_values(batch: Batch, column: Column) -> np.ndarray:

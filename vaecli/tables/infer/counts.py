@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from vaecli.data.hashing import splitmix64
 
+HASHED_BYTES = 2**21  # of texts that are hashed together
 _TOP = np.uint64(2**64 - 1)
 
 
@@ -21,6 +22,9 @@ def text_hashes(text: pa.Array) -> np.ndarray:
     if data is None or not len(text):
         return np.zeros(len(text), np.uint64)
     ends = np.frombuffer(offsets, np.int64)[text.offset : text.offset + len(text) + 1]
+    if ends[-1] - ends[0] > HASHED_BYTES and len(text) > 1:  # each byte takes forty
+        half = min(max(int(np.searchsorted(ends, (ends[0] + ends[-1]) // 2)), 1), len(text) - 1)
+        return np.concatenate([text_hashes(text.slice(0, half)), text_hashes(text.slice(half))])
     content = np.frombuffer(data, np.uint8)[ends[0] : ends[-1]].astype(np.uint64)
     ends = ends - ends[0]
     position = np.arange(content.size) - np.repeat(ends[:-1], np.diff(ends))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
+import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import InputError, quoted
@@ -16,9 +17,12 @@ from vaecli.results import Event, OnEvent
 from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
 from vaecli.tables.convert.declared_missing import without
 from vaecli.tables.infer.evidence import Capacity, Evidence, evidence_for
+from vaecli.tables.row_bytes import row_bytes
 from vaecli.tables.source import Batch, ReadRequest, Source
 
 _BLOCK_CELLS = 2**22
+_PLAIN_BYTES = 64  # of a cell: what is longer than that on average over a row counts as long
+_LONG_BYTES = 16 * 2**20  # of long rows in one block, beyond what plain ones have
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,27 +78,35 @@ def read_evidence(
 
 
 def blocks(source: Source, columns: Sequence[str]) -> Iterator[RowBlock]:
-    """Cut a table into blocks of as many rows as its number of columns allows; the last may be shorter.
+    """Cut a table into blocks of as many rows as its number of columns and the length of its cells allow.
 
-    Rows of files whose types differ are never in one block.
+    The last may be shorter. Rows of files whose types differ are never in one block.
     """
     n_block = min(max(_BLOCK_CELLS // len(columns), 1024), 32_768)
     slices: list[BatchSlice] = []
-    n_collected = 0
+    n_collected, long_bytes = 0, 0.0
     for batch in source.batches(ReadRequest(columns, batch_rows=n_block)):
         if slices and not batch.table.schema.equals(slices[-1].batch.table.schema):
             yield RowBlock.of(slices)  # another file, with other types
-            slices, n_collected = [], 0
+            slices, n_collected, long_bytes = [], 0, 0.0
+        beyond = _long_bytes(batch.table)
         start = 0
         while start < batch.table.num_rows:
-            n_rows_of_slice = min(batch.table.num_rows - start, n_block - n_collected)
+            after = long_bytes + np.cumsum(beyond[start:])
+            n_rows_of_slice = min(after.size, n_block - n_collected, 1 + int(np.searchsorted(after, _LONG_BYTES)))
             slices.append(BatchSlice(batch, start, n_rows_of_slice))
             start, n_collected = start + n_rows_of_slice, n_collected + n_rows_of_slice
-            if n_collected == n_block:
+            long_bytes = float(after[n_rows_of_slice - 1])
+            if n_collected == n_block or long_bytes >= _LONG_BYTES:
                 yield RowBlock.of(slices)
-                slices, n_collected = [], 0
+                slices, n_collected, long_bytes = [], 0, 0.0
     if slices:
         yield RowBlock.of(slices)
+
+
+def _long_bytes(table: pa.Table) -> np.ndarray:
+    """By how many bytes each row (n,) is longer than a plain one, as text."""
+    return np.maximum(row_bytes(table, as_text=True) - _PLAIN_BYTES * table.num_columns, 0.0)
 
 
 _LIKE_TEXT = {ArrowFamily.TEXT, ArrowFamily.DICTIONARY}

@@ -23,7 +23,8 @@ from vaecli.tables.read.locations import LocalFile, Location, unreadable
 from vaecli.tables.read.malformed import parse_or_explain
 from vaecli.tables.read.named_columns import requested_columns
 from vaecli.tables.read.records import BLOCK_BYTES, RecordBlock, block_of_lines, cut_into_blocks
-from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parse_in_parallel
+from vaecli.tables.row_bytes import FEWEST_ROWS
+from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, Source, parse_in_parallel
 
 PIECES_OF_A_FILE = 8
 SMALLEST_BLOCK_BYTES = 256 * 2**10
@@ -92,6 +93,13 @@ def open_delimited(locations: Sequence[Location], name: str, format: str | None)
     if format is None:
         format = "tsv" if headers[0].delimiter == "\t" else "csv"
     return DelimitedSource(name, format, tuple(locations), headers)
+
+
+def growth_notes(source: Source) -> tuple[str, ...]:
+    """A note for each file to which rows were appended while it was read."""
+    files = source.locations if isinstance(source, DelimitedSource) else ()
+    grown = [file.name for file in files if isinstance(file, LocalFile) and file.prefix and file.prefix.has_grown]
+    return tuple(f"{name} grew while it was read: what was appended is not part of this run" for name in grown)
 
 
 def parse(
@@ -260,8 +268,8 @@ def _header_of(location: Location, delimiter: str | None) -> Header:
 
 
 def _parse_bytes(block: RecordBlock, n_bytes: int) -> int:
-    """Bytes of pyarrow's own blocks, into one of which the longest record must fit."""
-    return _PARSE_BYTES if block.longest() < _PARSE_BYTES // 2 else n_bytes + 1
+    """Bytes of pyarrow's own blocks, into each of which many records must fit: each makes a chunk of every column."""
+    return _PARSE_BYTES if block.longest() * FEWEST_ROWS < _PARSE_BYTES else n_bytes + 1
 
 
 def _where(name: str, block: RecordBlock, i: int) -> str:

@@ -25,6 +25,7 @@ from vaecli.runtime import file_types
 from vaecli.runtime.temporary import copying
 from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
 from vaecli.tables import remote
+from vaecli.tables.read.growing import Prefix, PrefixReader
 
 STANDARD_INPUT = "standard input"
 STANDARD_INPUT_FILE = "/dev/stdin"
@@ -54,16 +55,21 @@ class Location(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """A regular file. `name` is the path as the user wrote it, `state` what identifies its content."""
+    """A regular file. `name` is the path as the user wrote it, `state` what identifies its content.
+
+    To a text file rows may be appended while it is read: its `prefix` is what is read then.
+    """
 
     name: str
     state: tuple[int, ...]
+    prefix: Prefix | None = None
 
     @classmethod
     def found(cls, path: str) -> LocalFile:
         """Remember the state of the file at `path`. Raises UnreadableFile."""
         try:
-            return cls(path, _state_of(path))
+            state = _state_of(path)
+            return cls(path, state, Prefix.found(path, state[_SIZE]))
         except OSError as problem:
             raise unreadable(path, problem) from None
 
@@ -74,23 +80,43 @@ class LocalFile:
     @property
     def n_bytes(self) -> int:
         """The size of the file when it was found."""
-        return self.state[2]
+        return self.state[_SIZE]
 
     def open(self) -> pa.NativeFile:
+        if self.prefix is None:
+            return self.peek()
+        stream = pa.PythonFile(PrefixReader(self.name, self.prefix), mode="r")
+        self.require_unchanged()
+        return stream
+
+    def peek(self) -> pa.NativeFile:
         stream = pa.OSFile(self.name)
         self.require_unchanged()  # once it is open, so that no replacement can fall between the two
         return stream
 
-    def peek(self) -> pa.NativeFile:
-        return self.open()
-
     def require_unchanged(self) -> None:
         try:
             state = _state_of(self.name)
+            if state == self.state:
+                return
+            if state[:_SIZE] == self.state[:_SIZE] and state[_SIZE] > self.n_bytes and self._has_grown():
+                return
         except OSError:
-            state = ()
-        if state != self.state:
-            raise changed(self.name)
+            pass
+        raise changed(self.name)
+
+    def _has_grown(self) -> bool:
+        """Whether the longer file is this one with more at its end. Raises UnreadableFile, and OSError."""
+        if self.prefix is None or not self.prefix.is_in(self.name):
+            return False
+        if self.prefix.has_half_a_row:
+            raise UnreadableFile(
+                f"{self.name}: grew while it was read, and its last line had been half-written",
+                "try again, or score a copy: its writer should write whole lines",
+                path=self.name,
+            )
+        self.prefix.has_grown = True
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +254,9 @@ def unreadable(name: str, problem: OSError) -> VaecliError:
 def changed(name: str) -> UnreadableFile:
     """The error that reports a file that was replaced or written to between two openings, or while it was read."""
     return UnreadableFile(f"{name}: changed while it was read", "try again when it is complete", path=name)
+
+
+_SIZE = 2  # the place of the size in the state of a local file
 
 
 def _state_of(path: str) -> tuple[int, ...]:

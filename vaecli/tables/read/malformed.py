@@ -129,6 +129,7 @@ def _not_a_number(
     block: RecordBlock, text: pa.Table, bad_cells: Sequence[tuple[int, str]], name: str
 ) -> UnreadableCell:
     hint = "correct the cell, or leave it empty if the value is missing; decimals are written with a point"
+    hint += "; `fit --missing` takes words that mean so"
     lines = [
         f"line {block.line(row)}, column {quoted(column, marks=False)}: "
         f'"{quoted(text[column][row].as_py(), _SHOWN_CHARACTERS, marks=False)}" is not a number'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, BinaryIO, Protocol
@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, UsageError, listed, quoted
 from vaecli.tables.convert.arrow_casts import as_schema
-from vaecli.tables.convert.kinds import WHOLE_FLOATS
-from vaecli.tables.convert.parse import filled, parses_exactly, whole_number
+from vaecli.tables.convert.arrow_types import as_numpy
+from vaecli.tables.convert.kinds import WHOLE_FLOATS, ColumnTypes
+from vaecli.tables.convert.parse import filled, parse_numbers, parses_exactly, whole_number
 from vaecli.tables.read.delimited import DelimitedSource, parse_lines
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.records import joined_bytes
@@ -35,7 +36,6 @@ _STEP_ROWS = 128
 _DICTIONARY_BYTES = 128 * 2**10
 
 
-ColumnTypes = Mapping[str, pa.DataType]  # of columns of delimited text that become typed
 NO_TYPES: ColumnTypes = MappingProxyType({})
 Rendered = Any  # rows as their writer appends them: bytes or a table
 
@@ -139,16 +139,19 @@ PassThrough = Callable[[Batch, "np.ndarray | None"], pa.Table]
 def pass_through(source: Any, types: ColumnTypes) -> tuple[pa.Schema, PassThrough]:
     """The types of the user's columns, and a function that returns them for the kept rows of a batch.
 
-    Parquet and frames keep their types. Columns of delimited text are float64 or int64 as in `types`, and otherwise the
-    text of their cells, null where a cell is empty. The function raises InputError for a whole number that its type
-    cannot hold, and ValueError for a batch that was read without `keep=True`.
+    Parquet and frames keep their types. Columns of delimited text are float64 or int64 as in `types`, null where a cell
+    is one of its words that mean missing, and otherwise the text of their cells, null where a cell is empty. The
+    function raises InputError for a whole number that its type cannot hold, and ValueError for a batch that was read
+    without `keep=True`.
     """
     if not isinstance(source, DelimitedSource):
         return source.schema, _whole_rows
     header = source.headers[0]
-    floats = [name for name in source.names if types.get(name) == pa.float64()]
-    whole = [name for name in source.names if types.get(name) == pa.int64()]
-    schema = pa.schema([(name, types.get(name, pa.string())) for name in source.names])
+    kinds = {name: types[name].kind if name in types else pa.string() for name in source.names}
+    floats = [name for name, kind in kinds.items() if kind == pa.float64() and not types[name].missing]
+    with_words = [name for name, kind in kinds.items() if kind == pa.float64() and types[name].missing]
+    whole = [name for name, kind in kinds.items() if kind == pa.int64()]
+    schema = pa.schema(list(kinds.items()))
 
     def parsed_rows(batch: Batch, keep: np.ndarray | None) -> pa.Table:
         if batch.lines is None:
@@ -161,8 +164,9 @@ def pass_through(source: Any, types: ColumnTypes) -> tuple[pa.Schema, PassThroug
             if (far & (table[name].to_numpy() < np.inf)).any():
                 texts = parse_lines(lines.filter(pa.array(far)), header, ())[name].to_pylist()
                 _reject_rounded(batch, name, rows[far], texts)
-        for name in whole:
-            numbers = _whole_numbers(batch, name, rows, table[name])
+        for name in with_words + whole:
+            convert = _whole_numbers if kinds[name] == pa.int64() else _floats
+            numbers = convert(batch, name, rows, _without_words(table[name], types[name].missing))
             table = table.set_column(table.schema.get_field_index(name), name, numbers)
         return table
 
@@ -177,9 +181,21 @@ def _reject_rounded(batch: Batch, name: str, rows: np.ndarray, texts: Sequence[s
             raise _unfit(batch, row, name, text, pa.float64())
 
 
-def _whole_numbers(batch: Batch, name: str, rows: np.ndarray, cells: pa.ChunkedArray) -> pa.Array:
-    text = pc.ascii_trim_whitespace(pa.concat_arrays([pa.array([], cells.type), *cells.chunks]))
-    text = pc.if_else(pa.array(filled(text)), text, None)
+def _without_words(cells: pa.ChunkedArray, words: Sequence[str]) -> pa.Array:
+    """The texts without blanks around them, null where one is missing or one of the words."""
+    text = pc.utf8_trim_whitespace(pa.concat_arrays([pa.array([], cells.type), *cells.chunks]))
+    is_word = as_numpy(pc.fill_null(pc.is_in(text, value_set=pa.array(words, text.type)), False))
+    return pc.if_else(pa.array(filled(text) & ~is_word), text, None)
+
+
+def _floats(batch: Batch, name: str, rows: np.ndarray, text: pa.Array) -> pa.Array:
+    numbers, _ = parse_numbers(text)
+    far = (np.abs(numbers) >= WHOLE_FLOATS) & (np.abs(numbers) < np.inf)
+    _reject_rounded(batch, name, rows[far], text.filter(pa.array(far)).to_pylist())
+    return pa.array(numbers, mask=np.isnan(numbers))
+
+
+def _whole_numbers(batch: Batch, name: str, rows: np.ndarray, text: pa.Array) -> pa.Array:
     try:
         return text.cast(pa.int64())
     except pa.ArrowInvalid:  # 1e18, or 5.0
@@ -243,17 +259,22 @@ class ParquetRows:
     rows: TypedRows
     writer: pq.ParquetWriter
     pending: list[pa.Table] = field(default_factory=list)  # fewer rows than a section
+    pending_bytes: int = 0
     sections: list[pa.Table] = field(default_factory=list)
 
     def render(self, batch: Batch, added: Sequence[pa.Array], keep: np.ndarray | None) -> Rendered:
         return self.rows.table(batch, added, keep)
 
     def append(self, rendered: Rendered) -> None:
-        table = pa.concat_tables([*self.pending, rendered])
+        self.pending.append(rendered)
+        self.pending_bytes += rendered.nbytes  # measuring many columns is slow, and most rows do not fill a section
+        if sum(len(part) for part in self.pending) < _SECTION_ROWS and self.pending_bytes <= _SECTION_BYTES:
+            return
+        table = pa.concat_tables(self.pending)
         while n_rows := _rows_of_section(table):
             self._add_section(table.slice(0, n_rows))
             table = table.slice(n_rows)
-        self.pending = [table] if table.num_rows else []
+        self.pending, self.pending_bytes = ([table], table.nbytes) if table.num_rows else ([], 0)
 
     def close(self) -> None:
         if self.pending:

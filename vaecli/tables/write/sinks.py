@@ -20,13 +20,13 @@ from vaecli.runtime import file_types
 from vaecli.runtime.atomic_file import translated
 from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
 from vaecli.tables.convert.arrow_casts import as_schema
+from vaecli.tables.convert.kinds import ColumnTypes
 from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.open import format_of_name
 from vaecli.tables.read.parquet import ParquetSource
 from vaecli.tables.source import Batch, Source
 from vaecli.tables.write.row_writers import (
     NO_TYPES,
-    ColumnTypes,
     DelimitedRows,
     LineWriter,
     Rendered,
