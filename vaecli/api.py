@@ -127,7 +127,7 @@ class Model:
             raise UsageError(f"unknown settings: {', '.join(unknown)}", f"check takes {', '.join(CHECK_SETTINGS)}")
         config = check_config(settings, environment={})
         source = _source(table)
-        check_schema(source, self.schema)
+        check_schema(source, self.schema, self.detector.by_column)
         return check_source(self.detector, source, config, "")[0]
 
     def calibrate(self, table: Any, **settings: Any) -> Model:

@@ -50,7 +50,7 @@ def check(
     """
     detector, _ = load_detector(bundle)
     source = open_source(inputs, once=True)
-    check_schema(source, detector.schema)
+    check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, None, bundle, source)
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
         summary, compared = check_source(detector, source, config, str(bundle), on_event)
