@@ -111,11 +111,12 @@ class Model:
         `settings` are those of `vaecli check`: expect_rows, warn_distance, fail_distance, warn_share, fail_share,
         batch_rows, workers.
 
-        Returns a summary whose `level` is `ok`, `warn` or `fail`, with `findings`, the worst first. Raises what `score`
-        raises for tables that it cannot read, and UsageError for a model of series.
+        Returns a summary whose `level` is `ok`, `warn` or `fail`, with `findings`, the worst first: rows of the fit
+        warn where the networks know them. Raises what `score` raises for tables that it cannot read, and UsageError
+        for a model of series.
 
         >>> vaecli.load("cars.vae").check("sample_data/cars/normal.csv").level
-        'ok'
+        'warn'
         """
         from vaecli.config.check import check_config
         from vaecli.workflows.check import check_source
