@@ -25,7 +25,7 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 ROOT_PAGES = (ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "RELEASING", "SECURITY"))
 PAGES = sorted([README, *ROOT_PAGES, *DOCS.rglob("*.md")])
-VERBS = ("fit", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report")
+VERBS = ("fit", "check", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report")
 VERBS += ("calibrate", "flag", "inspect")
 
 
@@ -152,6 +152,7 @@ def test_the_tutorial(clone: Path, monkeypatch: pytest.MonkeyPatch):
     walk(DOCS / "how-to/cron.md", clone)
     walk(DOCS / "how-to/remote-and-stdin.md", clone)
     walk(DOCS / "how-to/events.md", clone)
+    walk(DOCS / "how-to/drift.md", clone)
     names = run_python(DOCS / "how-to/python.md", clone, monkeypatch)
     assert {"anomaly_score", "p_value", "is_anomaly"} <= set(names["scored"].columns)
 
@@ -159,7 +160,8 @@ def test_the_tutorial(clone: Path, monkeypatch: pytest.MonkeyPatch):
 def test_every_console_block_is_run():
     """No page shows a session that no test types."""
     run = {"README.md", "docs/tutorial.md"} | {
-        f"docs/how-to/{name}.md" for name in ("choose-a-threshold", "cron", "decisions", "events", "remote-and-stdin")
+        f"docs/how-to/{name}.md"
+        for name in ("choose-a-threshold", "cron", "decisions", "drift", "events", "remote-and-stdin")
     }
     assert {named(page) for page in PAGES if blocks(page, "console")} == run
     assert {named(page) for page in PAGES if blocks(page, "python")} == {"README.md", "docs/how-to/python.md"}

@@ -24,6 +24,7 @@ from vaecli.schema import Schema
 from vaecli.tables import Source, check_schema, collect_sink, exact_types, frame_source, new_schema, open_source
 
 if TYPE_CHECKING:
+    from vaecli.results.check import CheckSummary
     from vaecli.results.fit_sensors import SensorFitSummary
     from vaecli.sensors.detector import SensorDetector
 
@@ -103,6 +104,32 @@ class Model:
             return sink.table()
         frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
         return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
+
+    def check(self, table: Any, **settings: Any) -> CheckSummary:
+        """Compare `table` with the rows of the fit: columns, missing cells, scores, clock and number of rows.
+
+        `settings` are those of `vaecli check`: expect_rows, warn_distance, fail_distance, warn_share, fail_share,
+        batch_rows, workers.
+
+        Returns a summary whose `level` is `ok`, `warn` or `fail`, with `findings`, the worst first: rows of the fit
+        warn where the networks know them. Raises what `score` raises for tables that it cannot read, and UsageError
+        for a model of series.
+
+        >>> vaecli.load("cars.vae").check("sample_data/cars/normal.csv").level
+        'warn'
+        """
+        from vaecli.config.check import check_config
+        from vaecli.workflows.check import check_source
+
+        if not isinstance(self.detector, Detector):
+            raise UsageError("a model of sensors in time checks no tables", "fit with window=0 for a model of rows")
+        unknown = sorted(settings.keys() - CHECK_SETTINGS)
+        if unknown:
+            raise UsageError(f"unknown settings: {', '.join(unknown)}", f"check takes {', '.join(CHECK_SETTINGS)}")
+        config = check_config(settings, environment={})
+        source = _source(table)
+        check_schema(source, self.schema, self.detector.by_column)
+        return check_source(self.detector, source, config, "")[0]
 
     def calibrate(self, table: Any, **settings: Any) -> Model:
         """A model with p-values and thresholds by the fresh normal rows of `table`, and the same networks.
@@ -250,6 +277,15 @@ def score(table: Any, model: str | Path, **settings: Any) -> Any:
     return load(model).score(table, **settings)
 
 
+CHECK_SETTINGS = (
+    "batch_rows",
+    "expect_rows",
+    "fail_distance",
+    "fail_share",
+    "warn_distance",
+    "warn_share",
+    "workers",
+)
 _SHORT_NAMES = {
     "columns": "columns.columns",
     "exclude": "columns.exclude",

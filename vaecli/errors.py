@@ -3,6 +3,7 @@
 VaecliError
 ├── UsageError              2   the options contradict each other or make no sense
 ├── GateMet                 3   --fail-on or another gate; the output is complete
+│   └── DriftFound          6   `check` found drift beyond a limit; the output is complete
 ├── InputError              4   a table is unreadable, malformed or does not match the schema
 │   ├── UnreadableFile          it is not there, may not be read, or is not a table
 │   ├── MalformedText           a line of delimited text is not a row of the table
@@ -79,6 +80,12 @@ class GateMet(VaecliError):
     """`--fail-on` (or another gate) was met. It is raised after the output is complete."""
 
     exit_code = 3
+
+
+class DriftFound(GateMet):
+    """`check` found a table that is further from training than a limit. It is raised after the output is complete."""
+
+    exit_code = 6
 
 
 class InputError(VaecliError):

@@ -264,6 +264,12 @@ class Layout:
         """d, the number of features."""
         return max((slot.stop for slot in self.slots), default=0)
 
+    @property
+    def column_of_feature(self) -> tuple[int, ...]:
+        """The index of the column of each feature, (d,): features stand by kind, columns as in the table."""
+        found = {i: j for j, slot in enumerate(self.slots) for i in range(slot.start, slot.stop)}
+        return tuple(found[i] for i in range(self.n_features))
+
     def of_kind(self, *kinds: Kind) -> tuple[tuple[int, Slot], ...]:
         """(column index, slot) of every column of these kinds."""
         return tuple((j, slot) for j, slot in enumerate(self.slots) if slot.kind in kinds)

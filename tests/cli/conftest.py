@@ -32,6 +32,7 @@ from vaecli.results import (
     ScoreSummary,
     SelftestSummary,
 )
+from vaecli.results.check import CheckSummary
 
 COLUMNS = (
     ColumnSummary("temp", "numeric", "feature", minimum=-1.5, maximum=99.0),
@@ -196,6 +197,8 @@ INSPECT = InspectSummary(
     fit={"validation_elbo": -4.1},
 )
 
+CHECK = CheckSummary("new.csv", "model.vae", None, "ok", 1000, 1000, 4, (), (), (), 0.1)
+
 CALIBRATE = CalibrateSummary(
     bundle="new.vae",
     former_bundle="model.vae",
@@ -229,6 +232,7 @@ class Pretence:
     answers: dict[str, Any] = field(
         default_factory=lambda: {
             "fit": FIT,
+            "check": CHECK,
             "score": SCORE,
             "explain": EXPLAIN,
             "evaluate": EVALUATE,

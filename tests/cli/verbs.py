@@ -175,6 +175,23 @@ VERBS = (
         ),
     ),
     Verb(
+        "check",
+        ("{table} --fail-share 0.2",),
+        outputs=("csv", "parquet"),
+        stages=("checking",),
+        shared="--json and the comparisons cannot share standard output",
+        mistakes=(
+            NO_INPUT,
+            NOT_A_TABLE,
+            Mistake("--expect-rows many", 2, "--expect-rows 'many' is not MIN..MAX"),
+            Mistake("--expect-rows 9..1", 2, "--expect-rows '9..1' is not MIN..MAX"),
+            Mistake("--warn-distance -1", 2, "--warn-distance -1 is not between 0 and 10"),
+            Mistake("--fail-distance 0.01", 2, "--warn-distance is above --fail-distance"),
+            Mistake("--warn-share 0.5", 2, "--warn-share is above --fail-share"),
+            Mistake("--config none.toml", 2, "none.toml"),
+        ),
+    ),
+    Verb(
         "score",
         ("{table}", "{table} --anomalies-only", "{table} --explain 2"),
         outputs=("csv", "parquet"),

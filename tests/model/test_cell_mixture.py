@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -129,3 +131,20 @@ def test_arrays_that_no_fit_gives_are_refused(name: str, change) -> None:  # typ
     CellMixture.from_arrays(NUMBERS, arrays)
     with pytest.raises((KeyError, ValueError)), np.errstate(invalid="ignore"):
         CellMixture.from_arrays(NUMBERS, arrays | {name: change(arrays[name])})
+
+
+@given(SEEDS, st.integers(1, 3), st.booleans())
+def test_the_order_of_columns_changes_no_nats(seed: int, n_components: int, has_category: bool) -> None:
+    """Features stand by kind: columns in another order have the same nats and expectations, absent cells too."""
+    columns = [Column("x", Kind.NUMERIC), Column("on", Kind.BOOLEAN)]
+    if has_category:
+        columns.append(Column("k", Kind.CATEGORICAL, categories=("p", "q", "r")))
+    mixture, rng = drawn(Layout.of(tuple(columns)), seed, n_components)
+    turned = replace(mixture, layout=Layout.of(tuple(columns[::-1])))
+    values = rng.normal(size=(9, mixture.layout.n_features)).astype(np.float32)
+    state = np.where(rng.random((9, len(columns))) < 0.3, MISSING, PRESENT).astype(np.uint8)
+    found = mixture.nats(values, state)
+    np.testing.assert_allclose(turned.nats(values, state[:, ::-1].copy()), found[:, ::-1], rtol=1e-5, atol=1e-5)
+    for j in range(len(columns)):
+        other = turned.expected_features(values, state[:, ::-1].copy(), len(columns) - 1 - j)
+        np.testing.assert_allclose(mixture.expected_features(values, state, j), other, rtol=1e-5, atol=1e-5)

@@ -211,3 +211,21 @@ def test_few_rows_have_no_judges() -> None:
         found, raised = fit_single_cells(FACTORS, some, np.full(N_COLUMNS, may), given_scores, 0)
         assert found is None
         np.testing.assert_array_equal(raised, given_scores)
+
+
+def test_the_order_of_columns_changes_no_rarity() -> None:
+    """Features stand by kind: with the category before the number, each cell is as rare as in the other order."""
+    moved = Layout.of(
+        (
+            Column("k", Kind.CATEGORICAL, categories=("p", "q", "r")),
+            Column("on", Kind.BOOLEAN),
+            Column("x", Kind.NUMERIC),
+        )
+    )
+    rows = table([i % 7 for i in range(90)], 0)
+    assert [slot.start for slot in moved.slots][::-1] == [slot.start for slot in LAYOUT.slots]
+    found = rarity_of_cells(column_tails(LAYOUT, rows), rows.values, rows.state)
+    turned = Rows(rows.values, rows.state[:, ::-1], rows.fold)
+    np.testing.assert_array_equal(
+        rarity_of_cells(column_tails(moved, turned), turned.values, turned.state), found[:, ::-1]
+    )

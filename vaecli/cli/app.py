@@ -26,6 +26,7 @@ HUNG_UP, INTERRUPTED, READER_GONE, TERMINATED = 129, 130, 141, 143
 # in the order of the help; each is a function of its own module, which is imported when it is asked for
 _VERBS = (
     "fit",
+    "check",
     "score",
     "explain",
     "evaluate",

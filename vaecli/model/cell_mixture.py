@@ -37,7 +37,7 @@ class _Constants:
 
     precisions: np.ndarray  # (d, K d), side by side
     pulled_means: np.ndarray  # (K, d) P_k m_k
-    starts: np.ndarray | None  # (c,) the first feature of each column, None where every column has one
+    starts: np.ndarray | None  # (c,) the first feature of each column, None where each has one, in this order
     of_joint: np.ndarray  # (K,)
     factor: np.ndarray  # (K, c) of g², 0 where a column has several features
     of_cells: np.ndarray  # (K, c)
@@ -101,7 +101,7 @@ class CellMixture:
         """Features (n, d) in standard deviations, float32; those of a missing or novel cell are 0."""
         z = (values - self.center) / self.spread
         if state.any():
-            z[np.repeat(state != PRESENT, _widths(self.layout), axis=1)] = 0.0
+            z[(state != PRESENT)[:, list(self.layout.column_of_feature)]] = 0.0
         return np.asarray(z, np.float32)
 
     def _filled(self, z: np.ndarray, absent: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ class CellMixture:
         does not depend on the others.
         """
         several = absent.sum(1, keepdims=True) > 1
-        replaced = np.repeat(absent, _widths(self.layout), axis=1)
+        replaced = absent[:, list(self.layout.column_of_feature)]
         damping = np.where(several, np.float32(DAMPING), np.float32(1.0))
         for _ in range(FILLING_STEPS):
             z = np.where(replaced, z + damping * (self._expected(z) - z), z)
@@ -129,7 +129,7 @@ class CellMixture:
         step = pull / np.diagonal(self.precision, axis1=1, axis2=2)
         for _, block, inverses in self._constants.inverse_blocks:
             step[..., block] = np.einsum("nki,kij->nkj", pull[..., block], inverses)
-        share = np.repeat(share, _widths(self.layout), axis=2)
+        share = share[..., list(self.layout.column_of_feature)]
         return np.asarray((share * (z[:, None] - step)).sum(1))
 
     def _terms(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -179,13 +179,9 @@ class CellMixture:
         return cls(layout, **found)
 
 
-def _widths(layout: Layout) -> np.ndarray:
-    return np.array([slot.stop - slot.start for slot in layout.slots])
-
-
 def _constants(mixture: CellMixture) -> _Constants:
     layout, precision = mixture.layout, mixture.precision.astype(np.float64)
-    starts, widths = np.array([slot.start for slot in layout.slots]), _widths(layout)
+    starts, widths = np.array([(slot.start, slot.stop - slot.start) for slot in layout.slots]).T
     diagonal = np.diagonal(precision, axis1=1, axis2=2)[:, starts]
     sign, log_det = np.linalg.slogdet(precision)
     if (diagonal <= 0).any() or (sign <= 0).any():
@@ -203,7 +199,7 @@ def _constants(mixture: CellMixture) -> _Constants:
     return _Constants(
         np.ascontiguousarray(mixture.precision.transpose(1, 0, 2)).reshape(layout.n_features, -1),
         np.einsum("kd,kde->ke", mixture.mean, precision).astype(np.float32),
-        starts if blocks else None,
+        None if np.array_equal(starts, np.arange(layout.n_features)) else starts,
         of_joint.astype(np.float32),
         factor.astype(np.float32),
         of_cells.astype(np.float32),

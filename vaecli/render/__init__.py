@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         ScoreSummary,
         SelftestSummary,
     )
+    from vaecli.results.check import CheckSummary
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.explain_sensors import SensorExplainSummary
     from vaecli.results.fit_sensors import SensorFitSummary
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 
     Summary = (
         FitSummary
+        | CheckSummary
         | SensorFitSummary
         | ScoreSummary
         | SensorScoreSummary

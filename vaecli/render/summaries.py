@@ -14,6 +14,7 @@ from rich.text import Text
 from vaecli import results
 from vaecli.errors import quoted
 from vaecli.render.calibrate import calibrate_page
+from vaecli.render.check import check_page
 from vaecli.render.evaluate_sensors import sensor_evaluate_page
 from vaecli.render.explain_sensors import sensor_explain_page
 from vaecli.render.flag import flag_page
@@ -367,6 +368,7 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "SensorFitSummary": sensor_fit_page,
     "ScoreSummary": score_page,
     "SensorScoreSummary": sensor_score_page,
+    "CheckSummary": check_page,
     "ExplainSummary": explain_page,
     "SensorExplainSummary": sensor_explain_page,
     "EvaluateSummary": evaluate_page,

@@ -55,7 +55,7 @@ class ColumnTails:
     def __post_init__(self) -> None:
         """Compute what does not depend on the rows."""
         slots = self.layout.slots
-        column = np.repeat(np.arange(len(slots)), [slot.stop - slot.start for slot in slots])
+        column = np.array(self.layout.column_of_feature)
         n_others = np.maximum(self.n_present[column] - self.n_codes, 0)
         of_codes = np.log1p(self.n_rows[0]) - np.log1p(np.stack([self.n_codes, n_others]))
         object.__setattr__(self, "_column_of", column)

@@ -66,9 +66,7 @@ def choose_mixture(layout: Layout, rows: Rows, seed: int) -> Choice:
     """
     values = rows.values.astype(np.float64)
     center, spread = values.mean(0), values.std(0)
-    ordered = np.repeat(
-        [KINDS[slot.kind].is_ordered for slot in layout.slots], [slot.stop - slot.start for slot in layout.slots]
-    )
+    ordered = np.array([KINDS[slot.kind].is_ordered for slot in layout.slots])[list(layout.column_of_feature)]
     # of a 0/1 feature that was never or always 1 a deviation of half a row; of a number that never moved one of 1
     floor = np.where(ordered, 1e-6, np.sqrt(0.5 / len(values)))
     spread = np.where(spread > floor, spread, np.where(ordered, 1.0, floor))

@@ -46,14 +46,15 @@ def warnings_of_changed(changed: Sequence[ChangedColumn]) -> tuple[str, ...]:
         return ()
     named = [
         f"{quoted(one.column, marks=False)} in {counted(one.rows, 'row')} "
-        + ("(empty at fit)" if one.value is None else f"(always {_shown(one.value)} at fit)")
+        + ("(empty at fit)" if one.value is None else f"(always {shown_value(one.value)} at fit)")
         for one in changed[:MAX_LISTED]
     ]
     more = f", and {len(changed) - MAX_LISTED:,} more columns" if len(changed) > MAX_LISTED else ""
     return (f"not part of any score, but changed since the fit: {', '.join(named)}{more}",)
 
 
-def _shown(value: float | int | str) -> str:
+def shown_value(value: float | int | str) -> str:
+    """The value of a column that was constant at fit."""
     return quoted(value) if isinstance(value, str) else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
