@@ -217,3 +217,17 @@ def test_a_gap_has_the_share_of_filled_cells(machine: tuple[Detector, pd.DataFra
     np.testing.assert_allclose(found.probability[:, place(detector, "pressure")], (n + 1) / (n + 2))
     np.testing.assert_allclose(found.probability[:, place(detector, "temperature")], (n - n_gaps + 1) / (n + 2))
     assert (found.attribution.argmax(1) == place(detector, "pressure")).all()
+
+
+def test_a_cell_that_the_mixture_finds_is_expected_by_it(detector: Detector) -> None:
+    """Its expectation and range are those of the Gaussian given the other columns, closer than the networks know."""
+    rows = gaussian_rows(N, seed=7)
+    mean = conditional_mean(rows, LEFT)
+    rows[:, LEFT] = mean + 6 * CONDITIONAL_SD[LEFT]
+    decided, found = explained(detector, rows)
+    flagged = (decided.p_value <= 0.01) & ~np.isnan(found.expected[:, LEFT])
+    assert flagged.mean() > 0.9
+    error = np.abs(found.expected[flagged, LEFT] - mean[flagged]) / CONDITIONAL_SD[LEFT]
+    assert np.median(error) < 0.3
+    spread = 0.5 * (found.high - found.low)[flagged, LEFT]
+    assert 0.85 < np.median(spread) / CONDITIONAL_SD[LEFT] < 1.15

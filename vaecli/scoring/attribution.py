@@ -22,6 +22,7 @@ import numpy as np
 from vaecli.data.cells import MISSING, PRESENT
 from vaecli.data.kinds import KINDS
 from vaecli.data.preprocessor import FeatureBatch, Preprocessor
+from vaecli.model.cell_mixture import CellMixture
 from vaecli.model.conditional import conditional, impute
 from vaecli.model.ensemble import Family
 from vaecli.schema import Layout
@@ -30,6 +31,7 @@ from vaecli.scoring.scores import ScoredBatch, Scorer, member_parts
 WELL_BEYOND = 0.25  # about standard deviations of a column outside its training range
 TOO_FAR = 1000.0  # beyond it a feature no longer maps back to a number of its column
 MAX_CANDIDATES = 64  # columns tried per row: those with the most nats of their own, or with an unexpected cell
+ROUNDING = 1e-3  # nats by which an opinion computed among other rows may differ
 ONE_SIGMA = 0.1586552539314571  # Φ(−1)
 
 
@@ -63,18 +65,31 @@ def explain(
     computed for the `n_columns` columns of each row with the largest attributions above 0.
     """
     family = scorer.ensemble.reference_family
+    by_mixture = _decided_by_mixture(scorer, batch, scored, novelty_offset)
     expected, low, high, probability = np.full((4, *scored.column_score.shape), np.nan)
     attribution, joint_part = attribute(scorer, preprocessor.layout, batch, scored, novelty_offset)
     for i in range(len(batch)):
         for j in np.argsort(-attribution[i], kind="stable")[:n_columns]:
             if attribution[i, j] > 0:
+                judge = scorer.cells.mixture if scorer.cells is not None and by_mixture[i] == j else None
                 expected[i, j], low[i, j], high[i, j], probability[i, j] = expectation(
-                    family, preprocessor, batch, i, int(j)
+                    family, preprocessor, batch, i, int(j), None if judge is None else judge.mixture
                 )
     likelihood = family.likelihood
     filled = (likelihood.presence.n_rows - likelihood.presence.n_missing + 1) / (likelihood.presence.n_rows + 2)
     probability = np.where(batch.state == MISSING, filled, probability)
     return Explanation(attribution, joint_part, expected, low, high, probability)
+
+
+def _decided_by_mixture(
+    scorer: Scorer, batch: FeatureBatch, scored: ScoredBatch, novelty_offset: np.ndarray
+) -> np.ndarray:
+    """The column (n,) of which one cell decided the score by its conditional under the mixture; −1 where none did."""
+    if scorer.cells is None:
+        return np.full(len(batch), -1)
+    opinions = scorer.cells.opinions(batch.values, batch.state)
+    decided = opinions.by_mixture & (opinions.score + novelty_offset.sum(1) >= scored.score - ROUNDING)
+    return np.where(decided, opinions.column, -1)
 
 
 def attribute(
@@ -142,40 +157,46 @@ def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int,
 
 
 def expectation(
-    family: Family, preprocessor: Preprocessor, batch: FeatureBatch, i: int, j: int
+    family: Family, preprocessor: Preprocessor, batch: FeatureBatch, i: int, j: int, mixture: CellMixture | None = None
 ) -> tuple[float, float, float, float]:
-    """(expected, low, high, probability) of the cell in row `i` and column `j`, given the others: see `Explanation`."""
+    """(expected, low, high, probability) of the cell in row `i` and column `j`, given the others: see `Explanation`.
+
+    By the networks of `family`, or by the `mixture`.
+    """
+    by = family if mixture is None else mixture
     layout, (encoder, nth) = preprocessor.layout, preprocessor.of_columns[j]
     features, values = encoder.grid(nth)
     if not KINDS[layout.slots[j].kind].is_ordered:
-        probability = conditional_probability(family, layout, batch, i, j, features, np.ones(values.size))
+        probability = conditional_probability(by, layout, batch, i, j, features, np.ones(values.size))
         return float(values[probability.argmax()]), math.nan, math.nan, float(probability.max())
     grid = features[:, 0]
-    median, low, high = _median_and_range(family, layout, batch, i, j, grid, values)
+    median, low, high = _median_and_range(by, layout, batch, i, j, grid, values)
     if low == values[0] or high == values[-1]:  # the other cells may point beyond the training range
-        extended = extend_grid(grid, imputed_feature(family, layout, batch, i, j))
+        extended = extend_grid(grid, imputed_feature(by, layout, batch, i, j))
         if extended.size > grid.size:
             beyond = encoder.decode(nth, extended[:, None])
-            median, low, high = _median_and_range(family, layout, batch, i, j, extended, beyond)
+            median, low, high = _median_and_range(by, layout, batch, i, j, extended, beyond)
     return median, low, high, math.nan
 
 
 def _median_and_range(
-    family: Family, layout: Layout, batch: FeatureBatch, i: int, j: int, grid: np.ndarray, numbers: np.ndarray
+    by: Family | CellMixture, layout: Layout, batch: FeatureBatch, i: int, j: int, grid: np.ndarray, numbers: np.ndarray
 ) -> tuple[float, float, float]:
     """Median and middle 68 % of `numbers` (g,), whose features are `grid` (g,), by their conditional probability."""
     weight = np.gradient(grid) if grid.size > 1 else grid
-    share = conditional_probability(family, layout, batch, i, j, grid[:, None], weight)
+    share = conditional_probability(by, layout, batch, i, j, grid[:, None], weight)
     median, low, high = np.interp((0.5, ONE_SIGMA, 1 - ONE_SIGMA), np.cumsum(share) - 0.5 * share, numbers)
     return float(median), float(low), float(high)
 
 
-def imputed_feature(family: Family, layout: Layout, batch: FeatureBatch, i: int, j: int) -> float:
+def imputed_feature(by: Family | CellMixture, layout: Layout, batch: FeatureBatch, i: int, j: int) -> float:
     """The feature of the number in column `j` of row `i` as imputed from the others, the mean over members.
 
     It may lie outside the training range.
     """
-    slot = layout.slots[j]
+    if isinstance(by, CellMixture):
+        return float(by.expected_features(batch.values[i : i + 1], batch.state[i : i + 1], j)[0, 0])
+    family, slot = by, layout.slots[j]
     state = batch.state[i : i + 1].copy()
     state[:, j] = PRESENT
     unknown = np.zeros((1, layout.n_features), bool)
@@ -195,7 +216,13 @@ def extend_grid(grid: np.ndarray, feature: float) -> np.ndarray:
 
 
 def conditional_probability(
-    family: Family, layout: Layout, batch: FeatureBatch, i: int, j: int, values: np.ndarray, weight: np.ndarray
+    by: Family | CellMixture,
+    layout: Layout,
+    batch: FeatureBatch,
+    i: int,
+    j: int,
+    values: np.ndarray,
+    weight: np.ndarray,
 ) -> np.ndarray:
     """Probability (g,) of each of `values` (g, width of the slot) in column `j` of row `i`, given its other cells.
 
@@ -206,4 +233,8 @@ def conditional_probability(
     features[:, slot.start : slot.stop] = values
     state = np.repeat(batch.state[i : i + 1], len(values), axis=0)
     state[:, j] = PRESENT
-    return conditional(family, features, state, weight)
+    if isinstance(by, CellMixture):
+        nats = by.nats(features, state)[:, j].astype(np.float64)
+        share = np.exp(nats.min() - nats) * weight
+        return np.asarray(share / share.sum())
+    return conditional(by, features, state, weight)
