@@ -71,7 +71,7 @@ def calibrated(
     if held_out.sum(0).min() < FEW_HELD_OUT and held_out.any(1).all():
         unseen_scores = held_out_scores
     surprisal_scales, calibrations, judges = {}, {}, None
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1):  # of BLAS and of OpenMP: sums of several threads depend on their number
         for i, kind in enumerate(SCORE_KINDS):
             with_max_cell = kind == KIND_WITH_MAX_CELL
             cells = _cell_limits(ensemble, rows, held_out, may_decide_alone) if with_max_cell else None
