@@ -15,7 +15,7 @@ def named(n_bytes: int, extension: str, letter: str = "n") -> str:
     return letter * ((n_bytes - len(extension)) // len(letter.encode())) + extension
 
 
-@pytest.mark.parametrize("n_bytes", [244, 245, 250, 255])
+@pytest.mark.parametrize("n_bytes", [244, 245, pytest.param(250, marks=pytest.mark.slow), 255])
 def test_a_bundle_with_a_long_name(program, n_bytes: int):
     """Fitted with a checkpoint beside it, and scored with; no temporary name is longer than the file system allows."""
     name = named(n_bytes, ".vae")

@@ -33,10 +33,16 @@ def assert_harmless(text: str, most: int = 6_000) -> None:
     assert len(text) < most
 
 
-@pytest.mark.parametrize("file", ["new.csv", "new.parquet"])
 @pytest.mark.parametrize("cell", [FORGED, LONG], ids=["forged", "long"])
 @pytest.mark.parametrize("column", ["pressure", "pump_on", "mode"])
-@pytest.mark.parametrize("verb", ["score", "explain", "fit"])
+@pytest.mark.parametrize(
+    ("verb", "file"),
+    [
+        *((verb, file) for verb in ("score", "explain") for file in ("new.csv", "new.parquet")),
+        ("fit", "new.csv"),
+        pytest.param("fit", "new.parquet", marks=pytest.mark.slow),  # two fits each
+    ],
+)
 def test_a_cell(program, fresh_table, verb: str, column: str, cell: str, file: str):
     """In a number, a switch and a category, refused or read, in text and in JSON."""
     write(file, fresh_table, **{column: cell})

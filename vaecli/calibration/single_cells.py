@@ -16,7 +16,7 @@ from vaecli.scoring.max_cell import NEVER_DECIDES, CellLimits
 from vaecli.scoring.single_cells import MixtureJudge, SingleCells
 from vaecli.training.fit_cell_mixture import choose_mixture, fit_mixtures
 
-TAILS_PENALTY = 1.0  # nats by which the rarest cell in its own column must exceed other opinions
+TAILS_PENALTY = 3.5  # nats by which the rarest cell in its own column must exceed other opinions
 FEWEST_ROWS = 200  # below which no single cell is judged
 N_EXACT_RANKS, N_RANKS = 96, 160  # of outer readings: all of the outermost, then ever fewer
 FEWEST_READINGS = 30  # of a column, and
