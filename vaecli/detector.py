@@ -15,6 +15,7 @@ from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.novelty_offset import add_novelty_offset, novelty_offset
 from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.data.marginals import Marginals
+from vaecli.data.named_arrays import arrays_within
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.latent.encoding import exemplar_coordinates, latent_coordinates, map_coordinates
@@ -175,7 +176,7 @@ class Detector:
     def from_parts(cls, schema: Schema, settings: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Detector:
         """The detector in parts of `to_parts`. Raises KeyError, TypeError or ValueError on parts not written by it."""
         layout = Layout.of(schema.features)
-        preprocessor = Preprocessor.from_arrays(layout, _within(arrays, "preprocess/"))
+        preprocessor = Preprocessor.from_arrays(layout, arrays_within(arrays, "preprocess/"))
         n_missing, n_rows = arrays["likelihood/n_missing"], arrays["likelihood/n_rows"]
         shapes_fit = n_missing.shape == (layout.n_columns,) and n_rows.shape == (1,)
         if not shapes_fit or not n_missing.dtype == n_rows.dtype == np.int64 or not 1 <= n_rows[0] <= MOST_COUNTED:
@@ -198,7 +199,7 @@ class Detector:
         threshold = float(settings["threshold"])
         if not 0 < threshold < 1:
             raise ValueError(f"threshold {threshold} is not strictly between 0 and 1")
-        of_marginals = _within(arrays, "marginals/")
+        of_marginals = arrays_within(arrays, "marginals/")
         return cls(
             schema,
             preprocessor,
@@ -232,8 +233,3 @@ def _groups(
     if not isinstance(names, list) or not all(isinstance(name, str) for name in [column, *names]):
         raise ValueError("the groups with a calibration of their own are not texts")
     return GroupCalibrations.from_arrays(column, names, kinds, arrays)
-
-
-def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    """The arrays whose names begin with `prefix`, without it."""
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

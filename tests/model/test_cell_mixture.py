@@ -82,10 +82,12 @@ def test_what_is_expected_of_a_cell_does_not_depend_on_it(seed: int, n_component
     """The conditional mean is that of the other cells; with one Gaussian it is the regression on them."""
     mixture, rng = drawn(NUMBERS, seed, n_components)
     values, state = rng.normal(size=(6, 3)).astype(np.float32), np.full((6, 3), PRESENT, np.uint8)
-    found = mixture.expected_features(values, state, 0)
+    first = np.zeros(6, np.int64)
+    found = mixture.expected_features(values, state, first)
+    np.testing.assert_array_equal(found[:, 1:], values[:, 1:])
     moved = values.copy()
     moved[:, 0] += 50
-    np.testing.assert_allclose(mixture.expected_features(moved, state, 0), found, rtol=1e-2, atol=1e-2)
+    np.testing.assert_allclose(mixture.expected_features(moved, state, first), found, rtol=1e-2, atol=1e-2)
     if n_components == 1:
         covariance = np.linalg.inv(mixture.precision[0].astype(np.float64))
         z = (values - mixture.center) / mixture.spread - mixture.mean[0]
@@ -146,5 +148,6 @@ def test_the_order_of_columns_changes_no_nats(seed: int, n_components: int, has_
     found = mixture.nats(values, state)
     np.testing.assert_allclose(turned.nats(values, state[:, ::-1].copy()), found[:, ::-1], rtol=1e-5, atol=1e-5)
     for j in range(len(columns)):
-        other = turned.expected_features(values, state[:, ::-1].copy(), len(columns) - 1 - j)
-        np.testing.assert_allclose(mixture.expected_features(values, state, j), other, rtol=1e-5, atol=1e-5)
+        other = turned.expected_features(values, state[:, ::-1].copy(), np.full(9, len(columns) - 1 - j))
+        expected = mixture.expected_features(values, state, np.full(9, j))
+        np.testing.assert_allclose(expected, other, rtol=1e-5, atol=1e-5)

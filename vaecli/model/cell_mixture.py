@@ -90,12 +90,15 @@ class CellMixture:
         np.exp(of_cells, out=of_cells)
         return np.asarray(np.log(of_cells.sum(1)) + largest - np.log(np.exp(log_joint).sum(1))[:, None])
 
-    def expected_features(self, values: np.ndarray, state: np.ndarray, column: int) -> np.ndarray:
-        """The mean (n, w) of the features of `column` given the other cells, in the unit of features (n, d)."""
-        slot, absent = self.layout.slots[column], state != PRESENT
-        absent[:, column] = True
-        z = self._filled(self.standardised(values, state), absent)[:, slot.start : slot.stop]
-        return z * self.spread[slot.start : slot.stop] + self.center[slot.start : slot.stop]
+    def expected_features(self, values: np.ndarray, state: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Features (n, d) in which the cell of each row in its `column` (n,) holds its mean given the other cells.
+
+        From features (n, d) and states (n, c). The other features stay as they are.
+        """
+        absent = state != PRESENT
+        absent[np.arange(len(absent)), column] = True
+        filled = self._filled(self.standardised(values, state), absent) * self.spread + self.center
+        return np.where(np.array(self.layout.column_of_feature) == column[:, None], filled, values)
 
     def standardised(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Features (n, d) in standard deviations, float32; those of a missing or novel cell are 0."""

@@ -194,9 +194,12 @@ def imputed_feature(by: Family | CellMixture, layout: Layout, batch: FeatureBatc
 
     It may lie outside the training range.
     """
+    slot = layout.slots[j]
     if isinstance(by, CellMixture):
-        return float(by.expected_features(batch.values[i : i + 1], batch.state[i : i + 1], j)[0, 0])
-    family, slot = by, layout.slots[j]
+        return float(
+            by.expected_features(batch.values[i : i + 1], batch.state[i : i + 1], np.array([j]))[0, slot.start]
+        )
+    family = by
     state = batch.state[i : i + 1].copy()
     state[:, j] = PRESENT
     unknown = np.zeros((1, layout.n_features), bool)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vaecli.data.named_arrays import arrays_within
 from vaecli.model.cell_mixture import MOST_FEATURES, CellMixture
 from vaecli.schema import Layout
 from vaecli.scoring.column_tails import ColumnTails
@@ -127,15 +128,10 @@ class SingleCells:
 
         A replaced cell holds what the mixture expects given the others, and is not judged itself.
         """
-        m, slots = tried.size, self.tails.layout.slots
-        many, states = np.repeat(values[None], m, axis=0), np.repeat(state[None], m, axis=0)
-        without = np.zeros((m, state.size), bool)
-        without[np.arange(m), tried] = True
+        many, states = np.repeat(values[None], tried.size, axis=0), np.repeat(state[None], tried.size, axis=0)
         if self.mixture is not None:
-            for row, j in enumerate(tried):
-                one = slice(slots[j].start, slots[j].stop)
-                many[row, one] = self.mixture.mixture.expected_features(values[None], state[None], int(j))[0]
-        return self.opinions(many, states, without).score
+            many = self.mixture.mixture.expected_features(many, states, tried)
+        return self.opinions(many, states, tried[:, None] == np.arange(state.size)).score
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
         """Named arrays for the bundle; `from_arrays` is the inverse."""
@@ -153,21 +149,19 @@ class SingleCells:
 
         Raises KeyError or ValueError on arrays that no fit gives.
         """
-        own = {
-            name.removeprefix(f"{prefix}/"): array for name, array in arrays.items() if name.startswith(f"{prefix}/")
-        }
+        own = arrays_within(arrays, f"{prefix}/")
         if not own:
             return None
         may_decide = own["may_decide"]
         if may_decide.dtype != np.bool_ or may_decide.shape != (layout.n_columns,):
             raise ValueError(f"{prefix}/may_decide is not one truth per column")
-        tails = ColumnTails.from_arrays(layout, _within(own, "tails/"))
+        tails = ColumnTails.from_arrays(layout, arrays_within(own, "tails/"))
         scale = OpinionScale.from_arrays(own, "tails_scale")
         return cls(tails, scale, may_decide, _mixture_judge(layout, own, prefix))
 
 
 def _mixture_judge(layout: Layout, own: Mapping[str, np.ndarray], prefix: str) -> MixtureJudge | None:
-    parts = _within(own, "mixture/")
+    parts = arrays_within(own, "mixture/")
     if not parts or layout.n_features > MOST_FEATURES:
         return None
     limit, excess = own["limit"], own["excess"]
@@ -183,7 +177,3 @@ def _mixture_judge(layout: Layout, own: Mapping[str, np.ndarray], prefix: str) -
     return MixtureJudge(
         CellMixture.from_arrays(layout, parts), limit, excess, OpinionScale.from_arrays(own, "mixture_scale")
     )
-
-
-def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

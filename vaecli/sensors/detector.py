@@ -11,6 +11,7 @@ import numpy as np
 from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.effective_rows import EffectiveRows
 from vaecli.config import SCORE_KINDS, LongForm
+from vaecli.data.named_arrays import arrays_within
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import SensorScale
 from vaecli.data.series import Chunk, Stretch, chunks_of
@@ -168,9 +169,9 @@ class SensorDetector:
         if settings["model"] != MODEL:
             raise ValueError(f"the model is {settings['model']!r}, not {MODEL!r}")
         n_sensors = SensorColumns(schema.features).n_sensors
-        scale = SensorScale.from_arrays(_within(arrays, "scale/"), n_sensors)
+        scale = SensorScale.from_arrays(arrays_within(arrays, "scale/"), n_sensors)
         shape = WindowShape.from_json(settings["shape"], n_sensors)
-        model = window_model_from_arrays(_within(arrays, "model/"), shape, n_sensors)
+        model = window_model_from_arrays(arrays_within(arrays, "model/"), shape, n_sensors)
         scales = WindowScales.from_arrays(arrays, model)
         spike_limit = arrays["history/spike_limit"]
         if spike_limit.shape != (n_sensors,) or spike_limit.dtype != np.float32 or not (spike_limit > 0).all():
@@ -216,7 +217,3 @@ class SensorDetector:
             long,
             limits,
         )
-
-
-def _within(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
