@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,11 @@ from hypothesis import settings
 
 import vaecli
 from vaecli.errors import MissingPackage
+
+# a test run in the background of a script, or under nohup, would hand these down to every program as ignored
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _handler)
 
 # the same examples on every run, so that a red test means a change; `--hypothesis-profile search` draws new ones
 settings.register_profile("steady", derandomize=True, deadline=None)

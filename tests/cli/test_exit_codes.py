@@ -16,10 +16,8 @@ import pytest
 from vaecli.errors import GateMet, InputError
 
 # a program whose `score` reports that it has begun, and then waits with a temporary file beside its output
-# a test run in the background of a script hands SIGINT down as ignored
 WAITING = """
-import pathlib, signal, sys, time, types
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import pathlib, sys, time, types
 def score(inputs, bundle, output, config, **others):
     half = pathlib.Path(inputs[0] + ".tmp")
     half.touch()

@@ -332,10 +332,8 @@ def test_the_same_table_in_any_format_gives_the_same_bundle(fit, table, tmp_path
 # -- interruptions --------------------------------------------------------------------------------
 
 # a fit that leaves a checkpoint after every step, and stands still after the fifth
-# a test run in the background of a script hands SIGINT down as ignored
 STALLING = """
-import signal, sys, time
-signal.signal(signal.SIGINT, signal.default_int_handler)
+import sys, time
 import vaecli.training.schedule
 from vaecli.training.checkpoint import Checkpoint
 from vaecli.cli.app import main

@@ -14,9 +14,8 @@ import pytest
 from tests.faults.conftest import PROGRAM
 
 ENDS = {signal.SIGTERM: (143, "terminated"), signal.SIGHUP: (129, "hung up"), signal.SIGINT: (130, "interrupted")}
-# a signal directly before or after the rename that completes an output; a script in the background ignores SIGINT
+# a signal directly before or after the rename that completes an output
 SIGNAL_AT_RENAME = """
-signal.signal(signal.SIGINT, signal.default_int_handler)
 rename = os.replace
 def renaming(temporary, target):
     if {before}:
@@ -26,7 +25,6 @@ def renaming(temporary, target):
 os.replace = renaming
 """
 SIGNAL_IN_SUMMARY = """
-signal.signal(signal.SIGINT, signal.default_int_handler)
 from vaecli import render
 render.show = lambda *_, **__: os.kill(os.getpid(), {number})
 """
