@@ -37,6 +37,7 @@ _VERBS = (
     "report",
     "calibrate",
     "flag",
+    "mark",
     "inspect",
 )
 

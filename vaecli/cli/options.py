@@ -100,6 +100,15 @@ Label = Annotated[
         panel=_COLUMNS,
     ),
 ]
+Marks = Annotated[
+    str | None,
+    option(
+        "FILE",
+        "Decisions that `vaecli mark` keeps: rows marked as faults count as anomalies, rows marked normal as normal, "
+        "whatever a label states.",
+        panel=_COLUMNS,
+    ),
+]
 Identifiers = Annotated[
     list[str] | None, option("NAMES", "Columns that identify a row; names as in --columns.", "--id", panel=_COLUMNS)
 ]

@@ -37,7 +37,7 @@ _STAGES = {
     "calibration": CalibrationConfig,
     "windows": WindowsConfig,
 }
-_TOP_LEVEL = {"preset", "score_kind"}
+_TOP_LEVEL = {"preset", "score_kind", "marks"}
 _OWNERS = {**_STAGES, "": FitConfig}
 _RANGES: dict[str, Range] = {
     "columns.max_categories": (2, 10_000, False),

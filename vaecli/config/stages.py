@@ -92,6 +92,7 @@ class FitConfig:
     windows: WindowsConfig = field(default_factory=WindowsConfig)
     preset: str = "default"
     score_kind: str = "combined"
+    marks: str | None = None  # file of rows that a person decided about
     resume: bool = False
 
     @property

@@ -32,6 +32,7 @@ from vaecli.schema import Layout, Schema
 from vaecli.sensors.detector import SensorDetector
 from vaecli.tables import Source, growth_notes, open_source, refuse_to_overwrite
 from vaecli.tables.infer.infer_schema import infer_schema, reject_nothing_to_learn, same_unit_columns
+from vaecli.tables.marks import Marks
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from vaecli.training.loop import OnCheckpoint
@@ -40,6 +41,7 @@ from vaecli.workflows.column_warnings import column_warnings
 from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.fit_sensors import fit_sensors
 from vaecli.workflows.long_table import pivot_of
+from vaecli.workflows.mark import marks_used
 from vaecli.workflows.sensor_data import is_series
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
@@ -90,9 +92,11 @@ def fit_source(
         source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
     schema = infer_schema(source, config.columns, on_event)
     if is_series(source, schema, config, on_event):
+        _refuse_what_is_for_rows(source, config)
         return fit_sensors(source, schema, config, output, on_event)
     reject_nothing_to_learn(source, schema)
-    normal = read_normal_rows(source, schema, config, on_event)
+    marks = Marks.given(config.marks, source)
+    normal = read_normal_rows(source, schema, config, on_event, marks)
     if normal.blank.n:
         on_warning(
             f"{normal.blank.described}; such rows count as normal: remove them if they hold nothing but delimiters"
@@ -134,7 +138,16 @@ def fit_source(
         normal.marginals,
         found.cells,
     )
-    return detector, _summary(detector, normal, fitted, output, time.monotonic() - started)
+    used = None if marks is None else marks_used(marks, normal.marked)
+    summary = _summary(detector, normal, fitted, output, time.monotonic() - started)
+    return detector, replace(summary, marks=used)
+
+
+def _refuse_what_is_for_rows(source: Source, config: FitConfig) -> None:
+    if config.marks is not None:
+        raise UsageError(
+            f"{source.name}: is a series, and --marks names single rows", "leave it out, or judge rows with --window 0"
+        )
 
 
 def _checkpoints(
@@ -229,7 +242,9 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
 def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
     """A digest of the rows, the settings and the version of vaecli, which a checkpoint must share to be resumed."""
     device = torch_device(config.train.device)  # the state of a random generator differs between devices
-    settings = replace(config, resume=False, train=replace(config.train, time_budget_seconds=None, device=device))
+    settings = replace(
+        config, resume=False, marks=None, train=replace(config.train, time_budget_seconds=None, device=device)
+    )
     parts = [vaecli.__version__, asdict(settings), schema.to_json(), normal.digest]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -248,6 +263,7 @@ def settings_of(config: FitConfig, detector: Detector | SensorDetector) -> dict[
     """The settings of a fit as the bundle keeps them: those that its kind of model has."""
     settings = asdict(config)
     settings.pop("resume")
+    settings.pop("marks")
     unused = ("windows",) if isinstance(detector, Detector) else ("model", "heteroscedastic", "homoscedastic")
     for stage in unused:
         settings.pop(stage)
@@ -261,7 +277,9 @@ def settings_of(config: FitConfig, detector: Detector | SensorDetector) -> dict[
 def report_of(summary: FitSummary | SensorFitSummary) -> dict[str, Any]:
     """The part of the summary that the bundle keeps: nothing that differs between two runs of the same fit."""
     kept = asdict(summary)
-    unset = [name for name in ("n_effective", "n_groups", "long") if name in kept and kept[name] is None]
+    if isinstance(summary, FitSummary) and summary.marks is not None:
+        kept["marks"] = summary.marks.to_report()
+    unset = [name for name in ("n_effective", "n_groups", "long", "marks") if name in kept and kept[name] is None]
     for name in ("bundle", "seconds", "columns", *unset):
         kept.pop(name)
     return kept | {"warnings": list(summary.warnings)}
