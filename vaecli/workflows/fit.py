@@ -242,9 +242,8 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
 def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
     """A digest of the rows, the settings and the version of vaecli, which a checkpoint must share to be resumed."""
     device = torch_device(config.train.device)  # the state of a random generator differs between devices
-    settings = replace(
-        config, resume=False, marks=None, train=replace(config.train, time_budget_seconds=None, device=device)
-    )
+    training = replace(config.train, time_budget_seconds=None, device=device)
+    settings = replace(config, resume=False, marks=None, train=training)
     parts = [vaecli.__version__, asdict(settings), schema.to_json(), normal.digest]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -67,8 +67,9 @@ def read_normal_rows(
 ) -> NormalRows:
     """Read the normal rows of a table, in one pass if their features fit into `config.train.memory_bytes`.
 
-    A row is normal by its mark where it has one, else by its label. Without enough memory a second pass writes the features to disk. Raises InputError when too few normal rows are left, or when
-    too few are left while the largest group is held out.
+    A row is normal by its mark where it has one, else by its label. Without enough memory a second pass writes the
+    features to disk. Raises InputError when too few normal rows are left, or when too few are left while the largest
+    group is held out.
     """
     layout = Layout.of(schema.features)
     n_bytes = schema.n_rows * (4 * layout.n_features + layout.n_columns)
@@ -177,7 +178,7 @@ def _survey(
 def normal_batches(
     source: Source, schema: Schema, on_event: OnEvent, stage: str, marks: Marks | None = None
 ) -> Iterator[tuple[Cells, Batch, np.ndarray, MarkTally]]:
-    """Yield per batch the cells of its normal rows, the batch, which of its rows are normal (n,) bool, and its marks."""
+    """Yield per batch the cells of its normal rows, the batch, (n,) bool, which rows are normal, and the marks met."""
     label = next((column for column in schema.columns if column.role == "label"), None)
     others = [column.name for column in (schema.time, schema.group, label) if column is not None]
     of_marks = () if marks is None else marks.columns
