@@ -67,10 +67,10 @@ def mark(
         verb.check([path], "the marks", "them")
     if remove and (normal or fault or merge):
         raise UsageError("--remove takes marks back, and is given alone", "run the two one after the other")
-    if not (given or merge or show):
-        raise UsageError("nothing is asked: give --normal, --fault, --remove, --merge or --list", "vaecli mark --help")
     if key is not None and not given:
         raise UsageError("--key names the rows of a table, and none is given", "add --normal, --fault or --remove")
+    if not (given or merge or show):
+        raise UsageError("nothing is asked: give --normal, --fault, --remove, --merge or --list", "vaecli mark --help")
 
     from vaecli.workflows.mark import mark as workflow
 
