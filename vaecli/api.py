@@ -135,9 +135,9 @@ class Model:
     def calibrate(self, table: Any, **settings: Any) -> Model:
         """A model with p-values and thresholds by the fresh normal rows of `table`, and the same networks.
 
-        `settings` are those of `vaecli calibrate`: by, min_rows, add, threshold, marks, batch_rows, workers. Its `summary`
-        is a `CalibrateSummary`. Raises UsageError, and InputError for a table that cannot be read, lacks columns or
-        has too few rows.
+        `settings` are those of `vaecli calibrate`: by, min_rows, add, threshold, marks, batch_rows, workers. Its
+        `summary` is a `CalibrateSummary`. Raises UsageError, and InputError for a table that cannot be read, lacks
+        columns or has too few rows.
 
         >>> fresh = vaecli.load("cars.vae").calibrate("sample_data/cars/normal.csv", by="make", min_rows=15)
         >>> [group.group for group in fresh.summary.groups]

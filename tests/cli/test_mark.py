@@ -166,7 +166,7 @@ def test_marks_that_contradict_each_other_are_refused(vae: Vae, place: Path) -> 
 
 
 def test_a_table_must_have_the_columns_that_name_rows(vae: Vae, place: Path, table: pd.DataFrame) -> None:
-    """Marks by a key that a table does not have cannot be matched, which is refused; marks of other rows are counted."""
+    """Marks by a key that a table does not have cannot be matched, which is refused; unmet marks are counted."""
     vae("mark", "--fault", "faults.csv", *KEY)
     table.drop(columns=["machine", "fault"]).to_csv("later.csv", index=False)
     words = ("calibrate", "model.vae", "later.csv", "-o", "new.vae", "--marks", "model.vae.marks")

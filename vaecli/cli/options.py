@@ -168,6 +168,19 @@ Decimal = Annotated[
 Thousands = Annotated[
     str | None, option("MARK", "Mark between thousands of numbers in text, such as a comma.", panel=_COLUMNS)
 ]
+Contamination = Annotated[
+    str | None,
+    option(
+        "auto|P%",
+        "The table holds anomalies that no label marks: distrust this share of its rows, the most isolated ones. auto "
+        "is 5%.",
+        panel=_TRAINING,
+    ),
+]
+Distrusted = Annotated[
+    str | None,
+    option("FILE", "Write the rows that --contamination distrusts and why: CSV, TSV or Parquet.", panel=_OUTPUT),
+]
 Seed = Annotated[
     str | None,
     option(

@@ -67,6 +67,7 @@ def fit_page(summary: FitSummary) -> RenderableType:
     facts = [
         ("rows", _rows_used(summary)),
         *marks_line(summary.marks),
+        *_distrusted(summary),
         ("columns", _kinds(summary.columns)),
         *_left_out(summary.columns),
         ("model", _model(summary)),
@@ -220,6 +221,13 @@ def _rows_used(summary: FitSummary) -> str:
         return used
     called = "labelled" if summary.marks is None else "labelled or marked"
     return f"{used}; {counted(summary.n_excluded_by_label, 'row')} {called} anomalous left out"
+
+
+def _distrusted(summary: FitSummary) -> list[tuple[str, str]]:
+    if summary.n_distrusted is None:
+        return []
+    share = per_cent(summary.n_distrusted / summary.n_calibration_rows)
+    return [("distrusted", f"{counted(summary.n_distrusted, 'row')} ({share}): nothing is normal for being near them")]
 
 
 def _kinds(columns: Sequence[ColumnSummary]) -> str:

@@ -144,7 +144,7 @@ def _columns(source: Source, schema: Schema | None, key: tuple[str, ...]) -> tup
         if missing:
             raise UsageError(
                 f"--key {quoted(missing[0])}{did_you_mean(missing[0], source.names)}: {source.name} has no such column",
-                "name columns that say which row it is, such as a machine and a time",
+                "name columns that identify a row, such as a machine and a time",
             )
         return key
     missing = [column.name for column in schema.features if column.name not in source.names]

@@ -35,7 +35,7 @@ from vaecli.tables import (
 from vaecli.tables.convert.arrow_types import one_array
 from vaecli.tables.convert.declared_missing import without
 from vaecli.tables.infer.infer_schema import same_unit_columns
-from vaecli.tables.marks import Marks, MarkTally
+from vaecli.tables.marks import MarkedRows, Marks, MarkTally
 
 FEWEST_ROWS = 8
 SMALLEST_SHARE = 0.01  # share of the rows that must be left to learn from when the largest group is held out
@@ -59,6 +59,7 @@ class NormalRows:
     blank: BlankRows
     digest: str
     marked: MarkTally
+    trusted: np.ndarray | None  # (n,) bool, marked normal by a person; None without marks
     dependence: Dependence | None  # which rows resemble each other, where a clock or a group column is named
 
 
@@ -102,6 +103,7 @@ def read_normal_rows(
         survey.blank,
         survey.digest,
         survey.marked,
+        survey.trusted,
         None if survey.order is None and survey.group is None else Dependence(survey.order, survey.group),
     )
 
@@ -120,6 +122,7 @@ class _Survey:
     blank: BlankRows
     digest: str
     marked: MarkTally
+    trusted: np.ndarray | None
 
 
 def _survey(
@@ -133,9 +136,12 @@ def _survey(
     digests = [hashlib.sha256() for _ in range(3)]  # one each, so that the size of the batches does not matter
     n_rows = n_infinite = 0
     blank, marked = BlankRows(), MarkTally()
-    for cells, batch, normal, tally in normal_batches(source, schema, on_event, "reading", marks):
+    trusted: list[np.ndarray] = []
+    for cells, batch, normal, found in normal_batches(source, schema, on_event, "reading", marks):
         n_rows += len(cells)
-        marked += tally
+        if found is not None:
+            marked += found.tally
+            trusted.append(found.normal[normal])
         n_missing += (cells.state == MISSING).sum(0)
         if len(schema.features) > 1:  # gaps of a single column are no empty rows
             blank += blank_rows(batch, cells)
@@ -172,26 +178,25 @@ def _survey(
         blank,
         digest.hexdigest(),
         marked,
+        np.concatenate(trusted) if trusted else None,
     )
 
 
 def normal_batches(
     source: Source, schema: Schema, on_event: OnEvent, stage: str, marks: Marks | None = None
-) -> Iterator[tuple[Cells, Batch, np.ndarray, MarkTally]]:
-    """Yield per batch the cells of its normal rows, the batch, (n,) bool, which rows are normal, and the marks met."""
+) -> Iterator[tuple[Cells, Batch, np.ndarray, MarkedRows | None]]:
+    """Yield per batch the cells of its normal rows, the batch, (n,) bool, which rows are normal, and marked rows."""
     label = next((column for column in schema.columns if column.role == "label"), None)
     others = [column.name for column in (schema.time, schema.group, label) if column is not None]
     of_marks = () if marks is None else marks.columns
     names = list(dict.fromkeys([*(column.name for column in schema.features), *others, *of_marks]))
     numbers = numbers_of(schema)
     for batch in source.batches(ReadRequest(names, numbers=numbers)):
-        anomalous, tally = np.zeros(batch.n_rows, bool) if label is None else label_mask(batch, label), MarkTally()
-        if marks is not None:
-            marked = marks.of(batch)
-            anomalous, tally = marked.anomalous(anomalous), marked.tally
-        normal = ~anomalous
+        anomalous = np.zeros(batch.n_rows, bool) if label is None else label_mask(batch, label)
+        marked = None if marks is None else marks.of(batch)
+        normal = ~(anomalous if marked is None else marked.anomalous(anomalous))
         cells = _without_placeholders(to_cells(batch, schema), schema)
-        yield (cells if normal.all() else cells[normal]), batch, normal, tally
+        yield (cells if normal.all() else cells[normal]), batch, normal, marked
         on_event(Event(stage, batch.first_row + batch.n_rows, schema.n_rows))
 
 
