@@ -332,6 +332,7 @@ _SHORT_NAMES = {
     "preset": "preset",
     "score_kind": "score_kind",
     "marks": "marks",
+    "contamination": "train.contamination",
 }
 
 

@@ -172,8 +172,8 @@ Contamination = Annotated[
     str | None,
     option(
         "auto|P%",
-        "The table holds anomalies that no label marks: distrust this share of its rows, the most isolated ones. auto "
-        "is 5%.",
+        "The table holds anomalies that no label marks: distrust this share of its rows, the most isolated ones; auto "
+        "means 3%.",
         panel=_TRAINING,
     ),
 ]
