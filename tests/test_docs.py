@@ -26,7 +26,7 @@ DOCS = ROOT / "docs"
 ROOT_PAGES = (ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "RELEASING", "SECURITY"))
 PAGES = sorted([README, *ROOT_PAGES, *DOCS.rglob("*.md")])
 VERBS = ("fit", "check", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report")
-VERBS += ("calibrate", "flag", "inspect")
+VERBS += ("calibrate", "flag", "mark", "inspect")
 
 
 def named(page: Path) -> str:

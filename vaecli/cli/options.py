@@ -173,7 +173,7 @@ Contamination = Annotated[
     option(
         "auto|P%",
         "The table holds anomalies that no label marks: distrust this share of its rows, the most isolated ones; auto "
-        "means 3%.",
+        "means 5%.",
         panel=_TRAINING,
     ),
 ]

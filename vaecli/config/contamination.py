@@ -6,7 +6,7 @@ import re
 
 from vaecli.errors import UsageError
 
-AUTO_SHARE = 0.03  # what is lost on clean tables and won on contaminated ones: docs/adr/0030-distrusted-rows.md
+AUTO_SHARE = 0.05  # what is lost on clean tables and won on contaminated ones: docs/adr/0030-distrusted-rows.md
 LARGEST_SHARE = 0.5
 
 
