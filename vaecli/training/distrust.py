@@ -42,11 +42,17 @@ class Distrust:
 
     @classmethod
     def of(cls, rows: Rows, share: float, trusted: np.ndarray, seed: int) -> Distrust:
-        """The most isolated of `rows`, at most `share` of them; those `trusted` (n,) bool by a person are left out."""
+        """The most isolated of `rows`, a `share` of them; those `trusted` (n,) bool by a person are left out.
+
+        Of rows that are isolated alike all or none are distrusted, as one that is left would hide the others: all as
+        long as twice the share suffices.
+        """
         from sklearn.ensemble import IsolationForest
 
         forest = IsolationForest(n_estimators=N_TREES, random_state=seed % 2**32).fit(rows.values)
         isolation = Judge(forest, 1.0).isolation(rows.values)
         n_most = int(share * isolation.size)
-        limit = float(np.sort(isolation)[isolation.size - n_most - 1])  # rows as isolated as it stay, so that ties do
+        limit = float(np.sort(isolation)[-n_most]) if n_most else np.inf
+        if (isolation >= limit).sum() <= 2 * n_most:
+            limit = float(np.nextafter(limit, 0))
         return cls(Judge(forest, limit), (isolation > limit) & ~trusted)
