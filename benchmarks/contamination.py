@@ -155,8 +155,8 @@ def report(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
                 f"{len(runs)} runs over {len({name for name, _ in runs})} sets of ADBench, preset {presets}. "
                 "`few`: 5 % of a set's anomalies are in training; `many`: they are 5 % of the training rows, at most "
                 "half of the set's anomalies. `plain` is a fit without --contamination; `auto` means 5%. A fall is "
-                "that of AUROC against the plain fit of the clean table, on the same test rows. False alarms and anomalies "
-                "found at 0.99 are of the sets with at least 300 training rows.",
+                "that of AUROC against the plain fit of the clean table, on the same test rows. False alarms and "
+                "anomalies found at 0.99 are of the sets with at least 300 training rows.",
                 record.markdown_table(head, lines),
                 "## Falls by set",
                 record.markdown_table(("set", "seed", *titles), falls),

@@ -20,7 +20,7 @@ def rows_of(values: np.ndarray) -> Rows:
     return Rows(values.astype(np.float32), np.zeros((n, d), np.uint8), np.arange(n) % 4)
 
 
-@of_a_hundred(10)
+@of_a_hundred(4)
 @given(share=st.floats(0, LARGEST_SHARE), n=st.integers(4, 60), seed=st.integers(0, 99), ties=st.booleans())
 def test_the_share_is_distrusted(share: float, n: int, seed: int, ties: bool) -> None:
     """So many rows, with ties at most twice as many and never one alone; the judge repeats what it found in the fit."""
