@@ -44,7 +44,7 @@ class Distrust:
     def of(cls, rows: Rows, share: float, trusted: np.ndarray, seed: int) -> Distrust:
         """The most isolated of `rows`, a `share` of them; those `trusted` (n,) bool by a person are left out.
 
-        Of rows that are isolated alike all or none are distrusted, as one that is left would hide the others: all as
+        Of rows that are equally isolated all or none are distrusted, as one that is left would hide the others: all as
         long as twice the share suffices.
         """
         from sklearn.ensemble import IsolationForest
