@@ -119,7 +119,7 @@ def fit_source(
         fitted.sample,
         may_decide_alone,
         on_event,
-        normal.preprocessor.layout,
+        normal.preprocessor,
         config.seed,
         dependence,
     )
@@ -133,6 +133,7 @@ def fit_source(
         config.calibration.threshold,
         normal.marginals,
         found.cells,
+        found.neighbours,
     )
     return detector, _summary(detector, normal, fitted, output, time.monotonic() - started)
 
