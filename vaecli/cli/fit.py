@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vaecli import render
-from vaecli.cli import options
+from vaecli.cli import options, unattended
 from vaecli.config import fit_config
 from vaecli.errors import UsageError
 
@@ -86,4 +86,5 @@ def fit(
 
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, output, config, on_event=on_event)
+    unattended.note(summary)
     render.show(summary, as_json=as_json, quiet=quiet)

@@ -109,7 +109,21 @@ def warnings_shown(*, quiet: bool = False) -> Iterator[None]:
         warnings.simplefilter("always", FormerName)
         yield
     for warning in [] if quiet else raised:
-        _error_lines("warning", harmless(str(warning.message)), "")
+        warn(str(warning.message))
+
+
+def warn(message: str) -> None:
+    """One line on standard error about what does not end the run."""
+    _error_lines("warning", harmless(message), "")
+
+
+def show_skip(message: str, *, as_json: bool = False, quiet: bool = False) -> None:
+    """One line on standard error unless `quiet`: nothing was done; with `as_json` an object on standard output too."""
+    if not quiet:
+        _error_lines("skipped", message, "")
+    if as_json:
+        with suppress(EnvironmentProblem, BrokenPipeError):
+            say(json_line({"schema_version": SCHEMA_VERSION, "skipped": message, "exit_code": 0}))
 
 
 def show_error(problem: VaecliError, *, as_json: bool = False) -> None:

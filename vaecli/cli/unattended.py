@@ -1,0 +1,216 @@
+"""What a run that nobody watches does around its verb: hold a lock, and leave metrics however it ends."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import vaecli
+from vaecli import render
+from vaecli.cli.options import option
+from vaecli.errors import LockHeld, UsageError, VaecliError, quoted
+from vaecli.runtime.urls import shown
+
+_RUNNING = "Running"
+WITH_METRICS = ("fit", "check", "score")
+WITHOUT_LOCK = ("inspect",)
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_DONE = (0, 3, 6)  # exit codes of runs whose output is complete
+
+Metrics = Annotated[
+    str | None,
+    option(
+        "FILE.prom",
+        "Write figures of the run for the textfile collector of Prometheus, also of a run that fails.",
+        panel=_RUNNING,
+    ),
+]
+Lock = Annotated[
+    str | None,
+    option("FILE", "Run only if no other run holds the lock on this file; else exit with code 7.", panel=_RUNNING),
+]
+SkipIfLocked = Annotated[
+    bool,
+    typer.Option(
+        "--skip-if-locked", help="With --lock: exit with code 0 if another run holds it.", rich_help_panel=_RUNNING
+    ),
+]
+
+
+@dataclass(slots=True)
+class _Run:
+    """The run of this process: what was asked for, and what is known of it so far."""
+
+    verb: str
+    metrics: str | None = None
+    lock: str | None = None
+    bundle: Path | None = None
+    summary: render.Summary | None = None
+    has_begun: bool = False  # its metrics say so
+    is_skipped: bool = False
+    started: float = field(default_factory=time.time)
+    clock: float = field(default_factory=time.monotonic)
+    held: ExitStack = field(default_factory=ExitStack)
+
+
+_run = _Run("")
+
+
+def signature(verb: Callable[..., None], name: str) -> inspect.Signature:
+    """The parameters of a verb with those that this module handles, before --json and its kin."""
+    own = inspect.signature(verb, eval_str=True)
+    added: list[tuple[str, Any, Any]] = []
+    if name in WITH_METRICS:
+        added.append(("metrics", Metrics, None))
+    if name not in WITHOUT_LOCK:
+        added += [("lock", Lock, None), ("skip_if_locked", SkipIfLocked, False)]
+    parameters = list(own.parameters.values())
+    at = list(own.parameters).index("as_json")
+    parameters[at:at] = [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for key, annotation, default in added
+    ]
+    return own.replace(parameters=[one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters])
+
+
+def prepare(words: Sequence[str]) -> None:
+    """Begin a command line; its words are all that is known if they turn out to be no command."""
+    global _run
+    _run = _Run(words[0] if words else "")
+    if _run.verb in WITH_METRICS:
+        _run.metrics = _value_in(words, "--metrics")
+
+
+def note(summary: render.Summary) -> None:
+    """Keep the summary of the run for its metrics."""
+    _run.summary = summary
+
+
+def begin(given: dict[str, Any]) -> None:
+    """Take the lock, and leave metrics that say that the run is under way; removes its own options from `given`.
+
+    Raises LockHeld, whose exit code is 0 with --skip-if-locked, UsageError or EnvironmentProblem.
+    """
+    skip, metrics = given.pop("skip_if_locked", False), given.pop("metrics", None)
+    _run.lock, _run.metrics = given.pop("lock", None), None
+    if metrics is not None and not metrics.endswith(".prom"):
+        raise UsageError(f"--metrics {shown(metrics)}: the collector reads files that end in .prom", "name FILE.prom")
+    _run.metrics = metrics
+    _run.bundle = given.get("output" if _run.verb == "fit" else "model")
+    if skip and _run.lock is None:
+        raise UsageError("--skip-if-locked needs --lock", "name the file that is locked: --lock FILE")
+    if _run.lock is not None:
+        _refuse_data(_run.lock, given)
+        from vaecli.runtime.lock import locked
+
+        try:
+            _run.held.enter_context(locked(_run.lock))
+        except LockHeld as held:
+            _run.is_skipped = True
+            held.exit_code = 0 if skip else LockHeld.exit_code
+            raise
+    if _run.metrics is not None:
+        try:
+            _write_metrics(None)
+        except VaecliError:
+            _run.metrics = None
+            raise
+        _run.has_begun = True
+
+
+def end(code: int) -> None:
+    """Write the metrics of a run that ends with an exit code, then give the lock back.
+
+    A signal that comes now is too late to change either. Metrics that cannot be written are a warning: they must not
+    fail a run.
+    """
+    if _run.metrics is not None and (_run.has_begun or code or _run.is_skipped):
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in _STOPS}
+        try:
+            _write_metrics(code)
+        except VaecliError as problem:
+            render.warn(f"the metrics are not written: {problem.message}")
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    _run.held.close()
+
+
+def _write_metrics(code: int | None) -> None:
+    """Replace the file of metrics: by that of a run under way, where there is no exit code yet."""
+    assert _run.metrics is not None
+    from vaecli.results.metrics import KEPT_ON_FAILURE, Series, page
+    from vaecli.runtime.atomic_file import replacing
+    from vaecli.runtime.lock import in_turn
+
+    path = _run.metrics
+    series = Series(Path(path).name.removesuffix(".prom"), _run.verb)
+    # the run that holds the lock and one that is skipped may write at the same time
+    with in_turn(os.path.dirname(os.path.realpath(path))):
+        earlier = series.read(_earlier_page(path))
+        now = time.time()
+        if _run.is_skipped:
+            skipped = 1 + _value_of(earlier.get("vaecli_skipped_runs"))
+            failure = {"vaecli_exit_code": code} if code else {}  # an earlier failure is still the latest result
+            lines = earlier | series.lines({"vaecli_skipped_runs": skipped, **failure})
+        elif code is None:
+            lines = earlier | series.lines({"vaecli_running": 1, "vaecli_start_timestamp_seconds": _run.started})
+        else:
+            lines = {name: samples for name, samples in earlier.items() if name in KEPT_ON_FAILURE}
+            values = {
+                "vaecli_running": 0,
+                "vaecli_start_timestamp_seconds": _run.started,
+                "vaecli_end_timestamp_seconds": now,
+                "vaecli_exit_code": code,
+                "vaecli_duration_seconds": time.monotonic() - _run.clock,
+                "vaecli_skipped_runs": 0,
+            }
+            if code in _DONE:
+                values["vaecli_last_success_timestamp_seconds"] = now
+            if _run.bundle is not None and _run.bundle.is_file():
+                values["vaecli_bundle_age_seconds"] = now - _run.bundle.stat().st_mtime
+            lines |= series.lines(values) | ({} if _run.summary is None else series.of_summary(_run.summary))
+        lines["vaecli_run_info"] = [series.line("vaecli_run_info", 1, {"version": vaecli.__version__})]
+        with replacing(path, is_output=False, hidden=False) as stream:
+            stream.write(page(lines).encode())
+
+
+def _earlier_page(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _value_of(lines: Sequence[str] | None) -> float:
+    """The value of the only sample of a metric, 0 without one."""
+    return float(lines[0].rpartition(" ")[2]) if lines else 0.0
+
+
+def _refuse_data(lock: str, given: dict[str, Any]) -> None:
+    """Raise UsageError for a lock on a file of the run, which the run would replace under its own lock."""
+    for value in (given.get("output"), given.get("model"), *given.get("inputs", ())):
+        if value is not None and os.path.realpath(str(value)) == os.path.realpath(lock):
+            raise UsageError(f"--lock {quoted(lock, marks=False)}: is a file of this run", "name a file of its own")
+
+
+def _value_in(words: Sequence[str], name: str) -> str | None:
+    """The last value of an option among words that may hold mistakes."""
+    found = None
+    for word, following in zip(words, [*words[1:], None], strict=True):
+        if word == "--":
+            break
+        if word == name:
+            found = following
+        elif word.startswith(f"{name}="):
+            found = word.partition("=")[2]
+    return found
