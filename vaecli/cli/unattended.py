@@ -55,7 +55,7 @@ class _Run:
     lock: str | None = None
     bundle: Path | None = None
     summary: render.Summary | None = None
-    has_begun: bool = False  # its metrics say so
+    has_begun: bool = False  # noted in its metrics
     is_skipped: bool = False
     started: float = field(default_factory=time.time)
     clock: float = field(default_factory=time.monotonic)
@@ -96,7 +96,7 @@ def note(summary: render.Summary) -> None:
 
 
 def begin(given: dict[str, Any]) -> None:
-    """Take the lock, and leave metrics that say that the run is under way; removes its own options from `given`.
+    """Take the lock, and leave metrics of a run under way; removes its own options from `given`.
 
     Raises LockHeld, whose exit code is 0 with --skip-if-locked, UsageError or EnvironmentProblem.
     """
