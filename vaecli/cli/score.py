@@ -12,6 +12,7 @@ from vaecli.cli.verb import Verb, piped
 from vaecli.config import score_config
 from vaecli.config.fail_on import Gate
 from vaecli.errors import GateMet
+from vaecli.results.plan import PlanSummary
 
 if TYPE_CHECKING:
     from vaecli.results import ScoreSummary
@@ -63,6 +64,7 @@ def score(
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     device: options.Device = None,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -101,8 +103,9 @@ def score(
         state=state,
         events=events,
         with_worst=as_json or not quiet,
+        dry_run=dry_run,
     )
-    if config.fail_on is not None:
+    if config.fail_on is not None and not isinstance(summary, PlanSummary):
         _raise_if_met(config.fail_on, summary)
 
 

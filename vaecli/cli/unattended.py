@@ -100,16 +100,18 @@ def begin(given: dict[str, Any]) -> None:
 
     Raises LockHeld, whose exit code is 0 with --skip-if-locked, UsageError or EnvironmentProblem.
     """
+    is_dry = given.get("dry_run", False)
     skip, metrics = given.pop("skip_if_locked", False), given.pop("metrics", None)
     _run.lock, _run.metrics = given.pop("lock", None), None
     if metrics is not None and not metrics.endswith(".prom"):
         raise UsageError(f"--metrics {shown(metrics)}: the collector reads files that end in .prom", "name FILE.prom")
-    _run.metrics = metrics
+    _run.metrics = None if is_dry else metrics
     _run.bundle = given.get("output" if _run.verb == "fit" else "model")
     if skip and _run.lock is None:
         raise UsageError("--skip-if-locked needs --lock", "name the file that is locked: --lock FILE")
     if _run.lock is not None:
         _refuse_data(_run.lock, given)
+    if _run.lock is not None and not is_dry:
         from vaecli.runtime.lock import locked
 
         try:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.explain_sensors import SensorExplainSummary
     from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.plan import PlanSummary
     from vaecli.results.report_sensors import SensorReportSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.results.selftest_sensors import SensorSelftestSummary
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
         | CalibrateSummary
         | FlagSummary
         | InspectSummary
+        | PlanSummary
     )
 
 

@@ -29,6 +29,7 @@ from vaecli.workflows.scored_output import added_columns, opened_sink
 
 if TYPE_CHECKING:
     from vaecli.engines.live import LiveEngine
+    from vaecli.results.plan import PlanSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.sensors.detector import SensorDetector
 
@@ -46,12 +47,13 @@ def score(
     state: Path | None = None,
     events: str | None = None,
     with_worst: bool = True,
+    dry_run: bool = False,
     on_event: OnEvent = ignore,
-) -> ScoreSummary | SensorScoreSummary:
+) -> ScoreSummary | SensorScoreSummary | PlanSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
-    With `plot` the scores become a picture. Without `with_worst` the summary does not name the highest-scoring rows: to
-    explain them takes a moment.
+    With `dry_run` only what comes before the first row is done. With `plot` the scores become a picture. Without
+    `with_worst` the summary does not name the highest-scoring rows: to explain them takes a moment.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
@@ -62,7 +64,8 @@ def score(
         from vaecli.workflows.score_series import score_series
 
         return score_series(
-            detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event
+            *(detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event),
+            dry_run=dry_run,
         )
     refuse_for_rows(bundle, config, state, events)
     device = device_of(config.device)
@@ -71,6 +74,13 @@ def score(
     source = open_source(inputs, once=True, live=config.follow)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, plot, bundle, source)
+    if dry_run:
+        from vaecli.tables.write.sinks import check_sink
+        from vaecli.workflows.plan import plan
+
+        check_sink(target, source, added_columns(config.explain), prefix=config.prefix)
+        writes, schema = (target, plot), detector.schema
+        return plan("score", source, bundle, writes, schema, decision.level, decision.score_kind, series=False)
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     constants = Constants.of(detector.schema, source.names)

@@ -20,6 +20,7 @@ from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.errors import UsageError
 from vaecli.results import OnEvent
+from vaecli.results.plan import PlanSummary
 from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable
@@ -35,9 +36,11 @@ from vaecli.tables import (
     refuse_to_overwrite,
 )
 from vaecli.tables.write.event_file import EventWriter, check_event_file, open_event_file
+from vaecli.tables.write.sinks import check_sink
 from vaecli.tasks.kept_events import KeptEvents
 from vaecli.workflows.drift_warning import warnings_of
 from vaecli.workflows.long_table import as_modelled, long_summary, long_warnings
+from vaecli.workflows.plan import plan
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
@@ -58,7 +61,9 @@ def score_series(
     n_worst: int,
     started: float,
     on_event: OnEvent,
-) -> SensorScoreSummary:
+    *,
+    dry_run: bool = False,
+) -> SensorScoreSummary | PlanSummary:
     """Score a table of series, as `score` does; `started` is when the run began, of the monotonic clock.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
@@ -89,6 +94,10 @@ def score_series(
             [str(bundle), *source.files, target, *([] if state is None else [str(state)])],
             "the input, the bundle or another output",
         )
+    if dry_run:
+        check_sink(target, table, added_columns(config.explain), prefix=config.prefix)
+        writes, schema = (target, plot, events, state), detector.schema
+        return plan("score", table, bundle, writes, schema, decision.level, decision.score_kind, series=True)
     columns, kept = added_columns(config.explain), KeptEvents(0)
     types = exact_types(detector.schema) if source is table else {}
     try:
