@@ -41,6 +41,11 @@ Follow = Annotated[
     typer.Option("--follow", help="Score rows of standard input or a named pipe as they come, and write each at once."),
 ]
 
+SinceLastRun = Annotated[
+    Path | None,
+    options.option("STATE", "Score only rows that no earlier run with this file has scored; files may grow or rotate."),
+]
+
 
 def score(
     inputs: options.Inputs,
@@ -60,6 +65,7 @@ def score(
     min_duration: options.MinDuration = None,
     alarm_budget: options.AlarmBudget = None,
     follow: Follow = False,
+    since_last_run: SinceLastRun = None,
     prefix: options.Prefix = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
@@ -102,6 +108,7 @@ def score(
         plot=plot,
         state=state,
         events=events,
+        since=since_last_run,
         with_worst=as_json or not quiet,
         dry_run=dry_run,
     )

@@ -22,6 +22,7 @@ from vaecli.render.layout import (
     empty_table,
     fact_list,
     headline,
+    new_files,
     plain_cells,
     reason_table,
     warning_lines,
@@ -82,6 +83,7 @@ def score_page(summary: ScoreSummary) -> RenderableType:
     share = summary.anomalies / summary.rows if summary.rows else 0.0
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
+        *new_files(summary.since_last_run),
         ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         *([("new values", _novel(summary))] if summary.novel_cells else []),
