@@ -83,9 +83,7 @@ def run() -> NoReturn:
 def _run(words: list[str]) -> int:
     """The exit code of a command line, which its metrics have too."""
     unattended.prepare(words)
-    code = _answer(words)
-    unattended.end(code)
-    return code
+    return unattended.end(_answer(words))
 
 
 def _answer(words: list[str]) -> int:

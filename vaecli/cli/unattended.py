@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import secrets
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -16,13 +17,16 @@ import typer
 
 import vaecli
 from vaecli import render
-from vaecli.cli.options import option
-from vaecli.errors import LockHeld, UsageError, VaecliError, quoted
-from vaecli.runtime.urls import shown
+from vaecli.cli.options import choice, option
+from vaecli.errors import EnvironmentProblem, LockHeld, UsageError, VaecliError, quoted
+from vaecli.runtime import inputs
+from vaecli.runtime.urls import is_url, shown
 
 _RUNNING = "Running"
 WITH_METRICS = ("fit", "check", "score")
 WITHOUT_LOCK = ("inspect",)
+_WITHOUT_DEFAULT_OUTPUT = ("check", "explain", "evaluate", "selftest")
+_LONGEST_ID = 128
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DONE = (0, 3, 6)  # exit codes of runs whose output is complete
 
@@ -37,6 +41,22 @@ Metrics = Annotated[
 Lock = Annotated[
     str | None,
     option("FILE", "Run only if no other run holds the lock on this file; else exit with code 7.", panel=_RUNNING),
+]
+Manifest = Annotated[
+    bool,
+    typer.Option(
+        "--manifest",
+        help="Write OUTPUT.manifest.json: inputs, bundle and outputs with digests, versions, figures.",
+        rich_help_panel=_RUNNING,
+    ),
+]
+LogFormat = Annotated[
+    str | None,
+    choice(
+        ("text", "json"),
+        "Messages as lines of text, or as an object per line with the identifier of the run.",
+        panel=_RUNNING,
+    ),
 ]
 SkipIfLocked = Annotated[
     bool,
@@ -57,6 +77,9 @@ class _Run:
     summary: render.Summary | None = None
     has_begun: bool = False  # noted in its metrics
     is_skipped: bool = False
+    wants_manifest: bool = False
+    words: tuple[str, ...] = ()
+    id: str = ""
     started: float = field(default_factory=time.time)
     clock: float = field(default_factory=time.monotonic)
     held: ExitStack = field(default_factory=ExitStack)
@@ -72,7 +95,8 @@ def signature(verb: Callable[..., None], name: str) -> inspect.Signature:
     if name in WITH_METRICS:
         added.append(("metrics", Metrics, None))
     if name not in WITHOUT_LOCK:
-        added += [("lock", Lock, None), ("skip_if_locked", SkipIfLocked, False)]
+        added += [("lock", Lock, None), ("skip_if_locked", SkipIfLocked, False), ("manifest", Manifest, False)]
+    added.append(("log_format", LogFormat, None))
     parameters = list(own.parameters.values())
     at = list(own.parameters).index("as_json")
     parameters[at:at] = [
@@ -85,7 +109,10 @@ def signature(verb: Callable[..., None], name: str) -> inspect.Signature:
 def prepare(words: Sequence[str]) -> None:
     """Begin a command line; its words are all that is known if they turn out to be no command."""
     global _run
-    _run = _Run(words[0] if words else "")
+    _run = _Run(words[0] if words else "", words=tuple(words))
+    _run.id = os.environ.get("VAECLI_RUN_ID", "")[:_LONGEST_ID] or secrets.token_hex(8)
+    render.log.begin(_run.id, _run.verb, as_json=_value_in(words, "--log-format") == "json")
+    inputs.forget_all()
     if _run.verb in WITH_METRICS:
         _run.metrics = _value_in(words, "--metrics")
 
@@ -103,10 +130,18 @@ def begin(given: dict[str, Any]) -> None:
     is_dry = given.get("dry_run", False)
     skip, metrics = given.pop("skip_if_locked", False), given.pop("metrics", None)
     _run.lock, _run.metrics = given.pop("lock", None), None
+    wants_manifest, log_format = given.pop("manifest", False), given.pop("log_format", None)
+    if log_format not in (None, "text", "json"):
+        raise UsageError(
+            f"--log-format {quoted(log_format)} is not one of text, json", f"see `vaecli {_run.verb} --help`"
+        )
     if metrics is not None and not metrics.endswith(".prom"):
         raise UsageError(f"--metrics {shown(metrics)}: the collector reads files that end in .prom", "name FILE.prom")
     _run.metrics = None if is_dry else metrics
     _run.bundle = given.get("output" if _run.verb == "fit" else "model")
+    if wants_manifest:
+        _require_output(given)
+        _run.wants_manifest = not is_dry
     if skip and _run.lock is None:
         raise UsageError("--skip-if-locked needs --lock", "name the file that is locked: --lock FILE")
     if _run.lock is not None:
@@ -129,12 +164,13 @@ def begin(given: dict[str, Any]) -> None:
         _run.has_begun = True
 
 
-def end(code: int) -> None:
-    """Write the metrics of a run that ends with an exit code, then give the lock back.
+def end(code: int) -> int:
+    """Write the manifest and the metrics of a run that ends with an exit code, then give the lock back.
 
-    A signal that comes now is too late to change either. Metrics that cannot be written are a warning: they must not
-    fail a run.
+    The exit code is another if the manifest cannot be written, as it was asked for beside the output. Metrics that
+    cannot be written are a warning: they must not fail a run. A signal that comes now is too late.
     """
+    code = _with_manifest(code)
     if _run.metrics is not None and (_run.has_begun or code or _run.is_skipped):
         before = {number: signal.signal(number, signal.SIG_IGN) for number in _STOPS}
         try:
@@ -145,6 +181,43 @@ def end(code: int) -> None:
             for number, handler in before.items():
                 signal.signal(number, handler)
     _run.held.close()
+    return code
+
+
+def _require_output(given: dict[str, Any]) -> None:
+    """Raise UsageError for a run whose output is no file of this machine."""
+    output = given.get("output")
+    is_stream = output == "-" or (output is None and "-" in given.get("inputs", ()))
+    if is_stream or is_url(str(output)) or (output is None and _run.verb in _WITHOUT_DEFAULT_OUTPUT):
+        raise UsageError("--manifest is written beside an output file, and there is none", "name one: -o FILE")
+
+
+def _with_manifest(code: int) -> int:
+    """The exit code of the run once its manifest is written, where one was asked for."""
+    if not _run.wants_manifest or code not in _DONE or _run.summary is None:
+        return code
+    from vaecli.workflows.run_manifest import write_manifest
+
+    summary = _run.summary.to_json()
+    makes_bundle = _run.verb in ("fit", "calibrate")
+    bundle = summary.get("former_bundle") if makes_bundle else summary.get("bundle")
+    try:
+        write_manifest(
+            summary["bundle"] if makes_bundle else summary["output"],
+            run_id=_run.id,
+            words=_run.words,
+            bundle=bundle,
+            summary=summary,
+            started=_run.started,
+            seconds=time.monotonic() - _run.clock,
+            exit_code=code,
+        )
+    except (VaecliError, OSError) as problem:
+        message = problem.message if isinstance(problem, VaecliError) else str(problem)
+        failure = EnvironmentProblem(f"the manifest is not written: {message}", "the output is complete")
+        render.show_error(failure)
+        return failure.exit_code
+    return code
 
 
 def _write_metrics(code: int | None) -> None:
@@ -208,7 +281,7 @@ def _refuse_data(lock: str, given: dict[str, Any]) -> None:
 def _value_in(words: Sequence[str], name: str) -> str | None:
     """The last value of an option among words that may hold mistakes."""
     found = None
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip(words, [*words[1:], None], strict=False):
         if word == "--":
             break
         if word == name:

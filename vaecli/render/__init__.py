@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from vaecli import results
 from vaecli.config import FormerName
 from vaecli.errors import MAX_LINE, EnvironmentProblem, GateMet, VaecliError, cut, harmless
+from vaecli.render import log
 from vaecli.render.streams import drop_output as drop_output, prepare_streams as prepare_streams, printing
 from vaecli.results.json_object import SCHEMA_VERSION
 
@@ -92,9 +93,19 @@ def show(summary: Summary, *, as_json: bool = False, quiet: bool = False, beside
         return
     if quiet:
         return
+    if beside_data and log.is_json():
+        _log_summary(summary)
+        return
     from vaecli.render.summaries import page
 
     _show_page(page(summary), sys.stderr if beside_data else sys.stdout)
+
+
+def _log_summary(summary: Summary) -> None:
+    """The figures of a summary as one line of the log."""
+    values = _strict(summary.to_json())
+    figures = {name: value for name, value in values.items() if not isinstance(value, list | dict)}
+    log.write("info", "done", "", summary=figures)
 
 
 def show_schema(summary: results.InspectSummary) -> None:
@@ -130,7 +141,7 @@ def show_skip(message: str, *, as_json: bool = False, quiet: bool = False) -> No
 
 def show_error(problem: VaecliError, *, as_json: bool = False) -> None:
     """Two lines on standard error, `error:` and `hint:`; with `as_json` an object on standard output too."""
-    _error_lines("error", problem.message, problem.hint)
+    _error_lines("error", problem.message, problem.hint, exit_code=problem.exit_code)
     # a gate is met after the run: its summary is the one object that was promised
     if as_json and not isinstance(problem, GateMet):
         _say_error_json(problem.message, problem.hint, problem.exit_code)
@@ -139,7 +150,7 @@ def show_error(problem: VaecliError, *, as_json: bool = False) -> None:
 def show_stop(message: str, exit_code: int, *, as_json: bool = False) -> None:
     """One line: the run was interrupted or terminated."""
     message = harmless(message)
-    _error_lines("error", message, "")
+    _error_lines("error", message, "", exit_code=exit_code)
     if as_json:
         _say_error_json(message, "", exit_code)
 
@@ -148,10 +159,12 @@ def show_bug(problem: BaseException | None, *, as_json: bool = False) -> None:
     """The traceback of an unexpected exception, and how to report it."""
     import vaecli
 
-    traceback.print_exception(problem, file=sys.stderr)
+    lines = "".join(traceback.format_exception(problem))
+    if not log.is_json():
+        print(lines, end="", file=sys.stderr)
     message = harmless(f"{type(problem).__name__}: {problem}")
     hint = f"this is a bug in vaecli {vaecli.__version__}: please report it with the lines above and your command"
-    _error_lines("error", message, hint)
+    _error_lines("error", message, hint, exit_code=VaecliError.exit_code, traceback=lines)
     if as_json:
         _say_error_json(message, hint, VaecliError.exit_code)
 
@@ -186,11 +199,12 @@ def _say_error_json(message: str, hint: str, exit_code: int) -> None:
         say(json_line({"schema_version": SCHEMA_VERSION, "error": message, "hint": hint, "exit_code": exit_code}))
 
 
-def _error_lines(word: str, message: str, hint: str) -> None:
+def _error_lines(word: str, message: str, hint: str, **more: Any) -> None:
     lines = [f"{word}: {message}"]
     if hint:
         lines.append(f"hint: {hint}")
-    print("\n".join(lines), file=sys.stderr)
+        more = {"hint": hint, **more}
+    log.write(word, message, "\n".join(lines), **more)
 
 
 def _show_page(page: RenderableType, stream: TextIO) -> None:

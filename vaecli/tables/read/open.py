@@ -6,14 +6,14 @@ import os
 from collections.abc import Sequence
 
 from vaecli.errors import InputError, UnreadableFile, listed, located
-from vaecli.runtime import file_types
+from vaecli.runtime import file_types, inputs as opened_files
 from vaecli.runtime.urls import shown
 from vaecli.tables.read.delimited import decompressed, open_delimited
 from vaecli.tables.read.folders import partition_columns, reject_lake_tables, reject_partitions_of_text
 from vaecli.tables.read.live import live_location
-from vaecli.tables.read.locations import Location, find_locations, unreadable
+from vaecli.tables.read.locations import LocalFile, Location, find_locations, unreadable
 from vaecli.tables.read.parquet import open_parquet
-from vaecli.tables.read.since import Progress
+from vaecli.tables.read.since import NewRows, Progress
 from vaecli.tables.source import Source
 
 _EXTENSIONS = (
@@ -84,6 +84,8 @@ def open_source(
     reject_lake_tables(inputs, locations)
     if since is not None:
         locations = since.select(locations)
+    for location in locations:
+        opened_files.note(_opened(location))
     name = _name_of(inputs, locations)
     formats = []
     for location in locations:
@@ -109,6 +111,14 @@ def format_of_name(name: str) -> str | None:
         if extension in extensions:
             return format
     return None
+
+
+def _opened(location: Location) -> opened_files.OpenedFile:
+    if isinstance(location, NewRows):
+        return opened_files.OpenedFile(location.name, location.file, location.start, location.end)
+    if isinstance(location, LocalFile):
+        return opened_files.OpenedFile(location.name, location.file, 0, location.n_bytes)
+    return opened_files.OpenedFile(location.name)
 
 
 def _name_of(inputs: Sequence[str], locations: Sequence[Location]) -> str:
