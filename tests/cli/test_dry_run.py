@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.cli.messages import contents
+from tests.published import assert_published
 
 
 @pytest.fixture
@@ -29,6 +30,7 @@ def test_a_dry_score(run, place: Path):
     done = run(*words.split(), "--json")
     assert (done.code, done.err) == (0, "")
     answer = json.loads(done.out)
+    assert_published(answer)
     assert (answer["verb"], answer["dry_run"], answer["bundle"]) == ("score", True, "model.vae")
     assert answer["reads"] == [{"name": "fresh.csv", "bytes": Path("fresh.csv").stat().st_size}]
     assert answer["writes"] == ["fresh.scored.csv", "a.png"]

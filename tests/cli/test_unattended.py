@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import CHECK, SCORE, Pretence
+from tests.published import assert_published
 from vaecli.errors import BundleError, InputError
 from vaecli.results.check import Finding
 from vaecli.runtime import atomic_file
@@ -226,6 +227,7 @@ def test_a_held_lock_can_be_skipped(run, workflows: Pretence, held: None):
     assert (done.code, done.out, done.err) == (0, "", "skipped: run.lock: another run holds the lock\n")
     assert run(*words, "--quiet").err == ""
     answer = json.loads(run(*words, "--quiet", "--json").out)
+    assert_published(answer)
     assert answer == {"schema_version": 2, "skipped": "run.lock: another run holds the lock", "exit_code": 0}
     assert workflows.calls == []
 

@@ -39,6 +39,8 @@ _VERBS = (
     "calibrate",
     "flag",
     "inspect",
+    "config",
+    "schema",
 )
 
 

@@ -24,7 +24,7 @@ from vaecli.runtime.urls import is_url, shown
 
 _RUNNING = "Running"
 WITH_METRICS = ("fit", "check", "score")
-WITHOUT_LOCK = ("inspect",)
+WITHOUT_LOCK = ("inspect", "config", "schema")
 _WITHOUT_DEFAULT_OUTPUT = ("check", "explain", "evaluate", "selftest")
 _LONGEST_ID = 128
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -98,7 +98,8 @@ def signature(verb: Callable[..., None], name: str) -> inspect.Signature:
         added += [("lock", Lock, None), ("skip_if_locked", SkipIfLocked, False), ("manifest", Manifest, False)]
     added.append(("log_format", LogFormat, None))
     parameters = list(own.parameters.values())
-    at = list(own.parameters).index("as_json")
+    names = list(own.parameters)
+    at = names.index("as_json") if "as_json" in names else len(names)
     parameters[at:at] = [
         inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
         for key, annotation, default in added

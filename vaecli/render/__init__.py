@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from vaecli.results.report_sensors import SensorReportSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.results.selftest_sensors import SensorSelftestSummary
+    from vaecli.results.settings import SettingsSummary
 
     Summary = (
         FitSummary
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
         | FlagSummary
         | InspectSummary
         | PlanSummary
+        | SettingsSummary
     )
 
 

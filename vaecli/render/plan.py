@@ -1,4 +1,4 @@
-"""The page of a run that was only checked, and columns as the pages of fits name them."""
+"""The pages of what a run would do and which settings it would use, and columns as the pages of fits name them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 
-from vaecli.render.layout import fact_list, headline
+from vaecli.render.layout import empty_table, fact_list, headline, plain_cells
 from vaecli.results.number_format import counted, size
 
 if TYPE_CHECKING:
     from vaecli.results import ColumnSummary
     from vaecli.results.plan import PlanSummary
+    from vaecli.results.settings import SettingsSummary
 
 _SHOWN_COLUMNS = 20
 _SHOWN_FILES = 20
@@ -33,6 +34,15 @@ def plan_page(summary: PlanSummary) -> RenderableType:
         *(("would write", "standard output" if name == "-" else name) for name in summary.writes),
     ]
     return Group(headline(f"Checked: `vaecli {summary.planned}` would run; nothing was written"), fact_list(facts))
+
+
+def settings_page(summary: SettingsSummary) -> RenderableType:
+    """Every setting with its value and where it comes from."""
+    table = empty_table(("setting", "value", "from"))
+    for one in summary.settings:
+        value = ", ".join(map(str, one.value)) if isinstance(one.value, list | tuple) else one.value
+        table.add_row(*plain_cells(one.name, "-" if value is None or value == "" else str(value), one.origin))
+    return Group(headline(f"Settings of `vaecli {summary.settings_of}` without options"), table)
 
 
 def _files(summary: PlanSummary) -> Iterator[tuple[str, str]]:

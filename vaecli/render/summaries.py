@@ -27,7 +27,7 @@ from vaecli.render.layout import (
     reason_table,
     warning_lines,
 )
-from vaecli.render.plan import kinds, left_out, plan_page
+from vaecli.render.plan import kinds, left_out, plan_page, settings_page
 from vaecli.render.report import report_page, sensor_report_page
 from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
@@ -368,4 +368,5 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "FlagSummary": flag_page,
     "InspectSummary": inspect_page,
     "PlanSummary": plan_page,
+    "SettingsSummary": settings_page,
 }
