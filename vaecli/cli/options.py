@@ -255,6 +255,12 @@ Workers = Annotated[
     str | None,
     option("N", "Number of threads (default: one per processor core); does not change any output.", panel=_RUNNING),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Check the inputs, print what would be read and written, and stop.", rich_help_panel=_RUNNING
+    ),
+]
 
 # models of series
 Offline = Annotated[

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,10 +22,12 @@ from vaecli.render.layout import (
     empty_table,
     fact_list,
     headline,
+    new_files,
     plain_cells,
     reason_table,
     warning_lines,
 )
+from vaecli.render.plan import kinds, left_out, plan_page, settings_page
 from vaecli.render.report import report_page, sensor_report_page
 from vaecli.render.sample import sample_page
 from vaecli.render.selftest import selftest_page
@@ -50,7 +51,6 @@ if TYPE_CHECKING:
         ScoreSummary,
     )
 
-_SHOWN_COLUMNS = 20
 _SHOWN_CATEGORIES = 8
 _SHOWN_DIGEST = 16
 _SHOWN_GROUPS = 20
@@ -65,8 +65,8 @@ def fit_page(summary: FitSummary) -> RenderableType:
     """What was learned, what the threshold means, and what to type next."""
     facts = [
         ("rows", _rows_used(summary)),
-        ("columns", _kinds(summary.columns)),
-        *_left_out(summary.columns),
+        ("columns", kinds(summary.columns)),
+        *left_out(summary.columns),
         ("model", _model(summary)),
         ("against", _against_baseline(summary)),
         ("threshold", _threshold_meaning(summary)),
@@ -83,6 +83,7 @@ def score_page(summary: ScoreSummary) -> RenderableType:
     share = summary.anomalies / summary.rows if summary.rows else 0.0
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
+        *new_files(summary.since_last_run),
         ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         *([("new values", _novel(summary))] if summary.novel_cells else []),
@@ -172,8 +173,8 @@ def inspect_page(summary: InspectSummary) -> RenderableType:
     facts = [
         ("bundle", f"{summary.bundle} ({size(summary.size_bytes)}, format {summary.format})"),
         ("written", f"{summary.created_utc} by vaecli {summary.vaecli_version}"),
-        ("columns", _kinds(summary.columns)),
-        *_left_out(summary.columns),
+        ("columns", kinds(summary.columns)),
+        *left_out(summary.columns),
         ("schema", summary.schema_fingerprint[:_SHOWN_DIGEST]),
     ]
     parts: list[RenderableType] = [headline("Bundle"), fact_list(facts)]
@@ -202,23 +203,6 @@ def _rows_used(summary: FitSummary) -> str:
     if not summary.n_excluded_by_label:
         return used
     return f"{used}; {counted(summary.n_excluded_by_label, 'row')} labelled anomalous left out"
-
-
-def _kinds(columns: Sequence[ColumnSummary]) -> str:
-    """`9 of 12 modelled: 7 numeric, 2 categorical`."""
-    kinds = Counter(column.kind for column in columns if column.role == "feature")
-    by_kind = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common())
-    modelled = f"{kinds.total():,} of {len(columns):,} modelled"
-    return f"{modelled}: {by_kind}" if by_kind else modelled
-
-
-def _left_out(columns: Sequence[ColumnSummary]) -> Iterator[tuple[str, str]]:
-    """A line for each column that is not a feature."""
-    others = [column for column in columns if column.role != "feature"]
-    for i, column in enumerate(others[:_SHOWN_COLUMNS]):
-        yield "left out" if i == 0 else "", f"{column.name}: {column.reason or column.role}"
-    if len(others) > _SHOWN_COLUMNS:
-        yield "", f"… and {len(others) - _SHOWN_COLUMNS:,} more; `vaecli inspect BUNDLE --schema` names them"
 
 
 def _model(summary: FitSummary) -> str:
@@ -383,4 +367,6 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "CalibrateSummary": calibrate_page,
     "FlagSummary": flag_page,
     "InspectSummary": inspect_page,
+    "PlanSummary": plan_page,
+    "SettingsSummary": settings_page,
 }
