@@ -15,6 +15,7 @@ from vaecli.errors import GateMet
 
 if TYPE_CHECKING:
     from vaecli.results import ScoreSummary
+    from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
 
 Plot = Annotated[
@@ -40,6 +41,13 @@ Follow = Annotated[
     typer.Option("--follow", help="Score rows of standard input or a named pipe as they come, and write each at once."),
 ]
 
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Keep the parts of a folder whose input, bundle and settings are the same; score the others."
+    ),
+]
+
 
 def score(
     inputs: options.Inputs,
@@ -60,6 +68,7 @@ def score(
     alarm_budget: options.AlarmBudget = None,
     follow: Follow = False,
     prefix: options.Prefix = None,
+    resume: Resume = False,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     device: options.Device = None,
@@ -76,6 +85,7 @@ def score(
       vaecli score new.csv
       vaecli score new.parquet -m pump.vae --threshold 0.999 -o flagged.parquet --anomalies-only
       vaecli score new.csv --explain 3 --plot scores.png
+      vaecli score data/ -o scored/ --resume
       vaecli score - -o - < new.csv
       tail -n +1 -F live.csv | vaecli score - --follow --state plant.state
       vaecli score today.csv --quiet --fail-on 2%
@@ -101,12 +111,13 @@ def score(
         state=state,
         events=events,
         with_worst=as_json or not quiet,
+        resume=resume,
     )
     if config.fail_on is not None:
         _raise_if_met(config.fail_on, summary)
 
 
-def _raise_if_met(fail_on: str, summary: ScoreSummary | SensorScoreSummary) -> None:
+def _raise_if_met(fail_on: str, summary: ScoreSummary | SensorScoreSummary | PartsSummary) -> None:
     if not Gate.parse(fail_on).is_met(summary.anomalies, summary.rows):
         return
     where = "on standard output" if summary.output == "-" else f"in {summary.output}"

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from vaecli.results.explain_sensors import SensorExplainSummary
     from vaecli.results.fit_sensors import SensorFitSummary
     from vaecli.results.report_sensors import SensorReportSummary
+    from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.results.selftest_sensors import SensorSelftestSummary
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         | CheckSummary
         | SensorFitSummary
         | ScoreSummary
+        | PartsSummary
         | SensorScoreSummary
         | ExplainSummary
         | SensorExplainSummary

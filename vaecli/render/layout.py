@@ -14,11 +14,13 @@ from vaecli.results.number_format import exact_per_cent, how_often, number
 if TYPE_CHECKING:
     from vaecli.results import EvaluateSummary, FlaggedRow, ScoreSummary, SelftestSummary
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
+    from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.results.selftest_sensors import SensorSelftestSummary
 
     Decided = (
         ScoreSummary
+        | PartsSummary
         | SensorScoreSummary
         | EvaluateSummary
         | SensorEvaluateSummary
