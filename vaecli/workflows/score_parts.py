@@ -189,7 +189,7 @@ class _Job:
             output = _OwnColumns(sink, written.names)
             batches = engine.map_batches(Rendered(task, output), source, task.needs)
             totals = append_rows(batches, output, ScoreTotals(), "scoring", source.n_rows, go_on)
-        outputs.forget(target)  # parts that are there are no output; the message of a stopped run counts them
+        outputs.forget(target)  # a stopped run names the folder, not each part
         return totals, constants.changed(totals.moved)
 
 
@@ -284,6 +284,7 @@ def _refuse_inputs(folder: str, inputs: Sequence[str], parts: Sequence[Part]) ->
 
 def _note_what_stays(stop: BaseException, output: str) -> None:
     """Name the way to go on, in the hint of an error or as a note on a signal."""
+    outputs.forget_all()  # the last part may have been renamed just now
     how = f"parts that are finished stay in {output}: the same command with --resume goes on from there"
     if isinstance(stop, VaecliError):
         stop.hint = f"{stop.hint}; {how}" if stop.hint else how
