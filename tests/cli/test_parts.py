@@ -175,7 +175,7 @@ def test_a_broken_cell_is_named_and_the_other_parts_stay(run, place: Path):
     done = run("score", "texts/*.csv", "-o", "out/", "--workers", "1")
     assert done.code == 4
     assert_is_a_message(done.err)
-    assert "texts/3.csv, line 6, column pressure: \"broken\" is not a number" in done.err
+    assert 'texts/3.csv, line 6, column pressure: "broken" is not a number' in done.err
     assert "--resume goes on from there" in done.err
     assert {"0.csv", "1.csv", "2.csv"} <= names_of("out")
     assert not {"3.csv", "_manifest.json"} & names_of("out")

@@ -1,4 +1,4 @@
-"""The files of a table one by one: each is a part, with the columns that the names of its folders hold."""
+"""Finds the files of a table one by one: each is a part, with the columns that the names of its folders hold."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Part:
     constants: Mapping[str, Constant]
 
     def open(self) -> Source:
-        """The file as a table, with the columns of its folders. Raises InputError."""
+        """Open the file as a table, with the columns of its folders. Raises InputError."""
         return open_locations([self.location], self.location.name, [self.constants])
 
     def digest(self) -> str:
