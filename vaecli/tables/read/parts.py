@@ -19,7 +19,7 @@ _READ_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file. `name` is its path below the folder that all files share: `day=2026-11-01/a.parquet`."""
+    """One file of a table. `name` is its path below the folder that all files share: `day=2026-11-01/a.parquet`."""
 
     name: str
     location: Location
