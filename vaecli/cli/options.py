@@ -210,7 +210,8 @@ ScoredOutput = Annotated[
     str | None,
     option(
         "OUT",
-        "The scored table; - writes CSV to standard output. If not given: INPUT.scored, same extension.",
+        "The scored table; - writes CSV to standard output; with a slash at its end, a folder of one file per input "
+        "file. If not given: INPUT.scored, same extension.",
         "--output",
         "-o",
         panel=_OUTPUT,

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from vaecli.results.fit_sensors import SensorFitSummary
     from vaecli.results.plan import PlanSummary
     from vaecli.results.report_sensors import SensorReportSummary
+    from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.results.selftest_sensors import SensorSelftestSummary
     from vaecli.results.settings import SettingsSummary
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
         | CheckSummary
         | SensorFitSummary
         | ScoreSummary
+        | PartsSummary
         | SensorScoreSummary
         | ExplainSummary
         | SensorExplainSummary
