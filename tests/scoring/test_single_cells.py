@@ -249,6 +249,7 @@ def test_a_mixture_decides_only_what_its_folds_can_calibrate() -> None:
     values[np.arange(n), 3 + place[word]] = 1
     rows = Rows(values, np.full((n, 4), PRESENT, np.uint8), rng.permutation(n) % 2)
     cells, _ = fit_single_cells(layout, rows, np.ones(4, bool), rng.exponential(size=n), 0)
-    assert cells is not None and cells.mixture is not None
+    assert cells is not None
+    assert cells.mixture is not None
     assert (cells.mixture.largest(rows.values, rows.state) > 0).mean(0).max() <= 2 * 0.1
     assert (cells.mixture.limit[:3] < 1e3).all()  # which the other columns keep
