@@ -17,6 +17,7 @@ from vaecli.engines.live import LiveEngine
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.results import OnEvent
+from vaecli.runtime.memory import keep_freed_memory
 from vaecli.runtime.parallel import map_in_order
 from vaecli.scoring.look_ahead import looking_ahead
 from vaecli.scoring.window_scores import score_of
@@ -63,6 +64,7 @@ def score_rows(
     rules = None if events is None else events.rules
     wanted = np.unique([min(number, MOST_ROWS) - 1 for number in numbers]).astype(np.int64)
     task = ScoreSensors(detector, decision, config.anomalies_only, config.explain, n_worst, rules, line_width, wanted)
+    keep_freed_memory()
     with threadpool_limits(1, "blas"):  # of every thread until the last batch is scored, longer than batches are read
         return score(task, source, output, config, histories, on_event, events)
 
