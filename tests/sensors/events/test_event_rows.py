@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_chosen_rows_do_not_depend_on_batches(seed: int, cuts: list[int]):
     whole, chosen = EventRows(rules).weights(rows), EventRows(rules)
     edges = [0, *sorted(cuts), 2000]
     parts = []
-    for first, last in zip(edges, edges[1:], strict=False):
+    for first, last in pairwise(edges):
         columns = (getattr(rows, name)[first:last] for name in ("group", "time", "score", "flagged", "evident"))
         if last > first:
             parts.append(chosen.weights(FlaggedRows(rows.keys, *columns)))
