@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.explain_sensors import SensorExplainSummary
     from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.mark import MarkSummary
     from vaecli.results.plan import PlanSummary
     from vaecli.results.report_sensors import SensorReportSummary
     from vaecli.results.score_parts import PartsSummary
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
         | SensorReportSummary
         | CalibrateSummary
         | FlagSummary
+        | MarkSummary
         | InspectSummary
         | PlanSummary
         | SettingsSummary
