@@ -66,6 +66,20 @@ def test_folds_with_too_few_other_rows_give_no_judge() -> None:
     assert fit_neighbour_judge(PLAIN, rows(100, fold), dependent=True) is None
 
 
+def test_nothing_is_normal_for_being_near_distrusted_rows() -> None:
+    """A clump far from the others is far from all that is kept, and no row of it is in the bundle."""
+    table = rows(300)
+    table.values[:10] = 20 + 0.01 * table.values[:10]
+    distrusted = np.arange(300) < 10
+    alone = fit_neighbour_judge(PLAIN, table, dependent=False)
+    without = fit_neighbour_judge(PLAIN, table, dependent=False, distrusted=distrusted)
+    assert alone is not None
+    assert without is not None
+    assert without[1].surprisal[:10].min() > 5 * alone[1].surprisal[:10].max()
+    assert without[0].neighbours.rows.shape == (290, 4)
+    assert np.abs(without[0].neighbours.rows).max() < 10
+
+
 def test_joined_is_a_weighted_mean() -> None:
     """(s + w · k) / (1 + w)."""
     beside = Beside(np.array([2.0, 0.0]), 0.5)

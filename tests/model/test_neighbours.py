@@ -42,7 +42,7 @@ def test_rows_of_several_blocks() -> None:
 def test_a_row_is_not_its_own_neighbour() -> None:
     """With groups of one row, the distances within are those to all other rows; by column they add up."""
     rows = drawn(400, 2)
-    square = Neighbours(rows, COLUMN).squares_within(np.arange(400))
+    square = Neighbours(rows, COLUMN).squares_to_others(rows, np.arange(400), np.arange(400))
     assert square.shape == (400, K, 3)
     right = [brute_force(np.delete(rows, i, 0), rows[i : i + 1])[0] for i in range(400)]
     np.testing.assert_allclose(np.sqrt(square.sum(2)).mean(1), right, rtol=1e-6)
@@ -51,10 +51,10 @@ def test_a_row_is_not_its_own_neighbour() -> None:
 def test_no_neighbour_is_of_the_same_group() -> None:
     """Copies of a row that stand in its group do not make it usual."""
     rows = np.repeat(drawn(40, 3), 10, axis=0)
-    square = Neighbours(rows, COLUMN).squares_within(np.arange(400) // 10)
+    square = Neighbours(rows, COLUMN).squares_to_others(rows, np.arange(400) // 10, np.arange(400) // 10)
     assert (square.sum(2) > 0).all()
     with pytest.raises(ValueError, match="another group"):
-        Neighbours(rows, COLUMN).squares_within(np.zeros(400))
+        Neighbours(rows, COLUMN).squares_to_others(rows, np.zeros(400), np.zeros(400))
 
 
 @given(st.integers(0, 2**32 - 1))

@@ -61,11 +61,13 @@ def calibrated(
     preprocessor: Preprocessor,
     seed: int,
     dependence: Dependence | None = None,
+    distrusted: np.ndarray | None = None,
 ) -> Calibrated:
     """The surprisal scale and the calibration of every score kind, from training rows with their folds.
 
     `may_decide_alone` (c,) bool marks the columns of which one cell may decide the score of a row. While the exemplar
     priors have row numbers, these are positions in `rows`. With `dependence`, which of the rows resemble each other.
+    No row is normal for being near rows that are `distrusted` (n,) bool.
     """
     unseen_scores, plain = cross_fitted_scores, PlainFeatures.of(preprocessor)
     if dependence is not None:
@@ -85,9 +87,10 @@ def calibrated(
             mean_column_score = _mean_per_family(total_nats, held_out, ensemble)
             scale = SurprisalScale.of(scores, *score_index(ensemble, kind), held_out, mean_column_score, max_cell)
             row_scores = unseen_scores(scale.of_members(scores.T).T, held_out)
-            if with_max_cell and (fitted := fit_neighbour_judge(plain, rows, dependent=dependence is not None)):
-                nearest, beside = fitted
-                row_scores = beside.joined(row_scores)
+            if with_max_cell:
+                judged = fit_neighbour_judge(plain, rows, dependent=dependence is not None, distrusted=distrusted)
+                if judged is not None:
+                    nearest, row_scores = judged[0], judged[1].joined(row_scores)
             if max_cell is not None:
                 row_scores = larger_of(row_scores, unseen_scores(max_cell.of_members(largest.T).T, held_out))
             if with_max_cell:

@@ -14,20 +14,25 @@ FEWEST_ROWS = 20  # whose distances give a scale
 MOST_CELLS = 2_000_000  # features of the rows kept: 8 MB of a bundle, and the time that the distances take
 
 
-def fit_neighbour_judge(plain: PlainFeatures, rows: Rows, *, dependent: bool) -> tuple[NeighbourJudge, Beside] | None:
-    """The judge for the calibration `rows`, and its opinion on each of them by the others.
+def fit_neighbour_judge(
+    plain: PlainFeatures, rows: Rows, *, dependent: bool, distrusted: np.ndarray | None = None
+) -> tuple[NeighbourJudge, Beside] | None:
+    """The judge for the calibration `rows` (n), and its opinion on each of them by the others.
 
+    Nothing is normal for being near `distrusted` (n,) bool rows.
     Where rows are `dependent`, a row is judged by those of the other folds, since rows like it are in its own. Tables
     of fewer than 20 rows or more than 2,000, and very wide ones, get no judge: None.
     """
     n = len(rows.fold)
     if not FEWEST_ROWS <= n <= MOST_ROWS or n * len(plain.column) > MOST_CELLS:
         return None
+    kept = np.arange(n) if distrusted is None else np.flatnonzero(~distrusted)
     group = rows.fold if dependent else np.arange(n)
-    if n - np.unique(group, return_counts=True)[1].max() < K:
+    if kept.size - np.unique(group[kept], return_counts=True)[1].max() < K:
         return None
-    neighbours = Neighbours(plain.transform(rows.values, rows.state), plain.column)
-    square = neighbours.squares_within(group)
+    values = plain.transform(rows.values, rows.state)
+    neighbours = Neighbours(values[kept], plain.column)
+    square = neighbours.squares_to_others(values, group, group[kept])
     distance = np.sqrt(square.sum(2)).mean(1)
     unit = _unit(distance)
     one = np.zeros(1, np.int64)

@@ -51,17 +51,17 @@ class Neighbours:
         nearest = np.partition(others, K - 1, axis=0)[:K]
         return np.asarray(np.sqrt(nearest + typical[tried]).mean(0))
 
-    def squares_within(self, group: np.ndarray) -> np.ndarray:
-        """Squared differences (N, K, c) by column of each row to its nearest ones of another `group` (N,).
+    def squares_to_others(self, values: np.ndarray, group: np.ndarray, of_rows: np.ndarray) -> np.ndarray:
+        """Squared differences (n, K, c) by column of rows (n, d) to the nearest ones of another group.
 
-        Raises ValueError where fewer than K rows are of another group.
+        `group` (n,) are the groups of `values`, `of_rows` (N,) those of the rows. Raises ValueError where fewer than K
+        rows are of another group.
         """
-        if len(group) - np.unique(group, return_counts=True)[1].max() < K:
+        if len(of_rows) - np.unique(of_rows, return_counts=True)[1].max() < K:
             raise ValueError(f"fewer than {K} rows of another group")
-        starts = range(0, len(group), BLOCK_ROWS)
-        blocks = [slice(start, start + BLOCK_ROWS) for start in starts]
+        blocks = [slice(start, start + BLOCK_ROWS) for start in range(0, len(values), BLOCK_ROWS)]
         return np.concatenate(
-            [self._by_column(self._squares(self.rows[block], group[block, None] == group)) for block in blocks]
+            [self._by_column(self._squares(values[block], group[block, None] == of_rows)) for block in blocks]
         )
 
     def _squares(self, values: np.ndarray, without: np.ndarray | None) -> np.ndarray:

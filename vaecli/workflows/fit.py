@@ -165,6 +165,7 @@ def fit_source(
         normal.preprocessor,
         config.seed,
         dependence,
+        None if fitted.distrust is None else fitted.distrust.distrusted,
     )
     detector = Detector(
         schema,
