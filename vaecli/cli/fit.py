@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vaecli import render
-from vaecli.cli import options
+from vaecli.cli import options, unattended
 from vaecli.config import fit_config
 from vaecli.errors import UsageError
 
@@ -36,6 +38,7 @@ def fit(
     config_file: options.ConfigFile = None,
     resume: options.Resume = False,
     device: options.Device = None,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -88,8 +91,13 @@ def fit(
 
     require_fitting_packages()
 
-    from vaecli.workflows.fit import fit as run
+    run: Callable[..., render.Summary]
+    if dry_run:
+        from vaecli.workflows.fit import plan_fit as run
+    else:
+        from vaecli.workflows.fit import fit as run
 
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, output, config, on_event=on_event)
+    unattended.note(summary)
     render.show(summary, as_json=as_json, quiet=quiet)

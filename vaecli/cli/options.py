@@ -232,7 +232,8 @@ ScoredOutput = Annotated[
     str | None,
     option(
         "OUT",
-        "The scored table; - writes CSV to standard output. If not given: INPUT.scored, same extension.",
+        "The scored table; - writes CSV to standard output; with a slash at its end, a folder of one file per input "
+        "file. If not given: INPUT.scored, same extension.",
         "--output",
         "-o",
         panel=_OUTPUT,
@@ -276,6 +277,12 @@ Explain = Annotated[
 Workers = Annotated[
     str | None,
     option("N", "Number of threads (default: one per processor core); does not change any output.", panel=_RUNNING),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Check the inputs, print what would be read and written, and stop.", rich_help_panel=_RUNNING
+    ),
 ]
 
 # models of series

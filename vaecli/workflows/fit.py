@@ -27,6 +27,7 @@ from vaecli.model.device import torch_device
 from vaecli.model.families import likelihoods_of
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.results.fit_sensors import SensorFitSummary
+from vaecli.results.plan import PlanSummary
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Layout, Schema
 from vaecli.sensors.detector import SensorDetector
@@ -45,7 +46,8 @@ from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.fit_sensors import fit_sensors
 from vaecli.workflows.long_table import pivot_of
 from vaecli.workflows.mark import marks_used
-from vaecli.workflows.sensor_data import is_series
+from vaecli.workflows.plan import plan
+from vaecli.workflows.sensor_data import as_series, is_series
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
 MAX_NAME_BYTES = 255  # of a file, on nearly every file system
@@ -79,6 +81,27 @@ def fit(
     with suppress(OSError):  # the bundle is written: what cannot be removed does no harm
         checkpoint.unlink(missing_ok=True)
     return replace(summary, warnings=(*summary.warnings, *warnings, *growth_notes(source)))
+
+
+def plan_fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent = ignore) -> PlanSummary:
+    """What a fit of the table of `inputs` would read, and which columns it would model; nothing is trained.
+
+    Raises UsageError, InputError or EnvironmentProblem, as `fit` does before it trains.
+    """
+    require_writable(output)
+    table = source = open_source(inputs)
+    refuse_to_overwrite(str(output), source.files, "the input")
+    torch_device(config.train.device)
+    if config.columns.long is not None:
+        source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
+    schema = infer_schema(source, config.columns, on_event)
+    series = is_series(source, schema, config, on_event)
+    if series:
+        schema = as_series(schema)
+    else:
+        reject_nothing_to_learn(source, schema)
+    threshold = config.calibration.threshold
+    return plan("fit", table, output, [output], schema, threshold, config.score_kind, series=series)
 
 
 def fit_source(
@@ -139,9 +162,10 @@ def fit_source(
         fitted.sample,
         may_decide_alone,
         on_event,
-        normal.preprocessor.layout,
+        normal.preprocessor,
         config.seed,
         dependence,
+        None if fitted.distrust is None else fitted.distrust.distrusted,
     )
     detector = Detector(
         schema,
@@ -153,6 +177,7 @@ def fit_source(
         config.calibration.threshold,
         normal.marginals,
         found.cells,
+        found.neighbours,
     )
     if distrusted is not None and fitted.distrust is not None:
         for table in distrusted_tables(source, detector, fitted.distrust.judge, marks, on_event):
