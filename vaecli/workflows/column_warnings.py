@@ -22,6 +22,11 @@ def column_warnings(schema: Schema) -> list[str]:
         if names := [column.name for column in schema.features if column.number_spelling == spelling]:
             warnings.append(f"numbers {how} were read as numbers: {', '.join(names)}")
     for column in schema.features:
+        if column.doubtful_point:
+            warnings.append(
+                f"{quoted(column.name)}: {column.doubtful_point} was read with a decimal point, though other columns "
+                "have decimal commas; if points stand between thousands: --thousands ."
+            )
         for value, n in column.placeholders:
             where = "far outside all others: a placeholder for missing? Set aside in training, anomalous in new rows"
             warnings.append(_proposal(column.name, value, n, where))
