@@ -99,7 +99,7 @@ def test_in_a_pipeline_and_in_cross_validation(normal_table: pd.DataFrame):
     rng = np.random.default_rng(0)
     table = np.vstack([rng.normal(size=(200, 3)), rng.normal(size=(20, 3)) + 6])
     is_normal = np.repeat([1, -1], [200, 20])
-    pipeline = make_pipeline(StandardScaler(), VAEDetector(settings=TINY))
+    pipeline = make_pipeline(StandardScaler(), VAEDetector(threshold=0.9, settings=TINY))
     folds = StratifiedKFold(3, shuffle=True, random_state=0)
     scorer = make_scorer(roc_auc_score, response_method="decision_function")
     assert cross_val_score(pipeline, table, is_normal, scoring=scorer, cv=folds).min() > 0.75
