@@ -38,6 +38,7 @@ _VERBS = (
     "report",
     "calibrate",
     "flag",
+    "mark",
     "inspect",
     "config",
     "schema",

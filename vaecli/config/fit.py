@@ -37,7 +37,7 @@ _STAGES = {
     "calibration": CalibrationConfig,
     "windows": WindowsConfig,
 }
-_TOP_LEVEL = {"preset", "score_kind"}
+_TOP_LEVEL = {"preset", "score_kind", "marks"}
 _OWNERS = {**_STAGES, "": FitConfig}
 _RANGES: dict[str, Range] = {
     "columns.max_categories": (2, 10_000, False),
@@ -166,6 +166,8 @@ def _contradictions(settings: Mapping[str, Any]) -> list[str]:
             problems.append("--long and --same-unit contradict each other: sensors in time have a scale each")
     problems += _mark_problems(settings.get("columns.decimal") or "", settings.get("columns.thousands") or "")
     excluded = settings.get("columns.exclude") or ()
+    if settings.get("distrusted") and not settings.get("train.contamination"):
+        problems.append("--distrusted lists the rows that --contamination distrusts, which is not given")
     both = [column for column in settings.get("columns.columns") or () if column in excluded]
     return problems + [f"column {column!r} is named by --columns and --exclude" for column in both]
 

@@ -43,8 +43,10 @@ if TYPE_CHECKING:
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.explain_sensors import SensorExplainSummary
     from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.mark import MarkSummary
     from vaecli.results.plan import PlanSummary
     from vaecli.results.report_sensors import SensorReportSummary
+    from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.results.selftest_sensors import SensorSelftestSummary
     from vaecli.results.settings import SettingsSummary
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
         | CheckSummary
         | SensorFitSummary
         | ScoreSummary
+        | PartsSummary
         | SensorScoreSummary
         | ExplainSummary
         | SensorExplainSummary
@@ -68,6 +71,7 @@ if TYPE_CHECKING:
         | SensorReportSummary
         | CalibrateSummary
         | FlagSummary
+        | MarkSummary
         | InspectSummary
         | PlanSummary
         | SettingsSummary

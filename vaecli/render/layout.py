@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from vaecli.results import EvaluateSummary, FlaggedRow, ScoreSummary, SelftestSummary
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.score import NewFiles
+    from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.results.selftest_sensors import SensorSelftestSummary
 
     Decided = (
         ScoreSummary
+        | PartsSummary
         | SensorScoreSummary
         | EvaluateSummary
         | SensorEvaluateSummary

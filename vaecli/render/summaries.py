@@ -27,9 +27,11 @@ from vaecli.render.layout import (
     reason_table,
     warning_lines,
 )
+from vaecli.render.mark import mark_page, marks_line
 from vaecli.render.plan import kinds, left_out, plan_page, settings_page
 from vaecli.render.report import report_page, sensor_report_page
 from vaecli.render.sample import sample_page
+from vaecli.render.score_parts import score_parts_page
 from vaecli.render.selftest import selftest_page
 from vaecli.render.selftest_sensors import sensor_selftest_page
 from vaecli.render.sensors import sensor_fit_page, sensor_score_page
@@ -65,6 +67,8 @@ def fit_page(summary: FitSummary) -> RenderableType:
     """What was learned, what the threshold means, and what to type next."""
     facts = [
         ("rows", _rows_used(summary)),
+        *marks_line(summary.marks),
+        *_distrusted(summary),
         ("columns", kinds(summary.columns)),
         *left_out(summary.columns),
         ("model", _model(summary)),
@@ -120,7 +124,8 @@ def evaluate_page(summary: EvaluateSummary) -> RenderableType:
     normal = summary.flagged - summary.true_positives
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
-        ("anomalies", f"{summary.anomalies:,} ({per_cent(share)}), by column {quoted(summary.label)}"),
+        ("anomalies", f"{summary.anomalies:,} ({per_cent(share)}), by {_named_by(summary)}"),
+        *_marks_evaluated(summary),
         ("flagged", f"{summary.flagged:,}: {summary.true_positives:,} anomalies, {counted(normal, 'false alarm')}"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         ("threshold", decision(summary)),
@@ -198,11 +203,33 @@ def schema_page(summary: InspectSummary) -> RenderableType:
     return table
 
 
+def _named_by(summary: EvaluateSummary) -> str:
+    column = [] if summary.label is None else [f"column {quoted(summary.label)}"]
+    return " and ".join([*column, *([] if summary.marks is None else ["marks"])])
+
+
+def _marks_evaluated(summary: EvaluateSummary) -> list[tuple[str, str]]:
+    used = summary.marks
+    if used is None:
+        return []
+    ((name, line),) = marks_line(used)
+    flagged = f"; flagged are {used.faults_flagged:,} of the faults, {used.normal_flagged:,} of the normal rows"
+    return [(name, line + flagged)]
+
+
 def _rows_used(summary: FitSummary) -> str:
     used = f"{summary.n_rows:,} used"
     if not summary.n_excluded_by_label:
         return used
-    return f"{used}; {counted(summary.n_excluded_by_label, 'row')} labelled anomalous left out"
+    called = "labelled" if summary.marks is None else "labelled or marked"
+    return f"{used}; {counted(summary.n_excluded_by_label, 'row')} {called} anomalous left out"
+
+
+def _distrusted(summary: FitSummary) -> list[tuple[str, str]]:
+    if summary.n_distrusted is None:
+        return []
+    share = per_cent(summary.n_distrusted / summary.n_calibration_rows)
+    return [("distrusted", f"{counted(summary.n_distrusted, 'row')} ({share}): nothing is normal for being near them")]
 
 
 def _model(summary: FitSummary) -> str:
@@ -352,6 +379,7 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "SensorFitSummary": sensor_fit_page,
     "ScoreSummary": score_page,
     "SensorScoreSummary": sensor_score_page,
+    "PartsSummary": score_parts_page,
     "CheckSummary": check_page,
     "ExplainSummary": explain_page,
     "SensorExplainSummary": sensor_explain_page,
@@ -366,6 +394,7 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "SensorReportSummary": sensor_report_page,
     "CalibrateSummary": calibrate_page,
     "FlagSummary": flag_page,
+    "MarkSummary": mark_page,
     "InspectSummary": inspect_page,
     "PlanSummary": plan_page,
     "SettingsSummary": settings_page,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ from vaecli.workflows.scored_output import added_columns, opened_sink
 if TYPE_CHECKING:
     from vaecli.engines.live import LiveEngine
     from vaecli.results.plan import PlanSummary
+    from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.sensors.detector import SensorDetector
 
@@ -50,17 +52,27 @@ def score(
     since: Path | None = None,
     with_worst: bool = True,
     dry_run: bool = False,
+    resume: bool = False,
     on_event: OnEvent = ignore,
-) -> ScoreSummary | SensorScoreSummary | PlanSummary:
+) -> ScoreSummary | SensorScoreSummary | PlanSummary | PartsSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
     With `since`, a file that keeps what earlier runs have read, only new rows are scored. With `dry_run` only what
     comes before the first row is done. With `plot` the scores become a picture. Without `with_worst` the summary does
-    not name the highest-scoring rows: to explain them takes a moment.
+    not name the highest-scoring rows: to explain them takes a moment. If `output` ends with a slash, each file is
+    scored into a file of its own below it; `resume` uses those that are finished.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
+    if output is not None and output.endswith("/"):
+        alone = {"--plot": plot, "--state": state, "--events": events, "--follow": config.follow or None}
+        _refuse_for_parts(alone | {"--since-last-run": since, "--dry-run": dry_run or None})
+        from vaecli.workflows.score_parts import score_parts
+
+        return score_parts(inputs, bundle, output, config, resume=resume, on_event=on_event)
+    if resume:
+        raise UsageError("--resume goes on with a folder of parts", "name the folder, with a slash: -o FOLDER/")
     detector, manifest = load_any_detector(bundle)
     n_worst = N_WORST if with_worst else 0
     if not isinstance(detector, Detector):  # what series need is loaded for them alone
@@ -184,6 +196,11 @@ def score_table(
     from vaecli.workflows.score_sensors import score_rows
 
     score_rows(detector, source, output, decision, config, detector.histories(), ignore)
+
+
+def _refuse_for_parts(given: Mapping[str, object | None]) -> None:
+    if refused := [flag for flag, value in given.items() if value is not None]:
+        raise UsageError(f"{', '.join(refused)}: not where a folder of parts is written", "write one file: -o FILE")
 
 
 def refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None = None, events: str | None = None) -> None:

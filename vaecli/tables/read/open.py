@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vaecli.errors import InputError, UnreadableFile, listed, located
 from vaecli.runtime import file_types, inputs as opened_files
@@ -12,7 +12,7 @@ from vaecli.tables.read.delimited import decompressed, open_delimited
 from vaecli.tables.read.folders import partition_columns, reject_lake_tables, reject_partitions_of_text
 from vaecli.tables.read.live import live_location
 from vaecli.tables.read.locations import LocalFile, Location, find_locations, unreadable
-from vaecli.tables.read.parquet import open_parquet
+from vaecli.tables.read.parquet import Constant, open_parquet
 from vaecli.tables.read.since import NewRows, Progress
 from vaecli.tables.source import Source
 
@@ -84,16 +84,28 @@ def open_source(
     reject_lake_tables(inputs, locations)
     if since is not None:
         locations = since.select(locations)
-    for location in locations:
-        opened_files.note(_opened(location))
-    name = _name_of(inputs, locations)
+    return open_locations(locations, _name_of(inputs, locations), None, inputs)
+
+
+def open_locations(
+    locations: Sequence[Location],
+    name: str,
+    constants: Sequence[Mapping[str, Constant]] | None,
+    inputs: Sequence[str] = (),
+) -> Source:
+    """Open files as one table called `name`.
+
+    `constants` are the columns that the names of the folders of each file hold; None: those that `inputs` show. Raises
+    InputError as `open_source`.
+    """
     formats = []
     for location in locations:
+        opened_files.note(_opened(location))
         with located(location.name):
             formats.append(_format_of(location, len(locations) - 1))
     is_parquet = [format == "parquet" for format in formats]
     if all(is_parquet):
-        return open_parquet(locations, name, partition_columns(inputs, locations))
+        return open_parquet(locations, name, partition_columns(inputs, locations) if constants is None else constants)
     if any(is_parquet):
         by_file = zip(locations, is_parquet, strict=True)
         lines = [f"{location.name}: {'Parquet' if parquet else 'text'}" for location, parquet in by_file]
