@@ -29,7 +29,7 @@ from vaecli.render.layout import (
 )
 from vaecli.render.report import report_page, sensor_report_page
 from vaecli.render.sample import sample_page
-from vaecli.render.score_parts import score_parts_page
+from vaecli.render.score_parts import score_parts_page, spark_page
 from vaecli.render.selftest import selftest_page
 from vaecli.render.selftest_sensors import sensor_selftest_page
 from vaecli.render.sensors import sensor_fit_page, sensor_score_page
@@ -370,6 +370,7 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "ScoreSummary": score_page,
     "SensorScoreSummary": sensor_score_page,
     "PartsSummary": score_parts_page,
+    "SparkSummary": spark_page,
     "CheckSummary": check_page,
     "ExplainSummary": explain_page,
     "SensorExplainSummary": sensor_explain_page,
