@@ -52,7 +52,7 @@ Resume = Annotated[
 
 Engine = Annotated[
     str | None,
-    options.choice(ENGINES, "Where to score: on this machine, or where Spark has the rows.", panel="Running"),
+    options.choice(ENGINES, "Where to score: here, or where Spark has the rows.", panel="Running"),
 ]
 Remote = Annotated[str | None, options.option("sc://HOST:PORT", "The Spark Connect server of --engine spark.")]
 
