@@ -87,7 +87,7 @@ def write_parquet(frame: DataFrame, folder: str, by: Sequence[str]) -> None:
     Spark gives a task that failed to another process, and keeps the files of one attempt. Raises what the rows raise.
     """
     with spark_errors():
-        writer = frame.write.mode("errorifexists")
+        writer = frame.write.mode("error")
         (writer.partitionBy(*by) if by else writer).parquet(folder)
 
 

@@ -259,8 +259,9 @@ def _scored(
 ) -> tuple[list[Record], int]:
     """The records of all parts in order, and how many parts were there already.
 
-    Of `workers` threads, `n_at_once` take parts; where that is fewer, several share the rows of a part. Parts that other processes write are looked at
-    again at the end: a process that died has left its part to us. Of several failures that of the first part is raised.
+    Of `workers` threads, `n_at_once` take parts; where that is fewer, several share the rows of a part. Parts that
+    other processes write are looked at again at the end: a process that died has left its part to us. Of several
+    failures that of the first part is raised.
     """
     n_each = workers // n_at_once
     engine = LocalEngine(job.config.batch_rows, n_each) if n_each > 1 else ThreadEngine(job.config.batch_rows)
