@@ -167,6 +167,7 @@ def test_a_bundle_of_a_newer_format_is_refused(table: pa.Table):
         ("ModuleNotFoundError: No module named 'vaecli'", 7, "have no vaecli"),
         ("[PATH_NOT_FOUND] Path does not exist: s3://x", 4, "s3://x"),
         ("Job aborted due to stage failure: ExecutorLostFailure", 7, "ExecutorLostFailure"),
+        ("thrown\nTraceback (most recent call last):\n  line 1\nOSError: disk\n\n", 7, "OSError: disk"),
     ],
 )
 def test_what_spark_reports_has_an_exit_code(text: str, code: int, says: str):

@@ -59,7 +59,9 @@ def session(remote: str) -> Iterator[Any]:
         yield connect(remote)
 
 
-@pytest.mark.parametrize("n_partitions", [1, 7, 64])
+@pytest.mark.parametrize(
+    "n_partitions", [7, pytest.param(1, marks=pytest.mark.slow), pytest.param(64, marks=pytest.mark.slow)]
+)
 def test_scores_are_those_of_a_local_run(session: Any, place: Path, table: pa.Table, n_partitions: int):
     """To 1e-6, with the same flags and reasons, in any number of partitions; the user's columns keep their values."""
     frame = session.read.parquet(str(place / "data")).repartition(n_partitions)

@@ -198,7 +198,8 @@ def _ours(text: str) -> VaecliError:
         )
     if re.search(r"PATH_NOT_FOUND|does not exist|No such file|not found: /", text):
         return InputError(f"Spark cannot read the input: {_first_line(text)}", "check the path as the cluster sees it")
-    return EnvironmentProblem(f"Spark: {_first_line(text)}", "see the log of the Spark server")
+    told = text.rstrip().rpartition("\n")[2] if "Traceback" in text else _first_line(text)
+    return EnvironmentProblem(f"Spark: {cut(harmless(told), 300)}", "see the log of the Spark server")
 
 
 def _first_line(text: str) -> str:
@@ -223,7 +224,7 @@ def _joined(batches: Iterable[pa.RecordBatch], n_rows: int) -> Iterator[pa.Table
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays([pa.array([], column.type), *column.chunks])
 
 
 def _where(name: str, first: int, i: int) -> str:
