@@ -13,6 +13,7 @@ from vaecli.config import score_config
 from vaecli.config.fail_on import Gate
 from vaecli.config.score import ENGINES, check_engine
 from vaecli.errors import GateMet
+from vaecli.results.plan import PlanSummary
 
 if TYPE_CHECKING:
     from vaecli.results import ScoreSummary
@@ -41,6 +42,11 @@ Events = Annotated[
 Follow = Annotated[
     bool,
     typer.Option("--follow", help="Score rows of standard input or a named pipe as they come, and write each at once."),
+]
+
+SinceLastRun = Annotated[
+    Path | None,
+    options.option("STATE", "Score only rows that no earlier run with this file has scored; files may grow or rotate."),
 ]
 
 Resume = Annotated[
@@ -75,6 +81,7 @@ def score(
     min_duration: options.MinDuration = None,
     alarm_budget: options.AlarmBudget = None,
     follow: Follow = False,
+    since_last_run: SinceLastRun = None,
     prefix: options.Prefix = None,
     resume: Resume = False,
     engine: Engine = None,
@@ -82,6 +89,7 @@ def score(
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     device: options.Device = None,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -122,12 +130,14 @@ def score(
         plot=plot,
         state=state,
         events=events,
+        since=since_last_run,
         with_worst=as_json or not quiet,
+        dry_run=dry_run,
         resume=resume,
         engine=engine,
         remote=remote,
     )
-    if config.fail_on is not None:
+    if config.fail_on is not None and not isinstance(summary, PlanSummary):
         _raise_if_met(config.fail_on, summary)
 
 

@@ -26,10 +26,12 @@ from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
+from vaecli.workflows.new_rows import note, progress_of, protect
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
 if TYPE_CHECKING:
     from vaecli.engines.live import LiveEngine
+    from vaecli.results.plan import PlanSummary
     from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.results.score_spark import SparkSummary
@@ -48,22 +50,27 @@ def score(
     plot: str | None = None,
     state: Path | None = None,
     events: str | None = None,
+    since: Path | None = None,
     with_worst: bool = True,
+    dry_run: bool = False,
     resume: bool = False,
     engine: str | None = None,
     remote: str | None = None,
     on_event: OnEvent = ignore,
-) -> ScoreSummary | SensorScoreSummary | PartsSummary | SparkSummary:
+) -> ScoreSummary | SensorScoreSummary | PlanSummary | PartsSummary | SparkSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
-    With `plot` the scores become a picture. Without `with_worst` the summary does not name the highest-scoring rows: to
-    explain them takes a moment. If `output` ends with a slash, each file is scored into a file of its own below it;
-    `resume` uses those that are finished. With the `engine` "spark" the server at `remote` reads, scores and writes.
+    With `since`, a file that keeps what earlier runs have read, only new rows are scored. With `dry_run` only what
+    comes before the first row is done. With `plot` the scores become a picture. Without `with_worst` the summary does
+    not name the highest-scoring rows: to explain them takes a moment. If `output` ends with a slash, each file is
+    scored into a file of its own below it; `resume` uses those that are finished. With the `engine` "spark" the server
+    at `remote` reads, scores and writes.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
     into_one_file = {"--plot": plot, "--state": state, "--events": events, "--follow": config.follow or None}
+    into_one_file |= {"--since-last-run": since, "--dry-run": dry_run or None}
     if engine == "spark" and remote is not None:
         _refuse_for_parts(into_one_file | {"--resume": resume or None, "--workers": config.workers})
         from vaecli.workflows.score_spark import score_on_spark
@@ -84,15 +91,26 @@ def score(
         from vaecli.workflows.score_series import score_series
 
         return score_series(
-            detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event
+            *(detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event),
+            since=since,
+            dry_run=dry_run,
         )
     refuse_for_rows(bundle, config, state, events)
     device = device_of(config.device)
     decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
-    source = open_source(inputs, once=True, live=config.follow)
+    progress = progress_of(since, follow=config.follow)
+    source = open_source(inputs, once=True, live=config.follow, since=progress)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, plot, bundle, source)
+    protect(progress, bundle, (target, plot))
+    if dry_run:
+        from vaecli.tables.write.sinks import check_sink
+        from vaecli.workflows.plan import plan
+
+        check_sink(target, source, added_columns(config.explain), prefix=config.prefix)
+        writes, schema = (target, plot), detector.schema
+        return plan("score", source, bundle, writes, schema, decision.level, decision.score_kind, series=False)
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     constants = Constants.of(detector.schema, source.names)
@@ -110,6 +128,7 @@ def score(
 
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
+    new_files = note(progress)
     changed = constants.changed(totals.moved)
     return ScoreSummary(
         output=urls.shown(target),
@@ -133,6 +152,7 @@ def score(
         plot=plot and urls.shown(plot),
         changed=changed,
         blank_rows=totals.blank.n,
+        since_last_run=new_files,
     )
 
 
