@@ -165,7 +165,11 @@ def test_every_console_block_is_run():
         for name in ("choose-a-threshold", "cron", "decisions", "drift", "events", "feedback", "remote-and-stdin")
     }
     assert {named(page) for page in PAGES if blocks(page, "console")} == run
-    assert {named(page) for page in PAGES if blocks(page, "python")} == {"README.md", "docs/how-to/python.md"}
+    assert {named(page) for page in PAGES if blocks(page, "python")} == {
+        "README.md",
+        "docs/how-to/python.md",
+        "docs/how-to/spark.md",  # tests/spark/test_spark.py
+    }
 
 
 @pytest.mark.parametrize(

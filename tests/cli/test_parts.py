@@ -161,7 +161,7 @@ def test_a_stopped_run_that_goes_on_equals_a_whole_one(
         assert not Path("out/_manifest.json").exists()
         assert "parts that are finished stay in out/" in done.err
         left = len([name for name in names_of("out") if name.startswith("day=")])
-        assert n - 1 <= left <= n + 1  # the next part may be computed while one waits for the disk
+        assert n - 1 <= left  # the next part may be computed while one waits for the disk
         assert left - 1 <= reused_by(run) <= left
     assert reused_by(run) == N_PARTS
     assert parts_of("out") == parts_of("whole")

@@ -20,6 +20,7 @@ import pytest
 import vaecli
 from tests.cli.conftest import run as run
 from tests.cli.messages import assert_is_a_message, contents
+from tests.test_docs import DOCS, blocks
 
 pytestmark = [pytest.mark.spark, pytest.mark.filterwarnings("ignore::FutureWarning")]
 
@@ -148,6 +149,23 @@ def test_only_flagged_rows(run: Callable, remote: str, place: Path):
         assert done.code == 0, done.err
         answer = json.loads(done.out)
         assert (answer["rows"], answer["anomalies"]) == (200, n_flagged)
+
+
+def test_the_page_about_spark(run: Callable, remote: str, place: Path, capsys: pytest.CaptureFixture[str]):
+    """docs/how-to/spark.md: its Python and its command do what they show, at the address of the test's server."""
+    shutil.copy("model.vae", "pump.vae")
+    page = DOCS / "how-to/spark.md"
+    (python,) = blocks(page, "python")
+    shown = {"sc://localhost:15002": remote, "/data/readings": str(place / "data")}
+    shown |= {"s3://lake/readings/": "data/", "s3://lake/scored/": "scored/"}
+    command = next(line for block in blocks(page, "sh") for line in block.splitlines() if "--engine" in line)
+    for text, here in shown.items():
+        python, command = python.replace(text, here), command.replace(text, here)
+    exec(compile(python, page.name, "exec"), {})
+    assert "anomaly_score" in capsys.readouterr().out
+    done = run(*command.split()[1:])
+    assert done.code == 0, done.err
+    assert Path("scored/_manifest.json").exists()
 
 
 @pytest.mark.parametrize(
