@@ -87,6 +87,8 @@ def score_on_spark(
             "inputs": [{"path": shown(text)} for text in inputs],
             "outputs": parts,
         }
+        if not is_url(folder):
+            os.makedirs(folder, exist_ok=True)  # Sail makes none where there is not a row to write
         with whole_output(f"{folder}/{MANIFEST}") as write:
             write(json.dumps(manifest, indent=1, ensure_ascii=False).encode() + b"\n")
     return SparkSummary(
