@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -17,6 +18,8 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the server. Skips where Sail or the client are not installed."""
     pytest.importorskip("pysail")
     pytest.importorskip("grpc_status")
+    # without a main module, as in a worker of xdist, pyspark-client 4.2 leaves the process where this is not set
+    os.environ.setdefault("SPARK_HOME", "not used")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
