@@ -77,8 +77,10 @@ def _options() -> argparse.Namespace:
 
 
 def _sources(data: Path | None) -> dict[str, Source]:
-    real = {} if data is None else {name: rows_of(partial(_normal_rows, data, file)) for name, file in OF_DATA.items()}
-    return {
+    real: dict[str, Source] = (
+        {} if data is None else {name: rows_of(partial(_normal_rows, data, file)) for name, file in OF_DATA.items()}
+    )
+    simulated: dict[str, Source] = {
         "factors": factors,
         "factors_8": partial(factors_of, 8, 2),
         "factors_20": partial(factors_of, 20, 3),
@@ -90,7 +92,8 @@ def _sources(data: Path | None) -> dict[str, Source]:
         "breast_cancer": rows_of(_breast_cancer),
         "digits": rows_of(_digits),
         "shuttle": rows_of(_shuttle),
-    } | real
+    }
+    return simulated | real
 
 
 def factors(n: int, rng: np.random.Generator) -> pd.DataFrame:
