@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from vaecli.results.plan import PlanSummary
     from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.score_spark import SparkSummary
     from vaecli.sensors.detector import SensorDetector
 
 N_TOP_COLUMNS = 3
@@ -53,21 +54,32 @@ def score(
     with_worst: bool = True,
     dry_run: bool = False,
     resume: bool = False,
+    engine: str | None = None,
+    remote: str | None = None,
     on_event: OnEvent = ignore,
-) -> ScoreSummary | SensorScoreSummary | PlanSummary | PartsSummary:
+) -> ScoreSummary | SensorScoreSummary | PlanSummary | PartsSummary | SparkSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
     With `since`, a file that keeps what earlier runs have read, only new rows are scored. With `dry_run` only what
     comes before the first row is done. With `plot` the scores become a picture. Without `with_worst` the summary does
     not name the highest-scoring rows: to explain them takes a moment. If `output` ends with a slash, each file is
-    scored into a file of its own below it; `resume` uses those that are finished.
+    scored into a file of its own below it; `resume` uses those that are finished. With the `engine` "spark" the server
+    at `remote` reads, scores and writes.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
+    into_one_file = {"--plot": plot, "--state": state, "--events": events, "--follow": config.follow or None}
+    into_one_file |= {"--since-last-run": since, "--dry-run": dry_run or None}
+    if engine == "spark" and remote is not None:
+        _refuse_for_parts(into_one_file | {"--resume": resume or None, "--workers": config.workers})
+        from vaecli.workflows.score_spark import score_on_spark
+
+        if output is None or not output.endswith("/"):
+            raise UsageError("--engine spark writes a folder", "name one, with a slash: -o FOLDER/")
+        return score_on_spark(inputs, bundle, output, config, remote, on_event)
     if output is not None and output.endswith("/"):
-        alone = {"--plot": plot, "--state": state, "--events": events, "--follow": config.follow or None}
-        _refuse_for_parts(alone | {"--since-last-run": since, "--dry-run": dry_run or None})
+        _refuse_for_parts(into_one_file)
         from vaecli.workflows.score_parts import score_parts
 
         return score_parts(inputs, bundle, output, config, resume=resume, on_event=on_event)
@@ -200,7 +212,9 @@ def score_table(
 
 def _refuse_for_parts(given: Mapping[str, object | None]) -> None:
     if refused := [flag for flag, value in given.items() if value is not None]:
-        raise UsageError(f"{', '.join(refused)}: not where a folder of parts is written", "write one file: -o FILE")
+        raise UsageError(
+            f"{', '.join(refused)}: not where a folder of parts is written", "leave it out, or write one file: -o FILE"
+        )
 
 
 def refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None = None, events: str | None = None) -> None:
