@@ -270,6 +270,13 @@ MergeGap = Annotated[
 MinDuration = Annotated[
     str | None, option("N|DURATION", "Leave out events of fewer rows, or shorter than 90s, 10m or 1.5h.")
 ]
+Incidents = Annotated[
+    str | None,
+    option(
+        "FILE",
+        "Group flagged rows, or events of series, by what is to blame, and write the incidents: .csv, .parquet, .json.",
+    ),
+]
 AlarmBudget = Annotated[
     str | None,
     option(

@@ -58,6 +58,7 @@ def score(
     merge_gap: options.MergeGap = None,
     min_duration: options.MinDuration = None,
     alarm_budget: options.AlarmBudget = None,
+    incidents: options.Incidents = None,
     follow: Follow = False,
     prefix: options.Prefix = None,
     batch_rows: options.BatchRows = None,
@@ -100,6 +101,7 @@ def score(
         plot=plot,
         state=state,
         events=events,
+        incidents=incidents,
         with_worst=as_json or not quiet,
     )
     if config.fail_on is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -87,3 +87,10 @@ def _example(one: FlaggedRow | SensorEvent) -> dict[str, Any]:
     for reason, found in zip(values["reasons"], one.reasons, strict=True):
         reason["sentence"] = found.sentence
     return values
+
+
+def with_incidents(values: dict[str, Any], incidents: Sequence[Incident] | None) -> dict[str, Any]:
+    """The values of a summary with its incidents as objects."""
+    if incidents is None:
+        return values
+    return values | {"incidents": [one.to_json() for one in incidents]}

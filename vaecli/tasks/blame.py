@@ -10,18 +10,21 @@ beside other vectors in docs/adr/0029-incidents.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems
 from vaecli.data.cells import MISSING, NOVEL
-from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results.incidents import Blame
 from vaecli.schema import Column, Kind
-from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates
+from vaecli.tables import Batch
+from vaecli.tasks.reasons import Candidate, RowsToExplain, own_values
 
 FARTHEST = 3.0  # standard deviations: beyond, how far a cell lies is no longer a difference
 THOUSANDTHS = 1000
@@ -31,16 +34,33 @@ LEAST_SIDE = 0.5  # mean deviation from which an incident's values count as high
 
 
 @dataclass(frozen=True, slots=True)
-class FlaggedRow:
+class KeptRow:
     """A flagged row that may stand for an incident: what explains it, and its time, None without a clock."""
 
     candidate: Candidate
     time: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class KeptRows(Sequence[KeptRow]):
+    """The flagged rows of a batch; one that is taken is copied out of it."""
+
+    rows: RowsToExplain
+    times: Sequence[str | None] | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: Any) -> Any:
+        """Row `i` of them."""
+        score = float(self.rows.decided.scored.score[i])
+        alone = Candidate(score, Candidate(score, self.rows, i).alone(), 0)
+        return KeptRow(alone, None if self.times is None else self.times[i])
+
+
 def deviating_rows(
-    detector: Detector, rows: RowsToExplain, times: list[str | None] | None
-) -> DeviatingItems[FlaggedRow]:
+    detector: Detector, rows: RowsToExplain, times: Sequence[str | None] | None
+) -> DeviatingItems[KeptRow]:
     """Where the n flagged `rows` deviate; `times` (n) are theirs, None where the table has no clock."""
     features = np.clip(detector.preprocessor.transform(rows.cells).values.astype(np.float64), -FARTHEST, FARTHEST)
     nats = np.clip(np.nan_to_num(rows.decided.scored.column_score, posinf=1e9), 0.0, None)
@@ -50,7 +70,6 @@ def deviating_rows(
     gaps = FARTHEST * weight * ((state == NOVEL).astype(float) - (state == MISSING))
     deviation = np.hstack([features * np.repeat(0.5 + 0.5 * weight, widths, axis=1), gaps])
     shares = nats / np.maximum(nats.sum(1, keepdims=True), 1e-9)
-    found = candidates(rows)
     return DeviatingItems(
         np.rint(UNIT * deviation).astype(np.int64),
         np.rint(THOUSANDTHS * shares).astype(np.int64),
@@ -58,8 +77,16 @@ def deviating_rows(
         rows.decided.scored.row,
         np.ones(len(rows), np.int64),
         rows.decided.scored.score,
-        [FlaggedRow(one, None if times is None else times[i]) for i, one in enumerate(found)],
+        KeptRows(rows, times),
     )
+
+
+def times_of_rows(batch: Batch, clock: str | None, which: np.ndarray) -> list[str | None] | None:
+    """What the column `clock` holds in the rows `which` (k,) of a batch, as text; None without a clock."""
+    if clock is None:
+        return None
+    values = own_values(batch.table.column(clock).take(pa.array(which)))
+    return [None if value is None else str(value) for value in values]
 
 
 def coordinates(detector: Detector) -> tuple[str, ...]:

@@ -5,24 +5,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems, IncidentSketch, KeptItem, Pattern
-from vaecli.decisions.incident_groups import MIXED, group_patterns
+from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems, IncidentSketch, Pattern
+from vaecli.decisions.incident_groups import group_patterns
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow
 from vaecli.results.incidents import Incident
-from vaecli.tasks.blame import THOUSANDTHS, blamed, coordinates
-from vaecli.tasks.blame import FlaggedRow as KeptRow
-from vaecli.tasks.reasons import Candidate, RowsToExplain, explained_candidates
+from vaecli.tasks.blame import KeptRow, blamed, coordinates
+from vaecli.tasks.reasons import explained_candidates
 
 N_REASONS = 3
 Kept = TypeVar("Kept")
 ID_DIGITS = 10
+NEAR_0 = 0.005  # standard deviations: what a state file leaves out
 
 
 class HasDeviating(Protocol):
@@ -39,22 +39,16 @@ R = TypeVar("R")
 
 @dataclass(slots=True)
 class RowIncidents:
-    """Collects the flagged rows of a run; the rows that stand for a pattern are copied out of their batch."""
+    """Collects the flagged rows of a run; those that stand for a pattern are copied out of their batch."""
 
     detector: Detector
     sketch: IncidentSketch[KeptRow] = field(default_factory=IncidentSketch)
 
-    def add(self, items: DeviatingItems[KeptRow] | None) -> None:
-        """Take in the flagged rows of a batch, after those before."""
-        if items is None or not len(items.at):
-            return
-        self.sketch.add(items)
-        release(self.sketch)
-
     def following(self, parts: Iterable[tuple[R, T]]) -> Iterator[tuple[R, T]]:
-        """The same parts; their rows are taken in."""
+        """The same parts; their flagged rows are taken in."""
         for rendered, totals in parts:
-            self.add(totals.deviating)
+            if totals.deviating is not None:
+                self.sketch.add(totals.deviating)
             yield rendered, totals
 
     def incidents(self, kind: str) -> tuple[Incident, ...]:
@@ -67,7 +61,7 @@ class RowIncidents:
         examples = explained_candidates(
             self.detector, [one.item.candidate for one in pattern.examples], kind, N_REASONS
         )
-        coordinate = _named(coordinates(self.detector), deviation)
+        coordinate = named(coordinates(self.detector), deviation)
         return Incident(
             id=identity(coordinate, None, pattern.first.at),
             status=None,
@@ -100,3 +94,23 @@ def incident_patterns(sketch: IncidentSketch[Kept]) -> list[Pattern[Kept]]:
             patterns[label[i]].join(pattern)
     sketch.patterns = [pattern for i, pattern in enumerate(patterns) if label[i] == i]
     return sorted(sketch.patterns, key=lambda one: (-one.rows, one.first.at))
+
+
+def identity(deviation: Mapping[str, float], group: str | None, first: int) -> str:
+    """The identifier of an incident that begins with row or event `first`; the same input gives the same."""
+    facts = json.dumps([sorted(deviation.items()), group, first], ensure_ascii=True)
+    return "inc-" + hashlib.sha256(facts.encode()).hexdigest()[:ID_DIGITS]
+
+
+def typical_reason(examples: Sequence[FlaggedRow]) -> str:
+    """The strongest reason that most examples have, as the first of them with it says it."""
+    strongest = [row.reasons[0] for row in examples if row.reasons]
+    if not strongest:
+        return "the columns together: no single one explains it"
+    column, _ = Counter(reason.column for reason in strongest).most_common(1)[0]
+    return next(reason.sentence for reason in strongest if reason.column == column)
+
+
+def named(names: Sequence[str], deviation: np.ndarray) -> dict[str, float]:
+    """The coordinates (d,) that are not near 0, by name."""
+    return {name: round(float(value), 3) for name, value in zip(names, deviation, strict=True) if abs(value) >= NEAR_0}

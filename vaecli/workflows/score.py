@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +19,16 @@ from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.model.device import device_of
 from vaecli.results import OnEvent, ScoreSummary, ignore
+from vaecli.results.incidents import Incident
 from vaecli.runtime import urls
 from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, growth_notes, open_source
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
+from vaecli.tasks.incidents import RowIncidents
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
+from vaecli.workflows.incidents import clock_of, incident_file
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
 if TYPE_CHECKING:
@@ -45,12 +49,13 @@ def score(
     plot: str | None = None,
     state: Path | None = None,
     events: str | None = None,
+    incidents: str | None = None,
     with_worst: bool = True,
     on_event: OnEvent = ignore,
 ) -> ScoreSummary | SensorScoreSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
-    With `plot` the scores become a picture. Without `with_worst` the summary does not name the highest-scoring rows: to
+    With `plot` the scores become a picture; `incidents` is a file of what flagged rows have in common. Without `with_worst` the summary does not name the highest-scoring rows: to
     explain them takes a moment.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
@@ -62,7 +67,8 @@ def score(
         from vaecli.workflows.score_series import score_series
 
         return score_series(
-            detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event
+            *(detector, manifest, inputs, bundle, output, config, plot, state, events, incidents, n_worst),
+            *(started, on_event),
         )
     refuse_for_rows(bundle, config, state, events)
     device = device_of(config.device)
@@ -75,14 +81,24 @@ def score(
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     constants = Constants.of(detector.schema, source.names)
     columns, types = added_columns(config.explain), exact_types(detector.schema)
-    with opened_sink(target, source, columns, config, types) as sink:
+    collected = None if incidents is None else RowIncidents(detector)
+    found: tuple[Incident, ...] | None = None
+    with ExitStack() as files:
+        write = None
+        if incidents is not None:
+            write = files.enter_context(incident_file(incidents, bundle, source, [target, plot]))
+        sink = files.enter_context(opened_sink(target, source, columns, config, types))
         totals = score_source(
             *(detector, source, sink, decision, config, device),
             n_worst=n_worst,
             bars=bars,
             constants=constants,
+            incidents=collected,
             on_event=on_event,
         )
+        if collected is not None and write is not None:
+            found = collected.incidents(decision.score_kind)
+            write(found)
         if plot is not None and bars is not None:
             from vaecli.plots.scores import draw_scores
 
@@ -111,6 +127,8 @@ def score(
         plot=plot and urls.shown(plot),
         changed=changed,
         blank_rows=totals.blank.n,
+        incidents=found,
+        incident_file=incidents and urls.shown(incidents),
     )
 
 
@@ -125,6 +143,7 @@ def score_source(
     n_worst: int = 0,
     bars: ScoreBars | None = None,
     constants: Constants = NO_CONSTANTS,
+    incidents: RowIncidents | None = None,
     on_event: OnEvent = ignore,
 ) -> ScoreTotals:
     """Score every row of `source` into `output`, on a torch `device` if one is named.
@@ -132,7 +151,8 @@ def score_source(
     Without one the same table gives the same bytes whatever `batch_rows` and `workers` are.
     """
     scorer = detector if device is None else detector.on(device)
-    task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants)
+    clock = None if incidents is None else clock_of(detector.schema, source)
+    task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants, incidents is not None, clock)
     engine: LiveEngine | LocalEngine
     if config.follow:
         from vaecli.engines.live import LiveEngine
@@ -141,7 +161,14 @@ def score_source(
     else:
         engine = LocalEngine.of(config, most_workers=None if device is None else WORKERS_ON_DEVICE)
     parts = engine.map_batches(Rendered(task, output), source, task.needs)
-    return append_rows(parts, output, ScoreTotals(), "scoring", source.n_rows, on_event)
+    return append_rows(
+        parts if incidents is None else incidents.following(parts),
+        output,
+        ScoreTotals(),
+        "scoring",
+        source.n_rows,
+        on_event,
+    )
 
 
 def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Decision:
