@@ -14,7 +14,7 @@ import numpy as np
 from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems, IncidentSketch, Pattern
 from vaecli.decisions.incident_groups import group_patterns
 from vaecli.detector import Detector
-from vaecli.results import FlaggedRow
+from vaecli.results import Reason
 from vaecli.results.incidents import Incident
 from vaecli.tasks.blame import KeptRow, blamed, coordinates
 from vaecli.tasks.reasons import explained_candidates
@@ -75,7 +75,7 @@ class RowIncidents:
             end=pattern.last.item.time,
             peak_score=pattern.highest.score,
             peak_row=pattern.highest.at + 1,
-            reason=typical_reason(examples),
+            reason=most_common_reason([row.reasons[0] for row in examples if row.reasons]),
             examples=examples,
             deviation=coordinate,
         )
@@ -102,9 +102,8 @@ def identity(deviation: Mapping[str, float], group: str | None, first: int) -> s
     return "inc-" + hashlib.sha256(facts.encode()).hexdigest()[:ID_DIGITS]
 
 
-def typical_reason(examples: Sequence[FlaggedRow]) -> str:
-    """The strongest reason that most examples have, as the first of them with it says it."""
-    strongest = [row.reasons[0] for row in examples if row.reasons]
+def most_common_reason(strongest: Sequence[Reason]) -> str:
+    """What the first of the `strongest` reasons of examples says whose column most of them name."""
     if not strongest:
         return "the columns together: no single one explains it"
     column, _ = Counter(reason.column for reason in strongest).most_common(1)[0]

@@ -59,7 +59,9 @@ def explain(
     """Explain the flagged rows of the table in `inputs`, of series their events, or the rows of `config.rows`.
 
     With `output` every explained row goes there, one line per reason; the summary shows the most anomalous. With `plot`
-    the reasons become a picture, and `incidents` is a file of the incidents that the flagged rows form. Raises UsageError, InputError, BundleError or EnvironmentProblem.
+    the reasons become a picture; `incidents` is a file of what is to blame for flagged rows.
+
+    Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
     detector, _ = load_any_detector(bundle)

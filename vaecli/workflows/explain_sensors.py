@@ -20,8 +20,10 @@ from vaecli.results.sensor_events import EventSensor, SensorEvent
 from vaecli.runtime import urls
 from vaecli.sensors.detector import MODEL, SensorDetector
 from vaecli.tables import Batch, Sink, Source, Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.kept_events import KeptEvents
 from vaecli.tasks.written_rows import append_table
+from vaecli.workflows.incidents import incident_file
 from vaecli.workflows.long_table import as_modelled
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows
 from vaecli.workflows.score_series import series_decision
@@ -49,6 +51,7 @@ def explain_sensors(
     output: str | None,
     config: ExplainConfig,
     plot: str | None,
+    incidents: str | None,
     started: float,
     on_event: OnEvent,
 ) -> SensorExplainSummary:
@@ -74,7 +77,11 @@ def explain_sensors(
         if output is not None:
             sink = files.enter_context(open_sink(output, frame_source(schema.empty_table()), ()))
         writer = spans if config.rows else _Lines(sink, schema)
-        log = EventLog(detector, rules, (kept, writer), config.top)
+        collected = EventIncidents(detector)
+        write = None
+        if incidents is not None:
+            write = files.enter_context(incident_file(incidents, bundle, source, [output, plot]))
+        log = EventLog(detector, rules, (kept, writer, *([] if write is None else [collected])), config.top)
         totals = score_rows(
             detector,
             source,
@@ -93,6 +100,9 @@ def explain_sensors(
         )
         if sink is not None and config.rows:
             append_table(pa.Table.from_pylist([line for row in rows for line in _row_lines(row)], schema), sink)
+        found = None if write is None else collected.incidents()
+        if write is not None and found is not None:
+            write(found)
     if plot is not None:
         _draw(plot, kept, rows, of_rows=bool(config.rows))
     return SensorExplainSummary(
@@ -115,6 +125,8 @@ def explain_sensors(
         seconds=time.monotonic() - started,
         alarm_budget=config.score.alarm_budget,
         plot=plot and urls.shown(plot),
+        incidents=found,
+        incident_file=incidents and urls.shown(incidents),
     )
 
 

@@ -35,8 +35,10 @@ from vaecli.tables import (
     refuse_to_overwrite,
 )
 from vaecli.tables.write.event_file import EventWriter, check_event_file, open_event_file
+from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.kept_events import KeptEvents
 from vaecli.workflows.drift_warning import warnings_of
+from vaecli.workflows.incidents import incident_file
 from vaecli.workflows.long_table import as_modelled, long_summary, long_warnings
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.scored_output import added_columns, opened_sink
@@ -55,6 +57,7 @@ def score_series(
     plot: str | None,
     state: Path | None,
     events: str | None,
+    incidents: str | None,
     n_worst: int,
     started: float,
     on_event: OnEvent,
@@ -65,8 +68,9 @@ def score_series(
     """
     if config.offline and state is not None:
         raise UsageError("--offline and --state contradict each other", "a state knows no later rows; give one of them")
-    if config.follow and (given := events or plot):
-        flag, when = ("--events", "written") if given == events else ("--plot", "drawn")
+    if config.follow and (given := events or incidents or plot):
+        flag = "--events" if given == events else "--incidents" if given == incidents else "--plot"
+        when = "drawn" if flag == "--plot" else "written"
         raise UsageError(f"{flag} and --follow contradict each other", f"events are {when} when a table has ended")
     decision = series_decision(detector, config)
     target = output if output is not None else default_output(inputs)
@@ -94,6 +98,11 @@ def score_series(
     try:
         with ExitStack() as files:
             writers: list[EventWriter] = [] if plot is None else [kept]
+            write = None
+            if incidents is not None:
+                others = [target, events, plot, None if state is None else str(state)]
+                write = files.enter_context(incident_file(incidents, bundle, source, others))
+                writers.append(collected := EventIncidents(detector))
             if events is not None:
                 writers.append(files.enter_context(open_event_file(events, detector.schema.time)))
             log = EventLog(detector, rules, writers) if writers else None
@@ -110,6 +119,9 @@ def score_series(
                 events=log,
                 line_width=None if plot is None else line_width(detector),
             )
+            found = None if write is None else collected.incidents()
+            if write is not None and found is not None:
+                write(found)
             if plot is not None:
                 _draw(plot, detector, decision, totals.lines, kept)
     except BaseException:
@@ -162,6 +174,8 @@ def score_series(
         n_open_events=None if log is None or events is None else log.n_open,
         long=long,
         blank_rows=totals.blank.n,
+        incidents=found,
+        incident_file=incidents and urls.shown(incidents),
     )
 
 
