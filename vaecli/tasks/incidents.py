@@ -14,9 +14,9 @@ import numpy as np
 from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems, IncidentSketch, Pattern
 from vaecli.decisions.incident_groups import group_patterns
 from vaecli.detector import Detector
-from vaecli.results import Reason
-from vaecli.results.incidents import Incident
-from vaecli.tasks.blame import KeptRow, blamed, coordinates
+from vaecli.results import FlaggedRow, Reason
+from vaecli.results.incidents import Blame, Incident
+from vaecli.tasks.blame import LEAST_SHARE, N_BLAMED, KeptRow, blamed, coordinates
 from vaecli.tasks.reasons import explained_candidates
 
 N_REASONS = 3
@@ -65,7 +65,7 @@ class RowIncidents:
         return Incident(
             id=identity(coordinate, None, pattern.first.at),
             status=None,
-            columns=blamed(self.detector, deviation, shares),
+            columns=blamed_by(examples) or blamed(self.detector, deviation, shares),
             group=None,
             rows=pattern.rows,
             events=None,
@@ -100,6 +100,32 @@ def identity(deviation: Mapping[str, float], group: str | None, first: int) -> s
     """The identifier of an incident that begins with row or event `first`; the same input gives the same."""
     facts = json.dumps([sorted(deviation.items()), group, first], ensure_ascii=True)
     return "inc-" + hashlib.sha256(facts.encode()).hexdigest()[:ID_DIGITS]
+
+
+def blamed_by(examples: Sequence[FlaggedRow]) -> tuple[Blame, ...]:
+    """The columns that explain the examples, by their mean share of the scores, the largest first."""
+    shares, ways = dict[str, float](), dict[str, Counter[str]]()
+    for row in examples:
+        for reason in row.reasons:
+            share = reason.nats / (max(row.score, 1e-9) * len(examples))
+            shares[reason.column] = shares.get(reason.column, 0.0) + share
+            ways.setdefault(reason.column, Counter())[_way(reason)] += 1
+    return tuple(
+        Blame(column, ways[column].most_common(1)[0][0], round(share, 3))
+        for column, share in sorted(shares.items(), key=lambda item: -item[1])[:N_BLAMED]
+        if share >= LEAST_SHARE
+    )
+
+
+def _way(reason: Reason) -> str:
+    if reason.value is None:
+        return "missing"
+    if reason.is_novel:
+        return "new value"
+    value, expected = reason.value, reason.expected
+    if isinstance(value, int | float) and isinstance(expected, int | float) and reason.low is not None:
+        return "up" if value > expected else "down"
+    return "changed"
 
 
 def most_common_reason(strongest: Sequence[Reason]) -> str:
