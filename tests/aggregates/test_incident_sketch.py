@@ -16,9 +16,9 @@ def items(vectors: np.ndarray, place: np.ndarray, first: int = 0) -> DeviatingIt
     """Items with the vectors (n, d) in standard deviations and places (n,), numbered from `first`."""
     n = len(vectors)
     at = first + np.arange(n)
-    blame = np.ones((n, 1), np.int64)
+    shares = np.ones((n, 1), np.int64)
     deviation = np.rint(UNIT * vectors).astype(np.int64)
-    return DeviatingItems(deviation, blame, place, at, np.ones(n, np.int64), vectors.sum(1), list(map(int, at)))
+    return DeviatingItems(deviation, shares, place, at, np.ones(n, np.int64), vectors.sum(1), list(map(int, at)))
 
 
 def told(sketch: IncidentSketch[int]) -> list[object]:

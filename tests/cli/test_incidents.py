@@ -1,4 +1,4 @@
-"""`score --incidents` and `explain --incidents`: flagged rows grouped by what is to blame."""
+"""`score --incidents` and `explain --incidents`: flagged rows grouped by the columns responsible."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_batches_and_workers_change_no_byte(run: Run, place: Path) -> None:
 
 
 def test_the_page_shows_incidents(run: Run, place: Path) -> None:
-    """The terminal names the number of incidents, and what is to blame for each."""
+    """The terminal names the number of incidents, and the columns responsible for each."""
     out = run("score", "t.csv", "--incidents", "i.csv").out
     assert " in i.csv" in out
     assert "pressure up" in out

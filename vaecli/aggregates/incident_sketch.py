@@ -28,12 +28,12 @@ Kept = TypeVar("Kept")  # what is kept of an item
 class DeviatingItems(Generic[Kept]):
     """n flagged rows or events in their order: where they deviate (n, d), in UNITs, whole numbers.
 
-    `blame` (n, c) is the share of each column in thousandths, `place` (n,) a code of the group, `at` (n,) the number of
-    the row or event from 0, `rows` (n,) how many rows it stands for.
+    `shares` (n, c) are those of columns in the nats, in thousandths; `place` (n,) is a code of the group, `at` (n,) the
+    number of the row or event from 0, `rows` (n,) how many rows it stands for.
     """
 
     deviation: np.ndarray
-    blame: np.ndarray
+    shares: np.ndarray
     place: np.ndarray
     at: np.ndarray
     rows: np.ndarray
@@ -53,14 +53,14 @@ class KeptItem(Generic[Kept]):
 
 @dataclass(slots=True)
 class Pattern(Generic[Kept]):
-    """Items that deviate alike: sums of their deviations (d,) and blame (c,), and some of them."""
+    """Items that deviate alike: sums of their deviations (d,) and shares (c,), and some of them."""
 
     leader: np.ndarray
     place: int
     n: int
     rows: int
     deviation: np.ndarray
-    blame: np.ndarray
+    shares: np.ndarray
     first: KeptItem[Kept]
     last: KeptItem[Kept]
     highest: KeptItem[Kept]
@@ -69,7 +69,7 @@ class Pattern(Generic[Kept]):
     def join(self, other: Pattern[Kept]) -> None:
         """Take in the items of another pattern."""
         self.n, self.rows = self.n + other.n, self.rows + other.rows
-        self.deviation, self.blame = self.deviation + other.deviation, self.blame + other.blame
+        self.deviation, self.shares = self.deviation + other.deviation, self.shares + other.shares
         self.place = self.place if self.place == other.place else -1
         self.first = min(self.first, other.first, key=lambda one: one.at)
         self.last = max(self.last, other.last, key=lambda one: one.at)
@@ -141,7 +141,7 @@ class IncidentSketch(Generic[Kept]):
             which.size,
             int(items.rows[which].sum()),
             items.deviation[which].sum(0, dtype=np.int64),
-            items.blame[which].sum(0, dtype=np.int64),
+            items.shares[which].sum(0, dtype=np.int64),
             kept(0),
             kept(which.size - 1),
             kept(int(np.argmax(items.score[which]))),

@@ -274,7 +274,8 @@ Incidents = Annotated[
     str | None,
     option(
         "FILE",
-        "Group flagged rows, or events of series, by what is to blame, and write the incidents: .csv, .parquet, .json.",
+        "Group flagged rows, or events of series, by the columns responsible, and write these incidents to a .csv, "
+        ".parquet or .json file.",
     ),
 ]
 AlarmBudget = Annotated[

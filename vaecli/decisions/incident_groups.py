@@ -1,7 +1,7 @@
 """Groups patterns of deviation to incidents: Ward's agglomeration down to a number, then while centroids lie close.
 
 Ward (1963) merges the two groups whose union adds least to the sum of squared distances from centroids. Distances are
-in standard deviations of training: see `tasks.blame` for the vectors. NumPy only; m patterns are at most some hundreds.
+in standard deviations of training: see `tasks.deviations` for the vectors. NumPy only.
 """
 
 from __future__ import annotations

@@ -29,10 +29,10 @@ def incident_facts(incidents: Sequence[Incident] | None, file: str | None) -> li
 
 
 def incident_parts(incidents: Sequence[Incident] | None) -> list[RenderableType]:
-    """The incidents of most rows, with what is to blame and a typical reason."""
+    """The incidents of most rows, with what is responsible and a typical reason."""
     if not incidents:
         return []
-    table = empty_table(("id", "status", "rows", "peak", "to blame", "typical"), numeric=("rows", "peak"))
+    table = empty_table(("id", "status", "rows", "peak", "responsible", "typical"), numeric=("rows", "peak"))
     for one in incidents[:_SHOWN]:
         where = "" if one.group is None else f"{one.group}: "
         cells = (one.id, one.status or "", f"{one.rows:,}", number(one.peak_score), where + one.title, one.reason)

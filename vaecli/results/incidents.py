@@ -1,4 +1,4 @@
-"""Incidents: flagged rows, or events of series, that have the same columns to blame."""
+"""Incidents: flagged rows, or events of series, that have the same columns responsible."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from vaecli.results.sensor_events import SensorEvent
 
 
 @dataclass(frozen=True, slots=True)
-class Blame:
-    """A column that is to blame, with its share of the nats.
+class ResponsibleColumn:
+    """A column that is responsible, with its share of the nats.
 
     `direction` is up, down, missing, new value or changed; of series also flat and noisy.
     """
@@ -33,7 +33,7 @@ class Incident:
 
     id: str
     status: str | None
-    columns: tuple[Blame, ...]
+    columns: tuple[ResponsibleColumn, ...]
     group: str | None
     rows: int
     events: int | None  # of series

@@ -9,10 +9,10 @@ import numpy as np
 
 from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems, IncidentSketch, Pattern
 from vaecli.decisions.incident_groups import MIXED
-from vaecli.results.incidents import Blame, Incident
+from vaecli.results.incidents import Incident, ResponsibleColumn
 from vaecli.results.sensor_events import SensorEvent
 from vaecli.sensors.detector import SensorDetector
-from vaecli.tasks.blame import FARTHEST, LEAST_SHARE, N_BLAMED, THOUSANDTHS
+from vaecli.tasks.deviations import FARTHEST, LEAST_SHARE, N_RESPONSIBLE, THOUSANDTHS
 from vaecli.tasks.incidents import identity, incident_patterns, most_common_reason, named
 
 DIRECTIONS = ("up", "down", "flat", "noisy", "changed")
@@ -39,7 +39,7 @@ class EventIncidents:
             return
         columns = [column.name for column in self.detector.schema.features]
         deviation = np.zeros((len(events), len(columns) * len(DIRECTIONS)), np.int64)
-        blame = np.zeros((len(events), len(columns)), np.int64)
+        shares = np.zeros((len(events), len(columns)), np.int64)
         for i, event in enumerate(events):
             nats = np.array([max(one.reason.nats, 0.0) for one in event.sensors])
             for one, size, share in zip(
@@ -47,11 +47,11 @@ class EventIncidents:
             ):
                 j = columns.index(one.reason.column)
                 deviation[i, j * len(DIRECTIONS) + DIRECTIONS.index(one.direction)] = round(UNIT * FARTHEST * size)
-                blame[i, j] = round(THOUSANDTHS * share)
+                shares[i, j] = round(THOUSANDTHS * share)
         self.sketch.add(
             DeviatingItems(
                 deviation,
-                blame,
+                shares,
                 np.array([self._place(event) for event in events]),
                 np.array([event.event - 1 for event in events]),
                 np.array([event.flagged_rows for event in events]),
@@ -76,7 +76,7 @@ class EventIncidents:
         columns = [column.name for column in self.detector.schema.features]
         deviation = pattern.deviation / (UNIT * pattern.n)
         names = [f"{column}:{direction}" for column in columns for direction in DIRECTIONS]
-        shares = pattern.blame / max(int(pattern.blame.sum()), 1)
+        shares = pattern.shares / max(int(pattern.shares.sum()), 1)
         directions = deviation.reshape(len(columns), len(DIRECTIONS)).argmax(1)
         examples = tuple(one.item for one in pattern.examples)
         group = None if pattern.place == MIXED else groups[pattern.place]
@@ -86,8 +86,8 @@ class EventIncidents:
             id=identity(coordinate, group, pattern.first.at),
             status=None,
             columns=tuple(
-                Blame(columns[j], DIRECTIONS[directions[j]], round(float(shares[j]), 3))
-                for k, j in enumerate(map(int, np.argsort(-shares, kind="stable")[:N_BLAMED]))
+                ResponsibleColumn(columns[j], DIRECTIONS[directions[j]], round(float(shares[j]), 3))
+                for k, j in enumerate(map(int, np.argsort(-shares, kind="stable")[:N_RESPONSIBLE]))
                 if shares[j] >= LEAST_SHARE or k == 0
             ),
             group=group,

@@ -16,7 +16,7 @@ from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
 from vaecli.tables import Batch, ReadRequest, to_cells
-from vaecli.tasks.blame import KeptRow, deviating_rows, times_of_rows
+from vaecli.tasks.deviations import KeptRow, deviating_rows, times_of_rows
 from vaecli.tasks.reasons import RowsToExplain, explained
 
 N_KEPT = 1000  # of the explained rows, those with the highest scores, for the summary

@@ -15,8 +15,8 @@ from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems, IncidentSket
 from vaecli.decisions.incident_groups import group_patterns
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
-from vaecli.results.incidents import Blame, Incident
-from vaecli.tasks.blame import LEAST_SHARE, N_BLAMED, KeptRow, blamed, coordinates
+from vaecli.results.incidents import Incident, ResponsibleColumn
+from vaecli.tasks.deviations import LEAST_SHARE, N_RESPONSIBLE, KeptRow, coordinates, responsible_columns
 from vaecli.tasks.reasons import explained_candidates
 
 N_REASONS = 3
@@ -57,7 +57,7 @@ class RowIncidents:
 
     def _incident(self, pattern: Pattern[KeptRow], kind: str) -> Incident:
         deviation = pattern.deviation / (UNIT * pattern.n)
-        shares = pattern.blame / max(int(pattern.blame.sum()), 1) if pattern.blame.size else pattern.blame
+        shares = pattern.shares / max(int(pattern.shares.sum()), 1) if pattern.shares.size else pattern.shares
         examples = explained_candidates(
             self.detector, [one.item.candidate for one in pattern.examples], kind, N_REASONS
         )
@@ -65,7 +65,7 @@ class RowIncidents:
         return Incident(
             id=identity(coordinate, None, pattern.first.at),
             status=None,
-            columns=blamed_by(examples) or blamed(self.detector, deviation, shares),
+            columns=columns_of_examples(examples) or responsible_columns(self.detector, deviation, shares),
             group=None,
             rows=pattern.rows,
             events=None,
@@ -102,7 +102,7 @@ def identity(deviation: Mapping[str, float], group: str | None, first: int) -> s
     return "inc-" + hashlib.sha256(facts.encode()).hexdigest()[:ID_DIGITS]
 
 
-def blamed_by(examples: Sequence[FlaggedRow]) -> tuple[Blame, ...]:
+def columns_of_examples(examples: Sequence[FlaggedRow]) -> tuple[ResponsibleColumn, ...]:
     """The columns that explain the examples, by their mean share of the scores, the largest first."""
     shares, ways = dict[str, float](), dict[str, Counter[str]]()
     for row in examples:
@@ -111,8 +111,8 @@ def blamed_by(examples: Sequence[FlaggedRow]) -> tuple[Blame, ...]:
             shares[reason.column] = shares.get(reason.column, 0.0) + share
             ways.setdefault(reason.column, Counter())[_way(reason)] += 1
     return tuple(
-        Blame(column, ways[column].most_common(1)[0][0], round(share, 3))
-        for column, share in sorted(shares.items(), key=lambda item: -item[1])[:N_BLAMED]
+        ResponsibleColumn(column, ways[column].most_common(1)[0][0], round(share, 3))
+        for column, share in sorted(shares.items(), key=lambda item: -item[1])[:N_RESPONSIBLE]
         if share >= LEAST_SHARE
     )
 

@@ -17,8 +17,8 @@ from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
 from vaecli.tables import Batch, BlankRows, ReadRequest, blank_rows, to_cells
-from vaecli.tasks.blame import KeptRow, deviating_rows, times_of_rows
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
+from vaecli.tasks.deviations import KeptRow, deviating_rows, times_of_rows
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained, top_columns, worst_of
 from vaecli.tasks.written_rows import WrittenRows
 

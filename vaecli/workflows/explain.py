@@ -59,7 +59,7 @@ def explain(
     """Explain the flagged rows of the table in `inputs`, of series their events, or the rows of `config.rows`.
 
     With `output` every explained row goes there, one line per reason; the summary shows the most anomalous. With `plot`
-    the reasons become a picture; `incidents` is a file of what is to blame for flagged rows.
+    the reasons become a picture; `incidents` is a file of incidents of flagged rows.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """

@@ -55,7 +55,7 @@ def score(
 ) -> ScoreSummary | SensorScoreSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
-    With `plot` the scores become a picture; `incidents` is a file of what is to blame for flagged rows. Without
+    With `plot` the scores become a picture; `incidents` is a file of incidents of flagged rows. Without
     `with_worst` the summary does not name the highest-scoring rows: to explain them takes a moment.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.

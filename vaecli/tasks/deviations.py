@@ -3,9 +3,9 @@
     deviation_j = f_j · (½ + ½ √(nats_j / max nats)),   f_j within ±3
 
 f_j is the feature of the cell, which is in standard deviations of training for a number and one-hot for a category;
-nats_j is its part of the row's score. A column that is to blame counts in full, the others for half. A missing cell
-has no feature: a coordinate of its own says that it is missing or was never seen, as far as that is to blame. Measured
-beside other vectors in docs/adr/0029-incidents.md.
+nats_j is its part of the row's score. A column that is responsible counts in full, the others for half.
+A missing cell has no feature: a coordinate of its own marks what is missing or was never seen. Measured beside other
+vectors in docs/adr/0029-incidents.md.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ import pyarrow as pa
 from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems
 from vaecli.data.cells import MISSING, NOVEL
 from vaecli.detector import Detector
-from vaecli.results.incidents import Blame
+from vaecli.results.incidents import ResponsibleColumn
 from vaecli.schema import Column, Kind
 from vaecli.tables import Batch
 from vaecli.tasks.reasons import Candidate, RowsToExplain, own_values
 
 FARTHEST = 3.0  # standard deviations: beyond, how far a cell lies is no longer a difference
 THOUSANDTHS = 1000
-N_BLAMED = 3  # columns named of an incident
+N_RESPONSIBLE = 3  # columns named of an incident
 LEAST_SHARE = 0.1  # of an incident's nats, from which a column is named
 LEAST_SIDE = 0.5  # mean deviation from which an incident's values count as high or low
 
@@ -104,13 +104,13 @@ def _features_of(column: Column) -> list[str]:
     return [column.name]
 
 
-def blamed(detector: Detector, deviation: np.ndarray, shares: np.ndarray) -> tuple[Blame, ...]:
-    """The columns to blame for rows with a mean `deviation` (d,) and `shares` (c,) of the nats, the largest first."""
+def responsible_columns(detector: Detector, deviation: np.ndarray, shares: np.ndarray) -> tuple[ResponsibleColumn, ...]:
+    """The columns with the largest `shares` (c,) of the nats of rows with a mean `deviation` (d,), in that order."""
     slots, columns = detector.preprocessor.layout.slots, detector.schema.features
     gaps = deviation[-len(columns) :]
-    order = np.argsort(-shares, kind="stable")[:N_BLAMED]
+    order = np.argsort(-shares, kind="stable")[:N_RESPONSIBLE]
     return tuple(
-        Blame(
+        ResponsibleColumn(
             columns[j].name,
             _direction(columns[j], float(deviation[slots[j].start]), float(gaps[j])),
             round(float(shares[j]), 3),
