@@ -53,7 +53,7 @@ class KeptItem(Generic[Kept]):
 
 @dataclass(slots=True)
 class Pattern(Generic[Kept]):
-    """Items that deviate alike: sums of their deviations (d,) and shares (c,), and some of them."""
+    """Items with similar deviations: sums of their deviations (d,) and shares (c,), and some of them."""
 
     leader: np.ndarray
     place: int

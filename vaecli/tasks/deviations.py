@@ -1,4 +1,4 @@
-"""Where flagged rows deviate from normal, as vectors that alike rows have in common.
+"""Where flagged rows deviate from normal, as vectors that similar rows have in common.
 
     deviation_j = f_j · (½ + ½ √(nats_j / max nats)),   f_j within ±3
 

@@ -1,4 +1,4 @@
-"""Incidents of series: events whose sensors behave alike, in one group and with no long quiet time between them."""
+"""Incidents of series: events whose sensors behave similarly, in one group and with no long quiet time between them."""
 
 from __future__ import annotations
 

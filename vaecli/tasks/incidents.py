@@ -129,7 +129,7 @@ def _way(reason: Reason) -> str:
 
 
 def most_common_reason(strongest: Sequence[Reason]) -> str:
-    """What the first of the `strongest` reasons of examples says whose column most of them name."""
+    """The sentence of the first of the `strongest` reasons of examples whose column most of them name."""
     if not strongest:
         return "the columns together: no single one explains it"
     column, _ = Counter(reason.column for reason in strongest).most_common(1)[0]
