@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from vaecli.errors import BundleError
 from vaecli.runtime.atomic_file import write_bytes
 
 VERSION = 1
+_ID = re.compile(r"inc-[0-9a-f]{1,64}")
 _HINT = "remove it, and every incident is new; or name another file with --incident-state"
 
 
@@ -34,6 +36,7 @@ class KnownIncident:
     since: str
     seen: str
     announced: bool
+    ended_run: int | None = None  # it is kept until the next run, in case this one was killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class IncidentState:
-    """All of it; `run` counts runs, `digest` is that of the last one's incidents."""
+    """All that is remembered; `run` counts runs, `digest` is that of the last one's incidents."""
 
     run: int = 0
     digest: str = ""
@@ -79,8 +82,8 @@ def load_incident_state(path: Path) -> IncidentState:
         state = IncidentState(incidents=incidents, notices=notices, **found)
         if not isinstance(state.run, int) or not isinstance(state.digest, str):
             raise ValueError("its run has no number")
-        if not all(isinstance(one.content, dict) and isinstance(one.id, str) for one in notices):
-            raise ValueError("its notices are not objects")
+        if not all(isinstance(one.content, dict) and _ID.fullmatch(one.id) for one in notices):
+            raise ValueError("its notices are not objects with an identifier")
     except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise BundleError(f"{path}: is not a state of incidents, or is damaged ({problem})", _HINT) from None
     return state
@@ -90,6 +93,6 @@ def _known(values: Mapping[str, Any]) -> KnownIncident:
     known = KnownIncident(**values)
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in known.deviation.values()):
         raise ValueError("its deviations are not numbers")
-    if not isinstance(known.rows, int) or known.rows < 1 or not isinstance(known.id, str) or "/" in known.id:
+    if not isinstance(known.rows, int) or known.rows < 1 or not _ID.fullmatch(known.id):
         raise ValueError("its incidents have no rows or names")
     return known

@@ -64,7 +64,7 @@ class Incident:
     def sentence(self) -> str:
         """`120 rows from row 17 to 4,301, up to 93 nats; temp up. Typical: temp = 91.2, expected 64.0 ± 2.1`."""
         if self.status == "ended":
-            return f"ended: {self.title}; {counted(self.total_rows or 0, 'row')} since {self.since}"
+            return f"ended: {self.reason}; {counted(self.total_rows or 0, 'row')} since {self.since}"
         what = counted(self.rows, "row") if self.events is None else counted(self.events, "event")
         begin, end = (self.first_row, self.last_row) if self.start is None else (self.start, self.end)
         word = "row " if self.start is None else ""

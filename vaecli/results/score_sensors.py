@@ -50,6 +50,9 @@ class SensorScoreSummary:
     blank_rows: int = 0  # without a value in any column
     incidents: tuple[Incident, ...] | None = None  # where they were asked for, those of most rows first
     incident_file: str | None = None
+    incident_state: str | None = None
+    notified: int = 0  # notifications that were delivered
+    not_notified: int = 0  # and that were not
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

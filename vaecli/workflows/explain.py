@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from vaecli.bundle import load_any_detector
 from vaecli.config import ExplainConfig
+from vaecli.config.incidents import IncidentConfig
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
@@ -21,7 +22,7 @@ from vaecli.tables import Targets, check_schema, frame_source, open_sink, open_s
 from vaecli.tasks.explain import ExplainTask, Explanations
 from vaecli.tasks.incidents import RowIncidents
 from vaecli.tasks.written_rows import append_table
-from vaecli.workflows.incidents import clock_of, incident_file
+from vaecli.workflows.incidents import check_incident_outputs, clock_of, write_incidents
 from vaecli.workflows.score import decision_of, refuse_for_rows
 
 if TYPE_CHECKING:
@@ -75,11 +76,12 @@ def explain(
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
 
-    collected = None if incidents is None else RowIncidents(detector)
+    wanted = IncidentConfig(incidents)
+    check_incident_outputs(wanted, bundle, source, [output, plot])
+    collected = RowIncidents(detector) if wanted.is_wanted else None
     clock = None if collected is None else clock_of(detector.schema, source)
     task, total = ExplainTask(detector, decision, config, collected is not None, clock), Explanations()
     with ExitStack() as files:
-        write = None if incidents is None else files.enter_context(incident_file(incidents, bundle, source, [output]))
         sink = None
         if output is not None:
             sink = files.enter_context(open_sink(output, frame_source(SCHEMA.empty_table()), ()))
@@ -95,9 +97,9 @@ def explain(
                 f"--row {', '.join(map(str, beyond))}: {source.name} has {total.rows:,} rows",
                 "the first row is number 1",
             )
-        found = None if collected is None else collected.incidents(decision.score_kind)
-        if write is not None and found is not None:
-            write(found)
+    found = None if collected is None else collected.incidents(decision.score_kind)
+    if found is not None:
+        write_incidents(wanted, found)
     highest = total.highest(config.most)
     if plot is not None:
         from vaecli.plots.reasons import Parts, plot_attributions

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.config import ExplainConfig
+from vaecli.config.incidents import IncidentConfig
 from vaecli.errors import UsageError
 from vaecli.results import OnEvent
 from vaecli.results.explain_sensors import SensorExplainSummary, SeriesRow
@@ -23,7 +24,7 @@ from vaecli.tables import Batch, Sink, Source, Targets, check_schema, frame_sour
 from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.kept_events import KeptEvents
 from vaecli.tasks.written_rows import append_table
-from vaecli.workflows.incidents import incident_file
+from vaecli.workflows.incidents import check_incident_outputs, write_incidents
 from vaecli.workflows.long_table import as_modelled
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows
 from vaecli.workflows.score_series import series_decision
@@ -70,6 +71,8 @@ def explain_sensors(
         )
     check_schema(source, detector.schema)
     Targets.of(output, plot, bundle, source)
+    wanted = IncidentConfig(incidents)
+    check_incident_outputs(wanted, bundle, source, [output, plot])
     kept, spans, histories = KeptEvents(max(N_KEPT, config.most)), _Spans(), detector.histories()
     with ExitStack() as files:
         schema = _schema(detector, of_rows=bool(config.rows))
@@ -78,10 +81,8 @@ def explain_sensors(
             sink = files.enter_context(open_sink(output, frame_source(schema.empty_table()), ()))
         writer = spans if config.rows else _Lines(sink, schema)
         collected = EventIncidents(detector)
-        write = None
-        if incidents is not None:
-            write = files.enter_context(incident_file(incidents, bundle, source, [output, plot]))
-        log = EventLog(detector, rules, (kept, writer, *([] if write is None else [collected])), config.top)
+        writers = (kept, writer, collected) if wanted.is_wanted else (kept, writer)
+        log = EventLog(detector, rules, writers, config.top)
         totals = score_rows(
             detector,
             source,
@@ -100,9 +101,9 @@ def explain_sensors(
         )
         if sink is not None and config.rows:
             append_table(pa.Table.from_pylist([line for row in rows for line in _row_lines(row)], schema), sink)
-        found = None if write is None else collected.incidents()
-        if write is not None and found is not None:
-            write(found)
+    found = collected.incidents() if wanted.is_wanted else None
+    if found is not None:
+        write_incidents(wanted, found)
     if plot is not None:
         _draw(plot, kept, rows, of_rows=bool(config.rows))
     return SensorExplainSummary(

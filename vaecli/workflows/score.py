@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import numpy as np
 from vaecli.aggregates.score_bars import N_BARS, ScoreBars
 from vaecli.bundle import load_any_detector
 from vaecli.config import ScoreConfig
+from vaecli.config.incidents import NO_INCIDENTS, IncidentConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
@@ -19,7 +19,6 @@ from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.model.device import device_of
 from vaecli.results import OnEvent, ScoreSummary, ignore
-from vaecli.results.incidents import Incident
 from vaecli.runtime import urls
 from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, growth_notes, open_source
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
@@ -28,7 +27,7 @@ from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
-from vaecli.workflows.incidents import clock_of, incident_file
+from vaecli.workflows.incidents import check_incident_outputs, clock_of, finished, incident_facts
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
 if TYPE_CHECKING:
@@ -49,13 +48,13 @@ def score(
     plot: str | None = None,
     state: Path | None = None,
     events: str | None = None,
-    incidents: str | None = None,
+    incidents: IncidentConfig = NO_INCIDENTS,
     with_worst: bool = True,
     on_event: OnEvent = ignore,
 ) -> ScoreSummary | SensorScoreSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
-    With `plot` the scores become a picture; `incidents` is a file of incidents of flagged rows. Without
+    With `plot` the scores become a picture; `incidents` is what is written of incidents of flagged rows. Without
     `with_worst` the summary does not name the highest-scoring rows: to explain them takes a moment.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
@@ -81,13 +80,9 @@ def score(
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     constants = Constants.of(detector.schema, source.names)
     columns, types = added_columns(config.explain), exact_types(detector.schema)
-    collected = None if incidents is None else RowIncidents(detector)
-    found: tuple[Incident, ...] | None = None
-    with ExitStack() as files:
-        write = None
-        if incidents is not None:
-            write = files.enter_context(incident_file(incidents, bundle, source, [target, plot]))
-        sink = files.enter_context(opened_sink(target, source, columns, config, types))
+    check_incident_outputs(incidents, bundle, source, [target, plot])
+    collected = RowIncidents(detector) if incidents.is_wanted else None
+    with opened_sink(target, source, columns, config, types) as sink:
         totals = score_source(
             *(detector, source, sink, decision, config, device),
             n_worst=n_worst,
@@ -96,14 +91,15 @@ def score(
             incidents=collected,
             on_event=on_event,
         )
-        if collected is not None and write is not None:
-            found = collected.incidents(decision.score_kind)
-            write(found)
         if plot is not None and bars is not None:
             from vaecli.plots.scores import draw_scores
 
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
+    found = None
+    if collected is not None:
+        model = manifest.digests["arrays.safetensors"]
+        found = finished(incidents, collected.incidents(decision.score_kind), source, bundle, model)
     changed = constants.changed(totals.moved)
     return ScoreSummary(
         output=urls.shown(target),
@@ -122,13 +118,13 @@ def score(
             *warnings_of_changed(changed),
             *totals.blank.noted,
             *growth_notes(source),
+            *(() if found is None else found.warnings),
         ),
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),
         changed=changed,
         blank_rows=totals.blank.n,
-        incidents=found,
-        incident_file=incidents and urls.shown(incidents),
+        **incident_facts(incidents, found),
     )
 
 

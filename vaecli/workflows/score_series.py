@@ -14,6 +14,7 @@ from vaecli.bundle import Manifest
 from vaecli.bundle.series_state import load_histories, save_histories
 from vaecli.calibration.conformal import Calibration
 from vaecli.config import SCORE_KINDS, ScoreConfig
+from vaecli.config.incidents import IncidentConfig
 from vaecli.config.spans import AlarmBudget
 from vaecli.data.clock_units import has_moments
 from vaecli.decisions.resolve import resolve
@@ -38,7 +39,7 @@ from vaecli.tables.write.event_file import EventWriter, check_event_file, open_e
 from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.kept_events import KeptEvents
 from vaecli.workflows.drift_warning import warnings_of
-from vaecli.workflows.incidents import incident_file
+from vaecli.workflows.incidents import check_incident_outputs, finished, incident_facts
 from vaecli.workflows.long_table import as_modelled, long_summary, long_warnings
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.scored_output import added_columns, opened_sink
@@ -57,7 +58,7 @@ def score_series(
     plot: str | None,
     state: Path | None,
     events: str | None,
-    incidents: str | None,
+    incidents: IncidentConfig,
     n_worst: int,
     started: float,
     on_event: OnEvent,
@@ -68,8 +69,8 @@ def score_series(
     """
     if config.offline and state is not None:
         raise UsageError("--offline and --state contradict each other", "a state knows no later rows; give one of them")
-    if config.follow and (given := events or incidents or plot):
-        flag = "--events" if given == events else "--incidents" if given == incidents else "--plot"
+    if config.follow and (given := events or incidents.incidents or incidents.incident_state or plot):
+        flag = "--events" if given == events else "--plot" if given == plot else "--incidents"
         when = "drawn" if flag == "--plot" else "written"
         raise UsageError(f"{flag} and --follow contradict each other", f"events are {when} when a table has ended")
     decision = series_decision(detector, config)
@@ -93,16 +94,18 @@ def score_series(
             [str(bundle), *source.files, target, *([] if state is None else [str(state)])],
             "the input, the bundle or another output",
         )
-    columns, kept = added_columns(config.explain), KeptEvents(0)
+    check_incident_outputs(incidents, bundle, source, [target, events, plot, None if state is None else str(state)])
+    columns, kept, collected = (
+        added_columns(config.explain),
+        KeptEvents(0),
+        EventIncidents(detector, incidents.cooldown_seconds or None),
+    )
     types = exact_types(detector.schema) if source is table else {}
     try:
         with ExitStack() as files:
             writers: list[EventWriter] = [] if plot is None else [kept]
-            write = None
-            if incidents is not None:
-                others = [target, events, plot, None if state is None else str(state)]
-                write = files.enter_context(incident_file(incidents, bundle, source, others))
-                writers.append(collected := EventIncidents(detector))
+            if incidents.is_wanted:
+                writers.append(collected)
             if events is not None:
                 writers.append(files.enter_context(open_event_file(events, detector.schema.time)))
             log = EventLog(detector, rules, writers) if writers else None
@@ -119,9 +122,6 @@ def score_series(
                 events=log,
                 line_width=None if plot is None else line_width(detector),
             )
-            found = None if write is None else collected.incidents()
-            if write is not None and found is not None:
-                write(found)
             if plot is not None:
                 _draw(plot, detector, decision, totals.lines, kept)
     except BaseException:
@@ -131,6 +131,9 @@ def score_series(
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     if state is not None:
         save_histories(state, histories, digest)
+    found = None
+    if incidents.is_wanted:
+        found = finished(incidents, collected.incidents(), source, bundle, digest)
     seen, known = histories.seen, set(detector.known_groups)
     new = [str(key) for key in histories.series if known and key not in known]
     long = long_summary(source) if isinstance(source, LongSource) else None
@@ -164,6 +167,7 @@ def score_series(
             *growth_notes(table),
             *warnings_of(calibration, decided, totals.scored, totals.flagged),
             *(() if long is None else long_warnings(long)),
+            *(() if found is None else found.warnings),
         ),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
@@ -174,8 +178,7 @@ def score_series(
         n_open_events=None if log is None or events is None else log.n_open,
         long=long,
         blank_rows=totals.blank.n,
-        incidents=found,
-        incident_file=incidents and urls.shown(incidents),
+        **incident_facts(incidents, found),
     )
 
 
