@@ -75,8 +75,8 @@ def one_run(
 ) -> IncidentOutcome:
     """What a run does with its incidents once its scored table is in place."""
     with locked(state) as lock:
-        incidents = remembered(state, settings, found, table, "model", now)
-        return deliver(state, settings, incidents, {"table": table, "bundle": "b"}, lock)
+        incidents = remembered(state, settings, found, {"table": table, "bundle": "b"}, "model", now)
+        return deliver(state, settings, incidents, lock)
 
 
 def statuses(outcome: IncidentOutcome) -> list[str | None]:
@@ -121,12 +121,17 @@ def test_a_cooldown_bridges_quiet_runs(tmp_path: Path, listener: Path) -> None:
         outcome = one_run(state, settings, found, f"{hour}.csv", now)
         names.append([(one.status, one.id) for one in outcome.incidents])
     assert [[status for status, _ in run] for run in names[:4]] == [["new"], [], ["ongoing"], []]
-    assert len(heard(listener)) == 1
-    one_run(state, settings, [], "late.csv", START + timedelta(hours=40))
-    last = one_run(state, settings, [incident(6.0)], "back.csv", START + timedelta(hours=41))
-    assert statuses(last) == ["new"]
-    assert last.incidents[0].id not in {one_id for _, one_id in names[0]}
+    assert [status for status, _ in names[4]] == ["new", "ended"]
+    assert names[4][0][1] != names[4][1][1] == names[0][0][1]
     assert len(heard(listener)) == 2
+
+
+def test_a_fault_of_every_run_goes_on_whatever_the_cooldown(tmp_path: Path, listener: Path) -> None:
+    """Daily runs and a cooldown of six hours: what each run meets has not been quiet."""
+    state, settings = tmp_path / "s", config(listener, cooldown_seconds=6 * 3600.0)
+    for day in range(3):
+        one_run(state, settings, [incident(6.0 + 0.1 * day)], f"{day}.csv", START + timedelta(days=day))
+    assert len(heard(listener)) == 1
 
 
 def test_two_parts_of_one_known_incident_are_one(tmp_path: Path, listener: Path) -> None:

@@ -95,11 +95,8 @@ def score_series(
             "the input, the bundle or another output",
         )
     check_incident_outputs(incidents, bundle, source, [target, events, plot, None if state is None else str(state)])
-    columns, kept, collected = (
-        added_columns(config.explain),
-        KeptEvents(0),
-        EventIncidents(detector, incidents.cooldown_seconds or None),
-    )
+    columns, kept = added_columns(config.explain), KeptEvents(0)
+    collected = EventIncidents(detector, incidents.cooldown_seconds or None)
     types = exact_types(detector.schema) if source is table else {}
     try:
         with ExitStack() as files:
