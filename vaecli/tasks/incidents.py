@@ -51,9 +51,14 @@ class RowIncidents:
                 self.sketch.add(totals.deviating)
             yield rendered, totals
 
-    def incidents(self, kind: str) -> tuple[Incident, ...]:
-        """The incidents, those of most rows first; their examples are explained by the score `kind`."""
-        return tuple(self._incident(pattern, kind) for pattern in incident_patterns(self.sketch))
+    def incidents(self, kind: str, most: int | None = None) -> tuple[Incident, ...]:
+        """The `most` incidents with most rows, or all; their examples are explained by the score `kind`."""
+        return tuple(self._incident(pattern, kind) for pattern in incident_patterns(self.sketch)[:most])
+
+    @property
+    def n_incidents(self) -> int:
+        """How many there are, once the incidents were asked for."""
+        return len(self.sketch.patterns)
 
     def _incident(self, pattern: Pattern[KeptRow], kind: str) -> Incident:
         deviation = pattern.deviation / (UNIT * pattern.n)

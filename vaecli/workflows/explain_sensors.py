@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,10 +20,10 @@ from vaecli.results.explain_sensors import SensorExplainSummary, SeriesRow
 from vaecli.results.sensor_events import EventSensor, SensorEvent
 from vaecli.runtime import urls
 from vaecli.sensors.detector import MODEL, SensorDetector
-from vaecli.tables import Batch, Sink, Source, Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tables import Sink, Source, Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.kept_events import KeptEvents
-from vaecli.tasks.written_rows import append_table
+from vaecli.tasks.written_rows import NoRows, append_table
 from vaecli.workflows.incidents import check_incident_outputs, write_incidents
 from vaecli.workflows.long_table import as_modelled
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows
@@ -129,16 +129,6 @@ def explain_sensors(
         incidents=found,
         incident_file=incidents and urls.shown(incidents),
     )
-
-
-class NoRows:
-    """An output that keeps no rows."""
-
-    def render(self, batch: Batch, added: Mapping[str, np.ndarray], keep: np.ndarray | None = None) -> None:
-        """Leave the rows of `batch` out, their added columns (n,) too."""
-
-    def append(self, rendered: None) -> None:
-        """Leave them out."""
 
 
 @dataclass(frozen=True, slots=True)

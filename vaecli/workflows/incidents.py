@@ -6,17 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vaecli.bundle.incident_state import load_incident_state
 from vaecli.config.incidents import IncidentConfig
+from vaecli.config.score import ScoreConfig
+from vaecli.detector import Detector
 from vaecli.errors import UsageError
+from vaecli.model.device import device_of
+from vaecli.results import ignore
 from vaecli.results.incidents import Incident
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.runtime.urls import is_url, shown
 from vaecli.schema import Schema
 from vaecli.tables import Source, refuse_to_overwrite, whole_output
 from vaecli.tables.write.incident_file import check_incident_file, incident_bytes
+from vaecli.tasks.incidents import RowIncidents
+from vaecli.tasks.written_rows import NoRows
+
+if TYPE_CHECKING:
+    from vaecli.sensors.detector import SensorDetector
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +106,21 @@ def incident_facts(config: IncidentConfig, outcome: IncidentOutcome | None) -> d
         "notified": outcome.notified,
         "not_notified": outcome.not_notified,
     }
+
+
+def incidents_of(detector: Detector | SensorDetector, source: Source, config: ScoreConfig) -> tuple[Incident, ...]:
+    """The incidents of a table; its rows are not kept. Raises what scoring raises."""
+    from vaecli.workflows.score import decision_of, score_source
+
+    decision = decision_of(detector, config)
+    if isinstance(detector, Detector):
+        rows = RowIncidents(detector)
+        score_source(detector, source, NoRows(), decision, config, device_of(config.device), incidents=rows)
+        return rows.incidents(decision.score_kind)
+    from vaecli.tasks.event_incidents import EventIncidents
+    from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows
+
+    events = EventIncidents(detector)
+    log = EventLog(detector, event_rules(detector, decision, config), (events,))
+    score_rows(detector, source, NoRows(), decision, config, detector.histories(), ignore, events=log)
+    return events.incidents()
