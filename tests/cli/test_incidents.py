@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+import vaecli
 from tests.cli.conftest import Done
 from tests.conftest import sensor_table
 
@@ -101,3 +103,89 @@ def test_a_wrong_file_is_refused(run: Run, place: Path, words: tuple[str, ...], 
     assert done.code == 2
     assert message in done.err
     assert not Path("t.scored.csv").exists()
+
+
+# -- from run to run --------------------------------------------------------------------------------
+
+
+def test_runs_know_each_other_and_notify_once(run: Run, place: Path) -> None:
+    """The second day's fault goes on, the other one has ended; each was told once, with settings from TOML."""
+    table = sensor_table(300, seed=8)
+    table.loc[50:89, "pressure"] += 25
+    table.to_csv("next.csv", index=False)
+    Path("listen.py").write_text("import json, sys\nprint(json.load(sys.stdin)['title'], file=open('heard', 'a'))\n")
+    Path("line.toml").write_text(
+        f'[incidents]\nincident_state = "s"\nafter = 15\nnotify_command = "{sys.executable} listen.py"\n'
+    )
+    first = json.loads(run("score", "t.csv", "--config", "line.toml", "--json").out)
+    assert (first["notified"], first["not_notified"], first["incident_state"]) == (2, 0, "s")
+    assert {one["status"] for one in first["incidents"]} == {"new"}
+    second = json.loads(run("score", "next.csv", "--config", "line.toml", "--json").out)
+    assert second["notified"] == 0
+    by_id = {one["id"]: one for one in second["incidents"]}
+    pressure, flow = (by_id[one["id"]] for one in first["incidents"][:2])
+    assert (pressure["status"], pressure["announced"]) == ("ongoing", True)
+    assert pressure["total_rows"] == first["incidents"][0]["rows"] + pressure["rows"]
+    assert (flow["status"], flow["rows"]) == ("ended", 0)
+    assert [line.split(" ")[0] for line in Path("heard").read_text().splitlines()] == ["pressure", "flow"]
+    assert "ongoing" in run("score", "next.csv", "--config", "line.toml").out
+
+
+def test_a_failing_command_leaves_the_scored_table(run: Run, place: Path) -> None:
+    """The table and the file of incidents are complete, the code is 0, and a warning names the command."""
+    command = ["--incident-state", "s", "--notify-command", "no-such-program --urgent"]
+    done = run("score", "t.csv", "--incidents", "i.csv", *command)
+    assert done.code == 0
+    assert "was not announced: no-such-program: it cannot be run" in done.out
+    assert len(pd.read_csv("t.scored.csv")) == 300
+    assert len(pd.read_csv("i.csv")) >= 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--after", "3"), "--after: without a state"),
+        (("--notify-command", "x", "--cooldown", "1h"), "--cooldown, --notify-command: without a state"),
+        (("--incident-state", "s", "--after", "0"), "--after 0 is not between 1 and"),
+        (("--incident-state", "s", "--cooldown", "soon"), "--cooldown 'soon' is not a duration"),
+        (("--incident-state", "s", "--notify-timeout", "0"), "--notify-timeout 0 is not strictly between"),
+        (("--incident-state", "s", "--notify-command", "say 'no"), "No closing quotation"),
+        (("--incident-state", "s", "--notify-command", " "), "--notify-command is empty"),
+        (("--incident-state", "t.csv"), "is the input, the bundle or another output itself"),
+        (("--incident-state", "s.csv", "--incidents", "s.csv"), "is both --incidents and --incident-state"),
+        (("--config", "bad.toml"), "bad.toml: incidents.afterwards: unknown setting"),
+        (("--config", "none.toml"), "none.toml: No such file"),
+        (("--incidents", "i.csv", "--follow"), "--incidents and --follow contradict each other"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(run: Run, place: Path, words: tuple[str, ...], message: str) -> None:
+    """Code 2 and a message, and no scored table."""
+    Path("bad.toml").write_text("[incidents]\nafterwards = 3\n")
+    done = run("score", "t.csv", *words)
+    assert done.code == 2, done.err
+    assert message in done.err
+    assert not Path("t.scored.csv").exists()
+
+
+def test_a_damaged_state_is_refused_before_the_run(run: Run, place: Path) -> None:
+    """Code 5, and no scored table."""
+    Path("s").write_text("{}")
+    done = run("score", "t.csv", "--incident-state", "s")
+    assert done.code == 5
+    assert "not a state of incidents" in done.err
+    assert not Path("t.scored.csv").exists()
+
+
+def test_the_report_has_a_section(run: Run, place: Path) -> None:
+    """The page names the incidents, their columns and rows."""
+    assert run("report", "t.csv", "-o", "r.html").code == 0
+    page = Path("r.html").read_text()
+    section = page[page.index("<h2>Incidents") : page.index("<h2>Responsible columns")]
+    assert "pressure up" in section
+    assert "flow down" in section
+
+
+def test_python_gives_the_same(run: Run, place: Path, model: vaecli.Model) -> None:
+    """`Model.incidents` returns what the command line writes."""
+    written = found(run, "score", "t.csv", "--incidents", "i.csv")
+    assert json.loads(json.dumps([one.to_json() for one in model.incidents("t.csv")])) == written

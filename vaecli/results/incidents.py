@@ -74,7 +74,7 @@ class Incident:
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object, with its sentence and its examples as objects."""
-        values = asdict(self) | {"sentence": self.sentence}
+        values = asdict(self) | {"title": self.title, "sentence": self.sentence}
         del values["deviation"]
         values["examples"] = [_example(one) for one in self.examples]
         return values
