@@ -30,6 +30,11 @@ class IncidentConfig:
         return self.incidents is not None or self.incident_state is not None
 
     @property
+    def files(self) -> tuple[str | None, str | None]:
+        """The files that a run writes: that of the incidents, and the state."""
+        return self.incidents, self.incident_state
+
+    @property
     def command(self) -> tuple[str, ...]:
         """The words of the command; none without one."""
         return () if self.notify_command is None else tuple(shlex.split(self.notify_command))

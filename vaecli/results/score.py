@@ -20,6 +20,16 @@ class ChangedColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class NewFiles:
+    """How many of the files of a run are new, have grown or been replaced, and have nothing new since the last run."""
+
+    state: str  # the file that keeps what was read
+    new: int
+    grown: int
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreSummary:
     """What a scoring run found."""
 
@@ -44,6 +54,7 @@ class ScoreSummary:
     incident_state: str | None = None
     notified: int = 0  # notifications that were delivered
     not_notified: int = 0  # and that were not
+    since_last_run: NewFiles | None = None  # where only new rows were asked for
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -9,6 +9,7 @@ from vaecli.results.incidents import Incident, with_incidents
 from vaecli.results.json_object import json_object
 from vaecli.results.long_table import LongTable
 from vaecli.results.reasons import FlaggedRow
+from vaecli.results.score import NewFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class SensorScoreSummary:
     incident_state: str | None = None
     notified: int = 0  # notifications that were delivered
     not_notified: int = 0  # and that were not
+    since_last_run: NewFiles | None = None  # where only new rows were asked for
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""
