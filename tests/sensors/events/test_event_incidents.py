@@ -16,9 +16,9 @@ Summary = Callable[..., dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten hours in which the oven is too hot three times, and the press once."""
-    table = plant(600, 11, first_minute=6000)
-    for device, first in (("oven", 100), ("oven", 250), ("oven", 400), ("press", 300)):
+    """Sixteen hours in which the oven is too hot three times, and the press once."""
+    table = plant(1000, 11, first_minute=6000)
+    for device, first in (("oven", 100), ("oven", 400), ("oven", 700), ("press", 300)):
         table.loc[rows_of(table, device, range(first, first + 30)), "temp"] += 40
     path = tmp_path_factory.mktemp("faulty") / "t.csv"
     table.to_csv(path, index=False)
