@@ -22,7 +22,7 @@ DIRECTIONS = ("up", "down", "flat", "noisy", "changed")
 class EventIncidents:
     """Collects the events of a run as they end.
 
-    An event deviates by FARTHEST · √(nats / the largest nats) in the coordinate of each of its sensors and directions.
+    An event deviates by FARTHEST · nats / the largest nats in the coordinate of each of its sensors and directions.
     Its place is its group and, after `quiet` seconds (or units of the clock) without any event, a new stretch of time.
     """
 
@@ -42,12 +42,12 @@ class EventIncidents:
         shares = np.zeros((len(events), len(columns)), np.int64)
         for i, event in enumerate(events):
             nats = np.array([max(one.reason.nats, 0.0) for one in event.sensors])
-            for one, size, share in zip(
-                event.sensors, np.sqrt(nats / max(nats.max(initial=0), 1e-9)), nats / max(nats.sum(), 1e-9), strict=True
-            ):
+            most, total = max(nats.max(initial=0), 1e-9), max(nats.sum(), 1e-9)
+            for one, part in zip(event.sensors, nats, strict=True):
                 j = columns.index(one.reason.column)
-                deviation[i, j * len(DIRECTIONS) + DIRECTIONS.index(one.direction)] = round(UNIT * FARTHEST * size)
-                shares[i, j] = round(THOUSANDTHS * share)
+                where = j * len(DIRECTIONS) + DIRECTIONS.index(one.direction)
+                deviation[i, where] = round(UNIT * FARTHEST * part / most)
+                shares[i, j] = round(THOUSANDTHS * part / total)
         self.sketch.add(
             DeviatingItems(
                 deviation,
