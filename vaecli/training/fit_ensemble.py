@@ -17,6 +17,7 @@ from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.ppca_init import independent_output, start_parameters
 from vaecli.results import OnEvent, ignore
 from vaecli.training.checkpoint import Checkpoint
+from vaecli.training.choose_centers import choose_centers
 from vaecli.training.loop import OnCheckpoint, Plan, Trained, train
 
 START_ROWS = 50_000  # rows from which the start parameters (PCA) and the baseline are computed
@@ -58,7 +59,10 @@ def fit_ensemble(
         prior = choose_exemplars(
             plan.likelihood, parameters, plan.held_out, sample, config.model.n_exemplars, config.seed
         )
-        families.append(Family(plan.likelihood, parameters, noise, prior, plan.held_out, score_terms))
+        centers = choose_centers(
+            plan.likelihood, parameters, plan.held_out, sample, prior, config.model.n_centers, config.seed
+        )
+        families.append(Family(plan.likelihood, parameters, noise, prior, plan.held_out, score_terms, centers))
     baseline = _baseline_log_prob(rows, likelihoods[0], config.seed)
     return FittedEnsemble(Ensemble(tuple(families)), sample, trained, baseline)
 

@@ -1,0 +1,74 @@
+"""Chooses what stands for the codes of many training rows when rows are scored: the centres of k-means.
+
+A centre is the mean code of a few neighbouring rows. It says more of where codes of normal rows lie than the code of
+one of them does, so fewer are needed (docs/adr/0032-centres-of-codes.md).
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+
+from vaecli.data.training_rows import Rows
+from vaecli.model.exemplar_prior import ExemplarPrior, LeftOut
+from vaecli.model.likelihoods.likelihood import Likelihood
+from vaecli.model.network import Parameters, encode
+
+MOST_ROWS = 10_000  # that the centres of a member are learned from
+N_PARTS = 3  # a row that calibrates is compared with centres learned without its part of the rows
+N_STEPS = 15  # of Lloyd's algorithm
+
+
+def choose_centers(
+    likelihood: Likelihood,
+    parameters: Parameters,
+    held_out: tuple[int, ...],
+    rows: Rows,
+    exemplars: ExemplarPrior,
+    n_centers: int,
+    seed: int,
+) -> ExemplarPrior | None:
+    """The centres of the codes of the rows that each member learned from, in the units of its `exemplars`.
+
+    None where a member learned from no more than `n_centers` rows: then the exemplars are all of them. While `rows`
+    calibrate, each is compared with centres that were learned without it, by its position in `rows`.
+    """
+    if min(int((rows.fold != fold).sum()) for fold in held_out) <= n_centers:
+        return None
+    rng = np.random.default_rng([seed, 0xCE27])
+    part_of_row = rng.integers(N_PARTS, size=rows.fold.size)
+    part = np.full((len(held_out), rows.fold.size), -1)
+    codes: list[list[np.ndarray]] = [[] for _ in range(1 + N_PARTS)]  # of all rows, and without each part
+    for k, fold in enumerate(held_out):
+        number = np.flatnonzero(rows.fold != fold)
+        if number.size > MOST_ROWS:
+            number = np.sort(rng.choice(number, MOST_ROWS, replace=False))
+        part[k, number] = part_of_row[number]
+        learned = rows.take(number)
+        member = {name: value[k : k + 1] for name, value in parameters.items()}
+        mean, _ = encode(member, likelihood, learned.values, learned.state)
+        z = (mean[0] - exemplars.center[k]) * exemplars.scale[k]
+        codes[0].append(_centers(z, n_centers, seed))
+        for q in range(N_PARTS):
+            codes[1 + q].append(_centers(z[part_of_row[number] != q], n_centers, seed))
+    # of a part all members have as many
+    fewest = [min(map(len, of_members)) for of_members in codes]
+    whole, *without = (
+        exemplars.with_codes(np.stack([one[:n] for one in of_members]))
+        for n, of_members in zip(fewest, codes, strict=True)
+    )
+    return whole.leaving_out(LeftOut(part, tuple(without)))
+
+
+def _centers(z: np.ndarray, n_centers: int, seed: int) -> np.ndarray:
+    """The centres (N, k) of the codes z (n, k), or all of them, in a random order, where they are no more."""
+    if len(z) <= n_centers:
+        return np.asarray(np.random.default_rng([seed, 0xCE28]).permutation(z))
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different codes than centres: some coincide
+        found = KMeans(n_centers, init="random", n_init=1, max_iter=N_STEPS, random_state=seed % 2**32).fit(z)
+    return np.asarray(found.cluster_centers_, np.float32)
