@@ -103,12 +103,9 @@ class Family:
         prior, centers = ExemplarPrior.stored(**codes), None
         if f"{prefix}/centers" in arrays:
             of_centers = _checked(arrays, f"{prefix}/centers")
-            if (
-                of_centers.ndim != 3
-                or of_centers.shape[::2] != (e, k)
-                or not 1 <= of_centers.shape[1] <= MOST_EXEMPLARS
-            ):
-                raise ValueError(f"{prefix}/centers has shape {of_centers.shape}, not ({e}, centres, {k})")
+            shape = of_centers.shape
+            if len(shape) != 3 or shape[::2] != (e, k) or not 1 <= shape[1] <= MOST_EXEMPLARS:
+                raise ValueError(f"{prefix}/centers has shape {shape}, not ({e}, centres, {k})")
             if np.abs(of_centers).max() > LARGEST_CODE:
                 raise ValueError(f"{prefix}/centers holds numbers beyond {LARGEST_CODE:g}")
             centers = prior.with_codes(of_centers)

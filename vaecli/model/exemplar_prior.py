@@ -92,8 +92,10 @@ class ExemplarPrior:
         """The same prior as torch tensors on a torch device, without row numbers."""
         import torch
 
-        parts = (self.center, self.scale, self.codes, self.augmented_codes)
-        return ExemplarPrior(*(torch.as_tensor(part, device=device) for part in parts))
+        def moved(array: Array) -> Array:
+            return torch.as_tensor(array, device=device)
+
+        return ExemplarPrior(moved(self.center), moved(self.scale), moved(self.codes), moved(self.augmented_codes))
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ def member_scores(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> tuple[n
     """The members' scores of each row (n, w), see `score_index`, and their nats of each cell (e, n, c), float64.
 
     While an exemplar prior knows training rows, `batch.row` must number them likewise: a row's own code is left out.
-     Raises ValueError on an unknown `kind`.
+    Raises ValueError on an unknown `kind`.
     """
     member, _ = score_index(ensemble, kind)
     total = np.empty((len(batch), member.size))

@@ -9,15 +9,17 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vaecli.data.training_rows import Rows
 from vaecli.model.exemplar_prior import ExemplarPrior, LeftOut
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, encode
+from vaecli.runtime.parallel import map_in_order, n_cores
 
 MOST_ROWS = 10_000  # that the centres of a member are learned from
 N_PARTS = 3  # a row that calibrates is compared with centres learned without its part of the rows
-N_STEPS = 15  # of Lloyd's algorithm
+N_STEPS = 6  # of Lloyd's algorithm
 
 
 def choose_centers(
@@ -39,7 +41,7 @@ def choose_centers(
     rng = np.random.default_rng([seed, 0xCE27])
     part_of_row = rng.integers(N_PARTS, size=rows.fold.size)
     part = np.full((len(held_out), rows.fold.size), -1)
-    codes: list[list[np.ndarray]] = [[] for _ in range(1 + N_PARTS)]  # of all rows, and without each part
+    codes = []
     for k, fold in enumerate(held_out):
         number = np.flatnonzero(rows.fold != fold)
         if number.size > MOST_ROWS:
@@ -49,14 +51,14 @@ def choose_centers(
         member = {name: value[k : k + 1] for name, value in parameters.items()}
         mean, _ = encode(member, likelihood, learned.values, learned.state)
         z = (mean[0] - exemplars.center[k]) * exemplars.scale[k]
-        codes[0].append(_centers(z, n_centers, seed))
-        for q in range(N_PARTS):
-            codes[1 + q].append(_centers(z[part_of_row[number] != q], n_centers, seed))
-    # of a part all members have as many
-    fewest = [min(map(len, of_members)) for of_members in codes]
+        codes += [z, *(z[part_of_row[number] != q] for q in range(N_PARTS))]
+    with threadpool_limits(1):  # sums of several threads depend on their number
+        found = list(map_in_order(lambda z: _centers(z, n_centers, seed), codes, n_cores()))
+    of_members = [found[i :: 1 + N_PARTS] for i in range(1 + N_PARTS)]  # of all rows, and without each part
+    fewest = [min(map(len, centers)) for centers in of_members]
     whole, *without = (
-        exemplars.with_codes(np.stack([one[:n] for one in of_members]))
-        for n, of_members in zip(fewest, codes, strict=True)
+        exemplars.with_codes(np.stack([one[:n] for one in centers]))
+        for n, centers in zip(fewest, of_members, strict=True)
     )
     return whole.leaving_out(LeftOut(part, tuple(without)))
 
