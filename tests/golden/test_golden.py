@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import vaecli
-from vaecli.bundle import ROWS_FORMAT, SENSORS_FORMAT
+from vaecli.bundle import CENTERS_FORMAT, ROWS_FORMAT, SENSORS_FORMAT
 from vaecli.bundle.manifest import OLDEST
 from vaecli.calibration.conformal import alpha_of
 from vaecli.errors import BundleError
@@ -143,7 +143,7 @@ def test_a_bundle_too_old_to_read_is_refused() -> None:
 
 def test_todays_format_has_a_golden_bundle() -> None:
     """A new format comes with its golden bundle."""
-    assert f"bundle_v{ROWS_FORMAT}" in BUNDLES
+    assert {f"bundle_v{ROWS_FORMAT}", f"bundle_v{CENTERS_FORMAT}"} <= set(BUNDLES)
     assert f"recalibrated_v{ROWS_FORMAT}" in RECALIBRATED
     if not SENSORS:
         pytest.skip("the golden bundle of sensors is made when their score is final")
@@ -155,17 +155,19 @@ def test_an_existing_one_is_never_made_anew(make: ModuleType) -> None:
     folder = HERE / f"bundle_v{ROWS_FORMAT}"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(SystemExit, match="never made anew"):
-        make.main(folder, folder, folder)
+        make.main(folder, folder, folder, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_making_one_gives_the_files_that_the_tests_read(make: ModuleType, tmp_path: Path) -> None:
     """The script works today, not only on the day of the last format."""
-    rows, sensors, recalibrated = (tmp_path / f"{name}_v0" for name in ("bundle", "sensors", "recalibrated"))
-    make.main(rows, sensors, recalibrated)
-    for folder in (rows, sensors, recalibrated):
+    names = ("bundle", "sensors", "recalibrated", "centers")
+    rows, sensors, recalibrated, centers = (tmp_path / f"{name}_v0" for name in names)
+    make.main(rows, sensors, recalibrated, centers)
+    for folder in (rows, sensors, recalibrated, centers):
         assert sorted(path.name for path in folder.iterdir()) == ["model.vae", "rows.csv", "scored.csv"]
     test_scores_are_what_they_were(rows)
+    test_scores_are_what_they_were(centers)
     test_the_golden_rows_are_anomalous_and_ordinary(rows)
     test_scores_of_series_are_what_they_were(sensors)
     test_scores_are_what_they_were(recalibrated)
