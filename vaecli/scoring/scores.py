@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.model import tiles
@@ -41,6 +40,7 @@ from vaecli.model.network import (
     posterior_mean,
 )
 from vaecli.model.tiles import padded_tile, tile_places
+from vaecli.runtime.blas import one_blas_thread
 from vaecli.scoring.single_cells import Opinions, SingleCells
 from vaecli.scoring.surprisal import SurprisalScale
 
@@ -142,7 +142,7 @@ def _tiles(
             yield rows, within, *_tile(ensemble, batch, kind, rows, within, tiles.SMALL_TILE_ROWS)
         return
     size = tiles.TILE_ROWS if on_cpu else min(DEVICE_TILE_ROWS, max(len(batch), 1))
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         for rows, within in tile_places(batch.row if on_cpu else np.arange(len(batch)), size):
             yield rows, within, *_tile(ensemble, batch, kind, rows, within, size)
 

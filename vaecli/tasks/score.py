@@ -64,6 +64,7 @@ class ScoreTask:
     n_worst: int = 0  # highest-scoring flagged rows to count among the totals
     bars: ScoreBars | None = None  # of a histogram to count among the totals
     constants: Constants = NO_CONSTANTS  # to watch
+    small_tiles: bool = False  # as in `score_batch`
 
     @property
     def needs(self) -> ReadRequest:
@@ -73,7 +74,7 @@ class ScoreTask:
     def process(self, batch: Batch) -> WrittenRows[ScoreTotals]:
         """The rows with the added columns; with `config.anomalies_only` only flagged ones. Raises UnreadableCell."""
         cells = to_cells(batch, self.detector.schema, self.detector.by_column)
-        decided = self.scorer.score(cells, self.decision.score_kind, small_tiles=self.config.follow)
+        decided = self.scorer.score(cells, self.decision.score_kind, small_tiles=self.small_tiles)
         score, flagged = decided.scored.score, self.decision.flags(decided)
         added: dict[str, Any] = {"anomaly_score": score, "p_value": decided.p_value, "is_anomaly": flagged}
         which = np.flatnonzero(flagged)
