@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 LOWEST := build/lowest/bin
 # the other Pythons of the classifiers
 PYTHONS ?= python3.12 python3.13
-WITHOUT_TORCH := hypothesis import-linter matplotlib pandas pytest pytest-xdist scikit-learn scipy
+WITHOUT_TORCH := hypothesis import-linter jsonschema matplotlib pandas pytest pytest-xdist scikit-learn scipy
 PYTEST := python -m pytest -n $(PYTEST_JOBS) --dist worksteal
 FAST := not slow and not s3 and not browser and not walk
 

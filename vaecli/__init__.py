@@ -23,10 +23,11 @@ _HOME = {
     "VaecliError": "vaecli.errors",
     "fit": "vaecli.api",
     "load": "vaecli.api",
+    "mark": "vaecli.api",
     "score": "vaecli.api",
 }
 
-__all__ = ["Model", "Schema", "VaecliError", "__version__", "fit", "load", "score"]
+__all__ = ["Model", "Schema", "VaecliError", "__version__", "fit", "load", "mark", "score"]
 
 
 def __getattr__(name: str) -> Any:

@@ -26,6 +26,7 @@ from vaecli.tables import Source, check_schema, collect_sink, exact_types, frame
 if TYPE_CHECKING:
     from vaecli.results.check import CheckSummary
     from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.mark import MarkSummary
     from vaecli.sensors.detector import SensorDetector
 
 
@@ -134,9 +135,9 @@ class Model:
     def calibrate(self, table: Any, **settings: Any) -> Model:
         """A model with p-values and thresholds by the fresh normal rows of `table`, and the same networks.
 
-        `settings` are those of `vaecli calibrate`: by, min_rows, add, threshold, batch_rows, workers. Its `summary`
-        is a `CalibrateSummary`. Raises UsageError, and InputError for a table that cannot be read, lacks columns or
-        has too few rows.
+        `settings` are those of `vaecli calibrate`: by, min_rows, add, threshold, marks, batch_rows, workers. Its
+        `summary` is a `CalibrateSummary`. Raises UsageError, and InputError for a table that cannot be read, lacks
+        columns or has too few rows.
 
         >>> fresh = vaecli.load("cars.vae").calibrate("sample_data/cars/normal.csv", by="make", min_rows=15)
         >>> [group.group for group in fresh.summary.groups]
@@ -277,6 +278,31 @@ def score(table: Any, model: str | Path, **settings: Any) -> Any:
     return load(model).score(table, **settings)
 
 
+def mark(
+    file: str | Path, *, normal: Any = None, fault: Any = None, key: Sequence[str] = (), model: Model | None = None
+) -> MarkSummary:
+    """Keep in `file` that the rows of the table `normal` are normal and those of `fault` are faults.
+
+    A row is named by the texts of the columns `key`, or where there are none by all cells of the columns that `model`
+    knows. `fit`, `Model.calibrate` and `vaecli evaluate` take the file as `marks`; it stays as it was where anything is
+    wrong. Raises UsageError, and InputError for rows in both tables or that a key does not name.
+
+    >>> cars = vaecli.load("cars.vae")
+    >>> vaecli.mark("cars.marks", fault="sample_data/cars/mixed.csv", model=cars).faults
+    93
+    """
+    from vaecli.workflows.mark import mark_sources
+
+    if not key and (model is None or not isinstance(model.detector, Detector)):
+        raise UsageError(
+            "neither key nor a model of rows names the rows", 'mark(…, key=["machine", "when"]) or model=…'
+        )
+    tables = {"normal": normal, "fault": fault}
+    given = [(decision, _source(table)) for decision, table in tables.items() if table is not None]
+    named = (key,) if isinstance(key, str) else tuple(key)
+    return mark_sources(Path(file), given, model.schema if model is not None and not named else None, named)
+
+
 CHECK_SETTINGS = (
     "batch_rows",
     "expect_rows",
@@ -305,6 +331,8 @@ _SHORT_NAMES = {
     "time_budget": "train.time_budget_seconds",
     "preset": "preset",
     "score_kind": "score_kind",
+    "marks": "marks",
+    "contamination": "train.contamination",
 }
 
 

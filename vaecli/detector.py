@@ -27,6 +27,7 @@ from vaecli.runtime.blas import one_blas_thread
 from vaecli.schema import MOST_COUNTED, Layout, Schema
 from vaecli.scoring.attribution import Explanation, explain
 from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL
+from vaecli.scoring.neighbour_judge import NeighbourJudge
 from vaecli.scoring.scores import Scorer, score_batch, score_index
 from vaecli.scoring.single_cells import SingleCells
 from vaecli.scoring.surprisal import SurprisalScale
@@ -45,6 +46,7 @@ class Detector:
     threshold: float  # the default level
     marginals: Marginals | None = None  # of the training rows; None in bundles fitted before these were stored
     cells: SingleCells | None = None  # the judges of single cells; None in bundles fitted before, and in small tables
+    neighbours: NeighbourJudge | None = None  # of small tables; None in bundles fitted before
     novelty_offsets: Mapping[str, float] | None = None  # by score kind, where rows after the fit have calibrated
     groups: GroupCalibrations | None = None  # where they have by group
 
@@ -129,9 +131,8 @@ class Detector:
             return Sampler.of(self.ensemble.reference_family, preprocessor.layout, columns, marginals, seed)
 
     def _scorer(self, kind: str) -> Scorer:
-        return Scorer(
-            self.ensemble, kind, self.surprisal_scales[kind], self.cells if kind == KIND_WITH_MAX_CELL else None
-        )
+        judges = (self.cells, self.neighbours) if kind == KIND_WITH_MAX_CELL else (None, None)
+        return Scorer(self.ensemble, kind, self.surprisal_scales[kind], *judges)
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:
         """(n, c) bool: novel cells, and missing cells of columns that had none in training."""
@@ -170,6 +171,8 @@ class Detector:
             arrays |= {f"marginals/{name}": value for name, value in self.marginals.to_arrays().items()}
         if self.cells is not None:
             arrays |= self.cells.to_arrays("cells")
+        if self.neighbours is not None:
+            arrays |= self.neighbours.to_arrays("neighbours")
         return settings, arrays
 
     @classmethod
@@ -210,6 +213,7 @@ class Detector:
             threshold,
             Marginals.from_arrays(layout, of_marginals) if of_marginals else None,
             SingleCells.from_arrays(layout, arrays, "cells"),
+            NeighbourJudge.from_arrays(preprocessor, arrays, "neighbours"),
             _novelty_offsets(settings, calibrations),
             _groups(settings, sorted(calibrations), arrays),
         )

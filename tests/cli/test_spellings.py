@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 
@@ -73,9 +75,17 @@ def scores(run, quick: Path, normal: pd.DataFrame, new: pd.DataFrame) -> pd.Data
     return pd.read_csv("out.csv", sep=";")
 
 
+def in_parquet(run) -> list[float]:
+    """The first column of `new.csv`, scored to Parquet, where it has to be one of numbers."""
+    assert run("score", "new.csv", "-m", "m.vae", "-o", "out.parquet", "--quiet").code == 0
+    cells = pq.read_table("out.parquet")["temp"]
+    assert cells.type == pa.float64()
+    return cells.to_pylist()
+
+
 @pytest.mark.parametrize("name", READ)
 def test_the_same_numbers_have_the_same_scores(run, quick: Path, name: str):
-    """However they are spelled; and the faulty row is flagged."""
+    """However they are spelled; the faulty row is flagged, and where CSV becomes Parquet they are numbers there."""
     normal, new = numbers(0).round(2), numbers(1).head(40).round(2)
     new.loc[FAULT, "temp"] = 9000.0
     plain = scores(run, quick, normal, new)
@@ -83,6 +93,7 @@ def test_the_same_numbers_have_the_same_scores(run, quick: Path, name: str):
     np.testing.assert_allclose(found["anomaly_score"], plain["anomaly_score"], rtol=1e-9)
     assert found["is_anomaly"][FAULT]
     assert list(found["temp"]) == list(spelled(new, READ[name])["temp"])  # the user's own cells pass through
+    assert in_parquet(run) == list(new["temp"])
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -95,6 +106,9 @@ def test_times_of_day_and_durations_are_seconds(run, quick: Path, name: str):
     found = scores(run, quick, normal, new)
     assert found["is_anomaly"][FAULT]
     assert found["is_anomaly"].sum() <= 6
+    seconds = 60 * minutes[:40] + {"fractions": 0.5, "more than a day": 86_400}.get(name, 0)
+    seconds[FAULT] += 60 * (3 - minutes[FAULT])
+    assert in_parquet(run) == list(seconds)
 
 
 @pytest.mark.parametrize("name", READ)

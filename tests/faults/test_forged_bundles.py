@@ -26,7 +26,7 @@ from vaecli.errors import BundleError
 from vaecli.model import ensemble
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "bundle_v4"
-RECALIBRATED = GOLDEN.with_name("recalibrated_v6") / "model.vae"
+RECALIBRATED = GOLDEN.with_name("recalibrated_v8") / "model.vae"
 OF_CALIBRATE = ("detector.by", "novelty_offsets", "recalibrated", "by/")
 SECONDS, MEGABYTES = 10, 300  # of one command, beyond what the process has already
 VERBS = {

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 import vaecli
-from vaecli.bundle import CENTERS_FORMAT, ROWS_FORMAT, SENSORS_FORMAT
+from vaecli.bundle import ROWS_FORMAT, SENSORS_FORMAT
 from vaecli.config import SCORE_KINDS
 
 HERE = Path(__file__).parent
@@ -30,7 +30,7 @@ SETTINGS = {
 
 
 ROWS, SENSORS = HERE / f"bundle_v{ROWS_FORMAT}", HERE / f"sensors_v{SENSORS_FORMAT}"
-CENTERS = HERE / f"bundle_v{CENTERS_FORMAT}"
+CENTERS = HERE / f"centers_v{ROWS_FORMAT}"
 RECALIBRATED = HERE / f"recalibrated_v{ROWS_FORMAT}"
 
 

@@ -12,7 +12,6 @@ no timestamp: `vaecli inspect` shows that of the file. docs/bundle-format.md is 
 from __future__ import annotations
 
 from vaecli.bundle.manifest import (
-    CENTERS_FORMAT as CENTERS_FORMAT,
     FORMAT as FORMAT,
     ROWS_FORMAT as ROWS_FORMAT,
     SENSORS_FORMAT as SENSORS_FORMAT,

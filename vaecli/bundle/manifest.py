@@ -19,8 +19,7 @@ from vaecli.errors import listed
 # edited again; see CHANGELOG.md. Whatever the format, `manifest.json` stays the first entry and keeps `format`
 # and `version`, so that every reader can report which vaecli is needed.
 FORMAT = 8  # the newest that is read
-CENTERS_FORMAT = 8  # of bundles of rows that hold centres of codes, which decide their scores
-ROWS_FORMAT = 6  # of bundles of rows; those of format 4 have no judges of single cells, and score as they did
+ROWS_FORMAT = 8  # of bundles of rows; those of 6 lack neighbour judge and centres, of 4 all judges: they score as they did
 SENSORS_FORMAT = 5  # of bundles of sensors
 SCHEMA_ORDER_FORMAT = 4  # formats 2 and 3 are translated by format_3.py, and score as they did
 OLDEST = 2  # format 1, of vaecli 0.1.0, held networks and scores that no longer exist: nothing to translate

@@ -12,9 +12,11 @@ from vaecli.cli.verb import Verb, piped
 from vaecli.config import score_config
 from vaecli.config.fail_on import Gate
 from vaecli.errors import GateMet
+from vaecli.results.plan import PlanSummary
 
 if TYPE_CHECKING:
     from vaecli.results import ScoreSummary
+    from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
 
 Plot = Annotated[
@@ -40,6 +42,18 @@ Follow = Annotated[
     typer.Option("--follow", help="Score rows of standard input or a named pipe as they come, and write each at once."),
 ]
 
+SinceLastRun = Annotated[
+    Path | None,
+    options.option("STATE", "Score only rows that no earlier run with this file has scored; files may grow or rotate."),
+]
+
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Keep the parts of a folder whose input, bundle and settings are the same; score the others."
+    ),
+]
+
 
 def score(
     inputs: options.Inputs,
@@ -59,10 +73,13 @@ def score(
     min_duration: options.MinDuration = None,
     alarm_budget: options.AlarmBudget = None,
     follow: Follow = False,
+    since_last_run: SinceLastRun = None,
     prefix: options.Prefix = None,
+    resume: Resume = False,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     device: options.Device = None,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -76,6 +93,7 @@ def score(
       vaecli score new.csv
       vaecli score new.parquet -m pump.vae --threshold 0.999 -o flagged.parquet --anomalies-only
       vaecli score new.csv --explain 3 --plot scores.png
+      vaecli score data/ -o scored/ --resume
       vaecli score - -o - < new.csv
       tail -n +1 -F live.csv | vaecli score - --follow --state plant.state
       vaecli score today.csv --quiet --fail-on 2%
@@ -100,13 +118,16 @@ def score(
         plot=plot,
         state=state,
         events=events,
+        since=since_last_run,
         with_worst=as_json or not quiet,
+        dry_run=dry_run,
+        resume=resume,
     )
-    if config.fail_on is not None:
+    if config.fail_on is not None and not isinstance(summary, PlanSummary):
         _raise_if_met(config.fail_on, summary)
 
 
-def _raise_if_met(fail_on: str, summary: ScoreSummary | SensorScoreSummary) -> None:
+def _raise_if_met(fail_on: str, summary: ScoreSummary | SensorScoreSummary | PartsSummary) -> None:
     if not Gate.parse(fail_on).is_met(summary.anomalies, summary.rows):
         return
     where = "on standard output" if summary.output == "-" else f"in {summary.output}"

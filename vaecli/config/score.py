@@ -39,7 +39,7 @@ _RANGES: dict[str, Range] = {
     "score.workers": (1, 1024, False),
     "score.explain": (0, 1000, False),
 }
-_SCORE_VARIABLES = {
+SCORE_VARIABLES = {
     "VAECLI_SCORE_KIND": "score.score_kind",
     "VAECLI_DEVICE": "score.device",
     "VAECLI_THRESHOLD": "score.threshold",
@@ -55,7 +55,7 @@ def score_config(
     `flags` maps field names of ScoreConfig to values; None means "not given". A `--min-score` or `--alarm-budget` flag
     silences `VAECLI_THRESHOLD`: all decide which rows are flagged. Raises UsageError naming every value out of range.
     """
-    given = from_environment(_SCORE_VARIABLES, environment)
+    given = from_environment(SCORE_VARIABLES, environment)
     if flags.get("min_score") is not None or flags.get("alarm_budget") is not None:
         given.pop("score.threshold", None)
     given |= {f"score.{name}": (value, flag_of(name)) for name, value in flags.items() if value is not None}

@@ -68,6 +68,7 @@ class TrainConfig:
     warmup_share: float = 0.2  # of the steps, or of the time budget, over which the KL weight grows to `beta`
     patience: int = 8  # checks of the held-out ELBO without improvement before stopping
     time_budget_seconds: float | None = None
+    contamination: str | None = None  # auto, or the share of the rows that may be anomalies: 5%; None: none
     memory_bytes: int = 256 * 2**20  # features kept in memory; beyond it they are streamed from disk
 
 
@@ -93,6 +94,8 @@ class FitConfig:
     windows: WindowsConfig = field(default_factory=WindowsConfig)
     preset: str = "default"
     score_kind: str = "combined"
+    marks: str | None = None  # file of rows that a person decided about
+    distrusted: str | None = None  # table to write of the rows that contamination distrusts
     resume: bool = False
 
     @property

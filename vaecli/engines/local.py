@@ -52,5 +52,22 @@ class LocalEngine:
             yield from map_in_order(_quiet(task.process), items, self.workers)
 
 
+@dataclass(frozen=True, slots=True)
+class ThreadEngine:
+    """Runs a task in the calling thread, one batch after the other, while other threads run theirs.
+
+    Whoever starts these threads limits BLAS to one thread for all of them. Results are those of LocalEngine.
+    """
+
+    batch_rows: int
+
+    def map_batches(self, task: Task[Batch, Result], source: Source, needs: ReadRequest) -> Iterator[Result]:
+        """Map batches as `Engine.map_batches`."""
+        process = _quiet(task.process)
+        for piece in source.pieces(replace(needs, batch_rows=self.batch_rows, multiple_of=tiles.TILE_ROWS)):
+            for batch in _quiet(piece)().slices(self.batch_rows):
+                yield process(batch)
+
+
 # a sum beyond the floats shows in the result, as inf or NaN: no line of NumPy's on standard error
 _quiet = np.errstate(over="ignore", invalid="ignore", divide="ignore")

@@ -156,18 +156,27 @@ _FAR = np.full((), 1e30, np.float32)
 
 
 def choose_exemplars(
-    likelihood: Likelihood, parameters: Parameters, held_out: tuple[int, ...], rows: Rows, n_exemplars: int, seed: int
+    likelihood: Likelihood,
+    parameters: Parameters,
+    held_out: tuple[int, ...],
+    rows: Rows,
+    n_exemplars: int,
+    seed: int,
+    distrusted: np.ndarray | None = None,
 ) -> ExemplarPrior:
     """The prior of N rows per member that it was trained on, drawn uniformly, with their numbers in `rows`.
 
     N is `n_exemplars`, or fewer: the smallest number of rows that a member was trained on. No row of fold `held_out[k]`
-    is an exemplar of member k.
+    is an exemplar of member k, and no `distrusted` one (n,) bool of any. Raises ValueError where none is left.
     """
+    may_stand = np.ones(rows.fold.size, bool) if distrusted is None else ~distrusted
     rng = np.random.default_rng([seed, 0xE8E3])
-    n_exemplars = min(n_exemplars, *(int((rows.fold != fold).sum()) for fold in held_out))
+    n_exemplars = min(n_exemplars, *(int((may_stand & (rows.fold != fold)).sum()) for fold in held_out))
+    if not n_exemplars:
+        raise ValueError("no row is left to be an exemplar")
     means, log_variances, numbers = [], [], []
     for k, fold in enumerate(held_out):
-        number = np.sort(rng.choice(np.flatnonzero(rows.fold != fold), n_exemplars, replace=False))
+        number = np.sort(rng.choice(np.flatnonzero(may_stand & (rows.fold != fold)), n_exemplars, replace=False))
         chosen = rows.take(number)
         member = {name: value[k : k + 1] for name, value in parameters.items()}
         mean, log_variance = encode(member, likelihood, chosen.values, chosen.state)

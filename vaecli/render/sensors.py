@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from vaecli.errors import quoted
-from vaecli.render.layout import decision, fact_list, headline, reason_table, warning_lines
+from vaecli.render.layout import decision, fact_list, headline, new_files, reason_table, warning_lines
 from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)} of {summary.n_groups:,} series"),
         *([("long table", _long_score(summary.long))] if summary.long else []),
+        *new_files(summary.since_last_run),
         ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         *([("not scored", f"{counted(summary.unscored, 'row')}: {_unscored(summary)}")] if summary.unscored else []),
         *([("late", f"{counted(summary.late_rows, 'row')}, scored where they belong")] if summary.late_rows else []),

@@ -442,14 +442,14 @@ def _settings(data: ReportData) -> list[Html]:
         ("threshold", f"{decision}: scores from {number(facts.min_score)} nats"),
         ("normal rows that calibrate", f"{facts.n_calibration_rows:,}"),
     )
-    rows = [setting(name, value) for name, value in (*first, *data.settings)][:MOST_SETTINGS]
-    return [
-        element(
-            "details",
-            element("summary", "What this page was made with"),
-            element("table", element("tbody", *rows), class_="settings"),
-        )
-    ]
+    return settings_table((*first, *data.settings))
+
+
+def settings_table(settings: Sequence[tuple[str, str]]) -> list[Html]:
+    """Names and values in a folded table."""
+    rows = (setting(name, value) for name, value in settings[:MOST_SETTINGS])
+    table = element("table", element("tbody", *rows), class_="settings")
+    return [element("details", element("summary", "What this page was made with"), table)]
 
 
 def setting(name: str, value: str) -> Html:

@@ -19,6 +19,16 @@ class ChangedColumn:
 
 
 @dataclass(frozen=True, slots=True)
+class NewFiles:
+    """How many of the files of a run are new, have grown or been replaced, and have nothing new since the last run."""
+
+    state: str  # the file that keeps what was read
+    new: int
+    grown: int
+    unchanged: int
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreSummary:
     """What a scoring run found."""
 
@@ -38,6 +48,7 @@ class ScoreSummary:
     plot: str | None = None  # the picture, where one was asked for
     changed: tuple[ChangedColumn, ...] = ()  # those that moved in most rows first
     blank_rows: int = 0  # without a value in any column
+    since_last_run: NewFiles | None = None  # where only new rows were asked for
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

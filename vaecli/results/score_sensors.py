@@ -8,6 +8,7 @@ from typing import Any
 from vaecli.results.json_object import json_object
 from vaecli.results.long_table import LongTable
 from vaecli.results.reasons import FlaggedRow
+from vaecli.results.score import NewFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class SensorScoreSummary:
     n_open_events: int | None = None  # that had not ended with the table
     long: LongTable | None = None  # where the table has a row per sensor and time
     blank_rows: int = 0  # without a value in any column
+    since_last_run: NewFiles | None = None  # where only new rows were asked for
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

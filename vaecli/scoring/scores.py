@@ -14,7 +14,8 @@ column: score = Σ_j column_score_j + latent_score.
 
 A member's scores become surprisals: minus the log of how probable such a score is for a normal row, on one scale for
 all (see `surprisal`). The score of the ensemble is the mean over its members of the mean over their scores; of
-`combined`, that of the most extreme cell alone where it is larger.
+`combined`, joined in small tables with that of the nearest rows of training (`neighbour_judge`), and that of the most
+extreme cell alone where it is larger.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from vaecli.model.network import (
 )
 from vaecli.model.tiles import padded_tile, tile_places
 from vaecli.runtime.blas import one_blas_thread
+from vaecli.scoring.neighbour_judge import Beside, NeighbourJudge
 from vaecli.scoring.single_cells import Opinions, SingleCells
 from vaecli.scoring.surprisal import SurprisalScale
 
@@ -55,12 +57,13 @@ class Scorer:
     kind: str
     scale: SurprisalScale
     cells: SingleCells | None = None  # the judges of single cells, where one cell may decide
+    neighbours: NeighbourJudge | None = None  # the judge beside the networks of small tables
 
     def of_rows(
-        self, scores: np.ndarray, column_score: np.ndarray, opinions: Opinions | None
+        self, scores: np.ndarray, column_score: np.ndarray, opinions: Opinions | None, beside: Beside | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """`SurprisalScale.of_rows` (n,) and (n, c), raised to the judges' opinions; the difference is the column's."""
-        score, parts = self.scale.of_rows(scores, column_score)
+        score, parts = self.scale.of_rows(scores, column_score, beside)
         if opinions is None:
             return score, parts
         raised = np.flatnonzero(opinions.score > score)
@@ -87,7 +90,13 @@ def score_batch(scorer: Scorer, batch: FeatureBatch, *, small_tiles: bool = Fals
     total, column_score = np.empty(len(batch)), np.empty((len(batch), batch.state.shape[1]))
     for rows, within, scores, cell_nats in _tiles(scorer.ensemble, batch, scorer.kind, small_tiles):
         opinions = None if scorer.cells is None else _opinions(scorer.cells, batch, rows, within, scores.shape[1])
-        score, parts = scorer.of_rows(scores, cell_nats, opinions)
+        beside = None
+        if scorer.neighbours is not None:
+            features, state = (
+                padded_tile(part[rows], within, scores.shape[1], 0) for part in (batch.values, batch.state)
+            )
+            beside = scorer.neighbours.of_rows(features, state)
+        score, parts = scorer.of_rows(scores, cell_nats, opinions, beside)
         total[rows], column_score[rows] = score[within], parts[within]
     latent = total - column_score.sum(1)
     return ScoredBatch(batch.row, column_score.sum(1) + latent, column_score, latent)  # exactly the sum of its parts

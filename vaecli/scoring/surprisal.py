@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vaecli.scoring.max_cell import NEVER_DECIDES, MaxCellScale, larger_of
+from vaecli.scoring.neighbour_judge import Beside
 from vaecli.scoring.tail_scale import LEVELS, checked_scale, fit_scales, surprisal_at
 
 
@@ -58,12 +59,17 @@ class SurprisalScale:
         knots, spread = fit_scales(scores, member, score_type, held_out)
         return cls(np.asarray(member, np.int64), knots, spread, mean_column_score, max_cell)
 
-    def of_rows(self, scores: np.ndarray, column_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def of_rows(
+        self, scores: np.ndarray, column_score: np.ndarray, beside: Beside | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The ensemble's surprisal (n,) of each row, in nats, higher is more anomalous, and each column's part (n, c).
 
-        They come from the members' scores (w, n) and their nats of each cell (e, n, c).
+        They come from the members' scores (w, n) and their nats of each cell (e, n, c), joined with the opinion of the
+        judge `beside` them, if there is one.
         """
         together, parts = self.of_members(scores).mean(0), self.of_columns(column_score)
+        if beside is not None:
+            together, parts = beside.joined(together), parts * beside.ensemble_share
         if self.max_cell is None:
             return together, parts
         largest, where = self.max_cell.largest(column_score)

@@ -30,20 +30,23 @@ def choose_centers(
     exemplars: ExemplarPrior,
     n_centers: int,
     seed: int,
+    distrusted: np.ndarray | None = None,
 ) -> ExemplarPrior | None:
     """The centres of the codes of the rows that each member learned from, in the units of its `exemplars`.
 
     None where a member learned from no more than `n_centers` rows: then the exemplars are all of them. While `rows`
-    calibrate, each is compared with centres that were learned without it, by its position in `rows`.
+    calibrate, each is compared with centres that were learned without it, by its position in `rows`. Rows that are
+    `distrusted` (n,) bool have no part in any.
     """
-    if min(int((rows.fold != fold).sum()) for fold in held_out) <= n_centers:
+    may_stand = np.ones(rows.fold.size, bool) if distrusted is None else ~distrusted
+    if min(int((may_stand & (rows.fold != fold)).sum()) for fold in held_out) <= n_centers:
         return None
     rng = np.random.default_rng([seed, 0xCE27])
     part_of_row = rng.integers(N_PARTS, size=rows.fold.size)
     part = np.full((len(held_out), rows.fold.size), -1)
     codes = []
     for k, fold in enumerate(held_out):
-        number = np.flatnonzero(rows.fold != fold)
+        number = np.flatnonzero(may_stand & (rows.fold != fold))
         if number.size > MOST_ROWS:
             number = np.sort(rng.choice(number, MOST_ROWS, replace=False))
         part[k, number] = part_of_row[number]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,13 @@ from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
+from vaecli.workflows.new_rows import note, progress_of, protect
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
 if TYPE_CHECKING:
     from vaecli.engines.live import LiveEngine
+    from vaecli.results.plan import PlanSummary
+    from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.sensors.detector import SensorDetector
 
@@ -46,32 +50,56 @@ def score(
     plot: str | None = None,
     state: Path | None = None,
     events: str | None = None,
+    since: Path | None = None,
     with_worst: bool = True,
+    dry_run: bool = False,
+    resume: bool = False,
     on_event: OnEvent = ignore,
-) -> ScoreSummary | SensorScoreSummary:
+) -> ScoreSummary | SensorScoreSummary | PlanSummary | PartsSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
-    With `plot` the scores become a picture. Without `with_worst` the summary does not name the highest-scoring rows: to
-    explain them takes a moment.
+    With `since`, a file that keeps what earlier runs have read, only new rows are scored. With `dry_run` only what
+    comes before the first row is done. With `plot` the scores become a picture. Without `with_worst` the summary does
+    not name the highest-scoring rows: to explain them takes a moment. If `output` ends with a slash, each file is
+    scored into a file of its own below it; `resume` uses those that are finished.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
+    if output is not None and output.endswith("/"):
+        alone = {"--plot": plot, "--state": state, "--events": events, "--follow": config.follow or None}
+        _refuse_for_parts(alone | {"--since-last-run": since, "--dry-run": dry_run or None})
+        from vaecli.workflows.score_parts import score_parts
+
+        return score_parts(inputs, bundle, output, config, resume=resume, on_event=on_event)
+    if resume:
+        raise UsageError("--resume goes on with a folder of parts", "name the folder, with a slash: -o FOLDER/")
     detector, manifest = load_any_detector(bundle)
     n_worst = N_WORST if with_worst else 0
     if not isinstance(detector, Detector):  # what series need is loaded for them alone
         from vaecli.workflows.score_series import score_series
 
         return score_series(
-            detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event
+            *(detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event),
+            since=since,
+            dry_run=dry_run,
         )
     refuse_for_rows(bundle, config, state, events)
     device = device_of(config.device)
     decision = decision_of(detector, config)
     target = output if output is not None else default_output(inputs)
-    source = open_source(inputs, once=True, live=config.follow)
+    progress = progress_of(since, follow=config.follow)
+    source = open_source(inputs, once=True, live=config.follow, since=progress)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, plot, bundle, source)
+    protect(progress, bundle, (target, plot))
+    if dry_run:
+        from vaecli.tables.write.sinks import check_sink
+        from vaecli.workflows.plan import plan
+
+        check_sink(target, source, added_columns(config.explain), prefix=config.prefix)
+        writes, schema = (target, plot), detector.schema
+        return plan("score", source, bundle, writes, schema, decision.level, decision.score_kind, series=False)
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     constants = Constants.of(detector.schema, source.names)
@@ -89,6 +117,7 @@ def score(
 
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
+    new_files = note(progress)
     changed = constants.changed(totals.moved)
     return ScoreSummary(
         output=urls.shown(target),
@@ -112,6 +141,7 @@ def score(
         plot=plot and urls.shown(plot),
         changed=changed,
         blank_rows=totals.blank.n,
+        since_last_run=new_files,
     )
 
 
@@ -171,6 +201,11 @@ def score_table(
     from vaecli.workflows.score_sensors import score_rows
 
     score_rows(detector, source, output, decision, config, detector.histories(), ignore)
+
+
+def _refuse_for_parts(given: Mapping[str, object | None]) -> None:
+    if refused := [flag for flag, value in given.items() if value is not None]:
+        raise UsageError(f"{', '.join(refused)}: not where a folder of parts is written", "write one file: -o FILE")
 
 
 def refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None = None, events: str | None = None) -> None:

@@ -20,6 +20,7 @@ from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.errors import UsageError
 from vaecli.results import OnEvent
+from vaecli.results.plan import PlanSummary
 from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable
@@ -35,9 +36,12 @@ from vaecli.tables import (
     refuse_to_overwrite,
 )
 from vaecli.tables.write.event_file import EventWriter, check_event_file, open_event_file
+from vaecli.tables.write.sinks import check_sink
 from vaecli.tasks.kept_events import KeptEvents
 from vaecli.workflows.drift_warning import warnings_of
 from vaecli.workflows.long_table import as_modelled, long_summary, long_warnings
+from vaecli.workflows.new_rows import note, progress_of, protect
+from vaecli.workflows.plan import plan
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
@@ -58,7 +62,10 @@ def score_series(
     n_worst: int,
     started: float,
     on_event: OnEvent,
-) -> SensorScoreSummary:
+    *,
+    since: Path | None = None,
+    dry_run: bool = False,
+) -> SensorScoreSummary | PlanSummary:
     """Score a table of series, as `score` does; `started` is when the run began, of the monotonic clock.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
@@ -68,10 +75,15 @@ def score_series(
     if config.follow and (given := events or plot):
         flag, when = ("--events", "written") if given == events else ("--plot", "drawn")
         raise UsageError(f"{flag} and --follow contradict each other", f"events are {when} when a table has ended")
+    if since is not None and state is None:
+        raise UsageError(
+            "--since-last-run: new rows of a series are judged with those before them", "keep these with --state FILE"
+        )
     decision = series_decision(detector, config)
     target = output if output is not None else default_output(inputs)
     once = not config.offline and detector.long is None  # a long table is read twice: is it in the order of time?
-    table = open_source(inputs, once=once, live=config.follow)
+    progress = progress_of(since, follow=config.follow)
+    table = open_source(inputs, once=once, live=config.follow, since=progress)
     source = as_modelled(table, detector, follow=config.follow)
     check_schema(source, detector.schema)
     Targets.of(target, plot, bundle, source)
@@ -89,6 +101,11 @@ def score_series(
             [str(bundle), *source.files, target, *([] if state is None else [str(state)])],
             "the input, the bundle or another output",
         )
+    protect(progress, bundle, (target, plot, events, None if state is None else str(state)))
+    if dry_run:
+        check_sink(target, table, added_columns(config.explain), prefix=config.prefix)
+        writes, schema = (target, plot, events, state), detector.schema
+        return plan("score", table, bundle, writes, schema, decision.level, decision.score_kind, series=True)
     columns, kept = added_columns(config.explain), KeptEvents(0)
     types = exact_types(detector.schema) if source is table else {}
     try:
@@ -119,6 +136,7 @@ def score_series(
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     if state is not None:
         save_histories(state, histories, digest)
+    new_files = note(progress)
     seen, known = histories.seen, set(detector.known_groups)
     new = [str(key) for key in histories.series if known and key not in known]
     long = long_summary(source) if isinstance(source, LongSource) else None
@@ -162,6 +180,7 @@ def score_series(
         n_open_events=None if log is None or events is None else log.n_open,
         long=long,
         blank_rows=totals.blank.n,
+        since_last_run=new_files,
     )
 
 

@@ -17,6 +17,7 @@ from vaecli.tables.convert.declared_missing import option_value, words_of
 from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tables.convert.number_spellings import by_hand
 from vaecli.tables.infer.classify import Classification, Mixed, classify
+from vaecli.tables.infer.rare_words import with_rare_words_folded
 from vaecli.tables.infer.roles import ALL, ASKED, reject_unfit_roles, requested_roles, with_roles
 from vaecli.tables.infer.scan import read_evidence
 from vaecli.tables.read.frames import FrameSource
@@ -50,6 +51,7 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
     columns = _with_types(source, with_roles(source.names, classifications, requested, config))
     columns = tuple(replace(one, missing=missing[one.name] if one.name in evidence else ()) for one in columns)
     columns = tuple(_as_number(column) if _is_named(column, config.same_unit) else column for column in columns)
+    columns = with_rare_words_folded(columns, evidence, n_rows)
     _reject_mixed(source, columns, classifications)
     reject_unfit_roles(source, columns, classifications)
     _reject_without_unit(source, columns, config.same_unit)
