@@ -123,7 +123,7 @@ class Model:
         from vaecli.workflows.incidents import incidents_of
         from vaecli.workflows.long_table import as_modelled
 
-        config = _score_config(settings)
+        config = score_settings(settings)
         modelled = as_modelled(_source(table), self.detector)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         return incidents_of(self.detector, modelled, config)
