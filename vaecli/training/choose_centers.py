@@ -1,6 +1,6 @@
 """Chooses what stands for the codes of many training rows when rows are scored: the centres of k-means.
 
-A centre is the mean code of a few neighbouring rows. It says more of where codes of normal rows lie than the code of
+A centre is the mean code of a few neighbouring rows. It shows better where codes of normal rows lie than the code of
 one of them does, so fewer are needed (docs/adr/0032-centres-of-codes.md).
 """
 
