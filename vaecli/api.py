@@ -311,7 +311,7 @@ def mark(
 
     >>> cars = vaecli.load("cars.vae")
     >>> vaecli.mark("cars.marks", fault="sample_data/cars/mixed.csv", model=cars).faults
-    93
+    94
     """
     from vaecli.workflows.mark import mark_sources
 
