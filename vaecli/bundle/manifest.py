@@ -19,7 +19,9 @@ from vaecli.errors import listed
 # edited again; see CHANGELOG.md. Whatever the format, `manifest.json` stays the first entry and keeps `format`
 # and `version`, so that every reader can report which vaecli is needed.
 FORMAT = 8  # the newest that is read
-ROWS_FORMAT = 8  # of bundles of rows; those of 6 have no neighbour judge, those of 4 no judges, and score as they did
+ROWS_FORMAT = (
+    8  # of bundles of rows; those of 6 lack neighbour judge and centres, of 4 all judges: they score as they did
+)
 SENSORS_FORMAT = 5  # of bundles of sensors
 SCHEMA_ORDER_FORMAT = 4  # formats 2 and 3 are translated by format_3.py, and score as they did
 OLDEST = 2  # format 1, of vaecli 0.1.0, held networks and scores that no longer exist: nothing to translate
