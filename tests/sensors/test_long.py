@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -477,7 +478,7 @@ def test_a_table_from_standard_input(bundles: tuple[Path, Path], tmp_path: Path,
 
 
 def test_events_of_a_long_table_are_explained(bundles: tuple[Path, Path], tmp_path: Path) -> None:
-    """As those of its pivot; single rows and the report are refused with what to do instead."""
+    """As those of its pivot; single rows are refused with what to do instead."""
     new = plant(300, 5)
     new.loc[150:200, SENSORS[0]] += 40
     long = melted(new)
@@ -489,10 +490,37 @@ def test_events_of_a_long_table_are_explained(bundles: tuple[Path, Path], tmp_pa
         found.append(pd.read_parquet(tmp_path / f"{name}.parquet"))
     assert len(found[0]) > 0
     pd.testing.assert_frame_equal(*found)
-    for verb in (("explain", "--row", "3"), ("report",)):
-        done = call(verb[0], tmp_path / "long.csv", "-m", bundles[0], *verb[1:])
-        assert done.code == 2
-        assert "long table" in done.err
+    done = call("explain", tmp_path / "long.csv", "-m", bundles[0], "--row", "3")
+    assert done.code == 2
+    assert "long table" in done.err
+
+
+@pytest.mark.parametrize("more", [(), ("--offline",)])
+def test_a_report_of_a_long_table_shows_its_pivot(
+    bundles: tuple[Path, Path], tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """The same events, charts and counts; it says that its rows are stamps, and names silent tags."""
+    new = plant(300, 5)
+    new.loc[150:200, SENSORS[0]] += 40
+    long = melted(new)
+    pages, found = [], []
+    for name, table, bundle in (("long", long, bundles[0]), ("wide", pivoted(long), bundles[1])):
+        path = write(table, tmp_path / f"{name}.csv")
+        done = call("report", path, "-m", bundle, "-o", tmp_path / f"{name}.html", "--json", *more)
+        assert done.code == 0, done.err
+        found.append(json.loads(done.out))
+        pages.append((tmp_path / f"{name}.html").read_text())
+    assert found[0]["long"]["rows"] == len(long)
+    same = {"rows", "anomalies", "unscored", "n_events", "sensors", "headline", "n_groups"}
+    assert {name: found[0][name] for name in same} == {name: found[1][name] for name in same}
+    assert found[0]["n_events"] > 0
+    drawings = [re.findall(r"<svg.*?</svg>", page, re.DOTALL) for page in pages]
+    assert drawings[0] == drawings[1] != []
+    assert "900 rows, read as 300 stamps" in pages[0]
+    silent = write(long[long["tag"] != SENSORS[1]], tmp_path / "silent.csv")
+    done = call("report", silent, "-m", bundles[0], "-o", tmp_path / "silent.html", *more)
+    assert done.code == 0
+    assert f"no reading of '{SENSORS[1]}'" in done.out
 
 
 def test_a_long_table_is_tested_with_faults_as_its_pivot(bundles: tuple[Path, Path], tmp_path: Path) -> None:
