@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 import vaecli
 from tests.sensors.conftest import SENSORS, call, fitted, interleaved, plant, read, scored, scored_and_summary, write
+from vaecli.bundle.save_load import load_any_detector
 from vaecli.tables.read import long as reading
 
 LONG = ("--long", "name=tag,value=value")
@@ -380,6 +381,32 @@ def test_sensors_that_never_report_together(tmp_path: Path):
     assert (done.code, "cut files between stamps" in done.err) == (4, True)
 
 
+def test_a_silent_tag_is_held_for_so_many_of_its_steps(tmp_path: Path):
+    """Then it reads as usual: as if it had reported its median, whether in one table, in pieces, or in a wide one."""
+    bundle, summary = fitted(melted(plant(600)), tmp_path, "--long", "name=tag,value=value,hold=20")
+    assert summary["long"]["hold"] == 20
+    long = melted(plant(200, 3))
+    stamps = sorted(set(long["when"]))
+    silent = (long["tag"] == SENSORS[0]) & long["when"].isin(stamps[60:150])
+    median = load_any_detector(bundle)[0].scale.median[sorted(SENSORS).index(SENSORS[0])]
+    expected = long.copy()
+    expected.loc[silent & long["when"].isin(stamps[80:]), "value"] = median
+    expected = expected[~(silent & long["when"].isin(stamps[:80]))]
+    new = long[~silent]
+    told, of_told = scored_and_summary(expected, bundle, tmp_path / "told")
+    found, of_found = scored_and_summary(new, bundle, tmp_path / "found")
+    pd.testing.assert_frame_equal(of_stamps(found, stamps), of_stamps(told, stamps), check_exact=True)
+    assert "70 readings of tags silent for longer than 20 usual steps" in " ".join(of_found["warnings"])
+    assert not any("silent for longer" in warning for warning in of_told["warnings"])
+    wide = scored(pivoted(new), bundle, tmp_path / "wide")
+    pd.testing.assert_frame_equal(wide[ADDED], of_stamps(told, stamps), check_exact=True)
+    pieces = [
+        scored(new[new["when"].isin(part)], bundle, tmp_path / "piece", "--state", tmp_path / "state")
+        for part in (stamps[:70], stamps[70:90], stamps[90:])
+    ]
+    pd.testing.assert_frame_equal(of_stamps(pd.concat(pieces), stamps), of_stamps(told, stamps), check_exact=True)
+
+
 def test_epoch_milliseconds_and_every(tmp_path: Path):
     """`every` is in seconds whatever the clock counts in."""
     long = staggered(300, 0)
@@ -399,6 +426,8 @@ def test_epoch_milliseconds_and_every(tmp_path: Path):
             "every=soon' is not name=COLUMN,value=COLUMN[,every=DURATION]",
         ),
         (("--long", "name=tag,value=value,every=0s"), 2, "every=0s' is not name=COLUMN,value=COLUMN[,every=DURATION]"),
+        (("--long", "name=tag,value=value,hold=0"), 2, "hold=0' is not name=COLUMN,value=COLUMN"),
+        (("--long", "name=tag,value=value,hold=1h"), 2, "hold=1h' is not name=COLUMN,value=COLUMN"),
         (("--long", "name=tag,value=value,unit=bar"), 2, "is not name=COLUMN,value=COLUMN"),
         (("--long", "name=tags,value=value"), 2, "name='tags' (did you mean 'tag'?)"),
         ((*LONG, "--window", "0"), 2, "--long and --window 0 contradict each other"),

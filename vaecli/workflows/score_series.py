@@ -37,7 +37,7 @@ from vaecli.tables import (
 from vaecli.tables.write.event_file import EventWriter, check_event_file, open_event_file
 from vaecli.tasks.kept_events import KeptEvents
 from vaecli.workflows.drift_warning import warnings_of
-from vaecli.workflows.long_table import as_modelled, long_summary, long_warnings
+from vaecli.workflows.long_table import as_modelled, hold_warnings, long_summary, long_warnings
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
@@ -152,6 +152,7 @@ def score_series(
             *growth_notes(table),
             *warnings_of(calibration, decided, totals.scored, totals.flagged),
             *(() if long is None else long_warnings(long)),
+            *hold_warnings(detector, seen.not_held),
         ),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
