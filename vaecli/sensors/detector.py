@@ -82,6 +82,7 @@ class SensorDetector:
     rates: EventRates | None = None  # of events of normal rows, in the order of KINDS; None without a clock of moments
     long: LongForm | None = None  # of the tables that it was fitted on, whose tags are the feature columns
     short_limits: np.ndarray | None = None  # (d,) float32, see `evident`; None in earlier bundles
+    hold: np.ndarray | None = None  # (D,) float64, in units of the clock, where `long.hold` is given; see Histories
 
     @property
     def sensors(self) -> SensorColumns:
@@ -90,7 +91,7 @@ class SensorDetector:
 
     def histories(self) -> Histories:
         """The histories of series before any row."""
-        return Histories(self.scale.start, self.clock.max_gap, self.spike_limit)
+        return Histories(self.scale.start, self.clock.max_gap, self.spike_limit, hold=self.hold)
 
     def chunks(self, stretches: Sequence[Stretch]) -> list[Chunk]:
         """The stretches laid out in chunks whose windows fit into a processor's cache."""
@@ -159,6 +160,7 @@ class SensorDetector:
             arrays |= calibration.to_arrays(f"calibration/{kind}")
         arrays |= {} if self.rates is None else self.rates.to_arrays()
         arrays |= {} if self.short_limits is None else {"short/limits": self.short_limits}
+        arrays |= {} if self.hold is None else {"history/hold": self.hold}
         return settings, arrays
 
     @classmethod
@@ -194,6 +196,11 @@ class SensorDetector:
         long = LongForm.from_json(settings["long"]) if "long" in settings else None
         if long is not None and schema.time is None:
             raise ValueError("the long table has no clock")
+        hold = arrays.get("history/hold")
+        if (hold is None) != (long is None or long.hold is None):
+            raise ValueError("history/hold is missing, or not asked for")
+        if hold is not None and (hold.shape != (n_sensors,) or hold.dtype != np.float64 or not (hold > 0).all()):
+            raise ValueError("history/hold is not one positive float64 per sensor")
         limits = arrays.get("short/limits")
         if settings.get("events_end_by_rows") != (None if limits is None else SHORT):
             raise ValueError("short/limits are missing, or of other rows")
@@ -216,4 +223,5 @@ class SensorDetector:
             rates,
             long,
             limits,
+            hold,
         )

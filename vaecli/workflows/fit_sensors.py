@@ -12,7 +12,7 @@ from vaecli.config import SCORE_KINDS, FitConfig
 from vaecli.data.clock_units import has_moments
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import CONTINUOUS, SensorScale
-from vaecli.data.series import Stretch, filled_forward
+from vaecli.data.series import Stretch, filled_forward, held_forward
 from vaecli.errors import UsageError
 from vaecli.model.window_model import HISTORY, WINDOW, WindowShape
 from vaecli.results import Event, OnEvent
@@ -36,6 +36,7 @@ from vaecli.workflows.sensor_data import (
     pieces,
     read_series,
     require_rows,
+    usual_steps,
 )
 
 MOST_GROUPS = 10_000  # whose names a bundle keeps, to report new ones
@@ -63,7 +64,8 @@ def fit_sensors(
     rows = read_series(source, schema, on_event, most_rows=config.train.memory_bytes // (4 * max(n_sensors, 1)))
     require_rows(rows, source)
     step, max_gap = longest_step(rows, config.windows.max_gap_seconds)
-    stretches, scale = _stretches(rows, max_gap)
+    hold = None if long is None or long.hold is None else _times(usual_steps(rows), long.hold)
+    stretches, scale = _stretches(rows, max_gap, hold)
     shape = _shape(source, rows.time.size, n_sensors, config.windows.window)
     fitted = fit_windows(stretches, scale, shape, lambda done, of: on_event(Event("fitting", done, of, "models")))
     level, calibrations, margins = config.calibration.threshold, {}, {}
@@ -95,16 +97,27 @@ def fit_sensors(
         rates,
         long,
         fitted.short_limits,
+        hold,
     )
     summary = _summary(detector, rows, len(stretches), output, time.monotonic() - started)
     return detector, with_long(summary, source) if isinstance(source, LongSource) else summary
 
 
-def _stretches(rows: SeriesRows, max_gap: float) -> tuple[list[Stretch], SensorScale]:
-    """The rows in stretches, scaled and filled forward, and their scale."""
+def _times(steps: np.ndarray, n: int) -> np.ndarray:
+    """`n` of the steps (D,), at most the largest float64."""
+    return np.minimum(steps, np.finfo(np.float64).max / n) * n
+
+
+def _stretches(rows: SeriesRows, max_gap: float, hold: np.ndarray | None) -> tuple[list[Stretch], SensorScale]:
+    """The rows in stretches, scaled and filled forward, for at most `hold` (D,) after a reading, and their scale."""
     parts = list(pieces(rows, max_gap))
     middle = np.nan_to_num(np.nanmedian(rows.readings, axis=0)) if rows.readings.size else np.empty(0)
-    filled = np.concatenate([filled_forward(rows.readings[part], middle) for part in parts])
+    if hold is None:
+        filled = np.concatenate([filled_forward(rows.readings[part], middle) for part in parts])
+    else:
+        never = np.full(middle.size, -np.inf)
+        held = (held_forward(rows.readings[part], rows.time[part], middle, never, hold, middle) for part in parts)
+        filled = np.concatenate([part for part, *_ in held])
     scale = SensorScale.of(np.where(np.isfinite(filled), filled, middle))
     scaled = scale.scaled(filled)
     return [
