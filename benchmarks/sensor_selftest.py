@@ -1,8 +1,8 @@
 """Faults in one sensor of real series: what vaecli flags with and without its judge of single sensors, and limits.
 
 A detector is fitted on training rows; faults are put into stretches of 128 normal test rows, one sensor at a time, as
-`vaecli selftest` does. Limits on each sensor are learned from the training rows too, and set so that they raise an alarm
-in as many of the stretches without a fault as the detector does. A fault counts where a row of it is flagged, in
+`vaecli selftest` does. Limits on each sensor are learned from the training rows too, and set so that they raise an
+alarm in as many of the stretches without a fault as the detector does. A fault counts where a row of it is flagged, in
 stretches that raised no alarm before. “Without” is the same detector without its judge.
 
     python benchmarks/sensor_selftest.py --data DIR
@@ -79,10 +79,10 @@ def measured(series: sensors.Series) -> list[Row]:
         level = one.calibrations[kind].threshold(one.threshold)
         decision = Decision(kind, one.threshold, 1 - one.threshold, level, uses_tail_model=False)
         before = flagged_rows(one, decision, segments, segments.cells())
-        odd = rarity(segments.cells()).reshape(before.shape).max(1)
+        odd = np.asarray(rarity(segments.cells()).reshape(before.shape).max(axis=1))
         share = float(before.any(1).mean())
         limit = float(np.quantile(odd, 1 - share, method="higher"))
-        passed = ~before.any(1), odd <= limit
+        passed = np.logical_not(before.any(1)), np.asarray(odd <= limit)
         facts: Row = {"model": model, "sensors": len(detector.schema.features), "stretches": len(segments)}
         found.append(facts | {"fault": "", "size": None, "rows_flagged": float(before.mean()), "alarmed": share})
         for fault in SERIES_FAULTS:
@@ -146,11 +146,8 @@ def seen_of(
 
 def report(rows: list[Row]) -> str:
     """The results as a Markdown file."""
-    lines = [
-        "# Faults in one sensor",
-        "",
-        " ".join((__doc__ or "").split("\n\n    python")[0].split("\n\n", 1)[1].split()),
-    ]
+    about = (__doc__ or "").split("\n\n")[1]
+    lines = ["# Faults in one sensor", "", " ".join(about.split())]
     for series in dict.fromkeys(row["series"] for row in rows):
         mine = {(row["model"], row["fault"], row["size"]): row for row in rows if row["series"] == series}
         quiet = mine[WITH, "", None]
@@ -166,19 +163,11 @@ def report(rows: list[Row]) -> str:
             if model != WITH or not fault:
                 continue
             other = mine[WITHOUT, fault, size]
-            shares = [
-                f"{100 * value:.0f} %" for value in (other["seen"], other["by_limits"], row["seen"], row["by_limits"])
-            ]
+            shares = [f"{100 * one[name]:.0f} %" for one in (other, row) for name in ("seen", "by_limits")]
             table.append([fault, "" if size is None else f"{size:g}", *shares, other["delay"], row["delay"]])
-        header = [
-            "fault",
-            "size",
-            "without the judge",
-            "limits at its alarms",
-            "with the judge",
-            "limits at its alarms",
-        ]
-        lines.append(record.markdown_table([*header, "delay without, rows", "delay with, rows"], table))
+        header = ["fault", "size", "without the judge", "limits, as many alarms", "with the judge"]
+        header += ["limits, as many alarms", "delay without, rows", "delay with, rows"]
+        lines.append(record.markdown_table(header, table))
     return "\n".join(lines) + "\n"
 
 
