@@ -102,6 +102,12 @@ def test_without_an_output_file_there_is_none(run, place: Path, words: str):
     assert "--manifest is written beside an output file, and there is none" in done.err
 
 
+def test_a_folder_of_parts_has_its_own(run, place: Path):
+    """Its manifest is written by the run itself, and none beside the folder."""
+    done = run("score", "a.csv", "-o", "parts/", "--manifest")
+    assert (done.code, "has a manifest of its own" in done.err, Path("parts").exists()) == (2, True, False)
+
+
 def test_a_failed_run_leaves_the_earlier_manifest(run, place: Path):
     """It belongs to the output that is still there."""
     assert run("score", "a.csv", "-o", "out.csv", "--manifest", "-q").code == 0

@@ -11,8 +11,9 @@ from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
 from vaecli.config import score_config
 from vaecli.config.fail_on import Gate
+from vaecli.config.incidents import incident_config
 from vaecli.config.score import ENGINES, check_engine
-from vaecli.errors import GateMet
+from vaecli.errors import GateMet, UsageError
 from vaecli.results.plan import PlanSummary
 
 if TYPE_CHECKING:
@@ -38,6 +39,30 @@ Events = Annotated[
     options.option(
         "FILE", "Write runs of flagged rows of a series as events: a .csv, .parquet or .jsonl file (models of series)."
     ),
+]
+IncidentState = Annotated[
+    str | None,
+    options.option("FILE", "Remember incidents in this file: the next run knows which are new, ongoing or ended."),
+]
+After = Annotated[
+    str | None, options.option("N", "Announce an incident from so many rows of one run on (default: 10).")
+]
+Cooldown = Annotated[
+    str | None,
+    options.option("DURATION", "An incident ends after so long without its rows: 90s, 10m, 6h (default: one run)."),
+]
+NotifyCommand = Annotated[
+    str | None,
+    options.option(
+        "CMD", "Run this command once for each new incident, without a shell; the incident is JSON on its input."
+    ),
+]
+NotifyTimeout = Annotated[
+    str | None, options.option("DURATION", "Stop that command after 90s, 10m or 1.5h (default: 30s).")
+]
+Config = Annotated[
+    Path | None,
+    options.option("FILE.toml", "TOML file with settings under [incidents]; options override it.", "--config"),
 ]
 Follow = Annotated[
     bool,
@@ -80,6 +105,13 @@ def score(
     merge_gap: options.MergeGap = None,
     min_duration: options.MinDuration = None,
     alarm_budget: options.AlarmBudget = None,
+    incidents: options.Incidents = None,
+    incident_state: IncidentState = None,
+    after: After = None,
+    cooldown: Cooldown = None,
+    notify_command: NotifyCommand = None,
+    notify_timeout: NotifyTimeout = None,
+    config_file: Config = None,
     follow: Follow = False,
     since_last_run: SinceLastRun = None,
     prefix: options.Prefix = None,
@@ -119,6 +151,12 @@ def score(
     config = score_config(decision | written | running | of_events)
     check_engine(engine, remote)
 
+    known = {"incidents": incidents, "incident_state": incident_state, "after": after, "cooldown": cooldown}
+    known |= {"notify_command": notify_command, "notify_timeout": notify_timeout}
+    of_incidents = incident_config(known, config_file)
+    if follow and of_incidents.is_wanted:
+        raise UsageError("--incidents and --follow contradict each other", "incidents are written when a table ends")
+
     from vaecli.workflows.score import score as workflow
 
     summary = verb.run(
@@ -130,6 +168,7 @@ def score(
         plot=plot,
         state=state,
         events=events,
+        incidents=of_incidents,
         since=since_last_run,
         with_worst=as_json or not quiet,
         dry_run=dry_run,

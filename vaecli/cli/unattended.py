@@ -24,7 +24,8 @@ from vaecli.runtime.urls import is_url, shown
 
 _RUNNING = "Running"
 WITH_METRICS = ("fit", "check", "score")
-WITHOUT_LOCK = ("inspect", "config", "schema")
+WITHOUT_LOCK = ("inspect", "mark", "config", "schema")
+_WITHOUT_OUTPUT = ("mark",)
 _WITHOUT_DEFAULT_OUTPUT = ("check", "explain", "evaluate", "selftest")
 _LONGEST_ID = 128
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -95,7 +96,9 @@ def signature(verb: Callable[..., None], name: str) -> inspect.Signature:
     if name in WITH_METRICS:
         added.append(("metrics", Metrics, None))
     if name not in WITHOUT_LOCK:
-        added += [("lock", Lock, None), ("skip_if_locked", SkipIfLocked, False), ("manifest", Manifest, False)]
+        added += [("lock", Lock, None), ("skip_if_locked", SkipIfLocked, False)]
+    if name not in (*WITHOUT_LOCK, *_WITHOUT_OUTPUT):
+        added.append(("manifest", Manifest, False))
     added.append(("log_format", LogFormat, None))
     parameters = list(own.parameters.values())
     names = list(own.parameters)
@@ -188,6 +191,8 @@ def end(code: int) -> int:
 def _require_output(given: dict[str, Any]) -> None:
     """Raise UsageError for a run whose output is no file of this machine."""
     output = given.get("output")
+    if str(output).endswith("/"):
+        raise UsageError("--manifest: a folder of parts has a manifest of its own", "leave --manifest out")
     is_stream = output == "-" or (output is None and "-" in given.get("inputs", ()))
     if is_stream or is_url(str(output)) or (output is None and _run.verb in _WITHOUT_DEFAULT_OUTPUT):
         raise UsageError("--manifest is written beside an output file, and there is none", "name one: -o FILE")

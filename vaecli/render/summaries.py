@@ -17,6 +17,7 @@ from vaecli.render.check import check_page
 from vaecli.render.evaluate_sensors import sensor_evaluate_page
 from vaecli.render.explain_sensors import sensor_explain_page
 from vaecli.render.flag import flag_page
+from vaecli.render.incidents import incident_facts, incident_parts
 from vaecli.render.layout import (
     decision,
     empty_table,
@@ -94,8 +95,9 @@ def score_page(summary: ScoreSummary) -> RenderableType:
         ("threshold", decision(summary)),
         ("output", "standard output" if summary.output == "-" else summary.output),
         *([("picture", summary.plot)] if summary.plot else []),
+        *incident_facts(summary.incidents, summary.incident_file),
     ]
-    parts: list[RenderableType] = [headline("Scored"), fact_list(facts)]
+    parts: list[RenderableType] = [headline("Scored"), fact_list(facts), *incident_parts(summary.incidents)]
     if summary.worst:
         parts += [headline("\nMost unusual rows"), reason_table(summary.worst)]
     return Group(*parts, *warning_lines(summary.warnings))
@@ -109,8 +111,9 @@ def explain_page(summary: ExplainSummary) -> RenderableType:
         ("explained", f"{summary.explained:,}"),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
         *([("picture", summary.plot)] if summary.plot else []),
+        *incident_facts(summary.incidents, summary.incident_file),
     ]
-    parts: list[RenderableType] = [headline("Explained"), fact_list(facts)]
+    parts: list[RenderableType] = [headline("Explained"), fact_list(facts), *incident_parts(summary.incidents)]
     if summary.shown:
         parts += [Text(), reason_table(summary.shown)]
         if (more := summary.explained - len(summary.shown)) > 0:

@@ -17,7 +17,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SUMMARIES = {
     "fit": ("fit.FitSummary", "fit_sensors.SensorFitSummary", "plan.PlanSummary"),
     "check": ("check.CheckSummary",),
-    "score": ("score.ScoreSummary", "score_sensors.SensorScoreSummary", "plan.PlanSummary"),
+    "score": ("score.ScoreSummary", "score_sensors.SensorScoreSummary", "score_parts.PartsSummary", "plan.PlanSummary"),
     "explain": ("explain.ExplainSummary", "explain_sensors.SensorExplainSummary"),
     "evaluate": ("evaluate.EvaluateSummary", "evaluate_sensors.SensorEvaluateSummary"),
     "selftest": ("selftest.SelftestSummary", "selftest_sensors.SensorSelftestSummary"),
@@ -27,6 +27,7 @@ _SUMMARIES = {
     "report": ("report.ReportSummary", "report_sensors.SensorReportSummary"),
     "calibrate": ("calibrate.CalibrateSummary",),
     "flag": ("flag.FlagSummary",),
+    "mark": ("mark.MarkSummary",),
     "inspect": ("inspect.InspectSummary",),
     "config": ("settings.SettingsSummary",),
 }
