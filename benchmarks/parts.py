@@ -58,7 +58,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="6 files of 500 rows, 1 round: is all in place?")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
-    options.work = options.work.resolve()
+    options.work, options.out = options.work.resolve(), options.out.resolve()
     if options.quick:
         options.files, options.rows, options.runs, options.kills = 6, 500, 1, 2
         options.out = options.work / "parts_quick.json"

@@ -64,7 +64,7 @@ def session(remote: str) -> Iterator[Any]:
     "n_partitions", [7, pytest.param(1, marks=pytest.mark.slow), pytest.param(64, marks=pytest.mark.slow)]
 )
 def test_scores_are_those_of_a_local_run(session: Any, place: Path, table: pa.Table, n_partitions: int):
-    """To 1e-6, with the same flags and reasons, in any number of partitions; the user's columns keep their values."""
+    """To 1e-5, with the same flags and reasons, in any number of partitions; the user's columns keep their values."""
     frame = session.read.parquet(str(place / "data")).repartition(n_partitions)
     scored = vaecli.spark.score(frame, "model.vae", threshold=0.9, explain=3)
     assert scored.columns == [*frame.columns, "anomaly_score", "p_value", "is_anomaly", "top_columns"]
@@ -73,7 +73,7 @@ def test_scores_are_those_of_a_local_run(session: Any, place: Path, table: pa.Ta
     alone = vaecli.load("model.vae").score(table, threshold=0.9, explain=3)
     assert len(found) == len(alone)
     for name in ("anomaly_score", "p_value"):
-        np.testing.assert_allclose(found[name].to_numpy(), alone[name].to_numpy(), rtol=1e-6)
+        np.testing.assert_allclose(found[name].to_numpy(), alone[name].to_numpy(), rtol=1e-5)
     for name in ("is_anomaly", *(set(table.column_names) - {"at"})):
         assert found[name].to_pylist() == alone[name].to_pylist(), name
     assert worthwhile(found["top_columns"]) == worthwhile(alone["top_columns"])
@@ -120,7 +120,7 @@ def test_the_command_line(run: Callable, remote: str, place: Path, table: pa.Tab
     back = pa.concat_tables([pq.ParquetFile(path).read() for path in sorted(Path("out").rglob("*.parquet"))])
     assert back.column_names == alone.column_names
     np.testing.assert_allclose(
-        back.sort_by("row")["anomaly_score"].to_numpy(), alone["anomaly_score"].to_numpy(), rtol=1e-6
+        back.sort_by("row")["anomaly_score"].to_numpy(), alone["anomaly_score"].to_numpy(), rtol=1e-5
     )
     before = contents(place)
     done = run(*words)

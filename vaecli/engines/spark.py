@@ -92,7 +92,10 @@ def write_parquet(frame: DataFrame, folder: str, by: Sequence[str]) -> None:
 
 
 def count_rows(session: SparkSession, folder: str, prefix: str) -> dict[str, int]:
-    """How many rows a scored folder has, how many of them are flagged and how many have no score."""
+    """How many rows a scored folder has, how many of them are flagged and how many have no score.
+
+    Raises EnvironmentProblem where Spark cannot read it.
+    """
     functions = _imported("pyspark.sql.functions")
     is_flagged, score = functions.col(f"{prefix}is_anomaly"), functions.col(f"{prefix}anomaly_score")
     with spark_errors():
@@ -122,7 +125,8 @@ def source_like(frame: DataFrame) -> Source:
 def mapped(frame: DataFrame, function: Function, added: Sequence[tuple[str, pa.DataType]]) -> DataFrame:
     """The DataFrame of what `function` yields for each partition: the columns of `frame` and then those `added`.
 
-    The function sees one column more, PARTITION. Nothing is computed before an action.
+    The function sees one column more, PARTITION. Nothing is computed before an action. Raises MissingPackage without
+    the Spark client.
     """
     functions, types = _imported("pyspark.sql.functions"), _imported("pyspark.sql.types")
     of_arrow = {pa.float64(): types.DoubleType, pa.bool_(): types.BooleanType, pa.string(): types.StringType}
@@ -198,8 +202,8 @@ def _ours(text: str) -> VaecliError:
         )
     if re.search(r"PATH_NOT_FOUND|does not exist|No such file|not found: /", text):
         return InputError(f"Spark cannot read the input: {_first_line(text)}", "check the path as the cluster sees it")
-    told = text.rstrip().rpartition("\n")[2] if "Traceback" in text else _first_line(text)
-    return EnvironmentProblem(f"Spark: {cut(harmless(told), 300)}", "see the log of the Spark server")
+    line = text.rstrip().rpartition("\n")[2] if "Traceback" in text else _first_line(text)
+    return EnvironmentProblem(f"Spark: {cut(harmless(line), 300)}", "see the log of the Spark server")
 
 
 def _first_line(text: str) -> str:
