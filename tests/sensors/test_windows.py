@@ -89,10 +89,17 @@ def test_windows_are_the_columns_up_to_each(seed: int, length: int, data: st.Dat
     found = windows.windows(x, length, ends)
     for column, end in zip(found.T, ends, strict=True):
         np.testing.assert_array_equal(column, x[:, end - length + 1 : end + 1].ravel())
-    first = int(ends.min())
-    np.testing.assert_array_equal(
-        windows.windows(x, length, slice(first, 60)), windows.windows(x, length, np.arange(first, 60))
-    )
+    np.testing.assert_array_equal(windows.each_window(x, length)[:, :, 0].ravel(), x[:, :length].ravel())
+
+
+@given(seed=st.integers(0, 2**32 - 1), lengths=st.lists(st.integers(2, 128), min_size=1, max_size=4))
+def test_several_lengths_at_once_are_each_by_itself(seed: int, lengths: list[int]):
+    """To the last bit: a score does not depend on what else is measured."""
+    x = drawn(seed, 2, 150)
+    outs = [np.empty((2, windows.N_STATISTICS, 150), np.float32) for _ in lengths]
+    windows.statistics_into(x, lengths, outs)
+    for length, out in zip(lengths, outs, strict=True):
+        assert out.tobytes() == windows.window_statistics(x, length).tobytes()
 
 
 def test_a_window_of_one_row_has_no_statistics():

@@ -16,9 +16,13 @@ from vaecli.data.windows import (
     N_ROW_STATISTICS,
     N_SHAPE_STATISTICS,
     N_STATISTICS,
+    each_window,
     movement,
+    moving_sum,
     row_statistics,
+    shape_of,
     shape_statistics,
+    statistics_into,
     window_statistics,
     windows,
 )
@@ -91,8 +95,21 @@ class WindowShape:
 
     def statistics_of(self, x: np.ndarray) -> np.ndarray:
         """The statistics of sensors (d, rows): (d, n_statistics, rows)."""
-        longer = row_statistics(x) if self.with_rows else window_statistics(x, self.statistics)
-        return np.concatenate([window_statistics(x, SHORT), longer], axis=1)
+        return self.statistics_and_long(x, with_long=False)[0]
+
+    def statistics_and_long(self, x: np.ndarray, *, with_long: bool) -> tuple[np.ndarray, np.ndarray | None]:
+        """The statistics of sensors (d, n_statistics, rows), and with_long the seven of `long` rows (d, 7, rows)."""
+        out = np.empty((x.shape[0], self.n_statistics, x.shape[1]), x.dtype)
+        long = np.empty((x.shape[0], N_STATISTICS, x.shape[1]), x.dtype) if with_long else None
+        lengths, outs = [SHORT], [out[:, :N_STATISTICS]]
+        if self.with_rows:
+            out[:, N_STATISTICS:] = row_statistics(x)
+        else:
+            lengths, outs = [*lengths, self.statistics], [*outs, out[:, N_STATISTICS:]]
+        if long is not None:
+            lengths, outs = [*lengths, self.long], [*outs, long]
+        statistics_into(x, lengths, outs)
+        return out, long
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +156,6 @@ class WindowModel:
     long_deviation: np.ndarray
     long_whitening: np.ndarray
 
-    def statistics(self, x: np.ndarray) -> np.ndarray:
-        """Standardised statistics of the continuous sensors of x (D, columns): (d, F, columns), cut at ±12."""
-        found = self.shape.statistics_of(x[self.continuous])
-        return _standardised(found, self.statistics_mean, self.statistics_deviation)
-
-    def long_statistics(self, x: np.ndarray) -> np.ndarray:
-        """Standardised statistics without level of x (D, columns): (d, 6, columns), cut at ±12."""
-        found = shape_statistics(x[self.continuous], self.shape.long)
-        return _standardised(found, self.long_mean, self.long_deviation)
-
     def readouts(self, x: np.ndarray, tiles: np.ndarray) -> Readouts:
         """The read-outs at the columns of `tiles` (t,), each the first of TILE columns of x (D, columns).
 
@@ -158,38 +165,49 @@ class WindowModel:
         n, n_single = tiles.size * TILE, self.continuous.size
         single, residual, code = np.empty((n_single, n), np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
         joint = np.empty(n, np.float32) if self.joint_whitening.size else None
-        moved = self.moved(x, tiles)
-        statistics = self.statistics(x) if n_single else None
         long = np.empty(n, np.float32) if self.long_whitening.size else None
-        long_statistics = self.long_statistics(x) if long is not None else None
-        scale = np.float32(1 / self.window_mean.size)
+        moving = x[self.continuous]
+        statistics, long_found = self.shape.statistics_and_long(moving, with_long=long is not None)
+        moved = self._moved(moving, None if long_found is None else long_found[:, 0], tiles)
+        _standardised(statistics, self.statistics_mean, self.statistics_deviation)
+        long_statistics = None
+        if long_found is not None:
+            long_statistics = _standardised(shape_of(long_found), self.long_mean, self.long_deviation)
+        length, scale = self.shape.window, np.float32(1 / self.window_mean.size)
+        view, window_mean = each_window(x, length), self.window_mean.reshape(-1, length, 1)
+        window = np.empty((x.shape[0], length, TILE), np.float32)
+        flat = window.reshape(-1, TILE)
         deviation = np.sqrt(self.component_variance)[:, None]
         n_code = max(self.components.shape[0], 1)
         for i, tile in enumerate(tiles.tolist()):
             out, columns = slice(i * TILE, (i + 1) * TILE), slice(tile, tile + TILE)
-            if statistics is not None:
+            if n_single:
                 z = np.ascontiguousarray(statistics[:, :, columns])
-                whitened = np.matmul(self.single_whitening, z)
-                single[:, out] = np.square(whitened, out=whitened).sum(1) / np.float32(z.shape[1])
+                single[:, out] = _mean_square(np.matmul(self.single_whitening, z), axis=1)
                 if joint is not None:
-                    whitened = self.joint_whitening @ z.reshape(-1, TILE)
-                    joint[out] = np.square(whitened, out=whitened).sum(0) / np.float32(whitened.shape[0])
+                    joint[out] = _mean_square(self.joint_whitening @ z.reshape(-1, TILE))
             if long is not None and long_statistics is not None:
-                whitened = self.long_whitening @ np.ascontiguousarray(long_statistics[:, :, columns]).reshape(-1, TILE)
-                long[out] = np.square(whitened, out=whitened).sum(0) / np.float32(whitened.shape[0])
-            window = windows(x, self.shape.window, columns)
-            window -= self.window_mean[:, None]
-            projected = self.components @ window
-            total = np.square(window, out=window).sum(0)
-            residual[out] = np.maximum(total - np.square(projected).sum(0), 0) * scale
-            code[out] = np.square(projected / deviation).sum(0) / np.float32(n_code)
+                z = np.ascontiguousarray(long_statistics[:, :, columns])
+                long[out] = _mean_square(self.long_whitening @ z.reshape(-1, TILE))
+            np.subtract(view[:, :, tile - length + 1 : tile - length + 1 + TILE], window_mean, out=window)
+            projected = self.components @ flat
+            total = np.add.reduce(np.square(flat, out=flat), axis=0)
+            residual[out] = np.maximum(total - np.add.reduce(np.square(projected), axis=0), 0) * scale
+            projected /= deviation
+            code[out] = np.add.reduce(np.square(projected, out=projected), axis=0) / np.float32(n_code)
         return Readouts(joint, single, residual, code, moved, long)
 
-    def moved(self, x: np.ndarray, tiles: np.ndarray) -> np.ndarray | None:
-        """Squared distances from the mean of the MOVEMENT rows before, at the columns of the tiles: (d, t TILE)."""
+    def _moved(self, moving: np.ndarray, level: np.ndarray | None, tiles: np.ndarray) -> np.ndarray | None:
+        """Squared distances from the mean of the MOVEMENT rows before, at the columns of the tiles: (d, t TILE).
+
+        `moving` (d, columns) are the continuous sensors, and `level` their means over the last `shape.long` rows.
+        """
         if not self.movement_deviation.size:
             return None
-        distance = movement(x[self.continuous], self.shape.movement)[:, columns_of(tiles)]
+        if level is None or self.shape.long != self.shape.movement:
+            level = moving_sum(moving, self.shape.movement) / np.float32(self.shape.movement)
+        columns = columns_of(tiles)
+        distance = moving[:, columns] - level[:, columns - 1]
         distance /= self.movement_deviation[:, None]
         return np.square(distance, out=distance)
 
@@ -206,7 +224,7 @@ class WindowModel:
         out = np.empty((self.continuous.size, tiles.size * TILE), np.float32)
         for i, tile in enumerate(tiles.tolist()):
             whitened = np.matmul(whitening, np.ascontiguousarray(z[:, :, tile : tile + TILE]))
-            out[:, i * TILE : (i + 1) * TILE] = np.square(whitened, out=whitened).sum(1) / np.float32(k)
+            out[:, i * TILE : (i + 1) * TILE] = _mean_square(whitened, axis=1)
         return out
 
 
@@ -215,6 +233,13 @@ def _standardised(found: np.ndarray, mean: np.ndarray, deviation: np.ndarray) ->
     found -= mean[:, :, None]
     found /= deviation[:, :, None]
     return np.clip(found, -LARGEST_FEATURE, LARGEST_FEATURE, out=found)
+
+
+def _mean_square(whitened: np.ndarray, axis: int = 0) -> np.ndarray:
+    """The mean along an axis of squares, which take the place of what they are of."""
+    total = np.add.reduce(np.square(whitened, out=whitened), axis=axis)
+    total /= np.float32(whitened.shape[axis])
+    return np.asarray(total)
 
 
 def columns_of(tiles: np.ndarray) -> np.ndarray:

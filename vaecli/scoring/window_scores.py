@@ -93,20 +93,16 @@ def values_of(
     if readouts.joint is not None:
         values[JOINT] = readouts.joint
     if single is not None:
-        of_single = _each_sensor(single, readouts.single)
+        of_single = single.surprisals(readouts.single)
         values[WORST] = _mean_of_largest(of_single, WORST_SENSORS)
     values[RESIDUAL], values[CODE] = readouts.residual, readouts.code
     if readouts.moved is not None and moved is not None:
-        of_moved = _each_sensor(moved, readouts.moved)
+        of_moved = moved.surprisals(readouts.moved)
         values[MOVED] = of_moved.max(0)
     if readouts.long is not None:
         values[LONG] = readouts.long
     values[ELBO] = negative_elbo(model, values[RESIDUAL], values[CODE])
     return values, of_single, of_moved
-
-
-def _each_sensor(tails: SurprisalTails, values: np.ndarray) -> np.ndarray:
-    return np.stack([tails.surprisal(of_sensor, j) for j, of_sensor in enumerate(values)])
 
 
 def negative_elbo(model: WindowModel, residual: np.ndarray, code: np.ndarray) -> np.ndarray:
@@ -142,7 +138,7 @@ class WindowScales:
         out = np.full_like(values, np.nan)
         for j, tails in enumerate(self.readouts):
             if tails is not None:
-                out[j] = tails.surprisal(values[j])
+                out[j] = tails.surprisals(values[j : j + 1])[0]
         return Surprisals(out, single, moved, np.full((1, out.shape[1]), -1))
 
     @classmethod

@@ -46,7 +46,8 @@ class Behaviour:
 class RunFound:
     """What a run of rows adds to an event: `nats` (c,) are those of its flagged rows by column.
 
-    `before` is its first flagged row, and `peak` (score, p-value, time) that of its highest-scoring one; None without.
+    `before` is its first explained row, and `peak` (score, p-value, time) that of its highest-scoring one; None
+    without, as is `behaviour`.
     """
 
     n_flagged: int
@@ -60,7 +61,8 @@ class RunFound:
 class DecidedRows:
     """The scored rows of a batch: scores, p-values, flags and clock (n,); row i belongs to `keys[group[i]]`.
 
-    `evident` (n,) are the flagged rows whose own latest rows are anomalous.
+    `evident` (n,) are the flagged rows whose own latest rows are anomalous, `weight` (n,) how many flagged rows of an
+    event each explained one stands for, NaN of rows that are not explained for their event.
     """
 
     batch: Batch
@@ -71,15 +73,19 @@ class DecidedRows:
     p_value: np.ndarray
     flagged: np.ndarray
     evident: np.ndarray
+    weight: np.ndarray
+
+    @property
+    def flags(self) -> FlaggedRows:
+        """What decides where events begin and end."""
+        return FlaggedRows(self.keys, self.group, self.time, self.score, self.flagged, self.evident)
 
 
 def parts_of(
     detector: SensorDetector, rules: EventRules, rows: DecidedRows, explained: ExplainedRows
 ) -> tuple[SeriesPart[RunFound], ...]:
-    """The parts of series in a batch, with their runs; `explained` are its flagged rows."""
-    described = _Describer(detector, rows, explained)
-    columns = (rows.keys, rows.group, rows.time, rows.score, rows.flagged, rows.evident)
-    return series_parts(FlaggedRows(*columns), rules, described.describe)
+    """The parts of series in a batch, with their runs; `explained` are the rows with a weight, and maybe others."""
+    return series_parts(rows.flags, rules, _Describer(detector, rows, explained).describe)
 
 
 class _Describer:
@@ -91,20 +97,17 @@ class _Describer:
 
     def describe(self, run: np.ndarray) -> RunFound:
         """What is found in the rows `run` (m,) of the batch, in their order."""
-        flagged = run[self.rows.flagged[run]]
-        place = np.searchsorted(self.explained.row, flagged)
-        nats = self.nats[:, place].sum(1)
+        rows, flagged = self.rows, run[self.rows.flagged[run]]
+        chosen = flagged[~np.isnan(rows.weight[flagged])]
+        place = np.searchsorted(self.explained.row, chosen)
+        nats = (self.nats[:, place] * rows.weight[chosen]).sum(1)
         if not flagged.size:
             return RunFound(0, nats)
-        peak = int(flagged[np.argmax(self.rows.score[flagged])])
-        rows = self.rows
-        return RunFound(
-            flagged.size,
-            nats,
-            self.explained.take(place[:1]),
-            (float(rows.score[peak]), float(rows.p_value[peak]), float(rows.time[peak])),
-            self._behaviour(place),
-        )
+        peak = int(flagged[np.argmax(rows.score[flagged])])
+        of_peak = (float(rows.score[peak]), float(rows.p_value[peak]), float(rows.time[peak]))
+        if not chosen.size:
+            return RunFound(flagged.size, nats, peak=of_peak)
+        return RunFound(flagged.size, nats, self.explained.take(place[:1]), of_peak, self._behaviour(place))
 
     def _behaviour(self, place: np.ndarray) -> Behaviour:
         found, nats = self.explained.take(place), self.nats[:, place]

@@ -44,6 +44,8 @@ def reasons_of(
     most: int,
 ) -> list[FlaggedRow]:
     """Each explained row of a batch, scores and p-values (n,), with its `most` strongest reasons, strongest first."""
+    if not found.row.size:  # as in most batches of a live stream, where reading no cells takes as long as reading one
+        return []
     features, parts = detector.schema.features, ColumnParts.of(detector, found)
     cells = to_cells(Batch(batch.table.take(pa.array(found.row)), 0, batch.where), detector.schema)
     own = [own_values(batch.table.column(column.name).take(pa.array(found.row))) for column in features]

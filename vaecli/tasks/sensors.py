@@ -21,6 +21,7 @@ from vaecli.results import FlaggedRow
 from vaecli.results.explain_sensors import SeriesRow
 from vaecli.schema import Schema
 from vaecli.sensors.detector import SensorDetector
+from vaecli.sensors.event_rows import EventRows
 from vaecli.sensors.events import EventRules, SeriesPart
 from vaecli.sensors.explanation import ExplainedRows, explain
 from vaecli.sensors.history import Histories
@@ -194,6 +195,21 @@ class SensorTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class DecidedWork:
+    """The rows of a batch with scores and flags, before they are explained."""
+
+    work: SensorWork
+    rows: DecidedRows
+
+
+def with_event_rows(decided: Iterable[DecidedWork], rules: EventRules) -> Iterator[DecidedWork]:
+    """The same batches, in the order of the table, with the rows of events chosen that are to be explained."""
+    chosen = EventRows(rules)
+    for part in decided:
+        yield replace(part, rows=replace(part.rows, weight=chosen.weights(part.rows.flags)))
+
+
+@dataclass(frozen=True, slots=True)
 class ScoreSensors:
     """Adds score, p-value and flag to rows of series; each score depends on the row and those before it.
 
@@ -210,27 +226,38 @@ class ScoreSensors:
     line_width: float | None = None
     numbers: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
-    def process(self, work: SensorWork) -> WrittenRows[SensorTotals]:
-        """The rows with the added columns; with `anomalies_only` only the flagged ones."""
+    def scored(self, work: SensorWork) -> DecidedWork:
+        """The rows with their scores and flags."""
         score = self.detector.score(work.stretches, work.rows.batch.n_rows, self.decision.score_kind)
         return self.decided(work, score, self.detector.calibrations[self.decision.score_kind])
 
-    def decided(self, work: SensorWork, score: np.ndarray, calibration: Calibration) -> WrittenRows[SensorTotals]:
-        """The rows with scores (n,), p-values, flags and explanations."""
+    def decided(self, work: SensorWork, score: np.ndarray, calibration: Calibration) -> DecidedWork:
+        """The rows with scores (n,), p-values and flags; with `rules` also which of them are evident."""
         p_value = calibration.p_value(score)
         flagged = self.decision.flagged(score, p_value)
+        evident = flagged if self.rules is None else self.detector.evident(work.stretches, flagged)
+        rows, weight = work.rows, np.full(score.size, np.nan)
+        return DecidedWork(
+            work,
+            DecidedRows(rows.batch, rows.keys, rows.group, rows.time, score, p_value, flagged, evident, weight),
+        )
+
+    def process(self, decided: DecidedWork) -> WrittenRows[SensorTotals]:
+        """The rows with the added columns, explained; with `anomalies_only` only the flagged ones."""
+        work, rows = decided.work, decided.rows
+        score, p_value, flagged = rows.score, rows.p_value, rows.flagged
         added: dict[str, Any] = {"anomaly_score": score, "p_value": p_value, "is_anomaly": flagged}
         highest = highest_of(score, flagged, self.n_worst)
         first = work.rows.batch.first_row
         numbers = self.numbers[slice(*np.searchsorted(self.numbers, [first, first + score.size]))] - first
-        wanted = flagged.copy() if self.explain or self.rules is not None else highest.copy()
+        wanted = flagged | ~np.isnan(rows.weight) if self.explain else highest | ~np.isnan(rows.weight)
         wanted[numbers[~np.isnan(score[numbers])]] = True
         found = explain(self.detector, work.stretches, wanted, score, self.decision.score_kind)
         named = np.flatnonzero((flagged if self.explain else highest)[found.row])
         most = max(self.explain, N_TOP_COLUMNS)
-        reasons = reasons_of(self.detector, found.take(named), work.rows.batch, score, p_value, most)
+        reasons = reasons_of(self.detector, found.take(named), rows.batch, score, p_value, most)
         if self.explain:
-            added["top_columns"] = _top_columns(work.rows.batch, reasons, self.explain)
+            added["top_columns"] = _top_columns(rows.batch, reasons, self.explain)
         totals = SensorTotals(
             score.size,
             int(flagged.sum()),
@@ -238,13 +265,13 @@ class ScoreSensors:
             work.rows.novel_cells,
             score.size,
             int(flagged.sum()),
-            worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(work.rows.batch, row)]]),
-            self._asked(numbers, work.rows, added, found),
+            worst_rows([shortened(row, N_TOP_COLUMNS) for row in reasons if highest[_place(rows.batch, row)]]),
+            self._asked(numbers, rows, found),
             self._lines(work.rows, score, flagged),
             work.rows.blank,
-            () if self.rules is None else self._series(self.rules, work, added, found),
+            () if self.rules is None else parts_of(self.detector, self.rules, rows, found),
         )
-        written = WrittenRows(work.rows.batch, added, totals, flagged if self.anomalies_only else None)
+        written = WrittenRows(rows.batch, added, totals, flagged if self.anomalies_only else None)
         return written if work.rows.long is None else rows_of_stamps(work.rows.long, written)
 
     def _lines(self, rows: SensorRows, score: np.ndarray, flagged: np.ndarray) -> dict[str, ScoreLine]:
@@ -252,23 +279,10 @@ class ScoreSensors:
             return {}
         return score_lines(self.line_width, rows.keys, rows.group, rows.time, score, flagged)
 
-    def _asked(
-        self, numbers: np.ndarray, rows: SensorRows, added: Mapping[str, np.ndarray], found: ExplainedRows
-    ) -> tuple[SeriesRow, ...]:
+    def _asked(self, numbers: np.ndarray, rows: DecidedRows, found: ExplainedRows) -> tuple[SeriesRow, ...]:
         if not numbers.size:
             return ()
-        score, p_value, flagged = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
-        decided = DecidedRows(rows.batch, rows.keys, rows.group, rows.time, score, p_value, flagged, flagged)
-        return asked_rows(self.detector, decided, found, numbers, len(self.detector.schema.features))
-
-    def _series(
-        self, rules: EventRules, work: SensorWork, added: Mapping[str, np.ndarray], found: ExplainedRows
-    ) -> tuple[SeriesPart[RunFound], ...]:
-        score, p_value, flagged = (added[name] for name in ("anomaly_score", "p_value", "is_anomaly"))
-        evident = self.detector.evident(work.stretches, flagged)
-        rows = work.rows
-        decided = DecidedRows(rows.batch, rows.keys, rows.group, rows.time, score, p_value, flagged, evident)
-        return parts_of(self.detector, rules, decided, found)
+        return asked_rows(self.detector, rows, found, numbers, len(self.detector.schema.features))
 
 
 def highest_of(score: np.ndarray, flagged: np.ndarray, most: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 
@@ -17,6 +17,7 @@ from vaecli.engines.live import LiveEngine
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.results import OnEvent
+from vaecli.runtime.memory import keep_freed_memory
 from vaecli.runtime.parallel import map_in_order
 from vaecli.scoring.look_ahead import looking_ahead
 from vaecli.scoring.window_scores import score_of
@@ -29,6 +30,7 @@ from vaecli.tasks.events import N_SENSORS, RunFound, event_of
 from vaecli.tasks.long_rows import only_later
 from vaecli.tasks.sensors import (
     GROUPED_ROWS,
+    DecidedWork,
     ReadSensors,
     ScoreSensors,
     SensorRows,
@@ -36,6 +38,7 @@ from vaecli.tasks.sensors import (
     SensorWork,
     in_order,
     joined,
+    with_event_rows,
 )
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 
@@ -63,6 +66,7 @@ def score_rows(
     rules = None if events is None else events.rules
     wanted = np.unique([min(number, MOST_ROWS) - 1 for number in numbers]).astype(np.int64)
     task = ScoreSensors(detector, decision, config.anomalies_only, config.explain, n_worst, rules, line_width, wanted)
+    keep_freed_memory()
     with threadpool_limits(1, "blas"):  # of every thread until the last batch is scored, longer than batches are read
         return score(task, source, output, config, histories, on_event, events)
 
@@ -153,8 +157,9 @@ def _score_series(
     with closing(sensor_rows(detector, source, config)) as rows:
         work = in_order(only_later(rows, histories, source) if isinstance(source, LongSource) else rows, histories)
         if config.follow:
-            return append_rows(map(rendered.process, work), output, SensorTotals(), "scoring", None, on_event)
-        parts = map_in_order(rendered.process, work, engine_of(config, detector).workers)
+            live = map(rendered.process, map(task.scored, work))
+            return append_rows(live, output, SensorTotals(), "scoring", None, on_event)
+        parts = _explained(task, rendered, task.scored, work, engine_of(config, detector).workers)
         with closing(parts if events is None else events.following(parts)) as followed:
             return append_rows(followed, output, SensorTotals(), "scoring", source.n_rows, on_event)
 
@@ -189,15 +194,33 @@ def _score_looking_ahead(
         score = ahead(detector, found, time, group, kind)
     calibration = detector.calibrations[f"offline/{kind}"]
 
-    def written(work: SensorWork) -> tuple[object, SensorTotals]:
+    def scored(work: SensorWork) -> DecidedWork:
         first = work.rows.batch.first_row
-        done = task.decided(work, score[first : first + work.rows.batch.n_rows], calibration)
-        return output.render(done.batch, done.added, done.keep), done.totals
+        return task.decided(work, score[first : first + work.rows.batch.n_rows], calibration)
 
     with closing(sensor_rows(detector, source, config)) as rows:
-        parts = map_in_order(written, in_order(rows, detector.histories()), engine.workers)
+        work = in_order(rows, detector.histories())
+        parts = _explained(task, Rendered(task, output), scored, work, engine.workers)
         with closing(parts if events is None else events.following(parts)) as followed:
             return append_rows(followed, output, SensorTotals(), "scoring", source.n_rows, on_event)
+
+
+def _explained(
+    task: ScoreSensors,
+    rendered: Rendered[DecidedWork, SensorTotals],
+    scored: Callable[[SensorWork], DecidedWork],
+    work: Iterable[SensorWork],
+    n_workers: int,
+) -> Generator[tuple[object, SensorTotals]]:
+    """Score, explain and render batches, in their order.
+
+    Which rows of an event are explained depends on the rows before: with events, the scores of several batches wait.
+    """
+    if task.rules is None:
+        yield from map_in_order(lambda part: rendered.process(scored(part)), work, n_workers)
+        return
+    with closing(map_in_order(scored, work, n_workers)) as decided:
+        yield from map_in_order(rendered.process, with_event_rows(decided, task.rules), n_workers)
 
 
 def ahead(
