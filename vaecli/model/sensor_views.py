@@ -1,4 +1,4 @@
-"""Four views of a single sensor: its reading, the level and the roughness of its latest rows, and what others imply.
+"""Views of a single sensor: its reading, and the level and the roughness of its latest rows.
 
 Each view is compared with the range that it had in training, less what the rows before already lay beyond it: a sensor
 that has been out of its range for long is no news.
@@ -12,39 +12,27 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from vaecli.data.windows import moving_sum, shifted
-from vaecli.model.window_model import HISTORY, SHORT, TILE, columns_of
+from vaecli.model.window_model import HISTORY, SHORT, columns_of
 
-READING, LEVEL, SPREAD, STEP, CONDITIONAL = range(5)
-N_VIEWS = 5
+READING, LEVEL, SPREAD, STEP = range(4)
+N_VIEWS = 4
 ROUGHNESS = (SPREAD, STEP)
 EARLIER = (32, 64, 96)  # rows ago, whose mean roughness is what a sensor had before
 OUTER = 0.005  # share of the rows beyond each end of a range,
 FEWEST_OUTER = 3  # or so many
 LEAST_HALF, LEAST_OF_SPREAD = 0.02, 0.5  # of half a range: in training deviations, and of the view's own deviation
 _LEAST_ROUGHNESS = 0.03  # as in window_statistics
-_RIDGE = 1e-3
-_MOST_ROWS = 8_000  # that covariances are learned from
 
 
 @dataclass(frozen=True, slots=True)
 class SensorViews:
-    """The range of each view of d sensors: `middle` and `half` (5, d), float32.
-
-    The conditional view is `residual` (d, d) times the readings less `mean` (d,), float32: how many deviations a
-    reading lies from what the others of its row imply. Both are empty where there is one sensor, which has none.
-    """
+    """The range of each view of d sensors: `middle` and `half` (4, d), float32."""
 
     middle: np.ndarray
     half: np.ndarray
-    mean: np.ndarray
-    residual: np.ndarray
-
-    def residuals(self, readings: np.ndarray) -> np.ndarray:
-        """How far readings (d, n) lie from what those of the other sensors imply: (d, n), in deviations."""
-        return self.residual @ (readings - self.mean[:, None])
 
     def largest(self, x: np.ndarray, tiles: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How far the sensor that is furthest out lies out, in `limits` (5, d), and which it is: (t TILE,) each.
+        """How far the sensor that is furthest out lies out, in `limits` (4, d), and which it is: (t TILE,) each.
 
         At the columns of `tiles` (t,) of x (d, …); 0 and −1 where all are within their limits. The bits of a result
         depend on the column's place in its tile and on the rows before it, on nothing else.
@@ -58,8 +46,6 @@ class SensorViews:
         ]
         for view, rough in zip(ROUGHNESS, _roughness(x), strict=True):
             hits.append(self._outside(view, rough, None, columns, limits))
-        if self.residual.size:
-            hits += [self._outside_conditional(x, before, tile, i, limits) for i, tile in enumerate(tiles.tolist())]
         which, at, value = (np.concatenate(part) for part in zip(*hits, strict=True))
         order = np.lexsort((-which, value))  # the last of several stays
         found[at[order]], sensor[at[order]] = value[order], which[order]
@@ -75,18 +61,6 @@ class SensorViews:
         far = news(now[which, at], earlier - self.middle[view][which], self.half[view][which])
         return which, at, far / limits[view][which]
 
-    def _outside_conditional(
-        self, x: np.ndarray, before: np.ndarray, tile: int, i: int, limits: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        rows, middle = slice(tile, tile + TILE), self.middle[CONDITIONAL]
-        now = self.residuals(x[:, rows]) - middle[:, None]
-        which, at = np.nonzero(np.abs(now) > limits[CONDITIONAL][:, None])
-        if not which.size:
-            return which, at, np.empty(0, np.float32)
-        earlier = (self.residuals(before[:, rows]) - middle[:, None])[which, at]
-        far = news(now[which, at], earlier, self.half[CONDITIONAL][which])
-        return which, at + i * TILE, far / limits[CONDITIONAL][which]
-
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays for the bundle; `from_arrays` is the inverse."""
         return {item.name: getattr(self, item.name) for item in fields(self)}
@@ -95,8 +69,7 @@ class SensorViews:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], n_sensors: int) -> SensorViews:
         """The inverse of `to_arrays`. Raises KeyError or ValueError on arrays that it cannot have written."""
         views = cls(*(arrays[item.name] for item in fields(cls)))
-        d = n_sensors if n_sensors > 1 else 0
-        shapes = ((N_VIEWS, n_sensors), (N_VIEWS, n_sensors), (d,), (d, d))
+        shapes = ((N_VIEWS, n_sensors), (N_VIEWS, n_sensors))
         for item, shape in zip(fields(cls), shapes, strict=True):
             array = getattr(views, item.name)
             if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
@@ -141,7 +114,7 @@ def _earlier(rough: np.ndarray, which: np.ndarray, columns: np.ndarray) -> np.nd
 
 
 def view_values(x: np.ndarray, view: int, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The values of a view, not the conditional one, and of the rows before: (d, n), at `columns` (n,) of x (d, …)."""
+    """The values of a view and of the rows before: (d, n) each, at `columns` (n,) of x (d, …)."""
     if view in ROUGHNESS:
         rough = list(_roughness(x))[ROUGHNESS.index(view)]
         return rough[:, columns], _earlier(rough, np.arange(len(x))[:, None], columns)
@@ -156,17 +129,3 @@ def range_of(now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     low, high = parts[:, k], parts[:, n - 1 - k]
     least = np.maximum(LEAST_OF_SPREAD * now.std(1), LEAST_HALF)
     return (high + low) / 2, np.maximum((high - low) / 2, least)
-
-
-def conditional_of(readings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(mean (d,), matrix (d, d)) that make readings (d, n) residuals of unit variance given the other sensors."""
-    from sklearn.covariance import ledoit_wolf
-
-    if len(readings) < 2:
-        return np.empty(0, np.float32), np.empty((0, 0), np.float32)
-    spread = np.linspace(0, readings.shape[1] - 1, min(readings.shape[1], _MOST_ROWS)).round().astype(np.int64)
-    mean, deviation = readings.mean(1), readings.std(1) + np.float32(1e-3)
-    covariance, _ = ledoit_wolf(((readings[:, spread] - mean[:, None]) / deviation[:, None]).T.astype(np.float64))
-    precision = np.linalg.inv(covariance + _RIDGE * np.eye(len(covariance)))
-    residual = precision / np.sqrt(np.diag(precision))[:, None] / deviation[None]
-    return mean.astype(np.float32), residual.astype(np.float32)

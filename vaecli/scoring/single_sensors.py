@@ -24,7 +24,7 @@ LARGEST_NUMBER = 1e30
 
 @dataclass(frozen=True, slots=True)
 class SingleSensors:
-    """The judge: `views` of d sensors, their `limits` (5, d) float32, and what its opinion is worth.
+    """The judge: `views` of d sensors, their `limits` (4, d) float32, and what its opinion is worth.
 
     Rows whose mean of read-outs is at least `from_score` score `worth` or more where a sensor lies beyond its limits.
     """
@@ -61,7 +61,7 @@ class SingleSensors:
             return None
         views, limits, worth = SensorViews.from_arrays(own, n_sensors), own["limits"], own["worth"]
         if limits.shape != (N_VIEWS, n_sensors) or limits.dtype != np.float32 or not np.isfinite(limits).all():
-            raise ValueError(f"{prefix}/limits is not finite float32 of 5 views of each sensor")
+            raise ValueError(f"{prefix}/limits is not finite float32 of 4 views of each sensor")
         if (limits <= 0).any():
             raise ValueError(f"{prefix}/limits are not positive")
         if worth.shape != (2,) or worth.dtype != np.float64 or not (np.abs(worth) <= LARGEST_NUMBER).all():

@@ -7,16 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vaecli.model.sensor_views import (
-    CONDITIONAL,
-    N_VIEWS,
-    READING,
-    ROUGHNESS,
-    SensorViews,
-    conditional_of,
-    news,
-    range_of,
-)
+from vaecli.model.sensor_views import N_VIEWS, ROUGHNESS, SensorViews, news, range_of
 from vaecli.scoring.single_sensors import CORROBORATED, SingleSensors
 
 WITHIN = 0.999  # of held-out rows lie within the limit of one sensor in one view, and a margin beyond it is its limit
@@ -34,7 +25,7 @@ Values = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True, slots=True)
 class FittedViews:
-    """The views of d sensors, their `limits` (5, d), and how `far` (n,) the furthest sensor of a held-out row lies out.
+    """The views of d sensors, their `limits` (4, d), and how `far` (n,) the furthest sensor of a held-out row lies out.
 
     `far` is in limits.
     """
@@ -50,29 +41,22 @@ def fit_views(values: Callable[[int], Values], block: np.ndarray, gap: int) -> F
     `values` gives those of a view and of the rows before, (d, n) each, of n rows in the order of series and time, in
     blocks (n,). A block is judged by the others, without the `gap` rows after it.
     """
-    readings = values(READING)[0]
     rows = np.arange(block.size)
     parts = [(rows[block == b], rows[_is_other(block, b, gap)]) for b in np.unique(block)]
-    final = conditional_of(readings)
-    of_blocks = [conditional_of(readings[:, others]) for _, others in parts]
-    d, n = readings.shape
-    middle, half = np.zeros((N_VIEWS, d), np.float32), np.ones((N_VIEWS, d), np.float32)
-    limits, far = np.ones((N_VIEWS, d), np.float32), np.zeros(n, np.float32)
-    views = SensorViews(middle, half, *final)
-    for view in range(N_VIEWS if d > 1 else CONDITIONAL):
-        now, before = values(READING if view == CONDITIONAL else view)
-        beyond = np.empty((d, n), np.float32)
-        for (mine, others), conditional in zip(parts, of_blocks, strict=True):
-            judge = SensorViews(middle, half, *conditional)
-            a, b = (judge.residuals(v) for v in (now, before)) if view == CONDITIONAL else (now, before)
-            centre, reach = (part[:, None] for part in range_of(a[:, others]))
-            beyond[:, mine] = news(a[:, mine] - centre, b[:, mine] - centre, reach) / reach
-        middle[view], half[view] = range_of(views.residuals(now) if view == CONDITIONAL else now)
+    ranges, limits, far = [], [], np.zeros(block.size, np.float32)
+    for view in range(N_VIEWS):
+        now, before = values(view)
+        beyond = np.empty(now.shape, np.float32)
+        for mine, others in parts:
+            middle, half = (part[:, None] for part in range_of(now[:, others]))
+            beyond[:, mine] = news(now[:, mine] - middle, before[:, mine] - middle, half) / half
+        ranges.append(range_of(now))
         limit = _limits(beyond, block, view)
-        limits[view] = half[view] * limit
+        limits.append(ranges[-1][1] * limit)
         far = np.maximum(far, (beyond / limit[:, None]).max(0))
+    views = SensorViews(*(np.stack(part).astype(np.float32) for part in zip(*ranges, strict=True)))
     together = np.float32(max(float(np.quantile(far, TOGETHER)), 1.0))
-    return FittedViews(views, limits * together, far / together)
+    return FittedViews(views, np.stack(limits).astype(np.float32) * together, far / together)
 
 
 def _is_other(block: np.ndarray, b: int, gap: int) -> np.ndarray:
