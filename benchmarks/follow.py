@@ -125,8 +125,8 @@ def _page(results: dict[str, dict[str, float]], rate: float, seconds: float) -> 
         f"`python benchmarks/follow.py`: {N_COLUMNS} columns, {rate:g} rows/s for {seconds:g} s, through two pipes to "
         "`vaecli score - --follow` and back; from the write of a line to the read of its scored line.\n\n"
         "| bundle of | rows | p50 ms | p99 ms | longest ms | CPU ms per row | load |\n|---|---|---|---|---|---|---|\n"
-        f"{body}\n\nThe load is the average number of processes that ran or waited, on 2 cores: where it is above 2, the "
-        "milliseconds are those of a machine that others use too.\n"
+        f"{body}\n\nThe load is the average number of processes that ran or waited, on 2 cores: where it is above 2, "
+        "the milliseconds are those of a machine that others use too.\n"
     )
 
 

@@ -62,7 +62,7 @@ def fit_windows(
     long = _filled(layout.seen, shape.long) & warm
     if long.sum() < n // 2:
         shape = replace(shape, long=0)
-    block = np.arange(n) * N_BLOCKS // n
+    block = blocks_of(n)
     with threadpool_limits(1, "blas"):
         held_out, short = _held_out(layout, scale, shape, (warm, long), block, progress)
         model = fit_window_model(layout.x, scale, layout.column[warm], layout.column[long], shape)
@@ -80,6 +80,11 @@ def fit_windows(
     number = np.repeat(np.arange(len(stretches)), [stretch.row.size for stretch in stretches])
     scores = {kind: score_of(surprisals, kind, shape) for kind in SCORE_KINDS}
     return FittedWindows(model, scales, short_limits(short), surprisals, scores, block, number)
+
+
+def blocks_of(n_rows: int) -> np.ndarray:
+    """The block (n,) of each row, in the order of series and time."""
+    return np.arange(n_rows) * N_BLOCKS // n_rows
 
 
 def _filled(seen: np.ndarray, span: int) -> np.ndarray:
