@@ -10,7 +10,7 @@ INSTALLED := .venv/.installed
 LOWEST := build/lowest/bin
 # the other Pythons of the classifiers
 PYTHONS ?= python3.12 python3.13
-WITHOUT_TORCH := hypothesis import-linter matplotlib pandas pytest pytest-xdist scikit-learn scipy
+WITHOUT_TORCH := hypothesis import-linter jsonschema matplotlib pandas pytest pytest-xdist scikit-learn scipy
 PYTEST := python -m pytest -n $(PYTEST_JOBS) --dist worksteal
 FAST := not slow and not s3 and not browser and not walk
 
@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		echo "vaecli needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
 		echo "Name another one: make install PYTHON=python3.12" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,plot,remote]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,plot,remote,spark]'
 	touch $@
 
 demo: install  ## run the README's example on sample_data; writes to demo/
@@ -77,6 +77,7 @@ bench: install  ## measure quality, speed and memory next to peers (hours); writ
 	$(BIN)/python benchmarks/sensors.py --data $(DATA)
 	$(BIN)/python benchmarks/sensor_speed.py --work build/sensors
 	$(BIN)/python benchmarks/false_alarms.py
+	$(BIN)/python benchmarks/reliability.py --work build/reliability
 	$(BIN)/python benchmarks/memory.py --work build/memory
 	$(BIN)/python benchmarks/throughput.py --work build/throughput
 	$(BIN)/python benchmarks/fit.py --work build/fit

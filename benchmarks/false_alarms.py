@@ -6,6 +6,7 @@ about √(p(1−p)(1/n + 1/m)), p = 0.01. The table shows this beside what was o
 Results are kept run by run, so a benchmark can stop and go on.
 
     python benchmarks/false_alarms.py --seeds 20
+    python benchmarks/false_alarms.py --data DIR --sizes 100,200,400,800 --sources factors_8,factors_60,pendigits
     python benchmarks/false_alarms.py --quick
 """
 
@@ -17,6 +18,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ LEVEL = 0.01  # share of normal rows that threshold 0.99 promises to flag
 SIZES = (60, 100, 200, 500, 1_000, 2_000, 5_000)
 QUICK_SIZES = (100, 1_000)
 QUICK_SOURCES = ("factors", "mixed_kinds", "breast_cancer", "shuttle")
+OF_DATA = {"pendigits": "28_pendigits", "landsat": "19_landsat", "letter": "20_letter"}  # sources by their files
 MAX_FRESH = 2_000
 MIN_FRESH = 100
 
@@ -40,8 +43,8 @@ def main() -> None:
     """Measure what is missing, then write the table."""
     options = _options()
     results = record.Results(options.out, KEYS)
-    for name, source in _sources().items():
-        if options.sources and name not in options.sources:
+    for name, source in _sources(options.data).items():
+        if name not in options.sources:
             continue
         for n in options.sizes:
             for seed in range(options.seeds):
@@ -54,7 +57,9 @@ def _options() -> argparse.Namespace:
     parser = record.parser(__doc__)
     parser.add_argument("--seeds", type=int, help="runs of each kind (default 20)")
     parser.add_argument("--sizes", type=record.seeds, help=f"training rows (default {','.join(map(str, SIZES))})")
-    parser.add_argument("--sources", default="", help=f"comma-separated: {', '.join(_sources())}")
+    names = ", ".join([*_sources(None), *OF_DATA])
+    parser.add_argument("--sources", default="", help=f"comma-separated: {names}; the last {len(OF_DATA)} with --data")
+    parser.add_argument("--data", type=Path, help="folder that holds adbench/")
     parser.add_argument("--preset", default="default", help="vaecli's preset")
     parser.add_argument("--out", type=Path, default=record.RESULTS / "false_alarms.jsonl")
     parser.add_argument("--quick", action="store_true", help="four sources, two sizes, five seeds")
@@ -62,16 +67,24 @@ def _options() -> argparse.Namespace:
     quick = options.quick
     options.seeds = options.seeds or (5 if quick else 20)
     options.sizes = options.sizes or list(QUICK_SIZES if quick else SIZES)
-    options.sources = options.sources.split(",") if options.sources else list(QUICK_SOURCES if quick else _sources())
-    unknown = sorted(set(options.sources) - set(_sources()))
+    options.sources = (
+        options.sources.split(",") if options.sources else list(QUICK_SOURCES if quick else _sources(options.data))
+    )
+    unknown = sorted(set(options.sources) - set(_sources(options.data)))
     if unknown:
         parser.error(f"unknown sources {', '.join(unknown)}")
     return options
 
 
-def _sources() -> dict[str, Source]:
-    return {
+def _sources(data: Path | None) -> dict[str, Source]:
+    real: dict[str, Source] = (
+        {} if data is None else {name: rows_of(partial(_normal_rows, data, file)) for name, file in OF_DATA.items()}
+    )
+    simulated: dict[str, Source] = {
         "factors": factors,
+        "factors_8": partial(factors_of, 8, 2),
+        "factors_20": partial(factors_of, 20, 3),
+        "factors_60": partial(factors_of, 60, 8),
         "heavy_tails": heavy_tails,
         "skewed": skewed,
         "clusters": clusters,
@@ -80,12 +93,20 @@ def _sources() -> dict[str, Source]:
         "digits": rows_of(_digits),
         "shuttle": rows_of(_shuttle),
     }
+    return simulated | real
 
 
 def factors(n: int, rng: np.random.Generator) -> pd.DataFrame:
     """Twelve Gaussian columns moved by three hidden factors."""
     loadings = np.random.default_rng(0).normal(size=(3, 12))
     return _frame(rng.normal(size=(n, 3)) @ loadings + 0.3 * rng.normal(size=(n, 12)))
+
+
+def factors_of(n_columns: int, n_factors: int, n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Gaussian columns of variance 1, of which hidden factors give 70 %, as in `wrong_cell.py`."""
+    loadings = np.random.default_rng([3, n_columns]).normal(size=(n_factors, n_columns))
+    loadings *= np.sqrt(0.7 / np.square(loadings).sum(0))
+    return _frame(rng.normal(size=(n, n_factors)) @ loadings + np.sqrt(0.3) * rng.normal(size=(n, n_columns)))
 
 
 def heavy_tails(n: int, rng: np.random.Generator) -> pd.DataFrame:
@@ -132,6 +153,11 @@ def rows_of(load: Callable[[], pd.DataFrame]) -> Source:
         return table.iloc[rng.permutation(len(table))[:n]].reset_index(drop=True)
 
     return source
+
+
+def _normal_rows(data: Path, file: str) -> pd.DataFrame:
+    table = np.load(record.data_folder(str(data), "adbench") / "adbench" / f"{file}.npz")
+    return _frame(table["X"][table["y"] == 0])
 
 
 def _breast_cancer() -> pd.DataFrame:

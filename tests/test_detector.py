@@ -95,6 +95,7 @@ def part_names() -> list[str]:
         *(f"surprise/{kind}.{name}" for kind in SCORE_KINDS for name in ("member", "knots", "spread", "typical")),
         *(f"surprise/combined.single.{name}" for name in ("limit", "excess", "knots", "spread")),
         *(f"cells/{name}" for name in ("may_decide", "limit", "excess")),
+        *(f"neighbours/{name}" for name in ("rows", "weight", "unit", "scale.knots", "scale.spread", "typical")),
         *(f"cells/{judge}_scale.{name}" for judge in ("tails", "mixture") for name in ("knots", "slope")),
         *(f"cells/mixture/{name}" for name in ("center", "spread", "log_weight", "mean", "precision")),
         *(f"cells/tails/{name}" for name in ("n_rows", "ranks", "n_present", "n_codes", "n_states")),

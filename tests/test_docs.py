@@ -26,7 +26,7 @@ DOCS = ROOT / "docs"
 ROOT_PAGES = (ROOT / f"{name}.md" for name in ("CHANGELOG", "CONTRIBUTING", "RELEASING", "SECURITY"))
 PAGES = sorted([README, *ROOT_PAGES, *DOCS.rglob("*.md")])
 VERBS = ("fit", "check", "score", "explain", "evaluate", "selftest", "encode", "reconstruct", "sample", "report")
-VERBS += ("calibrate", "flag", "inspect")
+VERBS += ("calibrate", "flag", "mark", "inspect", "config", "schema")
 
 
 def named(page: Path) -> str:
@@ -141,6 +141,7 @@ def test_the_walk_of_the_readme(clone: Path, monkeypatch: pytest.MonkeyPatch, ca
     walk(README, clone)
     walk(DOCS / "how-to/choose-a-threshold.md", clone)
     walk(DOCS / "how-to/decisions.md", clone)
+    walk(DOCS / "how-to/feedback.md", clone)
     run_python(README, clone, monkeypatch)
     assert 0 < float(capsys.readouterr().out) < 0.5
 
@@ -153,6 +154,7 @@ def test_the_tutorial(clone: Path, monkeypatch: pytest.MonkeyPatch):
     walk(DOCS / "how-to/remote-and-stdin.md", clone)
     walk(DOCS / "how-to/events.md", clone)
     walk(DOCS / "how-to/drift.md", clone)
+    walk(DOCS / "how-to/incidents.md", clone)
     names = run_python(DOCS / "how-to/python.md", clone, monkeypatch)
     assert {"anomaly_score", "p_value", "is_anomaly"} <= set(names["scored"].columns)
 
@@ -161,10 +163,14 @@ def test_every_console_block_is_run():
     """No page shows a session that no test types."""
     run = {"README.md", "docs/tutorial.md"} | {
         f"docs/how-to/{name}.md"
-        for name in ("choose-a-threshold", "cron", "decisions", "drift", "events", "remote-and-stdin")
+        for name in (
+            *("choose-a-threshold", "cron", "decisions", "drift", "events", "feedback", "incidents"),
+            "remote-and-stdin",
+        )
     }
     assert {named(page) for page in PAGES if blocks(page, "console")} == run
-    assert {named(page) for page in PAGES if blocks(page, "python")} == {"README.md", "docs/how-to/python.md"}
+    run = {"README.md", *(f"docs/how-to/{name}.md" for name in ("python", "schedulers", "spark"))}  # each by its test
+    assert {named(page) for page in PAGES if blocks(page, "python")} == run
 
 
 @pytest.mark.parametrize(
@@ -394,7 +400,9 @@ def test_names_of_the_model_page_exist():
         *(ROOT / "vaecli").glob("*/*.py"),
         *(ROOT / "vaecli/model").glob("*/*.py"),
     ]
-    modules = {path.stem: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files}
+    modules = {
+        path.stem: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in files if path.parent.name != "cli"
+    }
     names = {name for name in re.findall(r"`(\w+(?:\.\w+)+)`", text) if name.partition(".")[0] in modules}
     assert len(names) > 25
     for name in names:

@@ -23,13 +23,16 @@ _HOME = {
     "VaecliError": "vaecli.errors",
     "fit": "vaecli.api",
     "load": "vaecli.api",
+    "mark": "vaecli.api",
     "score": "vaecli.api",
 }
 
-__all__ = ["Model", "Schema", "VaecliError", "__version__", "fit", "load", "score"]
+__all__ = ["Model", "Schema", "VaecliError", "__version__", "fit", "load", "mark", "score"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "spark":
+        return import_module("vaecli.spark")
     if name not in _HOME:
         raise AttributeError(f"module 'vaecli' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

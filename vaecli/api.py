@@ -26,6 +26,8 @@ from vaecli.tables import Source, check_schema, collect_sink, exact_types, frame
 if TYPE_CHECKING:
     from vaecli.results.check import CheckSummary
     from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.incidents import Incident
+    from vaecli.results.mark import MarkSummary
     from vaecli.sensors.detector import SensorDetector
 
 
@@ -89,7 +91,7 @@ class Model:
         from vaecli.workflows.score import decision_of, score_table
         from vaecli.workflows.scored_output import added_columns
 
-        config = _score_config(settings)
+        config = score_settings(settings)
         source = _source(table)
         modelled = as_modelled(source, self.detector)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
@@ -104,6 +106,27 @@ class Model:
             return sink.table()
         frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
         return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
+
+    def incidents(self, table: Any, **settings: Any) -> tuple[Incident, ...]:
+        """Score `table` and group what is flagged by the columns responsible: at most 30 incidents.
+
+        `settings` are those of `score` that decide: threshold, min_score, score_kind, batch_rows, workers; of models of
+        series also offline, merge_gap, min_duration, alarm_budget.
+
+        Returns incidents, those of most rows first, with `columns`, `rows`, `first_row`, `last_row`, `peak_score`,
+        `reason`, `examples` and a `sentence`. Raises what `score` raises.
+
+        >>> found = vaecli.load("cars.vae").incidents("sample_data/cars/mixed.csv", threshold=0.8)
+        >>> sum(incident.rows for incident in found) > 0
+        True
+        """
+        from vaecli.workflows.incidents import incidents_of
+        from vaecli.workflows.long_table import as_modelled
+
+        config = score_settings(settings)
+        modelled = as_modelled(_source(table), self.detector)
+        check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
+        return incidents_of(self.detector, modelled, config)
 
     def check(self, table: Any, **settings: Any) -> CheckSummary:
         """Compare `table` with the rows of the fit: columns, missing cells, scores, clock and number of rows.
@@ -134,9 +157,9 @@ class Model:
     def calibrate(self, table: Any, **settings: Any) -> Model:
         """A model with p-values and thresholds by the fresh normal rows of `table`, and the same networks.
 
-        `settings` are those of `vaecli calibrate`: by, min_rows, add, threshold, batch_rows, workers. Its `summary`
-        is a `CalibrateSummary`. Raises UsageError, and InputError for a table that cannot be read, lacks columns or
-        has too few rows.
+        `settings` are those of `vaecli calibrate`: by, min_rows, add, threshold, marks, batch_rows, workers. Its
+        `summary` is a `CalibrateSummary`. Raises UsageError, and InputError for a table that cannot be read, lacks
+        columns or has too few rows.
 
         >>> fresh = vaecli.load("cars.vae").calibrate("sample_data/cars/normal.csv", by="make", min_rows=15)
         >>> [group.group for group in fresh.summary.groups]
@@ -277,6 +300,31 @@ def score(table: Any, model: str | Path, **settings: Any) -> Any:
     return load(model).score(table, **settings)
 
 
+def mark(
+    file: str | Path, *, normal: Any = None, fault: Any = None, key: Sequence[str] = (), model: Model | None = None
+) -> MarkSummary:
+    """Keep in `file` that the rows of the table `normal` are normal and those of `fault` are faults.
+
+    A row is named by the texts of the columns `key`, or where there are none by all cells of the columns that `model`
+    knows. `fit`, `Model.calibrate` and `vaecli evaluate` take the file as `marks`; it stays as it was where anything is
+    wrong. Raises UsageError, and InputError for rows in both tables or that a key does not name.
+
+    >>> cars = vaecli.load("cars.vae")
+    >>> vaecli.mark("cars.marks", fault="sample_data/cars/mixed.csv", model=cars).faults
+    94
+    """
+    from vaecli.workflows.mark import mark_sources
+
+    if not key and (model is None or not isinstance(model.detector, Detector)):
+        raise UsageError(
+            "neither key nor a model of rows names the rows", 'mark(…, key=["machine", "when"]) or model=…'
+        )
+    tables = {"normal": normal, "fault": fault}
+    given = [(decision, _source(table)) for decision, table in tables.items() if table is not None]
+    named = (key,) if isinstance(key, str) else tuple(key)
+    return mark_sources(Path(file), given, model.schema if model is not None and not named else None, named)
+
+
 CHECK_SETTINGS = (
     "batch_rows",
     "expect_rows",
@@ -305,6 +353,8 @@ _SHORT_NAMES = {
     "time_budget": "train.time_budget_seconds",
     "preset": "preset",
     "score_kind": "score_kind",
+    "marks": "marks",
+    "contamination": "train.contamination",
 }
 
 
@@ -315,7 +365,8 @@ def _fit_config(settings: dict[str, Any]) -> FitConfig:
     return fit_config({_SHORT_NAMES.get(name, name): value for name, value in settings.items()}, environment={})
 
 
-def _score_config(settings: dict[str, Any]) -> ScoreConfig:
+def score_settings(settings: dict[str, Any]) -> ScoreConfig:
+    """The settings of `score` as Python functions take them. Raises UsageError for unknown names and values."""
     known = asdict(ScoreConfig()).keys() - {"fail_on"}
     unknown = sorted(settings.keys() - known)
     if unknown:

@@ -12,7 +12,8 @@ VaecliError
 ├── BundleError             5   a bundle is missing, damaged, foreign or of a newer format
 └── EnvironmentProblem      7   the device, the lock or an optional package asked for is not there
     ├── MissingPackage          an optional package is not installed
-    └── MissingDevice           there is no such device
+    ├── MissingDevice           there is no such device
+    └── LockHeld                another run holds the lock
 
 Catch the kind that you can handle:
 
@@ -117,7 +118,7 @@ class BundleError(VaecliError):
 
 
 class EnvironmentProblem(VaecliError):
-    """What was asked for is not on this machine: a device, a lock, an optional package."""
+    """What was asked for cannot be had on this machine: a device, a lock, an optional package."""
 
     exit_code = 7
 
@@ -128,6 +129,10 @@ class MissingPackage(EnvironmentProblem):
 
 class MissingDevice(EnvironmentProblem):
     """The device that was asked for is not there."""
+
+
+class LockHeld(EnvironmentProblem):
+    """Another run holds the lock; its `exit_code` is 0 where such a run is to be skipped."""
 
 
 _NO_MEMORY = (

@@ -15,6 +15,7 @@ import pytest
 from tests.cli.conftest import loaded_by
 from tests.cli.messages import assert_is_a_message, contents
 from tests.cli.verbs import BROKEN_ROW, FEATURES, TABLES, VERBS, Mistake, Verb, machine_table, write_table
+from tests.published import assert_published
 from vaecli.errors import BundleError, EnvironmentProblem, InputError, UsageError
 from vaecli.model import tiles
 from vaecli.results.json_object import SCHEMA_VERSION
@@ -98,6 +99,7 @@ class TestContract:
         assert (done.code, done.err) == (0, "")
         answer = without_seconds(done.out)
         assert (answer["schema_version"], answer["verb"]) == (SCHEMA_VERSION, verb.name)
+        assert_published(json.loads(done.out))
         if verb.outputs:
             assert Path(f"out.{verb.outputs[0]}").exists()
             assert without_seconds(run(*verb.command(), "--json", "--quiet").out) == answer

@@ -150,6 +150,19 @@ def test_a_folder_column_is_a_feature(pumps: Path, run):
     assert "pump" in run("inspect", "m.vae", "--schema").out
 
 
+def test_parts_know_the_column_of_their_folder(pumps: Path, run):
+    """A folder of parts has the scores of the folder as one table; the column stays in the names of the folders."""
+    table = scored(run, ["new"], "out.parquet")
+    assert run("score", "new", "-m", "m.vae", "-o", "parts/", "--quiet").code == 0
+    parts = [pq.ParquetFile(f"parts/pump={pump}/part-0.parquet").read() for pump in ("P1", "P2")]
+    assert parts[0].column_names == [name for name in table.column_names if name != "pump"]
+    joined = pa.concat_tables(parts)
+    np.testing.assert_allclose(joined["anomaly_score"], table["anomaly_score"], rtol=1e-6)
+    assert joined["flow"].equals(table["flow"])
+    back = tables.open_source(["parts"])
+    assert (set(back.names), back.n_rows) == (set(table.column_names), 2 * N_ROWS)
+
+
 @pytest.mark.parametrize("verb", ["score", "explain", "encode", "reconstruct"])
 def test_every_verb_reads_folder_columns(pumps: Path, verb: str, run):
     """The same columns for all verbs: none lacks the pump."""

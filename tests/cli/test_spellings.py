@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 
@@ -73,9 +75,19 @@ def scores(run, quick: Path, normal: pd.DataFrame, new: pd.DataFrame) -> pd.Data
     return pd.read_csv("out.csv", sep=";")
 
 
+def in_parquet(run) -> list[float]:
+    """The first column of `new.csv`, scored to Parquet, where it is one of numbers that have the same scores."""
+    assert run("score", "new.csv", "-m", "m.vae", "-o", "out.parquet", "--quiet").code == 0
+    assert run("score", "out.parquet", "-m", "m.vae", "-o", "again.parquet", "--prefix", "b_", "--quiet").code == 0
+    table = pq.read_table("again.parquet")
+    assert table["temp"].type == pa.float64()
+    assert table["b_anomaly_score"] == table["anomaly_score"]
+    return table["temp"].to_pylist()
+
+
 @pytest.mark.parametrize("name", READ)
 def test_the_same_numbers_have_the_same_scores(run, quick: Path, name: str):
-    """However they are spelled; and the faulty row is flagged."""
+    """However they are spelled; the faulty row is flagged, and where CSV becomes Parquet they are numbers there."""
     normal, new = numbers(0).round(2), numbers(1).head(40).round(2)
     new.loc[FAULT, "temp"] = 9000.0
     plain = scores(run, quick, normal, new)
@@ -83,6 +95,7 @@ def test_the_same_numbers_have_the_same_scores(run, quick: Path, name: str):
     np.testing.assert_allclose(found["anomaly_score"], plain["anomaly_score"], rtol=1e-9)
     assert found["is_anomaly"][FAULT]
     assert list(found["temp"]) == list(spelled(new, READ[name])["temp"])  # the user's own cells pass through
+    assert in_parquet(run) == list(new["temp"])
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -95,6 +108,9 @@ def test_times_of_day_and_durations_are_seconds(run, quick: Path, name: str):
     found = scores(run, quick, normal, new)
     assert found["is_anomaly"][FAULT]
     assert found["is_anomaly"].sum() <= 6
+    seconds = 60 * minutes[:40] + {"fractions": 0.5, "more than a day": 86_400}.get(name, 0)
+    seconds[FAULT] += 60 * (3 - minutes[FAULT])
+    assert in_parquet(run) == list(seconds)
 
 
 @pytest.mark.parametrize("name", READ)
@@ -105,6 +121,23 @@ def test_the_summary_reports_how_numbers_were_read(run, quick: Path, name: str):
     (note,) = [warning for warning in json.loads(done.out)["warnings"] if "were read as numbers" in warning]
     assert "temp" in note
     assert ("decimal comma" in note) == ("comma" in name)
+
+
+def test_a_point_beside_decimal_commas_is_doubtful(run, quick: Path):
+    """Where every cell may hold thousands, a warning names the cell and the option, which reads them."""
+    rng = np.random.default_rng(0)
+    table = numbers(0).round(2).map(READ["decimal comma"])
+    table["count"] = [f"{value // 1000}.{value % 1000:03}" for value in rng.integers(1001, 1099, N)]
+    table.to_csv("normal.csv", index=False, sep=";")
+    done = run("fit", "normal.csv", "-o", "m.vae", "--config", str(quick), "--json")
+    (note,) = [warning for warning in json.loads(done.out)["warnings"] if "--thousands ." in warning]
+    assert note.startswith("'count': 1.")
+    done = run("fit", "normal.csv", "-o", "m.vae", "--config", str(quick), "--json", "--thousands", ".")
+    columns = {column["name"]: column for column in json.loads(done.out)["columns"]}
+    assert 1001 <= columns["count"]["minimum"] < columns["count"]["maximum"] < 1099
+    assert "doubtful" not in done.out
+    table.assign(count=rng.normal(size=N).round(2)).to_csv("normal.csv", index=False, sep=";")
+    assert "--thousands" not in run("fit", "normal.csv", "-o", "m.vae", "--config", str(quick), "--json").out
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -229,3 +229,27 @@ def test_the_order_of_columns_changes_no_rarity() -> None:
     np.testing.assert_array_equal(
         rarity_of_cells(column_tails(moved, turned), turned.values, turned.state), found[:, ::-1]
     )
+
+
+def test_a_mixture_decides_only_what_its_folds_can_calibrate() -> None:
+    """A column of many rare words, whose nats depend on which of them a fold holds: limits hold for the whole too."""
+    rng, n, probability = np.random.default_rng(1), 1000, np.arange(1, 20_001.0) ** -2
+    known, word, count = np.unique(
+        rng.choice(20_000, n, p=probability / probability.sum()), return_inverse=True, return_counts=True
+    )
+    kept = np.flatnonzero(count > 1)
+    place = np.full(known.size, kept.size)
+    place[kept] = np.arange(kept.size)
+    names = tuple(map(str, range(kept.size)))
+    columns = [Column(name, Kind.NUMERIC) for name in "xyz"]
+    layout = Layout.of((*columns, Column("w", Kind.CATEGORICAL, categories=names, has_other=True)))
+    factor = rng.normal(size=(n, 2))
+    values = np.zeros((n, 3 + kept.size + 1), np.float32)
+    values[:, :3] = np.column_stack([factor[:, 0], factor.sum(1) / 1.4, factor[:, 1]])
+    values[np.arange(n), 3 + place[word]] = 1
+    rows = Rows(values, np.full((n, 4), PRESENT, np.uint8), rng.permutation(n) % 2)
+    cells, _ = fit_single_cells(layout, rows, np.ones(4, bool), rng.exponential(size=n), 0)
+    assert cells is not None
+    assert cells.mixture is not None
+    assert (cells.mixture.largest(rows.values, rows.state) > 0).mean(0).max() <= 2 * 0.1
+    assert (cells.mixture.limit[:3] < 1e3).all()  # which the other columns keep

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.published import assert_published
 from vaecli.cli.app import main
 
 START = "2024-03-01"
@@ -29,7 +30,9 @@ class Done:
 
     @property
     def summary(self) -> dict[str, Any]:
-        return json.loads(self.out)
+        answer = json.loads(self.out)
+        assert_published(answer)
+        return answer
 
 
 def call(*words: object) -> Done:

@@ -42,6 +42,23 @@ def test_pieces_score_as_the_whole(grouped: Path, day: pd.DataFrame, tmp_path: P
     assert whole["anomaly_score"].isna().sum() == 1
 
 
+def test_a_file_that_grows_scores_as_the_whole(grouped: Path, day: pd.DataFrame, tmp_path: Path):
+    """`--since-last-run` beside `--state`: each run reads only its new rows, and judges them with those before."""
+    whole, table = scored(day, grouped, tmp_path), tmp_path / "log.csv"
+    lines, parts = (tmp_path / "new.csv").read_text().splitlines(keepends=True), []
+    table.write_text(lines[0])
+    for first, last in pairwise([1, 101, 102, 290, 501]):
+        with table.open("a") as log:
+            log.writelines(lines[first:last])
+        states = ("--since-last-run", tmp_path / "rows", "--state", tmp_path / "state")
+        assert call("score", table, "-m", grouped, "-o", tmp_path / "out.csv", *states, "-q").code == 0
+        parts.append(read(tmp_path / "out.csv"))
+    pieces = pd.concat(parts, ignore_index=True)
+    np.testing.assert_array_equal(pieces["anomaly_score"], whole["anomaly_score"])
+    alone = call("score", table, "-m", grouped, "--since-last-run", tmp_path / "rows", "-o", tmp_path / "out.csv")
+    assert (alone.code, "keep these with --state FILE" in alone.err) == (2, True)
+
+
 def test_files_of_two_formats_follow_each_other(grouped: Path, day: pd.DataFrame, tmp_path: Path):
     whole, state = scored(day, grouped, tmp_path), tmp_path / "state"
     one = scored(day[:200], grouped, tmp_path / "one", "--state", state)

@@ -10,16 +10,18 @@ from threadpoolctl import threadpool_limits
 from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.cross_fitting import cross_fitted_scores, held_out_scores
 from vaecli.calibration.effective_rows import Dependence
+from vaecli.calibration.neighbour_judge import fit_neighbour_judge
 from vaecli.calibration.single_cells import fit_single_cells
 from vaecli.config import SCORE_KINDS
-from vaecli.data.preprocessor import FeatureBatch
+from vaecli.data.plain_features import PlainFeatures
+from vaecli.data.preprocessor import FeatureBatch, Preprocessor
 from vaecli.data.training_rows import Rows
 from vaecli.model.ensemble import Ensemble
 from vaecli.model.tiles import TILE_ROWS
 from vaecli.results import Event, OnEvent
 from vaecli.runtime.parallel import map_in_order, n_cores
-from vaecli.schema import Layout
 from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL, NEVER_DECIDES, CellLimits, MaxCellScale, larger_of
+from vaecli.scoring.neighbour_judge import NeighbourJudge
 from vaecli.scoring.scores import member_scores, score_index
 from vaecli.scoring.single_cells import SingleCells
 from vaecli.scoring.surprisal import SurprisalScale
@@ -35,11 +37,12 @@ FEW_HELD_OUT = 250  # rows held out from a member, below which in-sample scores 
 
 @dataclass(frozen=True, slots=True)
 class Calibrated:
-    """What calibration gives: the scale and the calibration of each score kind, and the judges of single cells."""
+    """What calibration gives: the scale and the calibration of each score kind, and the judges beside the networks."""
 
     surprisal_scales: dict[str, SurprisalScale]
     calibrations: dict[str, Calibration]
     cells: SingleCells | None
+    neighbours: NeighbourJudge | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +58,24 @@ def calibrated(
     rows: Rows,
     may_decide_alone: np.ndarray,
     on_event: OnEvent,
-    layout: Layout,
+    preprocessor: Preprocessor,
     seed: int,
     dependence: Dependence | None = None,
+    distrusted: np.ndarray | None = None,
 ) -> Calibrated:
     """The surprisal scale and the calibration of every score kind, from training rows with their folds.
 
     `may_decide_alone` (c,) bool marks the columns of which one cell may decide the score of a row. While the exemplar
     priors have row numbers, these are positions in `rows`. With `dependence`, which of the rows resemble each other.
+    No row is normal for being near rows that are `distrusted` (n,) bool.
     """
-    unseen_scores = cross_fitted_scores
+    unseen_scores, plain = cross_fitted_scores, PlainFeatures.of(preprocessor)
     if dependence is not None:
         unseen_scores, dependence = held_out_scores, dependence.limited_by(rows.values)
     held_out = rows.fold[:, None] == ensemble.held_out
     if held_out.sum(0).min() < FEW_HELD_OUT and held_out.any(1).all():
         unseen_scores = held_out_scores
-    surprisal_scales, calibrations, judges = {}, {}, None
+    surprisal_scales, calibrations, judges, nearest = {}, {}, None, None
     with threadpool_limits(1):  # of BLAS and of OpenMP: sums of several threads depend on their number
         for i, kind in enumerate(SCORE_KINDS):
             with_max_cell = kind == KIND_WITH_MAX_CELL
@@ -82,12 +87,16 @@ def calibrated(
             mean_column_score = _mean_per_family(total_nats, held_out, ensemble)
             scale = SurprisalScale.of(scores, *score_index(ensemble, kind), held_out, mean_column_score, max_cell)
             row_scores = unseen_scores(scale.of_members(scores.T).T, held_out)
+            if with_max_cell:
+                judged = fit_neighbour_judge(plain, rows, dependent=dependence is not None, distrusted=distrusted)
+                if judged is not None:
+                    nearest, row_scores = judged[0], judged[1].joined(row_scores)
             if max_cell is not None:
                 row_scores = larger_of(row_scores, unseen_scores(max_cell.of_members(largest.T).T, held_out))
             if with_max_cell:
-                judges, row_scores = fit_single_cells(layout, rows, may_decide_alone, row_scores, seed)
+                judges, row_scores = fit_single_cells(preprocessor.layout, rows, may_decide_alone, row_scores, seed)
             surprisal_scales[kind], calibrations[kind] = scale, Calibration.of(row_scores, dependence)
-    return Calibrated(surprisal_scales, calibrations, judges)
+    return Calibrated(surprisal_scales, calibrations, judges, nearest)
 
 
 def _scored(

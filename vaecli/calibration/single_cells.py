@@ -9,7 +9,7 @@ from vaecli.calibration.tail import fit_pareto
 from vaecli.data.cells import PRESENT
 from vaecli.data.kinds import KINDS
 from vaecli.data.training_rows import Rows
-from vaecli.model.cell_mixture import MOST_FEATURES
+from vaecli.model.cell_mixture import MOST_FEATURES, CellMixture
 from vaecli.schema import Layout
 from vaecli.scoring.column_tails import N_STATES, SIDES, ColumnTails
 from vaecli.scoring.max_cell import NEVER_DECIDES, CellLimits
@@ -23,6 +23,8 @@ FEWEST_READINGS = 30  # of a column, and
 FEWEST_EXCESSES = 10  # beyond the tail's beginning, below which its unit is the column's standard deviation
 SMALLEST_SCALE = 0.05  # of a tail, in standard deviations
 BLOCK_ROWS = 1024
+MOST_CHECKED = 10_000  # rows, evenly spread
+MORE_BEYOND = 2.0  # times as many training cells beyond a limit as held-out ones
 
 
 def fit_single_cells(
@@ -58,10 +60,22 @@ def _fit_mixture(
             block = own[start : start + BLOCK_ROWS]
             nats[block] = other.nats(rows.values[block], rows.state[block])
     limits = CellLimits.of([nats])
+    may_decide = may_decide & _may_be_calibrated(mixture, rows, limits)
     limits = CellLimits(np.where(may_decide, limits.limit, NEVER_DECIDES), limits.excess, limits.n_beyond)
     excess = limits.largest(nats[None], np.ones((1, len(nats)), bool))[0]
     scale = opinion_scale(SurvivalScale.of(excess, heavy=True), ensemble, 0.0)
     return MixtureJudge(mixture, limits.limit[0], limits.excess[0], scale), excess
+
+
+def _may_be_calibrated(mixture: CellMixture, rows: Rows, limits: CellLimits) -> np.ndarray:
+    """(c,) bool: the columns whose training cells the mixture of all `rows` finds as likely as other folds' found them.
+
+    It has seen these cells, so fewer of them should be beyond the limits. In a column of many rare categories a density
+    over their features depends on which of them a fold holds, so that nats of one mixture mean nothing to another.
+    """
+    some = rows.take(np.arange(0, len(rows.fold), -(-len(rows.fold) // MOST_CHECKED)))
+    beyond = (mixture.nats(some.values, some.state) > limits.limit).mean(0)
+    return np.asarray(beyond <= MORE_BEYOND * limits.n_beyond[0] / len(rows.fold))
 
 
 def _fit_tails(layout: Layout, rows: Rows, may_decide: np.ndarray) -> tuple[ColumnTails, np.ndarray]:

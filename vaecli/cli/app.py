@@ -17,7 +17,8 @@ import typer
 
 import vaecli
 from vaecli import render
-from vaecli.errors import UsageError, VaecliError, shortage
+from vaecli.cli import unattended
+from vaecli.errors import LockHeld, UsageError, VaecliError, shortage
 from vaecli.runtime import outputs
 
 # 128 and the number of the signal, as shells count
@@ -37,7 +38,10 @@ _VERBS = (
     "report",
     "calibrate",
     "flag",
+    "mark",
     "inspect",
+    "config",
+    "schema",
 )
 
 
@@ -80,6 +84,12 @@ def run() -> NoReturn:
 
 
 def _run(words: list[str]) -> int:
+    """The exit code of a command line, which its metrics have too."""
+    unattended.prepare(words)
+    return unattended.end(_answer(words))
+
+
+def _answer(words: list[str]) -> int:
     """The exit code of a command line."""
     as_json = "--json" in words
     # what is not asked for costs nothing: reading the options of ten verbs takes longer than a small table
@@ -120,7 +130,7 @@ def _app(verbs: Sequence[str], *, as_json: bool) -> typer.Typer:
     app.callback(help=_ABOUT)(_about)
     for name in verbs:
         verb = getattr(importlib.import_module(f"vaecli.cli.{name}"), name)
-        app.command(name)(_with_exit_codes(verb, as_json=as_json))
+        app.command(name)(_with_exit_codes(verb, name, as_json=as_json))
     return app
 
 
@@ -151,7 +161,7 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _with_exit_codes(verb: Callable[..., None], *, as_json: bool) -> Callable[..., None]:
+def _with_exit_codes(verb: Callable[..., None], name: str, *, as_json: bool) -> Callable[..., None]:
     """The verb, with every exception explained before Typer sees it.
 
     Typer has exit codes of its own for an interrupt and for a reader that went away.
@@ -160,12 +170,16 @@ def _with_exit_codes(verb: Callable[..., None], *, as_json: bool) -> Callable[..
     @functools.wraps(verb)
     def answer(**given: Any) -> None:
         try:
+            unattended.begin(given)
             verb(**given)
             render.flush()
         except BaseException as problem:
-            code = _explain(problem, as_json=as_json, streamed=_streams(**given))
+            code = _explain(problem, as_json=as_json, streamed=_streams(**given), quiet=given.get("quiet", False))
             raise typer.Exit(code) from None
 
+    parameters = unattended.signature(verb, name)
+    answer.__annotations__ = {key: one.annotation for key, one in parameters.parameters.items()}
+    answer.__signature__ = parameters  # type: ignore[attr-defined]
     return answer
 
 
@@ -190,13 +204,16 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
     raise _Stopped("hung up", HUNG_UP) if number == signal.SIGHUP else _Stopped("terminated", TERMINATED)
 
 
-def _explain(problem: BaseException | None, *, as_json: bool, streamed: bool = False) -> int:
+def _explain(problem: BaseException | None, *, as_json: bool, streamed: bool = False, quiet: bool = False) -> int:
     """Show what went wrong, and return the exit code for scripts."""
     if _is_reader_gone(problem):
         # the interpreter flushes standard output once more on its way out
         render.drop_output()
         return READER_GONE
     match problem:
+        case LockHeld(exit_code=0):
+            render.show_skip(problem.message, as_json=as_json, quiet=quiet)
+            return 0
         case KeyboardInterrupt():
             render.show_stop(f"interrupted{_left_behind(problem, streamed)}", INTERRUPTED, as_json=as_json)
             return INTERRUPTED

@@ -43,6 +43,7 @@ def calibrate(
     min_rows: MinRows = None,
     add: Add = False,
     threshold: Level = None,
+    marks: options.Marks = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     as_json: options.AsJson = False,
@@ -63,7 +64,7 @@ def calibrate(
     verb.check(inputs, "the bundle", "it")
     if str(output) == "-":
         raise UsageError("a bundle cannot go to standard output", "name a file: -o model.vae")
-    given = {"by": by, "min_rows": min_rows, "add": add or None, "threshold": threshold}
+    given = {"by": by, "min_rows": min_rows, "add": add or None, "threshold": threshold, "marks": marks}
     config = calibrate_config(given | {"batch_rows": batch_rows, "workers": workers})
 
     from vaecli.workflows.calibrate import calibrate as workflow

@@ -41,6 +41,7 @@ def evaluate(
     inputs: options.Inputs,
     model: options.Model = options.DEFAULT_BUNDLE,
     label: Label = None,
+    marks: options.Marks = None,
     group: Group = None,
     baselines: Baselines = None,
     output: Output = None,
@@ -73,7 +74,7 @@ def evaluate(
         raise UsageError("--baselines takes a file, not standard input", "write the normal rows to a file first")
     verb = Verb(output, as_json, quiet, verbose)
     verb.check(inputs, "the figures", "the figures")
-    own = {"label": label, "group": group, "baselines": baselines, "bootstrap": bootstrap, "seed": seed}
+    own = {"label": label, "group": group, "marks": marks, "baselines": baselines, "bootstrap": bootstrap, "seed": seed}
     decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind}
     running = {"batch_rows": batch_rows, "workers": workers, "offline": offline or None}
     config = evaluate_config(own | decision | running)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vaecli import render
-from vaecli.cli import options
+from vaecli.cli import options, unattended
 from vaecli.config import fit_config
 from vaecli.errors import UsageError
 
@@ -14,6 +16,7 @@ def fit(
     columns: options.Columns = None,
     exclude: options.Exclude = None,
     label: options.Label = None,
+    marks: options.Marks = None,
     id: options.Identifiers = None,
     time: options.Time = None,
     group: options.Group = None,
@@ -26,6 +29,8 @@ def fit(
     thousands: options.Thousands = None,
     threshold: options.Threshold = None,
     score_kind: options.ScoreKind = None,
+    contamination: options.Contamination = None,
+    distrusted: options.Distrusted = None,
     preset: options.Preset = None,
     seed: options.Seed = None,
     max_epochs: options.MaxEpochs = None,
@@ -33,6 +38,7 @@ def fit(
     config_file: options.ConfigFile = None,
     resume: options.Resume = False,
     device: options.Device = None,
+    dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
@@ -56,6 +62,7 @@ def fit(
         "columns.columns": options.names(columns),
         "columns.exclude": options.names(exclude),
         "columns.label": label,
+        "marks": marks,
         "columns.id": options.names(id),
         "columns.time": time,
         "columns.group": group,
@@ -68,6 +75,8 @@ def fit(
         "columns.thousands": thousands,
         "calibration.threshold": threshold,
         "score_kind": score_kind,
+        "train.contamination": contamination,
+        "distrusted": distrusted,
         "preset": preset,
         "train.seed": seed,
         "train.max_epochs": max_epochs,
@@ -82,8 +91,13 @@ def fit(
 
     require_fitting_packages()
 
-    from vaecli.workflows.fit import fit as run
+    run: Callable[..., render.Summary]
+    if dry_run:
+        from vaecli.workflows.fit import plan_fit as run
+    else:
+        from vaecli.workflows.fit import fit as run
 
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, output, config, on_event=on_event)
+    unattended.note(summary)
     render.show(summary, as_json=as_json, quiet=quiet)

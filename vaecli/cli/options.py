@@ -100,6 +100,15 @@ Label = Annotated[
         panel=_COLUMNS,
     ),
 ]
+Marks = Annotated[
+    str | None,
+    option(
+        "FILE",
+        "Decisions that `vaecli mark` keeps: rows marked as faults count as anomalies, rows marked normal as normal, "
+        "whatever a label states.",
+        panel=_COLUMNS,
+    ),
+]
 Identifiers = Annotated[
     list[str] | None, option("NAMES", "Columns that identify a row; names as in --columns.", "--id", panel=_COLUMNS)
 ]
@@ -159,6 +168,19 @@ Decimal = Annotated[
 Thousands = Annotated[
     str | None, option("MARK", "Mark between thousands of numbers in text, such as a comma.", panel=_COLUMNS)
 ]
+Contamination = Annotated[
+    str | None,
+    option(
+        "auto|P%",
+        "The table holds anomalies that no label marks: distrust this share of its rows, the most isolated ones; auto "
+        "means 5%.",
+        panel=_TRAINING,
+    ),
+]
+Distrusted = Annotated[
+    str | None,
+    option("FILE", "Write the rows that --contamination distrusts and why: CSV, TSV or Parquet.", panel=_OUTPUT),
+]
 Seed = Annotated[
     str | None,
     option(
@@ -210,7 +232,8 @@ ScoredOutput = Annotated[
     str | None,
     option(
         "OUT",
-        "The scored table; - writes CSV to standard output. If not given: INPUT.scored, same extension.",
+        "The scored table; - writes CSV to standard output; with a slash at its end, a folder of one file per input "
+        "file. If not given: INPUT.scored, same extension.",
         "--output",
         "-o",
         panel=_OUTPUT,
@@ -255,6 +278,12 @@ Workers = Annotated[
     str | None,
     option("N", "Number of threads (default: one per processor core); does not change any output.", panel=_RUNNING),
 ]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Check the inputs, print what would be read and written, and stop.", rich_help_panel=_RUNNING
+    ),
+]
 
 # models of series
 Offline = Annotated[
@@ -269,6 +298,14 @@ MergeGap = Annotated[
 ]
 MinDuration = Annotated[
     str | None, option("N|DURATION", "Leave out events of fewer rows, or shorter than 90s, 10m or 1.5h.")
+]
+Incidents = Annotated[
+    str | None,
+    option(
+        "FILE",
+        "Group flagged rows, or events of series, by the columns responsible, and write these incidents to a .csv, "
+        ".parquet or .json file.",
+    ),
 ]
 AlarmBudget = Annotated[
     str | None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vaecli import render
-from vaecli.cli import options
+from vaecli.cli import options, unattended
 from vaecli.errors import UsageError
 
 S = TypeVar("S", bound="render.Summary")
@@ -44,5 +44,6 @@ class Verb:
         skip_pandas_import()
         with render.progress(quiet=self.quiet, verbose=self.verbose) as on_event:
             summary = workflow(*arguments, **named, on_event=on_event)
+        unattended.note(summary)
         render.show(summary, as_json=self.as_json, quiet=self.quiet, beside_data=self.output == "-")
         return summary

@@ -20,6 +20,7 @@ class CalibrateConfig:
     min_rows: int | None = None  # rows a group needs for that; None: as many as resolve the level
     add: bool = False  # whether the rows of the fit keep calibrating too
     threshold: float | None = None  # the new default level; None leaves it as it is
+    marks: str | None = None  # file of rows that a person decided about
 
 
 _RANGES: dict[str, Range] = {"calibrate.min_rows": (8, 10**9, False), "calibrate.threshold": (0, 1, True)}
@@ -28,7 +29,7 @@ _RANGES: dict[str, Range] = {"calibrate.min_rows": (8, 10**9, False), "calibrate
 def calibrate_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> CalibrateConfig:
     """Resolve the settings of one calibration; None means "not given". Raises UsageError for values out of range."""
     run = run_config(flags, environment, "calibrate")
-    own = {name: flags[name] for name in ("by", "min_rows", "add", "threshold") if flags.get(name) is not None}
+    own = {name: flags[name] for name in ("by", "min_rows", "add", "threshold", "marks") if flags.get(name) is not None}
     problems: list[str] = []
     owners = {"calibrate": CalibrateConfig}
     settings = {

@@ -60,7 +60,7 @@ def check_config(
     None means "not given". Raises UsageError naming every unknown name and every value out of range.
     """
     problems: list[str] = []
-    given = {f"check.{name}": (value, f"{file}: check.{name} =") for name, value in _from_file(file).items()}
+    given = {f"check.{name}": (value, f"{file}: check.{name} =") for name, value in file_limits(file).items()}
     given |= {f"check.{n}": (flags[n], flag_of(n)) for n in _OWN if flags.get(n) is not None}
     known = {name: one for name, one in given.items() if name.partition(".")[2] in _OWN}
     problems += [
@@ -83,7 +83,8 @@ def check_config(
     return config
 
 
-def _from_file(file: Path | None) -> dict[str, Any]:
+def file_limits(file: Path | None) -> dict[str, Any]:
+    """What a file has under [check]. Raises UsageError for what is no TOML file."""
     if file is None:
         return {}
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
+from vaecli.config.contamination import contamination_share
 from vaecli.config.fail_on import Gate
 from vaecli.config.long_form import FORM, LongForm
 from vaecli.config.spans import AlarmBudget, Span
@@ -107,6 +109,8 @@ def _number(value: Any) -> float:
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if not isinstance(value, str):
         raise TypeError
     return value
@@ -174,6 +178,8 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
 _NAMED_TYPES = {
     "time_budget_seconds": "duration",
     "max_gap_seconds": "duration",
+    "cooldown_seconds": "duration",
+    "notify_timeout_seconds": "duration",
     "window": "window",
     "missing": "words",
 }
@@ -183,6 +189,7 @@ _PARSED: dict[str, tuple[Callable[[str], Any], str]] = {
     "merge_gap": (Span.parse, _A_SPAN),
     "min_duration": (Span.parse, _A_SPAN),
     "long": (LongForm.parse, FORM),
+    "contamination": (contamination_share, "auto or a share up to 50%, such as 5%"),
     "alarm_budget": (AlarmBudget.parse, "a number of alarms per hour, day, week or month, such as 1/day"),
 }
 _CHOICES = {"preset": PRESETS, "score_kind": SCORE_KINDS, "device": DEVICES}

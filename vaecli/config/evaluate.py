@@ -18,6 +18,7 @@ class EvaluateConfig:
     score: ScoreConfig = field(default_factory=ScoreConfig)
     label: str | None = None  # None: the column that marked anomalies at fit
     group: str | None = None
+    marks: str | None = None  # file of rows that a person decided about
     baselines: str | None = None  # a table of normal rows; None: no simple methods to compare with
     bootstrap: int | None = None  # 0: no intervals; any other number has no effect
     seed: int = 0
@@ -25,7 +26,7 @@ class EvaluateConfig:
 
 _OWNERS = {"evaluate": EvaluateConfig}
 _RANGES: dict[str, Range] = {"evaluate.bootstrap": (0, 100_000, False), "evaluate.seed": (0, 2**63 - 1, False)}
-_OWN = ("label", "group", "baselines", "bootstrap", "seed")
+_OWN = ("label", "group", "marks", "baselines", "bootstrap", "seed")
 
 
 def evaluate_config(flags: Mapping[str, Any], environment: Mapping[str, str] = os.environ) -> EvaluateConfig:

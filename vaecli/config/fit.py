@@ -37,11 +37,12 @@ _STAGES = {
     "calibration": CalibrationConfig,
     "windows": WindowsConfig,
 }
-_TOP_LEVEL = {"preset", "score_kind"}
+_TOP_LEVEL = {"preset", "score_kind", "marks"}
 _OWNERS = {**_STAGES, "": FitConfig}
 _RANGES: dict[str, Range] = {
     "columns.max_categories": (2, 10_000, False),
     "model.n_exemplars": (1, 100_000, False),
+    "model.n_centers": (1, 100_000, False),
     "model.n_noise": (1, 1024, False),
     "model.min_log_variance": (-20, 0, False),
     "model.full_crossfit_below": (0, 10**9, False),
@@ -88,10 +89,7 @@ def fit_config(
     UsageError naming every unknown name and every value out of range, with where it came from.
     """
     problems: list[str] = []
-    given = {name: (value, f"{file}: {name} =") for name, value in _from_file(file, problems)}
-    given |= from_environment(_FIT_VARIABLES, environment)
-    given |= {name: (value, flag_of(name)) for name, value in flags.items() if value not in (None, ())}
-    given = to_current_names(given, problems)
+    given = given_settings(flags, file, environment, problems)
     settings = {name: checked(_OWNERS, _RANGES, name, value, shown, problems) for name, (value, shown) in given.items()}
     problems += _contradictions(settings)
     if problems:
@@ -109,6 +107,19 @@ def fit_config(
         windows=WindowsConfig(**stage_of(settings, "windows")),
         **{name: value for name, value in settings.items() if "." not in name},
     )
+
+
+def given_settings(
+    flags: Mapping[str, Any], file: Path | None, environment: Mapping[str, str], problems: list[str]
+) -> dict[str, tuple[Any, str]]:
+    """(value, what messages call it) of each setting that is not a default; what is no setting is added to `problems`.
+
+    Raises UsageError for a file that is no TOML file.
+    """
+    given = {name: (value, f"{file}: {name} =") for name, value in _from_file(file, problems)}
+    given |= from_environment(_FIT_VARIABLES, environment)
+    given |= {name: (value, flag_of(name)) for name, value in flags.items() if value not in (None, ())}
+    return to_current_names(given, problems)
 
 
 def _from_file(file: Path | None, problems: list[str]) -> list[tuple[str, Any]]:
@@ -156,6 +167,8 @@ def _contradictions(settings: Mapping[str, Any]) -> list[str]:
             problems.append("--long and --same-unit contradict each other: sensors in time have a scale each")
     problems += _mark_problems(settings.get("columns.decimal") or "", settings.get("columns.thousands") or "")
     excluded = settings.get("columns.exclude") or ()
+    if settings.get("distrusted") and not settings.get("train.contamination"):
+        problems.append("--distrusted lists the rows that --contamination distrusts, which is not given")
     both = [column for column in settings.get("columns.columns") or () if column in excluded]
     return problems + [f"column {column!r} is named by --columns and --exclude" for column in both]
 

@@ -22,6 +22,6 @@ def to_current_names(given: Mapping[str, tuple[Any, str]], problems: list[str]) 
         if former in given and current in given:
             problems.append(f"{former} is the former name of {current}; give {current} only")
         elif former in given:
-            # the caller of `vaecli.fit`, which calls fit_config through one function
-            warnings.warn(f"{former} is now called {current}", FormerName, stacklevel=5)
+            # the caller of `vaecli.fit`, which calls fit_config through one function, and that one more
+            warnings.warn(f"{former} is now called {current}", FormerName, stacklevel=6)
     return {_CURRENT_NAMES.get(name, name): value for name, value in given.items()}

@@ -9,6 +9,8 @@ from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, from_environment, refusal, stage_of
 
+ENGINES = ("local", "spark")
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreConfig:
@@ -39,7 +41,7 @@ _RANGES: dict[str, Range] = {
     "score.workers": (1, 1024, False),
     "score.explain": (0, 1000, False),
 }
-_SCORE_VARIABLES = {
+SCORE_VARIABLES = {
     "VAECLI_SCORE_KIND": "score.score_kind",
     "VAECLI_DEVICE": "score.device",
     "VAECLI_THRESHOLD": "score.threshold",
@@ -55,7 +57,7 @@ def score_config(
     `flags` maps field names of ScoreConfig to values; None means "not given". A `--min-score` or `--alarm-budget` flag
     silences `VAECLI_THRESHOLD`: all decide which rows are flagged. Raises UsageError naming every value out of range.
     """
-    given = from_environment(_SCORE_VARIABLES, environment)
+    given = from_environment(SCORE_VARIABLES, environment)
     if flags.get("min_score") is not None or flags.get("alarm_budget") is not None:
         given.pop("score.threshold", None)
     given |= {f"score.{name}": (value, flag_of(name)) for name, value in flags.items() if value is not None}
@@ -76,6 +78,14 @@ def score_config(
     if problems:
         raise refusal(problems, verb)
     return ScoreConfig(**stage_of(settings, "score"))
+
+
+def check_engine(engine: str | None, remote: str | None) -> None:
+    """Raise UsageError for an engine that there is not, and for one without what it needs."""
+    if engine not in (None, *ENGINES):
+        raise refusal([f"--engine {engine!r} is not one of {', '.join(ENGINES)}"], "score")
+    if (engine == "spark") != (remote is not None):
+        raise refusal(["--engine spark and --remote sc://HOST:PORT belong together: give both, or neither"], "score")
 
 
 def run_config(flags: Mapping[str, Any], environment: Mapping[str, str], verb: str) -> ScoreConfig:

@@ -54,6 +54,10 @@ class Booleans:
         """Codes have none: NaN."""
         return np.nan, np.nan
 
+    def plain_knots(self, i: int) -> np.ndarray:
+        """0 and 1, and what False and True are as standardised numbers, (2, 2)."""
+        return np.stack([np.arange(2.0), self.as_numbers[i]])
+
     def grid(self, _i: int) -> tuple[np.ndarray, np.ndarray]:
         """The features (2, 1) of both values (2,)."""
         return np.arange(2.0)[:, None], np.arange(2.0)
@@ -95,6 +99,9 @@ class Categories:
     def moments(self, _i: int) -> tuple[float, float]:
         """Codes have none: NaN."""
         return np.nan, np.nan
+
+    def plain_knots(self, _i: int) -> None:
+        """None: a category is one-hot already."""
 
     def grid(self, i: int) -> tuple[np.ndarray, np.ndarray]:
         """The features (K, K) of all codes (K,)."""

@@ -39,6 +39,9 @@ class Encoder(Protocol):
     def moments(self, i: int, /) -> tuple[float, float]:
         """Mean and scale of training values; NaN for codes."""
 
+    def plain_knots(self, i: int, /) -> np.ndarray | None:
+        """Features before the soft clip, ascending, and the standardised numbers they are, (2, k); None for codes."""
+
     def grid(self, i: int, /) -> tuple[np.ndarray, np.ndarray]:
         """Features (g, f) of the values (g,) that a cell is compared with when it is explained, and these values."""
 

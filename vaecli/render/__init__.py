@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from vaecli import results
 from vaecli.config import FormerName
 from vaecli.errors import MAX_LINE, EnvironmentProblem, GateMet, VaecliError, cut, harmless
+from vaecli.render import log
 from vaecli.render.streams import drop_output as drop_output, prepare_streams as prepare_streams, printing
 from vaecli.results.json_object import SCHEMA_VERSION
 
@@ -42,15 +43,22 @@ if TYPE_CHECKING:
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.explain_sensors import SensorExplainSummary
     from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.mark import MarkSummary
+    from vaecli.results.plan import PlanSummary
     from vaecli.results.report_sensors import SensorReportSummary
+    from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.score_spark import SparkSummary
     from vaecli.results.selftest_sensors import SensorSelftestSummary
+    from vaecli.results.settings import SettingsSummary
 
     Summary = (
         FitSummary
         | CheckSummary
         | SensorFitSummary
         | ScoreSummary
+        | PartsSummary
+        | SparkSummary
         | SensorScoreSummary
         | ExplainSummary
         | SensorExplainSummary
@@ -65,7 +73,10 @@ if TYPE_CHECKING:
         | SensorReportSummary
         | CalibrateSummary
         | FlagSummary
+        | MarkSummary
         | InspectSummary
+        | PlanSummary
+        | SettingsSummary
     )
 
 
@@ -90,9 +101,19 @@ def show(summary: Summary, *, as_json: bool = False, quiet: bool = False, beside
         return
     if quiet:
         return
+    if beside_data and log.is_json():
+        _log_summary(summary)
+        return
     from vaecli.render.summaries import page
 
     _show_page(page(summary), sys.stderr if beside_data else sys.stdout)
+
+
+def _log_summary(summary: Summary) -> None:
+    """The figures of a summary as one line of the log."""
+    values = _strict(summary.to_json())
+    figures = {name: value for name, value in values.items() if not isinstance(value, list | dict)}
+    log.write("info", "done", "", summary=figures)
 
 
 def show_schema(summary: results.InspectSummary) -> None:
@@ -109,12 +130,26 @@ def warnings_shown(*, quiet: bool = False) -> Iterator[None]:
         warnings.simplefilter("always", FormerName)
         yield
     for warning in [] if quiet else raised:
-        _error_lines("warning", harmless(str(warning.message)), "")
+        warn(str(warning.message))
+
+
+def warn(message: str) -> None:
+    """One line on standard error about what does not end the run."""
+    _error_lines("warning", harmless(message), "")
+
+
+def show_skip(message: str, *, as_json: bool = False, quiet: bool = False) -> None:
+    """One line on standard error unless `quiet`: nothing was done; with `as_json` an object on standard output too."""
+    if not quiet:
+        _error_lines("skipped", message, "")
+    if as_json:
+        with suppress(EnvironmentProblem, BrokenPipeError):
+            say(json_line({"schema_version": SCHEMA_VERSION, "skipped": message, "exit_code": 0}))
 
 
 def show_error(problem: VaecliError, *, as_json: bool = False) -> None:
     """Two lines on standard error, `error:` and `hint:`; with `as_json` an object on standard output too."""
-    _error_lines("error", problem.message, problem.hint)
+    _error_lines("error", problem.message, problem.hint, exit_code=problem.exit_code)
     # a gate is met after the run: its summary is the one object that was promised
     if as_json and not isinstance(problem, GateMet):
         _say_error_json(problem.message, problem.hint, problem.exit_code)
@@ -123,7 +158,7 @@ def show_error(problem: VaecliError, *, as_json: bool = False) -> None:
 def show_stop(message: str, exit_code: int, *, as_json: bool = False) -> None:
     """One line: the run was interrupted or terminated."""
     message = harmless(message)
-    _error_lines("error", message, "")
+    _error_lines("error", message, "", exit_code=exit_code)
     if as_json:
         _say_error_json(message, "", exit_code)
 
@@ -132,10 +167,12 @@ def show_bug(problem: BaseException | None, *, as_json: bool = False) -> None:
     """The traceback of an unexpected exception, and how to report it."""
     import vaecli
 
-    traceback.print_exception(problem, file=sys.stderr)
+    lines = "".join(traceback.format_exception(problem))
+    if not log.is_json():
+        print(lines, end="", file=sys.stderr)
     message = harmless(f"{type(problem).__name__}: {problem}")
     hint = f"this is a bug in vaecli {vaecli.__version__}: please report it with the lines above and your command"
-    _error_lines("error", message, hint)
+    _error_lines("error", message, hint, exit_code=VaecliError.exit_code, traceback=lines)
     if as_json:
         _say_error_json(message, hint, VaecliError.exit_code)
 
@@ -170,11 +207,12 @@ def _say_error_json(message: str, hint: str, exit_code: int) -> None:
         say(json_line({"schema_version": SCHEMA_VERSION, "error": message, "hint": hint, "exit_code": exit_code}))
 
 
-def _error_lines(word: str, message: str, hint: str) -> None:
+def _error_lines(word: str, message: str, hint: str, **more: Any) -> None:
     lines = [f"{word}: {message}"]
     if hint:
         lines.append(f"hint: {hint}")
-    print("\n".join(lines), file=sys.stderr)
+        more = {"hint": hint, **more}
+    log.write(word, message, "\n".join(lines), **more)
 
 
 def _show_page(page: RenderableType, stream: TextIO) -> None:

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from vaecli.errors import quoted
 from vaecli.render.layout import empty_table, fact_list, headline, plain_cells, warning_lines
+from vaecli.render.mark import marks_line
 from vaecli.results.number_format import counted, duration, how_often, number, per_cent
 
 if TYPE_CHECKING:
@@ -19,11 +20,13 @@ _SHOWN_GROUPS = 20
 
 def calibrate_page(summary: CalibrateSummary) -> RenderableType:
     """What was flagged before and what is now; the groups with a calibration of their own."""
-    left_out = f"; {summary.excluded_by_label:,} left out by the label" if summary.excluded_by_label else ""
+    why = "the label" if summary.marks is None else "labels and marks"
+    left_out = f"; {summary.excluded_by_label:,} left out by {why}" if summary.excluded_by_label else ""
     worth = "" if summary.n_effective is None else f", worth about {summary.n_effective:,} independent ones"
     beside = " (those of the earlier calibration among them)" if summary.added else ""
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}{left_out}"),
+        *marks_line(summary.marks),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         ("before", f"the earlier calibration flags {per_cent(summary.flagged_before)} of these rows at this level"),
         (

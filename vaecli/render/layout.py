@@ -14,11 +14,16 @@ from vaecli.results.number_format import exact_per_cent, how_often, number
 if TYPE_CHECKING:
     from vaecli.results import EvaluateSummary, FlaggedRow, ScoreSummary, SelftestSummary
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
+    from vaecli.results.score import NewFiles
+    from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.score_spark import SparkSummary
     from vaecli.results.selftest_sensors import SensorSelftestSummary
 
     Decided = (
         ScoreSummary
+        | PartsSummary
+        | SparkSummary
         | SensorScoreSummary
         | EvaluateSummary
         | SensorEvaluateSummary
@@ -58,6 +63,13 @@ def plain_cells(*texts: str) -> tuple[Text, ...]:
 def warning_lines(warnings: Sequence[str]) -> list[Text]:
     """One line per warning, the word `warning` in yellow."""
     return [Text.assemble(("warning: ", "yellow"), escaped(warning)) for warning in warnings]
+
+
+def new_files(found: NewFiles | None) -> list[tuple[str, str]]:
+    """A line about the files of a run that scores only new rows."""
+    if found is None:
+        return []
+    return [("files", f"{found.new:,} new, {found.grown:,} grown, {found.unchanged:,} with nothing new")]
 
 
 def decision(summary: Decided) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vaecli.errors import escaped
+from vaecli.render import log
 from vaecli.render.console import console_on, is_screen
 from vaecli.results import Event, OnEvent, ignore
 
@@ -25,13 +26,13 @@ def announcing(*, quiet: bool, verbose: bool) -> Iterator[OnEvent]:
     """Draw bars where standard error is a terminal, else print lines with `verbose`, else nothing."""
     if quiet:
         yield ignore
-    elif is_screen(sys.stderr):
+    elif is_screen(sys.stderr) and not log.is_json():
         with _bars(keep=verbose) as on_event:
             yield on_event
-    elif verbose:
-        log = _Log()
-        yield log
-        log.close()
+    elif verbose or log.is_json():
+        lines = _Log()
+        yield lines
+        lines.close()
     else:
         yield ignore
 
@@ -138,4 +139,4 @@ def _line(event: Event) -> str:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    log.write("info", line, line)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from vaecli.errors import quoted
-from vaecli.render.layout import decision, fact_list, headline, reason_table, warning_lines
+from vaecli.render.incidents import incident_facts, incident_parts
+from vaecli.render.layout import decision, fact_list, headline, new_files, reason_table, warning_lines
 from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)} of {summary.n_groups:,} series"),
         *([("long table", _long_score(summary.long))] if summary.long else []),
+        *new_files(summary.since_last_run),
         ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         *([("not scored", f"{counted(summary.unscored, 'row')}: {_unscored(summary)}")] if summary.unscored else []),
         *([("late", f"{counted(summary.late_rows, 'row')}, scored where they belong")] if summary.late_rows else []),
@@ -59,8 +61,9 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
         *([("events", f"{_events(summary)} in {summary.events}")] if summary.events else []),
         *([("picture", summary.plot)] if summary.plot else []),
         *([("state", summary.state)] if summary.state else []),
+        *incident_facts(summary.incidents, summary.incident_file),
     ]
-    parts: list[RenderableType] = [headline("Scored"), fact_list(facts)]
+    parts: list[RenderableType] = [headline("Scored"), fact_list(facts), *incident_parts(summary.incidents)]
     if summary.worst:
         parts += [headline("\nMost unusual rows"), reason_table(summary.worst)]
     return Group(*parts, *warning_lines(summary.warnings))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +17,22 @@ from vaecli.render.check import check_page
 from vaecli.render.evaluate_sensors import sensor_evaluate_page
 from vaecli.render.explain_sensors import sensor_explain_page
 from vaecli.render.flag import flag_page
+from vaecli.render.incidents import incident_facts, incident_parts
 from vaecli.render.layout import (
     decision,
     empty_table,
     fact_list,
     headline,
+    new_files,
     plain_cells,
     reason_table,
     warning_lines,
 )
+from vaecli.render.mark import mark_page, marks_line
+from vaecli.render.plan import kinds, left_out, plan_page, settings_page
 from vaecli.render.report import report_page, sensor_report_page
 from vaecli.render.sample import sample_page
+from vaecli.render.score_parts import score_parts_page, spark_page
 from vaecli.render.selftest import selftest_page
 from vaecli.render.selftest_sensors import sensor_selftest_page
 from vaecli.render.sensors import sensor_fit_page, sensor_score_page
@@ -50,7 +54,6 @@ if TYPE_CHECKING:
         ScoreSummary,
     )
 
-_SHOWN_COLUMNS = 20
 _SHOWN_CATEGORIES = 8
 _SHOWN_DIGEST = 16
 _SHOWN_GROUPS = 20
@@ -65,8 +68,10 @@ def fit_page(summary: FitSummary) -> RenderableType:
     """What was learned, what the threshold means, and what to type next."""
     facts = [
         ("rows", _rows_used(summary)),
-        ("columns", _kinds(summary.columns)),
-        *_left_out(summary.columns),
+        *marks_line(summary.marks),
+        *_distrusted(summary),
+        ("columns", kinds(summary.columns)),
+        *left_out(summary.columns),
         ("model", _model(summary)),
         ("against", _against_baseline(summary)),
         ("threshold", _threshold_meaning(summary)),
@@ -83,14 +88,16 @@ def score_page(summary: ScoreSummary) -> RenderableType:
     share = summary.anomalies / summary.rows if summary.rows else 0.0
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
+        *new_files(summary.since_last_run),
         ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         *([("new values", _novel(summary))] if summary.novel_cells else []),
         ("threshold", decision(summary)),
         ("output", "standard output" if summary.output == "-" else summary.output),
         *([("picture", summary.plot)] if summary.plot else []),
+        *incident_facts(summary.incidents, summary.incident_file),
     ]
-    parts: list[RenderableType] = [headline("Scored"), fact_list(facts)]
+    parts: list[RenderableType] = [headline("Scored"), fact_list(facts), *incident_parts(summary.incidents)]
     if summary.worst:
         parts += [headline("\nMost unusual rows"), reason_table(summary.worst)]
     return Group(*parts, *warning_lines(summary.warnings))
@@ -104,8 +111,9 @@ def explain_page(summary: ExplainSummary) -> RenderableType:
         ("explained", f"{summary.explained:,}"),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
         *([("picture", summary.plot)] if summary.plot else []),
+        *incident_facts(summary.incidents, summary.incident_file),
     ]
-    parts: list[RenderableType] = [headline("Explained"), fact_list(facts)]
+    parts: list[RenderableType] = [headline("Explained"), fact_list(facts), *incident_parts(summary.incidents)]
     if summary.shown:
         parts += [Text(), reason_table(summary.shown)]
         if (more := summary.explained - len(summary.shown)) > 0:
@@ -119,7 +127,8 @@ def evaluate_page(summary: EvaluateSummary) -> RenderableType:
     normal = summary.flagged - summary.true_positives
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
-        ("anomalies", f"{summary.anomalies:,} ({per_cent(share)}), by column {quoted(summary.label)}"),
+        ("anomalies", f"{summary.anomalies:,} ({per_cent(share)}), by {_named_by(summary)}"),
+        *_marks_evaluated(summary),
         ("flagged", f"{summary.flagged:,}: {summary.true_positives:,} anomalies, {counted(normal, 'false alarm')}"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         ("threshold", decision(summary)),
@@ -172,8 +181,8 @@ def inspect_page(summary: InspectSummary) -> RenderableType:
     facts = [
         ("bundle", f"{summary.bundle} ({size(summary.size_bytes)}, format {summary.format})"),
         ("written", f"{summary.created_utc} by vaecli {summary.vaecli_version}"),
-        ("columns", _kinds(summary.columns)),
-        *_left_out(summary.columns),
+        ("columns", kinds(summary.columns)),
+        *left_out(summary.columns),
         ("schema", summary.schema_fingerprint[:_SHOWN_DIGEST]),
     ]
     parts: list[RenderableType] = [headline("Bundle"), fact_list(facts)]
@@ -197,28 +206,33 @@ def schema_page(summary: InspectSummary) -> RenderableType:
     return table
 
 
+def _named_by(summary: EvaluateSummary) -> str:
+    column = [] if summary.label is None else [f"column {quoted(summary.label)}"]
+    return " and ".join([*column, *([] if summary.marks is None else ["marks"])])
+
+
+def _marks_evaluated(summary: EvaluateSummary) -> list[tuple[str, str]]:
+    used = summary.marks
+    if used is None:
+        return []
+    ((name, line),) = marks_line(used)
+    flagged = f"; flagged are {used.faults_flagged:,} of the faults, {used.normal_flagged:,} of the normal rows"
+    return [(name, line + flagged)]
+
+
 def _rows_used(summary: FitSummary) -> str:
     used = f"{summary.n_rows:,} used"
     if not summary.n_excluded_by_label:
         return used
-    return f"{used}; {counted(summary.n_excluded_by_label, 'row')} labelled anomalous left out"
+    called = "labelled" if summary.marks is None else "labelled or marked"
+    return f"{used}; {counted(summary.n_excluded_by_label, 'row')} {called} anomalous left out"
 
 
-def _kinds(columns: Sequence[ColumnSummary]) -> str:
-    """`9 of 12 modelled: 7 numeric, 2 categorical`."""
-    kinds = Counter(column.kind for column in columns if column.role == "feature")
-    by_kind = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common())
-    modelled = f"{kinds.total():,} of {len(columns):,} modelled"
-    return f"{modelled}: {by_kind}" if by_kind else modelled
-
-
-def _left_out(columns: Sequence[ColumnSummary]) -> Iterator[tuple[str, str]]:
-    """A line for each column that is not a feature."""
-    others = [column for column in columns if column.role != "feature"]
-    for i, column in enumerate(others[:_SHOWN_COLUMNS]):
-        yield "left out" if i == 0 else "", f"{column.name}: {column.reason or column.role}"
-    if len(others) > _SHOWN_COLUMNS:
-        yield "", f"… and {len(others) - _SHOWN_COLUMNS:,} more; `vaecli inspect BUNDLE --schema` names them"
+def _distrusted(summary: FitSummary) -> list[tuple[str, str]]:
+    if summary.n_distrusted is None:
+        return []
+    share = per_cent(summary.n_distrusted / summary.n_calibration_rows)
+    return [("distrusted", f"{counted(summary.n_distrusted, 'row')} ({share}): nothing is normal for being near them")]
 
 
 def _model(summary: FitSummary) -> str:
@@ -368,6 +382,8 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "SensorFitSummary": sensor_fit_page,
     "ScoreSummary": score_page,
     "SensorScoreSummary": sensor_score_page,
+    "PartsSummary": score_parts_page,
+    "SparkSummary": spark_page,
     "CheckSummary": check_page,
     "ExplainSummary": explain_page,
     "SensorExplainSummary": sensor_explain_page,
@@ -382,5 +398,8 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "SensorReportSummary": sensor_report_page,
     "CalibrateSummary": calibrate_page,
     "FlagSummary": flag_page,
+    "MarkSummary": mark_page,
     "InspectSummary": inspect_page,
+    "PlanSummary": plan_page,
+    "SettingsSummary": settings_page,
 }

@@ -10,6 +10,7 @@ from vaecli.report.columns import columns
 from vaecli.report.data import Point, ReportData, Timeline
 from vaecli.report.html import Html, element, escaped, own, together
 from vaecli.report.images import pictures
+from vaecli.report.incidents import incidents
 from vaecli.results import FlaggedRow, Reason, TrainingCheck
 from vaecli.results.number_format import bin_width, counted, moment, number, per_cent
 
@@ -22,6 +23,7 @@ def sections(data: ReportData) -> list[Html]:
     """The sections that have something to show, from the answer to what it rests on."""
     return [
         section("Most unusual rows", *_worst(data)),
+        *([section("Incidents", *incidents(data.incidents, data.n_incidents))] if data.incidents else []),
         *([section("Pictures", *pictures(data, data.pictures))] if data.pictures is not None else []),
         section("Responsible columns", *_contributions(data)),
         section("Scores against normal rows", *_scores(data)),
@@ -442,14 +444,14 @@ def _settings(data: ReportData) -> list[Html]:
         ("threshold", f"{decision}: scores from {number(facts.min_score)} nats"),
         ("normal rows that calibrate", f"{facts.n_calibration_rows:,}"),
     )
-    rows = [setting(name, value) for name, value in (*first, *data.settings)][:MOST_SETTINGS]
-    return [
-        element(
-            "details",
-            element("summary", "What this page was made with"),
-            element("table", element("tbody", *rows), class_="settings"),
-        )
-    ]
+    return settings_table((*first, *data.settings))
+
+
+def settings_table(settings: Sequence[tuple[str, str]]) -> list[Html]:
+    """Names and values in a folded table."""
+    rows = (setting(name, value) for name, value in settings[:MOST_SETTINGS])
+    table = element("table", element("tbody", *rows), class_="settings")
+    return [element("details", element("summary", "What this page was made with"), table)]
 
 
 def setting(name: str, value: str) -> Html:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vaecli.results.incidents import Incident
 from vaecli.results.sensor_events import EventSensor, SensorEvent
 
 Reading = float | None  # None where there is none
@@ -148,3 +149,4 @@ class SeriesReportData:
     drawn: tuple[SeriesDetail, ...]  # the worst first
     responsible: tuple[Responsible, ...]  # the most frequent first
     settings: tuple[tuple[str, str], ...]
+    incidents: tuple[Incident, ...] = ()  # those of most rows first

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 from vaecli.report.charts import bar, figure, legend, meter, plot, ribbon, round_steps, stroke, uprights
 from vaecli.report.html import Html, element, escaped, own
-from vaecli.report.sections import MOST_SETTINGS, section, setting
+from vaecli.report.incidents import incidents
+from vaecli.report.sections import section, setting, settings_table
 from vaecli.report.series_data import (
     Covered,
     EventDetail,
@@ -35,6 +36,7 @@ def sections(data: SeriesReportData) -> list[Html]:
     """The sections that have something to show, from the answer to what it rests on."""
     return [
         section("Events", *_events(data)),
+        *([section("Incidents", *incidents(data.incidents, len(data.incidents)))] if data.events else []),
         *([section("Series", *_series(data))] if data.series else []),
         section("Scores and sensors over time", *_drawn(data)),
         section("Responsible sensors", *_responsible(data)),
@@ -401,11 +403,4 @@ def _settings(data: SeriesReportData) -> list[Html]:
         ("score", f"{facts.score_kind}{', offline' if facts.offline else ''}"),
         ("threshold", f"{decided}: scores from {number(facts.min_score)} nats"),
     )
-    rows = [setting(name, value) for name, value in (*first, *data.settings)][:MOST_SETTINGS]
-    return [
-        element(
-            "details",
-            element("summary", "What this page was made with"),
-            element("table", element("tbody", *rows), class_="settings"),
-        )
-    ]
+    return settings_table((*first, *data.settings))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.json_object import json_object
+from vaecli.results.mark import MarksUsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class CalibrateSummary:
     bundle: str  # the new one
     former_bundle: str
     rows: int  # normal rows that were read
-    excluded_by_label: int
+    excluded_by_label: int  # or by a mark
     unscored: int
     added: bool  # whether the earlier calibration rows still count
     score_kind: str
@@ -45,6 +46,7 @@ class CalibrateSummary:
     min_rows: int | None  # how many a group needed
     warnings: tuple[str, ...]
     seconds: float
+    marks: MarksUsed | None = None  # with --marks
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

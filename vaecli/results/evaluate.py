@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.json_object import json_object
+from vaecli.results.mark import MarksUsed
 
 METRIC_NAMES = {
     "auroc": "AUROC",
@@ -70,15 +71,23 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class MarksEvaluated(MarksUsed):
+    """How the marks of a file met the rows of a table, and how many of the marked rows are flagged."""
+
+    normal_flagged: int
+    faults_flagged: int
+
+
+@dataclass(frozen=True, slots=True)
 class EvaluateSummary:
     """How good a bundle is on a labelled table."""
 
     output: str | None
     plot: str | None
     bundle: str
-    label: str
+    label: str | None  # None where marks alone name the anomalies
     rows: int
-    anomalies: int  # by the label
+    anomalies: int  # by the label and marks
     flagged: int
     true_positives: int  # flagged anomalies
     unscored: int
@@ -93,6 +102,7 @@ class EvaluateSummary:
     comparisons: tuple[Comparison, ...]
     warnings: tuple[str, ...]
     seconds: float
+    marks: MarksEvaluated | None = None  # with --marks
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`; figures by their names, every comparison with its sentence."""

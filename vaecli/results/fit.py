@@ -7,6 +7,7 @@ from typing import Any
 
 from vaecli.results.columns import ColumnSummary
 from vaecli.results.json_object import json_object
+from vaecli.results.mark import MarksUsed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,8 @@ class FitSummary:
     seconds: float
     n_effective: int | None = None  # independent rows that those of a clock or of groups are worth; None without either
     n_groups: int | None = None  # groups among the calibration rows, with a group column
+    marks: MarksUsed | None = None  # with --marks
+    n_distrusted: int | None = None  # of the rows that calibrate, with --contamination
     history: tuple[TrainingCheck, ...] = ()  # checks whose bound is finite, first to last
 
     @property

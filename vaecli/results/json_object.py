@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 
 # Version 2 renamed these keys. The former ones are printed beside them until version 3 (docs/cli.md).
-_FORMER_KEYS = {
+FORMER_KEYS = {
     "true_positives": "caught",
     "excluded_by_label": "labelled_out",
     "n_excluded_by_label": "n_labelled_out",
@@ -29,4 +29,4 @@ def json_object(verb: str, summary: DataclassInstance) -> dict[str, Any]:
 
 def with_former_keys(values: dict[str, Any]) -> dict[str, Any]:
     """The values with every renamed key also under its former name; nested objects are not looked into."""
-    return values | {former: values[name] for name, former in _FORMER_KEYS.items() if name in values}
+    return values | {former: values[name] for name, former in FORMER_KEYS.items() if name in values}

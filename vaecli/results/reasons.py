@@ -89,8 +89,10 @@ class Reason:
 
 
 def field_name(name: str) -> str:
-    """The name in a list of `name:nats`; one that `:`, `;` or a quote is part of is quoted as in CSV."""
-    return '"' + name.replace('"', '""') + '"' if any(special in name for special in ':;"') else name
+    """The name in a list of `name:nats`; one with `:`, `;`, a quote or the begin of a formula is quoted as in CSV."""
+    # a spreadsheet would take a cell that begins with such a name for a formula
+    is_special = name[:1] in tuple("=+-@\t\r") or any(special in name for special in ':;"')
+    return '"' + name.replace('"', '""') + '"' if is_special else name
 
 
 def _share(probability: float) -> str:

@@ -55,20 +55,21 @@ class AtomicFile:
             self.stream.close()
 
 
-def open_atomic(path: str | os.PathLike[str], *, is_output: bool = True) -> AtomicFile:
+def open_atomic(path: str | os.PathLike[str], *, is_output: bool = True, hidden: bool = True) -> AtomicFile:
     """Create the temporary file for `path`. Of a symbolic link, the target is replaced. Raises OSError."""
     real = os.path.realpath(path)
     with suppress(FileNotFoundError):
         os.stat(real)  # fails now, not on commit, for a name that the file system does not allow
     # in the same directory, because a rename across file systems is a copy
-    temporary, stream = create_temporary(os.path.dirname(real), os.path.basename(real), mode=0o600)
+    temporary, stream = create_temporary(os.path.dirname(real), os.path.basename(real), mode=0o600, hidden=hidden)
     return AtomicFile(os.fspath(path), real, temporary, stream, is_output)
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], *, is_output: bool = True) -> Iterator[BinaryIO]:
+def replacing(path: str | os.PathLike[str], *, is_output: bool = True, hidden: bool = True) -> Iterator[BinaryIO]:
     """Yield a stream that becomes the file at `path` when the block ends without an exception, and else is deleted.
 
+    Unless it is `hidden` the name of the file that is written begins without a dot.
     Raises UsageError when the path cannot name a regular file, EnvironmentProblem when it cannot be written.
     """
     name = os.fspath(path)
@@ -77,7 +78,7 @@ def replacing(path: str | os.PathLike[str], *, is_output: bool = True) -> Iterat
     if os.path.exists(name) and not os.path.isfile(name):
         raise UsageError(f"{name}: is not a regular file", "name a file, not a device or a pipe")
     with translated(name):
-        file = open_atomic(path, is_output=is_output)
+        file = open_atomic(path, is_output=is_output, hidden=hidden)
         try:
             yield file.stream
             file.commit()

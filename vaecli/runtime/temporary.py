@@ -22,12 +22,13 @@ from typing import BinaryIO
 from vaecli.errors import EnvironmentProblem
 
 
-def create_temporary(folder: str, target: str, mode: int = 0o666) -> tuple[str, BinaryIO]:
+def create_temporary(folder: str, target: str, mode: int = 0o666, *, hidden: bool = True) -> tuple[str, BinaryIO]:
     """Create and lock a file in `folder` for the output named `target`: its path and a stream to write it.
 
-    Files that dead processes of this host left for the same target are removed first. Raises OSError.
+    Files that dead processes of this host left for the same target are removed first. Unless it is `hidden` its name
+    begins without a dot. Raises OSError.
     """
-    ours = f".vaecli-{_digest(target)}-{_digest(os.uname().nodename)}-"
+    ours = f"{'.' if hidden else ''}vaecli-{_digest(target)}-{_digest(os.uname().nodename)}-"
     _remove_dead(folder, ours)
     while True:
         path = os.path.join(folder, f"{ours}{os.getpid()}-{secrets.token_hex(8)}.part")

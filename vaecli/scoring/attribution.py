@@ -150,7 +150,10 @@ def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int,
         scores += [total + latent for latent in latent_terms]
         cell_nats.append(nats)
         n_members += len(family.held_out)
-    without, _ = scorer.scale.of_rows(np.concatenate(scores), np.concatenate(cell_nats))
+    beside = None
+    if scorer.neighbours is not None:
+        beside = scorer.neighbours.of_row_without(batch.values[i], batch.state[i], tried)
+    without, _ = scorer.scale.of_rows(np.concatenate(scores), np.concatenate(cell_nats), beside)
     if scorer.cells is None:
         return without
     return np.maximum(without, scorer.cells.opinions_without(batch.values[i], batch.state[i], tried))

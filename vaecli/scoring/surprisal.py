@@ -15,11 +15,12 @@ cells: docs/adr/0019-one-cell-alone.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from vaecli.scoring.max_cell import NEVER_DECIDES, MaxCellScale, larger_of
+from vaecli.scoring.neighbour_judge import Beside
 from vaecli.scoring.tail_scale import LEVELS, checked_scale, fit_scales, surprisal_at
 
 
@@ -32,6 +33,13 @@ class SurprisalScale:
     spread: np.ndarray  # (w,) mean excess over the last knot: nats of score per nat of surprisal
     mean_column_score: np.ndarray  # (e, c) mean column score of held-out rows
     max_cell: MaxCellScale | None = None  # where one cell alone may decide
+    _twin: tuple[int, ...] = field(init=False, repr=False, compare=False)  # w times an earlier score of equal scale
+
+    def __post_init__(self) -> None:
+        """Find the scores of a member that have the scale of an earlier one; −1 for the others."""
+        scales = [(k, tuple(row), unit) for k, row, unit in zip(self.member, self.knots, self.spread, strict=True)]
+        twin = (scales.index(scale) for scale in scales)
+        object.__setattr__(self, "_twin", tuple(-1 if same == i else same for i, same in enumerate(twin)))
 
     @classmethod
     def of(
@@ -51,12 +59,17 @@ class SurprisalScale:
         knots, spread = fit_scales(scores, member, score_type, held_out)
         return cls(np.asarray(member, np.int64), knots, spread, mean_column_score, max_cell)
 
-    def of_rows(self, scores: np.ndarray, column_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def of_rows(
+        self, scores: np.ndarray, column_score: np.ndarray, beside: Beside | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The ensemble's surprisal (n,) of each row, in nats, higher is more anomalous, and each column's part (n, c).
 
-        They come from the members' scores (w, n) and their nats of each cell (e, n, c).
+        They come from the members' scores (w, n) and their nats of each cell (e, n, c), joined with the opinion of the
+        judge `beside` them, if there is one.
         """
         together, parts = self.of_members(scores).mean(0), self.of_columns(column_score)
+        if beside is not None:
+            together, parts = beside.joined(together), parts * beside.ensemble_share
         if self.max_cell is None:
             return together, parts
         largest, where = self.max_cell.largest(column_score)
@@ -72,8 +85,14 @@ class SurprisalScale:
         Higher is more anomalous; it never decreases with a score. It is NaN if one of the member's scores is.
         """
         surprisal = np.zeros((self.mean_column_score.shape[0], scores.shape[1]))
+        found: list[np.ndarray] = []
         for i, score in enumerate(scores):
-            surprisal[self.member[i]] += surprisal_at(score, self.knots[i], self.spread[i])
+            same = self._twin[i]
+            if same < 0 or not np.array_equal(score, scores[same]):
+                found.append(surprisal_at(score, self.knots[i], self.spread[i]))
+            else:  # a score that counts twice
+                found.append(found[same])
+            surprisal[self.member[i]] += found[i]
         return surprisal / self._n_scores[:, None]
 
     def of_columns(self, column_score: np.ndarray) -> np.ndarray:

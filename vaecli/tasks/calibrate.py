@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.schema import Column
 from vaecli.tables import Batch, ReadRequest, group_texts, label_mask, time_values, to_cells
+from vaecli.tables.marks import Marks, MarkTally
 from vaecli.tasks.known_rows import known_rows
 
 
@@ -25,7 +28,8 @@ class FreshRows:
     group: np.ndarray | None  # (n,) object: the text of the group column of the fit
     by: np.ndarray | None  # (n,) object: the text of the column to calibrate by
     features: np.ndarray  # (n, k) of some features, where there is a clock; else (n, 0)
-    n_labelled_out: int
+    n_labelled_out: int  # by the label or a mark
+    marked: MarkTally
     n_known: int  # rows that are exactly like one that the bundle remembers of its fit
     n_remembered: int  # rows that it remembers
 
@@ -45,6 +49,7 @@ class FreshRows:
             joined("by"),
             np.concatenate([part.features for part in parts]),
             sum(part.n_labelled_out for part in parts),
+            reduce(add, [part.marked for part in parts]),
             sum(part.n_known for part in parts),
             parts[0].n_remembered,
         )
@@ -52,11 +57,12 @@ class FreshRows:
 
 @dataclass(frozen=True, slots=True)
 class CalibrateTask:
-    """Scores rows by all kinds; those that the `label` of the fit marks are left out."""
+    """Scores rows by all kinds; those that a mark or else the `label` of the fit calls anomalous are left out."""
 
     detector: Detector
     label: Column | None  # None where the table does not have it
     by: str | None
+    marks: Marks | None = None
 
     @property
     def needs(self) -> ReadRequest:
@@ -64,13 +70,17 @@ class CalibrateTask:
         schema = self.detector.schema
         named = [column.name for column in (schema.time, schema.group, self.label) if column is not None]
         others = [*named, *self.detector.group_columns, *([] if self.by is None else [self.by])]
-        return features_of(schema, others)
+        return features_of(schema, [*others, *(() if self.marks is None else self.marks.columns)])
 
     def process(self, batch: Batch) -> FreshRows:
         """The normal rows of one batch. Raises InputError for cells that cannot be read."""
         schema = self.detector.schema
         cells = to_cells(batch, schema, self.detector.by_column)
         marked = np.zeros(len(cells), bool) if self.label is None else label_mask(batch, self.label)
+        tally = MarkTally()
+        if self.marks is not None:
+            by_person = self.marks.of(batch)
+            marked, tally = by_person.anomalous(marked), by_person.tally
         decided = {kind: self.detector.score(cells, kind) for kind in self.detector.calibrations}
         transformed = self.detector.preprocessor.transform(cells)
         features = np.empty((len(cells), 0), np.float32)
@@ -88,5 +98,6 @@ class CalibrateTask:
             by,
             features[~marked],
             int(marked.sum()),
+            tally,
             *known_rows(self.detector, transformed),
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import numpy as np
 import pyarrow.compute as pc
@@ -20,10 +22,27 @@ from vaecli.results import Event, OnEvent
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables import Batch, ReadRequest, Source, label_mask, numbers_of, to_cells
 from vaecli.tables.convert.arrow_types import ArrowFamily, as_text, family, one_array
+from vaecli.tables.marks import Marks, MarkTally
 
 OURS = "vaecli"
 MOST_GROUPS = 1000
 NO_GROUP = "(empty)"
+
+
+@dataclass(frozen=True, slots=True)
+class MarksMet:
+    """The marks of some rows, and how many of the marked ones are flagged."""
+
+    tally: MarkTally
+    normal_flagged: int = 0
+    faults_flagged: int = 0
+
+    def __add__(self, later: MarksMet) -> MarksMet:
+        return MarksMet(
+            self.tally + later.tally,
+            self.normal_flagged + later.normal_flagged,
+            self.faults_flagged + later.faults_flagged,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,35 +53,48 @@ class LabelledBatch:
     flagged: np.ndarray  # (n,) bool
     scores: Mapping[str, np.ndarray]  # (n,) by method
     group: tuple[list[str], np.ndarray] | None  # (values, which of them each row has)
+    marks: MarksMet
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluateTask:
-    """Scores rows by the detector and by all `baselines`, and reads their labels in the column `label`."""
+    """Scores rows by the detector and by all `baselines`, and reads their labels in the column `label`.
+
+    A mark overrides the label; without a label a row is anomalous where it is marked as a fault.
+    """
 
     detector: Detector
     decision: Decision
-    label: str
+    label: str | None
     group: str | None
     baselines: Mapping[str, Scorer]
+    marks: Marks | None = None
 
     @property
     def needs(self) -> ReadRequest:
-        """The features, the label and the group."""
-        others = [self.label] if self.group is None else [self.label, self.group]
-        return features_of(self.detector.schema, (*others, *self.detector.group_columns))
+        """The features, the label, the group, and the columns by which marks name rows."""
+        others = [name for name in (self.label, self.group) if name is not None]
+        of_marks = () if self.marks is None else self.marks.columns
+        return features_of(self.detector.schema, (*others, *self.detector.group_columns, *of_marks))
 
     def process(self, batch: Batch) -> LabelledBatch:
         """Labels, flags, scores and groups. Raises InputError for labels that cannot be read."""
         cells = to_cells(batch, self.detector.schema, self.detector.by_column)
-        is_anomaly = label_mask(batch, label_column(self.label))
+        is_anomaly = np.zeros(len(cells), bool)
+        if self.label is not None:
+            is_anomaly = label_mask(batch, label_column(self.label))
         decided = self.detector.score(cells, self.decision.score_kind)
+        flagged, met = self.decision.flags(decided), MarksMet(MarkTally())
+        if self.marks is not None:
+            marked = self.marks.of(batch)
+            is_anomaly = marked.anomalous(is_anomaly)
+            met = MarksMet(marked.tally, int((flagged & marked.normal).sum()), int((flagged & marked.fault).sum()))
         scores = {OURS: decided.scored.score}
         if self.baselines:
             features = self.detector.preprocessor.transform(cells).values
             scores |= {method: scorer(features) for method, scorer in self.baselines.items()}
         group = None if self.group is None else _groups(batch, self.group)
-        return LabelledBatch(is_anomaly, self.decision.flags(decided), scores, group)
+        return LabelledBatch(is_anomaly, flagged, scores, group, met)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +105,7 @@ class LabelledScores:
     unscored: int
     group: np.ndarray  # (n,) index in `groups`; all 0 where nobody asked for groups
     groups: tuple[str, ...]
+    marks: MarksMet
 
     @classmethod
     def of(
@@ -102,7 +135,8 @@ class LabelledScores:
             np.concatenate([getattr(part, of) for part in parts]) for of in ("is_anomaly", "flagged")
         )
         groups = () if group is None else tuple(map(str, codes.code))
-        return cls(Labelled(is_anomaly, flagged, scores), unscored, np.concatenate(codes.parts), groups)
+        marks = reduce(add, [part.marks for part in parts])
+        return cls(Labelled(is_anomaly, flagged, scores), unscored, np.concatenate(codes.parts), groups, marks)
 
 
 def sample_features(

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.config import FitConfig
-from vaecli.data.training_rows import Rows, TrainingRows
+from vaecli.config.contamination import contamination_share
+from vaecli.data.training_rows import Rows, TrainingRows, sampled_rows
 from vaecli.errors import UsageError
 from vaecli.model.ensemble import Ensemble, Family, draw_noise
 from vaecli.model.exemplar_prior import choose_exemplars
@@ -17,6 +18,8 @@ from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.ppca_init import independent_output, start_parameters
 from vaecli.results import OnEvent, ignore
 from vaecli.training.checkpoint import Checkpoint
+from vaecli.training.choose_centers import choose_centers
+from vaecli.training.distrust import Distrust
 from vaecli.training.loop import OnCheckpoint, Plan, Trained, train
 
 START_ROWS = 50_000  # rows from which the start parameters (PCA) and the baseline are computed
@@ -29,6 +32,7 @@ class FittedEnsemble:
     ensemble: Ensemble  # row numbers of its exemplars are positions in `sample`
     sample: Rows  # a uniform sample of the training rows, from every fold
     trained: Trained
+    distrust: Distrust | None  # with a share of contamination
     baseline_log_prob: float  # mean log-likelihood per row of independent columns, in nats: the ELBO should be higher
 
 
@@ -38,29 +42,55 @@ def fit_ensemble(
     likelihoods: Sequence[Likelihood],
     config: FitConfig,
     *,
+    trusted: np.ndarray | None = None,
     on_event: OnEvent = ignore,
     on_checkpoint: OnCheckpoint | None = None,
     resume: Checkpoint | None = None,
 ) -> FittedEnsemble:
     """Train one family per likelihood, in the order of FAMILIES, on rows divided into `n_folds` folds.
 
+    With `config.train.contamination` the rows that it distrusts are no exemplars, except those `trusted` (n,) bool.
     `on_checkpoint` is called every few seconds of training, which starts from `resume` if given. Raises UsageError when
-    training diverges or a fold has none of the sampled rows, EnvironmentProblem when the device is absent.
+    training diverges or a fold has none of the sampled or trusted rows, EnvironmentProblem when the device is absent.
     """
     plans = _plans(rows, n_folds, likelihoods, config)
     trained = train(rows, plans, config.train, on_event=on_event, on_checkpoint=on_checkpoint, resume=resume)
     sample = rows.sample(config.calibration.max_rows, config.seed)
     _require_every_fold(sample.fold, n_folds)
+    distrust = _distrust(sample, rows.n_rows, trusted, n_folds, config)
+    distrusted = None if distrust is None else distrust.distrusted
     families = []
     for plan, parameters, score_terms in zip(plans, trained.parameters, FAMILIES.values(), strict=True):
         n_latent = parameters["encoder.mean.b"].shape[-1]
         noise = draw_noise(config.model.n_noise, len(plan.held_out), n_latent, config.seed)
         prior = choose_exemplars(
-            plan.likelihood, parameters, plan.held_out, sample, config.model.n_exemplars, config.seed
+            plan.likelihood, parameters, plan.held_out, sample, config.model.n_exemplars, config.seed, distrusted
         )
-        families.append(Family(plan.likelihood, parameters, noise, prior, plan.held_out, score_terms))
+        centers = choose_centers(
+            plan.likelihood, parameters, plan.held_out, sample, prior, config.model.n_centers, config.seed, distrusted
+        )
+        families.append(Family(plan.likelihood, parameters, noise, prior, plan.held_out, score_terms, centers))
     baseline = _baseline_log_prob(rows, likelihoods[0], config.seed)
-    return FittedEnsemble(Ensemble(tuple(families)), sample, trained, baseline)
+    return FittedEnsemble(Ensemble(tuple(families)), sample, trained, distrust, baseline)
+
+
+def _distrust(
+    sample: Rows, n_rows: int, trusted: np.ndarray | None, n_folds: int, config: FitConfig
+) -> Distrust | None:
+    if config.train.contamination is None:
+        return None
+    by_person = np.zeros(sample.fold.size, bool)
+    if trusted is not None:
+        by_person = trusted[sampled_rows(n_rows, config.calibration.max_rows, config.seed)]
+    share = contamination_share(config.train.contamination)
+    distrust = Distrust.of(sample, share, by_person, config.seed)
+    left = np.bincount(sample.fold[~distrust.distrusted], minlength=n_folds)
+    if left.sum() - left.max() < 1:
+        raise UsageError(
+            f"--contamination {config.train.contamination}: only rows of one fold are left to be trusted",
+            "give a smaller share, or larger groups",
+        )
+    return distrust
 
 
 def _plans(rows: TrainingRows, n_folds: int, likelihoods: Sequence[Likelihood], config: FitConfig) -> tuple[Plan, ...]:

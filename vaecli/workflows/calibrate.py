@@ -22,9 +22,11 @@ from vaecli.results import CalibratedGroup, CalibrateSummary, Event, OnEvent, ig
 from vaecli.results.number_format import counted
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.tables import Source, check_schema, open_source, refuse_to_overwrite
+from vaecli.tables.marks import Marks
 from vaecli.tasks.calibrate import CalibrateTask, FreshRows
 from vaecli.tasks.known_rows import are_known, rows_if_all_known
 from vaecli.workflows.drift_warning import dependence_warning
+from vaecli.workflows.mark import marks_used
 
 FEWEST_ROWS = 8
 FEW_ROWS = 300  # below which the share of normal rows above a threshold is known to a factor of two
@@ -54,13 +56,15 @@ def calibrate_source(
     started = time.monotonic()
     _refuse(detector, source, config)
     level = config.threshold if config.threshold is not None else detector.threshold
-    fresh = _read(detector, source, config, on_event)
+    marks = Marks.given(config.marks, source)
+    fresh = _read(detector, source, config, marks, on_event)
     _require_rows(fresh, detector.score_kind, source.name)
     calibrations = {kind: _everyone(detector.calibrations[kind], fresh, kind, config) for kind in fresh.scores}
     groups, small, min_rows = _groups(fresh, level, config, detector)
     offsets = {kind: detector.novelty_offset(kind) for kind in detector.calibrations}
     calibrated = replace(detector, calibrations=calibrations, threshold=level, novelty_offsets=offsets, groups=groups)
-    return calibrated, _summary(detector, calibrated, fresh, small, min_rows, config, started)
+    summary = _summary(detector, calibrated, fresh, small, min_rows, config, started)
+    return calibrated, replace(summary, marks=None if marks is None else marks_used(marks, fresh.marked))
 
 
 def recalibrated_report(summary: Mapping[str, Any], calibrated: CalibrateSummary) -> dict[str, Any]:
@@ -73,7 +77,8 @@ def recalibrated_report(summary: Mapping[str, Any], calibrated: CalibrateSummary
         changed["n_effective"] = calibrated.n_effective
         changed["n_groups"] = calibrated.n_groups
     by = {} if calibrated.by is None else {"by": calibrated.by, "n_groups": len(calibrated.groups)}
-    of_calibration = {"rows": calibrated.rows, "added": calibrated.added, **by}
+    marks = {} if calibrated.marks is None else {"marks": calibrated.marks.to_report()}
+    of_calibration = {"rows": calibrated.rows, "added": calibrated.added, **by, **marks}
     return kept | changed | {"warnings": list(calibrated.warnings), "recalibrated": of_calibration}
 
 
@@ -106,9 +111,12 @@ def _refuse(detector: Detector, source: Source, config: CalibrateConfig) -> None
         )
 
 
-def _read(detector: Detector, source: Source, config: CalibrateConfig, on_event: OnEvent) -> FreshRows:
+def _read(
+    detector: Detector, source: Source, config: CalibrateConfig, marks: Marks | None, on_event: OnEvent
+) -> FreshRows:
     label = next((column for column in detector.schema.columns if column.role == "label"), None)
-    task = CalibrateTask(detector, label if label is not None and label.name in source.names else None, config.by)
+    known = label if label is not None and label.name in source.names else None
+    task = CalibrateTask(detector, known, config.by, marks)
     parts: list[FreshRows] = []
     n_rows = 0
     for part in LocalEngine.of(config.run).map_batches(task, source, task.needs):

@@ -23,12 +23,14 @@ from vaecli.errors import MissingPackage, UsageError, did_you_mean, quoted
 from vaecli.evaluation import baselines, metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Difference, Estimate, Evaluated, Labelled
 from vaecli.results import Comparison, EvaluateSummary, Evaluation, Figure, OnEvent, ignore
+from vaecli.results.evaluate import MarksEvaluated
 from vaecli.results.evaluate_sensors import SensorEvaluateSummary
 from vaecli.runtime import urls
 from vaecli.schema import Role, Schema
 from vaecli.sensors.detector import SensorDetector
 from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
-from vaecli.tasks.evaluate import OURS, EvaluateTask, LabelledScores, sample_features
+from vaecli.tables.marks import Marks
+from vaecli.tasks.evaluate import OURS, EvaluateTask, LabelledScores, MarksMet, sample_features
 from vaecli.tasks.written_rows import append_table
 from vaecli.workflows.evaluate_sensors import evaluate_sensors, refuse_what_is_for_rows
 from vaecli.workflows.long_table import as_modelled
@@ -74,10 +76,12 @@ def evaluate(
     label = _label(source, detector.schema, config)
     targets = Targets.of(output, plot, bundle, source)
     if isinstance(detector, SensorDetector):
+        assert label is not None  # marks, which make it needless, are refused
         summary = _of_sensors(detector, source, label, decision, bundle, output, config, on_event)
         return replace(summary, seconds=time.monotonic() - started)
     simple = _baselines(detector, source, label, config, targets, on_event)
-    task = EvaluateTask(detector, decision, label, config.group, simple)
+    marks = Marks.given(config.marks, source)
+    task = EvaluateTask(detector, decision, label, config.group, simple, marks)
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
         batches = LocalEngine.of(config.score).map_batches(task, source, task.needs)
@@ -110,8 +114,16 @@ def evaluate(
         baselines=tuple(others),
         groups=groups,
         comparisons=_comparisons(evaluated, has_intervals),
-        warnings=_warnings(labelled, config, plot),
+        warnings=_warnings(labelled, label, config, plot),
         seconds=time.monotonic() - started,
+        marks=None if marks is None else _marks_evaluated(marks, labelled.marks),
+    )
+
+
+def _marks_evaluated(marks: Marks, met: MarksMet) -> MarksEvaluated:
+    tally = met.tally
+    return MarksEvaluated(
+        marks.file, tally.normal, tally.faults, marks.unmet(tally), met.normal_flagged, met.faults_flagged
     )
 
 
@@ -149,12 +161,17 @@ def figure_table(evaluations: Sequence[Evaluation]) -> pa.Table:
     return pa.Table.from_pylist(lines, schema=SCHEMA)
 
 
-def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
-    """The label column: the one that was named, else the one of the fit. Raises UsageError where there is none."""
+def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str | None:
+    """The label column: the one that was named, else the one of the fit; None where marks stand for it.
+
+    Raises UsageError where there is neither.
+    """
     marked = schema.with_role(Role.LABEL)
     label = config.label if config.label is not None else marked.name if marked is not None else None
-    if label is None:
-        raise UsageError("no column is named that marks the anomalies", "name it: --label NAME")
+    if config.marks is not None and config.label is None and label not in source.names:
+        label = None
+    elif label is None:
+        raise UsageError("no column is named that marks the anomalies", "name it: --label NAME, or give --marks FILE")
     asked = {"--label": label, "--group": config.group}
     unknown = {option: name for option, name in asked.items() if name is not None and name not in source.names}
     if unknown:
@@ -164,18 +181,18 @@ def _label(source: Source, schema: Schema, config: EvaluateConfig) -> str:
         raise UsageError(
             f"{source.name} has no such column: {listed}", "see the first line of the table for its columns"
         )
-    if label in {column.name for column in schema.features}:
+    if label is not None and label in {column.name for column in schema.features}:
         raise UsageError(
             f"--label {quoted(label)} is a feature of the model: it has seen the answers",
             f"fit without it, `vaecli fit … --label {label}`, or name the column that marks the anomalies",
         )
-    if label == config.group:
+    if label is not None and label == config.group:
         raise UsageError(f"column {quoted(label)} is named by --label and --group", "a column plays one part")
     return label
 
 
 def _baselines(
-    detector: Detector, source: Source, label: str, config: EvaluateConfig, targets: Targets, on_event: OnEvent
+    detector: Detector, source: Source, label: str | None, config: EvaluateConfig, targets: Targets, on_event: OnEvent
 ) -> Mapping[str, baselines.Scorer]:
     """The simple methods, fitted on the table of `--baselines`; none where there is no such table."""
     if config.baselines is None:
@@ -272,11 +289,13 @@ def _drawn(plot: str, rows: Labelled) -> str | None:
     return urls.shown(plot)
 
 
-def _warnings(labelled: LabelledScores, config: EvaluateConfig, plot: str | None) -> tuple[str, ...]:
+def _warnings(labelled: LabelledScores, label: str | None, config: EvaluateConfig, plot: str | None) -> tuple[str, ...]:
     is_anomaly = labelled.rows.is_anomaly
     n_anomalies = int(is_anomaly.sum())
     no_plot = "" if plot is None else f"; no curves are drawn, and {plot} is not written"
     warnings = []
+    if label is None:
+        warnings.append("without a label every row that is not marked as a fault counts as normal")
     if not n_anomalies:
         warnings.append(
             "no row is labelled an anomaly: AUROC, average precision and recall are undefined, and the false-alarm "

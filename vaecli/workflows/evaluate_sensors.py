@@ -54,7 +54,7 @@ class LabelledSeries:
 
 def refuse_what_is_for_rows(bundle: Path, plot: str | None, config: EvaluateConfig) -> None:
     """Raise UsageError for options that `evaluate` has for models of rows only."""
-    asked = {"--group": config.group, "--baselines": config.baselines, "--plot": plot}
+    asked = {"--group": config.group, "--marks": config.marks, "--baselines": config.baselines, "--plot": plot}
     if given := [option for option, value in asked.items() if value is not None]:
         raise UsageError(
             f"{', '.join(given)}: {bundle} is a model of sensors in time, for which there is no such comparison yet",

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,20 +27,27 @@ from vaecli.model.device import torch_device
 from vaecli.model.families import likelihoods_of
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.results.fit_sensors import SensorFitSummary
+from vaecli.results.plan import PlanSummary
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Layout, Schema
 from vaecli.sensors.detector import SensorDetector
-from vaecli.tables import Source, growth_notes, open_source, refuse_to_overwrite
+from vaecli.tables import Sink, Source, frame_source, growth_notes, open_sink, open_source, refuse_to_overwrite
 from vaecli.tables.infer.infer_schema import infer_schema, reject_nothing_to_learn, same_unit_columns
+from vaecli.tables.marks import Marks
+from vaecli.tasks.written_rows import Output, append_table
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
 from vaecli.training.loop import OnCheckpoint
+from vaecli.workflows import distrusted_rows
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.column_warnings import column_warnings
+from vaecli.workflows.distrusted_rows import distrusted_tables
 from vaecli.workflows.drift_warning import dependence_warning
 from vaecli.workflows.fit_sensors import fit_sensors
 from vaecli.workflows.long_table import pivot_of
-from vaecli.workflows.sensor_data import is_series
+from vaecli.workflows.mark import marks_used
+from vaecli.workflows.plan import plan
+from vaecli.workflows.sensor_data import as_series, is_series
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
 MAX_NAME_BYTES = 255  # of a file, on nearly every file system
@@ -58,11 +65,15 @@ def fit(
     require_writable(output)
     source = open_source(inputs)
     refuse_to_overwrite(str(output), source.files, "the input")
+    if config.distrusted is not None:
+        refuse_to_overwrite(config.distrusted, [str(output)], "the bundle")
+        refuse_to_overwrite(config.distrusted, source.files, "the input")
     checkpoint = _checkpoint_path(output)
     warnings: list[str] = []
     try:
-        detector, summary = fit_source(source, config, output, on_event=on_event, on_warning=warnings.append)
-        save_detector(output, detector, settings_of(config, detector), report_of(summary))
+        with _distrusted_sink(config.distrusted) as sink:
+            detector, summary = fit_source(source, config, output, sink, on_event=on_event, on_warning=warnings.append)
+            save_detector(output, detector, settings_of(config, detector), report_of(summary))
     except BaseException as stop:
         if checkpoint.is_file():
             stop.add_note(f"the training so far is in {checkpoint}: the same command with --resume goes on from there")
@@ -72,16 +83,39 @@ def fit(
     return replace(summary, warnings=(*summary.warnings, *warnings, *growth_notes(source)))
 
 
+def plan_fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent = ignore) -> PlanSummary:
+    """What a fit of the table of `inputs` would read, and which columns it would model; nothing is trained.
+
+    Raises UsageError, InputError or EnvironmentProblem, as `fit` does before it trains.
+    """
+    require_writable(output)
+    table = source = open_source(inputs)
+    refuse_to_overwrite(str(output), source.files, "the input")
+    torch_device(config.train.device)
+    if config.columns.long is not None:
+        source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
+    schema = infer_schema(source, config.columns, on_event)
+    series = is_series(source, schema, config, on_event)
+    if series:
+        schema = as_series(schema)
+    else:
+        reject_nothing_to_learn(source, schema)
+    threshold = config.calibration.threshold
+    return plan("fit", table, output, [output], schema, threshold, config.score_kind, series=series)
+
+
 def fit_source(
     source: Source,
     config: FitConfig,
     output: Path | None = None,
+    distrusted: Output | None = None,
     *,
     on_event: OnEvent = ignore,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> tuple[Detector | SensorDetector, FitSummary | SensorFitSummary]:
     """Fit one table. With `output`, training saves a checkpoint next to it every few seconds.
 
+    The rows that `config.train.contamination` distrusts go to `distrusted`, if given.
     `on_warning` is given what concerns this run only and not the bundle. Raises as `fit` does.
     """
     started = time.monotonic()
@@ -90,9 +124,11 @@ def fit_source(
         source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
     schema = infer_schema(source, config.columns, on_event)
     if is_series(source, schema, config, on_event):
+        _refuse_what_is_for_rows(source, config)
         return fit_sensors(source, schema, config, output, on_event)
     reject_nothing_to_learn(source, schema)
-    normal = read_normal_rows(source, schema, config, on_event)
+    marks = Marks.given(config.marks, source)
+    normal = read_normal_rows(source, schema, config, on_event, marks)
     if normal.blank.n:
         on_warning(
             f"{normal.blank.described}; such rows count as normal: remove them if they hold nothing but delimiters"
@@ -106,7 +142,14 @@ def fit_source(
     )
     on_checkpoint, resume = _checkpoints(output, _identity(normal, schema, config), config.resume, on_warning)
     fitted = fit_ensemble(
-        normal.rows, normal.n_folds, likelihoods, config, on_event=on_event, on_checkpoint=on_checkpoint, resume=resume
+        normal.rows,
+        normal.n_folds,
+        likelihoods,
+        config,
+        trusted=normal.trusted,
+        on_event=on_event,
+        on_checkpoint=on_checkpoint,
+        resume=resume,
     )
     # columns sharing one unit (pixels) are judged only as a whole: a single unusual pixel is not an anomaly
     parts = same_unit_columns(schema, config.columns)
@@ -119,9 +162,10 @@ def fit_source(
         fitted.sample,
         may_decide_alone,
         on_event,
-        normal.preprocessor.layout,
+        normal.preprocessor,
         config.seed,
         dependence,
+        None if fitted.distrust is None else fitted.distrust.distrusted,
     )
     detector = Detector(
         schema,
@@ -133,8 +177,29 @@ def fit_source(
         config.calibration.threshold,
         normal.marginals,
         found.cells,
+        found.neighbours,
     )
-    return detector, _summary(detector, normal, fitted, output, time.monotonic() - started)
+    if distrusted is not None and fitted.distrust is not None:
+        for table in distrusted_tables(source, detector, fitted.distrust.judge, marks, on_event):
+            append_table(table, distrusted)
+    used = None if marks is None else marks_used(marks, normal.marked)
+    summary = _summary(detector, normal, fitted, output, time.monotonic() - started)
+    return detector, replace(summary, marks=used)
+
+
+def _refuse_what_is_for_rows(source: Source, config: FitConfig) -> None:
+    asked = {"--marks": config.marks, "--contamination": config.train.contamination}
+    if given := [option for option, value in asked.items() if value is not None]:
+        raise UsageError(
+            f"{source.name}: is a series, judged by windows, and {' and '.join(given)} choose single rows",
+            "leave it out, or judge every row by itself with --window 0",
+        )
+
+
+def _distrusted_sink(target: str | None) -> AbstractContextManager[Sink | None]:
+    if target is None:
+        return nullcontext()
+    return open_sink(target, frame_source(distrusted_rows.SCHEMA.empty_table()), ())
 
 
 def _checkpoints(
@@ -184,6 +249,7 @@ def _summary(
         seconds=seconds,
         n_effective=None if effective is None else effective.n,
         n_groups=(None if effective is None else effective.n_groups) or None,
+        n_distrusted=None if fitted.distrust is None else int(fitted.distrust.distrusted.sum()),
         history=tuple(
             TrainingCheck(check.step, check.elbo, check.kl)
             for check in trained.history[0]
@@ -229,7 +295,8 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
 def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
     """A digest of the rows, the settings and the version of vaecli, which a checkpoint must share to be resumed."""
     device = torch_device(config.train.device)  # the state of a random generator differs between devices
-    settings = replace(config, resume=False, train=replace(config.train, time_budget_seconds=None, device=device))
+    training = replace(config.train, time_budget_seconds=None, device=device)
+    settings = replace(config, resume=False, marks=None, distrusted=None, train=training)
     parts = [vaecli.__version__, asdict(settings), schema.to_json(), normal.digest]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -248,6 +315,10 @@ def settings_of(config: FitConfig, detector: Detector | SensorDetector) -> dict[
     """The settings of a fit as the bundle keeps them: those that its kind of model has."""
     settings = asdict(config)
     settings.pop("resume")
+    settings.pop("marks")
+    settings.pop("distrusted")
+    if settings["train"]["contamination"] is None:
+        settings["train"].pop("contamination")
     unused = ("windows",) if isinstance(detector, Detector) else ("model", "heteroscedastic", "homoscedastic")
     for stage in unused:
         settings.pop(stage)
@@ -261,7 +332,13 @@ def settings_of(config: FitConfig, detector: Detector | SensorDetector) -> dict[
 def report_of(summary: FitSummary | SensorFitSummary) -> dict[str, Any]:
     """The part of the summary that the bundle keeps: nothing that differs between two runs of the same fit."""
     kept = asdict(summary)
-    unset = [name for name in ("n_effective", "n_groups", "long") if name in kept and kept[name] is None]
+    if isinstance(summary, FitSummary) and summary.marks is not None:
+        kept["marks"] = summary.marks.to_report()
+    unset = [
+        name
+        for name in ("n_effective", "n_groups", "long", "marks", "n_distrusted")
+        if name in kept and kept[name] is None
+    ]
     for name in ("bundle", "seconds", "columns", *unset):
         kept.pop(name)
     return kept | {"warnings": list(summary.warnings)}

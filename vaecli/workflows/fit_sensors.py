@@ -20,9 +20,9 @@ from vaecli.results import Event, OnEvent
 from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.runtime.moments import SECONDS_PER_DAY
 from vaecli.schema import Kind, Schema
-from vaecli.sensors.detector import KINDS, MODEL, Clock, SensorDetector
+from vaecli.sensors.detector import JUDGED_KINDS, KINDS, MODEL, Clock, SensorDetector
 from vaecli.sensors.event_rates import event_rates
-from vaecli.sensors.fitting import blocks_of, calibrated, fit_windows, independent_rows, looked_ahead
+from vaecli.sensors.fitting import blocks_of, calibrated, fit_windows, independent_rows, judged, looked_ahead
 from vaecli.sensors.history import spike_limits
 from vaecli.tables import LongSource, Source
 from vaecli.tables.infer.infer_schema import reject_nothing_to_learn
@@ -77,11 +77,13 @@ def fit_sensors(
     fitted = fit_windows(stretches, scale, shape, lambda done, of: on_event(Event("fitting", done, of, "models")))
     level, calibrations, margins = config.calibration.threshold, {}, {}
     held_out = {**fitted.held_out, **{f"offline/{kind}": looked_ahead(fitted, kind) for kind in SCORE_KINDS}}
+    judge = judged(fitted, held_out, level)
+    opinions = {} if judge is None else dict.fromkeys(JUDGED_KINDS, fitted.opinions(judge))
     for kind in KINDS:
-        calibrations[kind], margins[kind] = calibrated(held_out[kind], fitted.block, level)
+        calibrations[kind], margins[kind] = calibrated(held_out[kind], fitted.block, level, opinions.get(kind))
     rates = None
     if schema.time is not None and schema.time.is_date:
-        scores = np.stack([held_out[kind] for kind in KINDS])
+        scores = np.stack([np.fmax(held_out[kind], opinions.get(kind, np.nan)) for kind in KINDS])
         rates = event_rates(scores, fitted.stretch, rows.time, fitted.model.shape.window, max_gap)
     scaled = np.concatenate([stretch.readings for stretch in stretches])
     group = None if schema.group is None else rows.group
@@ -106,6 +108,7 @@ def fit_sensors(
         fitted.short_limits,
         hold,
         cycle,
+        judge,
     )
     summary = _summary(detector, rows, len(stretches), output, time.monotonic() - started)
     return detector, with_long(summary, source) if isinstance(source, LongSource) else summary

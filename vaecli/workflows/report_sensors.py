@@ -40,6 +40,7 @@ from vaecli.schema import Kind
 from vaecli.sensors.detector import MODEL, SensorDetector
 from vaecli.sensors.history import Histories
 from vaecli.tables import LongSource, Source, Targets, check_schema, default_output, open_source, whole_output
+from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.event_readings import FlagBits, ReadZooms, Zoom, ZoomReadings, no_readings
 from vaecli.tasks.events import time_of
 from vaecli.tasks.kept_events import EventSpans, KeptEvents
@@ -81,6 +82,7 @@ def report_sensors(
     Targets.of(target, None, bundle, source)
     with whole_output(target) as write:
         kept, flags, histories = KeptEvents(N_EVENTS), FlagBits(), detector.histories()
+        collected = EventIncidents(detector)
         totals = score_rows(
             detector,
             source,
@@ -89,7 +91,7 @@ def report_sensors(
             config.score,
             histories,
             on_event,
-            events=EventLog(detector, rules, (kept,)),
+            events=EventLog(detector, rules, (kept, collected)),
             line_width=line_width(detector),
             of_stamps=True,
         )
@@ -108,6 +110,7 @@ def report_sensors(
                 ("schema", manifest.schema_fingerprint[:16]),
                 *flat_settings(manifest.config["fit"]),
             ),
+            collected.incidents(),
         )
         content = series_page(data).encode()
         write(content)

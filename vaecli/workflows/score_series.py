@@ -14,12 +14,14 @@ from vaecli.bundle import Manifest
 from vaecli.bundle.series_state import load_histories, save_histories
 from vaecli.calibration.conformal import Calibration
 from vaecli.config import SCORE_KINDS, ScoreConfig
+from vaecli.config.incidents import IncidentConfig
 from vaecli.config.spans import AlarmBudget
 from vaecli.data.clock_units import has_moments
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.errors import UsageError
 from vaecli.results import OnEvent
+from vaecli.results.plan import PlanSummary
 from vaecli.results.score_sensors import SensorScoreSummary
 from vaecli.runtime import urls
 from vaecli.runtime.atomic_file import require_writable
@@ -35,9 +37,14 @@ from vaecli.tables import (
     refuse_to_overwrite,
 )
 from vaecli.tables.write.event_file import EventWriter, check_event_file, open_event_file
+from vaecli.tables.write.sinks import check_sink
+from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.kept_events import KeptEvents
 from vaecli.workflows.drift_warning import warnings_of
+from vaecli.workflows.incidents import check_incident_outputs, finished, incident_facts
 from vaecli.workflows.long_table import as_modelled, hold_warnings, long_summary, long_warnings
+from vaecli.workflows.new_rows import note, progress_of, protect
+from vaecli.workflows.plan import plan
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
@@ -55,23 +62,33 @@ def score_series(
     plot: str | None,
     state: Path | None,
     events: str | None,
+    incidents: IncidentConfig,
     n_worst: int,
     started: float,
     on_event: OnEvent,
-) -> SensorScoreSummary:
+    *,
+    since: Path | None = None,
+    dry_run: bool = False,
+) -> SensorScoreSummary | PlanSummary:
     """Score a table of series, as `score` does; `started` is when the run began, of the monotonic clock.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     if config.offline and state is not None:
         raise UsageError("--offline and --state contradict each other", "a state knows no later rows; give one of them")
-    if config.follow and (given := events or plot):
-        flag, when = ("--events", "written") if given == events else ("--plot", "drawn")
+    if config.follow and (given := events or incidents.incidents or incidents.incident_state or plot):
+        flag = "--events" if given == events else "--plot" if given == plot else "--incidents"
+        when = "drawn" if flag == "--plot" else "written"
         raise UsageError(f"{flag} and --follow contradict each other", f"events are {when} when a table has ended")
+    if since is not None and state is None:
+        raise UsageError(
+            "--since-last-run: new rows of a series are judged with those before them", "keep these with --state FILE"
+        )
     decision = series_decision(detector, config)
     target = output if output is not None else default_output(inputs)
     once = not config.offline and detector.long is None  # a long table is read twice: is it in the order of time?
-    table = open_source(inputs, once=once, live=config.follow)
+    progress = progress_of(since, follow=config.follow)
+    table = open_source(inputs, once=once, live=config.follow, since=progress)
     source = as_modelled(table, detector, follow=config.follow)
     check_schema(source, detector.schema)
     Targets.of(target, plot, bundle, source)
@@ -89,11 +106,20 @@ def score_series(
             [str(bundle), *source.files, target, *([] if state is None else [str(state)])],
             "the input, the bundle or another output",
         )
+    check_incident_outputs(incidents, bundle, source, [target, events, plot, None if state is None else str(state)])
+    protect(progress, bundle, (target, plot, events, None if state is None else str(state), *incidents.files))
+    if dry_run:
+        check_sink(target, table, added_columns(config.explain), prefix=config.prefix)
+        writes, schema = (target, plot, events, state, *incidents.files), detector.schema
+        return plan("score", table, bundle, writes, schema, decision.level, decision.score_kind, series=True)
     columns, kept = added_columns(config.explain), KeptEvents(0)
+    collected = EventIncidents(detector, incidents.cooldown_seconds or None)
     types = exact_types(detector.schema) if source is table else {}
     try:
         with ExitStack() as files:
             writers: list[EventWriter] = [] if plot is None else [kept]
+            if incidents.is_wanted:
+                writers.append(collected)
             if events is not None:
                 writers.append(files.enter_context(open_event_file(events, detector.schema.time)))
             log = EventLog(detector, rules, writers) if writers else None
@@ -117,8 +143,12 @@ def score_series(
             save_histories(state, histories, digest, is_output=False)
         raise
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
+    found = None
+    if incidents.is_wanted:  # before the histories: a run that is killed in between finds the same again
+        found = finished(incidents, collected.incidents(), source, bundle, digest)
     if state is not None:
         save_histories(state, histories, digest)
+    new_files = note(progress)
     seen, known = histories.seen, set(detector.known_groups)
     new = [str(key) for key in histories.series if known and key not in known]
     long = long_summary(source) if isinstance(source, LongSource) else None
@@ -152,6 +182,7 @@ def score_series(
             *growth_notes(table),
             *warnings_of(calibration, decided, totals.scored, totals.flagged),
             *(() if long is None else long_warnings(long)),
+            *(() if found is None else found.warnings),
             *hold_warnings(detector, seen.not_held),
         ),
         seconds=time.monotonic() - started,
@@ -163,6 +194,8 @@ def score_series(
         n_open_events=None if log is None or events is None else log.n_open,
         long=long,
         blank_rows=totals.blank.n,
+        **incident_facts(incidents, found),
+        since_last_run=new_files,
     )
 
 

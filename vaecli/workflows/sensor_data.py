@@ -114,7 +114,7 @@ def read_series(
     groups = GroupCodes()
     n_read = n_normal = 0
     blank = BlankRows()
-    for cells, batch, normal in normal_batches(source, schema, on_event, "reading"):
+    for cells, batch, normal, _ in normal_batches(source, schema, on_event, "reading"):
         n_read, n_normal = n_read + batch.n_rows, n_normal + len(cells)
         blank += blank_rows(batch, cells)
         stays = (cells.row // BLOCK_ROWS) % every == 0

@@ -35,6 +35,7 @@ from vaecli.tables import (
 from vaecli.tables.convert.arrow_types import one_array
 from vaecli.tables.convert.declared_missing import without
 from vaecli.tables.infer.infer_schema import same_unit_columns
+from vaecli.tables.marks import MarkedRows, Marks, MarkTally
 
 FEWEST_ROWS = 8
 SMALLEST_SHARE = 0.01  # share of the rows that must be left to learn from when the largest group is held out
@@ -57,19 +58,24 @@ class NormalRows:
     n_labelled_out: int
     blank: BlankRows
     digest: str
+    marked: MarkTally
+    trusted: np.ndarray | None  # (n,) bool, marked normal by a person; None without marks
     dependence: Dependence | None  # which rows resemble each other, where a clock or a group column is named
 
 
-def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent) -> NormalRows:
+def read_normal_rows(
+    source: Source, schema: Schema, config: FitConfig, on_event: OnEvent, marks: Marks | None = None
+) -> NormalRows:
     """Read the normal rows of a table, in one pass if their features fit into `config.train.memory_bytes`.
 
-    Otherwise a second pass writes the features to disk. Raises InputError when too few normal rows are left, or when
-    too few are left while the largest group is held out.
+    A row is normal by its mark where it has one, else by its label. Without enough memory a second pass writes the
+    features to disk. Raises InputError when too few normal rows are left, or when too few are left while the largest
+    group is held out.
     """
     layout = Layout.of(schema.features)
     n_bytes = schema.n_rows * (4 * layout.n_features + layout.n_columns)
     fits = n_bytes <= config.train.memory_bytes
-    survey = _survey(source, schema, config, on_event, keep_rows=schema.n_rows if fits else PREPROCESSING_ROWS)
+    survey = _survey(source, schema, config, on_event, marks, keep_rows=schema.n_rows if fits else PREPROCESSING_ROWS)
     fold, n_folds = _folds(survey, source.name, schema, config)
 
     same_unit = same_unit_columns(schema, config.columns)
@@ -81,7 +87,7 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
     else:
         rows = RowsOnDisk(layout.n_features, layout.n_columns, config.train.memory_bytes // 4)
         start = 0
-        for cells, _, _ in normal_batches(source, schema, on_event, "preparing"):
+        for cells, _, _, _ in normal_batches(source, schema, on_event, "preparing", marks):
             features = preprocessor.transform(cells)
             rows.add(features.values, features.state, fold[start : start + len(cells)])
             start += len(cells)
@@ -96,6 +102,8 @@ def read_normal_rows(source: Source, schema: Schema, config: FitConfig, on_event
         survey.n_labelled_out,
         survey.blank,
         survey.digest,
+        survey.marked,
+        survey.trusted,
         None if survey.order is None and survey.group is None else Dependence(survey.order, survey.group),
     )
 
@@ -113,9 +121,13 @@ class _Survey:
     group: np.ndarray | None  # (n,) group code of each normal row
     blank: BlankRows
     digest: str
+    marked: MarkTally
+    trusted: np.ndarray | None
 
 
-def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent, keep_rows: int) -> _Survey:
+def _survey(
+    source: Source, schema: Schema, config: FitConfig, on_event: OnEvent, marks: Marks | None, keep_rows: int
+) -> _Survey:
     sampled = _uniform(schema.n_rows, keep_rows, config.seed)
     n_missing = np.zeros(len(schema.features), np.int64)
     parts: list[Cells] = []
@@ -123,9 +135,13 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
     groups = GroupCodes()
     digests = [hashlib.sha256() for _ in range(3)]  # one each, so that the size of the batches does not matter
     n_rows = n_infinite = 0
-    blank = BlankRows()
-    for cells, batch, normal in normal_batches(source, schema, on_event, "reading"):
+    blank, marked = BlankRows(), MarkTally()
+    trusted: list[np.ndarray] = []
+    for cells, batch, normal, found in normal_batches(source, schema, on_event, "reading", marks):
         n_rows += len(cells)
+        if found is not None:
+            marked += found.tally
+            trusted.append(found.normal[normal])
         n_missing += (cells.state == MISSING).sum(0)
         if len(schema.features) > 1:  # gaps of a single column are no empty rows
             blank += blank_rows(batch, cells)
@@ -139,8 +155,9 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
             values = without(one_array(batch.table.column(schema.group.name)), schema.group.missing)
             groups.add(*_distinct(values.filter(pa.array(normal))))
     if n_rows < FEWEST_ROWS:
-        marked = schema.n_rows - n_rows
-        left = f" (--label marks {marked:,} of {schema.n_rows:,} as anomalies)" if marked else ""
+        left_out = schema.n_rows - n_rows
+        by = "--label and --marks name" if marked.faults else "--label marks"
+        left = f" ({by} {left_out:,} of {schema.n_rows:,} as anomalies)" if left_out else ""
         raise InputError(
             f"{source.name}: {_count(n_rows, 'normal row')}{left}; at least {FEWEST_ROWS} are needed to learn from",
             "give more rows; a few hundred make a usable threshold, see docs/calibration.md",
@@ -160,21 +177,26 @@ def _survey(source: Source, schema: Schema, config: FitConfig, on_event: OnEvent
         group,
         blank,
         digest.hexdigest(),
+        marked,
+        np.concatenate(trusted) if trusted else None,
     )
 
 
 def normal_batches(
-    source: Source, schema: Schema, on_event: OnEvent, stage: str
-) -> Iterator[tuple[Cells, Batch, np.ndarray]]:
-    """Yield per batch the cells of its normal rows, the batch, and (n,) bool, which of its rows are normal."""
+    source: Source, schema: Schema, on_event: OnEvent, stage: str, marks: Marks | None = None
+) -> Iterator[tuple[Cells, Batch, np.ndarray, MarkedRows | None]]:
+    """Yield per batch the cells of its normal rows, the batch, (n,) bool, which rows are normal, and marked rows."""
     label = next((column for column in schema.columns if column.role == "label"), None)
     others = [column.name for column in (schema.time, schema.group, label) if column is not None]
-    names = [column.name for column in schema.features] + others
+    of_marks = () if marks is None else marks.columns
+    names = list(dict.fromkeys([*(column.name for column in schema.features), *others, *of_marks]))
     numbers = numbers_of(schema)
     for batch in source.batches(ReadRequest(names, numbers=numbers)):
-        normal = np.ones(batch.n_rows, bool) if label is None else ~label_mask(batch, label)
+        anomalous = np.zeros(batch.n_rows, bool) if label is None else label_mask(batch, label)
+        marked = None if marks is None else marks.of(batch)
+        normal = ~(anomalous if marked is None else marked.anomalous(anomalous))
         cells = _without_placeholders(to_cells(batch, schema), schema)
-        yield (cells if normal.all() else cells[normal]), batch, normal
+        yield (cells if normal.all() else cells[normal]), batch, normal, marked
         on_event(Event(stage, batch.first_row + batch.n_rows, schema.n_rows))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -223,6 +224,33 @@ def test_rare_categories_are_folded():
     assert (column.categories, column.has_other, column.n_folded) == (("a", "b", "c"), True, 21)
     assert column_of(values, max_categories=10).categories == ("a", "b", "c", "d")
     assert column_of(["a", "b"] * 50).n_folded == 0
+
+
+@pytest.mark.parametrize(("n_once", "n", "folds"), [(30, 300, True), (2, 300, True), (1, 300, False), (1, 100, True)])
+def test_words_that_came_once_are_folded_where_they_are_many(n_once: int, n: int, folds: bool):
+    """Where fresh rows would be flagged for unseen words in more than one row of 200; known words stay."""
+    values = cycled(["a", "b", "c", "d", "e"], n - n_once) + [f"once{i}" for i in range(n_once)]
+    column = column_of(values)
+    assert (column.has_other, column.n_folded) == (folds, n_once if folds else 0)
+    assert len(column.categories) == 5 + (0 if folds else n_once)
+
+
+def test_unseen_words_are_counted_over_all_columns():
+    """A word that came once in one column is no reason to fold it, in each of eight columns it is; not in the first."""
+    table = {f"x{i}": [*cycled(["a", "b", "c"], 299), "once"] for i in range(8)}
+    folded = [column.has_other for column in schema_of({**table, "noise": NOISE[:300]}).features[:8]]
+    assert folded == [False] + 7 * [True]
+    assert not any(column.has_other for column in schema_of({"x": table["x0"], "noise": NOISE[:300]}).features)
+
+
+def test_folded_words_keep_the_declared_order():
+    """Of the kept categories only."""
+    values = pa.DictionaryArray.from_arrays(
+        pa.array([0, 1, 2] * 20 + [3, 4]), pa.array(["low", "middle", "high", "once", "never again"]), ordered=True
+    )
+    column = column_of(values)
+    assert column.order == ("low", "middle", "high")
+    assert Schema.from_json(json.loads(json.dumps(Schema((column,), 62).to_json()))).columns == (column,)
 
 
 def test_declared_categories_stay_categories():

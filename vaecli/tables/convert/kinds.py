@@ -29,6 +29,7 @@ class NumberType:
 
     kind: pa.DataType  # float64 or int64, and string where neither holds all digits
     missing: tuple[str, ...] = ()
+    spelling: str = ""  # of its numbers, as in `Column`
 
 
 ColumnTypes = Mapping[str, NumberType]  # of columns of delimited text; others stay text

@@ -65,8 +65,11 @@ def by_hand(decimal: str, thousands: str) -> str:
     return f"{_BY_HAND}{decimal}{thousands}"
 
 
-def with_point(text: pa.Array, spelling: str) -> pa.Array:
-    """The text of a column of one spelling, written as `1234.5`; null where a cell is not such a number."""
+def respelled(text: pa.Array, spelling: str) -> pa.Array:
+    """The text of a column of one spelling, written as `1234.5`; null where a cell does not have its marks."""
+    text = plain(text)
+    if spelling == OTHER:
+        return text
     marks = ",." if spelling == DECIMAL_COMMA else spelling.removeprefix(_BY_HAND)
     decimal, mark = marks[:1] or ".", marks[1:]
     digits = rf"(?:\d{{1,3}}(?:{re.escape(mark)}\d{{3}})+|\d+)" if mark else r"\d+"

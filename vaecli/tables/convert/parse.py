@@ -73,9 +73,8 @@ def parse_numbers(text: pa.Array, spelling: str = "") -> tuple[np.ndarray, np.nd
     for `spelling`, see `number_spellings`.
     """
     if spelling not in ("", number_spellings.OTHER):
-        spelled = number_spellings.plain(text)
-        parsed = number_spellings.with_point(spelled, spelling).cast(pa.float64())
-        return as_numpy(parsed), filled(spelled) & is_null(parsed)
+        parsed = number_spellings.respelled(text, spelling).cast(pa.float64())
+        return as_numpy(parsed), filled(number_spellings.plain(text)) & is_null(parsed)
     try:
         values = as_numpy(text.cast(pa.float64()))
         return values, np.zeros(len(text), bool)

@@ -27,12 +27,13 @@ def exact_types(schema: Schema) -> ColumnTypes:
     """The types in which columns of numbers of delimited text become typed ones: by name, others stay text.
 
     float64, but int64 where training had whole numbers beyond 2^53; text where zeros stand before a number. Their
-    words that mean "missing" become null, as empty cells do.
+    words that mean "missing" become null, as empty cells do, and numbers in another spelling than 1234.5 those that the
+    model reads.
     """
     return {
-        column.name: NumberType(delimited_type(column), words_among(column.missing))
+        column.name: NumberType(delimited_type(column), words_among(column.missing), column.number_spelling)
         for column in schema.features
-        if TABLE_KINDS[column.kind].is_float and not column.number_spelling and not column.width
+        if TABLE_KINDS[column.kind].is_float and not column.width
     }
 
 

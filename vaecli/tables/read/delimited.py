@@ -23,6 +23,7 @@ from vaecli.tables.read.locations import LocalFile, Location, unreadable
 from vaecli.tables.read.malformed import parse_or_explain
 from vaecli.tables.read.named_columns import requested_columns
 from vaecli.tables.read.records import BLOCK_BYTES, RecordBlock, block_of_lines, cut_into_blocks
+from vaecli.tables.read.since import NewRows, NothingNew
 from vaecli.tables.row_bytes import FEWEST_ROWS
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, Source, parse_in_parallel
 
@@ -69,6 +70,8 @@ class DelimitedSource:
                     return _batch(block, header, columns, request.numbers, location, first, request.keep)
 
                 yield from live_pieces(location, header, live_batch)
+                return
+            if isinstance(location, NothingNew):
                 return
             for block in _blocks_of(location, header, request.multiple_of, first_row):
                 yield partial(_batch, block, header, columns, request.numbers, location, first_row, request.keep)
@@ -220,14 +223,20 @@ def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: 
     try:
         with location.peek() as stream:
             head = stream.read(8)
+        first_byte, first_line = header.size, header.first_line
+        if isinstance(location, NewRows):
+            first_byte, first_line = location.first_row(header)
         with decompressed(location.open(), head) as stream:
-            _skip(stream, header.size)
+            if isinstance(location, NewRows):
+                stream.seek(first_byte)
+            else:
+                _skip(stream, first_byte)
             yield from cut_into_blocks(
                 stream,
                 header.delimiter,
                 name=location.name,
-                first_line=header.first_line,
-                first_byte=header.size,
+                first_line=first_line,
+                first_byte=first_byte,
                 n_fields=len(header.names),
                 keep_blank=len(header.names) == 1,
                 block_bytes=_block_bytes(location),

@@ -31,12 +31,12 @@ def reject_lake_tables(inputs: Sequence[str], locations: Sequence[Location]) -> 
 
     Some of the Parquet files of such a table hold rows that were replaced or deleted.
     """
-    root = _root_of(inputs, locations)
+    root = root_of(inputs, locations)
     checked: set[str] = set()
     for location in locations:
         if not isinstance(location, (LocalFile, RemoteFile)):
             continue
-        folder = os.path.dirname(_path_of(location))
+        folder = os.path.dirname(path_of(location))
         while folder not in checked:
             checked.add(folder)
             _reject_lake_table(folder, remotely=isinstance(location, RemoteFile))
@@ -52,9 +52,9 @@ def partition_columns(inputs: Sequence[str], locations: Sequence[Location]) -> l
     that several inputs have in common. A column has whole numbers where every file's value is one, else text. Raises
     InputError where some files lie in folders that others do not have.
     """
-    root = _root_of(inputs, locations)
+    root = root_of(inputs, locations)
     found: list[dict[str, str | int | None]] = [
-        dict(map(_key_and_value, _hive_folders(_path_of(location), root))) for location in locations
+        dict(map(_key_and_value, _hive_folders(path_of(location), root))) for location in locations
     ]
     names = list(dict.fromkeys(name for values in found for name in values))
     lacking = [
@@ -88,17 +88,18 @@ def reject_partitions_of_text(inputs: Sequence[str], locations: Sequence[Locatio
         )
 
 
-def _path_of(location: Location) -> str:
+def path_of(location: Location) -> str:
+    """The absolute path or the URL of a file."""
     return location.url if isinstance(location, RemoteFile) else os.path.abspath(location.name)
 
 
-def _root_of(inputs: Sequence[str], locations: Sequence[Location]) -> str:
+def root_of(inputs: Sequence[str], locations: Sequence[Location]) -> str:
     """The folder below which the names of folders belong to the table."""
     if len(inputs) > 1:
-        folders = [os.path.dirname(_path_of(location)) for location in locations]
+        folders = [os.path.dirname(path_of(location)) for location in locations]
         # whole folders, as each ends with a slash; `commonpath` would turn `s3://` into `s3:/`
         return os.path.commonprefix([f"{folder}/" for folder in folders]).rpartition("/")[0]  # noqa: RUF071
-    path = _path_of(locations[0])
+    path = path_of(locations[0])
     text = inputs[0] if is_url(inputs[0]) else os.path.abspath(without_file_scheme(inputs[0]))
     if path == text:
         return os.path.dirname(path)

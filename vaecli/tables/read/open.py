@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from vaecli.errors import InputError, UnreadableFile, listed, located
-from vaecli.runtime import file_types
+from vaecli.runtime import file_types, inputs as opened_files
 from vaecli.runtime.urls import shown
 from vaecli.tables.read.delimited import decompressed, open_delimited
 from vaecli.tables.read.folders import partition_columns, reject_lake_tables, reject_partitions_of_text
 from vaecli.tables.read.live import live_location
-from vaecli.tables.read.locations import Location, find_locations, unreadable
-from vaecli.tables.read.parquet import open_parquet
+from vaecli.tables.read.locations import LocalFile, Location, find_locations, unreadable
+from vaecli.tables.read.parquet import Constant, open_parquet
+from vaecli.tables.read.since import NewRows, Progress
 from vaecli.tables.source import Source
 
 _EXTENSIONS = (
@@ -68,25 +69,43 @@ _LETTERS = (file_types.MDF, file_types.TDMS, file_types.TDMS_INDEX, file_types.O
 _CONTROL = frozenset(range(9)) | frozenset(range(14, 32))
 
 
-def open_source(inputs: Sequence[str], *, once: bool = False, live: bool = False) -> Source:
+def open_source(
+    inputs: Sequence[str], *, once: bool = False, live: bool = False, since: Progress | None = None
+) -> Source:
     """Open files, a directory of Parquet files, a pattern, `-` (standard input) or URLs as one table.
 
     With `once` the source can be read a single time, so that CSV from standard input is not copied first; with `live`
-    too, and its rows are given on as they come.
+    too, and its rows are given on as they come. With `since` only the rows are read that are new since then.
     Raises InputError when a file is missing, unreadable or not a table, or the files do not share one format
     and the same columns; UsageError for inputs that cannot be combined; EnvironmentProblem when a URL needs a
     package that is not installed.
     """
     locations: Sequence[Location] = (live_location(inputs),) if live else find_locations(inputs, once=once)
     reject_lake_tables(inputs, locations)
-    name = _name_of(inputs, locations)
+    if since is not None:
+        locations = since.select(locations)
+    return open_locations(locations, _name_of(inputs, locations), None, inputs)
+
+
+def open_locations(
+    locations: Sequence[Location],
+    name: str,
+    constants: Sequence[Mapping[str, Constant]] | None,
+    inputs: Sequence[str] = (),
+) -> Source:
+    """Open files as one table called `name`.
+
+    `constants` are the columns that the names of the folders of each file hold; None: those that `inputs` show. Raises
+    InputError as `open_source`.
+    """
     formats = []
     for location in locations:
+        opened_files.note(_opened(location))
         with located(location.name):
             formats.append(_format_of(location, len(locations) - 1))
     is_parquet = [format == "parquet" for format in formats]
     if all(is_parquet):
-        return open_parquet(locations, name, partition_columns(inputs, locations))
+        return open_parquet(locations, name, partition_columns(inputs, locations) if constants is None else constants)
     if any(is_parquet):
         by_file = zip(locations, is_parquet, strict=True)
         lines = [f"{location.name}: {'Parquet' if parquet else 'text'}" for location, parquet in by_file]
@@ -104,6 +123,14 @@ def format_of_name(name: str) -> str | None:
         if extension in extensions:
             return format
     return None
+
+
+def _opened(location: Location) -> opened_files.OpenedFile:
+    if isinstance(location, NewRows):
+        return opened_files.OpenedFile(location.name, location.file, location.start, location.end)
+    if isinstance(location, LocalFile):
+        return opened_files.OpenedFile(location.name, location.file, 0, location.n_bytes)
+    return opened_files.OpenedFile(location.name)
 
 
 def _name_of(inputs: Sequence[str], locations: Sequence[Location]) -> str:

@@ -16,6 +16,7 @@ from vaecli.tables.convert.arrow_casts import as_schema, cast, changed, common_t
 from vaecli.tables.read.locations import Location, changed as changed_file, unreadable
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
 from vaecli.tables.read.parquet_types import has_int96, meant_schema, nanoseconds
+from vaecli.tables.read.since import NothingNew
 from vaecli.tables.row_bytes import (
     BATCH_BYTES,
     FEWEST_ROWS,
@@ -99,6 +100,8 @@ class ParquetSource:
         whole = plain_schema(pa.schema([self.schema.field(name) for name in read], metadata=self.schema.metadata))
         first_row = 0
         for location, n_rows, constants in zip(self.locations, self.rows, self.constants, strict=True):
+            if isinstance(location, NothingNew):
+                return
             first_of_file = first_row
             stored = [name for name in read if name not in constants]
             for batch in _record_batches(location, stored, request.aligned_rows, self.int96_unit):

@@ -172,6 +172,16 @@ def open_sink(
     return Sink(opened, stream, rows, tuple(added))
 
 
+def check_sink(target: str, like: Source, added: Sequence[tuple[str, pa.DataType]], *, prefix: str = "") -> None:
+    """Raise what `open_sink` would raise, and open nothing that a reader may wait for."""
+    _reject_taken_names([prefix + name for name, _ in added], like)
+    refuse_to_overwrite(target, like.files, "the input")
+    _format_of(target, like, None)
+    is_stream = target == "-" or (os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target))
+    if not is_stream:
+        open_target(target).abort()
+
+
 def open_live_sink(
     target: str,
     like: Source,
