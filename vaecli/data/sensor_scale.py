@@ -61,6 +61,10 @@ class SensorScale:
         """(D,) float32: the scaled reading that stands for a missing one before the first reading of a series."""
         return self.scaled(self.median)
 
+    def take(self, which: np.ndarray) -> SensorScale:
+        """The scale of the sensors `which` (k,), in that order."""
+        return SensorScale(self.median[which], self.mean[which], self.deviation[which], self.kind[which])
+
     def scaled(self, readings: np.ndarray) -> np.ndarray:
         """Readings (…, D) in standard deviations from the mean, cut at ±10, float32; NaN stays NaN."""
         return np.clip((readings - self.mean) / self.deviation, -LARGEST, LARGEST).astype(np.float32)

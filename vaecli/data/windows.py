@@ -37,7 +37,7 @@ def _joined(x: np.ndarray, y: np.ndarray, by: int, join: np.ufunc) -> np.ndarray
 
 
 def _doubled(x: np.ndarray, lengths: Sequence[int], join: np.ufunc) -> list[np.ndarray]:
-    """An associative operation over the last columns of x, as many as each of `lengths` says: log2(length) passes.
+    """An associative operation over the last columns of x (…, n), for each of `lengths`: log2(length) passes.
 
     The order of the operations depends on the length only, not on the others.
     """

@@ -28,6 +28,7 @@ def sensor_fit_page(summary: SensorFitSummary) -> RenderableType:
         ("time", _clock(summary)),
         ("series", _series(summary)),
         ("sensors", f"{summary.n_sensors:,}, of which {summary.n_continuous:,} are continuous"),
+        *([("cycle", _cycle(summary))] if summary.n_compared else []),
         ("windows", _windows(summary)),
         ("threshold", _threshold(summary)),
         ("calibration", _calibration(summary)),
@@ -66,6 +67,15 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
     if summary.worst:
         parts += [headline("\nMost unusual rows"), reason_table(summary.worst)]
     return Group(*parts, *warning_lines(summary.warnings))
+
+
+def _cycle(summary: SensorFitSummary) -> str:
+    whose = {1: "day", 7: "week"}[summary.cycle_days]
+    days = (summary.last_time - summary.first_time) / 86_400
+    return (
+        f"{counted(summary.n_compared, 'sensor')} also compared with the usual reading at the hour of the {whose}, "
+        f"learned from {days / summary.cycle_days:.1f} {whose}s"
+    )
 
 
 def _long_fit(long: LongTable) -> str:

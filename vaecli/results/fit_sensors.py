@@ -42,6 +42,8 @@ class SensorFitSummary:
     finest_level: float  # the highest threshold level that the effective rows let us promise; 0 if none
     warnings: tuple[str, ...]
     seconds: float
+    n_compared: int = 0  # sensors that are compared with what they usually read at the hour
+    cycle_days: int = 0  # 1: of the hour of the day, 7: of the week, 0: of neither
     long: LongTable | None = None  # where the table has a row per sensor and time
 
     def to_json(self) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import numpy as np
 from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.effective_rows import EffectiveRows
 from vaecli.config import SCORE_KINDS, LongForm
+from vaecli.data.cells import Cells
+from vaecli.data.cycle_profile import CycleProfile
 from vaecli.data.named_arrays import arrays_within
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import SensorScale
@@ -86,12 +88,29 @@ class SensorDetector:
     long: LongForm | None = None  # of the tables that it was fitted on, whose tags are the feature columns
     short_limits: np.ndarray | None = None  # (d,) float32, see `evident`; None in earlier bundles
     hold: np.ndarray | None = None  # (D,) float64, in units of the clock, where `long.hold` is given; see Histories
+    cycle: CycleProfile | None = None  # None where the hour of the day does not help; its companions are among the D
     judge: SingleSensors | None = None  # None in earlier bundles, and where no sensor moved
 
     @property
     def sensors(self) -> SensorColumns:
-        """The sensors that the feature columns become."""
+        """The sensors that the feature columns become, without companions."""
         return SensorColumns(self.schema.features)
+
+    @property
+    def sensor_column(self) -> np.ndarray:
+        """(D,) the column of each sensor, companions after theirs."""
+        column = self.sensors.column
+        return column if self.cycle is None else self.cycle.widened(column, column[self.cycle.sensor], column)
+
+    def scaled(self, cells: Cells, time: np.ndarray) -> np.ndarray:
+        """Scaled readings (n, D) of cells at times (n,), NaN where missing."""
+        readings = self.sensors.readings(cells)
+        if self.cycle is None:
+            return self.scale.scaled(readings)
+        column = self.sensors.column
+        own = np.flatnonzero(self.cycle.order(column) < column.size)
+        scaled = self.scale.take(own).scaled(readings)
+        return self.cycle.widened(scaled, self.cycle.companions(scaled, time), column)
 
     def histories(self) -> Histories:
         """The histories of series before any row."""
@@ -180,6 +199,7 @@ class SensorDetector:
             arrays |= calibration.to_arrays(f"calibration/{kind}")
         arrays |= {} if self.rates is None else self.rates.to_arrays()
         arrays |= {} if self.short_limits is None else {"short/limits": self.short_limits}
+        arrays |= {} if self.cycle is None else self.cycle.to_arrays()
         arrays |= {} if self.hold is None else {"history/hold": self.hold}
         arrays |= {} if self.judge is None else self.judge.to_arrays("alone")
         return settings, arrays
@@ -191,7 +211,9 @@ class SensorDetector:
         """The inverse of `to_parts`. Raises KeyError, TypeError or ValueError on parts that it cannot have written."""
         if settings["model"] != MODEL:
             raise ValueError(f"the model is {settings['model']!r}, not {MODEL!r}")
-        n_sensors = SensorColumns(schema.features).n_sensors
+        columns = SensorColumns(schema.features)
+        cycle = CycleProfile.from_arrays(arrays, columns.n_sensors)
+        n_sensors = columns.n_sensors + (0 if cycle is None else cycle.sensor.size)
         scale = SensorScale.from_arrays(arrays_within(arrays, "scale/"), n_sensors)
         shape = WindowShape.from_json(settings["shape"], n_sensors)
         model = window_model_from_arrays(arrays_within(arrays, "model/"), shape, n_sensors)
@@ -245,5 +267,6 @@ class SensorDetector:
             long,
             limits,
             hold,
+            cycle,
             SingleSensors.from_arrays(arrays, "alone", model.continuous.size),
         )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vaecli.data.cycle_profile import CycleProfile, bins_of
 from vaecli.data.sensor_scale import LARGEST
 from vaecli.data.series import Chunk, Stretch
 from vaecli.model.window_model import HISTORY
@@ -49,11 +50,17 @@ _OF_SENSORS = ExplainedRows.__slots__[1:]
 
 
 def explain(
-    detector: SensorDetector, stretches: Sequence[Stretch], wanted: np.ndarray, score: np.ndarray, kind: str
+    detector: SensorDetector,
+    stretches: Sequence[Stretch],
+    wanted: np.ndarray,
+    score: np.ndarray,
+    kind: str,
+    time: np.ndarray,
 ) -> ExplainedRows:
     """Explain the rows `wanted` (n,) bool of a batch that is in these stretches; others cost next to nothing.
 
     `score` (n,) are their scores of a kind, which may look ahead; the parts are those of the window that ends at a row.
+    A sensor whose companion has the larger part is expected to read as usual at the row's `time` (n,).
     """
     chosen = [stretch for stretch in stretches if wanted[stretch.row].any()]
     found = []
@@ -69,7 +76,21 @@ def explain(
     explained = ExplainedRows(row, *arrays).take(np.argsort(row, kind="stable"))
     total = explained.parts.sum(0)
     explained.parts[:] *= np.divide(score[explained.row], total, out=np.ones_like(total), where=total > 0)
-    return explained
+    return explained if detector.cycle is None else _at_the_hour(explained, detector, detector.cycle, time)
+
+
+def _at_the_hour(
+    explained: ExplainedRows, detector: SensorDetector, cycle: CycleProfile, time: np.ndarray
+) -> ExplainedRows:
+    column = detector.sensors.column
+    own = np.searchsorted(detector.sensor_column, column[cycle.sensor])  # a companion follows its sensor
+    place = bins_of(time[explained.row], cycle.period, len(cycle.mean))
+    scale = detector.scale.take(own)
+    is_hour = explained.parts[own + 1] > explained.parts[own]
+    expected, deviation = explained.expected.copy(), explained.deviation.copy()
+    expected[own] = np.where(is_hour, scale.in_units(cycle.mean[place]).T, expected[own])
+    deviation[own] = np.where(is_hour, (cycle.deviation[place] * scale.deviation).T, deviation[own])
+    return replace(explained, expected=expected, deviation=deviation)
 
 
 def _explained(detector: SensorDetector, chunk: Chunk, index: np.ndarray, kind: str) -> ExplainedRows:

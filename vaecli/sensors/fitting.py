@@ -81,7 +81,7 @@ def fit_windows(
     long = _filled(layout.seen, shape.long) & warm
     if long.sum() < n // 2:
         shape = replace(shape, long=0)
-    block = np.arange(n) * N_BLOCKS // n
+    block = blocks_of(n)
     with threadpool_limits(1, "blas"):
         held_out, short = _held_out(layout, scale, shape, (warm, long), block, progress)
         model = fit_window_model(layout.x, scale, layout.column[warm], layout.column[long], shape)
@@ -120,6 +120,11 @@ def _fit_views(layout: Chunk, model: WindowModel, warm: np.ndarray, block: np.nd
     far = np.zeros(block.size, np.float32)
     far[rows] = found.far
     return replace(found, far=far)
+
+
+def blocks_of(n_rows: int) -> np.ndarray:
+    """The block (n,) of each row, in the order of series and time."""
+    return np.arange(n_rows) * N_BLOCKS // n_rows
 
 
 def _filled(seen: np.ndarray, span: int) -> np.ndarray:

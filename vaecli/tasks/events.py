@@ -111,7 +111,7 @@ class _Describer:
 
     def _behaviour(self, place: np.ndarray) -> Behaviour:
         found, nats = self.explained.take(place), self.nats[:, place]
-        first = np.flatnonzero(np.diff(self.detector.sensors.column, prepend=-1))
+        first = np.flatnonzero(np.diff(self.detector.sensor_column, prepend=-1))
         which = (np.argmin(found.now, axis=1)[first], np.argmax(found.now, axis=1)[first], np.argmax(nats, axis=1))
         cells = [self._cells(found.take(rows)) for rows in which]
         return Behaviour(
@@ -171,7 +171,7 @@ def _sensors(
     which = directions(before, _ends(now), _ends(level), _ends(step))
     sensors = []
     for j in order:
-        column, first = detector.schema.features[j], int(np.searchsorted(detector.sensors.column, j))
+        column, first = detector.schema.features[j], int(np.searchsorted(detector.sensor_column, j))
         shown = expected_of(column, before, first, 0)
         if column.kind is Kind.NUMERIC:
             direction = str(which[first])

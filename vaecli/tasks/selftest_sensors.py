@@ -141,8 +141,8 @@ def _scored(
     histories = detector.histories()
     keys = [str(i) for i in range(n_segments)]
     histories.series = {key: replace(history) for key, history in zip(keys, segments.histories, strict=True)}
-    scaled = detector.scale.scaled(detector.sensors.readings(cells))
     time = segments.time[:, :n_rows].ravel()
+    scaled = detector.scaled(cells, time)
     stretches = histories.add(scaled, time, keys, np.repeat(np.arange(n_segments), n_rows))
     score = detector.score(stretches, len(cells), decision.score_kind)
     flagged = decision.flagged(score, detector.calibrations[decision.score_kind].p_value(score))
@@ -152,7 +152,7 @@ def _scored(
         seen = np.flatnonzero(by_segment.any(1))
         wanted = np.zeros(len(cells), bool)
         wanted[seen * n_rows + by_segment[seen].argmax(1)] = True
-        found = explain(detector, stretches, wanted, score, decision.score_kind)
+        found = explain(detector, stretches, wanted, score, decision.score_kind, time)
         named[seen] = ColumnParts.of(detector, found).nats.argmax(0) == column[seen]
     return named, by_segment
 
@@ -238,12 +238,12 @@ def with_faults(
 
 def kinds_of(detector: SensorDetector) -> np.ndarray:
     """(c,) whether each column is dead, discrete or continuous."""
-    return column_kinds(detector.schema.features, detector.sensors.column, detector.scale)
+    return column_kinds(detector.schema.features, detector.sensor_column, detector.scale)
 
 
 def _moments(detector: SensorDetector) -> tuple[np.ndarray, np.ndarray]:
     """(mean, standard deviation) (c,) of the columns, of a category those of its first sensor."""
-    first = np.flatnonzero(np.diff(detector.sensors.column, prepend=-1))
+    first = np.flatnonzero(np.diff(detector.sensor_column, prepend=-1))
     return detector.scale.mean[first], detector.scale.deviation[first]
 
 
@@ -300,7 +300,7 @@ def segments_of(
         followed, done = detector.histories(), 0
         for start in of_stretch[taken].tolist():
             before = stretch[done:start]
-            scaled = detector.scale.scaled(detector.sensors.readings(rows.cells[before]))
+            scaled = detector.scaled(rows.cells[before], rows.time[before])
             followed.add(scaled, rows.time[before], [""], np.zeros(before.size, np.int64))
             histories.append(replace(followed.series[""]))
             picked.append(stretch[start - ROWS_BEFORE : start + LONGEST])

@@ -30,7 +30,7 @@ class ColumnParts:
     @classmethod
     def of(cls, detector: SensorDetector, found: ExplainedRows) -> ColumnParts:
         """The parts of the columns."""
-        columns = detector.sensors.column
+        columns = detector.sensor_column
         first = np.flatnonzero(np.diff(columns, prepend=-1))
         return cls(np.add.reduceat(found.parts, first, axis=0), first)
 
@@ -91,7 +91,7 @@ def held_value(detector: SensorDetector, j: int, now: np.ndarray) -> float | int
     """
     if detector.long is None:
         return None
-    sensor = np.flatnonzero(detector.sensors.column == j)
+    sensor = np.flatnonzero(detector.sensor_column == j)
     column, own = detector.schema.features[j], now[sensor]
     if column.kind is Kind.NUMERIC:
         scaled = float(detector.scale.scaled(now)[sensor[0]])

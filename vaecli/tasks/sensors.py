@@ -73,10 +73,11 @@ class ReadSensors:
         schema = self.detector.schema
         cells = to_cells(batch, schema)
         keys, group = keys_of(batch, schema)
+        time = times_of(batch, schema)
         return SensorRows(
             batch,
-            self.detector.scale.scaled(self.detector.sensors.readings(cells)),
-            times_of(batch, schema),
+            self.detector.scaled(cells, time),
+            time,
             keys,
             group,
             int((cells.state > 1).sum()),
@@ -254,7 +255,7 @@ class ScoreSensors:
         numbers = self.numbers[slice(*np.searchsorted(self.numbers, [first, first + score.size]))] - first
         wanted = flagged | ~np.isnan(rows.weight) if self.explain else highest | ~np.isnan(rows.weight)
         wanted[numbers[~np.isnan(score[numbers])]] = True
-        found = explain(self.detector, work.stretches, wanted, score, self.decision.score_kind)
+        found = explain(self.detector, work.stretches, wanted, score, self.decision.score_kind, rows.time)
         named = np.flatnonzero((flagged if self.explain else highest)[found.row])
         most = max(self.explain, N_TOP_COLUMNS)
         reasons = reasons_of(self.detector, found.take(named), rows.batch, score, p_value, most)

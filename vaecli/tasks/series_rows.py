@@ -25,7 +25,7 @@ def asked_rows(
     of_row = {int(row): (i, reasons[i]) for i, row in enumerate(scored)}
     kinds = {column.name: column.kind for column in detector.schema.features}
     first = {
-        column.name: int(np.searchsorted(detector.sensors.column, j))
+        column.name: int(np.searchsorted(detector.sensor_column, j))
         for j, column in enumerate(detector.schema.features)
     }
     asked = []

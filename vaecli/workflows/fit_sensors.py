@@ -10,6 +10,7 @@ import numpy as np
 from vaecli.calibration.conformal import Calibration
 from vaecli.config import SCORE_KINDS, FitConfig
 from vaecli.data.clock_units import has_moments
+from vaecli.data.cycle_profile import CycleProfile, find_profile
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import CONTINUOUS, SensorScale
 from vaecli.data.series import Stretch, filled_forward, held_forward
@@ -17,10 +18,11 @@ from vaecli.errors import UsageError
 from vaecli.model.window_model import HISTORY, WINDOW, WindowShape
 from vaecli.results import Event, OnEvent
 from vaecli.results.fit_sensors import SensorFitSummary
-from vaecli.schema import Schema
+from vaecli.runtime.moments import SECONDS_PER_DAY
+from vaecli.schema import Kind, Schema
 from vaecli.sensors.detector import JUDGED_KINDS, KINDS, MODEL, Clock, SensorDetector
 from vaecli.sensors.event_rates import event_rates
-from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, judged, looked_ahead
+from vaecli.sensors.fitting import blocks_of, calibrated, fit_windows, independent_rows, judged, looked_ahead
 from vaecli.sensors.history import spike_limits
 from vaecli.tables import LongSource, Source
 from vaecli.tables.infer.infer_schema import reject_nothing_to_learn
@@ -66,7 +68,12 @@ def fit_sensors(
     step, max_gap = longest_step(rows, config.windows.max_gap_seconds)
     hold = None if long is None or long.hold is None else _times(usual_steps(rows), long.hold)
     stretches, scale = _stretches(rows, max_gap, hold)
-    shape = _shape(source, rows.time.size, n_sensors, config.windows.window)
+    cycle = None
+    if has_moments(schema.time):
+        cycle, stretches, scale = _with_cycle(SensorColumns(schema.features), rows, step, stretches, scale)
+    if hold is not None and cycle is not None:
+        hold = cycle.widened(hold, hold[cycle.sensor], SensorColumns(schema.features).column)
+    shape = _shape(source, rows.time.size, scale.n_sensors, config.windows.window)
     fitted = fit_windows(stretches, scale, shape, lambda done, of: on_event(Event("fitting", done, of, "models")))
     level, calibrations, margins = config.calibration.threshold, {}, {}
     held_out = {**fitted.held_out, **{f"offline/{kind}": looked_ahead(fitted, kind) for kind in SCORE_KINDS}}
@@ -100,6 +107,7 @@ def fit_sensors(
         long,
         fitted.short_limits,
         hold,
+        cycle,
         judge,
     )
     summary = _summary(detector, rows, len(stretches), output, time.monotonic() - started)
@@ -123,16 +131,36 @@ def _stretches(rows: SeriesRows, max_gap: float, hold: np.ndarray | None) -> tup
         filled = np.concatenate([part for part, *_ in held])
     scale = SensorScale.of(np.where(np.isfinite(filled), filled, middle))
     scaled = scale.scaled(filled)
-    return [
-        Stretch(
-            np.repeat(scaled[part.start : part.start + 1], HISTORY, axis=0),
-            scaled[part],
-            0,
-            np.arange(part.start, part.stop),
-            0,
+    return [_stretch(scaled[part], np.arange(part.start, part.stop)) for part in parts], scale
+
+
+def _stretch(scaled: np.ndarray, row: np.ndarray) -> Stretch:
+    """Training rows (m, D) numbered (m,), before which their first is repeated."""
+    return Stretch(np.repeat(scaled[:1], HISTORY, axis=0), scaled, 0, row, 0)
+
+
+def _with_cycle(
+    columns: SensorColumns, rows: SeriesRows, step: float, stretches: list[Stretch], scale: SensorScale
+) -> tuple[CycleProfile | None, list[Stretch], SensorScale]:
+    """What sensors usually read at the hour, where that helps, and stretches and scale with the companions."""
+    is_number = np.array([column.kind is Kind.NUMERIC for column in columns.columns])[columns.column]
+    candidates = np.flatnonzero(is_number & (scale.kind == CONTINUOUS))
+    scaled = np.concatenate([stretch.readings for stretch in stretches])
+    found = find_profile(scaled, rows.time, blocks_of(rows.time.size), candidates, step) if candidates.size else None
+    if found is None:
+        return None, stretches, scale
+    cycle, companions = found
+    companions = np.where(np.isnan(rows.readings[:, cycle.sensor]), np.nan, companions)
+    nothing = np.zeros(cycle.sensor.size, np.float32)
+    column = columns.column
+    widened = [
+        _stretch(
+            cycle.widened(one.readings, filled_forward(companions[one.row], nothing).astype(np.float32), column),
+            one.row,
         )
-        for part in parts
-    ], scale
+        for one in stretches
+    ]
+    return cycle, widened, cycle.widened_scale(scale, column)
 
 
 def _shape(source: Source, n_rows: int, n_sensors: int, window: int | None) -> WindowShape:
@@ -148,15 +176,16 @@ def _summary(
     detector: SensorDetector, rows: SeriesRows, n_stretches: int, output: Path | None, seconds: float
 ) -> SensorFitSummary:
     calibration, clock = detector.calibrations[detector.score_kind], detector.clock
-    schema = detector.schema
+    schema, cycle = detector.schema, detector.cycle
+    n_compared = 0 if cycle is None else cycle.sensor.size
     return SensorFitSummary(
         bundle="" if output is None else str(output),
         model=MODEL,
         n_rows=rows.time.size,
         n_excluded_by_label=rows.n_labelled_out,
         columns=column_summaries(schema),
-        n_sensors=detector.scale.n_sensors,
-        n_continuous=int((detector.scale.kind == CONTINUOUS).sum()),
+        n_sensors=detector.sensors.n_sensors,
+        n_continuous=int((detector.scale.kind == CONTINUOUS).sum()) - n_compared,
         n_groups=clock.groups,
         n_gaps=n_stretches - clock.groups,
         time_column=None if schema.time is None else schema.time.name,
@@ -178,6 +207,8 @@ def _summary(
         finest_level=clock.effective.finest_level,
         warnings=_warnings(detector, rows, calibration),
         seconds=seconds,
+        n_compared=n_compared,
+        cycle_days=0 if cycle is None else round(cycle.period / SECONDS_PER_DAY),
     )
 
 

@@ -192,7 +192,7 @@ def _facts(
             step=clock.step,
             max_gap=clock.max_gap,
             window=detector.model.shape.window,
-            n_sensors=detector.scale.n_sensors,
+            n_sensors=detector.sensors.n_sensors,
             n_series=clock.groups,
             n_rows=calibration.n_rows,
             n_effective=effective.n,
@@ -341,6 +341,6 @@ def _chart(detector: SensorDetector, sensor: EventSensor, j: int, low: np.ndarra
         return SensorChart(sensor, least, most, None, (*column.categories, "(new)"))
     if column.kind is Kind.BOOLEAN:
         return SensorChart(sensor, least, most, None, column.categories or ("false", "true"))
-    i = int(np.searchsorted(detector.sensors.column, j))
+    i = int(np.searchsorted(detector.sensor_column, j))
     mean, spread = float(scale.mean[i]), 0.0 if scale.kind[i] == DEAD else DEVIATIONS * float(scale.deviation[i])
     return SensorChart(sensor, least, most, (mean - spread, mean + spread))
