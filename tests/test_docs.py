@@ -169,7 +169,7 @@ def test_every_console_block_is_run():
         )
     }
     assert {named(page) for page in PAGES if blocks(page, "console")} == run
-    run = {"README.md", "docs/how-to/python.md", "docs/how-to/schedulers.md"}  # the last in test_schedulers.py
+    run = {"README.md", *(f"docs/how-to/{name}.md" for name in ("python", "schedulers", "spark"))}  # each by its test
     assert {named(page) for page in PAGES if blocks(page, "python")} == run
 
 

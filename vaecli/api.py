@@ -91,7 +91,7 @@ class Model:
         from vaecli.workflows.score import decision_of, score_table
         from vaecli.workflows.scored_output import added_columns
 
-        config = _score_config(settings)
+        config = score_settings(settings)
         source = _source(table)
         modelled = as_modelled(source, self.detector)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
@@ -123,7 +123,7 @@ class Model:
         from vaecli.workflows.incidents import incidents_of
         from vaecli.workflows.long_table import as_modelled
 
-        config = _score_config(settings)
+        config = score_settings(settings)
         modelled = as_modelled(_source(table), self.detector)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         return incidents_of(self.detector, modelled, config)
@@ -365,7 +365,8 @@ def _fit_config(settings: dict[str, Any]) -> FitConfig:
     return fit_config({_SHORT_NAMES.get(name, name): value for name, value in settings.items()}, environment={})
 
 
-def _score_config(settings: dict[str, Any]) -> ScoreConfig:
+def score_settings(settings: dict[str, Any]) -> ScoreConfig:
+    """The settings of `score` as Python functions take them. Raises UsageError for unknown names and values."""
     known = asdict(ScoreConfig()).keys() - {"fail_on"}
     unknown = sorted(settings.keys() - known)
     if unknown:

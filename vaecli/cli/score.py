@@ -12,6 +12,7 @@ from vaecli.cli.verb import Verb, piped
 from vaecli.config import score_config
 from vaecli.config.fail_on import Gate
 from vaecli.config.incidents import incident_config
+from vaecli.config.score import ENGINES, check_engine
 from vaecli.errors import GateMet, UsageError
 from vaecli.results.plan import PlanSummary
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from vaecli.results import ScoreSummary
     from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.score_spark import SparkSummary
 
 Plot = Annotated[
     str | None,
@@ -79,6 +81,12 @@ Resume = Annotated[
     ),
 ]
 
+Engine = Annotated[
+    str | None,
+    options.choice(ENGINES, "Where to score: here, or where Spark has the rows.", panel="Running"),
+]
+Remote = Annotated[str | None, options.option("sc://HOST:PORT", "The Spark Connect server of --engine spark.")]
+
 
 def score(
     inputs: options.Inputs,
@@ -108,6 +116,8 @@ def score(
     since_last_run: SinceLastRun = None,
     prefix: options.Prefix = None,
     resume: Resume = False,
+    engine: Engine = None,
+    remote: Remote = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     device: options.Device = None,
@@ -126,6 +136,7 @@ def score(
       vaecli score new.parquet -m pump.vae --threshold 0.999 -o flagged.parquet --anomalies-only
       vaecli score new.csv --explain 3 --plot scores.png
       vaecli score data/ -o scored/ --resume
+      vaecli score s3://lake/data/ -o s3://lake/scored/ --engine spark --remote sc://host:15002
       vaecli score - -o - < new.csv
       tail -n +1 -F live.csv | vaecli score - --follow --state plant.state
       vaecli score today.csv --quiet --fail-on 2%
@@ -138,6 +149,7 @@ def score(
     running["follow"] = follow or None
     of_events = {"merge_gap": merge_gap, "min_duration": min_duration, "alarm_budget": alarm_budget}
     config = score_config(decision | written | running | of_events)
+    check_engine(engine, remote)
 
     known = {"incidents": incidents, "incident_state": incident_state, "after": after, "cooldown": cooldown}
     known |= {"notify_command": notify_command, "notify_timeout": notify_timeout}
@@ -161,12 +173,14 @@ def score(
         with_worst=as_json or not quiet,
         dry_run=dry_run,
         resume=resume,
+        engine=engine,
+        remote=remote,
     )
     if config.fail_on is not None and not isinstance(summary, PlanSummary):
         _raise_if_met(config.fail_on, summary)
 
 
-def _raise_if_met(fail_on: str, summary: ScoreSummary | SensorScoreSummary | PartsSummary) -> None:
+def _raise_if_met(fail_on: str, summary: ScoreSummary | SensorScoreSummary | PartsSummary | SparkSummary) -> None:
     if not Gate.parse(fail_on).is_met(summary.anomalies, summary.rows):
         return
     where = "on standard output" if summary.output == "-" else f"in {summary.output}"

@@ -71,6 +71,8 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
 def _long_fit(long: LongTable) -> str:
     parts = [f"{counted(long.rows, 'row')} of {counted(long.tags, 'tag')} (column {quoted(long.name)})"]
     parts.append(f"{long.tags_per_stamp:.3g} report at a time, in the mean")
+    if long.hold is not None:
+        parts.append(f"a reading is held for {counted(long.hold, 'usual step')} of its tag")
     if long.sorted:
         parts.append("sorted by time")
     if long.n_gaps:

@@ -32,7 +32,7 @@ from vaecli.render.mark import mark_page, marks_line
 from vaecli.render.plan import kinds, left_out, plan_page, settings_page
 from vaecli.render.report import report_page, sensor_report_page
 from vaecli.render.sample import sample_page
-from vaecli.render.score_parts import score_parts_page
+from vaecli.render.score_parts import score_parts_page, spark_page
 from vaecli.render.selftest import selftest_page
 from vaecli.render.selftest_sensors import sensor_selftest_page
 from vaecli.render.sensors import sensor_fit_page, sensor_score_page
@@ -383,6 +383,7 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "ScoreSummary": score_page,
     "SensorScoreSummary": sensor_score_page,
     "PartsSummary": score_parts_page,
+    "SparkSummary": spark_page,
     "CheckSummary": check_page,
     "ExplainSummary": explain_page,
     "SensorExplainSummary": sensor_explain_page,

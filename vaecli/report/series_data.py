@@ -53,6 +53,7 @@ class SeriesFacts:
     alarm_budget: str | None
     covered: Covered
     warnings: tuple[str, ...]
+    long: str | None = None  # of a long table, whose stamps are the rows here: how many of its own rows it has
 
     @property
     def scored(self) -> int:

@@ -399,6 +399,7 @@ def _settings(data: SeriesReportData) -> list[Html]:
     decided = facts.alarm_budget or ("--min-score" if facts.threshold is None else f"level {facts.threshold:.10g}")
     first = (
         ("table", facts.table),
+        *([("rows of the table", facts.long)] if facts.long else []),
         ("score", f"{facts.score_kind}{', offline' if facts.offline else ''}"),
         ("threshold", f"{decided}: scores from {number(facts.min_score)} nats"),
     )

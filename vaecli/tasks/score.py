@@ -70,6 +70,7 @@ class ScoreTask:
     constants: Constants = NO_CONSTANTS  # to watch
     incidents: bool = False  # whether the totals hold where flagged rows deviate
     clock: str | None = None  # the column of the times of incidents
+    small_tiles: bool = False  # as in `score_batch`
 
     @property
     def needs(self) -> ReadRequest:
@@ -80,7 +81,7 @@ class ScoreTask:
     def process(self, batch: Batch) -> WrittenRows[ScoreTotals]:
         """The rows with the added columns; with `config.anomalies_only` only flagged ones. Raises UnreadableCell."""
         cells = to_cells(batch, self.detector.schema, self.detector.by_column)
-        decided = self.scorer.score(cells, self.decision.score_kind, small_tiles=self.config.follow)
+        decided = self.scorer.score(cells, self.decision.score_kind, small_tiles=self.small_tiles)
         score, flagged = decided.scored.score, self.decision.flags(decided)
         added: dict[str, Any] = {"anomaly_score": score, "p_value": decided.p_value, "is_anomaly": flagged}
         which = np.flatnonzero(flagged)

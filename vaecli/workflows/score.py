@@ -19,6 +19,7 @@ from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.model.device import device_of
+from vaecli.model.tiles import MOST_IN_SMALL_TILES
 from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.runtime import urls
 from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, growth_notes, open_source
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from vaecli.results.plan import PlanSummary
     from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.score_spark import SparkSummary
     from vaecli.sensors.detector import SensorDetector
 
 N_TOP_COLUMNS = 3
@@ -57,23 +59,33 @@ def score(
     with_worst: bool = True,
     dry_run: bool = False,
     resume: bool = False,
+    engine: str | None = None,
+    remote: str | None = None,
     on_event: OnEvent = ignore,
-) -> ScoreSummary | SensorScoreSummary | PlanSummary | PartsSummary:
+) -> ScoreSummary | SensorScoreSummary | PlanSummary | PartsSummary | SparkSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
     With `since`, a file that keeps what earlier runs have read, only new rows are scored. With `dry_run` only what
     comes before the first row is done. With `plot` the scores become a picture; `incidents` is what is written and
     remembered of incidents. Without `with_worst` the summary does not name the highest-scoring rows: to explain them
     takes a moment. If `output` ends with a slash, each file is scored into a file of its own below it; `resume` uses
-    those that are finished.
+    those that are finished. With the `engine` "spark" the server at `remote` reads, scores and writes.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
+    into_one_file = {"--plot": plot, "--state": state, "--events": events, "--follow": config.follow or None}
+    into_one_file |= {"--since-last-run": since, "--dry-run": dry_run or None}
+    into_one_file |= {"--incidents": incidents.incidents, "--incident-state": incidents.incident_state}
+    if engine == "spark" and remote is not None:
+        _refuse_for_parts(into_one_file | {"--resume": resume or None, "--workers": config.workers})
+        from vaecli.workflows.score_spark import score_on_spark
+
+        if output is None or not output.endswith("/"):
+            raise UsageError("--engine spark writes a folder", "name one, with a slash: -o FOLDER/")
+        return score_on_spark(inputs, bundle, output, config, remote, on_event)
     if output is not None and output.endswith("/"):
-        alone = {"--plot": plot, "--state": state, "--events": events, "--follow": config.follow or None}
-        alone |= {"--incidents": incidents.incidents, "--incident-state": incidents.incident_state}
-        _refuse_for_parts(alone | {"--since-last-run": since, "--dry-run": dry_run or None})
+        _refuse_for_parts(into_one_file)
         from vaecli.workflows.score_parts import score_parts
 
         return score_parts(inputs, bundle, output, config, resume=resume, on_event=on_event)
@@ -172,17 +184,21 @@ def score_source(
     bars: ScoreBars | None = None,
     constants: Constants = NO_CONSTANTS,
     incidents: RowIncidents | None = None,
+    in_memory: bool = False,
     on_event: OnEvent = ignore,
 ) -> ScoreTotals:
     """Score every row of `source` into `output`, on a torch `device` if one is named.
 
-    Without one the same table gives the same bytes whatever `batch_rows` and `workers` are.
+    Without one the same table gives the same bytes whatever `batch_rows` and `workers` are; a few rows that are
+    `in_memory` those of a stream, which takes a fraction of the time.
     """
     scorer = detector if device is None else detector.on(device)
     clock = None if incidents is None else clock_of(detector.schema, source)
-    task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants, incidents is not None, clock)
+    at_once = config.follow or (in_memory and source.n_rows is not None and source.n_rows <= MOST_IN_SMALL_TILES)
+    of_incidents = (incidents is not None, clock)
+    task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants, *of_incidents, small_tiles=at_once)
     engine: LiveEngine | LocalEngine
-    if config.follow:
+    if at_once:
         from vaecli.engines.live import LiveEngine
 
         engine = LiveEngine(config.batch_rows)
@@ -214,9 +230,10 @@ def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Dec
 def score_table(
     detector: Detector | SensorDetector, source: Source, output: Output, decision: Decision, config: ScoreConfig
 ) -> None:
-    """Score every row of `source` into `output`; series begin with its first row."""
+    """Score every row of `source`, a table in memory, into `output`; series begin with its first row."""
     if isinstance(detector, Detector):
-        score_source(detector, source, output, decision, config, device_of(config.device))
+        device = device_of(config.device)
+        score_source(detector, source, output, decision, config, device, in_memory=True)
         return
     from vaecli.workflows.score_sensors import score_rows
 
@@ -225,7 +242,9 @@ def score_table(
 
 def _refuse_for_parts(given: Mapping[str, object | None]) -> None:
     if refused := [flag for flag, value in given.items() if value is not None]:
-        raise UsageError(f"{', '.join(refused)}: not where a folder of parts is written", "write one file: -o FILE")
+        raise UsageError(
+            f"{', '.join(refused)}: not where a folder of parts is written", "leave it out, or write one file: -o FILE"
+        )
 
 
 def refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None = None, events: str | None = None) -> None:

@@ -42,7 +42,7 @@ from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.kept_events import KeptEvents
 from vaecli.workflows.drift_warning import warnings_of
 from vaecli.workflows.incidents import check_incident_outputs, finished, incident_facts
-from vaecli.workflows.long_table import as_modelled, long_summary, long_warnings
+from vaecli.workflows.long_table import as_modelled, hold_warnings, long_summary, long_warnings
 from vaecli.workflows.new_rows import note, progress_of, protect
 from vaecli.workflows.plan import plan
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
@@ -183,6 +183,7 @@ def score_series(
             *warnings_of(calibration, decided, totals.scored, totals.flagged),
             *(() if long is None else long_warnings(long)),
             *(() if found is None else found.warnings),
+            *hold_warnings(detector, seen.not_held),
         ),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
