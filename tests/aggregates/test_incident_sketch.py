@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from tests.conftest import of_a_hundred
 from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems, IncidentSketch
 from vaecli.decisions.incident_groups import MIXED, group_patterns, nearest_known
 
@@ -28,6 +29,7 @@ def told(sketch: IncidentSketch[int]) -> list[object]:
     ]
 
 
+@of_a_hundred(40)
 @given(
     vectors=st.lists(st.tuples(*[st.integers(-3, 3)] * 3), min_size=1, max_size=60),
     cuts=st.lists(st.integers(0, 60), max_size=5),

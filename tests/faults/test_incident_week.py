@@ -20,10 +20,9 @@ LISTENER = "import json, sys; print(json.load(sys.stdin)['id'], file=open(sys.ar
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_week_of_killed_runs_tells_each_fault_once(tmp_path: Path, bundle: Path, seed: int) -> None:
-    """Each day's run is killed three times, with its process group, at any moment of its length, and run again."""
-    draw, seconds, n_killed = random.Random(seed), 1.0, 0
+def test_a_week_of_killed_runs_tells_each_fault_once(tmp_path: Path, bundle: Path) -> None:
+    """Each day's run is killed twice, with its process group, at any moment of its length, and run again."""
+    draw, seconds, n_killed = random.Random(0), 1.0, 0
     heard = tmp_path / "heard"
     command = shlex.join([sys.executable, "-I", "-S", "-c", LISTENER, str(heard)])
     for day in range(7):
@@ -35,10 +34,10 @@ def test_a_week_of_killed_runs_tells_each_fault_once(tmp_path: Path, bundle: Pat
         words = [sys.executable, "-m", "vaecli", "score", str(tmp_path / "day.csv"), "-m", str(bundle), "--quiet"]
         words += ["--incident-state", str(tmp_path / "s"), "--incidents", str(tmp_path / f"{day}.json")]
         words += ["--after", "20", "--notify-command", command, "-o", str(tmp_path / f"{day}.csv")]
-        for _ in range(3):
+        for _ in range(2):
             with subprocess.Popen(words, start_new_session=True) as running:
                 try:
-                    running.wait(draw.uniform(0.5, 1.05) * seconds)
+                    running.wait(draw.uniform(0.2, 1.0) * seconds)
                 except subprocess.TimeoutExpired:
                     os.killpg(running.pid, signal.SIGKILL)
                     n_killed += 1
@@ -51,4 +50,4 @@ def test_a_week_of_killed_runs_tells_each_fault_once(tmp_path: Path, bundle: Pat
         assert len((tmp_path / f"{day}.csv").read_text().splitlines()) == 401
     ids = heard.read_text().split()
     assert len(ids) == len(set(ids)) == 2
-    assert n_killed >= 7
+    assert n_killed >= 5

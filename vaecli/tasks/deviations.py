@@ -91,17 +91,21 @@ def times_of_rows(batch: Batch, clock: str | None, which: np.ndarray) -> list[st
 
 def coordinates(detector: Detector) -> tuple[str, ...]:
     """The names (d) of the coordinates of a deviation, which another model of the same columns has too."""
-    columns = detector.schema.features
+    columns, slots = detector.schema.features, detector.preprocessor.layout.slots
     return (
-        *chain.from_iterable(_features_of(column) for column in columns),
+        *chain.from_iterable(
+            _features_of(column, slot.stop - slot.start) for column, slot in zip(columns, slots, strict=True)
+        ),
         *(f"{column.name}:gap" for column in columns),
     )
 
 
-def _features_of(column: Column) -> list[str]:
-    if column.kind is Kind.CATEGORICAL:
-        return [f"{column.name}={category}" for category in column.categories]
-    return [column.name]
+def _features_of(column: Column, width: int) -> list[str]:
+    """The names of the features of a column; beyond its categories there may be one of all other words."""
+    if column.kind is not Kind.CATEGORICAL:
+        return [column.name] if width == 1 else [f"{column.name}:{i}" for i in range(width)]
+    others = [f"{column.name}:other{i or ''}" for i in range(width - len(column.categories))]
+    return [*(f"{column.name}={category}" for category in column.categories), *others]
 
 
 def responsible_columns(detector: Detector, deviation: np.ndarray, shares: np.ndarray) -> tuple[ResponsibleColumn, ...]:
