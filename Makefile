@@ -28,7 +28,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		echo "vaecli needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
 		echo "Name another one: make install PYTHON=python3.12" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,plot,remote]'
+	$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev,plot,remote,spark]'
 	touch $@
 
 demo: install  ## run the README's example on sample_data; writes to demo/

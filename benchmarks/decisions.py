@@ -5,7 +5,8 @@ ten standard deviations off) are flagged with `--fdr 0.05`, and the share of nor
 counted, 0 where none is flagged. Its mean has to be at most 0.05, with 0.06 as the limit.
 
 Groups: a model is fitted on the rows of all groups together, without the column that names them, and calibrated on
-fresh rows with and without `--by`. Each group should be flagged at 0.99 in 0.5 to 1.5 % of its later rows.
+fresh rows with and without `--by`. Each group should be flagged at 0.99 in 0.5 to 1.5 % of its later rows; how often
+chance alone keeps it from that is known in closed form, and compared with many draws.
 
     python benchmarks/decisions.py --data DIR
     python benchmarks/decisions.py              without the tables of the data folder
@@ -22,8 +23,10 @@ import numpy as np
 import pandas as pd
 import record
 from false_alarms import factors, mixed_kinds
+from scipy.stats import beta
 
 import vaecli
+from vaecli.calibration.conformal import Calibration
 
 KEYS = ("part", "table", "seed")
 RATE = 0.05
@@ -32,6 +35,8 @@ SEEDS = range(20)
 N_FIT = 3_000  # as many calibrate anew; twice as many are scored, half of them with faults
 NOISE = (0.5, 1.0, 1.0, 1.0, 1.5, 5.0)  # of the simulated groups
 FEW, MANY, N_LATER = 1_000, 3_000, 4_000  # rows of a group that calibrate, and later ones
+N_POOL, N_DRAWS = 40_000, 300  # rows of a group from which calibrations are drawn, and draws of each size
+GOOD = (0.005, 0.015)  # false alarms of a group
 
 
 def main() -> None:
@@ -47,6 +52,8 @@ def main() -> None:
         if options.redo or not results.has(part="groups", table=name, seed=0):
             results.add({"part": "groups", "table": name, "seed": 0, "groups": _groups(table)})
             print(name, flush=True, file=sys.stderr)
+    if options.redo or not results.has(part="spread", table="simulated", seed=0):
+        results.add({"part": "spread", "table": "simulated", "seed": 0, "groups": _spread()})
     record.finish(options.out, report(results.rows, results.machine()))
 
 
@@ -120,14 +127,7 @@ def _with_faults(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 
 
 def _group_tables(data: Path | None) -> dict[str, pd.DataFrame]:
-    rng = np.random.default_rng(0)
-    parts = []
-    for i, noise in enumerate(NOISE):
-        part = factors(FEW + MANY + N_LATER, rng)
-        parts.append(
-            (part + (noise - 1) * 0.3 * rng.normal(size=part.shape)).assign(device=f"device {i} (noise {noise})")
-        )
-    tables = {"simulated": pd.concat(parts, ignore_index=True)}
+    tables = {"simulated": _simulated(FEW + MANY + N_LATER, np.random.default_rng(0))}
     if data is not None:
         folder = record.data_folder(str(data), "sensors") / "sensors"
         for name in ("SMD", "ASD"):
@@ -139,6 +139,37 @@ def _group_tables(data: Path | None) -> dict[str, pd.DataFrame]:
             ]
             tables[f"{name} machines"] = pd.concat(machines, ignore_index=True)
     return tables
+
+
+def _simulated(n_rows: int, rng: np.random.Generator) -> pd.DataFrame:
+    parts = []
+    for i, noise in enumerate(NOISE):
+        part = factors(n_rows, rng)
+        parts.append(
+            (part + (noise - 1) * 0.3 * rng.normal(size=part.shape)).assign(device=f"device {i} (noise {noise})")
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _spread() -> list[dict[str, Any]]:
+    """For each simulated group and size of a calibration: false alarms at 0.99 over N_DRAWS draws of its rows."""
+    rng = np.random.default_rng(2)
+    model = vaecli.fit(_simulated(FEW, rng), preset="fast", exclude=["device"], **{"windows.window": 0})
+    pool = _simulated(N_POOL, rng)
+    scores = model.score(pool)["anomaly_score"].to_numpy()
+    found = []
+    for group, place in pool.groupby("device").indices.items():
+        for size in (FEW, MANY):
+            shares = np.array([_false_alarms(rng.permutation(scores[place]), size) for _ in range(N_DRAWS)])
+            outside = float(((shares < GOOD[0]) | (shares > GOOD[1])).mean())
+            spread = {"mean": float(shares.mean()), "deviation": float(shares.std(ddof=1)), "outside": outside}
+            found.append({"group": group, "rows": size, **spread})
+    return found
+
+
+def _false_alarms(scores: np.ndarray, n_rows: int) -> float:
+    """The share of the other scores (n,) that a calibration by the first `n_rows` flags at 0.99."""
+    return float((Calibration.of(scores[:n_rows]).p_value(scores[n_rows:]) <= 0.01).mean())
 
 
 def _groups(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -208,7 +239,31 @@ random from each group, so that they are exchangeable: a machine that changes la
 deviation by chance is {_per_cent(_chance(FEW))} with {FEW:,} rows and {_per_cent(_chance(MANY))} with {MANY:,}.
 
 {record.markdown_table(of_groups, groups)}
+
+## How far a group scatters by chance
+
+The share of false alarms at 0.99 after a calibration by m rows of the group follows a Beta(k, m + 1 − k) distribution,
+k = ⌊0.01 (m + 1)⌋, whatever the scores are: its mean is k/(m + 1). The first line of each size is that law; the others
+are {N_DRAWS} calibrations each by rows drawn from {N_POOL:,} of a simulated group, judged on all others.
+
+{_spread_table(rows)}
 """
+
+
+def _spread_table(rows: list[dict[str, Any]]) -> str:
+    drawn = [one for row in rows if row["part"] == "spread" for one in row["groups"]]
+    lines: list[list[Any]] = []
+    for size in (FEW, MANY):
+        k = int(0.01 * (size + 1))
+        law = beta(k, size + 1 - k)
+        outside = law.cdf(GOOD[0]) + law.sf(GOOD[1])
+        lines.append([f"{size:,}", "the law", *map(_per_cent, (law.mean(), law.std())), _per_cent(outside)])
+        lines += [
+            [f"{size:,}", one["group"], *(_per_cent(one[name]) for name in ("mean", "deviation", "outside"))]
+            for one in drawn
+            if one["rows"] == size
+        ]
+    return record.markdown_table(("rows", "group", "mean", "standard deviation", "outside 0.5 to 1.5 %"), lines)
 
 
 def _chance(n_rows: int) -> float:

@@ -118,25 +118,36 @@ def one_round(lines: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]
     return measured
 
 
-def timed(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Cost:
-    """Run a command in the repository; a failure ends the benchmark with what it printed."""
-    with tempfile.TemporaryFile() as said:
+def timed(
+    command: Sequence[str], environment: Mapping[str, str] | None = None, folder: Path = record.REPOSITORY
+) -> Cost:
+    """Run a command in a folder; a failure ends the benchmark with what it printed."""
+    return _run(command, environment, folder)[0]
+
+
+def said(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> str:
+    """What a command that is run as by `timed` prints."""
+    return _run(command, environment, folder)[1]
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str] | None, folder: Path) -> tuple[Cost, str]:
+    with tempfile.TemporaryFile() as printed:
         start = time.perf_counter()
         process = subprocess.Popen(
             command,
-            cwd=record.REPOSITORY,
+            cwd=folder,
             env={**os.environ, **(environment or {})},
-            stdout=said,
+            stdout=printed,
             stderr=subprocess.STDOUT,
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
+        printed.seek(0)
+        text = printed.read().decode(errors="replace")
         if process.returncode:
-            said.seek(0)
-            text = said.read().decode(errors="replace")
             raise SystemExit(f"{' '.join(command)}\nexit code {process.returncode}\n{text}")
-    return Cost(round(seconds, 3), round(usage.ru_utime + usage.ru_stime, 3))
+    return Cost(round(seconds, 3), round(usage.ru_utime + usage.ru_stime, 3)), text
 
 
 def adbench_rows() -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 Fits a bundle of sensors and one of rows on 4,000 rows of 50 columns, then writes lines to `vaecli score - --follow` at
 200 rows a second and reads the scored lines back, each in a thread of its own. Latency is from the write of a line to
-the read of its scored line; the first second, in which the process warms up, is left out.
+the read of its scored line; the first second, in which the process warms up, is left out. CPU time is that of the
+whole process but for its start, which a stream of one row measures.
 
     python benchmarks/follow.py
     python benchmarks/follow.py --seconds 10 --rate 100
@@ -11,6 +12,8 @@ the read of its scored line; the first second, in which the process warms up, is
 from __future__ import annotations
 
 import json
+import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -87,29 +90,43 @@ def main() -> None:
         for kind, words in KINDS.items():
             bundle = Path(folder) / f"{kind}.vae"
             subprocess.run([*PROGRAM, "fit", str(train), "-q", "-o", str(bundle), *words], check=True)
+            before = _cpu_seconds()
+            latencies(bundle, options.rate, 1 / options.rate)
+            start = _cpu_seconds() - before
             found = latencies(bundle, options.rate, options.seconds) * 1000
+            cpu = _cpu_seconds() - before - 2 * start
             results[kind] = {
                 "rows": found.size,
                 "p50_ms": round(float(np.percentile(found, 50)), 2),
                 "p99_ms": round(float(np.percentile(found, 99)), 2),
                 "max_ms": round(float(found.max()), 2),
+                "cpu_ms_per_row": round(1000 * cpu / (options.rate * options.seconds), 2),
+                "load": round(os.getloadavg()[0], 1),
             }
             print(kind, results[kind], flush=True)
     options.out.write_text(json.dumps(results, indent=1) + "\n")
     options.out.with_suffix(".md").write_text(_page(results, options.rate, options.seconds))
 
 
+def _cpu_seconds() -> float:
+    """Of the processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _page(results: dict[str, dict[str, float]], rate: float, seconds: float) -> str:
     body = "\n".join(
-        f"| {kind} | {one['rows']:,} | {one['p50_ms']:.1f} | {one['p99_ms']:.1f} | {one['max_ms']:.1f} |"
+        f"| {kind} | {one['rows']:,} | {one['p50_ms']:.1f} | {one['p99_ms']:.1f} | {one['max_ms']:.1f} "
+        f"| {one['cpu_ms_per_row']:.2f} | {one['load']:.1f} |"
         for kind, one in results.items()
     )
     return (
         "# Latency of a followed stream\n\n"
         f"`python benchmarks/follow.py`: {N_COLUMNS} columns, {rate:g} rows/s for {seconds:g} s, through two pipes to "
         "`vaecli score - --follow` and back; from the write of a line to the read of its scored line.\n\n"
-        "| bundle of | rows | p50 ms | p99 ms | longest ms |\n|---|---|---|---|---|\n"
-        f"{body}\n"
+        "| bundle of | rows | p50 ms | p99 ms | longest ms | CPU ms per row | load |\n|---|---|---|---|---|---|---|\n"
+        f"{body}\n\nThe load is the average number of processes that ran or waited, on 2 cores: where it is above 2, "
+        "the milliseconds are those of a machine that others use too.\n"
     )
 
 

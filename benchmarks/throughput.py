@@ -7,6 +7,7 @@ machine meets both sides. Results are kept question by question, so a benchmark 
     python benchmarks/throughput.py --work DIR
     python benchmarks/throughput.py --work DIR --only start,large --redo
     python benchmarks/throughput.py --work DIR --quick
+    python benchmarks/throughput.py --work DIR --against COMMIT
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import against
 import memory
 import pyarrow.parquet as pq
 import record
@@ -61,6 +63,11 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     # as pip does when it installs; in a checkout where Python may write none, every start would compile every module
     compileall.compile_dir(record.REPOSITORY / "vaecli", quiet=1)
+    if options.against:
+        pairs = record.Results(options.out, against.KEYS)
+        against.measure(options, pairs)
+        record.finish(options.out, against.report(pairs.rows, pairs.machine()))
+        return
     work = Work(options.work, QUICK_SIZES if options.quick else Sizes(), options.quick)
     results = record.Results(options.out, KEYS)
     for name in options.questions:
@@ -78,13 +85,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help=f"rounds of each question (default {ROUNDS}, memory {ROUNDS_LARGEST})")
     parser.add_argument("--out", type=record.json_file, help="a .json file (default in results/, if quick in --work)")
     record.add_redo(parser)
+    parser.add_argument("--against", metavar="COMMIT", help="only pairs: this build beside that of a commit")
     parser.add_argument("--keep", action="store_true", help="leave the largest tables in --work")
     parser.add_argument("--quick", action="store_true", help="tiny tables and short fits, to see that all runs")
     options = parser.parse_args()
     options.work = options.work.resolve()  # the commands run in the repository's folder
-    options.out = options.out or (options.work if options.quick else record.RESULTS) / "throughput.json"
+    name = "throughput_against.json" if options.against else "throughput.json"
+    options.out = options.out or (options.work if options.quick else record.RESULTS) / name
     if options.runs is not None and options.runs < 1:
         parser.error("--runs is at least 1")
+    if options.against:
+        return options
     try:
         options.questions = chosen(options.only)
     except ValueError as problem:

@@ -154,6 +154,7 @@ def test_the_tutorial(clone: Path, monkeypatch: pytest.MonkeyPatch):
     walk(DOCS / "how-to/remote-and-stdin.md", clone)
     walk(DOCS / "how-to/events.md", clone)
     walk(DOCS / "how-to/drift.md", clone)
+    walk(DOCS / "how-to/incidents.md", clone)
     names = run_python(DOCS / "how-to/python.md", clone, monkeypatch)
     assert {"anomaly_score", "p_value", "is_anomaly"} <= set(names["scored"].columns)
 
@@ -162,10 +163,13 @@ def test_every_console_block_is_run():
     """No page shows a session that no test types."""
     run = {"README.md", "docs/tutorial.md"} | {
         f"docs/how-to/{name}.md"
-        for name in ("choose-a-threshold", "cron", "decisions", "drift", "events", "feedback", "remote-and-stdin")
+        for name in (
+            *("choose-a-threshold", "cron", "decisions", "drift", "events", "feedback", "incidents"),
+            "remote-and-stdin",
+        )
     }
     assert {named(page) for page in PAGES if blocks(page, "console")} == run
-    run = {"README.md", "docs/how-to/python.md", "docs/how-to/schedulers.md"}  # the last in test_schedulers.py
+    run = {"README.md", *(f"docs/how-to/{name}.md" for name in ("python", "schedulers", "spark"))}  # each by its test
     assert {named(page) for page in PAGES if blocks(page, "python")} == run
 
 

@@ -31,6 +31,8 @@ __all__ = ["Model", "Schema", "VaecliError", "__version__", "fit", "load", "mark
 
 
 def __getattr__(name: str) -> Any:
+    if name == "spark":
+        return import_module("vaecli.spark")
     if name not in _HOME:
         raise AttributeError(f"module 'vaecli' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

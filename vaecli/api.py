@@ -26,6 +26,7 @@ from vaecli.tables import Source, check_schema, collect_sink, exact_types, frame
 if TYPE_CHECKING:
     from vaecli.results.check import CheckSummary
     from vaecli.results.fit_sensors import SensorFitSummary
+    from vaecli.results.incidents import Incident
     from vaecli.results.mark import MarkSummary
     from vaecli.sensors.detector import SensorDetector
 
@@ -90,7 +91,7 @@ class Model:
         from vaecli.workflows.score import decision_of, score_table
         from vaecli.workflows.scored_output import added_columns
 
-        config = _score_config(settings)
+        config = score_settings(settings)
         source = _source(table)
         modelled = as_modelled(source, self.detector)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
@@ -105,6 +106,27 @@ class Model:
             return sink.table()
         frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
         return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
+
+    def incidents(self, table: Any, **settings: Any) -> tuple[Incident, ...]:
+        """Score `table` and group what is flagged by the columns responsible: at most 30 incidents.
+
+        `settings` are those of `score` that decide: threshold, min_score, score_kind, batch_rows, workers; of models of
+        series also offline, merge_gap, min_duration, alarm_budget.
+
+        Returns incidents, those of most rows first, with `columns`, `rows`, `first_row`, `last_row`, `peak_score`,
+        `reason`, `examples` and a `sentence`. Raises what `score` raises.
+
+        >>> found = vaecli.load("cars.vae").incidents("sample_data/cars/mixed.csv", threshold=0.8)
+        >>> sum(incident.rows for incident in found) > 0
+        True
+        """
+        from vaecli.workflows.incidents import incidents_of
+        from vaecli.workflows.long_table import as_modelled
+
+        config = score_settings(settings)
+        modelled = as_modelled(_source(table), self.detector)
+        check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
+        return incidents_of(self.detector, modelled, config)
 
     def check(self, table: Any, **settings: Any) -> CheckSummary:
         """Compare `table` with the rows of the fit: columns, missing cells, scores, clock and number of rows.
@@ -289,7 +311,7 @@ def mark(
 
     >>> cars = vaecli.load("cars.vae")
     >>> vaecli.mark("cars.marks", fault="sample_data/cars/mixed.csv", model=cars).faults
-    93
+    94
     """
     from vaecli.workflows.mark import mark_sources
 
@@ -343,7 +365,8 @@ def _fit_config(settings: dict[str, Any]) -> FitConfig:
     return fit_config({_SHORT_NAMES.get(name, name): value for name, value in settings.items()}, environment={})
 
 
-def _score_config(settings: dict[str, Any]) -> ScoreConfig:
+def score_settings(settings: dict[str, Any]) -> ScoreConfig:
+    """The settings of `score` as Python functions take them. Raises UsageError for unknown names and values."""
     known = asdict(ScoreConfig()).keys() - {"fail_on"}
     unknown = sorted(settings.keys() - known)
     if unknown:

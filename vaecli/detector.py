@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from vaecli.calibration.by_group import GroupCalibrations
 from vaecli.calibration.conformal import Calibration
@@ -24,6 +23,7 @@ from vaecli.latent.reconstruction import as_cells, imputation, reconstruction
 from vaecli.latent.sampling import Sampler
 from vaecli.model.ensemble import Ensemble
 from vaecli.model.families import likelihoods_of
+from vaecli.runtime.blas import one_blas_thread
 from vaecli.schema import MOST_COUNTED, Layout, Schema
 from vaecli.scoring.attribution import Explanation, explain
 from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL
@@ -87,7 +87,7 @@ class Detector:
         kind = kind or self.score_kind
         offset = self.novelty_offset(kind) * self._is_unexpected(cells)
         batch = self.preprocessor.transform(cells)
-        with threadpool_limits(1, "blas"), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return explain(self._scorer(kind), self.preprocessor, batch, decided.scored, offset, most)
 
     @property
@@ -97,12 +97,12 @@ class Detector:
 
     def encode(self, cells: Cells, dims: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each row's code: both (n, k), or with `dims` (n, dims) on the PCA map."""
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             return latent_coordinates(self.ensemble.reference_family, self.preprocessor.transform(cells), dims)
 
     def map_coordinates(self, cells: Cells, on: KnnMap) -> np.ndarray:
         """Where each row's code lies on a map of this detector's exemplars: (n, dims)."""
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             return map_coordinates(self.ensemble.reference_family, self.preprocessor.transform(cells), on)
 
     def exemplar_coordinates(self, dims: int) -> np.ndarray:
@@ -116,7 +116,7 @@ class Detector:
         """
         batch, layout = self.preprocessor.transform(cells), self.preprocessor.layout
         which = cells.state == MISSING if impute else np.ones(cells.state.shape, bool)
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             if impute:
                 features = imputation(self.ensemble.reference_family, layout, batch)
             else:
@@ -127,7 +127,7 @@ class Detector:
         """The sampler of new rows; the same seed gives the same rows."""
         columns, preprocessor = self.schema.features, self.preprocessor
         marginals = self.marginals or Marginals.from_quantiles(preprocessor, columns)
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             return Sampler.of(self.ensemble.reference_family, preprocessor.layout, columns, marginals, seed)
 
     def _scorer(self, kind: str) -> Scorer:

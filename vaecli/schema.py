@@ -58,7 +58,9 @@ class Column:
     these three. `number_spelling` is empty where numbers kept as text are spelled 1234.5, see `number_spellings`; a
     bundle stores it only where it is not. `missing` holds the words and numbers that the user declared
     to mean "missing", `placeholders` (value, count) the numbers far outside the rest that fit left out, and `order` the
-    kept categories in the order that a typed column declares; all three are stored only where used.
+    kept categories in the order that a typed column declares; all three are stored only where used. `spikes` (value,
+    count) are numbers that may mean "missing", and `doubtful_point` is a cell whose point may stand between thousands:
+    of these only the fit warns, no bundle has them.
     """
 
     name: str
@@ -80,6 +82,8 @@ class Column:
     missing: tuple[str, ...] = ()
     placeholders: tuple[tuple[float, int], ...] = ()
     order: tuple[str, ...] = ()
+    spikes: tuple[tuple[float, int], ...] = ()
+    doubtful_point: str = ""
     reason: str = ""  # why it is left out, in plain words
 
     @property
@@ -110,6 +114,7 @@ class Column:
 
 def _column_to_json(column: Column) -> dict[str, Any]:
     values = asdict(column)
+    del values["spikes"], values["doubtful_point"]
     for name in ("number_spelling", "missing", "placeholders", "order"):
         if not values[name]:
             del values[name]

@@ -59,3 +59,18 @@ def test_dependent_rows_are_not_extended() -> None:
     dependent = Calibration.of(np.arange(50.0), Dependence(np.arange(50.0)))
     with pytest.raises(ValueError, match="is not known"):
         dependent.extended(np.arange(5.0))
+
+
+def test_groups_scatter_by_the_law_of_order_statistics() -> None:
+    """The share of new normal rows flagged at 0.99 after 1,000 rows is Beta(10, 991), whatever the scores are."""
+    from scipy.stats import beta, kstest
+
+    rng = np.random.default_rng(5)
+    shares = []
+    for _ in range(200):
+        calibration = Calibration.of(rng.exponential(size=1000) ** 2)
+        shares.append(np.exp(-np.sqrt(calibration.threshold(0.99))))  # the survival of such a score
+    law = beta(10, 991)
+    assert kstest(shares, law.cdf).pvalue > 0.01
+    assert law.mean() == pytest.approx(10 / 1001)
+    assert law.cdf(0.005) + law.sf(0.015) == pytest.approx(0.1, abs=0.001)  # docs/how-to/decisions.md: one in ten

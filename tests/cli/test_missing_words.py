@@ -145,16 +145,32 @@ def test_a_placeholder_is_named_and_does_not_blind_its_column(run, quick: Path, 
     assert not scored(run, new)["is_anomaly"][FAULT]
 
 
+@pytest.mark.parametrize(
+    ("value", "share", "is_proposed"),
+    [(85.0, 0.03, True), (-5.0, 0.03, True), (85.0, 0.005, False), (40.0, 0.03, False)],
+)
+def test_a_number_apart_is_proposed_and_learned(run, quick: Path, value: float, share: float, is_proposed: bool):
+    """Near the range of the others, repeated where they hardly are; not where it is rare, or within the range."""
+    done = fit(run, quick, replaced(numbers(0), [value], share))
+    summary = json.loads(done.out)
+    notes = [warning for warning in summary["warnings"] if "placeholder" in warning]
+    assert [f"--missing temp={value:.0f} takes" in note for note in notes] == [True] * is_proposed
+    temp = {column["name"]: column for column in summary["columns"]}["temp"]
+    assert (value in (temp["minimum"], temp["maximum"])) == (value != 40.0)
+    inspected = run("inspect", "m.vae", "--json")
+    assert "spikes" not in inspected.out
+
+
 @pytest.mark.parametrize("kind", ["one huge cell", "heavy tail", "top of a count"])
 def test_what_is_no_placeholder(run, quick: Path, kind: str):
-    """One cell beyond 1e18 is one; large values of a heavy tail, and counts that are cut at 99999, are not."""
+    """One cell beyond 1e18 is one; large values of a heavy tail, and round counts that are cut at 99999, are not."""
     normal = numbers(0)
     if kind == "one huge cell":
         normal.loc[7, "temp"] = 9.96921e36
     elif kind == "heavy tail":
         normal["temp"] = np.random.default_rng(0).pareto(1, N).round(3)
     else:
-        normal["temp"] = np.where(np.arange(N) % 20 == 0, 99999, np.random.default_rng(0).integers(0, 41310, N))
+        normal["temp"] = np.where(np.arange(N) % 20 == 0, 99999, np.random.default_rng(0).integers(0, 42, N) * 1000)
     warnings = json.loads(fit(run, quick, normal).out)["warnings"]
     assert any("placeholder" in warning for warning in warnings) == (kind == "one huge cell")
 

@@ -160,8 +160,9 @@ def test_a_stopped_run_that_goes_on_equals_a_whole_one(
     if n <= N_PARTS:  # else the manifest came first
         assert not Path("out/_manifest.json").exists()
         assert "parts that are finished stay in out/" in done.err
-        assert len([name for name in names_of("out") if name.startswith("day=")]) == n - (not renamed)
-        assert reused_by(run) == n - 1
+        left = len([name for name in names_of("out") if name.startswith("day=")])
+        assert n - 1 <= left  # the next part may be computed while one waits for the disk
+        assert left - 1 <= reused_by(run) <= left
     assert reused_by(run) == N_PARTS
     assert parts_of("out") == parts_of("whole")
 

@@ -76,11 +76,13 @@ def scores(run, quick: Path, normal: pd.DataFrame, new: pd.DataFrame) -> pd.Data
 
 
 def in_parquet(run) -> list[float]:
-    """The first column of `new.csv`, scored to Parquet, where it has to be one of numbers."""
+    """The first column of `new.csv`, scored to Parquet, where it is one of numbers that have the same scores."""
     assert run("score", "new.csv", "-m", "m.vae", "-o", "out.parquet", "--quiet").code == 0
-    cells = pq.read_table("out.parquet")["temp"]
-    assert cells.type == pa.float64()
-    return cells.to_pylist()
+    assert run("score", "out.parquet", "-m", "m.vae", "-o", "again.parquet", "--prefix", "b_", "--quiet").code == 0
+    table = pq.read_table("again.parquet")
+    assert table["temp"].type == pa.float64()
+    assert table["b_anomaly_score"] == table["anomaly_score"]
+    return table["temp"].to_pylist()
 
 
 @pytest.mark.parametrize("name", READ)
@@ -119,6 +121,23 @@ def test_the_summary_reports_how_numbers_were_read(run, quick: Path, name: str):
     (note,) = [warning for warning in json.loads(done.out)["warnings"] if "were read as numbers" in warning]
     assert "temp" in note
     assert ("decimal comma" in note) == ("comma" in name)
+
+
+def test_a_point_beside_decimal_commas_is_doubtful(run, quick: Path):
+    """Where every cell may hold thousands, a warning names the cell and the option, which reads them."""
+    rng = np.random.default_rng(0)
+    table = numbers(0).round(2).map(READ["decimal comma"])
+    table["count"] = [f"{value // 1000}.{value % 1000:03}" for value in rng.integers(1001, 1099, N)]
+    table.to_csv("normal.csv", index=False, sep=";")
+    done = run("fit", "normal.csv", "-o", "m.vae", "--config", str(quick), "--json")
+    (note,) = [warning for warning in json.loads(done.out)["warnings"] if "--thousands ." in warning]
+    assert note.startswith("'count': 1.")
+    done = run("fit", "normal.csv", "-o", "m.vae", "--config", str(quick), "--json", "--thousands", ".")
+    columns = {column["name"]: column for column in json.loads(done.out)["columns"]}
+    assert 1001 <= columns["count"]["minimum"] < columns["count"]["maximum"] < 1099
+    assert "doubtful" not in done.out
+    table.assign(count=rng.normal(size=N).round(2)).to_csv("normal.csv", index=False, sep=";")
+    assert "--thousands" not in run("fit", "normal.csv", "-o", "m.vae", "--config", str(quick), "--json").out
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -111,7 +111,7 @@ def test_forged_groups_and_offsets_are_refused_or_work(tmp_path: Path, attempt: 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("golden", ["bundle_v4/model.vae", "sensors_v5/model.vae"])
+@pytest.mark.parametrize("golden", ["bundle_v4/model.vae", "sensors_v7/model.vae"])
 def test_no_array_may_hold_nan_or_infinity(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], golden: str, value: float
 ) -> None:
@@ -207,7 +207,7 @@ def test_the_bounds_are_those_of_the_settings() -> None:
     """What a fit may be asked for is read back."""
     ranges = settings._RANGES
     assert ranges["model.n_noise"][1] == ensemble.MOST_DRAWS
-    assert ranges["model.n_exemplars"][1] == ensemble.MOST_EXEMPLARS
+    assert ranges["model.n_exemplars"][1] == ranges["model.n_centers"][1] == ensemble.MOST_EXEMPLARS
     assert ranges["calibration.n_folds"][1] == ensemble.MOST_MEMBERS
     assert ranges["columns.max_categories"][1] + 1 == bounds.MAX_CATEGORIES
     for family in ("heteroscedastic", "homoscedastic"):

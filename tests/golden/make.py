@@ -30,17 +30,22 @@ SETTINGS = {
 
 
 ROWS, SENSORS = HERE / f"bundle_v{ROWS_FORMAT}", HERE / f"sensors_v{SENSORS_FORMAT}"
-
-
+CENTERS = HERE / f"centers_v{ROWS_FORMAT}"
 RECALIBRATED = HERE / f"recalibrated_v{ROWS_FORMAT}"
 
 
-def main(rows: Path = ROWS, sensors: Path = SENSORS, recalibrated: Path = RECALIBRATED) -> None:
+def main(
+    rows: Path = ROWS, sensors: Path = SENSORS, recalibrated: Path = RECALIBRATED, centers: Path = CENTERS
+) -> None:
     """Fit, score and keep what is not there; exits with a message where all folders exist."""
-    if rows.exists() and sensors.exists() and recalibrated.exists():
-        sys.exit(f"{rows}, {sensors} and {recalibrated} exist; golden bundles are never made anew")
+    folders = (rows, sensors, recalibrated, centers)
+    if all(folder.exists() for folder in folders):
+        sys.exit(f"{', '.join(map(str, folders))} exist; golden bundles are never made anew")
     if not rows.exists():
         keep(rows, vaecli.fit(table(240, seed=0), seed=0, **SETTINGS), odd_ones(table(40, seed=1)))
+    if not centers.exists():
+        model = vaecli.fit(table(240, seed=0), seed=0, **SETTINGS, **{"model.n_centers": 40})
+        keep(centers, model, odd_ones(table(40, seed=1)))
     if not sensors.exists():
         keep(sensors, vaecli.fit(series(1000, seed=0)), odd_readings(series(200, seed=1)))
     if not recalibrated.exists():

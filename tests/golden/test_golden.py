@@ -75,6 +75,14 @@ def test_recalibrated_bundles_score_as_they_did(name: str) -> None:
     test_golden_bundles_stay_small(HERE / name)
 
 
+def test_a_bundle_with_centres_scores_as_it_did() -> None:
+    """Its rows are compared with the centres that it holds, and not with its exemplars."""
+    test_scores_are_what_they_were(HERE / f"centers_v{ROWS_FORMAT}")
+    families = vaecli.load(HERE / f"centers_v{ROWS_FORMAT}" / "model.vae").detector.ensemble.families
+    assert all(family.nearest is family.centers for family in families)
+    test_golden_bundles_stay_small(HERE / f"centers_v{ROWS_FORMAT}")
+
+
 def test_columns_out_of_order_stay_so() -> None:
     """Format 3 mixed up the columns of tables without categories, and calibrated so: such a bundle scores as it did."""
     test_scores_are_what_they_were(HERE / "switches_v3")
@@ -155,17 +163,19 @@ def test_an_existing_one_is_never_made_anew(make: ModuleType) -> None:
     folder = HERE / f"bundle_v{ROWS_FORMAT}"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(SystemExit, match="never made anew"):
-        make.main(folder, folder, folder)
+        make.main(folder, folder, folder, folder)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_making_one_gives_the_files_that_the_tests_read(make: ModuleType, tmp_path: Path) -> None:
     """The script works today, not only on the day of the last format."""
-    rows, sensors, recalibrated = (tmp_path / f"{name}_v0" for name in ("bundle", "sensors", "recalibrated"))
-    make.main(rows, sensors, recalibrated)
-    for folder in (rows, sensors, recalibrated):
+    names = ("bundle", "sensors", "recalibrated", "centers")
+    rows, sensors, recalibrated, centers = (tmp_path / f"{name}_v0" for name in names)
+    make.main(rows, sensors, recalibrated, centers)
+    for folder in (rows, sensors, recalibrated, centers):
         assert sorted(path.name for path in folder.iterdir()) == ["model.vae", "rows.csv", "scored.csv"]
     test_scores_are_what_they_were(rows)
+    test_scores_are_what_they_were(centers)
     test_the_golden_rows_are_anomalous_and_ordinary(rows)
     test_scores_of_series_are_what_they_were(sensors)
     test_scores_are_what_they_were(recalibrated)

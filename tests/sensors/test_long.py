@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 import vaecli
 from tests.sensors.conftest import SENSORS, call, fitted, interleaved, plant, read, scored, scored_and_summary, write
+from vaecli.bundle.save_load import load_any_detector
 from vaecli.tables.read import long as reading
 
 LONG = ("--long", "name=tag,value=value")
@@ -328,7 +330,7 @@ def test_the_bundle_remembers(bundles: tuple[Path, Path], tmp_path: Path):
     assert "columns.long" in done.out
     assert "name=tag,value=value" in done.out
     found = call("inspect", bundles[0], "--json").summary
-    assert (found["format"], found["fit"]["long"]["name"], found["fit"]["long"]["value"]) == (5, "tag", "value")
+    assert (found["format"], found["fit"]["long"]["name"], found["fit"]["long"]["value"]) == (7, "tag", "value")
     assert "long" not in call("inspect", bundles[1], "--json").summary["fit"]
 
 
@@ -379,6 +381,32 @@ def test_sensors_that_never_report_together(tmp_path: Path):
     assert (done.code, "cut files between stamps" in done.err) == (4, True)
 
 
+def test_a_silent_tag_is_held_for_so_many_of_its_steps(tmp_path: Path):
+    """Then it reads as usual: as if it had reported its median, whether in one table, in pieces, or in a wide one."""
+    bundle, summary = fitted(melted(plant(600)), tmp_path, "--long", "name=tag,value=value,hold=20")
+    assert summary["long"]["hold"] == 20
+    long = melted(plant(200, 3))
+    stamps = sorted(set(long["when"]))
+    silent = (long["tag"] == SENSORS[0]) & long["when"].isin(stamps[60:150])
+    median = load_any_detector(bundle)[0].scale.median[sorted(SENSORS).index(SENSORS[0])]
+    expected = long.copy()
+    expected.loc[silent & long["when"].isin(stamps[80:]), "value"] = median
+    expected = expected[~(silent & long["when"].isin(stamps[:80]))]
+    new = long[~silent]
+    told, of_told = scored_and_summary(expected, bundle, tmp_path / "told")
+    found, of_found = scored_and_summary(new, bundle, tmp_path / "found")
+    pd.testing.assert_frame_equal(of_stamps(found, stamps), of_stamps(told, stamps), check_exact=True)
+    assert "70 readings of tags silent for longer than 20 usual steps" in " ".join(of_found["warnings"])
+    assert not any("silent for longer" in warning for warning in of_told["warnings"])
+    wide = scored(pivoted(new), bundle, tmp_path / "wide")
+    pd.testing.assert_frame_equal(wide[ADDED], of_stamps(told, stamps), check_exact=True)
+    pieces = [
+        scored(new[new["when"].isin(part)], bundle, tmp_path / "piece", "--state", tmp_path / "state")
+        for part in (stamps[:70], stamps[70:90], stamps[90:])
+    ]
+    pd.testing.assert_frame_equal(of_stamps(pd.concat(pieces), stamps), of_stamps(told, stamps), check_exact=True)
+
+
 def test_epoch_milliseconds_and_every(tmp_path: Path):
     """`every` is in seconds whatever the clock counts in."""
     long = staggered(300, 0)
@@ -398,6 +426,8 @@ def test_epoch_milliseconds_and_every(tmp_path: Path):
             "every=soon' is not name=COLUMN,value=COLUMN[,every=DURATION]",
         ),
         (("--long", "name=tag,value=value,every=0s"), 2, "every=0s' is not name=COLUMN,value=COLUMN[,every=DURATION]"),
+        (("--long", "name=tag,value=value,hold=0"), 2, "hold=0' is not name=COLUMN,value=COLUMN"),
+        (("--long", "name=tag,value=value,hold=1h"), 2, "hold=1h' is not name=COLUMN,value=COLUMN"),
         (("--long", "name=tag,value=value,unit=bar"), 2, "is not name=COLUMN,value=COLUMN"),
         (("--long", "name=tags,value=value"), 2, "name='tags' (did you mean 'tag'?)"),
         ((*LONG, "--window", "0"), 2, "--long and --window 0 contradict each other"),
@@ -477,7 +507,7 @@ def test_a_table_from_standard_input(bundles: tuple[Path, Path], tmp_path: Path,
 
 
 def test_events_of_a_long_table_are_explained(bundles: tuple[Path, Path], tmp_path: Path) -> None:
-    """As those of its pivot; single rows and the report are refused with what to do instead."""
+    """As those of its pivot; single rows are refused with what to do instead."""
     new = plant(300, 5)
     new.loc[150:200, SENSORS[0]] += 40
     long = melted(new)
@@ -489,10 +519,37 @@ def test_events_of_a_long_table_are_explained(bundles: tuple[Path, Path], tmp_pa
         found.append(pd.read_parquet(tmp_path / f"{name}.parquet"))
     assert len(found[0]) > 0
     pd.testing.assert_frame_equal(*found)
-    for verb in (("explain", "--row", "3"), ("report",)):
-        done = call(verb[0], tmp_path / "long.csv", "-m", bundles[0], *verb[1:])
-        assert done.code == 2
-        assert "long table" in done.err
+    done = call("explain", tmp_path / "long.csv", "-m", bundles[0], "--row", "3")
+    assert done.code == 2
+    assert "long table" in done.err
+
+
+@pytest.mark.parametrize("more", [(), ("--offline",)])
+def test_a_report_of_a_long_table_shows_its_pivot(
+    bundles: tuple[Path, Path], tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    """The same events, charts and counts; it says that its rows are stamps, and names silent tags."""
+    new = plant(300, 5)
+    new.loc[150:200, SENSORS[0]] += 40
+    long = melted(new)
+    pages, found = [], []
+    for name, table, bundle in (("long", long, bundles[0]), ("wide", pivoted(long), bundles[1])):
+        path = write(table, tmp_path / f"{name}.csv")
+        done = call("report", path, "-m", bundle, "-o", tmp_path / f"{name}.html", "--json", *more)
+        assert done.code == 0, done.err
+        found.append(json.loads(done.out))
+        pages.append((tmp_path / f"{name}.html").read_text())
+    assert found[0]["long"]["rows"] == len(long)
+    same = {"rows", "anomalies", "unscored", "n_events", "sensors", "headline", "n_groups"}
+    assert {name: found[0][name] for name in same} == {name: found[1][name] for name in same}
+    assert found[0]["n_events"] > 0
+    drawings = [re.findall(r"<svg.*?</svg>", page, re.DOTALL) for page in pages]
+    assert drawings[0] == drawings[1] != []
+    assert "900 rows, read as 300 stamps" in pages[0]
+    silent = write(long[long["tag"] != SENSORS[1]], tmp_path / "silent.csv")
+    done = call("report", silent, "-m", bundles[0], "-o", tmp_path / "silent.html", *more)
+    assert done.code == 0
+    assert f"no reading of '{SENSORS[1]}'" in done.out
 
 
 def test_a_long_table_is_tested_with_faults_as_its_pivot(bundles: tuple[Path, Path], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 from vaecli.data.sensor_scale import SensorScale
 from vaecli.model.window_model import WindowShape
 from vaecli.sensors.detector import SensorDetector
-from vaecli.sensors.fitting import fit_windows
+from vaecli.sensors.fitting import fit_windows, judged, looked_ahead
 from vaecli.sensors.history import Histories, spike_limits
 
 SENSORS = 3
@@ -34,7 +35,21 @@ def detector() -> SensorDetector:
     )
     fitted = fit_windows(rows, scale, WindowShape.of(1200, SENSORS), lambda done, of: None)
     limits = spike_limits(rows)
-    return SensorDetector(None, scale, fitted.model, fitted.scales, limits, {}, 1.0, "combined", 0.99, None)  # type: ignore[arg-type]
+    judge = judged(fitted, fitted.held_out | {"offline/combined": looked_ahead(fitted, "combined")}, 0.99)
+    assert judge is not None
+    return SensorDetector(
+        None,  # type: ignore[arg-type]
+        scale,
+        fitted.model,
+        fitted.scales,
+        limits,
+        {},
+        1.0,
+        "combined",
+        0.99,
+        None,  # type: ignore[arg-type]
+        judge=replace(judge, limits=judge.limits / 8, from_score=0.0),
+    )
 
 
 @settings(max_examples=25, deadline=None)
@@ -62,7 +77,7 @@ def test_pieces_score_as_the_whole(detector: SensorDetector, data: st.DataObject
             stretches = histories.add(detector.scale.scaled(readings[piece]), time[piece], keys, group[piece])
             parts.append(detector.readout_surprisals(stretches, last - first) if stretches else None)
         filled = [
-            np.full((7, last - first), np.nan, np.float32) if part is None else part
+            np.full((8, last - first), np.nan, np.float32) if part is None else part
             for part, (first, last) in zip(parts, pairwise(edges), strict=True)
         ]
         return np.concatenate(filled, axis=1)
@@ -70,3 +85,4 @@ def test_pieces_score_as_the_whole(detector: SensorDetector, data: st.DataObject
     whole, pieces = scored([0, n]), scored([0, *cuts, n])
     assert whole.tobytes() == pieces.tobytes()
     assert n < 50 or np.isnan(whole[3]).mean() < 0.5
+    assert n < 300 or np.isfinite(whole[7]).any()  # a sensor decided

@@ -30,7 +30,6 @@ from vaecli.training.loop import (
     HeldOut,
     Plan,
     Run,
-    clip_each_member,
     objective,
     train,
 )
@@ -178,12 +177,33 @@ def test_a_batch_of_one_fold_only_teaches_nothing_to_its_member() -> None:
 
 def test_each_member_is_clipped_alone() -> None:
     """A gradient longer than 1 is scaled to 1, a shorter one left alone, member by member."""
-    a, b = torch.zeros((3, 2), requires_grad=True), torch.zeros((3, 1, 2), requires_grad=True)
-    a.grad = torch.tensor([[3.0, 0.0], [0.1, 0.2], [0.0, 0.0]])
-    b.grad = torch.tensor([[[4.0, 0.0]], [[0.0, 0.1]], [[0.0, 0.0]]])
-    clip_each_member([a, b])
-    np.testing.assert_allclose(a.grad, [[0.6, 0.0], [0.1, 0.2], [0.0, 0.0]])
-    np.testing.assert_allclose(b.grad, [[[0.8, 0.0]], [[0.0, 0.1]], [[0.0, 0.0]]])
+    family = Family.start(PLAN, PLAN.start, CPU)
+    family.values.grad = torch.zeros_like(family.values)
+    family.values.grad[0, 3], family.values.grad[0, 70] = 3.0, 4.0
+    family.values.grad[1, 3], family.values.grad[1, 70] = 0.1, 0.2
+    family.limit_gradient()
+    np.testing.assert_allclose(family.values.grad[:, [3, 70]], [[0.6, 0.8], [0.1, 0.2], [0.0, 0.0]], rtol=1e-6)
+
+
+def test_the_names_of_parameters_are_views_of_their_values() -> None:
+    """What a family starts with comes back under its names, and a change of the values shows there."""
+    family = Family.start(PLAN, PLAN.start, CPU)
+    for name, value in family.parameters.items():
+        np.testing.assert_array_equal(value.detach(), PLAN.start[name], err_msg=name)
+    with torch.no_grad():
+        family.values.add_(1.0)
+    for name, value in family.parameters.items():
+        np.testing.assert_array_equal(value.detach(), PLAN.start[name] + np.float32(1.0), err_msg=name)
+
+
+def test_families_in_threads_learn_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many cores there are does not show in the parameters of small batches."""
+    found = []
+    for cores in (1, 2):
+        monkeypatch.setattr(module, "n_cores", lambda cores=cores: cores)
+        found.append(trained(QUICK, ROWS, *BOTH))
+    for one, other in zip(found[0].parameters, found[1].parameters, strict=True):
+        assert_same(one, other)
 
 
 # ------------------------------------------------------------------------------------------ the whole loop
@@ -303,6 +323,7 @@ def weights_of_the_kl(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_the_kl_weight_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each family's beta grows linearly to its value over the share of steps asked for, and stays there."""
     seen = weights_of_the_kl(monkeypatch)
+    monkeypatch.setattr(module, "n_cores", lambda: 1)  # the families in turn
     trained(quick(warmup_share=0.4, patience=99), ROWS, plan(beta=0.5), plan(beta=0.1, homoscedastic=True))
     kl_weight = np.minimum(1, np.arange(1, 51) / 20)
     np.testing.assert_allclose(seen[::2], 0.5 * kl_weight)

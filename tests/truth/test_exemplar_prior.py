@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, strategies as st
 from scipy import stats
 
-from vaecli.model.exemplar_prior import ExemplarPrior, nearest_exemplar_distance
+from vaecli.model.exemplar_prior import ExemplarPrior, LeftOut, nearest_exemplar_distance
 
 E, K = 2, 3
 seeds = st.integers(0, 2**32 - 1)
@@ -100,6 +100,21 @@ def test_row_numbers_mean_nothing_to_codes_without() -> None:
     np.testing.assert_array_equal(
         nearest_exemplar_distance(means, ExemplarPrior.of(means, log_variances, number)), expected
     )
+
+
+def test_a_training_row_is_compared_without_its_part() -> None:
+    """A row of part q gets its distance from the prior without q, one of no part and one of no table from the whole."""
+    rng = np.random.default_rng(4)
+    (mean, _), (means, log_variances) = posteriors(rng, 9), posteriors(rng, 20)
+    whole = ExemplarPrior.of(means, log_variances)
+    without = tuple(whole.with_codes(rng.normal(size=(E, n, K))) for n in (5, 7))
+    part = rng.integers(-1, 2, size=(E, 30))
+    row = np.array([3, 29, -1, 0, 7, 11, -1, 20, 5])
+    found = nearest_exemplar_distance(mean, whole.leaving_out(LeftOut(part, without)), row)
+    each = np.stack([nearest_exemplar_distance(mean, prior) for prior in (whole, *without)])
+    for k in range(E):
+        for i, number in enumerate(row):
+            assert found[k, i] == pytest.approx(each[0 if number < 0 else 1 + part[k, number], k, i], rel=1e-5)
 
 
 @pytest.mark.parametrize("numbered", [False, True])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import vaecli
 from vaecli.bundle import format_3
 from vaecli.bundle.bounds import require_feature_columns, require_settings
-from vaecli.bundle.manifest import ROWS_FORMAT, SCHEMA_ORDER_FORMAT, SENSORS_FORMAT, Manifest
+from vaecli.bundle.manifest import ROWS_FORMAT, SCHEMA_ORDER_FORMAT, SENSORS_FORMAT, UNJUDGED_FORMAT, Manifest
 from vaecli.bundle.read import read_bundle
 from vaecli.bundle.stored_names import to_current_names, to_stored_names
 from vaecli.bundle.write import write_bundle
@@ -31,7 +31,7 @@ def save_detector(
     """
     settings, arrays = detector.to_parts()
     manifest = Manifest(
-        format=ROWS_FORMAT if isinstance(detector, Detector) else SENSORS_FORMAT,
+        format=_format_of(detector),
         version=vaecli.__version__,
         schema=detector.schema.to_json(),
         schema_fingerprint=detector.schema.fingerprint,
@@ -39,6 +39,12 @@ def save_detector(
         summary=to_stored_names(summary),
     )
     write_bundle(path, manifest, arrays)
+
+
+def _format_of(detector: Detector | SensorDetector) -> int:
+    if isinstance(detector, Detector):
+        return ROWS_FORMAT
+    return UNJUDGED_FORMAT if detector.judge is None else SENSORS_FORMAT
 
 
 def load_detector(path: Path) -> tuple[Detector, Manifest]:

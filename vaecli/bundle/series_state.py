@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from operator import itemgetter
 from pathlib import Path
 
@@ -30,6 +31,7 @@ _TYPES = {
     "model": "U8",
     "version": "I64",
 }
+_REPORTED = {"reported": "F64"}  # only where a model does not hold readings for ever
 
 
 def save_histories(path: Path, histories: Histories, model: str, *, is_output: bool = True) -> None:
@@ -54,6 +56,10 @@ def save_histories(path: Path, histories: Histories, model: str, *, is_output: b
             [np.empty((0, n_sensors), np.float32), *(one.readings for one in series.values())]
         ).astype(np.float32),
     }
+    if histories.hold is not None:
+        never = np.full(n_sensors, -np.inf)
+        reported = [never if one.reported is None else one.reported for one in series.values()]
+        arrays["reported"] = np.concatenate([np.empty((0, n_sensors)), *(times[None] for times in reported)])
     with replacing(path, is_output=is_output) as file:
         file.write(save(arrays))
 
@@ -71,7 +77,7 @@ def load_histories(path: Path, detector: SensorDetector, model: str) -> Historie
     except OSError as problem:
         raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _HINT) from None
     try:
-        arrays = _unpacked(packed)
+        arrays = _unpacked(packed, _TYPES if histories.hold is None else _TYPES | _REPORTED)
         if arrays["model"].tobytes().decode() != model:
             raise BundleError(f"{path}: is the state of another model", _HINT)
         _restore(arrays, histories)
@@ -80,10 +86,10 @@ def load_histories(path: Path, detector: SensorDetector, model: str) -> Historie
     return histories
 
 
-def _unpacked(packed: bytes) -> dict[str, np.ndarray]:
+def _unpacked(packed: bytes, types: Mapping[str, str]) -> dict[str, np.ndarray]:
     parts = dict(sorted(deserialize(packed), key=itemgetter(0)))  # type: ignore[no-untyped-call]
     found = {}
-    for name, dtype in _TYPES.items():
+    for name, dtype in types.items():
         part = parts[name]
         if part["dtype"] != dtype:
             raise ValueError(f"{name} is of type {part['dtype']}")
@@ -105,11 +111,19 @@ def _restore(arrays: dict[str, np.ndarray], histories: Histories) -> None:
         raise ValueError("its counts are out of range")
     if time.shape != (rows.sum(),) or readings.shape != (rows.sum(), n_sensors) or not np.isfinite(readings).all():
         raise ValueError("its rows do not fit its counts")
+    reported = arrays.get("reported")
+    if reported is not None and (reported.shape != (n_series, n_sensors) or np.isnan(reported).any()):
+        raise ValueError("the times of its last readings do not fit")
     edges = np.concatenate([[0], np.cumsum(rows)])
     for i, key in enumerate(keys):
         part = slice(int(edges[i]), int(edges[i + 1]))
         if (np.diff(time[part]) < 0).any() or np.isnan(time[part]).any():
             raise ValueError("its times do not ascend")
         histories.series[key] = SeriesHistory(
-            time[part], readings[part], int(place[i]), int(n_refused[i]), float(refused[i])
+            time[part],
+            readings[part],
+            int(place[i]),
+            int(n_refused[i]),
+            float(refused[i]),
+            None if reported is None else reported[i],
         )

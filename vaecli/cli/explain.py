@@ -37,6 +37,7 @@ def explain(
     top: Top = None,
     most: Most = None,
     plot: Plot = None,
+    incidents: options.Incidents = None,
     threshold: options.Threshold = None,
     min_score: options.MinScore = None,
     score_kind: options.ScoreKind = None,
@@ -73,4 +74,4 @@ def explain(
 
     from vaecli.workflows.explain import explain as workflow
 
-    verb.run(workflow, inputs, model, output, config, plot=plot)
+    verb.run(workflow, inputs, model, output, config, plot=plot, incidents=incidents)

@@ -33,7 +33,7 @@ MarksFile = Annotated[
 Merge = Annotated[
     list[Path] | None, options.option("FILE", "Add the marks of another file of marks. Repeat it for more.")
 ]
-List = Annotated[bool, typer.Option("--list", help="List all marks.")]
+List = Annotated[bool, typer.Option("--list", help="List all marks in the file.")]
 
 
 def mark(

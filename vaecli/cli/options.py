@@ -299,6 +299,14 @@ MergeGap = Annotated[
 MinDuration = Annotated[
     str | None, option("N|DURATION", "Leave out events of fewer rows, or shorter than 90s, 10m or 1.5h.")
 ]
+Incidents = Annotated[
+    str | None,
+    option(
+        "FILE",
+        "Group flagged rows, or events of series, by the columns responsible, and write these incidents to a .csv, "
+        ".parquet or .json file.",
+    ),
+]
 AlarmBudget = Annotated[
     str | None,
     option(

@@ -11,13 +11,16 @@ from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
 from vaecli.config import score_config
 from vaecli.config.fail_on import Gate
-from vaecli.errors import GateMet
+from vaecli.config.incidents import incident_config
+from vaecli.config.score import ENGINES, check_engine
+from vaecli.errors import GateMet, UsageError
 from vaecli.results.plan import PlanSummary
 
 if TYPE_CHECKING:
     from vaecli.results import ScoreSummary
     from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.score_spark import SparkSummary
 
 Plot = Annotated[
     str | None,
@@ -37,6 +40,30 @@ Events = Annotated[
         "FILE", "Write runs of flagged rows of a series as events: a .csv, .parquet or .jsonl file (models of series)."
     ),
 ]
+IncidentState = Annotated[
+    str | None,
+    options.option("FILE", "Remember incidents in this file: the next run knows which are new, ongoing or ended."),
+]
+After = Annotated[
+    str | None, options.option("N", "Announce an incident from so many rows of one run on (default: 10).")
+]
+Cooldown = Annotated[
+    str | None,
+    options.option("DURATION", "An incident ends after so long without its rows: 90s, 10m, 6h (default: one run)."),
+]
+NotifyCommand = Annotated[
+    str | None,
+    options.option(
+        "CMD", "Run this command once for each new incident, without a shell; the incident is JSON on its input."
+    ),
+]
+NotifyTimeout = Annotated[
+    str | None, options.option("DURATION", "Stop that command after 90s, 10m or 1.5h (default: 30s).")
+]
+Config = Annotated[
+    Path | None,
+    options.option("FILE.toml", "TOML file with settings under [incidents]; options override it.", "--config"),
+]
 Follow = Annotated[
     bool,
     typer.Option("--follow", help="Score rows of standard input or a named pipe as they come, and write each at once."),
@@ -53,6 +80,12 @@ Resume = Annotated[
         "--resume", help="Keep the parts of a folder whose input, bundle and settings are the same; score the others."
     ),
 ]
+
+Engine = Annotated[
+    str | None,
+    options.choice(ENGINES, "Where to score: here, or where Spark has the rows.", panel="Running"),
+]
+Remote = Annotated[str | None, options.option("sc://HOST:PORT", "The Spark Connect server of --engine spark.")]
 
 
 def score(
@@ -72,10 +105,19 @@ def score(
     merge_gap: options.MergeGap = None,
     min_duration: options.MinDuration = None,
     alarm_budget: options.AlarmBudget = None,
+    incidents: options.Incidents = None,
+    incident_state: IncidentState = None,
+    after: After = None,
+    cooldown: Cooldown = None,
+    notify_command: NotifyCommand = None,
+    notify_timeout: NotifyTimeout = None,
+    config_file: Config = None,
     follow: Follow = False,
     since_last_run: SinceLastRun = None,
     prefix: options.Prefix = None,
     resume: Resume = False,
+    engine: Engine = None,
+    remote: Remote = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     device: options.Device = None,
@@ -94,6 +136,7 @@ def score(
       vaecli score new.parquet -m pump.vae --threshold 0.999 -o flagged.parquet --anomalies-only
       vaecli score new.csv --explain 3 --plot scores.png
       vaecli score data/ -o scored/ --resume
+      vaecli score s3://lake/data/ -o s3://lake/scored/ --engine spark --remote sc://host:15002
       vaecli score - -o - < new.csv
       tail -n +1 -F live.csv | vaecli score - --follow --state plant.state
       vaecli score today.csv --quiet --fail-on 2%
@@ -106,6 +149,13 @@ def score(
     running["follow"] = follow or None
     of_events = {"merge_gap": merge_gap, "min_duration": min_duration, "alarm_budget": alarm_budget}
     config = score_config(decision | written | running | of_events)
+    check_engine(engine, remote)
+
+    known = {"incidents": incidents, "incident_state": incident_state, "after": after, "cooldown": cooldown}
+    known |= {"notify_command": notify_command, "notify_timeout": notify_timeout}
+    of_incidents = incident_config(known, config_file)
+    if follow and of_incidents.is_wanted:
+        raise UsageError("--incidents and --follow contradict each other", "incidents are written when a table ends")
 
     from vaecli.workflows.score import score as workflow
 
@@ -118,16 +168,19 @@ def score(
         plot=plot,
         state=state,
         events=events,
+        incidents=of_incidents,
         since=since_last_run,
         with_worst=as_json or not quiet,
         dry_run=dry_run,
         resume=resume,
+        engine=engine,
+        remote=remote,
     )
     if config.fail_on is not None and not isinstance(summary, PlanSummary):
         _raise_if_met(config.fail_on, summary)
 
 
-def _raise_if_met(fail_on: str, summary: ScoreSummary | SensorScoreSummary | PartsSummary) -> None:
+def _raise_if_met(fail_on: str, summary: ScoreSummary | SensorScoreSummary | PartsSummary | SparkSummary) -> None:
     if not Gate.parse(fail_on).is_met(summary.anomalies, summary.rows):
         return
     where = "on standard output" if summary.output == "-" else f"in {summary.output}"

@@ -24,7 +24,7 @@ from vaecli.runtime.urls import is_url, shown
 
 _RUNNING = "Running"
 WITH_METRICS = ("fit", "check", "score")
-WITHOUT_LOCK = ("inspect", "config", "schema")
+WITHOUT_LOCK = ("inspect", "mark", "config", "schema")
 _WITHOUT_OUTPUT = ("mark",)
 _WITHOUT_DEFAULT_OUTPUT = ("check", "explain", "evaluate", "selftest")
 _LONGEST_ID = 128

@@ -178,6 +178,8 @@ _TYPES: dict[Any, tuple[str, Callable[[Any], Any]]] = {
 _NAMED_TYPES = {
     "time_budget_seconds": "duration",
     "max_gap_seconds": "duration",
+    "cooldown_seconds": "duration",
+    "notify_timeout_seconds": "duration",
     "window": "window",
     "missing": "words",
 }

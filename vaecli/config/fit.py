@@ -42,6 +42,7 @@ _OWNERS = {**_STAGES, "": FitConfig}
 _RANGES: dict[str, Range] = {
     "columns.max_categories": (2, 10_000, False),
     "model.n_exemplars": (1, 100_000, False),
+    "model.n_centers": (1, 100_000, False),
     "model.n_noise": (1, 1024, False),
     "model.min_log_variance": (-20, 0, False),
     "model.full_crossfit_below": (0, 10**9, False),

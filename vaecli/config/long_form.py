@@ -11,7 +11,7 @@ from typing import Any
 from vaecli.config.spans import Span
 from vaecli.errors import UsageError, quoted
 
-FORM = "name=COLUMN,value=COLUMN[,every=DURATION]"
+FORM = "name=COLUMN,value=COLUMN[,every=DURATION][,hold=STEPS]"
 _HINT = "for example: --long name=tag,value=value, or with every=1m for sensors that report at different moments"
 
 
@@ -19,12 +19,14 @@ _HINT = "for example: --long name=tag,value=value, or with every=1m for sensors 
 class LongForm:
     """A table with a row per sensor and time: the columns with the `name` of the sensor (its tag) and its `value`.
 
-    Readings of one stretch of `every` seconds (or units of a clock that counts) share a stamp; None: of one time.
+    Readings of one stretch of `every` seconds (or units of a clock that counts) share a stamp; None: of one time. The
+    last reading of a sensor stands for later ones for `hold` of its usual steps; None: as long as it is silent.
     """
 
     name: str
     value: str
     every: float | None = None
+    hold: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> LongForm:
@@ -35,24 +37,36 @@ class LongForm:
             items = []
         parts = [item.partition("=") for item in items]
         found = {key.strip(): given for key, _, given in parts}
-        known = set(found) - {"every"} == {"name", "value"}
+        known = set(found) - {"every", "hold"} == {"name", "value"}
         if not known or len(found) < len(parts) or not all(found.values()) or found["name"] == found["value"]:
             raise UsageError(f"--long {quoted(text)} is not {FORM}", _HINT)
-        return cls(found["name"], found["value"], _every(found["every"]) if "every" in found else None)
+        every = _every(found["every"]) if "every" in found else None
+        return cls(found["name"], found["value"], every, _hold(found["hold"]) if "hold" in found else None)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `from_json` is the inverse."""
-        return {"name": self.name, "value": self.value, **({} if self.every is None else {"every": self.every})}
+        given = {"every": self.every, "hold": self.hold}
+        return {"name": self.name, "value": self.value, **{key: one for key, one in given.items() if one is not None}}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> LongForm:
         """The inverse of `to_json`. Raises KeyError, TypeError or ValueError on values that no fit writes."""
-        name, value, every = values["name"], values["value"], values.get("every")
+        name, value, every, hold = values["name"], values["value"], values.get("every"), values.get("hold")
         if not isinstance(name, str) or not isinstance(value, str) or not name or not value or name == value:
             raise ValueError("the columns of the long table are not two names")
         if every is not None and not (isinstance(every, float) and 0 < every < math.inf):
             raise ValueError("the stamps of the long table are not a positive time apart")
-        return cls(name, value, every)
+        if hold is not None and not (type(hold) is int and hold > 0):
+            raise ValueError("the steps that a reading is held for are not a count")
+        return cls(name, value, every, hold)
+
+
+def _hold(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(
+            f"--long hold={text} is not a number of steps", "for example: --long name=tag,value=value,hold=20"
+        )
+    return int(text)
 
 
 def _every(text: str) -> float:

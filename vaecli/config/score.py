@@ -9,6 +9,8 @@ from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, from_environment, refusal, stage_of
 
+ENGINES = ("local", "spark")
+
 
 @dataclass(frozen=True, slots=True)
 class ScoreConfig:
@@ -76,6 +78,14 @@ def score_config(
     if problems:
         raise refusal(problems, verb)
     return ScoreConfig(**stage_of(settings, "score"))
+
+
+def check_engine(engine: str | None, remote: str | None) -> None:
+    """Raise UsageError for an engine that there is not, and for one without what it needs."""
+    if engine not in (None, *ENGINES):
+        raise refusal([f"--engine {engine!r} is not one of {', '.join(ENGINES)}"], "score")
+    if (engine == "spark") != (remote is not None):
+        raise refusal(["--engine spark and --remote sc://HOST:PORT belong together: give both, or neither"], "score")
 
 
 def run_config(flags: Mapping[str, Any], environment: Mapping[str, str], verb: str) -> ScoreConfig:

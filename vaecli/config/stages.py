@@ -36,6 +36,7 @@ class ModelConfig:
 
     n_noise: int = 4  # Monte Carlo draws stored for the scores that are expectations
     n_exemplars: int = 3000  # training rows per member whose codes are the exemplar prior
+    n_centers: int = 768  # of clusters of codes per member, which stand for more training rows than that in scores
     min_log_variance: float = -6.0
     full_crossfit_below: int = 2000  # training rows below which both families hold out every fold; else they take turns
 
@@ -110,6 +111,7 @@ SAME_UNIT_SETTINGS: dict[str, Any] = {"model.min_log_variance": -3.0}
 PRESET_SETTINGS: dict[str, dict[str, Any]] = {
     "fast": {
         "model.n_exemplars": 1000,
+        "model.n_centers": 384,
         "model.n_noise": 2,
         "model.full_crossfit_below": 0,
         "heteroscedastic.n_hidden": 64,
@@ -120,6 +122,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
     "default": {},
     "best": {
         "model.n_exemplars": 6000,
+        "model.n_centers": 1536,
         "model.n_noise": 8,
         "model.full_crossfit_below": 10**9,
         "calibration.n_folds": 5,

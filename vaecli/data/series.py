@@ -106,6 +106,27 @@ def _up(number: int, multiple: int) -> int:
     return -(-number // multiple) * multiple
 
 
+def held_forward(
+    readings: np.ndarray,
+    time: np.ndarray,
+    before: np.ndarray,
+    reported: np.ndarray,
+    hold: np.ndarray,
+    otherwise: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """The same as `filled_forward`, but a reading is held for `hold` (D,) after it, then `otherwise` (D,) is read.
+
+    Rows are at `time` (m,), ascending; the readings `before` are of the times `reported` (D,), −inf for none. Returned
+    with the times of the last reading of each sensor up to the last row (D,), and how many readings are held no more.
+    """
+    last = np.maximum.accumulate(np.where(np.isnan(readings), -1, np.arange(readings.shape[0])[:, None]), axis=0)
+    since = np.where(last < 0, reported, time[np.maximum(last, 0)])
+    with np.errstate(invalid="ignore"):
+        is_held = time[:, None] - since <= hold
+    n_not_held = int((~is_held & np.isfinite(since)).sum())
+    return np.where(is_held, filled_forward(readings, before), otherwise), since[-1], n_not_held
+
+
 def filled_forward(readings: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Readings (m, D) whose missing cells (NaN) hold the last reading of their sensor; `before` (D,) comes first."""
     missing = np.isnan(readings)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from threadpoolctl import threadpool_limits
-
 from vaecli.engines.base import Result, Task
 from vaecli.errors import InputError
+from vaecli.runtime.blas import one_blas_thread
 from vaecli.tables import Batch, ReadRequest, Source
 
 
@@ -20,7 +19,7 @@ class LiveEngine:
 
     def map_batches(self, task: Task[Batch, Result], source: Source, needs: ReadRequest) -> Iterator[Result]:
         """Map batches as `Engine.map_batches`."""
-        with threadpool_limits(1, "blas"):
+        with one_blas_thread():
             for piece in source.pieces(needs):
                 for batch in piece().slices(self.batch_rows):
                     try:

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from vaecli.config import SampleConfig, ScoreConfig
 from vaecli.engines.base import Item, Result, Task
 from vaecli.model import tiles
+from vaecli.runtime.blas import one_blas_thread
 from vaecli.runtime.parallel import map_in_order, n_cores
 from vaecli.tables import Batch, Piece, ReadRequest, Source, round_up
 
@@ -42,13 +42,13 @@ class LocalEngine:
             return [task.process(batch) for batch in piece().slices(batch_rows)]
 
         pieces = source.pieces(replace(needs, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS))
-        with threadpool_limits(1, "blas"):  # set here, for all workers: only one thread of a process can
+        with one_blas_thread():  # set here, for all workers: only one thread of a process can
             for results in map_in_order(several, pieces, self.workers):
                 yield from results
 
     def map_items(self, task: Task[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
         """Map items as `Engine.map_items`."""
-        with threadpool_limits(1, "blas"):  # as in `map_batches`
+        with one_blas_thread():  # as in `map_batches`
             yield from map_in_order(_quiet(task.process), items, self.workers)
 
 

@@ -18,6 +18,8 @@ from vaecli.model.network import Parameters, check_shapes
 MOST_MEMBERS = 20
 _MOST = MOST_DRAWS, MOST_LATENT, MOST_HIDDEN, MOST_EXEMPLARS = (1024, 512, 4096, 100_000)
 
+LARGEST_CODE = 1e15  # whose square float32 holds, summed over all dimensions
+
 
 @dataclass(frozen=True, slots=True)
 class Family:
@@ -32,6 +34,17 @@ class Family:
     exemplar_prior: ExemplarPrior
     held_out: tuple[int, ...]  # the fold that each member was not trained on
     score_terms: tuple[ScoreTerm, ...]  # one for each of the scores that make up `combined`
+    centers: ExemplarPrior | None = None  # of the codes of many training rows, which scores compare rows with
+
+    @property
+    def nearest(self) -> ExemplarPrior:
+        """The prior whose nearest code scores are about: the centres, or the exemplars where these are all rows."""
+        return self.exemplar_prior if self.centers is None else self.centers
+
+    def without_row_numbers(self) -> Family:
+        """The same family for new tables, whose row numbers are not those of the training rows."""
+        centers = self.centers and self.centers.leaving_out(None)
+        return replace(self, exemplar_prior=replace(self.exemplar_prior, row=None), centers=centers)
 
     def on(self, device: str) -> Family:
         """The same family as torch tensors on a torch device."""
@@ -41,8 +54,8 @@ class Family:
             return torch.as_tensor(array, device=device)
 
         parameters = {name: moved(value) for name, value in self.parameters.items()}
-        prior = self.exemplar_prior.on(device)
-        return replace(self, parameters=parameters, noise=moved(self.noise), exemplar_prior=prior)
+        prior, centers = self.exemplar_prior.on(device), self.centers and self.centers.on(device)
+        return replace(self, parameters=parameters, noise=moved(self.noise), exemplar_prior=prior, centers=centers)
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
         """Named arrays for the bundle; `from_arrays` is the inverse."""
@@ -50,6 +63,7 @@ class Family:
             f"{prefix}/held_out": np.array(self.held_out, np.int64),
             f"{prefix}/noise": self.noise,
             **{f"{prefix}/codes/{part}": value for part, value in self.exemplar_prior.to_arrays().items()},
+            **({} if self.centers is None else {f"{prefix}/centers": self.centers.codes}),
             **{f"{prefix}/network/{part}": value for part, value in self.parameters.items()},
         }
 
@@ -86,7 +100,16 @@ class Family:
         codes = {part: _checked(arrays, f"{prefix}/codes/{part}", shape) for part, shape in shapes.items()}
         if not (codes["scale"] > 0).all():
             raise ValueError(f"{prefix}/codes/scale holds units that are not above 0")
-        return cls(likelihood, parameters, noise, ExemplarPrior.stored(**codes), tuple(held_out.tolist()), score_terms)
+        prior, centers = ExemplarPrior.stored(**codes), None
+        if f"{prefix}/centers" in arrays:
+            of_centers = _checked(arrays, f"{prefix}/centers")
+            shape = of_centers.shape
+            if len(shape) != 3 or shape[::2] != (e, k) or not 1 <= shape[1] <= MOST_EXEMPLARS:
+                raise ValueError(f"{prefix}/centers has shape {shape}, not ({e}, centres, {k})")
+            if np.abs(of_centers).max() > LARGEST_CODE:
+                raise ValueError(f"{prefix}/centers holds numbers beyond {LARGEST_CODE:g}")
+            centers = prior.with_codes(of_centers)
+        return cls(likelihood, parameters, noise, prior, tuple(held_out.tolist()), score_terms, centers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +140,7 @@ class Ensemble:
 
     def without_row_numbers(self) -> Ensemble:
         """The same ensemble for new tables, whose row numbers are not those of the training rows."""
-        return Ensemble(
-            tuple(replace(family, exemplar_prior=replace(family.exemplar_prior, row=None)) for family in self.families)
-        )
+        return Ensemble(tuple(family.without_row_numbers() for family in self.families))
 
     def on(self, device: str) -> Ensemble:
         """The same ensemble computing on a torch device, in full float32 whatever the environment asks for."""

@@ -8,13 +8,15 @@ Up to a constant −log p(μ) under the nearest component of (1/N) Σ_i N(μ_i, 
 Which code is nearest is read off a matrix product, ½|z − c|² − ½|z|² = ½|c|² − z·c. The distance is not: the product
 cancels most digits of codes far from the centre. So the distance to the nearest code is computed by difference.
 
+Where training rows are many, the centres of clusters of their codes stand for all of them when rows are scored.
+
 Pure functions of arrays, NumPy or torch (see `array_namespace`).
 Shapes: n rows, k latent dimensions, N codes, e members.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 
 import numpy as np
@@ -41,7 +43,9 @@ class ExemplarPrior:
     scale: Array  # (e, 1, k)
     codes: Array  # (e, N, k)
     augmented_codes: Array  # (e, k + 1, N) minus the codes, and below them half their squared norms
-    row: Array | None = None  # (e, 1, N) the numbers of these training rows; only while training rows are scored
+    # only while training rows are scored: (e, 1, N) the numbers of these rows, or priors that do without some of them
+    row: Array | None = None
+    left_out: LeftOut | None = None
 
     @classmethod
     def of(cls, mean: np.ndarray, log_variance: np.ndarray, row: np.ndarray | None = None) -> ExemplarPrior:
@@ -65,6 +69,20 @@ class ExemplarPrior:
         codes = np.ascontiguousarray(weight.transpose(0, 2, 1))
         return cls(center, scale, codes, np.concatenate([-weight, offset], axis=1), row)
 
+    def with_codes(self, codes: np.ndarray) -> ExemplarPrior:
+        """The prior of other codes (e, N, k) in the same units."""
+        weight = np.ascontiguousarray(codes.transpose(0, 2, 1), np.float32)
+        return self.stored(self.center, self.scale, weight, 0.5 * (weight**2).sum(1, keepdims=True))
+
+    def leaving_out(self, left_out: LeftOut | None) -> ExemplarPrior:
+        """The same prior, by which training rows are scored as `left_out` has it."""
+        return replace(self, left_out=left_out)
+
+    def of_member(self, k: int) -> ExemplarPrior:
+        """The prior of member `k` alone, (1, …)."""
+        one = slice(k, k + 1)
+        return ExemplarPrior(self.center[one], self.scale[one], self.codes[one], self.augmented_codes[one])
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays for the bundle; `stored` is the inverse."""
         weight, offset = -self.augmented_codes[:, :-1], self.augmented_codes[:, -1:]
@@ -74,8 +92,21 @@ class ExemplarPrior:
         """The same prior as torch tensors on a torch device, without row numbers."""
         import torch
 
-        parts = (self.center, self.scale, self.codes, self.augmented_codes)
-        return ExemplarPrior(*(torch.as_tensor(part, device=device) for part in parts))
+        def moved(array: Array) -> Array:
+            return torch.as_tensor(array, device=device)
+
+        return ExemplarPrior(moved(self.center), moved(self.scale), moved(self.codes), moved(self.augmented_codes))
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Priors that have not seen some of the training rows: a row of part q is compared with the prior without q.
+
+    `part` (e, m) has the part of each of m training rows; −1 of one that the member's prior has never seen.
+    """
+
+    part: np.ndarray
+    priors: tuple[ExemplarPrior, ...]
 
 
 def nearest_exemplar_distance(mean: Array, prior: ExemplarPrior, row: Array | None = None) -> Array:
@@ -83,6 +114,8 @@ def nearest_exemplar_distance(mean: Array, prior: ExemplarPrior, row: Array | No
 
     With `row` (n,), the numbers of training rows, a row's own exemplar is left out: its distance would be 0.
     """
+    if row is not None and prior.left_out is not None:
+        return _without_own_part(mean, prior, prior.left_out, row)
     xp = namespace(mean)
     z = (mean - prior.center) * prior.scale
     with_one = xp.concatenate([z, 0 * z[..., :1] + 1], -1)
@@ -104,6 +137,18 @@ def nearest_exemplar_distance(mean: Array, prior: ExemplarPrior, row: Array | No
                 nearest = prior.codes[k, start + difference.argmin(-1)]
                 of_blocks.append(0.5 * ((z[k, rows] - nearest) ** 2).sum(-1))
             distance[k, rows] = reduce(xp.minimum, of_blocks)
+    return distance
+
+
+def _without_own_part(mean: np.ndarray, prior: ExemplarPrior, left_out: LeftOut, row: np.ndarray) -> np.ndarray:
+    """`nearest_exemplar_distance` (e, n) of training rows by priors that have not seen them; rows below 0 are none."""
+    distance = np.empty(mean.shape[:2], mean.dtype)
+    part = np.where(row >= 0, left_out.part[:, row], -1)
+    for k in range(len(mean)):
+        for q, other in enumerate((prior, *left_out.priors), start=-1):
+            rows = np.flatnonzero(part[k] == q)
+            if rows.size:
+                distance[k, rows] = nearest_exemplar_distance(mean[k : k + 1, rows], other.of_member(k))[0]
     return distance
 
 

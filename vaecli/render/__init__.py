@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from vaecli.results.report_sensors import SensorReportSummary
     from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.score_spark import SparkSummary
     from vaecli.results.selftest_sensors import SensorSelftestSummary
     from vaecli.results.settings import SettingsSummary
 
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         | SensorFitSummary
         | ScoreSummary
         | PartsSummary
+        | SparkSummary
         | SensorScoreSummary
         | ExplainSummary
         | SensorExplainSummary

@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from vaecli.errors import escaped, quoted
+from vaecli.render.incidents import incident_facts, incident_parts
 from vaecli.render.layout import empty_table, fact_list, headline, plain_cells, warning_lines
 from vaecli.results.number_format import counted, duration, number
 
@@ -27,8 +28,9 @@ def sensor_explain_page(summary: SensorExplainSummary) -> RenderableType:
         *([("explained", counted(summary.explained, "row"))] if summary.by_row else []),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
         *([("picture", summary.plot)] if summary.plot else []),
+        *incident_facts(summary.incidents, summary.incident_file),
     ]
-    parts: list[RenderableType] = [headline("Explained"), fact_list(facts)]
+    parts: list[RenderableType] = [headline("Explained"), fact_list(facts), *incident_parts(summary.incidents)]
     for one in summary.shown:
         title, told = _told(one)
         table = empty_table(("nats", "way", "reason"), numeric=("nats",))

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from vaecli.results.score import NewFiles
     from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.score_spark import SparkSummary
     from vaecli.results.selftest_sensors import SensorSelftestSummary
 
     Decided = (
         ScoreSummary
         | PartsSummary
+        | SparkSummary
         | SensorScoreSummary
         | EvaluateSummary
         | SensorEvaluateSummary

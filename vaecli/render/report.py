@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 
 from vaecli.errors import quoted
 from vaecli.render.layout import fact_list, headline, warning_lines
-from vaecli.results.number_format import duration, per_cent, size
+from vaecli.results.number_format import counted, duration, per_cent, size
 
 if TYPE_CHECKING:
     from vaecli.results import ReportSummary
@@ -41,6 +41,7 @@ def sensor_report_page(summary: SensorReportSummary) -> RenderableType:
     facts = [
         ("found", summary.headline),
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)} of {summary.n_groups:,} series"),
+        *([("long table", f"{counted(summary.long.rows, 'row')}; those above are its stamps")] if summary.long else []),
         ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         ("events", f"{summary.n_events:,}{still}"),
         *([("responsible", f"{responsible} (events)")] if responsible else []),

@@ -1,4 +1,4 @@
-"""The page of a scoring run that wrote a folder of parts."""
+"""The pages of scoring runs that wrote a folder of parts, on this machine or on Spark."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from vaecli.results.number_format import counted, duration, per_cent
 
 if TYPE_CHECKING:
     from vaecli.results.score_parts import PartsSummary
+    from vaecli.results.score_spark import SparkSummary
 
 
 def score_parts_page(summary: PartsSummary) -> RenderableType:
@@ -33,3 +34,17 @@ def score_parts_page(summary: PartsSummary) -> RenderableType:
             table.add_row(*plain_cells(part.part, *counts))
         shown += [headline("\nParts with the largest share of flagged rows"), table]
     return Group(*shown, *warning_lines(summary.warnings))
+
+
+def spark_page(summary: SparkSummary) -> RenderableType:
+    """How many rows were flagged, and where the parts are."""
+    share = summary.anomalies / summary.rows if summary.rows else 0.0
+    facts = [
+        ("parts", f"{summary.parts:,}, by {summary.remote}"),
+        ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
+        ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
+        *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
+        ("threshold", decision(summary)),
+        ("output", summary.output),
+    ]
+    return Group(headline("Scored"), fact_list(facts), *warning_lines(summary.warnings))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group, RenderableType
 
 from vaecli.errors import quoted
+from vaecli.render.incidents import incident_facts, incident_parts
 from vaecli.render.layout import decision, fact_list, headline, new_files, reason_table, warning_lines
 from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent
 
@@ -59,8 +60,9 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
         *([("events", f"{_events(summary)} in {summary.events}")] if summary.events else []),
         *([("picture", summary.plot)] if summary.plot else []),
         *([("state", summary.state)] if summary.state else []),
+        *incident_facts(summary.incidents, summary.incident_file),
     ]
-    parts: list[RenderableType] = [headline("Scored"), fact_list(facts)]
+    parts: list[RenderableType] = [headline("Scored"), fact_list(facts), *incident_parts(summary.incidents)]
     if summary.worst:
         parts += [headline("\nMost unusual rows"), reason_table(summary.worst)]
     return Group(*parts, *warning_lines(summary.warnings))
@@ -69,6 +71,8 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
 def _long_fit(long: LongTable) -> str:
     parts = [f"{counted(long.rows, 'row')} of {counted(long.tags, 'tag')} (column {quoted(long.name)})"]
     parts.append(f"{long.tags_per_stamp:.3g} report at a time, in the mean")
+    if long.hold is not None:
+        parts.append(f"a reading is held for {counted(long.hold, 'usual step')} of its tag")
     if long.sorted:
         parts.append("sorted by time")
     if long.n_gaps:

@@ -17,6 +17,7 @@ from vaecli.render.check import check_page
 from vaecli.render.evaluate_sensors import sensor_evaluate_page
 from vaecli.render.explain_sensors import sensor_explain_page
 from vaecli.render.flag import flag_page
+from vaecli.render.incidents import incident_facts, incident_parts
 from vaecli.render.layout import (
     decision,
     empty_table,
@@ -31,7 +32,7 @@ from vaecli.render.mark import mark_page, marks_line
 from vaecli.render.plan import kinds, left_out, plan_page, settings_page
 from vaecli.render.report import report_page, sensor_report_page
 from vaecli.render.sample import sample_page
-from vaecli.render.score_parts import score_parts_page
+from vaecli.render.score_parts import score_parts_page, spark_page
 from vaecli.render.selftest import selftest_page
 from vaecli.render.selftest_sensors import sensor_selftest_page
 from vaecli.render.sensors import sensor_fit_page, sensor_score_page
@@ -94,8 +95,9 @@ def score_page(summary: ScoreSummary) -> RenderableType:
         ("threshold", decision(summary)),
         ("output", "standard output" if summary.output == "-" else summary.output),
         *([("picture", summary.plot)] if summary.plot else []),
+        *incident_facts(summary.incidents, summary.incident_file),
     ]
-    parts: list[RenderableType] = [headline("Scored"), fact_list(facts)]
+    parts: list[RenderableType] = [headline("Scored"), fact_list(facts), *incident_parts(summary.incidents)]
     if summary.worst:
         parts += [headline("\nMost unusual rows"), reason_table(summary.worst)]
     return Group(*parts, *warning_lines(summary.warnings))
@@ -109,8 +111,9 @@ def explain_page(summary: ExplainSummary) -> RenderableType:
         ("explained", f"{summary.explained:,}"),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
         *([("picture", summary.plot)] if summary.plot else []),
+        *incident_facts(summary.incidents, summary.incident_file),
     ]
-    parts: list[RenderableType] = [headline("Explained"), fact_list(facts)]
+    parts: list[RenderableType] = [headline("Explained"), fact_list(facts), *incident_parts(summary.incidents)]
     if summary.shown:
         parts += [Text(), reason_table(summary.shown)]
         if (more := summary.explained - len(summary.shown)) > 0:
@@ -380,6 +383,7 @@ _PAGES: dict[str, Callable[[Any], RenderableType]] = {
     "ScoreSummary": score_page,
     "SensorScoreSummary": sensor_score_page,
     "PartsSummary": score_parts_page,
+    "SparkSummary": spark_page,
     "CheckSummary": check_page,
     "ExplainSummary": explain_page,
     "SensorExplainSummary": sensor_explain_page,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from vaecli.results import FlaggedRow, TrainingCheck
+from vaecli.results.incidents import Incident
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,3 +203,5 @@ class ReportData:
     training: Training
     settings: tuple[tuple[str, str], ...]
     pictures: Pictures | None = None  # where rows are pictures
+    incidents: tuple[Incident, ...] = ()  # those of most rows
+    n_incidents: int = 0

@@ -10,6 +10,7 @@ from vaecli.report.columns import columns
 from vaecli.report.data import Point, ReportData, Timeline
 from vaecli.report.html import Html, element, escaped, own, together
 from vaecli.report.images import pictures
+from vaecli.report.incidents import incidents
 from vaecli.results import FlaggedRow, Reason, TrainingCheck
 from vaecli.results.number_format import bin_width, counted, moment, number, per_cent
 
@@ -22,6 +23,7 @@ def sections(data: ReportData) -> list[Html]:
     """The sections that have something to show, from the answer to what it rests on."""
     return [
         section("Most unusual rows", *_worst(data)),
+        *([section("Incidents", *incidents(data.incidents, data.n_incidents))] if data.incidents else []),
         *([section("Pictures", *pictures(data, data.pictures))] if data.pictures is not None else []),
         section("Responsible columns", *_contributions(data)),
         section("Scores against normal rows", *_scores(data)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from vaecli.results.incidents import Incident
 from vaecli.results.sensor_events import EventSensor, SensorEvent
 
 Reading = float | None  # None where there is none
@@ -52,6 +53,7 @@ class SeriesFacts:
     alarm_budget: str | None
     covered: Covered
     warnings: tuple[str, ...]
+    long: str | None = None  # of a long table, whose stamps are the rows here: how many of its own rows it has
 
     @property
     def scored(self) -> int:
@@ -147,3 +149,4 @@ class SeriesReportData:
     drawn: tuple[SeriesDetail, ...]  # the worst first
     responsible: tuple[Responsible, ...]  # the most frequent first
     settings: tuple[tuple[str, str], ...]
+    incidents: tuple[Incident, ...] = ()  # those of most rows first

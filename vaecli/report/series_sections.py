@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from vaecli.report.charts import bar, figure, legend, meter, plot, ribbon, round_steps, stroke, uprights
 from vaecli.report.html import Html, element, escaped, own
+from vaecli.report.incidents import incidents
 from vaecli.report.sections import section, setting, settings_table
 from vaecli.report.series_data import (
     Covered,
@@ -35,6 +36,7 @@ def sections(data: SeriesReportData) -> list[Html]:
     """The sections that have something to show, from the answer to what it rests on."""
     return [
         section("Events", *_events(data)),
+        *([section("Incidents", *incidents(data.incidents, len(data.incidents)))] if data.events else []),
         *([section("Series", *_series(data))] if data.series else []),
         section("Scores and sensors over time", *_drawn(data)),
         section("Responsible sensors", *_responsible(data)),
@@ -397,6 +399,7 @@ def _settings(data: SeriesReportData) -> list[Html]:
     decided = facts.alarm_budget or ("--min-score" if facts.threshold is None else f"level {facts.threshold:.10g}")
     first = (
         ("table", facts.table),
+        *([("rows of the table", facts.long)] if facts.long else []),
         ("score", f"{facts.score_kind}{', offline' if facts.offline else ''}"),
         ("threshold", f"{decided}: scores from {number(facts.min_score)} nats"),
     )

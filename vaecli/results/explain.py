@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vaecli.results.incidents import Incident, with_incidents
 from vaecli.results.json_object import json_object
 from vaecli.results.reasons import FlaggedRow
 
@@ -24,6 +25,8 @@ class ExplainSummary:
     warnings: tuple[str, ...]
     seconds: float
     plot: str | None = None  # the picture, where one was asked for
+    incidents: tuple[Incident, ...] | None = None  # where they were asked for, those of most rows first
+    incident_file: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`; every reason with its sentence."""
@@ -31,4 +34,4 @@ class ExplainSummary:
         for row, shown in zip(values["shown"], self.shown, strict=True):
             for reason, told in zip(row["reasons"], shown.reasons, strict=True):
                 reason["sentence"] = told.sentence
-        return values
+        return with_incidents(values, self.incidents)

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from vaecli.results.incidents import Incident, with_incidents
 from vaecli.results.json_object import json_object
 from vaecli.results.sensor_events import EventSensor, SensorEvent
 
@@ -74,7 +75,10 @@ class SensorExplainSummary:
     seconds: float
     alarm_budget: str | None = None
     plot: str | None = None  # the picture, where one was asked for
+    incidents: tuple[Incident, ...] | None = None  # where they were asked for, those of most rows first
+    incident_file: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`; every event and every sensor with its sentence."""
-        return json_object("explain", self) | {"shown": [one.to_json() for one in self.shown]}
+        values = json_object("explain", self) | {"shown": [one.to_json() for one in self.shown]}
+        return with_incidents(values, self.incidents)

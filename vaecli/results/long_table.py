@@ -25,3 +25,4 @@ class LongTable:
     n_silent_tags: int
     other_columns: tuple[str, ...]  # of the table, which pass through
     sorted: bool  # whether it was not in the order of time
+    hold: int | None = None  # usual steps of a tag that its last reading is held for; None: as long as it is silent

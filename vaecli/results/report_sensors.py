@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.json_object import json_object
+from vaecli.results.long_table import LongTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class SensorReportSummary:
     warnings: tuple[str, ...]
     seconds: float
     alarm_budget: str | None = None
+    long: LongTable | None = None  # where the table has a row per sensor and time; its stamps are the rows above
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

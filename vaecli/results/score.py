@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vaecli.results.incidents import Incident, with_incidents
 from vaecli.results.json_object import json_object
 from vaecli.results.reasons import FlaggedRow
 
@@ -48,8 +49,13 @@ class ScoreSummary:
     plot: str | None = None  # the picture, where one was asked for
     changed: tuple[ChangedColumn, ...] = ()  # those that moved in most rows first
     blank_rows: int = 0  # without a value in any column
+    incidents: tuple[Incident, ...] | None = None  # where they were asked for, those of most rows first
+    incident_file: str | None = None
+    incident_state: str | None = None
+    notified: int = 0  # notifications that were delivered
+    not_notified: int = 0  # and that were not
     since_last_run: NewFiles | None = None  # where only new rows were asked for
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""
-        return json_object("score", self)
+        return with_incidents(json_object("score", self), self.incidents)

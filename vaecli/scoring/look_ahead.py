@@ -9,7 +9,7 @@ from vaecli.scoring.window_scores import span_of
 
 
 def looking_ahead(surprisals: np.ndarray, shape: WindowShape) -> np.ndarray:
-    """Surprisals (7, m) of one stretch, in the order of time, with knowledge of what follows.
+    """Surprisals (7 or 8, m) of one stretch, in the order of time, with knowledge of what follows.
 
     A window's surprisal stands at its last row; here a row gets the mean over the windows that hold it.
     """

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.model import tiles
@@ -42,6 +41,7 @@ from vaecli.model.network import (
     posterior_mean,
 )
 from vaecli.model.tiles import padded_tile, tile_places
+from vaecli.runtime.blas import one_blas_thread
 from vaecli.scoring.neighbour_judge import Beside, NeighbourJudge
 from vaecli.scoring.single_cells import Opinions, SingleCells
 from vaecli.scoring.surprisal import SurprisalScale
@@ -130,8 +130,8 @@ def score_index(ensemble: Ensemble, kind: str) -> tuple[np.ndarray, np.ndarray]:
 def member_scores(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """The members' scores of each row (n, w), see `score_index`, and their nats of each cell (e, n, c), float64.
 
-    While an exemplar prior has row numbers, `batch.row` must number training rows likewise: a row's own code is left
-    out. Raises ValueError on an unknown `kind`.
+    While an exemplar prior knows training rows, `batch.row` must number them likewise: a row's own code is left out.
+    Raises ValueError on an unknown `kind`.
     """
     member, _ = score_index(ensemble, kind)
     total = np.empty((len(batch), member.size))
@@ -151,7 +151,7 @@ def _tiles(
             yield rows, within, *_tile(ensemble, batch, kind, rows, within, tiles.SMALL_TILE_ROWS)
         return
     size = tiles.TILE_ROWS if on_cpu else min(DEVICE_TILE_ROWS, max(len(batch), 1))
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         for rows, within in tile_places(batch.row if on_cpu else np.arange(len(batch)), size):
             yield rows, within, *_tile(ensemble, batch, kind, rows, within, size)
 
@@ -190,7 +190,7 @@ def member_parts(
         return _combined_parts(family, x, state, row)
     if kind == "latent":
         mean = posterior_mean(family.parameters, encoder_inputs(x, state, family.likelihood.has_missing))
-        distance = nearest_exemplar_distance(mean, family.exemplar_prior, row)
+        distance = nearest_exemplar_distance(mean, family.nearest, row)
         return np.zeros((*mean.shape[:2], family.likelihood.presence.n_missing.size), np.float32), [distance]
     bound = elbo_by_draws(family.parameters, family.likelihood, x, state, family.noise)
     match kind:
@@ -209,11 +209,11 @@ def _combined_parts(family: Family, x: Array, state: Array | None, row: Array | 
     latent_terms: dict[ScoreTerm, Array] = {}
     if ScoreTerm.EXEMPLAR_DISTANCE_AND_KL in family.score_terms:
         mean, log_variance = posterior(parameters, inputs)
-        distance = nearest_exemplar_distance(mean, family.exemplar_prior, row)
+        distance = nearest_exemplar_distance(mean, family.nearest, row)
         latent_terms[ScoreTerm.EXEMPLAR_DISTANCE_AND_KL] = distance + kl_to_prior(mean, log_variance)
     else:
         mean = posterior_mean(parameters, inputs)
-        distance = nearest_exemplar_distance(mean, family.exemplar_prior, row)
+        distance = nearest_exemplar_distance(mean, family.nearest, row)
     latent_terms |= {ScoreTerm.NOTHING: 0 * distance, ScoreTerm.EXEMPLAR_DISTANCE: distance}
     nats = -likelihood.column_log_prob(decode(parameters, mean), x, state)
     return nats, [latent_terms[term] for term in family.score_terms]

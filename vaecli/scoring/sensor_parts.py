@@ -20,7 +20,8 @@ def sensor_parts(
 
     They are at least 0 and add up to the score. `surprisals` are those of the k rows. Statistics are split by the
     surprisals of the WORST_SENSORS most surprising sensors, the reconstruction error and the code by what each sensor
-    contributes to them, and movement by each sensor's squared distance.
+    contributes to them, and movement by each sensor's squared distance. Where a single sensor decides, at least half of
+    the score is its own.
     """
     most = max(AT_ONCE // max(model.window_mean.size, 1), 1)
     pieces = []
@@ -32,7 +33,7 @@ def sensor_parts(
 
 
 def _parts(model: WindowModel, x: np.ndarray, column: np.ndarray, surprisals: Surprisals, kind: str) -> np.ndarray:
-    of, splits = surprisals.of, _window_splits(model, x, column)
+    of, splits = surprisals.of[: len(READOUTS)], _window_splits(model, x, column)
     if model.movement_deviation.size:
         splits[_MOVED] = _of_movement(model, x, column)
     statistics = _of_statistics(model, surprisals.single, x.shape[0])
@@ -45,7 +46,14 @@ def _parts(model: WindowModel, x: np.ndarray, column: np.ndarray, surprisals: Su
             wanted = [splits[split] for split in _SPLITS.get(name, ()) if split in splits]
             found += share * _as_shares(sum(wanted[1:], wanted[0]) if wanted else statistics, splits[_ERROR])
     total = found.sum(0)
-    return found * np.divide(score_of(of, kind, model.shape), total, out=np.zeros_like(total), where=total > 0)
+    score = score_of(of, kind, model.shape)
+    found *= np.divide(score, total, out=np.zeros_like(total), where=total > 0)
+    decided = np.flatnonzero(score_of(surprisals.of, kind, model.shape) > score)
+    worth = surprisals.of[-1, decided]
+    of_others = np.minimum(score[decided], worth / 2)
+    found[:, decided] *= np.divide(of_others, score[decided], out=np.zeros_like(worth), where=score[decided] > 0)
+    found[model.continuous[surprisals.alone[0, decided]], decided] += worth - found[:, decided].sum(0)
+    return found
 
 
 def _as_shares(parts: np.ndarray, otherwise: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ cells: docs/adr/0019-one-cell-alone.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,6 +33,13 @@ class SurprisalScale:
     spread: np.ndarray  # (w,) mean excess over the last knot: nats of score per nat of surprisal
     mean_column_score: np.ndarray  # (e, c) mean column score of held-out rows
     max_cell: MaxCellScale | None = None  # where one cell alone may decide
+    _twin: tuple[int, ...] = field(init=False, repr=False, compare=False)  # w times an earlier score of equal scale
+
+    def __post_init__(self) -> None:
+        """Find the scores of a member that have the scale of an earlier one; −1 for the others."""
+        scales = [(k, tuple(row), unit) for k, row, unit in zip(self.member, self.knots, self.spread, strict=True)]
+        twin = (scales.index(scale) for scale in scales)
+        object.__setattr__(self, "_twin", tuple(-1 if same == i else same for i, same in enumerate(twin)))
 
     @classmethod
     def of(
@@ -78,8 +85,14 @@ class SurprisalScale:
         Higher is more anomalous; it never decreases with a score. It is NaN if one of the member's scores is.
         """
         surprisal = np.zeros((self.mean_column_score.shape[0], scores.shape[1]))
+        found: list[np.ndarray] = []
         for i, score in enumerate(scores):
-            surprisal[self.member[i]] += surprisal_at(score, self.knots[i], self.spread[i])
+            same = self._twin[i]
+            if same < 0 or not np.array_equal(score, scores[same]):
+                found.append(surprisal_at(score, self.knots[i], self.spread[i]))
+            else:  # a score that counts twice
+                found.append(found[same])
+            surprisal[self.member[i]] += found[i]
         return surprisal / self._n_scores[:, None]
 
     def of_columns(self, column_score: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from vaecli.model.window_model import Readouts, WindowModel, WindowShape
 from vaecli.scoring.surprisal_tail import SurprisalTails
 
 WORST_SENSORS = 3  # whose mean surprisal is a read-out
-JOINT, WORST, RESIDUAL, MOVED, CODE, LONG, ELBO = range(7)
+JOINT, WORST, RESIDUAL, MOVED, CODE, LONG, ELBO, OPINION = range(8)
 READOUTS = ("joint", "worst", "residual", "moved", "code", "long", "elbo")
 # how much each read-out weighs in the combined score, for models with long statistics and for those without
 WEIGHTS = {JOINT: 1.0, WORST: 1.0, RESIDUAL: 1.0, MOVED: 1.0, LONG: 0.5}
@@ -23,20 +23,29 @@ WEIGHTS_OF_SHORT = {JOINT: 1.0, WORST: 0.5, RESIDUAL: 1.0, MOVED: 1.0, CODE: 0.5
 class Surprisals:
     """Surprisals in nats of m rows: `of` (7, m) in the order of READOUTS, NaN where the model has no such read-out.
 
-    `single` (d, m) are those of the continuous sensors' statistics, `moved` (d, m) those of their movements.
+    An eighth row, OPINION, is what the judge of single sensors says, NaN where no sensor decides; earlier bundles have
+    no judge. `single` (d, m) are those of the continuous sensors' statistics, `moved` (d, m) those of their movements.
+    `alone` (1, m) is the continuous sensor that lies furthest beyond its limits, −1 where all are within them.
     """
 
     of: np.ndarray
     single: np.ndarray
     moved: np.ndarray
+    alone: np.ndarray
 
 
 def score_of(surprisals: np.ndarray, kind: str, shape: WindowShape) -> np.ndarray:
-    """The score of a kind (m,) of surprisals (7, m), in nats; higher is more anomalous."""
+    """The score of a kind (m,) of surprisals (7 or 8, m), in nats; higher is more anomalous."""
     if kind == "combined":
-        return weighted_mean(surprisals, weights_of(shape))
+        mean = mean_of(surprisals, shape)
+        return np.fmax(mean, surprisals[OPINION]) if len(surprisals) > OPINION else mean
     found: np.ndarray = surprisals[{"elbo": ELBO, "reconstruction": RESIDUAL, "latent": CODE}[kind]]
     return found
+
+
+def mean_of(surprisals: np.ndarray, shape: WindowShape) -> np.ndarray:
+    """The weighted mean (m,) of the read-outs in surprisals (7 or 8, m)."""
+    return weighted_mean(surprisals, weights_of(shape))
 
 
 def weights_of(shape: WindowShape) -> Mapping[int, float]:
@@ -56,8 +65,8 @@ def weighted_mean(surprisals: np.ndarray, weights: Mapping[int, float]) -> np.nd
 
 
 def span_of(readout: int, shape: WindowShape) -> int:
-    """How many rows a read-out looks at to judge the last of them; 1 for the movement of a row."""
-    spans = {JOINT: shape.statistics_span, WORST: shape.statistics_span, MOVED: 1, LONG: max(shape.long, 1)}
+    """How many rows a read-out looks at to judge the last of them; 1 for the movement of a row and for opinions."""
+    spans = {JOINT: shape.statistics_span, WORST: shape.statistics_span, MOVED: 1, LONG: max(shape.long, 1), OPINION: 1}
     return spans.get(readout, shape.window)
 
 
@@ -130,7 +139,7 @@ class WindowScales:
         for j, tails in enumerate(self.readouts):
             if tails is not None:
                 out[j] = tails.surprisals(values[j : j + 1])[0]
-        return Surprisals(out, single, moved)
+        return Surprisals(out, single, moved, np.full((1, out.shape[1]), -1))
 
     @classmethod
     def of(cls, model: WindowModel, held_out: Readouts) -> WindowScales:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,18 +25,21 @@ from vaecli.model.window_model import (
     window_model_to_arrays,
 )
 from vaecli.schema import Schema
+from vaecli.scoring.single_sensors import SingleSensors
 from vaecli.scoring.window_scores import (
     Surprisals,
     WindowScales,
     from_start,
+    mean_of,
     score_of,
     take,
 )
 from vaecli.sensors.event_rates import EventRates
-from vaecli.sensors.fitting import readouts_of, short_of
+from vaecli.sensors.fitting import largest_of, readouts_of, short_of
 from vaecli.sensors.history import Histories
 
 CHUNK_READINGS = 2**16  # readings whose windows are computed at once; of more, memory is fetched anew for each chunk
+JUDGED_KINDS = ("combined", "offline/combined")  # of scores that a single sensor may decide
 KINDS = (*SCORE_KINDS, *(f"offline/{kind}" for kind in SCORE_KINDS))  # of scores that are calibrated
 MODEL = "sensors"  # the name of this kind of bundle in its settings
 
@@ -82,6 +85,8 @@ class SensorDetector:
     rates: EventRates | None = None  # of events of normal rows, in the order of KINDS; None without a clock of moments
     long: LongForm | None = None  # of the tables that it was fitted on, whose tags are the feature columns
     short_limits: np.ndarray | None = None  # (d,) float32, see `evident`; None in earlier bundles
+    hold: np.ndarray | None = None  # (D,) float64, in units of the clock, where `long.hold` is given; see Histories
+    judge: SingleSensors | None = None  # None in earlier bundles, and where no sensor moved
 
     @property
     def sensors(self) -> SensorColumns:
@@ -90,7 +95,7 @@ class SensorDetector:
 
     def histories(self) -> Histories:
         """The histories of series before any row."""
-        return Histories(self.scale.start, self.clock.max_gap, self.spike_limit)
+        return Histories(self.scale.start, self.clock.max_gap, self.spike_limit, hold=self.hold)
 
     def chunks(self, stretches: Sequence[Stretch]) -> list[Chunk]:
         """The stretches laid out in chunks whose windows fit into a processor's cache."""
@@ -102,13 +107,27 @@ class SensorDetector:
         found = take(self.model.readouts(chunk.x, chunk.tiles), chunk.output)
         surprisals = self.scales.surprisals(self.model, found)
         from_start(surprisals.of, chunk.seen, self.model.shape)
-        return surprisals
+        if self.judge is None:
+            return surprisals
+        far, sensor = self.judge.views.largest(chunk.x[self.model.continuous], chunk.tiles, self.judge.limits)
+        return self._with_opinions(surprisals, far[chunk.output], sensor[chunk.output], chunk.seen)
 
     def surprisals_at(self, chunk: Chunk, index: np.ndarray) -> Surprisals:
         """The surprisals of the rows `index` (k,) of a chunk, at the cost of their tiles; the same as all rows give."""
         surprisals = self.scales.surprisals(self.model, readouts_of(self.model, chunk, index))
         from_start(surprisals.of, chunk.seen[index], self.model.shape)
-        return surprisals
+        if self.judge is None:
+            return surprisals
+        far, sensor = largest_of(self.judge, self.model.continuous, chunk, index)
+        return self._with_opinions(surprisals, far, sensor, chunk.seen[index])
+
+    def _with_opinions(
+        self, surprisals: Surprisals, far: np.ndarray, sensor: np.ndarray, seen: np.ndarray
+    ) -> Surprisals:
+        """The surprisals of m rows with those of the judge, by how far which sensor lies out (m,)."""
+        assert self.judge is not None
+        opinion = self.judge.opinions(far, mean_of(surprisals.of, self.model.shape), seen)
+        return replace(surprisals, of=np.concatenate([surprisals.of, opinion[None]]), alone=sensor[None])
 
     def score(self, stretches: Sequence[Stretch], n_rows: int, kind: str) -> np.ndarray:
         """Scores (n,) in nats of the rows of a batch; NaN for rows in no stretch."""
@@ -130,11 +149,13 @@ class SensorDetector:
             index = np.flatnonzero(wanted[chunk.row])
             if index.size and limits.size:
                 out[chunk.row[index]] = (short_of(self.model, chunk, index) > limits).any(0)
+                if self.judge is not None:
+                    out[chunk.row[index]] |= largest_of(self.judge, self.model.continuous, chunk, index)[0] > 1
         return out
 
     def readout_surprisals(self, stretches: Sequence[Stretch], n_rows: int) -> np.ndarray:
-        """The surprisals (7, n) of each read-out, float32, for looking ahead; NaN for rows in no stretch."""
-        out = np.full((len(self.scales.readouts), n_rows), np.nan, np.float32)
+        """The surprisals (7 or 8, n) of each read-out, float32, for looking ahead; NaN for rows in no stretch."""
+        out = np.full((len(self.scales.readouts) + (self.judge is not None), n_rows), np.nan, np.float32)
         for chunk in self.chunks(stretches):
             out[:, chunk.row] = self.surprisals(chunk).of
         return out
@@ -159,6 +180,8 @@ class SensorDetector:
             arrays |= calibration.to_arrays(f"calibration/{kind}")
         arrays |= {} if self.rates is None else self.rates.to_arrays()
         arrays |= {} if self.short_limits is None else {"short/limits": self.short_limits}
+        arrays |= {} if self.hold is None else {"history/hold": self.hold}
+        arrays |= {} if self.judge is None else self.judge.to_arrays("alone")
         return settings, arrays
 
     @classmethod
@@ -194,6 +217,11 @@ class SensorDetector:
         long = LongForm.from_json(settings["long"]) if "long" in settings else None
         if long is not None and schema.time is None:
             raise ValueError("the long table has no clock")
+        hold = arrays.get("history/hold")
+        if (hold is None) != (long is None or long.hold is None):
+            raise ValueError("history/hold is missing, or not asked for")
+        if hold is not None and (hold.shape != (n_sensors,) or hold.dtype != np.float64 or not (hold > 0).all()):
+            raise ValueError("history/hold is not one positive float64 per sensor")
         limits = arrays.get("short/limits")
         if settings.get("events_end_by_rows") != (None if limits is None else SHORT):
             raise ValueError("short/limits are missing, or of other rows")
@@ -216,4 +244,6 @@ class SensorDetector:
             rates,
             long,
             limits,
+            hold,
+            SingleSensors.from_arrays(arrays, "alone", model.continuous.size),
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -14,9 +14,20 @@ from vaecli.calibration.effective_rows import Dependence, EffectiveRows
 from vaecli.config import SCORE_KINDS
 from vaecli.data.sensor_scale import SensorScale
 from vaecli.data.series import Chunk, Stretch, chunk_of
-from vaecli.model.window_model import HISTORY, TILE, Readouts, WindowModel, WindowShape, fit_window_model
+from vaecli.model.sensor_views import view_values
+from vaecli.model.window_model import (
+    HISTORY,
+    TILE,
+    Readouts,
+    WindowModel,
+    WindowShape,
+    columns_of,
+    fit_window_model,
+)
 from vaecli.scoring.look_ahead import looking_ahead
+from vaecli.scoring.single_sensors import SingleSensors
 from vaecli.scoring.window_scores import WindowScales, concatenated, score_of, take
+from vaecli.sensors.fit_single_sensors import USUAL_LEVEL, FittedViews, fit_views, judge_of
 
 Measured = TypeVar("Measured")
 N_BLOCKS = 3  # of time; each is scored by a model of the others
@@ -33,7 +44,8 @@ class FittedWindows:
 
     `short_limits` (d,) are those of the function. `surprisals` (7, n) are those of the training rows by models that
     were not trained on their block, NaN where a row has too few before it; `held_out` are their scores (n,) by kind.
-    `stretch` (n,) numbers the stretch of each row.
+    `stretch` (n,) numbers the stretch of each row, and `seen` (n,) how many rows of it came before. `views` are those
+    of single sensors, None where no sensor moves.
     """
 
     model: WindowModel
@@ -43,6 +55,13 @@ class FittedWindows:
     held_out: dict[str, np.ndarray]
     block: np.ndarray
     stretch: np.ndarray
+    seen: np.ndarray
+    views: FittedViews | None
+
+    def opinions(self, judge: SingleSensors) -> np.ndarray:
+        """What a judge of these views says of the held-out rows (n,), NaN where no sensor decides."""
+        assert self.views is not None
+        return judge.opinions(self.views.far, self.held_out["combined"], self.seen)
 
 
 def fit_windows(
@@ -69,6 +88,7 @@ def fit_windows(
         final = readouts_of(model, layout, np.arange(n))
         held_out = replace(held_out, moved=final.moved)
         short = scaled_to(short, short_of(model, layout, np.arange(n)))[:, warm]
+        views = _fit_views(layout, model, warm, block)
         progress(N_BLOCKS + 1, N_BLOCKS + 1)
         if held_out.long is not None and final.long is not None:
             held_out.long[~long], final.long[~long] = np.nan, np.nan
@@ -79,7 +99,27 @@ def fit_windows(
     surprisals[:, warm] = found.of
     number = np.repeat(np.arange(len(stretches)), [stretch.row.size for stretch in stretches])
     scores = {kind: score_of(surprisals, kind, shape) for kind in SCORE_KINDS}
-    return FittedWindows(model, scales, short_limits(short), surprisals, scores, block, number)
+    return FittedWindows(model, scales, short_limits(short), surprisals, scores, block, number, layout.seen, views)
+
+
+def _fit_views(layout: Chunk, model: WindowModel, warm: np.ndarray, block: np.ndarray) -> FittedViews | None:
+    """The views of single sensors by the rows `warm` (n,) bool of a layout, in blocks (n,)."""
+    rows = np.flatnonzero(warm)
+    if not model.continuous.size:
+        return None
+
+    def values(view: int) -> tuple[np.ndarray, np.ndarray]:
+        def measure(x: np.ndarray, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return view_values(x[model.continuous], view, columns_of(tiles))
+
+        parts, place = _measured(layout, rows, measure)
+        now, before = (np.concatenate(part, axis=1)[:, place] for part in zip(*parts, strict=True))
+        return now, before
+
+    found = fit_views(values, block[rows], model.shape.window)
+    far = np.zeros(block.size, np.float32)
+    far[rows] = found.far
+    return replace(found, far=far)
 
 
 def _filled(seen: np.ndarray, span: int) -> np.ndarray:
@@ -164,6 +204,19 @@ def short_of(model: WindowModel, layout: Chunk, rows: np.ndarray) -> np.ndarray:
     return np.concatenate(parts, axis=1)[:, place]
 
 
+def largest_of(
+    judge: SingleSensors, continuous: np.ndarray, layout: Chunk, rows: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `SensorViews.largest` gives (m,) at the rows numbered `rows` (m,) of a layout of all sensors."""
+
+    def measure(x: np.ndarray, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return judge.views.largest(x[continuous], tiles, judge.limits)
+
+    parts, place = _measured(layout, rows, measure)
+    far, sensor = (np.concatenate(part)[place] for part in zip(*parts, strict=True))
+    return far, sensor
+
+
 def _measured(
     layout: Chunk, rows: np.ndarray, measure: Callable[[np.ndarray, np.ndarray], Measured]
 ) -> tuple[list[Measured], np.ndarray]:
@@ -189,8 +242,29 @@ def short_limits(short: np.ndarray) -> np.ndarray:
     return np.asarray(limits * max(together, 1.0), np.float32)
 
 
-def calibrated(held_out: np.ndarray, block: np.ndarray, level: float) -> tuple[Calibration, float]:
+def judged(fitted: FittedWindows, held_out: Mapping[str, np.ndarray], level: float) -> SingleSensors | None:
+    """The judge of single sensors, beside the `held_out` means of read-outs (n,) with and without looking ahead.
+
+    None where no sensor moves.
+    """
+    if fitted.views is None:
+        return None
+    means = [held_out["combined"], held_out["offline/combined"]]
+    levels = (level, max(level, USUAL_LEVEL))
+
+    def highest(opinions: np.ndarray) -> float:
+        found = [calibrated(mean, fitted.block, level, opinions)[0] for mean in means]
+        return max(calibration.threshold(one) for calibration in found for one in levels)
+
+    return judge_of(fitted.views, means[0], fitted.opinions, highest)
+
+
+def calibrated(
+    held_out: np.ndarray, block: np.ndarray, level: float, opinions: np.ndarray | None = None
+) -> tuple[Calibration, float]:
     """The calibration of held-out scores (n,), NaN where there is none, of rows in blocks (n,), and its margin.
+
+    Rows with `opinions` (n,), NaN where there is none, score these at least.
 
     Rows of a series are worth few independent ones, n_eff, so the quantile of all held-out scores is uncertain. The
     margin raises held-out scores by 1.5/sqrt(n_eff), by half at most, and further until the threshold at `level` lies
@@ -202,7 +276,8 @@ def calibrated(held_out: np.ndarray, block: np.ndarray, level: float) -> tuple[C
     wanted, pooled = quantiles.mean() + 2 * quantiles.std(), np.quantile(score, level)
     least = 1 + min(MOST_FOR_FEW, 1.5 / float(independent_rows(held_out).n) ** 0.5)
     margin = float(np.clip(wanted / pooled, least, MOST_MARGIN)) if pooled > 0 else least
-    return Calibration.of(margin * score), margin
+    raised = margin * score if opinions is None else np.fmax(margin * score, opinions[scored])
+    return Calibration.of(raised), margin
 
 
 def independent_rows(

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vaecli.data.series import Stretch, filled_forward
+from vaecli.data.series import Stretch, filled_forward, held_forward
 from vaecli.model.window_model import HISTORY, TILE
 
 ROWS_SET_BACK = 8  # rows that are too late and follow each other: the clock was set back
@@ -23,6 +23,7 @@ class SeriesHistory:
 
     `place` is how many rows of the series were scored since that gap, modulo TILE. `n_refused` is how many rows that
     were too late, or an hour late, arrived last, each after the one before, and `refused` the time of the last of them.
+    `reported` (D,) is when each sensor last had a reading, where that counts.
     """
 
     time: np.ndarray
@@ -30,6 +31,7 @@ class SeriesHistory:
     place: int = 0
     n_refused: int = 0
     refused: float = np.nan
+    reported: np.ndarray | None = None
 
     @classmethod
     def empty(cls, n_sensors: int) -> SeriesHistory:
@@ -51,6 +53,7 @@ class Late:
     repeated: int = 0  # rows with the same time as the row before
     gaps: int = 0
     set_back: int = 0  # times that a clock was set back further than the history reaches
+    not_held: int = 0  # missing readings of sensors that had been silent for too long to hold their last one
 
 
 @dataclass(slots=True)
@@ -68,6 +71,7 @@ class Histories:
     )  # (D,) scaled; a reading that stands out further, for one row, is taken out of later windows
     series: dict[str, SeriesHistory] = field(default_factory=dict)
     seen: Late = field(default_factory=Late)
+    hold: np.ndarray | None = None  # (D,) how long a sensor's last reading stands for missing ones; None: for ever
 
     def add(self, scaled: np.ndarray, time: np.ndarray, keys: Sequence[str], group: np.ndarray) -> list[Stretch]:
         """The stretches of one batch, whose n rows enter the histories.
@@ -148,8 +152,20 @@ class Histories:
             if first or (breaks.size and breaks[0] == 0):
                 history.begin_anew()
             before = history.readings
-            filled = filled_forward(scaled[rows[first:last]], before[-1] if before.size else self.start)
+            of_part = slice(first, last)
+            filled = self._filled(
+                history, scaled[rows[of_part]], times[of_part], before[-1] if before.size else self.start
+            )
             self._extend(history, filled, times[first:last], rows[first:last], found)
+
+    def _filled(self, history: SeriesHistory, scaled: np.ndarray, times: np.ndarray, before: np.ndarray) -> np.ndarray:
+        """Rows without missing cells, which are not older than the newest of the history."""
+        if self.hold is None:
+            return filled_forward(scaled, before)
+        reported = np.full(self.start.size, -np.inf) if history.reported is None else history.reported
+        filled, history.reported, n = held_forward(scaled, times, before, reported, self.hold, self.start)
+        self.seen.not_held += n
+        return filled
 
     def _extend(
         self, history: SeriesHistory, readings: np.ndarray, times: np.ndarray, rows: np.ndarray, found: list[Stretch]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from vaecli.aggregates.incident_sketch import DeviatingItems
 from vaecli.config import ExplainConfig
 from vaecli.config.explain import MOST_ROWS
 from vaecli.decisions.threshold import Decision
@@ -15,6 +16,7 @@ from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
 from vaecli.tables import Batch, ReadRequest, to_cells
+from vaecli.tasks.deviations import KeptRow, deviating_rows, times_of_rows
 from vaecli.tasks.reasons import RowsToExplain, explained
 
 N_KEPT = 1000  # of the explained rows, those with the highest scores, for the summary
@@ -30,6 +32,7 @@ class Explanations:
     explained: tuple[FlaggedRow, ...] = ()  # in the order of rows, as long as there are few
     first: Mapping[str, int] = field(default_factory=Counter)  # rows of which a column is the strongest reason
     later: Mapping[str, int] = field(default_factory=Counter)  # and those of which it is another one
+    deviating: DeviatingItems[KeptRow] | None = None  # the flagged rows of one batch; sums have none
 
     @classmethod
     def of(cls, n_rows: int, n_anomalies: int, explained: tuple[FlaggedRow, ...]) -> Explanations:
@@ -68,11 +71,14 @@ class ExplainTask:
     detector: Detector
     decision: Decision
     config: ExplainConfig
+    incidents: bool = False  # whether the explanations hold where flagged rows deviate
+    clock: str | None = None  # the column of the times of incidents
 
     @property
     def needs(self) -> ReadRequest:
         """The features of the schema."""
-        return features_of(self.detector.schema, self.detector.group_columns)
+        clock = () if self.clock is None else (self.clock,)
+        return features_of(self.detector.schema, (*self.detector.group_columns, *clock))
 
     def process(self, batch: Batch) -> Explanations:
         """The explanations of one batch. Raises UnreadableCell."""
@@ -83,4 +89,10 @@ class ExplainTask:
         which = np.flatnonzero(np.isin(cells.row, numbers) if numbers.size else flagged)
         rows = RowsToExplain.of(self.detector, batch, cells, decided, flagged, which)
         reasons = explained(self.detector, rows, self.decision.score_kind, self.config.top)
-        return Explanations.of(len(cells), int(flagged.sum()), tuple(reasons))
+        found = Explanations.of(len(cells), int(flagged.sum()), tuple(reasons))
+        if not self.incidents or not flagged.any():
+            return found
+        which = np.flatnonzero(flagged)
+        rows = RowsToExplain.of(self.detector, batch, cells, decided, flagged, which)
+        times = times_of_rows(batch, self.clock, which)
+        return replace(found, deviating=deviating_rows(self.detector, rows, times))

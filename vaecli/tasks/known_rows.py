@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.detector import Detector
 from vaecli.model.ensemble import Ensemble
@@ -14,7 +16,7 @@ FEWEST_KNOWN, FEW_KNOWN = 2, 0.2  # rows of the fit that are too few to mention:
 def known_rows(detector: Detector, batch: FeatureBatch) -> tuple[int, int]:
     """(how many rows have exactly the code of a row of the fit, how many such codes a member keeps)."""
     family = detector.ensemble.reference_family
-    distance, _ = member_scores(Ensemble((family,)), batch, "latent")
+    distance, _ = member_scores(Ensemble((replace(family, centers=None),)), batch, "latent")
     return int((distance[:, 0] < SAME_CODE).sum()), int(family.exemplar_prior.codes.shape[1])
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vaecli.aggregates.histograms import calibration_counts, score_counts, score_edges
+from vaecli.aggregates.incident_sketch import DeviatingItems
 from vaecli.aggregates.row_sample import smallest
 from vaecli.aggregates.timeline import CLOCK, DECIMAL, TimeBins
 from vaecli.data.cells import MISSING, NOVEL, Cells
@@ -31,12 +32,16 @@ from vaecli.report.data import (
     Stretch,
     Timeline,
 )
+from vaecli.report.incidents import MOST_SHOWN
 from vaecli.results import Event, FlaggedRow, OnEvent
+from vaecli.results.incidents import Incident
 from vaecli.schema import Column, Schema
 from vaecli.scoring.attribution import Explanation
 from vaecli.scoring.scores import ScoredBatch
 from vaecli.tables import Batch, ReadRequest, Source, readable_times, to_cells
 from vaecli.tasks.column_profiles import Profiler
+from vaecli.tasks.deviations import KeptRow, deviating_rows, times_of_rows
+from vaecli.tasks.incidents import RowIncidents
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained_candidates, worst_of
 from vaecli.tasks.report_images import ImageLayout, ImageRows, pictures
 
@@ -109,6 +114,7 @@ class ReportTotals:
     worst: tuple[Candidate, ...]
     highest: KeptRows  # flagged rows, by score
     sample: KeptRows  # of all rows
+    deviating: DeviatingItems[KeptRow] | None = None  # the flagged rows of one batch; sums have none
 
     def __add__(self, later: ReportTotals) -> ReportTotals:
         """The totals of these rows and the `later` ones."""
@@ -144,6 +150,8 @@ class ReportInputs:
     profiles: tuple[Profile, ...]
     n_other_columns: int
     pictures: Pictures | None
+    incidents: tuple[Incident, ...]  # those of most rows
+    n_incidents: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +240,8 @@ class ReportTask:
         cells = to_cells(batch, self.detector.schema, self.detector.by_column)
         decided = self.detector.score(cells, self.decision.score_kind)
         score, flags, c = decided.scored.score, self.decision.flags(decided), cells.values.shape[1]
-        order = np.flatnonzero(flags)
-        order = order[np.argsort(-score[order], kind="stable")]
+        which = np.flatnonzero(flags)
+        order = which[np.argsort(-score[which], kind="stable")]
         everyone = KeptRows(cells, decided, flags, row_hash(cells.row), _n_kept(N_SAMPLE, MOST_SAMPLE_CELLS, c))
         highest = replace(everyone, key=-score, most=_n_kept(N_EXPLAINED, MOST_EXPLAINED_CELLS, c))
         ticks, timed = self.clock.read(batch, cells)
@@ -249,6 +257,11 @@ class ReportTask:
             candidates(RowsToExplain.of(self.detector, batch, cells, decided, flags, order[:N_WORST])),
             highest.take(np.sort(order[: highest.most])),
             everyone.smallest(everyone.most),
+            deviating_rows(
+                self.detector,
+                RowsToExplain.of(self.detector, batch, cells, decided, flags, which),
+                times_of_rows(batch, None if self.clock.column is None else self.clock.column.name, which),
+            ),
         )
 
 
@@ -261,8 +274,10 @@ def collect(
     engine: Engine, task: ReportTask, source: Source, layout: ImageLayout | None, on_event: OnEvent
 ) -> ReportInputs:
     """Run one pass over `source`, then explain the rows that it kept; with a `layout` rows are drawn as pictures."""
-    totals = task.no_totals
+    totals, collected = task.no_totals, RowIncidents(task.detector)
     for part in engine.map_batches(task, source, task.needs):
+        if part.deviating is not None:
+            collected.sketch.add(part.deviating)
         totals += part
         on_event(Event("scoring", totals.rows, source.n_rows))
     on_event(Event("explaining", totals.rows, totals.rows))
@@ -283,6 +298,8 @@ def collect(
         _map(detector, totals),
         *task.profiler.profiles(totals.profiles, totals.rows),
         None if layout is None else _pictures(detector, layout, totals, why, kind),
+        collected.incidents(kind, MOST_SHOWN),
+        collected.n_incidents,
     )
 
 

@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from vaecli.aggregates.incident_sketch import DeviatingItems
 from vaecli.aggregates.score_bars import ScoreBars
 from vaecli.config import ScoreConfig
-from vaecli.decisions.threshold import Decision
+from vaecli.data.cells import Cells
+from vaecli.decisions.threshold import Decision, ScoredRows
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
 from vaecli.tables import Batch, BlankRows, ReadRequest, blank_rows, to_cells
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
+from vaecli.tasks.deviations import KeptRow, deviating_rows, times_of_rows
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained, top_columns, worst_of
 from vaecli.tasks.written_rows import WrittenRows
 
@@ -35,6 +38,7 @@ class ScoreTotals:
     counts: np.ndarray | None = None  # how many rows stand in each bar of a picture
     blank: BlankRows = NO_ROWS
     moved: np.ndarray | None = None  # in how many rows each column that was constant at fit is another
+    deviating: DeviatingItems[KeptRow] | None = None  # the flagged rows of one batch; sums of totals have none
 
     def __add__(self, later: ScoreTotals) -> ScoreTotals:
         """The totals of these rows and the `later` ones."""
@@ -64,16 +68,20 @@ class ScoreTask:
     n_worst: int = 0  # highest-scoring flagged rows to count among the totals
     bars: ScoreBars | None = None  # of a histogram to count among the totals
     constants: Constants = NO_CONSTANTS  # to watch
+    incidents: bool = False  # whether the totals hold where flagged rows deviate
+    clock: str | None = None  # the column of the times of incidents
+    small_tiles: bool = False  # as in `score_batch`
 
     @property
     def needs(self) -> ReadRequest:
         """The features, and the constants to watch; all columns pass through."""
-        return features_of(self.detector.schema, (*self.constants.names, *self.detector.group_columns), keep=True)
+        others = (*self.constants.names, *self.detector.group_columns, *(() if self.clock is None else (self.clock,)))
+        return features_of(self.detector.schema, others, keep=True)
 
     def process(self, batch: Batch) -> WrittenRows[ScoreTotals]:
         """The rows with the added columns; with `config.anomalies_only` only flagged ones. Raises UnreadableCell."""
         cells = to_cells(batch, self.detector.schema, self.detector.by_column)
-        decided = self.scorer.score(cells, self.decision.score_kind, small_tiles=self.config.follow)
+        decided = self.scorer.score(cells, self.decision.score_kind, small_tiles=self.small_tiles)
         score, flagged = decided.scored.score, self.decision.flags(decided)
         added: dict[str, Any] = {"anomaly_score": score, "p_value": decided.p_value, "is_anomaly": flagged}
         which = np.flatnonzero(flagged)
@@ -92,8 +100,17 @@ class ScoreTask:
             None if self.bars is None else self.bars.counts(score),
             blank_rows(batch, cells),
             self.constants.moved(batch),
+            self._deviating(batch, cells, decided, flagged, which),
         )
         return WrittenRows(batch, added, totals, flagged if self.config.anomalies_only else None)
+
+    def _deviating(
+        self, batch: Batch, cells: Cells, decided: ScoredRows, flagged: np.ndarray, which: np.ndarray
+    ) -> DeviatingItems[KeptRow] | None:
+        if not self.incidents or not which.size:
+            return None
+        rows = RowsToExplain.of(self.detector, batch, cells, decided, flagged, which)
+        return deviating_rows(self.detector, rows, times_of_rows(batch, self.clock, which))
 
 
 def _sum(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:

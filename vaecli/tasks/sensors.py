@@ -214,7 +214,8 @@ class ScoreSensors:
     """Adds score, p-value and flag to rows of series; each score depends on the row and those before it.
 
     With `explain` flagged rows get the columns responsible; the worst `n_worst` of a batch and those numbered `numbers`
-    (k,), from 0 and ascending, are explained in any case. With `line_width` the totals hold scores along time.
+    (k,), from 0 and ascending, are explained in any case. With `line_width` the totals hold scores along time. With
+    `of_stamps` the rows of a long table are its stamps and not its own.
     """
 
     detector: SensorDetector
@@ -224,6 +225,7 @@ class ScoreSensors:
     n_worst: int = 0
     rules: EventRules | None = None
     line_width: float | None = None
+    of_stamps: bool = False
     numbers: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def scored(self, work: SensorWork) -> DecidedWork:

@@ -38,6 +38,16 @@ class Output(Protocol):
         """Write rendered rows after those before."""
 
 
+class NoRows:
+    """An output that keeps no rows."""
+
+    def render(self, batch: Batch, added: Mapping[str, np.ndarray], keep: np.ndarray | None = None) -> None:
+        """Leave the rows of `batch` out, their added columns (n,) too."""
+
+    def append(self, rendered: None) -> None:
+        """Leave them out."""
+
+
 @dataclass(frozen=True, slots=True)
 class WrittenRows(Generic[T]):
     """Rows to be written: those of `batch` where `keep` (n,), with the columns `added`, (n,) each."""

@@ -18,6 +18,7 @@ from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.ppca_init import independent_output, start_parameters
 from vaecli.results import OnEvent, ignore
 from vaecli.training.checkpoint import Checkpoint
+from vaecli.training.choose_centers import choose_centers
 from vaecli.training.distrust import Distrust
 from vaecli.training.loop import OnCheckpoint, Plan, Trained, train
 
@@ -65,7 +66,10 @@ def fit_ensemble(
         prior = choose_exemplars(
             plan.likelihood, parameters, plan.held_out, sample, config.model.n_exemplars, config.seed, distrusted
         )
-        families.append(Family(plan.likelihood, parameters, noise, prior, plan.held_out, score_terms))
+        centers = choose_centers(
+            plan.likelihood, parameters, plan.held_out, sample, prior, config.model.n_centers, config.seed, distrusted
+        )
+        families.append(Family(plan.likelihood, parameters, noise, prior, plan.held_out, score_terms, centers))
     baseline = _baseline_log_prob(rows, likelihoods[0], config.seed)
     return FittedEnsemble(Ensemble(tuple(families)), sample, trained, distrust, baseline)
 

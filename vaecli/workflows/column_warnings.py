@@ -22,12 +22,21 @@ def column_warnings(schema: Schema) -> list[str]:
         if names := [column.name for column in schema.features if column.number_spelling == spelling]:
             warnings.append(f"numbers {how} were read as numbers: {', '.join(names)}")
     for column in schema.features:
-        for value, n in column.placeholders:
-            text = f"{value:.0f}" if value == round(value) and abs(value) < LARGEST_PLAIN else repr(value)
-            cells = "1 cell holds" if n == 1 else f"{n:,} cells hold"
+        if column.doubtful_point:
             warnings.append(
-                f"{quoted(column.name)}: {cells} {text}, far outside all others: a placeholder for missing? "
-                "Set aside in training, and anomalous in new rows; "
-                f"--missing {option_value([f'{column.name}={text}'])} takes it as missing"
+                f"{quoted(column.name)}: {column.doubtful_point} was read with a decimal point, though other columns "
+                "have decimal commas; if points stand between thousands: --thousands ."
             )
+        for value, n in column.placeholders:
+            where = "far outside all others: a placeholder for missing? Set aside in training, anomalous in new rows"
+            warnings.append(_proposal(column.name, value, n, where))
+        for value, n in column.spikes:
+            where = "apart from all others, which hardly repeat: a placeholder for missing? Learned as a number"
+            warnings.append(_proposal(column.name, value, n, where))
     return warnings
+
+
+def _proposal(name: str, value: float, n: int, where: str) -> str:
+    text = f"{value:.0f}" if value == round(value) and abs(value) < LARGEST_PLAIN else repr(value)
+    cells = "1 cell holds" if n == 1 else f"{n:,} cells hold"
+    return f"{quoted(name)}: {cells} {text}, {where}; --missing {option_value([f'{name}={text}'])} takes it as missing"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from vaecli.bundle import load_any_detector
 from vaecli.config import ExplainConfig
+from vaecli.config.incidents import IncidentConfig
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
@@ -19,7 +20,9 @@ from vaecli.results import Event, ExplainSummary, FlaggedRow, OnEvent, ignore
 from vaecli.runtime import urls
 from vaecli.tables import Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.explain import ExplainTask, Explanations
+from vaecli.tasks.incidents import RowIncidents
 from vaecli.tasks.written_rows import append_table
+from vaecli.workflows.incidents import check_incident_outputs, clock_of, write_incidents
 from vaecli.workflows.score import decision_of, refuse_for_rows
 
 if TYPE_CHECKING:
@@ -51,28 +54,40 @@ def explain(
     config: ExplainConfig,
     *,
     plot: str | None = None,
+    incidents: str | None = None,
     on_event: OnEvent = ignore,
 ) -> ExplainSummary | SensorExplainSummary:
     """Explain the flagged rows of the table in `inputs`, of series their events, or the rows of `config.rows`.
 
     With `output` every explained row goes there, one line per reason; the summary shows the most anomalous. With `plot`
-    the reasons become a picture. Raises UsageError, InputError, BundleError or EnvironmentProblem.
+    the reasons become a picture; `incidents` is a file of incidents of flagged rows.
+
+    Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
     detector, _ = load_any_detector(bundle)
     if not isinstance(detector, Detector):  # what series need is loaded for them alone
         from vaecli.workflows.explain_sensors import explain_sensors
 
-        return explain_sensors(detector, inputs, bundle, output, config, plot, started, on_event)
+        return explain_sensors(detector, inputs, bundle, output, config, plot, incidents, started, on_event)
     refuse_for_rows(bundle, config.score)
     decision = decision_of(detector, config.score)
     source = open_source(inputs, once=True)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
 
-    task, total = ExplainTask(detector, decision, config), Explanations()
-    with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
+    wanted = IncidentConfig(incidents)
+    check_incident_outputs(wanted, bundle, source, [output, plot])
+    collected = RowIncidents(detector) if wanted.is_wanted else None
+    clock = None if collected is None else clock_of(detector.schema, source)
+    task, total = ExplainTask(detector, decision, config, collected is not None, clock), Explanations()
+    with ExitStack() as files:
+        sink = None
+        if output is not None:
+            sink = files.enter_context(open_sink(output, frame_source(SCHEMA.empty_table()), ()))
         for part in LocalEngine.of(config.score).map_batches(task, source, task.needs):
+            if collected is not None and part.deviating is not None:
+                collected.sketch.add(part.deviating)
             if sink is not None:
                 append_table(reason_table(part.explained), sink)
             total += part
@@ -82,6 +97,9 @@ def explain(
                 f"--row {', '.join(map(str, beyond))}: {source.name} has {total.rows:,} rows",
                 "the first row is number 1",
             )
+    found = None if collected is None else collected.incidents(decision.score_kind)
+    if found is not None:
+        write_incidents(wanted, found)
     highest = total.highest(config.most)
     if plot is not None:
         from vaecli.plots.reasons import Parts, plot_attributions
@@ -99,6 +117,8 @@ def explain(
         warnings=(),
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),
+        incidents=found,
+        incident_file=incidents and urls.shown(incidents),
     )
 
 

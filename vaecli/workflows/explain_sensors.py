@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,15 +13,18 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.config import ExplainConfig
+from vaecli.config.incidents import IncidentConfig
 from vaecli.errors import UsageError
 from vaecli.results import OnEvent
 from vaecli.results.explain_sensors import SensorExplainSummary, SeriesRow
 from vaecli.results.sensor_events import EventSensor, SensorEvent
 from vaecli.runtime import urls
 from vaecli.sensors.detector import MODEL, SensorDetector
-from vaecli.tables import Batch, Sink, Source, Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tables import Sink, Source, Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.kept_events import KeptEvents
-from vaecli.tasks.written_rows import append_table
+from vaecli.tasks.written_rows import NoRows, append_table
+from vaecli.workflows.incidents import check_incident_outputs, write_incidents
 from vaecli.workflows.long_table import as_modelled
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows
 from vaecli.workflows.score_series import series_decision
@@ -49,6 +52,7 @@ def explain_sensors(
     output: str | None,
     config: ExplainConfig,
     plot: str | None,
+    incidents: str | None,
     started: float,
     on_event: OnEvent,
 ) -> SensorExplainSummary:
@@ -67,6 +71,8 @@ def explain_sensors(
         )
     check_schema(source, detector.schema)
     Targets.of(output, plot, bundle, source)
+    wanted = IncidentConfig(incidents)
+    check_incident_outputs(wanted, bundle, source, [output, plot])
     kept, spans, histories = KeptEvents(max(N_KEPT, config.most)), _Spans(), detector.histories()
     with ExitStack() as files:
         schema = _schema(detector, of_rows=bool(config.rows))
@@ -74,7 +80,9 @@ def explain_sensors(
         if output is not None:
             sink = files.enter_context(open_sink(output, frame_source(schema.empty_table()), ()))
         writer = spans if config.rows else _Lines(sink, schema)
-        log = EventLog(detector, rules, (kept, writer), config.top)
+        collected = EventIncidents(detector)
+        writers = (kept, writer, collected) if wanted.is_wanted else (kept, writer)
+        log = EventLog(detector, rules, writers, config.top)
         totals = score_rows(
             detector,
             source,
@@ -93,6 +101,9 @@ def explain_sensors(
         )
         if sink is not None and config.rows:
             append_table(pa.Table.from_pylist([line for row in rows for line in _row_lines(row)], schema), sink)
+    found = collected.incidents() if wanted.is_wanted else None
+    if found is not None:
+        write_incidents(wanted, found)
     if plot is not None:
         _draw(plot, kept, rows, of_rows=bool(config.rows))
     return SensorExplainSummary(
@@ -115,17 +126,9 @@ def explain_sensors(
         seconds=time.monotonic() - started,
         alarm_budget=config.score.alarm_budget,
         plot=plot and urls.shown(plot),
+        incidents=found,
+        incident_file=incidents and urls.shown(incidents),
     )
-
-
-class NoRows:
-    """An output that keeps no rows."""
-
-    def render(self, batch: Batch, added: Mapping[str, np.ndarray], keep: np.ndarray | None = None) -> None:
-        """Leave the rows of `batch` out, their added columns (n,) too."""
-
-    def append(self, rendered: None) -> None:
-        """Leave them out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,15 +12,15 @@ from vaecli.config import SCORE_KINDS, FitConfig
 from vaecli.data.clock_units import has_moments
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import CONTINUOUS, SensorScale
-from vaecli.data.series import Stretch, filled_forward
+from vaecli.data.series import Stretch, filled_forward, held_forward
 from vaecli.errors import UsageError
 from vaecli.model.window_model import HISTORY, WINDOW, WindowShape
 from vaecli.results import Event, OnEvent
 from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.schema import Schema
-from vaecli.sensors.detector import KINDS, MODEL, Clock, SensorDetector
+from vaecli.sensors.detector import JUDGED_KINDS, KINDS, MODEL, Clock, SensorDetector
 from vaecli.sensors.event_rates import event_rates
-from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, looked_ahead
+from vaecli.sensors.fitting import calibrated, fit_windows, independent_rows, judged, looked_ahead
 from vaecli.sensors.history import spike_limits
 from vaecli.tables import LongSource, Source
 from vaecli.tables.infer.infer_schema import reject_nothing_to_learn
@@ -36,6 +36,7 @@ from vaecli.workflows.sensor_data import (
     pieces,
     read_series,
     require_rows,
+    usual_steps,
 )
 
 MOST_GROUPS = 10_000  # whose names a bundle keeps, to report new ones
@@ -63,16 +64,19 @@ def fit_sensors(
     rows = read_series(source, schema, on_event, most_rows=config.train.memory_bytes // (4 * max(n_sensors, 1)))
     require_rows(rows, source)
     step, max_gap = longest_step(rows, config.windows.max_gap_seconds)
-    stretches, scale = _stretches(rows, max_gap)
+    hold = None if long is None or long.hold is None else _times(usual_steps(rows), long.hold)
+    stretches, scale = _stretches(rows, max_gap, hold)
     shape = _shape(source, rows.time.size, n_sensors, config.windows.window)
     fitted = fit_windows(stretches, scale, shape, lambda done, of: on_event(Event("fitting", done, of, "models")))
     level, calibrations, margins = config.calibration.threshold, {}, {}
     held_out = {**fitted.held_out, **{f"offline/{kind}": looked_ahead(fitted, kind) for kind in SCORE_KINDS}}
+    judge = judged(fitted, held_out, level)
+    opinions = {} if judge is None else dict.fromkeys(JUDGED_KINDS, fitted.opinions(judge))
     for kind in KINDS:
-        calibrations[kind], margins[kind] = calibrated(held_out[kind], fitted.block, level)
+        calibrations[kind], margins[kind] = calibrated(held_out[kind], fitted.block, level, opinions.get(kind))
     rates = None
     if schema.time is not None and schema.time.is_date:
-        scores = np.stack([held_out[kind] for kind in KINDS])
+        scores = np.stack([np.fmax(held_out[kind], opinions.get(kind, np.nan)) for kind in KINDS])
         rates = event_rates(scores, fitted.stretch, rows.time, fitted.model.shape.window, max_gap)
     scaled = np.concatenate([stretch.readings for stretch in stretches])
     group = None if schema.group is None else rows.group
@@ -95,16 +99,28 @@ def fit_sensors(
         rates,
         long,
         fitted.short_limits,
+        hold,
+        judge,
     )
     summary = _summary(detector, rows, len(stretches), output, time.monotonic() - started)
     return detector, with_long(summary, source) if isinstance(source, LongSource) else summary
 
 
-def _stretches(rows: SeriesRows, max_gap: float) -> tuple[list[Stretch], SensorScale]:
-    """The rows in stretches, scaled and filled forward, and their scale."""
+def _times(steps: np.ndarray, n: int) -> np.ndarray:
+    """`n` of the steps (D,), at most the largest float64."""
+    return np.minimum(steps, np.finfo(np.float64).max / n) * n
+
+
+def _stretches(rows: SeriesRows, max_gap: float, hold: np.ndarray | None) -> tuple[list[Stretch], SensorScale]:
+    """The rows in stretches, scaled and filled forward, for at most `hold` (D,) after a reading, and their scale."""
     parts = list(pieces(rows, max_gap))
     middle = np.nan_to_num(np.nanmedian(rows.readings, axis=0)) if rows.readings.size else np.empty(0)
-    filled = np.concatenate([filled_forward(rows.readings[part], middle) for part in parts])
+    if hold is None:
+        filled = np.concatenate([filled_forward(rows.readings[part], middle) for part in parts])
+    else:
+        never = np.full(middle.size, -np.inf)
+        held = (held_forward(rows.readings[part], rows.time[part], middle, never, hold, middle) for part in parts)
+        filled = np.concatenate([part for part, *_ in held])
     scale = SensorScale.of(np.where(np.isfinite(filled), filled, middle))
     scaled = scale.scaled(filled)
     return [

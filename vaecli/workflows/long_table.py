@@ -119,6 +119,7 @@ def long_summary(source: LongSource) -> LongTable:
         n_silent_tags=len(silent),
         other_columns=tuple(name for name in source.rows.names if name not in (*source.names, form.name, form.value)),
         sorted=not source.in_order,
+        hold=form.hold,
     )
 
 
@@ -129,6 +130,14 @@ def long_warnings(found: LongTable) -> tuple[str, ...]:
         some = _some(found.silent_tags, found.n_silent_tags)
         warnings.append(f"no reading of {some}: scores rest on what is held of them from before")
     return tuple(warnings)
+
+
+def hold_warnings(detector: SensorDetector, n_cells: int) -> tuple[str, ...]:
+    """What a reader of scores should know of tags that were silent for longer than their readings are held."""
+    if not n_cells or detector.long is None or detector.long.hold is None:
+        return ()
+    steps = counted(detector.long.hold, "usual step")
+    return (f"{counted(n_cells, 'reading')} of tags silent for longer than {steps} read as usual instead of held",)
 
 
 def _some(names: Iterable[str], n_names: int) -> str:

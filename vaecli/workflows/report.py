@@ -115,6 +115,8 @@ def _data(facts: Facts, shown: ReportInputs, manifest: Manifest) -> ReportData:
             *flat_settings(manifest.config["fit"]),
         ),
         pictures=shown.pictures,
+        incidents=shown.incidents,
+        n_incidents=shown.n_incidents,
     )
 
 

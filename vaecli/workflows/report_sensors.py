@@ -31,20 +31,23 @@ from vaecli.report.series_data import (
 from vaecli.report.series_page import series_headline, series_page
 from vaecli.results import Event, OnEvent
 from vaecli.results.flat_settings import flat_settings
+from vaecli.results.long_table import LongTable
+from vaecli.results.number_format import counted
 from vaecli.results.report_sensors import SensorReportSummary
 from vaecli.results.sensor_events import EventSensor, SensorEvent
 from vaecli.runtime import urls
 from vaecli.schema import Kind
 from vaecli.sensors.detector import MODEL, SensorDetector
 from vaecli.sensors.history import Histories
-from vaecli.tables import Source, Targets, check_schema, default_output, open_source, whole_output
+from vaecli.tables import LongSource, Source, Targets, check_schema, default_output, open_source, whole_output
+from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.event_readings import FlagBits, ReadZooms, Zoom, ZoomReadings, no_readings
 from vaecli.tasks.events import time_of
 from vaecli.tasks.kept_events import EventSpans, KeptEvents
 from vaecli.tasks.sensors import SensorTotals
 from vaecli.workflows.coverage import coverage_warnings
 from vaecli.workflows.drift_warning import dependence_warning, warnings_of
-from vaecli.workflows.long_table import as_modelled
+from vaecli.workflows.long_table import as_modelled, long_summary, long_warnings
 from vaecli.workflows.score_sensors import EventLog, engine_of, event_rules, score_rows
 from vaecli.workflows.score_series import N_DRAWN, calibrations_of, line_width, series_decision, worst_series
 
@@ -74,16 +77,12 @@ def report_sensors(
     decision = series_decision(detector, config.score)
     rules = event_rules(detector, decision, config.score)
     target = output if output is not None else default_output(inputs, "report", ".html")
-    source = open_source(inputs)
-    if as_modelled(source, detector) is not source:
-        raise UsageError(
-            f"{source.name}: a report of a long table is not written",
-            "`vaecli score --events` and `vaecli explain` read it; a report needs a table with the tags as columns",
-        )
+    source = as_modelled(open_source(inputs), detector)
     check_schema(source, detector.schema)
     Targets.of(target, None, bundle, source)
     with whole_output(target) as write:
         kept, flags, histories = KeptEvents(N_EVENTS), FlagBits(), detector.histories()
+        collected = EventIncidents(detector)
         totals = score_rows(
             detector,
             source,
@@ -92,11 +91,13 @@ def report_sensors(
             config.score,
             histories,
             on_event,
-            events=EventLog(detector, rules, (kept,)),
+            events=EventLog(detector, rules, (kept, collected)),
             line_width=line_width(detector),
+            of_stamps=True,
         )
         drawn = _drawn(totals.lines, kept)
-        facts = _facts(detector, source.name, bundle, decision, config.score, totals, kept, histories)
+        long = long_summary(source) if isinstance(source, LongSource) else None
+        facts = _facts(detector, source.name, bundle, decision, config.score, totals, kept, histories, long)
         data = SeriesReportData(
             facts,
             tuple(kept.highest),
@@ -109,6 +110,7 @@ def report_sensors(
                 ("schema", manifest.schema_fingerprint[:16]),
                 *flat_settings(manifest.config["fit"]),
             ),
+            collected.incidents(),
         )
         content = series_page(data).encode()
         write(content)
@@ -137,6 +139,7 @@ def report_sensors(
         warnings=facts.warnings,
         seconds=time.monotonic() - started,
         alarm_budget=config.score.alarm_budget,
+        long=long,
     )
 
 
@@ -149,12 +152,14 @@ def _facts(
     totals: SensorTotals,
     kept: KeptEvents,
     histories: Histories,
+    long: LongTable | None,
 ) -> SeriesFacts:
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     clock, schema, effective = detector.clock, detector.schema, detector.clock.effective
     warnings = warnings_of(calibration, replace(decision, uses_tail_model=False), totals.rows, totals.anomalies)
     if decision.level is not None and decision.uses_tail_model:
         warnings = (dependence_warning(calibration, effective, decision.level), *warnings)
+    warnings += () if long is None else long_warnings(long)
     by_chance = decision.alpha
     if by_chance is None:
         by_chance = float(calibration.p_value(np.array(decision.min_score)))
@@ -195,6 +200,7 @@ def _facts(
             missing=coverage_warnings(schema.time, clock),
         ),
         warnings=warnings,
+        long=None if long is None else f"{counted(long.rows, 'row')}, read as {counted(long.stamps, 'stamp')}",
     )
 
 

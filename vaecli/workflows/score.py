@@ -12,20 +12,24 @@ import numpy as np
 from vaecli.aggregates.score_bars import N_BARS, ScoreBars
 from vaecli.bundle import load_any_detector
 from vaecli.config import ScoreConfig
+from vaecli.config.incidents import NO_INCIDENTS, IncidentConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.model.device import device_of
+from vaecli.model.tiles import MOST_IN_SMALL_TILES
 from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.runtime import urls
 from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, growth_notes, open_source
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
+from vaecli.tasks.incidents import RowIncidents
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
+from vaecli.workflows.incidents import check_incident_outputs, clock_of, finished, incident_facts
 from vaecli.workflows.new_rows import note, progress_of, protect
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from vaecli.results.plan import PlanSummary
     from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
+    from vaecli.results.score_spark import SparkSummary
     from vaecli.sensors.detector import SensorDetector
 
 N_TOP_COLUMNS = 3
@@ -49,25 +54,38 @@ def score(
     plot: str | None = None,
     state: Path | None = None,
     events: str | None = None,
+    incidents: IncidentConfig = NO_INCIDENTS,
     since: Path | None = None,
     with_worst: bool = True,
     dry_run: bool = False,
     resume: bool = False,
+    engine: str | None = None,
+    remote: str | None = None,
     on_event: OnEvent = ignore,
-) -> ScoreSummary | SensorScoreSummary | PlanSummary | PartsSummary:
+) -> ScoreSummary | SensorScoreSummary | PlanSummary | PartsSummary | SparkSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
     With `since`, a file that keeps what earlier runs have read, only new rows are scored. With `dry_run` only what
-    comes before the first row is done. With `plot` the scores become a picture. Without `with_worst` the summary does
-    not name the highest-scoring rows: to explain them takes a moment. If `output` ends with a slash, each file is
-    scored into a file of its own below it; `resume` uses those that are finished.
+    comes before the first row is done. With `plot` the scores become a picture; `incidents` is what is written and
+    remembered of incidents. Without `with_worst` the summary does not name the highest-scoring rows: to explain them
+    takes a moment. If `output` ends with a slash, each file is scored into a file of its own below it; `resume` uses
+    those that are finished. With the `engine` "spark" the server at `remote` reads, scores and writes.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
+    into_one_file = {"--plot": plot, "--state": state, "--events": events, "--follow": config.follow or None}
+    into_one_file |= {"--since-last-run": since, "--dry-run": dry_run or None}
+    into_one_file |= {"--incidents": incidents.incidents, "--incident-state": incidents.incident_state}
+    if engine == "spark" and remote is not None:
+        _refuse_for_parts(into_one_file | {"--resume": resume or None, "--workers": config.workers})
+        from vaecli.workflows.score_spark import score_on_spark
+
+        if output is None or not output.endswith("/"):
+            raise UsageError("--engine spark writes a folder", "name one, with a slash: -o FOLDER/")
+        return score_on_spark(inputs, bundle, output, config, remote, on_event)
     if output is not None and output.endswith("/"):
-        alone = {"--plot": plot, "--state": state, "--events": events, "--follow": config.follow or None}
-        _refuse_for_parts(alone | {"--since-last-run": since, "--dry-run": dry_run or None})
+        _refuse_for_parts(into_one_file)
         from vaecli.workflows.score_parts import score_parts
 
         return score_parts(inputs, bundle, output, config, resume=resume, on_event=on_event)
@@ -79,7 +97,8 @@ def score(
         from vaecli.workflows.score_series import score_series
 
         return score_series(
-            *(detector, manifest, inputs, bundle, output, config, plot, state, events, n_worst, started, on_event),
+            *(detector, manifest, inputs, bundle, output, config, plot, state, events, incidents, n_worst),
+            *(started, on_event),
             since=since,
             dry_run=dry_run,
         )
@@ -91,24 +110,27 @@ def score(
     source = open_source(inputs, once=True, live=config.follow, since=progress)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, plot, bundle, source)
-    protect(progress, bundle, (target, plot))
+    check_incident_outputs(incidents, bundle, source, [target, plot])
+    protect(progress, bundle, (target, plot, *incidents.files))
     if dry_run:
         from vaecli.tables.write.sinks import check_sink
         from vaecli.workflows.plan import plan
 
         check_sink(target, source, added_columns(config.explain), prefix=config.prefix)
-        writes, schema = (target, plot), detector.schema
+        writes, schema = (target, plot, *incidents.files), detector.schema
         return plan("score", source, bundle, writes, schema, decision.level, decision.score_kind, series=False)
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     constants = Constants.of(detector.schema, source.names)
     columns, types = added_columns(config.explain), exact_types(detector.schema)
+    collected = RowIncidents(detector) if incidents.is_wanted else None
     with opened_sink(target, source, columns, config, types) as sink:
         totals = score_source(
             *(detector, source, sink, decision, config, device),
             n_worst=n_worst,
             bars=bars,
             constants=constants,
+            incidents=collected,
             on_event=on_event,
         )
         if plot is not None and bars is not None:
@@ -116,6 +138,10 @@ def score(
 
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
+    found = None
+    if collected is not None:
+        model = manifest.digests["arrays.safetensors"]
+        found = finished(incidents, collected.incidents(decision.score_kind), source, bundle, model)
     new_files = note(progress)
     changed = constants.changed(totals.moved)
     return ScoreSummary(
@@ -135,11 +161,13 @@ def score(
             *warnings_of_changed(changed),
             *totals.blank.noted,
             *growth_notes(source),
+            *(() if found is None else found.warnings),
         ),
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),
         changed=changed,
         blank_rows=totals.blank.n,
+        **incident_facts(incidents, found),
         since_last_run=new_files,
     )
 
@@ -155,23 +183,36 @@ def score_source(
     n_worst: int = 0,
     bars: ScoreBars | None = None,
     constants: Constants = NO_CONSTANTS,
+    incidents: RowIncidents | None = None,
+    in_memory: bool = False,
     on_event: OnEvent = ignore,
 ) -> ScoreTotals:
     """Score every row of `source` into `output`, on a torch `device` if one is named.
 
-    Without one the same table gives the same bytes whatever `batch_rows` and `workers` are.
+    Without one the same table gives the same bytes whatever `batch_rows` and `workers` are; a few rows that are
+    `in_memory` those of a stream, which takes a fraction of the time.
     """
     scorer = detector if device is None else detector.on(device)
-    task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants)
+    clock = None if incidents is None else clock_of(detector.schema, source)
+    at_once = config.follow or (in_memory and source.n_rows is not None and source.n_rows <= MOST_IN_SMALL_TILES)
+    of_incidents = (incidents is not None, clock)
+    task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants, *of_incidents, small_tiles=at_once)
     engine: LiveEngine | LocalEngine
-    if config.follow:
+    if at_once:
         from vaecli.engines.live import LiveEngine
 
         engine = LiveEngine(config.batch_rows)
     else:
         engine = LocalEngine.of(config, most_workers=None if device is None else WORKERS_ON_DEVICE)
     parts = engine.map_batches(Rendered(task, output), source, task.needs)
-    return append_rows(parts, output, ScoreTotals(), "scoring", source.n_rows, on_event)
+    return append_rows(
+        parts if incidents is None else incidents.following(parts),
+        output,
+        ScoreTotals(),
+        "scoring",
+        source.n_rows,
+        on_event,
+    )
 
 
 def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Decision:
@@ -189,9 +230,10 @@ def decision_of(detector: Detector | SensorDetector, config: ScoreConfig) -> Dec
 def score_table(
     detector: Detector | SensorDetector, source: Source, output: Output, decision: Decision, config: ScoreConfig
 ) -> None:
-    """Score every row of `source` into `output`; series begin with its first row."""
+    """Score every row of `source`, a table in memory, into `output`; series begin with its first row."""
     if isinstance(detector, Detector):
-        score_source(detector, source, output, decision, config, device_of(config.device))
+        device = device_of(config.device)
+        score_source(detector, source, output, decision, config, device, in_memory=True)
         return
     from vaecli.workflows.score_sensors import score_rows
 
@@ -200,7 +242,9 @@ def score_table(
 
 def _refuse_for_parts(given: Mapping[str, object | None]) -> None:
     if refused := [flag for flag, value in given.items() if value is not None]:
-        raise UsageError(f"{', '.join(refused)}: not where a folder of parts is written", "write one file: -o FILE")
+        raise UsageError(
+            f"{', '.join(refused)}: not where a folder of parts is written", "leave it out, or write one file: -o FILE"
+        )
 
 
 def refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None = None, events: str | None = None) -> None:

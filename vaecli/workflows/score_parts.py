@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -31,9 +31,10 @@ from vaecli.runtime import outputs
 from vaecli.runtime.parallel import n_cores
 from vaecli.runtime.parts_folder import Claim, PartsFolder, Record, file_digest, opened_folder
 from vaecli.runtime.urls import is_url, shown, without_file_scheme
-from vaecli.tables import Batch, Sink, check_schema, exact_types, open_sink, refuse_to_overwrite
+from vaecli.tables import Batch, ColumnTypes, Sink, check_schema, exact_types, open_sink, refuse_to_overwrite
 from vaecli.tables.convert.blank_rows import BlankRows
 from vaecli.tables.read.parts import Part, find_parts, without_folder_columns
+from vaecli.tables.write.targets import Target
 from vaecli.tasks.constants import Constants
 from vaecli.tasks.score import ScoreTask, ScoreTotals
 from vaecli.tasks.written_rows import Rendered, append_rows
@@ -78,9 +79,14 @@ def score_parts(
     run = hashlib.sha256(json.dumps([vaecli.__version__, digest, settings], sort_keys=True).encode()).hexdigest()
     scorer = detector if device is None else detector.on(device)
     with opened_folder(folder, run, [part.name for part in parts], resume=resume) as opened:
-        job = _Job(opened, detector, scorer, decision, config)
+        workers = config.workers or n_cores()
+        if device is not None:
+            workers = min(workers, WORKERS_ON_DEVICE)
+        n_at_once = max(1, min(workers, len(parts)))
+        computing, types = threading.Semaphore(n_at_once), exact_types(detector.schema)
+        job = _Job(opened, detector, scorer, decision, config, types, computing)
         try:
-            records, n_reused = _scored(job, parts, device, on_event)
+            records, n_reused = _scored(job, parts, workers, n_at_once, on_event)
         except BaseException as stop:
             _note_what_stays(stop, output)
             raise
@@ -132,6 +138,8 @@ class _Job:
     scorer: Detector
     decision: Decision
     config: ScoreConfig
+    types: ColumnTypes
+    computing: threading.Semaphore  # how many parts are computed at a time; others wait for the disk meanwhile
 
     def score(self, part: Part, engine: _Engine, stop: threading.Event) -> tuple[Record, bool] | None:
         """The record of the part and whether it was there already; None while another process writes it."""
@@ -179,18 +187,49 @@ class _Job:
         check_schema(source, schema, self.detector.by_column)
         written, constants = without_folder_columns(source), Constants.of(schema, source.names)
         task = ScoreTask(self.detector, self.scorer, self.decision, self.config, constants=constants)
-        columns, types = added_columns(self.config.explain), exact_types(schema)
+        columns = added_columns(self.config.explain)
 
         def go_on(_: Event) -> None:
             if stop.is_set():
                 raise _Stopped
 
-        with open_sink(target, written, columns, prefix=self.config.prefix, types=types) as sink:
+        sink = open_sink(target, written, columns, prefix=self.config.prefix, types=self.types)
+        with self.computing, replace(sink, target=_OthersCompute(sink.target, self.computing)) as sink:
             output = _OwnColumns(sink, written.names)
             batches = engine.map_batches(Rendered(task, output), source, task.needs)
             totals = append_rows(batches, output, ScoreTotals(), "scoring", source.n_rows, go_on)
         outputs.forget(target)  # a stopped run names the folder, not each part
         return totals, constants.changed(totals.moved)
+
+
+@dataclass(frozen=True, slots=True)
+class _OthersCompute:
+    """The target of a part: while it waits for the disk, another thread computes."""
+
+    target: Target
+    computing: threading.Semaphore
+
+    @property
+    def name(self) -> str:
+        """The name of the part in messages."""
+        return self.target.name
+
+    @property
+    def stream(self) -> BinaryIO:
+        """The stream of the part."""
+        return self.target.stream
+
+    def commit(self) -> None:
+        """Flush the part to the disk and rename it. Raises OSError."""
+        self.computing.release()
+        try:
+            self.target.commit()
+        finally:
+            self.computing.acquire()
+
+    def abort(self) -> None:
+        """Discard the part."""
+        self.target.abort()
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,21 +254,20 @@ class _Stopped(Exception):
     """Ends the threads of a run that was stopped."""
 
 
-def _scored(job: _Job, parts: Sequence[Part], device: str | None, on_event: OnEvent) -> tuple[list[Record], int]:
+def _scored(
+    job: _Job, parts: Sequence[Part], workers: int, n_at_once: int, on_event: OnEvent
+) -> tuple[list[Record], int]:
     """The records of all parts in order, and how many parts were there already.
 
-    Threads take parts, not rows, as long as there are enough of them. Parts that other processes write are looked at
-    again at the end: a process that died has left its part to us. Of several failures that of the first part is raised.
+    Of `workers` threads, `n_at_once` take parts; where that is fewer, several share the rows of a part. Parts that
+    other processes write are looked at again at the end: a process that died has left its part to us. Of several
+    failures that of the first part is raised.
     """
-    workers = job.config.workers or n_cores()
-    if device is not None:
-        workers = min(workers, WORKERS_ON_DEVICE)
-    n_threads = max(1, min(workers, len(parts)))
-    n_each = workers // n_threads
+    n_each = workers // n_at_once
     engine = LocalEngine(job.config.batch_rows, n_each) if n_each > 1 else ThreadEngine(job.config.batch_rows)
     stop = threading.Event()
     found: dict[str, tuple[Record, bool]] = {}
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_threads, thread_name_prefix="vaecli") as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_at_once + 1, thread_name_prefix="vaecli") as pool:
         waiting = list(parts)
         try:
             while waiting:

@@ -55,17 +55,21 @@ def score_rows(
     n_worst: int = 0,
     events: EventLog | None = None,
     line_width: float | None = None,
+    of_stamps: bool = False,
     numbers: Sequence[int] = (),
 ) -> SensorTotals:
     """Score every row of `source` into `output`, with `config.offline` looking ahead.
 
     The `n_worst` rows with the highest scores are explained, and those numbered `numbers`, from 1; `events` are written
-    where they are asked for. With `line_width` the totals hold scores along time, in bins of at least that width.
+    where they are asked for. With `line_width` the totals hold scores along time, in bins of at least that width. With
+    `of_stamps` the rows of a long table are its stamps.
     """
     score = _score_looking_ahead if config.offline else _score_series
     rules = None if events is None else events.rules
     wanted = np.unique([min(number, MOST_ROWS) - 1 for number in numbers]).astype(np.int64)
-    task = ScoreSensors(detector, decision, config.anomalies_only, config.explain, n_worst, rules, line_width, wanted)
+    task = ScoreSensors(
+        detector, decision, config.anomalies_only, config.explain, n_worst, rules, line_width, of_stamps, wanted
+    )
     keep_freed_memory()
     with threadpool_limits(1, "blas"):  # of every thread until the last batch is scored, longer than batches are read
         return score(task, source, output, config, histories, on_event, events)
@@ -154,7 +158,7 @@ def _score_series(
     The same rows give the same scores in one source or in several that follow each other.
     """
     detector, rendered = task.detector, Rendered(task, output)
-    with closing(sensor_rows(detector, source, config)) as rows:
+    with closing(sensor_rows(detector, source, config, of_stamps=task.of_stamps)) as rows:
         work = in_order(only_later(rows, histories, source) if isinstance(source, LongSource) else rows, histories)
         if config.follow:
             live = map(rendered.process, map(task.scored, work))
@@ -177,7 +181,7 @@ def _score_looking_ahead(
     detector, kind = task.detector, task.decision.score_kind
     engine = engine_of(config, detector)
     surprisals, times, groups, codes = [], [], [], dict[str, int]()
-    with closing(sensor_rows(detector, source, config)) as rows:
+    with closing(sensor_rows(detector, source, config, of_stamps=task.of_stamps)) as rows:
 
         def measured(work: SensorWork) -> tuple[np.ndarray, SensorRows]:
             found = detector.readout_surprisals(work.stretches, work.rows.batch.n_rows)
@@ -198,7 +202,7 @@ def _score_looking_ahead(
         first = work.rows.batch.first_row
         return task.decided(work, score[first : first + work.rows.batch.n_rows], calibration)
 
-    with closing(sensor_rows(detector, source, config)) as rows:
+    with closing(sensor_rows(detector, source, config, of_stamps=task.of_stamps)) as rows:
         work = in_order(rows, detector.histories())
         parts = _explained(task, Rendered(task, output), scored, work, engine.workers)
         with closing(parts if events is None else events.following(parts)) as followed:
@@ -238,10 +242,12 @@ def ahead(
     return score
 
 
-def sensor_rows(detector: SensorDetector, source: Source, config: ScoreConfig) -> Generator[SensorRows]:
-    """The batches of a source, read by several threads."""
+def sensor_rows(
+    detector: SensorDetector, source: Source, config: ScoreConfig, *, of_stamps: bool = False
+) -> Generator[SensorRows]:
+    """The batches of a source, read by several threads; of a long table with its own rows, or only with its stamps."""
     task = ReadSensors(detector)
-    if isinstance(source, LongSource):
+    if isinstance(source, LongSource) and not of_stamps:
         of_rows = engine_of(config, detector)
         parts = source.parts(replace(task.needs, batch_rows=of_rows.batch_rows))
         yield from map_in_order(task.process_part, parts, of_rows.workers)

@@ -14,6 +14,7 @@ from vaecli.bundle import Manifest
 from vaecli.bundle.series_state import load_histories, save_histories
 from vaecli.calibration.conformal import Calibration
 from vaecli.config import SCORE_KINDS, ScoreConfig
+from vaecli.config.incidents import IncidentConfig
 from vaecli.config.spans import AlarmBudget
 from vaecli.data.clock_units import has_moments
 from vaecli.decisions.resolve import resolve
@@ -37,9 +38,11 @@ from vaecli.tables import (
 )
 from vaecli.tables.write.event_file import EventWriter, check_event_file, open_event_file
 from vaecli.tables.write.sinks import check_sink
+from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.kept_events import KeptEvents
 from vaecli.workflows.drift_warning import warnings_of
-from vaecli.workflows.long_table import as_modelled, long_summary, long_warnings
+from vaecli.workflows.incidents import check_incident_outputs, finished, incident_facts
+from vaecli.workflows.long_table import as_modelled, hold_warnings, long_summary, long_warnings
 from vaecli.workflows.new_rows import note, progress_of, protect
 from vaecli.workflows.plan import plan
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
@@ -59,6 +62,7 @@ def score_series(
     plot: str | None,
     state: Path | None,
     events: str | None,
+    incidents: IncidentConfig,
     n_worst: int,
     started: float,
     on_event: OnEvent,
@@ -72,8 +76,9 @@ def score_series(
     """
     if config.offline and state is not None:
         raise UsageError("--offline and --state contradict each other", "a state knows no later rows; give one of them")
-    if config.follow and (given := events or plot):
-        flag, when = ("--events", "written") if given == events else ("--plot", "drawn")
+    if config.follow and (given := events or incidents.incidents or incidents.incident_state or plot):
+        flag = "--events" if given == events else "--plot" if given == plot else "--incidents"
+        when = "drawn" if flag == "--plot" else "written"
         raise UsageError(f"{flag} and --follow contradict each other", f"events are {when} when a table has ended")
     if since is not None and state is None:
         raise UsageError(
@@ -101,16 +106,20 @@ def score_series(
             [str(bundle), *source.files, target, *([] if state is None else [str(state)])],
             "the input, the bundle or another output",
         )
-    protect(progress, bundle, (target, plot, events, None if state is None else str(state)))
+    check_incident_outputs(incidents, bundle, source, [target, events, plot, None if state is None else str(state)])
+    protect(progress, bundle, (target, plot, events, None if state is None else str(state), *incidents.files))
     if dry_run:
         check_sink(target, table, added_columns(config.explain), prefix=config.prefix)
-        writes, schema = (target, plot, events, state), detector.schema
+        writes, schema = (target, plot, events, state, *incidents.files), detector.schema
         return plan("score", table, bundle, writes, schema, decision.level, decision.score_kind, series=True)
     columns, kept = added_columns(config.explain), KeptEvents(0)
+    collected = EventIncidents(detector, incidents.cooldown_seconds or None)
     types = exact_types(detector.schema) if source is table else {}
     try:
         with ExitStack() as files:
             writers: list[EventWriter] = [] if plot is None else [kept]
+            if incidents.is_wanted:
+                writers.append(collected)
             if events is not None:
                 writers.append(files.enter_context(open_event_file(events, detector.schema.time)))
             log = EventLog(detector, rules, writers) if writers else None
@@ -134,6 +143,9 @@ def score_series(
             save_histories(state, histories, digest, is_output=False)
         raise
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
+    found = None
+    if incidents.is_wanted:  # before the histories: a run that is killed in between finds the same again
+        found = finished(incidents, collected.incidents(), source, bundle, digest)
     if state is not None:
         save_histories(state, histories, digest)
     new_files = note(progress)
@@ -170,6 +182,8 @@ def score_series(
             *growth_notes(table),
             *warnings_of(calibration, decided, totals.scored, totals.flagged),
             *(() if long is None else long_warnings(long)),
+            *(() if found is None else found.warnings),
+            *hold_warnings(detector, seen.not_held),
         ),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
@@ -180,6 +194,7 @@ def score_series(
         n_open_events=None if log is None or events is None else log.n_open,
         long=long,
         blank_rows=totals.blank.n,
+        **incident_facts(incidents, found),
         since_last_run=new_files,
     )
 

@@ -168,6 +168,18 @@ def longest_step(rows: SeriesRows, asked: float | None) -> tuple[float, float]:
     return step, asked or max(GAP_STEPS * step, 3 * float(np.quantile(steps, 0.99)))
 
 
+def usual_steps(rows: SeriesRows) -> np.ndarray:
+    """(D,) the median step from one reading of a sensor to its next; the largest float64 where it has too few."""
+    steps = np.full(rows.readings.shape[1], np.finfo(np.float64).max)
+    for j, readings in enumerate(rows.readings.T):
+        there = ~np.isnan(readings)
+        found = np.diff(rows.time[there])[np.diff(rows.group[there]) == 0]
+        found = found[found > 0]
+        if found.size:
+            steps[j] = np.median(found)
+    return steps
+
+
 def pieces(rows: SeriesRows, max_gap: float) -> Iterator[slice]:
     """The stretches of rows without a gap."""
     breaks = (np.diff(rows.group) != 0) | rows.after_gap[1:] | (np.diff(rows.time) > max_gap)

@@ -50,12 +50,16 @@ def option_value(words: Sequence[str]) -> str:
 
 def numbers_among(words: Sequence[str]) -> np.ndarray:
     """The words that are numbers, (k,) float64."""
+    if not words:
+        return np.empty(0)
     found, failed = parse.parse_numbers(pa.array(words, pa.large_string()))
     return found[~failed & ~np.isnan(found)]
 
 
 def words_among(words: Sequence[str]) -> tuple[str, ...]:
     """The words that are neither numbers nor read as missing without being declared."""
+    if not words:
+        return ()
     text = pa.array(words, pa.large_string())
     return tuple(word for word, failed in zip(words, parse.parse_numbers(text)[1].tolist(), strict=True) if failed)
 

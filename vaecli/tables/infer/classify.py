@@ -145,6 +145,7 @@ def _ranged(name: str, kind: Kind, numbers: NumberStatistics, n_missing: int) ->
     some = numbers.n_finite > 0 and not numbers.differ_exactly  # else its range is not known
     placeholders, low, high = numbers.extremes.placeholders() if kind is Kind.NUMERIC else ((), 0.0, 0.0)
     minimum, maximum = (low, high) if placeholders else (numbers.minimum, numbers.maximum)
+    spikes = numbers.extremes.spikes() if kind is Kind.NUMERIC and not placeholders else ()
     return Column(
         name,
         kind,
@@ -154,6 +155,7 @@ def _ranged(name: str, kind: Kind, numbers: NumberStatistics, n_missing: int) ->
         n_missing=n_missing,
         n_infinite=numbers.n_infinite,
         placeholders=placeholders,
+        spikes=spikes,
     )
 
 

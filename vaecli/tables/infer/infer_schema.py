@@ -5,6 +5,7 @@ read every column (scan, evidence) → its kind and why not to model it (classif
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -15,8 +16,9 @@ from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables.convert.arrow_types import arrow_type_to_text
 from vaecli.tables.convert.declared_missing import option_value, words_of
 from vaecli.tables.convert.kinds import TABLE_KINDS
-from vaecli.tables.convert.number_spellings import by_hand
-from vaecli.tables.infer.classify import Classification, Mixed, classify
+from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, by_hand
+from vaecli.tables.infer.classify import MOST_COMPARED, Classification, Mixed, classify
+from vaecli.tables.infer.evidence import Evidence, TextEvidence
 from vaecli.tables.infer.rare_words import with_rare_words_folded
 from vaecli.tables.infer.roles import ALL, ASKED, reject_unfit_roles, requested_roles, with_roles
 from vaecli.tables.infer.scan import read_evidence
@@ -52,6 +54,8 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
     columns = tuple(replace(one, missing=missing[one.name] if one.name in evidence else ()) for one in columns)
     columns = tuple(_as_number(column) if _is_named(column, config.same_unit) else column for column in columns)
     columns = with_rare_words_folded(columns, evidence, n_rows)
+    if any(column.number_spelling == DECIMAL_COMMA for column in columns):
+        columns = tuple(_with_doubtful_point(column, evidence) for column in columns)
     _reject_mixed(source, columns, classifications)
     reject_unfit_roles(source, columns, classifications)
     _reject_without_unit(source, columns, config.same_unit)
@@ -62,6 +66,16 @@ def same_unit_columns(schema: Schema, config: ColumnsConfig) -> frozenset[str]:
     """The names of the numeric features that `config.same_unit` declares to have one unit; they share one scale."""
     numbers = (column for column in schema.features if column.kind is Kind.NUMERIC)
     return frozenset(column.name for column in numbers if _is_named(column, config.same_unit))
+
+
+def _with_doubtful_point(column: Column, evidence: Mapping[str, Evidence]) -> Column:
+    """A column of numbers, in a table with decimal commas, with its first cell where points may stand for thousands."""
+    found = evidence.get(column.name)
+    if not isinstance(found, TextEvidence) or column.kind is not Kind.NUMERIC or column.number_spelling:
+        return column
+    texts = [text.strip() for text, _ in found.counts.ranked()[:MOST_COMPARED]]
+    doubtful = texts and all(re.fullmatch(r"[+-]?\d{1,3}\.\d{3}", text) for text in texts)
+    return replace(column, doubtful_point=texts[0]) if doubtful else column
 
 
 def _is_named(column: Column, same_unit: Sequence[str]) -> bool:

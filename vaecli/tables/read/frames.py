@@ -107,7 +107,7 @@ def _from_array(array: np.ndarray) -> pa.Table:
 def _from_pandas(frame: Any) -> pa.Table:
     names = [str(name) for name in frame.columns]
     reject_repeated_names(names, "frame")
-    return _by_column(names, [frame.iloc[:, j] for j in range(len(names))])
+    return _by_column(names, [column for _, column in frame.items()])
 
 
 def _by_column(names: Sequence[str], columns: Sequence[Any]) -> pa.Table:

@@ -1,0 +1,128 @@
+"""One sensor among many decides the score of a row: it is seen, named, and forgotten when it is no news any more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, strategies as st
+
+import vaecli
+from tests.sensors.conftest import call, write
+from vaecli.bundle import read_bundle
+from vaecli.model.sensor_views import news
+
+N_SENSORS, N = 24, 1500
+ROW, WRONG = 700, 5
+GOLDEN = Path(__file__).parent.parent / "golden"
+
+
+def wide(n: int, seed: int) -> pd.DataFrame:
+    """Many sensors that three slow loads drive, with noise of their own."""
+    rng = np.random.default_rng(seed)
+    load = np.zeros((n, 3))
+    for t in range(1, n):
+        load[t] = 0.95 * load[t - 1] + 0.3 * rng.normal(size=3)
+    weights = np.random.default_rng(9).normal(size=(3, N_SENSORS))
+    table = pd.DataFrame(load @ weights + 0.5 * rng.normal(size=(n, N_SENSORS)))
+    table.columns = [f"s{i:02d}" for i in range(N_SENSORS)]
+    table.insert(0, "when", pd.date_range("2024-03-01", periods=n, freq="1min"))
+    return table
+
+
+def shifted(size: float, row: int = ROW) -> pd.DataFrame:
+    """Fresh rows, in which one sensor lies `size` standard deviations higher from a row on."""
+    table, name = wide(N, 1), f"s{WRONG:02d}"
+    table.loc[row:, name] += size * table[name].std()
+    return table
+
+
+@pytest.fixture(scope="module")
+def model() -> vaecli.Model:
+    return vaecli.fit(wide(N, 0))
+
+
+def test_a_shift_of_one_sensor_is_seen_and_named(model: vaecli.Model, tmp_path: Path):
+    """The mean of the read-outs does not see it within its first rows; the events name it, and which way."""
+    table = shifted(2.5)
+    without = vaecli.Model(replace(model.detector, judge=None), model.settings, model.report)
+    now = slice(ROW, ROW + 4)
+    assert not without.score(table)["is_anomaly"][now].any()
+    assert model.score(table)["is_anomaly"][now].any()
+    model.save(tmp_path / "model.vae")
+    done = call("score", write(table, tmp_path / "t.csv"), "-m", tmp_path / "model.vae", "-o", tmp_path / "s.csv",
+                "--events", tmp_path / "events.csv", "--explain", 1)  # fmt: skip
+    assert done.code == 0, done.err
+    events = pd.read_csv(tmp_path / "events.csv")
+    scored = pd.read_csv(tmp_path / "s.csv")
+    flagged = scored.loc[ROW : ROW + 3].query("is_anomaly")
+    assert flagged["top_columns"].str.startswith(f"s{WRONG:02d}").all()
+    assert events.astype(str).apply(lambda column: column.str.contains(f"s{WRONG:02d}")).any(axis=None)
+
+
+def test_false_alarms_stay_at_the_level(model: vaecli.Model):
+    """Fresh normal rows: with the judge, hardly more of them are flagged than the level lets through."""
+    flagged = np.mean([model.score(wide(N, seed))["is_anomaly"].mean() for seed in (2, 3, 4)])
+    assert flagged < 0.01
+
+
+def test_what_has_lasted_is_no_news(model: vaecli.Model):
+    """A sensor that has been out of its range for 128 rows hardly decides any longer."""
+    detector = model.detector
+    assert detector.judge is not None
+    x = np.ascontiguousarray(detector.scale.scaled(shifted(6.0).drop(columns="when").to_numpy()).T)
+    first = ROW - ROW % 64
+    tiles = np.arange(first, first + 5 * 64, 64)
+    far, sensor = detector.judge.views.largest(x[detector.model.continuous], tiles, detector.judge.limits)
+    lasting = ROW - first
+    assert (sensor[lasting : lasting + 8] == WRONG).all()
+    assert (far[lasting : lasting + 8] > 1).all()
+    assert (sensor[lasting + 140 :] == WRONG).mean() < 0.1
+
+
+numbers = st.floats(-50, 50, width=32)
+
+
+@given(now=numbers, before=numbers, half=st.floats(0.125, 8, width=32))
+def test_news_is_the_distance_less_what_was_out_before(now: float, before: float, half: float):
+    """It is all of the distance where the rows before were within the range or beyond its other end."""
+    found = float(news(np.float32(now), np.float32(before), np.float32(half)))
+    assert 0 <= found <= abs(np.float32(now))
+    if abs(before) <= half or np.sign(before) != np.sign(now):
+        assert found == abs(np.float32(now))
+    elif before == now:
+        assert found == pytest.approx(min(half, abs(now)), rel=1e-5)
+
+
+def test_half_of_the_score_is_the_sensors_own(model: vaecli.Model):
+    """Parts add up to the score, and the sensor that decided is the first of them."""
+    from vaecli.sensors.explanation import explain
+
+    detector, table = model.detector, shifted(2.5)
+    readings = detector.scale.scaled(table.drop(columns="when").to_numpy())
+    stretches = detector.histories().add(readings, np.arange(N, dtype=float), [""], np.zeros(N, np.int64))
+    score = detector.score(stretches, N, "combined")
+    mean = replace(detector, judge=None).score(stretches, N, "combined")
+    decided = np.zeros(N, bool)
+    decided[ROW : ROW + 20] = score[ROW : ROW + 20] > mean[ROW : ROW + 20]
+    assert decided.any()
+    found = explain(detector, stretches, decided, score, "combined")
+    np.testing.assert_allclose(found.parts.sum(0), score[decided], rtol=1e-6)
+    assert (found.parts >= 0).all()
+    assert (found.parts.argmax(0) == WRONG).all()
+    assert (found.parts[WRONG] >= 0.499 * score[decided]).all()
+
+
+def test_a_bundle_without_a_judge_stays_one(tmp_path: Path):
+    """Saved again, a bundle of format 5 has the same arrays and the same format."""
+    vaecli.load(GOLDEN / "sensors_v5" / "model.vae").save(tmp_path / "again.vae")
+    (before, arrays), (after, again) = (
+        read_bundle(GOLDEN / "sensors_v5" / "model.vae"),
+        read_bundle(tmp_path / "again.vae"),
+    )
+    assert (before.format, after.format) == (5, 5)
+    assert arrays.keys() == again.keys()
+    assert all((arrays[name] == again[name]).all() for name in arrays)

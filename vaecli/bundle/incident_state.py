@@ -1,0 +1,98 @@
+"""What runs remember of incidents, in a JSON file: those that go on, and notifications that are not delivered yet."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vaecli.errors import BundleError
+from vaecli.runtime.atomic_file import write_bytes
+
+VERSION = 1
+_ID = re.compile(r"inc-[0-9a-f]{1,64}")
+_HINT = "remove it, and every incident is new; or name another file with --incident-state"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownIncident:
+    """An incident that goes on: its mean `deviation` by coordinate, from `rows` rows or events, and its history.
+
+    `since` and `seen` are moments (ISO 8601, UTC) of the runs that first and last met it; runs count from 1.
+    """
+
+    id: str
+    title: str
+    group: str | None
+    deviation: Mapping[str, float]
+    rows: int
+    events: int | None
+    first_run: int
+    last_run: int
+    since: str
+    seen: str
+    announced: bool
+    ended_run: int | None = None  # it is kept until the next run, in case this one was killed
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A notification that is to be delivered: the object, and how often it was tried."""
+
+    id: str
+    content: Mapping[str, Any]
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentState:
+    """All that is remembered; `run` counts runs, `digest` is that of the last one's incidents."""
+
+    run: int = 0
+    digest: str = ""
+    incidents: tuple[KnownIncident, ...] = ()
+    notices: tuple[Notice, ...] = field(default=())
+
+
+def save_incident_state(path: Path, state: IncidentState) -> None:
+    """Write the state, whole or not at all. Raises as `write_bytes` does."""
+    content = json.dumps({"vaecli_incidents": VERSION} | asdict(state), ensure_ascii=False, allow_nan=False, indent=1)
+    write_bytes(path, content.encode() + b"\n", is_output=False)
+
+
+def load_incident_state(path: Path) -> IncidentState:
+    """The state in a file, an empty one where there is none. Raises BundleError for a damaged or foreign file."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return IncidentState()
+    except OSError as problem:
+        raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _HINT) from None
+    except ValueError as problem:
+        raise BundleError(f"{path}: is not a state of incidents, or is damaged ({problem})", _HINT) from None
+    try:
+        if found.pop("vaecli_incidents") != VERSION:
+            raise ValueError("it is of another version")
+        incidents = tuple(_known(one) for one in found.pop("incidents"))
+        notices = tuple(Notice(**one) for one in found.pop("notices"))
+        state = IncidentState(incidents=incidents, notices=notices, **found)
+        if not isinstance(state.run, int) or not isinstance(state.digest, str):
+            raise ValueError("its run has no number")
+        if not all(isinstance(one.content, dict) and _ID.fullmatch(one.id) for one in notices):
+            raise ValueError("its notices are not objects with an identifier")
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        raise BundleError(f"{path}: is not a state of incidents, or is damaged ({problem})", _HINT) from None
+    return state
+
+
+def _known(values: Mapping[str, Any]) -> KnownIncident:
+    known = KnownIncident(**values)
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in known.deviation.values()):
+        raise ValueError("its deviations are not numbers")
+    if not isinstance(known.rows, int) or known.rows < 1 or not _ID.fullmatch(known.id):
+        raise ValueError("its incidents have no rows or names")
+    return known

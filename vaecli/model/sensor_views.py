@@ -1,0 +1,172 @@
+"""Four views of a single sensor: its reading, the level and the roughness of its latest rows, and what others imply.
+
+Each view is compared with the range that it had in training, less what the rows before already lay beyond it: a sensor
+that has been out of its range for long is no news.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from vaecli.data.windows import moving_sum, shifted
+from vaecli.model.window_model import HISTORY, SHORT, TILE, columns_of
+
+READING, LEVEL, SPREAD, STEP, CONDITIONAL = range(5)
+N_VIEWS = 5
+ROUGHNESS = (SPREAD, STEP)
+EARLIER = (32, 64, 96)  # rows ago, whose mean roughness is what a sensor had before
+OUTER = 0.005  # share of the rows beyond each end of a range,
+FEWEST_OUTER = 3  # or so many
+LEAST_HALF, LEAST_OF_SPREAD = 0.02, 0.5  # of half a range: in training deviations, and of the view's own deviation
+_LEAST_ROUGHNESS = 0.03  # as in window_statistics
+_RIDGE = 1e-3
+_MOST_ROWS = 8_000  # that covariances are learned from
+
+
+@dataclass(frozen=True, slots=True)
+class SensorViews:
+    """The range of each view of d sensors: `middle` and `half` (5, d), float32.
+
+    The conditional view is `residual` (d, d) times the readings less `mean` (d,), float32: how many deviations a
+    reading lies from what the others of its row imply. Both are empty where there is one sensor, which has none.
+    """
+
+    middle: np.ndarray
+    half: np.ndarray
+    mean: np.ndarray
+    residual: np.ndarray
+
+    def residuals(self, readings: np.ndarray) -> np.ndarray:
+        """How far readings (d, n) lie from what those of the other sensors imply: (d, n), in deviations."""
+        return self.residual @ (readings - self.mean[:, None])
+
+    def largest(self, x: np.ndarray, tiles: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far the sensor that is furthest out lies out, in `limits` (5, d), and which it is: (t TILE,) each.
+
+        At the columns of `tiles` (t,) of x (d, …); 0 and −1 where all are within their limits. The bits of a result
+        depend on the column's place in its tile and on the rows before it, on nothing else.
+        """
+        columns = columns_of(tiles)
+        found, sensor = np.zeros(columns.size, np.float32), np.full(columns.size, -1)
+        before = _before(x)
+        hits = [
+            self._outside(READING, x, before, columns, limits),
+            self._outside(LEVEL, _level(x), before, columns, limits),
+        ]
+        for view, rough in zip(ROUGHNESS, _roughness(x), strict=True):
+            hits.append(self._outside(view, rough, None, columns, limits))
+        if self.residual.size:
+            hits += [self._outside_conditional(x, before, tile, i, limits) for i, tile in enumerate(tiles.tolist())]
+        which, at, value = (np.concatenate(part) for part in zip(*hits, strict=True))
+        order = np.lexsort((-which, value))  # the last of several stays
+        found[at[order]], sensor[at[order]] = value[order], which[order]
+        return np.where(found > 1, found, np.float32(0)), np.where(found > 1, sensor, -1)
+
+    def _outside(
+        self, view: int, values: np.ndarray, before: np.ndarray | None, columns: np.ndarray, limits: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(sensor, place among `columns`, how far in limits) of the values (d, …) of a view that are outside."""
+        now = values[:, columns] - self.middle[view][:, None]
+        which, at = np.nonzero(np.abs(now) > limits[view][:, None])
+        earlier = before[which, columns[at]] if before is not None else _earlier(values, which, columns[at])
+        far = news(now[which, at], earlier - self.middle[view][which], self.half[view][which])
+        return which, at, far / limits[view][which]
+
+    def _outside_conditional(
+        self, x: np.ndarray, before: np.ndarray, tile: int, i: int, limits: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows, middle = slice(tile, tile + TILE), self.middle[CONDITIONAL]
+        now = self.residuals(x[:, rows]) - middle[:, None]
+        which, at = np.nonzero(np.abs(now) > limits[CONDITIONAL][:, None])
+        if not which.size:
+            return which, at, np.empty(0, np.float32)
+        earlier = (self.residuals(before[:, rows]) - middle[:, None])[which, at]
+        far = news(now[which, at], earlier, self.half[CONDITIONAL][which])
+        return which, at + i * TILE, far / limits[CONDITIONAL][which]
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Named arrays for the bundle; `from_arrays` is the inverse."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], n_sensors: int) -> SensorViews:
+        """The inverse of `to_arrays`. Raises KeyError or ValueError on arrays that it cannot have written."""
+        views = cls(*(arrays[item.name] for item in fields(cls)))
+        d = n_sensors if n_sensors > 1 else 0
+        shapes = ((N_VIEWS, n_sensors), (N_VIEWS, n_sensors), (d,), (d, d))
+        for item, shape in zip(fields(cls), shapes, strict=True):
+            array = getattr(views, item.name)
+            if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+                raise ValueError(f"{item.name} does not hold finite float32 of shape {shape}")
+        if (views.half <= 0).any():
+            raise ValueError("a range is not positive")
+        return views
+
+
+def news(now: np.ndarray, before: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """The distance of `now` from the middle of a range, less how far `before` lies beyond the same end of it.
+
+    Arrays of one shape, `now` and `before` relative to the middle; the result is at least 0.
+    """
+    out = np.maximum(np.sign(now) * before - half, 0)
+    return np.maximum(np.abs(now) - out, 0)
+
+
+def _before(x: np.ndarray) -> np.ndarray:
+    """The mean of the HISTORY columns before each column of x (d, …)."""
+    return shifted(moving_sum(x, HISTORY), 1) / x.dtype.type(HISTORY)
+
+
+def _level(x: np.ndarray) -> np.ndarray:
+    return moving_sum(x, SHORT) / x.dtype.type(SHORT)
+
+
+def _roughness(x: np.ndarray) -> Iterator[np.ndarray]:
+    """Logs of the standard deviation and of the mean step of the last SHORT columns of x (d, …), one after another."""
+    least, n = x.dtype.type(_LEAST_ROUGHNESS), x.dtype.type(SHORT)
+    mean = moving_sum(x, SHORT) / n
+    variance = np.maximum(moving_sum(x * x, SHORT) / n - mean * mean, 0)
+    yield np.log(np.sqrt(variance) + least)
+    step = np.abs(x - shifted(x, 1))
+    yield np.log(moving_sum(step, SHORT - 1) / x.dtype.type(SHORT - 1) + least)
+
+
+def _earlier(rough: np.ndarray, which: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """The mean of `rough` (d, …) of sensors `which` over the columns EARLIER before `columns`."""
+    first, second, third = (rough[which, columns - rows] for rows in EARLIER)
+    return np.asarray((first + second + third) / rough.dtype.type(len(EARLIER)))
+
+
+def view_values(x: np.ndarray, view: int, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values of a view, not the conditional one, and of the rows before: (d, n), at `columns` (n,) of x (d, …)."""
+    if view in ROUGHNESS:
+        rough = list(_roughness(x))[ROUGHNESS.index(view)]
+        return rough[:, columns], _earlier(rough, np.arange(len(x))[:, None], columns)
+    return (x if view == READING else _level(x))[:, columns], _before(x)[:, columns]
+
+
+def range_of(now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Middle and half (d,) of the range of values (d, n)."""
+    n = now.shape[1]
+    k = min(max(int(OUTER * n), FEWEST_OUTER), max((n - 1) // 2, 0))
+    parts = np.partition(now, (k, n - 1 - k), axis=1)
+    low, high = parts[:, k], parts[:, n - 1 - k]
+    least = np.maximum(LEAST_OF_SPREAD * now.std(1), LEAST_HALF)
+    return (high + low) / 2, np.maximum((high - low) / 2, least)
+
+
+def conditional_of(readings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(mean (d,), matrix (d, d)) that make readings (d, n) residuals of unit variance given the other sensors."""
+    from sklearn.covariance import ledoit_wolf
+
+    if len(readings) < 2:
+        return np.empty(0, np.float32), np.empty((0, 0), np.float32)
+    spread = np.linspace(0, readings.shape[1] - 1, min(readings.shape[1], _MOST_ROWS)).round().astype(np.int64)
+    mean, deviation = readings.mean(1), readings.std(1) + np.float32(1e-3)
+    covariance, _ = ledoit_wolf(((readings[:, spread] - mean[:, None]) / deviation[:, None]).T.astype(np.float64))
+    precision = np.linalg.inv(covariance + _RIDGE * np.eye(len(covariance)))
+    residual = precision / np.sqrt(np.diag(precision))[:, None] / deviation[None]
+    return mean.astype(np.float32), residual.astype(np.float32)

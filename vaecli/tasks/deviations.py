@@ -1,0 +1,130 @@
+"""Where flagged rows deviate from normal, as vectors that similar rows have in common.
+
+    deviation_j = f_j · (½ + ½ √(nats_j / max nats)),   f_j within ±3
+
+f_j is the feature of the cell, which is in standard deviations of training for a number and one-hot for a category;
+nats_j is its part of the row's score. A column that is responsible counts in full, the others for half.
+A missing cell has no feature: a coordinate of its own marks what is missing or was never seen. Measured beside other
+vectors in docs/adr/0029-incidents.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems
+from vaecli.data.cells import MISSING, NOVEL
+from vaecli.detector import Detector
+from vaecli.results.incidents import ResponsibleColumn
+from vaecli.schema import Column, Kind
+from vaecli.tables import Batch
+from vaecli.tasks.reasons import Candidate, RowsToExplain, own_values
+
+FARTHEST = 3.0  # standard deviations: beyond, how far a cell lies is no longer a difference
+THOUSANDTHS = 1000
+N_RESPONSIBLE = 3  # columns named of an incident
+LEAST_SHARE = 0.1  # of an incident's nats, from which a column is named
+LEAST_SIDE = 0.5  # mean deviation from which an incident's values count as high or low
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRow:
+    """A flagged row that may stand for an incident: what explains it, and its time, None without a clock."""
+
+    candidate: Candidate
+    time: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRows(Sequence[KeptRow]):
+    """The flagged rows of a batch; one that is taken is copied out of it."""
+
+    rows: RowsToExplain
+    times: Sequence[str | None] | None
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, i: Any) -> Any:
+        """Row `i` of them."""
+        score = float(self.rows.decided.scored.score[i])
+        alone = Candidate(score, Candidate(score, self.rows, i).alone(), 0)
+        return KeptRow(alone, None if self.times is None else self.times[i])
+
+
+def deviating_rows(
+    detector: Detector, rows: RowsToExplain, times: Sequence[str | None] | None
+) -> DeviatingItems[KeptRow]:
+    """Where the n flagged `rows` deviate; `times` (n) are theirs, None where the table has no clock."""
+    features = np.clip(detector.preprocessor.transform(rows.cells).values.astype(np.float64), -FARTHEST, FARTHEST)
+    nats = np.clip(np.nan_to_num(rows.decided.scored.column_score, posinf=1e9), 0.0, None)
+    weight = np.sqrt(nats / np.maximum(nats.max(1, keepdims=True), 1e-9)) if nats.size else nats
+    widths = [slot.stop - slot.start for slot in detector.preprocessor.layout.slots]
+    state = rows.cells.state
+    gaps = FARTHEST * weight * ((state == NOVEL).astype(float) - (state == MISSING))
+    deviation = np.hstack([features * np.repeat(0.5 + 0.5 * weight, widths, axis=1), gaps])
+    shares = nats / np.maximum(nats.sum(1, keepdims=True), 1e-9)
+    return DeviatingItems(
+        np.rint(UNIT * deviation).astype(np.int64),
+        np.rint(THOUSANDTHS * shares).astype(np.int64),
+        np.zeros(len(rows), np.int64),
+        rows.decided.scored.row,
+        np.ones(len(rows), np.int64),
+        rows.decided.scored.score,
+        KeptRows(rows, times),
+    )
+
+
+def times_of_rows(batch: Batch, clock: str | None, which: np.ndarray) -> list[str | None] | None:
+    """What the column `clock` holds in the rows `which` (k,) of a batch, as text; None without a clock."""
+    if clock is None:
+        return None
+    values = own_values(batch.table.column(clock).take(pa.array(which)))
+    return [None if value is None else str(value) for value in values]
+
+
+def coordinates(detector: Detector) -> tuple[str, ...]:
+    """The names (d) of the coordinates of a deviation, which another model of the same columns has too."""
+    columns = detector.schema.features
+    return (
+        *chain.from_iterable(_features_of(column) for column in columns),
+        *(f"{column.name}:gap" for column in columns),
+    )
+
+
+def _features_of(column: Column) -> list[str]:
+    if column.kind is Kind.CATEGORICAL:
+        return [f"{column.name}={category}" for category in column.categories]
+    return [column.name]
+
+
+def responsible_columns(detector: Detector, deviation: np.ndarray, shares: np.ndarray) -> tuple[ResponsibleColumn, ...]:
+    """The columns with the largest `shares` (c,) of the nats of rows with a mean `deviation` (d,), in that order."""
+    slots, columns = detector.preprocessor.layout.slots, detector.schema.features
+    gaps = deviation[-len(columns) :]
+    order = np.argsort(-shares, kind="stable")[:N_RESPONSIBLE]
+    return tuple(
+        ResponsibleColumn(
+            columns[j].name,
+            _direction(columns[j], float(deviation[slots[j].start]), float(gaps[j])),
+            round(float(shares[j]), 3),
+        )
+        for k, j in enumerate(map(int, order))
+        if shares[j] >= LEAST_SHARE or k == 0
+    )
+
+
+def _direction(column: Column, deviation: float, gap: float) -> str:
+    if gap < -LEAST_SIDE:
+        return "missing"
+    if gap > LEAST_SIDE:
+        return "new value"
+    if column.kind in (Kind.NUMERIC, Kind.DATETIME) and abs(deviation) >= LEAST_SIDE:
+        return "up" if deviation > 0 else "down"
+    return "changed"

@@ -1,0 +1,146 @@
+"""Incidents in the words of the user's table, from the patterns of a run."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems, IncidentSketch, Pattern
+from vaecli.decisions.incident_groups import group_patterns
+from vaecli.detector import Detector
+from vaecli.results import FlaggedRow, Reason
+from vaecli.results.incidents import Incident, ResponsibleColumn
+from vaecli.tasks.deviations import LEAST_SHARE, N_RESPONSIBLE, KeptRow, coordinates, responsible_columns
+from vaecli.tasks.reasons import explained_candidates
+
+N_REASONS = 3
+Kept = TypeVar("Kept")
+ID_DIGITS = 10
+NEAR_0 = 0.005  # standard deviations: what a state file leaves out
+
+
+class HasDeviating(Protocol):
+    """Totals of a batch with the rows of it that deviate."""
+
+    @property
+    def deviating(self) -> DeviatingItems[KeptRow] | None:
+        """Its flagged rows."""
+
+
+T = TypeVar("T", bound=HasDeviating)
+R = TypeVar("R")
+
+
+@dataclass(slots=True)
+class RowIncidents:
+    """Collects the flagged rows of a run; those that stand for a pattern are copied out of their batch."""
+
+    detector: Detector
+    sketch: IncidentSketch[KeptRow] = field(default_factory=IncidentSketch)
+
+    def following(self, parts: Iterable[tuple[R, T]]) -> Iterator[tuple[R, T]]:
+        """The same parts; their flagged rows are taken in."""
+        for rendered, totals in parts:
+            if totals.deviating is not None:
+                self.sketch.add(totals.deviating)
+            yield rendered, totals
+
+    def incidents(self, kind: str, most: int | None = None) -> tuple[Incident, ...]:
+        """The `most` incidents with most rows, or all; their examples are explained by the score `kind`."""
+        return tuple(self._incident(pattern, kind) for pattern in incident_patterns(self.sketch)[:most])
+
+    @property
+    def n_incidents(self) -> int:
+        """How many there are, once the incidents were asked for."""
+        return len(self.sketch.patterns)
+
+    def _incident(self, pattern: Pattern[KeptRow], kind: str) -> Incident:
+        deviation = pattern.deviation / (UNIT * pattern.n)
+        shares = pattern.shares / max(int(pattern.shares.sum()), 1) if pattern.shares.size else pattern.shares
+        examples = explained_candidates(
+            self.detector, [one.item.candidate for one in pattern.examples], kind, N_REASONS
+        )
+        coordinate = named(coordinates(self.detector), deviation)
+        return Incident(
+            id=identity(coordinate, None, pattern.first.at),
+            status=None,
+            columns=columns_of_examples(examples) or responsible_columns(self.detector, deviation, shares),
+            group=None,
+            rows=pattern.rows,
+            events=None,
+            first_row=pattern.first.at + 1,
+            last_row=pattern.last.at + 1,
+            start=pattern.first.item.time,
+            end=pattern.last.item.time,
+            peak_score=pattern.highest.score,
+            peak_row=pattern.highest.at + 1,
+            reason=most_common_reason([row.reasons[0] for row in examples if row.reasons]),
+            examples=examples,
+            deviation=coordinate,
+        )
+
+
+def incident_patterns(sketch: IncidentSketch[Kept]) -> list[Pattern[Kept]]:
+    """The patterns of a sketch joined to incidents, those of most rows first, of equal ones the earlier."""
+    patterns = sketch.patterns
+    if not patterns:
+        return []
+    n = np.array([pattern.n for pattern in patterns])
+    mean = np.stack([pattern.deviation for pattern in patterns]) / (UNIT * n[:, None])
+    label, _ = group_patterns(mean, n, np.array([pattern.place for pattern in patterns]))
+    for i, pattern in enumerate(patterns):
+        if label[i] != i:
+            patterns[label[i]].join(pattern)
+    sketch.patterns = [pattern for i, pattern in enumerate(patterns) if label[i] == i]
+    return sorted(sketch.patterns, key=lambda one: (-one.rows, one.first.at))
+
+
+def identity(deviation: Mapping[str, float], group: str | None, first: int) -> str:
+    """The identifier of an incident that begins with row or event `first`; the same input gives the same."""
+    facts = json.dumps([sorted(deviation.items()), group, first], ensure_ascii=True)
+    return "inc-" + hashlib.sha256(facts.encode()).hexdigest()[:ID_DIGITS]
+
+
+def columns_of_examples(examples: Sequence[FlaggedRow]) -> tuple[ResponsibleColumn, ...]:
+    """The columns that explain the examples, by their mean share of the scores, the largest first."""
+    shares, ways = dict[str, float](), dict[str, Counter[str]]()
+    for row in examples:
+        for reason in row.reasons:
+            share = reason.nats / (max(row.score, 1e-9) * len(examples))
+            shares[reason.column] = shares.get(reason.column, 0.0) + share
+            ways.setdefault(reason.column, Counter())[_way(reason)] += 1
+    return tuple(
+        ResponsibleColumn(column, ways[column].most_common(1)[0][0], round(share, 3))
+        for column, share in sorted(shares.items(), key=lambda item: -item[1])[:N_RESPONSIBLE]
+        if share >= LEAST_SHARE
+    )
+
+
+def _way(reason: Reason) -> str:
+    if reason.value is None:
+        return "missing"
+    if reason.is_novel:
+        return "new value"
+    value, expected = reason.value, reason.expected
+    if isinstance(value, int | float) and isinstance(expected, int | float) and reason.low is not None:
+        return "up" if value > expected else "down"
+    return "changed"
+
+
+def most_common_reason(strongest: Sequence[Reason]) -> str:
+    """The sentence of the first of the `strongest` reasons of examples whose column most of them name."""
+    if not strongest:
+        return "the columns together: no single one explains it"
+    column, _ = Counter(reason.column for reason in strongest).most_common(1)[0]
+    return next(reason.sentence for reason in strongest if reason.column == column)
+
+
+def named(names: Sequence[str], deviation: np.ndarray) -> dict[str, float]:
+    """The coordinates (d,) that are not near 0, by name."""
+    return {name: round(float(value), 3) for name, value in zip(names, deviation, strict=True) if abs(value) >= NEAR_0}
