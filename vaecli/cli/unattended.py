@@ -24,7 +24,8 @@ from vaecli.runtime.urls import is_url, shown
 
 _RUNNING = "Running"
 WITH_METRICS = ("fit", "check", "score")
-WITHOUT_LOCK = ("inspect", "mark", "config", "schema")
+WITHOUT_LOCK = ("inspect", "config", "schema")
+_WITHOUT_OUTPUT = ("mark",)
 _WITHOUT_DEFAULT_OUTPUT = ("check", "explain", "evaluate", "selftest")
 _LONGEST_ID = 128
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -95,7 +96,9 @@ def signature(verb: Callable[..., None], name: str) -> inspect.Signature:
     if name in WITH_METRICS:
         added.append(("metrics", Metrics, None))
     if name not in WITHOUT_LOCK:
-        added += [("lock", Lock, None), ("skip_if_locked", SkipIfLocked, False), ("manifest", Manifest, False)]
+        added += [("lock", Lock, None), ("skip_if_locked", SkipIfLocked, False)]
+    if name not in (*WITHOUT_LOCK, *_WITHOUT_OUTPUT):
+        added.append(("manifest", Manifest, False))
     added.append(("log_format", LogFormat, None))
     parameters = list(own.parameters.values())
     names = list(own.parameters)
