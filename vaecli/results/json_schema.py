@@ -17,7 +17,13 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _SUMMARIES = {
     "fit": ("fit.FitSummary", "fit_sensors.SensorFitSummary", "plan.PlanSummary"),
     "check": ("check.CheckSummary",),
-    "score": ("score.ScoreSummary", "score_sensors.SensorScoreSummary", "score_parts.PartsSummary", "plan.PlanSummary"),
+    "score": (
+        "score.ScoreSummary",
+        "score_sensors.SensorScoreSummary",
+        "score_parts.PartsSummary",
+        "score_spark.SparkSummary",
+        "plan.PlanSummary",
+    ),
     "explain": ("explain.ExplainSummary", "explain_sensors.SensorExplainSummary"),
     "evaluate": ("evaluate.EvaluateSummary", "evaluate_sensors.SensorEvaluateSummary"),
     "selftest": ("selftest.SelftestSummary", "selftest_sensors.SensorSelftestSummary"),
