@@ -23,9 +23,9 @@ WEIGHTS_OF_SHORT = {JOINT: 1.0, WORST: 0.5, RESIDUAL: 1.0, MOVED: 1.0, CODE: 0.5
 class Surprisals:
     """Surprisals in nats of m rows: `of` (7, m) in the order of READOUTS, NaN where the model has no such read-out.
 
-    An eighth row, OPINION, is what the judge of single sensors says, NaN where no sensor decides; earlier bundles have
-    no judge. `single` (d, m) are those of the continuous sensors' statistics, `moved` (d, m) those of their movements.
-    `alone` (1, m) is the continuous sensor that lies furthest beyond its limits, −1 where all are within them.
+    An eighth row, OPINION, is the opinion of the judge of single sensors, NaN where no sensor decides; earlier bundles
+    have no judge. `single` (d, m) are those of the continuous sensors' statistics, `moved` (d, m) those of their
+    movements. `alone` (1, m) is the continuous sensor that lies furthest beyond its limits, −1 where all are within.
     """
 
     of: np.ndarray

@@ -59,7 +59,7 @@ class FittedWindows:
     views: FittedViews | None
 
     def opinions(self, judge: SingleSensors) -> np.ndarray:
-        """What a judge of these views says of the held-out rows (n,), NaN where no sensor decides."""
+        """The opinions of a judge of these views on the held-out rows (n,), NaN where no sensor decides."""
         assert self.views is not None
         return judge.opinions(self.views.far, self.held_out["combined"], self.seen)
 
