@@ -39,9 +39,10 @@ def executing(tree: ast.AST) -> list[str]:
 
 
 def test_nothing_executes():
-    """No module unpickles, evaluates text or starts a program."""
+    """No module unpickles, evaluates text or starts a program; those of `--notify-command` start the user's."""
     found = {path.name: executing(ast.parse(path.read_text())) for path in PACKAGE.rglob("*.py")}
-    assert {name: what for name, what in found.items() if what} == {}
+    starting = {name: ["subprocess"] for name in ("notify.py", "notifier.py")}
+    assert {name: what for name, what in found.items() if what} == starting
 
 
 @pytest.mark.parametrize("text", ["import pickle", "from subprocess import run", "eval(1)", "os.system(1)"])

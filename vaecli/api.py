@@ -12,11 +12,12 @@ are called x0, x1, …
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaecli.config import FitConfig, ScoreConfig, calibrate_config, fit_config, flag_config, sample_config, score_config
+from vaecli.config import FitConfig, calibrate_config, fit_config, flag_config, sample_config
+from vaecli.config.score import score_settings
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import CalibrateSummary, FitSummary, OnEvent, ignore
@@ -363,15 +364,6 @@ def _fit_config(settings: dict[str, Any]) -> FitConfig:
     if unknown:
         raise UsageError(f"unknown settings: {', '.join(unknown)}", f"fit takes {', '.join(_SHORT_NAMES)}")
     return fit_config({_SHORT_NAMES.get(name, name): value for name, value in settings.items()}, environment={})
-
-
-def score_settings(settings: dict[str, Any]) -> ScoreConfig:
-    """The settings of `score` as Python functions take them. Raises UsageError for unknown names and values."""
-    known = asdict(ScoreConfig()).keys() - {"fail_on"}
-    unknown = sorted(settings.keys() - known)
-    if unknown:
-        raise UsageError(f"unknown settings: {', '.join(unknown)}", f"score takes {', '.join(sorted(known))}")
-    return score_config(settings, environment={})
 
 
 def _source(table: Any) -> Source:

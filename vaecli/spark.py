@@ -34,7 +34,7 @@ def score(df: DataFrame, model: str | Path, **settings: Any) -> DataFrame:
     >>> scored.columns[-4:]
     ['anomaly_score', 'p_value', 'is_anomaly', 'top_columns']
     """
-    from vaecli.api import score_settings
+    from vaecli.config.score import score_settings
     from vaecli.workflows.score_spark import scored
 
     return scored(df, Path(model), score_settings(settings))

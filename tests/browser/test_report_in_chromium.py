@@ -18,6 +18,7 @@ pytestmark = pytest.mark.browser
 
 HEADINGS = [
     "Most unusual rows",
+    "Incidents",
     "Responsible columns",
     "Scores against normal rows",
     "Over time, by when",

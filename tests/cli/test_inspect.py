@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import vaecli
+from vaecli.bundle import ROWS_FORMAT
 
 FEATURES = ["pressure", "flow", "temperature", "pump_on", "mode"]
 
@@ -35,7 +36,7 @@ def test_json_is_the_whole_truth(run, bundle: Path):
     """--json: one strict object with a version; its digests are those of the parts in the file."""
     done = run("inspect", str(bundle), "--json")
     told = json.loads(done.out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
-    assert (told["schema_version"], told["verb"], told["format"]) == (2, "inspect", 6)
+    assert (told["schema_version"], told["verb"], told["format"]) == (2, "inspect", ROWS_FORMAT)
     assert told["size_bytes"] == bundle.stat().st_size
     assert [column["name"] for column in told["columns"]] == FEATURES
     assert told["config"]["heteroscedastic"]["n_hidden"] == 16

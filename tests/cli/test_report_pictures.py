@@ -20,7 +20,7 @@ from vaecli.plots.pixel_grid import Pixels, greys, png
 from vaecli.tasks import report_images
 
 SHAPE = (4, 4)
-WITH_PICTURES = (HEADINGS[0], "Pictures", *HEADINGS[1:])
+WITH_PICTURES = (*HEADINGS[:2], "Pictures", *HEADINGS[2:])
 
 
 def strokes(n_rows: int, seed: int) -> pd.DataFrame:
@@ -72,7 +72,8 @@ def walls(run, *words: str) -> list[list[Drawn]]:
     done = run("report", *words, "--image-shape", "4x4", "-o", "page.html", "--quiet")
     assert (done.code, done.out, done.err) == (0, "", "")
     page = Path("page.html").read_text()
-    assert tuple(Reader(page).headings) == WITH_PICTURES
+    flagged = "No row is flagged." not in page and "The table has no rows" not in page
+    assert tuple(Reader(page).headings) == tuple(name for name in WITH_PICTURES if flagged or name != "Incidents")
     found = []
     for wall in section(page).split('class="wall"')[1:]:
         figures = re.findall(r"<figure>(.*?)<figcaption><b>row ([\d,]+)</b> score (\S+)</figcaption>", wall)
@@ -111,7 +112,7 @@ def test_a_row_stands_beside_what_the_model_makes_of_it(run, new):
         assert f"{told['score']:.4g}" == one.score
         first = told["reasons"][0]["column"]
         assert one.attribute[int(first[1]), int(first[2])] == one.attribute.min()
-    assert np.median([one.attribute.min() for one in odd]) < 60
+    assert max(one.attribute.min() for one in odd[:2]) < 60
     assert np.mean([one.attribute.mean() for one in normal]) > np.mean([one.attribute.mean() for one in odd])
 
 

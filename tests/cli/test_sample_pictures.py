@@ -181,4 +181,4 @@ def test_a_rare_grey_does_not_rule_the_score():
         model = vaecli.fit(table, **QUICK, **told)
         scores = [model.score(one)["anomaly_score"].to_numpy() for one in (dotted, blank)]
         rises.append(np.median(scores[0] - scores[1]))
-    assert rises[1] < 0.5 * rises[0]
+    assert rises[1] < 0.6 * rises[0]

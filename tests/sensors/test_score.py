@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.sensors.conftest import SENSORS, call, fitted, interleaved, plant, scored, scored_and_summary, write
+from vaecli.bundle import SENSORS_FORMAT
 
 
 def scores_of(table: pd.DataFrame) -> np.ndarray:
@@ -333,7 +334,7 @@ def test_verbs_that_know_rows_only_refuse(bundle: Path, tmp_path: Path, verb: st
 
 def test_inspect_knows_both(bundle: Path):
     found = call("inspect", bundle, "--json").summary
-    assert found["format"] == 5
+    assert found["format"] == SENSORS_FORMAT
     assert found["fit"]["model"] == "sensors"
     assert found["fit"]["step"] == 60
     assert "n_effective" in call("inspect", bundle).out + call("inspect", bundle).err

@@ -91,7 +91,7 @@ def test_half_of_the_score_is_the_sensors_own(model: vaecli.Model):
     decided = np.zeros(N, bool)
     decided[ROW : ROW + 20] = score[ROW : ROW + 20] > mean[ROW : ROW + 20]
     assert decided.any()
-    found = explain(detector, stretches, decided, score, "combined")
+    found = explain(detector, stretches, decided, score, "combined", np.arange(N, dtype=float))
     np.testing.assert_allclose(found.parts.sum(0), score[decided], rtol=1e-6)
     assert (found.parts >= 0).all()
     assert (found.parts.argmax(0) == WRONG).all()

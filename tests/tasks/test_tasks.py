@@ -133,6 +133,8 @@ def test_totals_do_not_depend_on_where_batches_end(model: vaecli.Model, source: 
     totals = []
     for engine in (LocalEngine(1000, 1), LocalEngine(32, 3)):
         parts = [getattr(part, "totals", part) for part in engine.map_batches(task, source, task.needs)]
+        if of is report:  # what a batch alone holds, and sums leave out
+            parts = [replace(part, deviating=None) for part in parts]
         total = parts[0]
         for part in parts[1:]:
             total = total + part

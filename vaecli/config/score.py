@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, from_environment, refusal, stage_of
+from vaecli.errors import UsageError
 
 ENGINES = ("local", "spark")
 
@@ -95,3 +96,12 @@ def run_config(flags: Mapping[str, Any], environment: Mapping[str, str], verb: s
     """
     workers = {name: value for name, value in environment.items() if name == "VAECLI_WORKERS"}
     return score_config({name: flags.get(name) for name in ("prefix", "batch_rows", "workers")}, workers, verb=verb)
+
+
+def score_settings(settings: dict[str, Any]) -> ScoreConfig:
+    """The settings of `score` as Python functions take them. Raises UsageError for unknown names and values."""
+    known = asdict(ScoreConfig()).keys() - {"fail_on"}
+    unknown = sorted(settings.keys() - known)
+    if unknown:
+        raise UsageError(f"unknown settings: {', '.join(unknown)}", f"score takes {', '.join(sorted(known))}")
+    return score_config(settings, environment={})

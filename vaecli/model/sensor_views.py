@@ -80,9 +80,9 @@ class SensorViews:
 
 
 def news(now: np.ndarray, before: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """The distance of `now` from the middle of a range, less how far `before` lies beyond the same end of it.
+    """The distance (n,) of `now` (n,) from the middle of a range, less how far `before` (n,) lies beyond the same end.
 
-    Arrays of one shape, `now` and `before` relative to the middle; the result is at least 0.
+    `now` and `before` are relative to the middle, `half` (n,) is half of the range; the result is at least 0.
     """
     out = np.maximum(np.sign(now) * before - half, 0)
     return np.maximum(np.abs(now) - out, 0)

@@ -38,6 +38,7 @@ th,td{text-align:left;vertical-align:top;padding:.5rem .9rem .5rem 0;border-bott
 th{color:var(--soft);font-weight:500;font-size:.8125rem;white-space:nowrap}
 .worst td:first-child,.worst td:nth-child(2),.worst td:nth-child(3){white-space:nowrap;
 font-variant-numeric:tabular-nums}
+.worst.incidents td:nth-child(3){white-space:normal}
 .worst{margin-top:.9rem}
 .worst ol{margin:0;padding:0;list-style:none}
 .worst li+li{margin-top:.15rem;color:var(--soft)}

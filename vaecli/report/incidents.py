@@ -25,7 +25,7 @@ def incidents(found: Sequence[Incident], n_all: int) -> list[Html]:
     )
     return [
         element("p", f"{which}: flagged {of_what} that deviate in the same way, the most frequent first."),
-        element("div", table, class_="worst"),
+        element("div", table, class_="worst incidents"),
     ]
 
 

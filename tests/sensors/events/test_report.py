@@ -19,6 +19,7 @@ ROWS_MODEL = Path(__file__).parents[2] / "golden" / "bundle_v4" / "model.vae"
 FIRST = 7000
 HEADINGS = (
     "Events",
+    "Incidents",
     "Series",
     "Scores and sensors over time",
     "Responsible sensors",
