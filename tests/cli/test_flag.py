@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import vaecli
-from tests.cli.conftest import loaded_by
+from tests.cli.conftest import Vae, loaded_by
 from tests.conftest import sensor_table
 
 N_ROWS = 400
