@@ -22,7 +22,7 @@ def added_columns(explain: int) -> tuple[tuple[str, pa.DataType], ...]:
 
 
 def settings_of_rows(decision: Decision, config: ScoreConfig) -> dict[str, Any]:
-    """The settings that, beside the bundle, say what is added to each row."""
+    """The settings that, beside the bundle, decide what is added to each row."""
     return {
         "score_kind": decision.score_kind,
         "threshold": decision.level,
