@@ -312,6 +312,21 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
     return run_words
 
 
+Vae = Callable[..., Done]
+
+
+@pytest.fixture
+def vae(run: Callable[..., Done]) -> Vae:
+    """Run one command line that leaves with `code`."""
+
+    def ran(*words: str, code: int = 0) -> Done:
+        done = run(*words)
+        assert done.code == code, done.err
+        return done
+
+    return ran
+
+
 @pytest.fixture(scope="session")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A settings file with which a real fit takes a quarter of a second."""

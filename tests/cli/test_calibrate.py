@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +10,9 @@ import pandas as pd
 import pytest
 
 import vaecli
-from tests.cli.conftest import Done
+from tests.cli.conftest import Vae
 from tests.conftest import sensor_table
 from vaecli.bundle import ROWS_FORMAT, read_bundle
-
-Vae = Callable[..., Done]
-
-
-@pytest.fixture
-def vae(run: Callable[..., Done]) -> Vae:
-    """Run one command line that leaves with `code`."""
-
-    def ran(*words: str, code: int = 0) -> Done:
-        done = run(*words)
-        assert done.code == code, done.err
-        return done
-
-    return ran
 
 
 def noisy(n_rows: int, seed: int, site: str, noise: float) -> pd.DataFrame:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import vaecli
-from tests.cli.conftest import Done, loaded_by
+from tests.cli.conftest import Vae, loaded_by
 from tests.conftest import sensor_table
 
 N_ROWS = 400
-Vae = Callable[..., Done]
 KNOWN = """
 [[rule]]
 name = "boost runs hot"
@@ -40,18 +38,6 @@ def scored(model: vaecli.Model) -> pd.DataFrame:
     table.loc[::40, "pressure"] += 30
     table.loc[10::80, "temperature"] = 80.0
     return model.score(table)
-
-
-@pytest.fixture
-def vae(run: Callable[..., Done]) -> Vae:
-    """Run one command line that leaves with `code`."""
-
-    def ran(*words: str, code: int = 0) -> Done:
-        done = run(*words)
-        assert done.code == code, done.err
-        return done
-
-    return ran
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ from vaecli.tasks.score import ScoreTask, ScoreTotals
 from vaecli.tasks.written_rows import Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
 from vaecli.workflows.score import WORKERS_ON_DEVICE, decision_of
-from vaecli.workflows.scored_output import added_columns
+from vaecli.workflows.scored_output import added_columns, settings_of_rows
 
 N_MOST_FLAGGED = 3
 _Engine = LocalEngine | ThreadEngine
@@ -75,7 +75,7 @@ def score_parts(
     folder = without_file_scheme(output).rstrip("/") or "/"
     parts = find_parts(inputs)
     _refuse_inputs(folder, inputs, parts)
-    settings = _settings(decision, config, device)
+    settings = settings_of_rows(decision, config) | {"device": device or "cpu"}
     run = hashlib.sha256(json.dumps([vaecli.__version__, digest, settings], sort_keys=True).encode()).hexdigest()
     scorer = detector if device is None else detector.on(device)
     with opened_folder(folder, run, [part.name for part in parts], resume=resume) as opened:
@@ -287,19 +287,6 @@ def _scored(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [found[part.name][0] for part in parts], sum(was_there for _, was_there in found.values())
-
-
-def _settings(decision: Decision, config: ScoreConfig, device: str | None) -> dict[str, Any]:
-    """Everything but the bundle that changes a byte of a part."""
-    return {
-        "score_kind": decision.score_kind,
-        "threshold": decision.level,
-        "min_score": None if decision.level is not None else decision.min_score,
-        "anomalies_only": config.anomalies_only,
-        "explain": config.explain,
-        "prefix": config.prefix,
-        "device": device or "cpu",
-    }
 
 
 def _refuse_inputs(folder: str, inputs: Sequence[str], parts: Sequence[Part]) -> None:

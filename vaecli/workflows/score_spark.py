@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import vaecli
 from vaecli.bundle import load_any_detector
@@ -36,7 +36,7 @@ from vaecli.runtime.urls import is_url, shown, without_file_scheme
 from vaecli.tables import check_schema, collect_sink, remote as stores, whole_output
 from vaecli.workflows.drift_warning import warnings_of
 from vaecli.workflows.score import decision_of
-from vaecli.workflows.scored_output import added_columns
+from vaecli.workflows.scored_output import added_columns, settings_of_rows
 from vaecli.workflows.spark_rows import scorer_of
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def score_on_spark(
             "engine": "spark",
             "bundle": str(bundle),
             "bundle_digest": f"sha256:{digest}",
-            "settings": _settings(decision, config),
+            "settings": settings_of_rows(decision, config),
             **counted,
             "seconds": round(seconds, 3),
             "inputs": [{"path": shown(text)} for text in inputs],
@@ -126,17 +126,6 @@ def _scored(frame: DataFrame, detector: Detector, bundle: Path, config: ScoreCon
     collect_sink(like, added, prefix=config.prefix)  # whether the names are free
     named = [(config.prefix + name, kind) for name, kind in added]
     return mapped(frame, scorer_of(bundle.read_bytes(), config), named)
-
-
-def _settings(decision: Decision, config: ScoreConfig) -> dict[str, Any]:
-    return {
-        "score_kind": decision.score_kind,
-        "threshold": decision.level,
-        "min_score": None if decision.level is not None else decision.min_score,
-        "anomalies_only": config.anomalies_only,
-        "explain": config.explain,
-        "prefix": config.prefix,
-    }
 
 
 def _absolute(path: str) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pyarrow as pa
 
 from vaecli.config import ScoreConfig
+from vaecli.decisions.threshold import Decision
 from vaecli.runtime.signals import held_signals
 from vaecli.tables import ColumnTypes, Sink, Source, open_live_sink, open_sink
 
@@ -17,6 +19,18 @@ ADDED = (("anomaly_score", pa.float64()), ("p_value", pa.float64()), ("is_anomal
 def added_columns(explain: int) -> tuple[tuple[str, pa.DataType], ...]:
     """Name and type of each column after the user's."""
     return (*ADDED, ("top_columns", pa.string())) if explain else ADDED
+
+
+def settings_of_rows(decision: Decision, config: ScoreConfig) -> dict[str, Any]:
+    """The settings that, beside the bundle, say what is added to each row."""
+    return {
+        "score_kind": decision.score_kind,
+        "threshold": decision.level,
+        "min_score": None if decision.level is not None else decision.min_score,
+        "anomalies_only": config.anomalies_only,
+        "explain": config.explain,
+        "prefix": config.prefix,
+    }
 
 
 @contextmanager
