@@ -60,7 +60,7 @@ class PlaceColumns:
 
     @classmethod
     def of(cls, detector: Detector, names: Sequence[str]) -> PlaceColumns:
-        """Those of a table with these `names`; the group of a calibration by group comes before that of the fit."""
+        """Find those of a table with these `names`; the group of `calibrate --by` comes before that of the fit."""
         time, fitted = detector.schema.time, detector.schema.group
         group = detector.by_column or (None if fitted is None else fitted.name)
         return cls(time if time is not None and time.name in names else None, group if group in names else None)
