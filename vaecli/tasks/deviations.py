@@ -53,7 +53,7 @@ class Whereabouts:
 
 @dataclass(frozen=True, slots=True)
 class PlaceColumns:
-    """The columns of a table that say where a row stands: its clock, and the group that it belongs to."""
+    """The columns of a table by which a row has a place: its clock, and the group that it belongs to."""
 
     clock: Column | None = None
     group: str | None = None
