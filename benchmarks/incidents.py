@@ -39,7 +39,7 @@ from vaecli.config import score_config
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.tables import open_source, to_cells
-from vaecli.tasks.deviations import deviating_rows
+from vaecli.tasks.deviations import Whereabouts, deviating_rows
 from vaecli.tasks.incidents import RowIncidents, incident_patterns
 from vaecli.tasks.reasons import RowsToExplain
 from vaecli.workflows.score import decision_of
@@ -128,7 +128,7 @@ def flagged(detector: Detector, table: Path) -> tuple[np.ndarray, np.ndarray, np
         decided = detector.score(cells)
         which = np.flatnonzero(decision.flags(decided))
         rows = RowsToExplain.of(detector, batch, cells, decided, decision.flags(decided), which)
-        collected.sketch.add(deviating_rows(detector, rows, None))
+        collected.sketch.add(deviating_rows(detector, rows, Whereabouts()))
         codes.append(detector.encode(cells[which])[0])
     members = [[one.at for one in pattern.sampled] for pattern in incident_patterns(collected.sketch)]
     number = {row: i for i, rows_of_one in enumerate(members) for row in rows_of_one}

@@ -18,6 +18,7 @@ import pytest
 
 from vaecli import config, errors
 from vaecli.cli import app
+from vaecli.config.incidents import IncidentConfig
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -307,9 +308,10 @@ def value_of(cell: str) -> Any:
     [
         ("Top level", config.FitConfig),
         ("Scoring", config.ScoreConfig),
+        ("`[incidents]`", IncidentConfig),
         *((f"`[{name}]`", kind) for name, kind in STAGES.items()),
     ],
-    ids=["top", "score", *STAGES],
+    ids=["top", "score", "incidents", *STAGES],
 )
 def test_every_setting_is_listed_with_its_default(heading: str, kind: Callable[[], Any]):
     """docs/how-to/settings.md has each setting of config, no other, and the true default."""

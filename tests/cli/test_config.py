@@ -49,6 +49,11 @@ def test_settings_of_score_and_check(run, tmp_path: Path, monkeypatch: pytest.Mo
     score = shown(run, "score")
     assert (score["threshold"], score["explain"]) == ((0.9, "VAECLI_THRESHOLD"), (0, "default"))
     file = tmp_path / "s.toml"
+    file.write_text('[incidents]\nincident_state = "s"\ncooldown = "6h"\n')
+    score = shown(run, "score", "--config", str(file))
+    assert score["incidents.cooldown_seconds"] == (21_600.0, str(file))
+    assert score["incidents.incident_state"] == ("s", str(file))
+    assert score["incidents.after"] == (10, "default")
     file.write_text("[check]\nwarn_share = 0.02\n")
     check = shown(run, "check", "--config", str(file))
     assert check["warn_share"] == (0.02, str(file))
@@ -70,7 +75,7 @@ def test_the_page(run):
         ("config", "Missing argument 'show'"),
         ("config list", "config can show, not 'list'"),
         ("config show encode", "'encode' has no settings to show"),
-        ("config show score --config none.toml", "score reads no settings file"),
+        ("config show score --config none.toml", "none.toml: No such file"),
         ("config show --config none.toml", "none.toml: No such file"),
     ],
 )

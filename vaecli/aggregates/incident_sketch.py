@@ -56,7 +56,8 @@ class Pattern(Generic[Kept]):
     """Items with similar deviations: sums of their deviations (d,) and shares (c,), and some of them."""
 
     leader: np.ndarray
-    place: int
+    home: int  # the place of the leader
+    place: int  # that of all items, MIXED where they have several
     n: int
     rows: int
     deviation: np.ndarray
@@ -70,7 +71,7 @@ class Pattern(Generic[Kept]):
         """Take in the items of another pattern."""
         self.n, self.rows = self.n + other.n, self.rows + other.rows
         self.deviation, self.shares = self.deviation + other.deviation, self.shares + other.shares
-        self.place = self.place if self.place == other.place else -1
+        self.place = self.place if self.place == other.place else MIXED
         self.first = min(self.first, other.first, key=lambda one: one.at)
         self.last = max(self.last, other.last, key=lambda one: one.at)
         self.highest = min(self.highest, other.highest, key=lambda one: (-one.score, one.at))
@@ -125,11 +126,11 @@ class IncidentSketch(Generic[Kept]):
             return np.full(len(vectors), np.inf), np.zeros(len(vectors), np.int64)
         leaders = np.stack([pattern.leader for pattern in self.patterns])
         distance = (vectors**2).sum(1)[:, None] + (leaders**2).sum(1) - 2 * vectors @ leaders.T  # of integers: exact
-        distance += _penalty(places[:, None], np.array([pattern.place for pattern in self.patterns]))
+        distance += _penalty(places[:, None], np.array([pattern.home for pattern in self.patterns]))
         return distance.min(1), distance.argmin(1)
 
     def _take(self, i: int, items: DeviatingItems[Kept], which: np.ndarray) -> None:
-        hashes = row_hash(items.at[which])
+        hashes, places = row_hash(items.at[which]), items.place[which]
 
         def kept(k: int) -> KeptItem[Kept]:
             row = int(which[k])
@@ -137,7 +138,8 @@ class IncidentSketch(Generic[Kept]):
 
         found = Pattern(
             items.deviation[which[0]].astype(np.float64),
-            int(items.place[which[0]]),
+            int(places[0]),
+            int(places[0]) if (places == places[0]).all() else MIXED,
             which.size,
             int(items.rows[which].sum()),
             items.deviation[which].sum(0, dtype=np.int64),
@@ -168,11 +170,11 @@ class IncidentSketch(Generic[Kept]):
 
 def _distance(one: Pattern[Kept], other: Pattern[Kept]) -> float:
     difference = one.leader - other.leader
-    return float(difference @ difference) + float(_penalty(np.array(other.place), np.array(one.place)))
+    return float(difference @ difference) + float(_penalty(np.array(other.home), np.array(one.home)))
 
 
 def _penalty(places: np.ndarray, place: np.ndarray) -> np.ndarray:
-    return np.asarray(APART * UNIT**2 * ((places != place) | (place == MIXED)))
+    return np.asarray(APART * UNIT**2 * (places != place))
 
 
 def _nearer(

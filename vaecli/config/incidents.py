@@ -81,6 +81,11 @@ def incident_config(flags: Mapping[str, Any], file: Path | None = None) -> Incid
     return config
 
 
+def settings_in_file(file: Path | None) -> frozenset[str]:
+    """The names of the settings of `IncidentConfig` that a file gives; raises UsageError for what is no TOML file."""
+    return frozenset(_LONG.get(name, name) for name in _from_file(file))
+
+
 def _full(name: str) -> str:
     return f"incidents.{_LONG.get(name, name)}"
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from vaecli.config.check import check_config, file_limits
 from vaecli.config.fit import fit_config, given_settings
+from vaecli.config.incidents import incident_config, settings_in_file
 from vaecli.config.score import SCORE_VARIABLES, score_config
 from vaecli.config.stages import PRESET_SETTINGS, SAME_UNIT_SETTINGS
 from vaecli.errors import UsageError
@@ -28,8 +29,6 @@ def origins(
     """
     if verb not in VERBS:
         raise UsageError(f"{verb!r} has no settings to show", f"one of {', '.join(VERBS)}")
-    if verb == "score" and file is not None:
-        raise UsageError("score reads no settings file", "leave --config out")
     bundle = environment.get(BUNDLE_VARIABLE)
     yield "bundle", bundle or "model.vae", BUNDLE_VARIABLE if bundle else "default"
     found = {"fit": _of_fit, "score": _of_score, "check": _of_check}[verb](file, environment)
@@ -52,8 +51,11 @@ def _of_fit(file: Path | None, environment: Mapping[str, str]) -> Iterator[tuple
             yield name, value, "default"
 
 
-def _of_score(file: Path | None, environment: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:  # noqa: ARG001
-    return _of_scoring(asdict(score_config({}, environment)), environment)
+def _of_score(file: Path | None, environment: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
+    yield from _of_scoring(asdict(score_config({}, environment)), environment)
+    in_file = settings_in_file(file)
+    for name, value in asdict(incident_config({}, file)).items():
+        yield f"incidents.{name}", value, shown(str(file)) if name in in_file else "default"
 
 
 def _of_check(file: Path | None, environment: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:

@@ -20,10 +20,11 @@ import pyarrow as pa
 
 from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems
 from vaecli.data.cells import MISSING, NOVEL
+from vaecli.data.clock_units import clock_seconds
 from vaecli.detector import Detector
 from vaecli.results.incidents import ResponsibleColumn
 from vaecli.schema import Column, Kind
-from vaecli.tables import Batch
+from vaecli.tables import Batch, group_texts, readable_times
 from vaecli.tasks.reasons import Candidate, RowsToExplain, own_values
 
 FARTHEST = 3.0  # standard deviations: beyond, how far a cell lies is no longer a difference
@@ -42,11 +43,50 @@ class KeptRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """The clock of n flagged rows, as written and in seconds or units of it, and their groups; None without one."""
+
+    times: Sequence[str | None] | None = None
+    moments: np.ndarray | None = None
+    groups: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceColumns:
+    """The columns of a table by which a row has a place: its clock, and the group that it belongs to."""
+
+    clock: Column | None = None
+    group: str | None = None
+
+    @classmethod
+    def of(cls, detector: Detector, names: Sequence[str]) -> PlaceColumns:
+        """Find those of a table with these `names`; the group of `calibrate --by` comes before that of the fit."""
+        time, fitted = detector.schema.time, detector.schema.group
+        group = detector.by_column or (None if fitted is None else fitted.name)
+        return cls(time if time is not None and time.name in names else None, group if group in names else None)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        clock = () if self.clock is None else (self.clock.name,)
+        return clock if self.group is None else (*clock, self.group)
+
+    def read(self, batch: Batch, which: np.ndarray) -> Whereabouts:
+        """Where the rows `which` (k,) of a batch stand."""
+        groups = None if self.group is None else group_texts(batch, self.group)[which]
+        if self.clock is None:
+            return Whereabouts(groups=groups)
+        values = own_values(batch.table.column(self.clock.name).take(pa.array(which)))
+        moments = clock_seconds(readable_times(batch, self.clock), self.clock)[which]
+        return Whereabouts([None if value is None else str(value) for value in values], moments, groups)
+
+
+@dataclass(frozen=True, slots=True)
 class KeptRows(Sequence[KeptRow]):
     """The flagged rows of a batch; one that is taken is copied out of it."""
 
     rows: RowsToExplain
-    times: Sequence[str | None] | None
+    where: Whereabouts
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -55,13 +95,11 @@ class KeptRows(Sequence[KeptRow]):
         """Row `i` of them."""
         score = float(self.rows.decided.scored.score[i])
         alone = Candidate(score, Candidate(score, self.rows, i).alone(), 0)
-        return KeptRow(alone, None if self.times is None else self.times[i])
+        return KeptRow(alone, None if self.where.times is None else self.where.times[i])
 
 
-def deviating_rows(
-    detector: Detector, rows: RowsToExplain, times: Sequence[str | None] | None
-) -> DeviatingItems[KeptRow]:
-    """Where the n flagged `rows` deviate; `times` (n) are theirs, None where the table has no clock."""
+def deviating_rows(detector: Detector, rows: RowsToExplain, where: Whereabouts) -> DeviatingItems[KeptRow]:
+    """Where the n flagged `rows` deviate, and `where` they stand."""
     features = np.clip(detector.preprocessor.transform(rows.cells).values.astype(np.float64), -FARTHEST, FARTHEST)
     nats = np.clip(np.nan_to_num(rows.decided.scored.column_score, posinf=1e9), 0.0, None)
     weight = np.sqrt(nats / np.maximum(nats.max(1, keepdims=True), 1e-9)) if nats.size else nats
@@ -77,16 +115,8 @@ def deviating_rows(
         rows.decided.scored.row,
         np.ones(len(rows), np.int64),
         rows.decided.scored.score,
-        KeptRows(rows, times),
+        KeptRows(rows, where),
     )
-
-
-def times_of_rows(batch: Batch, clock: str | None, which: np.ndarray) -> list[str | None] | None:
-    """What the column `clock` holds in the rows `which` (k,) of a batch, as text; None without a clock."""
-    if clock is None:
-        return None
-    values = own_values(batch.table.column(clock).take(pa.array(which)))
-    return [None if value is None else str(value) for value in values]
 
 
 def coordinates(detector: Detector) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
 from vaecli.tables import Batch, ReadRequest, to_cells
-from vaecli.tasks.deviations import KeptRow, deviating_rows, times_of_rows
+from vaecli.tasks.deviations import KeptRow, PlaceColumns, deviating_rows
 from vaecli.tasks.reasons import RowsToExplain, explained
 
 N_KEPT = 1000  # of the explained rows, those with the highest scores, for the summary
@@ -71,14 +71,13 @@ class ExplainTask:
     detector: Detector
     decision: Decision
     config: ExplainConfig
-    incidents: bool = False  # whether the explanations hold where flagged rows deviate
-    clock: str | None = None  # the column of the times of incidents
+    incidents: PlaceColumns | None = None  # of incidents: the explanations hold where flagged rows deviate
 
     @property
     def needs(self) -> ReadRequest:
         """The features of the schema."""
-        clock = () if self.clock is None else (self.clock,)
-        return features_of(self.detector.schema, (*self.detector.group_columns, *clock))
+        places = () if self.incidents is None else self.incidents.names
+        return features_of(self.detector.schema, (*self.detector.group_columns, *places))
 
     def process(self, batch: Batch) -> Explanations:
         """The explanations of one batch. Raises UnreadableCell."""
@@ -90,9 +89,9 @@ class ExplainTask:
         rows = RowsToExplain.of(self.detector, batch, cells, decided, flagged, which)
         reasons = explained(self.detector, rows, self.decision.score_kind, self.config.top)
         found = Explanations.of(len(cells), int(flagged.sum()), tuple(reasons))
-        if not self.incidents or not flagged.any():
+        if self.incidents is None or not flagged.any():
             return found
         which = np.flatnonzero(flagged)
         rows = RowsToExplain.of(self.detector, batch, cells, decided, flagged, which)
-        times = times_of_rows(batch, self.clock, which)
-        return replace(found, deviating=deviating_rows(self.detector, rows, times))
+        where = self.incidents.read(batch, which)
+        return replace(found, deviating=deviating_rows(self.detector, rows, where))

@@ -6,22 +6,25 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems, IncidentSketch, Pattern
+from vaecli.data.clock_units import clock_seconds
 from vaecli.decisions.incident_groups import group_patterns
+from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
 from vaecli.results.incidents import Incident, ResponsibleColumn
-from vaecli.tasks.deviations import LEAST_SHARE, N_RESPONSIBLE, KeptRow, coordinates, responsible_columns
+from vaecli.tasks.deviations import LEAST_SHARE, N_RESPONSIBLE, KeptRow, KeptRows, coordinates, responsible_columns
 from vaecli.tasks.reasons import explained_candidates
 
 N_REASONS = 3
 Kept = TypeVar("Kept")
 ID_DIGITS = 10
+QUIET_BY_CHANCE = 10  # e^-10 of the gaps between normal rows that are flagged by chance are longer
 NEAR_0 = 0.005  # standard deviations: what a state file leaves out
 
 
@@ -42,25 +45,57 @@ class RowIncidents:
     """Collects the flagged rows of a run; those that stand for a pattern are copied out of their batch."""
 
     detector: Detector
+    quiet: float | None = None  # by the clock: after as long without a flagged row a stretch of time is another one
     sketch: IncidentSketch[KeptRow] = field(default_factory=IncidentSketch)
+    places: dict[tuple[str | None, int], int] = field(default_factory=dict)  # codes of group and stretch
+    n_places: int = 0
+    stretch: int = 0
+    newest: float = -np.inf
 
     def following(self, parts: Iterable[tuple[R, T]]) -> Iterator[tuple[R, T]]:
         """The same parts; their flagged rows are taken in."""
         for rendered, totals in parts:
             if totals.deviating is not None:
-                self.sketch.add(totals.deviating)
+                self.add(totals.deviating)
             yield rendered, totals
+
+    def add(self, items: DeviatingItems[KeptRow]) -> None:
+        """Take in the flagged rows of a batch after those before."""
+        self.sketch.add(replace(items, place=self._places(items)))
+        used = {pattern.home for pattern in self.sketch.patterns} | {one.place for one in self.sketch.patterns}
+        self.places = {where: code for where, code in self.places.items() if code in used}  # others compare as new
+
+    def _places(self, items: DeviatingItems[KeptRow]) -> np.ndarray:
+        """The codes (n,) of the group and stretch of time of rows; a stamp before the newest begins no stretch."""
+        assert isinstance(items.kept, KeptRows)
+        where, n = items.kept.where, len(items.at)
+        stretches = np.full(n, self.stretch)
+        if where.moments is not None and self.quiet is not None:
+            newest = np.fmax.accumulate(np.concatenate(([self.newest], where.moments)))
+            begins = (where.moments - newest[:-1] > self.quiet) & (newest[:-1] > -np.inf)
+            stretches += np.cumsum(begins)
+            self.stretch, self.newest = int(stretches[-1]), float(newest[-1])
+        groups = [None] * n if where.groups is None else where.groups.tolist()
+        codes = np.zeros(n, np.int64)
+        for i, place in enumerate(zip(groups, stretches.tolist(), strict=True)):
+            if place not in self.places:
+                self.places[place] = self.n_places
+                self.n_places += 1
+            codes[i] = self.places[place]
+        return codes
 
     def incidents(self, kind: str, most: int | None = None) -> tuple[Incident, ...]:
         """The `most` incidents with most rows, or all; their examples are explained by the score `kind`."""
-        return tuple(self._incident(pattern, kind) for pattern in incident_patterns(self.sketch)[:most])
+        groups = {code: group for (group, _), code in self.places.items()}
+        patterns = incident_patterns(self.sketch)[:most]
+        return tuple(self._incident(pattern, kind, groups.get(pattern.place)) for pattern in patterns)
 
     @property
     def n_incidents(self) -> int:
         """How many there are, once the incidents were asked for."""
         return len(self.sketch.patterns)
 
-    def _incident(self, pattern: Pattern[KeptRow], kind: str) -> Incident:
+    def _incident(self, pattern: Pattern[KeptRow], kind: str, group: str | None) -> Incident:
         deviation = pattern.deviation / (UNIT * pattern.n)
         shares = pattern.shares / max(int(pattern.shares.sum()), 1) if pattern.shares.size else pattern.shares
         examples = explained_candidates(
@@ -68,10 +103,10 @@ class RowIncidents:
         )
         coordinate = named(coordinates(self.detector), deviation)
         return Incident(
-            id=identity(coordinate, None, pattern.first.at),
+            id=identity(coordinate, group, pattern.first.at),
             status=None,
             columns=columns_of_examples(examples) or responsible_columns(self.detector, deviation, shares),
-            group=None,
+            group=group,
             rows=pattern.rows,
             events=None,
             first_row=pattern.first.at + 1,
@@ -84,6 +119,22 @@ class RowIncidents:
             examples=examples,
             deviation=coordinate,
         )
+
+
+def quiet_of(detector: Detector, decision: Decision, cooldown: float = 0.0) -> float | None:
+    """Seconds or units of the clock without a flagged row after which the next one is of another incident.
+
+    Without a `cooldown`: in which QUIET_BY_CHANCE normal rows would have been flagged, by the number and times of the
+    rows of training; None without a clock.
+    """
+    clock = detector.schema.time
+    if clock is None or clock.minimum is None or clock.maximum is None:
+        return None
+    if cooldown:
+        return cooldown
+    first, last = clock_seconds(np.array([clock.minimum, clock.maximum]), clock).tolist()
+    share = 1 - detector.threshold if decision.alpha is None else decision.alpha
+    return QUIET_BY_CHANCE * (last - first) / (max(detector.schema.n_rows, 1) * share)
 
 
 def incident_patterns(sketch: IncidentSketch[Kept]) -> list[Pattern[Kept]]:

@@ -40,8 +40,8 @@ from vaecli.scoring.attribution import Explanation
 from vaecli.scoring.scores import ScoredBatch
 from vaecli.tables import Batch, ReadRequest, Source, readable_times, to_cells
 from vaecli.tasks.column_profiles import Profiler
-from vaecli.tasks.deviations import KeptRow, deviating_rows, times_of_rows
-from vaecli.tasks.incidents import RowIncidents
+from vaecli.tasks.deviations import KeptRow, PlaceColumns, deviating_rows
+from vaecli.tasks.incidents import RowIncidents, quiet_of
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained_candidates, worst_of
 from vaecli.tasks.report_images import ImageLayout, ImageRows, pictures
 
@@ -209,19 +209,22 @@ class ReportTask:
     edges: np.ndarray  # of the histogram of scores
     profiler: Profiler
     clock: Clock
+    places: PlaceColumns  # of incidents
 
     @classmethod
     def of(cls, detector: Detector, source: Source, decision: Decision) -> ReportTask:
         """The task for a table with the columns of `source`."""
         calibration = detector.calibrations[decision.score_kind]
         edges = score_edges(calibration.scores, calibration.ranks, decision.min_score)
-        return cls(detector, decision, edges, Profiler.of(detector), Clock.of(detector.schema, source))
+        clock = Clock.of(detector.schema, source)
+        places = replace(PlaceColumns.of(detector, source.names), clock=clock.column)
+        return cls(detector, decision, edges, Profiler.of(detector), clock, places)
 
     @property
     def needs(self) -> ReadRequest:
         """The features, and the time."""
-        column = self.clock.column
-        others = [column.name] if column is not None and self.clock.feature is None else []
+        features = {column.name for column in self.detector.schema.features}
+        others = [name for name in self.places.names if name not in features]
         return features_of(self.detector.schema, (*others, *self.detector.group_columns))
 
     @property
@@ -260,7 +263,7 @@ class ReportTask:
             deviating_rows(
                 self.detector,
                 RowsToExplain.of(self.detector, batch, cells, decided, flags, which),
-                times_of_rows(batch, None if self.clock.column is None else self.clock.column.name, which),
+                self.places.read(batch, which),
             ),
         )
 
@@ -274,10 +277,10 @@ def collect(
     engine: Engine, task: ReportTask, source: Source, layout: ImageLayout | None, on_event: OnEvent
 ) -> ReportInputs:
     """Run one pass over `source`, then explain the rows that it kept; with a `layout` rows are drawn as pictures."""
-    totals, collected = task.no_totals, RowIncidents(task.detector)
+    totals, collected = task.no_totals, RowIncidents(task.detector, quiet_of(task.detector, task.decision))
     for part in engine.map_batches(task, source, task.needs):
         if part.deviating is not None:
-            collected.sketch.add(part.deviating)
+            collected.add(part.deviating)
         totals += part
         on_event(Event("scoring", totals.rows, source.n_rows))
     on_event(Event("explaining", totals.rows, totals.rows))

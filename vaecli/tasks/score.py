@@ -18,7 +18,7 @@ from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
 from vaecli.tables import Batch, BlankRows, ReadRequest, blank_rows, to_cells
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
-from vaecli.tasks.deviations import KeptRow, deviating_rows, times_of_rows
+from vaecli.tasks.deviations import KeptRow, PlaceColumns, deviating_rows
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained, top_columns, worst_of
 from vaecli.tasks.written_rows import WrittenRows
 
@@ -68,14 +68,14 @@ class ScoreTask:
     n_worst: int = 0  # highest-scoring flagged rows to count among the totals
     bars: ScoreBars | None = None  # of a histogram to count among the totals
     constants: Constants = NO_CONSTANTS  # to watch
-    incidents: bool = False  # whether the totals hold where flagged rows deviate
-    clock: str | None = None  # the column of the times of incidents
+    incidents: PlaceColumns | None = None  # of incidents: the totals hold where flagged rows deviate
     small_tiles: bool = False  # as in `score_batch`
 
     @property
     def needs(self) -> ReadRequest:
         """The features, and the constants to watch; all columns pass through."""
-        others = (*self.constants.names, *self.detector.group_columns, *(() if self.clock is None else (self.clock,)))
+        places = () if self.incidents is None else self.incidents.names
+        others = (*self.constants.names, *self.detector.group_columns, *places)
         return features_of(self.detector.schema, others, keep=True)
 
     def process(self, batch: Batch) -> WrittenRows[ScoreTotals]:
@@ -107,10 +107,10 @@ class ScoreTask:
     def _deviating(
         self, batch: Batch, cells: Cells, decided: ScoredRows, flagged: np.ndarray, which: np.ndarray
     ) -> DeviatingItems[KeptRow] | None:
-        if not self.incidents or not which.size:
+        if self.incidents is None or not which.size:
             return None
         rows = RowsToExplain.of(self.detector, batch, cells, decided, flagged, which)
-        return deviating_rows(self.detector, rows, times_of_rows(batch, self.clock, which))
+        return deviating_rows(self.detector, rows, self.incidents.read(batch, which))
 
 
 def _sum(one: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:

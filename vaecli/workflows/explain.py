@@ -19,10 +19,11 @@ from vaecli.errors import UsageError
 from vaecli.results import Event, ExplainSummary, FlaggedRow, OnEvent, ignore
 from vaecli.runtime import urls
 from vaecli.tables import Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tasks.deviations import PlaceColumns
 from vaecli.tasks.explain import ExplainTask, Explanations
-from vaecli.tasks.incidents import RowIncidents
+from vaecli.tasks.incidents import RowIncidents, quiet_of
 from vaecli.tasks.written_rows import append_table
-from vaecli.workflows.incidents import check_incident_outputs, clock_of, write_incidents
+from vaecli.workflows.incidents import check_incident_outputs, write_incidents
 from vaecli.workflows.score import decision_of, refuse_for_rows
 
 if TYPE_CHECKING:
@@ -78,16 +79,16 @@ def explain(
 
     wanted = IncidentConfig(incidents)
     check_incident_outputs(wanted, bundle, source, [output, plot])
-    collected = RowIncidents(detector) if wanted.is_wanted else None
-    clock = None if collected is None else clock_of(detector.schema, source)
-    task, total = ExplainTask(detector, decision, config, collected is not None, clock), Explanations()
+    collected = RowIncidents(detector, quiet_of(detector, decision)) if wanted.is_wanted else None
+    places = None if collected is None else PlaceColumns.of(detector, source.names)
+    task, total = ExplainTask(detector, decision, config, places), Explanations()
     with ExitStack() as files:
         sink = None
         if output is not None:
             sink = files.enter_context(open_sink(output, frame_source(SCHEMA.empty_table()), ()))
         for part in LocalEngine.of(config.score).map_batches(task, source, task.needs):
             if collected is not None and part.deviating is not None:
-                collected.sketch.add(part.deviating)
+                collected.add(part.deviating)
             if sink is not None:
                 append_table(reason_table(part.explained), sink)
             total += part

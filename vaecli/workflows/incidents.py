@@ -18,10 +18,9 @@ from vaecli.results import ignore
 from vaecli.results.incidents import Incident
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.runtime.urls import is_url, shown
-from vaecli.schema import Schema
 from vaecli.tables import Source, refuse_to_overwrite, whole_output
 from vaecli.tables.write.incident_file import check_incident_file, incident_bytes
-from vaecli.tasks.incidents import RowIncidents
+from vaecli.tasks.incidents import RowIncidents, quiet_of
 from vaecli.tasks.written_rows import NoRows
 
 if TYPE_CHECKING:
@@ -36,11 +35,6 @@ class IncidentOutcome:
     notified: int = 0
     not_notified: int = 0
     warnings: tuple[str, ...] = ()
-
-
-def clock_of(schema: Schema, source: Source) -> str | None:
-    """The name of the column of times, where the model has one and the table too."""
-    return None if schema.time is None or schema.time.name not in source.names else schema.time.name
 
 
 def check_incident_outputs(config: IncidentConfig, bundle: Path, source: Source, others: Sequence[str | None]) -> None:
@@ -114,7 +108,7 @@ def incidents_of(detector: Detector | SensorDetector, source: Source, config: Sc
 
     decision = decision_of(detector, config)
     if isinstance(detector, Detector):
-        rows = RowIncidents(detector)
+        rows = RowIncidents(detector, quiet_of(detector, decision))
         score_source(detector, source, NoRows(), decision, config, device_of(config.device), incidents=rows)
         return rows.incidents(decision.score_kind)
     from vaecli.tasks.event_incidents import EventIncidents

@@ -24,12 +24,13 @@ from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.runtime import urls
 from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, growth_notes, open_source
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
-from vaecli.tasks.incidents import RowIncidents
+from vaecli.tasks.deviations import PlaceColumns
+from vaecli.tasks.incidents import RowIncidents, quiet_of
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
-from vaecli.workflows.incidents import check_incident_outputs, clock_of, finished, incident_facts
+from vaecli.workflows.incidents import check_incident_outputs, finished, incident_facts
 from vaecli.workflows.new_rows import note, progress_of, protect
 from vaecli.workflows.scored_output import added_columns, opened_sink
 
@@ -123,7 +124,8 @@ def score(
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     constants = Constants.of(detector.schema, source.names)
     columns, types = added_columns(config.explain), exact_types(detector.schema)
-    collected = RowIncidents(detector) if incidents.is_wanted else None
+    quiet = quiet_of(detector, decision, incidents.cooldown_seconds)
+    collected = RowIncidents(detector, quiet) if incidents.is_wanted else None
     with opened_sink(target, source, columns, config, types) as sink:
         totals = score_source(
             *(detector, source, sink, decision, config, device),
@@ -193,10 +195,9 @@ def score_source(
     `in_memory` those of a stream, which takes a fraction of the time.
     """
     scorer = detector if device is None else detector.on(device)
-    clock = None if incidents is None else clock_of(detector.schema, source)
+    places = None if incidents is None else PlaceColumns.of(detector, source.names)
     at_once = config.follow or (in_memory and source.n_rows is not None and source.n_rows <= MOST_IN_SMALL_TILES)
-    of_incidents = (incidents is not None, clock)
-    task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants, *of_incidents, small_tiles=at_once)
+    task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants, places, small_tiles=at_once)
     engine: LiveEngine | LocalEngine
     if at_once:
         from vaecli.engines.live import LiveEngine
