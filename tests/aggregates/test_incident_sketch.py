@@ -63,6 +63,22 @@ def test_patterns_are_sums_of_their_items() -> None:
     assert len({one.at for one in up.examples}) == 3
 
 
+def test_a_leader_keeps_its_place_between_batches() -> None:
+    """A pattern that took in an item of another place is met by the next batch as it was within one.
+
+    The radius grows to 4 standard deviations: the last item lies 3.5 from the first, which is within it in the same
+    place and beyond it in another one.
+    """
+    rows = np.array([[0.0], [100.0], [3.0], [103.0], [0.0], [3.5]])
+    place = np.array([0, 0, 0, 0, 1, 0])
+    whole, parts = IncidentSketch[int](3), IncidentSketch[int](3)
+    whole.add(items(rows, place))
+    parts.add(items(rows[:5], place[:5]))
+    parts.add(items(rows[5:], place[5:], 5))
+    assert [(one.n, one.place) for one in whole.patterns] == [(4, MIXED), (2, 0)]
+    assert told(whole) == told(parts)
+
+
 def test_near_groups_are_joined_and_far_ones_are_not() -> None:
     """Centroids closer than two standard deviations are one incident."""
     mean = np.array([[0.0, 0.0], [1.9, 0.0], [9.0, 0.0], [9.0, 2.1]])

@@ -62,7 +62,7 @@ class RowIncidents:
     def add(self, items: DeviatingItems[KeptRow]) -> None:
         """Take in the flagged rows of a batch after those before."""
         self.sketch.add(replace(items, place=self._places(items)))
-        used = {pattern.home for pattern in self.sketch.patterns} | {one.place for one in self.sketch.patterns}
+        used = {pattern.home for pattern in self.sketch.patterns}
         self.places = {where: code for where, code in self.places.items() if code in used}  # others compare as new
 
     def _places(self, items: DeviatingItems[KeptRow]) -> np.ndarray:
