@@ -52,6 +52,21 @@ def test_the_outputs_of_all_runs_are_that_of_one(run, place: Path):
     pd.testing.assert_frame_equal(parts, pd.read_csv("all.scored.csv"), rtol=1e-5)
 
 
+def test_a_run_without_new_rows_ends_no_incident(run, place: Path):
+    """A job that looks more often than rows come: what is wrong goes on under its name."""
+    table = pd.read_csv("all.csv")
+    table["pressure"] += 25
+    table[:40].to_csv("logs/a.csv", index=False)
+    found = []
+    for i in range(3):
+        done = run(*words(f"{i}.csv", "--incident-state", "known", "--json"))
+        found.append([(one["id"], one["status"]) for one in json.loads(done.out)["incidents"]])
+        if i == 1:
+            table[40:].to_csv("logs/b.csv", index=False)
+    assert found[1] == []
+    assert {(name, "ongoing") for name, _ in found[0][:1]} <= set(found[2])
+
+
 def test_the_page_counts_files(run, place: Path):
     """For a person: how many files are new, have grown, have nothing new."""
     assert "files      1 new, 0 grown, 0 with nothing new" in run(*words("o.csv")).out

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,9 @@ with open(sys.argv[1], "a") as file:
 """
 
 
-def incident(where: float, rows: int = 50, name: str = "temp") -> Incident:
+def incident(where: float, rows: int = 50, name: str = "temp", **facts: Any) -> Incident:
     """An incident that deviates by `where` in one column."""
-    return Incident(
+    one = Incident(
         id=f"inc-{abs(hash((where, rows, name))):x}"[:14],
         status=None,
         columns=(ResponsibleColumn(name, "up", 0.9),),
@@ -50,6 +51,7 @@ def incident(where: float, rows: int = 50, name: str = "temp") -> Incident:
         examples=(),
         deviation={name: where},
     )
+    return replace(one, **facts)
 
 
 @pytest.fixture
@@ -140,6 +142,32 @@ def test_two_parts_of_one_known_incident_are_one(tmp_path: Path, listener: Path)
     one_run(state, settings, [incident(6.0)], "monday.csv")
     outcome = one_run(state, settings, [incident(7.5, rows=30), incident(4.5, rows=20)], "tuesday.csv")
     assert [(one.status, one.rows, one.total_rows) for one in outcome.incidents] == [("ongoing", 50, 100)]
+
+
+def test_the_parts_of_series_are_joined_from_the_first_event_to_the_last(tmp_path: Path, listener: Path) -> None:
+    """The smaller part comes before the larger one, and both within a long one: times are those of the events."""
+    state, settings = tmp_path / "s", config(listener)
+    one_run(state, settings, [incident(6.0)], "monday.csv")
+    series = {"events": 2, "first_row": None, "last_row": None, "peak_row": None}
+    late = incident(6.5, rows=30, start="7 May", end="8 May", span=(5, 8), **series)
+    early = incident(6.2, rows=20, start="5 May", end="6 May", span=(0, 3), **series)
+    long = incident(6.1, rows=10, start="4 May", end="12 May", span=(0, 9), **series | {"events": 1})
+    outcome = one_run(state, settings, [late, early], "tuesday.csv")
+    assert [(one.start, one.end, one.events) for one in outcome.incidents] == [("5 May", "8 May", 4)]
+    outcome = one_run(state, settings, [late, long], "wednesday.csv")
+    assert [(one.start, one.end, one.events) for one in outcome.incidents] == [("4 May", "12 May", 3)]
+
+
+def test_equal_incidents_keep_their_names_when_the_table_comes_again(tmp_path: Path, listener: Path) -> None:
+    """Two spells that deviate in exactly the same way stay two: neither takes the name of the other."""
+    state, settings = tmp_path / "s", config(listener)
+    spells = [incident(6.0, rows=40), incident(6.0, rows=30)]
+    first = one_run(state, settings, spells, "monday.csv")
+    again = one_run(state, settings, spells, "monday.csv")
+    assert [(one.id, one.status, one.rows) for one in again.incidents] == [
+        (one.id, one.status, one.rows) for one in first.incidents
+    ]
+    assert statuses(again) == ["new", "new"]
 
 
 def test_few_rows_are_not_announced_until_they_are_many(tmp_path: Path, listener: Path) -> None:
@@ -252,6 +280,19 @@ def test_a_kill_at_any_step_neither_repeats_nor_loses(tmp_path: Path, listener: 
     while run_killed(tmp_path / str(step), listener, step):
         step += 1
     assert step > 15
+
+
+def test_a_failure_that_a_run_without_a_command_learns_of_is_a_warning(tmp_path: Path, listener: Path) -> None:
+    """The run was killed, its command failed afterwards: the next run warns, and one with a command tries again."""
+    state, silent = tmp_path / "s", config(listener, notify_command=None)
+    one_run(state, config(listener, notify_command="no-such-program"), [incident(6.0)], "monday.csv")
+    notice = load_incident_state(state).notices[0]
+    (tmp_path / f"s.{notice.id}.{notice.attempt}.receipt").write_text(
+        '{"begun": true, "outcome": "it left with code 1"}'
+    )
+    warnings = one_run(state, silent, [incident(6.1)], "tuesday.csv").warnings
+    assert warnings == (f"incident {notice.id} was not announced: it left with code 1; the next run tries again",)
+    assert one_run(state, config(listener), [incident(6.2)], "wednesday.csv").notified == 1
 
 
 def test_a_machine_that_stopped_repeats_with_a_mark(tmp_path: Path, listener: Path) -> None:

@@ -48,6 +48,7 @@ class Incident:
     total_rows: int | None = None  # of all runs since it began
     since: str | None = None
     announced: bool | None = None  # whether it had as many rows as --after asks for
+    span: tuple[int, int] = (0, 0)  # numbers of its first and last row, or event of series
     deviation: Mapping[str, float] = field(default_factory=dict)  # mean of its rows, by name of the coordinate
 
     @property
@@ -75,7 +76,7 @@ class Incident:
     def to_json(self) -> dict[str, Any]:
         """One JSON object, with its sentence and its examples as objects."""
         values = asdict(self) | {"title": self.title, "sentence": self.sentence}
-        del values["deviation"]
+        del values["deviation"], values["span"]
         values["examples"] = [_example(one) for one in self.examples]
         return values
 

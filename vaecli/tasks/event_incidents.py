@@ -101,5 +101,6 @@ class EventIncidents:
             peak_row=None,
             reason=most_common_reason([event.sensors[0].reason for event in examples if event.sensors]),
             examples=examples,
+            span=(pattern.first.at, pattern.last.at),
             deviation=coordinate,
         )

@@ -117,6 +117,7 @@ class RowIncidents:
             peak_row=pattern.highest.at + 1,
             reason=most_common_reason([row.reasons[0] for row in examples if row.reasons]),
             examples=examples,
+            span=(pattern.first.at, pattern.last.at),
             deviation=coordinate,
         )
 

@@ -113,9 +113,10 @@ def deliver(path: Path, config: IncidentConfig, incidents: tuple[Incident, ...],
             sent += 1
         else:
             why = "it was stopped" if found.outcome is None else found.outcome
+            whose = "".join(f"{word}: " for word in config.command[:1])  # this run may have no command
             is_last = notice.attempt >= MOST_ATTEMPTS
             then = f"given up after {MOST_ATTEMPTS} runs" if is_last else "the next run tries again"
-            warnings.append(f"incident {notice.id} was not announced: {config.command[0]}: {why}; {then}")
+            warnings.append(f"incident {notice.id} was not announced: {whose}{why}; {then}")
             left += [] if is_last else [replace(notice, attempt=notice.attempt + 1)]
         state = replace(state, notices=tuple(left))
         save_incident_state(path, state)
@@ -149,7 +150,8 @@ def _matched(found: Sequence[Incident], known: Sequence[KnownIncident], run: int
     for one in found:
         same = [other for other in known if other.group == one.group and other.ended_run is None]
         where = nearest_known(_vectors([one.deviation], names), _vectors([other.deviation for other in same], names))
-        one_id = same[int(where[0])].id if where[0] >= 0 else one.id
+        is_known = any(other.id == one.id for other in same)  # the same rows again, of several that are alike
+        one_id = same[int(where[0])].id if where[0] >= 0 and not is_known else one.id
         if where[0] < 0 and any(other.id == one.id for other in known):  # the same rows as of one that was another
             one_id = "inc-" + hashlib.sha256(f"{one.id} {run}".encode()).hexdigest()[: len(one.id) - len("inc-")]
         this = replace(one, id=one_id)
@@ -167,8 +169,9 @@ def _joined(one: Incident, other: Incident) -> Incident:
     larger, smaller = (one, other) if one.rows >= other.rows else (other, one)
     highest = max((one, other), key=lambda incident: incident.peak_score)
     first, last = (
-        pick((one, other), key=lambda incident: incident.first_row or 0) for pick in (min, max)
-    )  # by their first rows
+        min((one, other), key=lambda incident: incident.span[0]),
+        max((one, other), key=lambda incident: incident.span[1]),
+    )
     share = larger.rows / (one.rows + other.rows)
     return replace(
         larger,
@@ -176,9 +179,10 @@ def _joined(one: Incident, other: Incident) -> Incident:
         rows=one.rows + other.rows,
         events=None if one.events is None else one.events + (other.events or 0),
         first_row=first.first_row,
-        last_row=None if one.last_row is None else max(one.last_row, other.last_row or 0),
+        last_row=last.last_row,
         start=first.start,
         end=last.end,
+        span=(first.span[0], last.span[1]),
         peak_score=highest.peak_score,
         peak_row=highest.peak_row,
     )

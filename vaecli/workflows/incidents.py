@@ -61,11 +61,12 @@ def check_incident_outputs(config: IncidentConfig, bundle: Path, source: Source,
 
 
 def finished(
-    config: IncidentConfig, found: Sequence[Incident], source: Source, bundle: Path, model: str
+    config: IncidentConfig, found: Sequence[Incident], n_rows: int, source: Source, bundle: Path, model: str
 ) -> IncidentOutcome:
-    """Write the incidents that a run has `found`, remember them, and notify; the run's other outputs are complete.
+    """Write the incidents `found` in `n_rows`, remember them, and notify; the run's other outputs are complete.
 
-    `model` is the digest of the bundle. Raises UsageError or EnvironmentProblem where an output cannot be written.
+    A run without rows, as --since-last-run may have, ends no incident. `model` is the digest of the bundle.
+    Raises UsageError or EnvironmentProblem where an output cannot be written.
     """
     if config.incident_state is None:
         write_incidents(config, found)
@@ -76,7 +77,7 @@ def finished(
     path = Path(config.incident_state)
     with locked(path) as lock:
         facts = {"table": shown(source.name), "bundle": str(bundle)}
-        incidents = remembered(path, config, found, facts, model, datetime.now(UTC))
+        incidents = remembered(path, config, found, facts, model, datetime.now(UTC)) if n_rows else ()
         write_incidents(config, incidents)
         return deliver(path, config, incidents, lock)
 

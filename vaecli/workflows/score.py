@@ -143,7 +143,7 @@ def score(
     found = None
     if collected is not None:
         model = manifest.digests["arrays.safetensors"]
-        found = finished(incidents, collected.incidents(decision.score_kind), source, bundle, model)
+        found = finished(incidents, collected.incidents(decision.score_kind), totals.rows, source, bundle, model)
     new_files = note(progress)
     changed = constants.changed(totals.moved)
     return ScoreSummary(

@@ -145,7 +145,7 @@ def score_series(
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     found = None
     if incidents.is_wanted:  # before the histories: a run that is killed in between finds the same again
-        found = finished(incidents, collected.incidents(), source, bundle, digest)
+        found = finished(incidents, collected.incidents(), totals.rows, source, bundle, digest)
     if state is not None:
         save_histories(state, histories, digest)
     new_files = note(progress)
