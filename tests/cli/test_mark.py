@@ -86,6 +86,15 @@ def test_a_scored_row_is_the_row_that_was_scored(vae: Vae, place: Path, table: p
     assert (first["added"], again["added"], again["repeated"], again["faults"]) == (7, 0, 7, 7)
 
 
+def test_a_key_of_any_characters_is_read_again(vae: Vae, place: Path) -> None:
+    """Characters at which text editors break lines are part of a name, not the end of its line."""
+    names = ["a\u2028b", "a\x85b", "a\u2029b", 'a"b', "a\\nb"]
+    pd.DataFrame({"name": names, "n": range(5)}).to_parquet("named.parquet", index=False)
+    vae("mark", "--fault", "named.parquet", "--key", "name,n")
+    again = told(vae("mark", "--fault", "named.parquet", "--key", "name,n", "--json"))
+    assert (again["added"], again["repeated"], again["faults"]) == (0, 5, 5)
+
+
 def test_later_decisions_replace_earlier_ones(vae: Vae, place: Path) -> None:
     """Marks can be changed, repeated and taken back; each is counted; the order does not show in the file."""
     vae("mark", "--normal", "faults.csv", *KEY)

@@ -315,3 +315,17 @@ def test_a_damaged_state_is_named(tmp_path: Path, content: str) -> None:
     (tmp_path / "s").write_text(content)
     with pytest.raises(BundleError, match="not a state of incidents"):
         load_incident_state(tmp_path / "s")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("seen", "yesterday"), ("since", "2026-05-04T06:00:00"), ("last_run", "1"), ("ended_run", True), ("rows", 0)],
+)
+def test_a_wrong_value_of_a_known_incident_is_named(tmp_path: Path, listener: Path, name: str, value: object) -> None:
+    """What a later step would stumble over is found when the file is read."""
+    one_run(tmp_path / "s", config(listener), [incident(6.0)], "monday.csv")
+    found = json.loads((tmp_path / "s").read_text())
+    found["incidents"][0][name] = value
+    (tmp_path / "s").write_text(json.dumps(found))
+    with pytest.raises(BundleError, match="not a state of incidents, or is damaged"):
+        load_incident_state(tmp_path / "s")

@@ -6,7 +6,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class IncidentState:
     run: int = 0
     digest: str = ""
     incidents: tuple[KnownIncident, ...] = ()
-    notices: tuple[Notice, ...] = field(default=())
+    notices: tuple[Notice, ...] = ()
 
 
 def save_incident_state(path: Path, state: IncidentState) -> None:
@@ -82,7 +83,9 @@ def load_incident_state(path: Path) -> IncidentState:
         state = IncidentState(incidents=incidents, notices=notices, **found)
         if not isinstance(state.run, int) or not isinstance(state.digest, str):
             raise ValueError("its run has no number")
-        if not all(isinstance(one.content, dict) and _ID.fullmatch(one.id) for one in notices):
+        if not all(
+            isinstance(one.content, dict) and _ID.fullmatch(one.id) and isinstance(one.attempt, int) for one in notices
+        ):
             raise ValueError("its notices are not objects with an identifier")
     except (AttributeError, KeyError, TypeError, ValueError) as problem:
         raise BundleError(f"{path}: is not a state of incidents, or is damaged ({problem})", _HINT) from None
@@ -91,6 +94,10 @@ def load_incident_state(path: Path) -> IncidentState:
 
 def _known(values: Mapping[str, Any]) -> KnownIncident:
     known = KnownIncident(**values)
+    if not all(type(number) is int for number in (known.first_run, known.last_run, known.ended_run or 0)):
+        raise ValueError("its incidents have runs without a number")
+    if any(datetime.fromisoformat(moment).tzinfo is None for moment in (known.since, known.seen)):
+        raise ValueError("its incidents have moments without a time zone")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in known.deviation.values()):
         raise ValueError("its deviations are not numbers")
     if not isinstance(known.rows, int) or known.rows < 1 or not _ID.fullmatch(known.id):

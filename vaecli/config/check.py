@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, refusal
 from vaecli.config.score import ScoreConfig, run_config
+from vaecli.config.toml_file import table_of, toml_in
 from vaecli.errors import UsageError
 
 
@@ -85,14 +85,4 @@ def check_config(
 
 def file_limits(file: Path | None) -> dict[str, Any]:
     """What a file has under [check]. Raises UsageError for what is no TOML file."""
-    if file is None:
-        return {}
-    try:
-        found = tomllib.loads(file.read_text(encoding="utf-8")).get("check", {})
-    except OSError as problem:
-        raise UsageError(f"{file}: {problem.strerror}", "--config takes a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{file}: not TOML: {problem}", "--config takes a TOML file") from None
-    if not isinstance(found, dict):
-        raise UsageError(f"{file}: check is not a table of settings", "write [check] and the limits below it")
-    return found
+    return {} if file is None else table_of(toml_in(file), "check", file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +23,8 @@ from vaecli.config.stages import (
     ModelConfig,
     TrainConfig,
 )
+from vaecli.config.toml_file import toml_in
 from vaecli.config.windows import MOST_ROWS, WindowsConfig
-from vaecli.errors import UsageError
-from vaecli.runtime.urls import shown
 
 _STAGES = {
     "columns": ColumnsConfig,
@@ -125,12 +123,7 @@ def given_settings(
 def _from_file(file: Path | None, problems: list[str]) -> list[tuple[str, Any]]:
     if file is None:
         return []
-    try:
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise UsageError(f"{shown(str(file))}: {problem.strerror}", "--config takes a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{file}: not TOML: {problem}", "--config takes a TOML file") from None
+    tables = toml_in(file)
     flat: list[tuple[str, Any]] = []
     for name, value in tables.items():
         if isinstance(value, dict) and name in _STAGES:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, refusal
+from vaecli.config.toml_file import table_of, toml_in
 from vaecli.errors import UsageError
 
 
@@ -91,14 +91,4 @@ def _full(name: str) -> str:
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
-    try:
-        found = tomllib.loads(file.read_text(encoding="utf-8")).get("incidents", {})
-    except OSError as problem:
-        raise UsageError(f"{file}: {problem.strerror}", "--config takes a TOML file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{file}: not TOML: {problem}", "--config takes a TOML file") from None
-    if not isinstance(found, dict):
-        raise UsageError(f"{file}: incidents is not a table of settings", "write [incidents] and the settings below it")
-    return found
+    return {} if file is None else table_of(toml_in(file), "incidents", file)

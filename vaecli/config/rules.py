@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -10,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vaecli.config.checks import refusal
+from vaecli.config.toml_file import toml_in
 from vaecli.errors import UsageError, did_you_mean, quoted
-from vaecli.runtime.urls import shown
 
 DIRECTIONS = ("high", "low")
 _KEYS = ("name", "column", "direction", "min_deviation", "group", "time_of_day", "until")
@@ -41,13 +40,7 @@ def read_rules(file: Path | None) -> tuple[Rule, ...]:
     """The rules in a file, in its order; none without a file. Raises UsageError that names every mistake."""
     if file is None:
         return ()
-    try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise UsageError(f"{shown(str(file))}: {problem.strerror}", _HINT) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
-        raise UsageError(f"{file}: not TOML: {problem}", _HINT) from None
-    return rules_of(values, str(file))
+    return rules_of(toml_in(file, _HINT), str(file))
 
 
 def rules_of(values: Mapping[str, Any], source: str) -> tuple[Rule, ...]:

@@ -17,6 +17,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class MarkedRows:
         return (labelled | self.fault) & ~self.normal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: sections are found once
 class Marks:
     """The decisions in a file, by the names of rows."""
 
@@ -122,9 +123,8 @@ class Marks:
         """The marks of the rows of a batch. Raises InputError where a row is marked normal and a fault."""
         n = batch.n_rows
         normal, fault, met = np.zeros(n, bool), np.zeros(n, bool), set[RowName]()
-        for columns, by_digest in self._sections().items():
+        for columns, (known, by_digest) in self._sections.items():
             hashes = row_hashes(batch.table, columns)
-            known = np.array([from_hexadecimal(digest)[0] for digest in by_digest], np.uint64)
             near = np.flatnonzero(np.isin(hashes[:, 0], known))
             for i, digest in zip(near.tolist(), hexadecimal(hashes[near]), strict=True):
                 for name in by_digest.get(digest, ()):
@@ -139,12 +139,19 @@ class Marks:
             )
         return MarkedRows(normal, fault, MarkTally(int(normal.sum()), int(fault.sum()), frozenset(met)))
 
-    def _sections(self) -> dict[tuple[str, ...], dict[str, list[RowName]]]:
-        """By columns: by digest, the names that have it (a key and a digest of the same columns may)."""
+    @cached_property
+    def _sections(self) -> dict[tuple[str, ...], tuple[np.ndarray, dict[str, list[RowName]]]]:
+        """By columns: the first halves of the digests (k,), and by digest the names that have it.
+
+        A key and a digest of the same columns may have the same one.
+        """
         found: dict[tuple[str, ...], dict[str, list[RowName]]] = {}
         for name in self.decisions:
             found.setdefault(tuple(sorted(name.columns)), {}).setdefault(name.digest, []).append(name)
-        return found
+        return {
+            columns: (np.array([from_hexadecimal(digest)[0] for digest in by_digest], np.uint64), by_digest)
+            for columns, by_digest in found.items()
+        }
 
 
 def row_names(batch: Batch, key: Sequence[str], columns: Sequence[str]) -> list[RowName]:
@@ -181,7 +188,7 @@ def row_names(batch: Batch, key: Sequence[str], columns: Sequence[str]) -> list[
 def read_marks(path: Path) -> Marks:
     """The marks in the file at `path`. Raises InputError for one that is missing, damaged, or contradicts itself."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").split("\n")  # a name may hold what else ends lines of text
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file", "`vaecli mark` writes one", path=str(path)) from None
     except (OSError, UnicodeDecodeError) as problem:
