@@ -15,7 +15,7 @@ from vaecli.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class IncidentConfig:
-    """What is written of incidents, what is kept of them for the next run, and who hears of new ones."""
+    """What is written of incidents, what is kept of them for the next run, and the command that is run for new ones."""
 
     incidents: str | None = None  # the file of the incidents of a run
     incident_state: str | None = None  # the file that remembers them

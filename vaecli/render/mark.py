@@ -27,9 +27,9 @@ def mark_page(summary: MarkSummary) -> RenderableType:
         (f"{summary.repeated:,} marked so already", summary.repeated),
         (f"{summary.unmarked:,} without a mark", summary.unmarked),
     ]
-    told = ", ".join(text for text, n in changes if n) or "nothing new"
+    what = ", ".join(text for text, n in changes if n) or "nothing new"
     facts = [
-        *([("rows", f"{summary.rows:,} in {duration(summary.seconds)}: {told}")] if summary.written else []),
+        *([("rows", f"{summary.rows:,} in {duration(summary.seconds)}: {what}")] if summary.written else []),
         ("marks", f"{summary.normal:,} normal, {counted(summary.faults, 'fault')}, in {summary.marks}"),
     ]
     parts: list[RenderableType] = [headline("Marked" if summary.written else "Marks"), fact_list(facts)]

@@ -16,17 +16,8 @@ if TYPE_CHECKING:
 
 def score_parts_page(summary: PartsSummary) -> RenderableType:
     """How many parts and rows there are, how many rows were flagged, and where the share of flagged rows is highest."""
-    share = summary.anomalies / summary.rows if summary.rows else 0.0
     reused = f", {summary.reused:,} of them were there already" if summary.reused else ""
-    facts = [
-        ("parts", f"{summary.parts:,}{reused}"),
-        ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
-        ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
-        *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
-        ("threshold", decision(summary)),
-        ("output", summary.output),
-    ]
-    shown: list[RenderableType] = [headline("Scored"), fact_list(facts)]
+    shown: list[RenderableType] = [headline("Scored"), _facts(summary, reused)]
     if summary.most_flagged:
         table = empty_table(("part", "rows", "flagged", "share"), numeric=("rows", "flagged", "share"))
         for part in summary.most_flagged:
@@ -38,13 +29,18 @@ def score_parts_page(summary: PartsSummary) -> RenderableType:
 
 def spark_page(summary: SparkSummary) -> RenderableType:
     """How many rows were flagged, and where the parts are."""
+    return Group(headline("Scored"), _facts(summary, f", by {summary.remote}"), *warning_lines(summary.warnings))
+
+
+def _facts(summary: PartsSummary | SparkSummary, of_parts: str) -> RenderableType:
     share = summary.anomalies / summary.rows if summary.rows else 0.0
-    facts = [
-        ("parts", f"{summary.parts:,}, by {summary.remote}"),
-        ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
-        ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
-        *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
-        ("threshold", decision(summary)),
-        ("output", summary.output),
-    ]
-    return Group(headline("Scored"), fact_list(facts), *warning_lines(summary.warnings))
+    return fact_list(
+        [
+            ("parts", f"{summary.parts:,}{of_parts}"),
+            ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
+            ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
+            *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
+            ("threshold", decision(summary)),
+            ("output", summary.output),
+        ]
+    )

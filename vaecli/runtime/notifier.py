@@ -2,8 +2,8 @@
 
     python -I -S notifier.py RECEIPT TIMEOUT LENGTH COMMAND…      the JSON object on standard input, LENGTH bytes
 
-The receipt holds `begun` from just before the command starts, and its outcome once it has ended. A killed run thus
-leaves word of what became of its notification. Standard library only; nothing is imported from the package.
+The receipt holds `begun` from just before the command starts, and its outcome once it has ended, so that the next run
+can read what became of a notification whose run was killed. Standard library only; nothing of the package is imported.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Runs the command that hears of an incident so that a kill of this run neither repeats nor loses it.
+"""Runs the command of a notification so that a kill of this run neither repeats nor loses it.
 
 The command is run by `notifier`, in a session of its own: a signal to this run or its process group does not reach
 it, and it writes a receipt. It holds the lock of the state as long as it lives, so the next run waits for it and then

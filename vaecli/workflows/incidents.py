@@ -1,4 +1,4 @@
-"""Incidents of a run: their file, what earlier runs knew of them, and who hears of new ones."""
+"""Incidents of a run: their file, what earlier runs knew of them, and notifications of new ones."""
 
 from __future__ import annotations
 
