@@ -190,6 +190,26 @@ def test_damaged_files_are_named_with_their_line(vae: Vae, place: Path, line: st
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        "fit table.csv -o {marks} --marks {marks}",
+        "fit table.csv -o new.vae --marks {marks} --contamination 5% --distrusted {marks}",
+        "fit table.csv -o {marks} --marks {marks} --dry-run",
+        "calibrate model.vae table.csv -o {marks} --marks {marks}",
+        "evaluate table.csv -o {marks} --marks {marks}",
+        "evaluate table.csv -o e.csv --plot {marks} --marks {marks}",
+    ],
+)
+def test_no_output_takes_the_place_of_the_marks(vae: Vae, place: Path, words: str) -> None:
+    """What people decided cannot be computed again: exit code 2, and the file stays."""
+    file = Path("marks.png" if "--plot" in words else "marks.csv")
+    vae("mark", "--fault", "faults.csv", "--marks", str(file))
+    before = file.read_bytes()
+    assert "is the file of --marks itself" in vae(*words.format(marks=file).split(), code=2).err
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
     ("words", "problem"),
     [
         (("--remove", "a.csv", "--fault", "b.csv"), "--remove takes marks back"),

@@ -43,6 +43,7 @@ def calibrate(
     require_writable(output)
     source = open_source(inputs)
     refuse_to_overwrite(str(output), source.files, "the input")
+    refuse_to_overwrite(str(output), filter(None, [config.marks]), "the file of --marks")
     calibrated, summary = calibrate_source(detector, source, config, on_event=on_event)
     report = recalibrated_report(manifest.summary, summary)
     save_detector(output, calibrated, manifest.config["fit"], report)

@@ -75,6 +75,7 @@ def evaluate(
     check_schema(source, detector.schema, detector.by_column if isinstance(detector, Detector) else None)
     label = _label(source, detector.schema, config)
     targets = Targets.of(output, plot, bundle, source)
+    targets.refuse(filter(None, [config.marks]), "the file of --marks")
     if isinstance(detector, SensorDetector):
         assert label is not None  # marks, which make it needless, are refused
         summary = _of_sensors(detector, source, label, decision, bundle, output, config, on_event)

@@ -64,10 +64,7 @@ def fit(
     """
     require_writable(output)
     source = open_source(inputs)
-    refuse_to_overwrite(str(output), source.files, "the input")
-    if config.distrusted is not None:
-        refuse_to_overwrite(config.distrusted, [str(output)], "the bundle")
-        refuse_to_overwrite(config.distrusted, source.files, "the input")
+    _refuse_to_overwrite(output, config, source)
     checkpoint = _checkpoint_path(output)
     warnings: list[str] = []
     try:
@@ -90,7 +87,7 @@ def plan_fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: On
     """
     require_writable(output)
     table = source = open_source(inputs)
-    refuse_to_overwrite(str(output), source.files, "the input")
+    _refuse_to_overwrite(output, config, source)
     torch_device(config.train.device)
     if config.columns.long is not None:
         source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
@@ -194,6 +191,15 @@ def _refuse_what_is_for_rows(source: Source, config: FitConfig) -> None:
             f"{source.name}: is a series, judged by windows, and {' and '.join(given)} choose single rows",
             "leave it out, or judge every row by itself with --window 0",
         )
+
+
+def _refuse_to_overwrite(output: Path, config: FitConfig, source: Source) -> None:
+    """Raise UsageError where the bundle or the list of distrusted rows would replace what is read, or each other."""
+    for target in filter(None, (str(output), config.distrusted)):
+        refuse_to_overwrite(target, source.files, "the input")
+        refuse_to_overwrite(target, filter(None, [config.marks]), "the file of --marks")
+    if config.distrusted is not None:
+        refuse_to_overwrite(config.distrusted, [str(output)], "the bundle")
 
 
 def _distrusted_sink(target: str | None) -> AbstractContextManager[Sink | None]:

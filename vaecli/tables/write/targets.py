@@ -113,6 +113,7 @@ class Targets:
 
     def refuse(self, files: Iterable[str], what: str) -> None:
         """Raise UsageError when either would take the place of one of `files`, which are `what`."""
+        files = tuple(files)
         for target in (self.output, self.plot):
             if target is not None:
                 refuse_to_overwrite(target, files, what)
