@@ -150,7 +150,7 @@ def _matched(found: Sequence[Incident], known: Sequence[KnownIncident], run: int
     for one in found:
         same = [other for other in known if other.group == one.group and other.ended_run is None]
         where = nearest_known(_vectors([one.deviation], names), _vectors([other.deviation for other in same], names))
-        is_known = any(other.id == one.id for other in same)  # the same rows again, of several that are alike
+        is_known = any(other.id == one.id for other in same)  # the same rows again: others may be as near
         one_id = same[int(where[0])].id if where[0] >= 0 and not is_known else one.id
         if where[0] < 0 and any(other.id == one.id for other in known):  # the same rows as of one that was another
             one_id = "inc-" + hashlib.sha256(f"{one.id} {run}".encode()).hexdigest()[: len(one.id) - len("inc-")]
