@@ -68,6 +68,16 @@ def test_groups_and_quiet_stretches_separate(run: Run, placed: Path, cooldown: t
         assert Path("i.json").read_bytes() == first
 
 
+def test_the_page_names_groups(run: Run, placed: Path) -> None:
+    """A report names the group of an incident of rows as such; they are not series."""
+    hot(run, stamped(sensor_table(300, seed=7)), placed)
+    assert run("report", "t.csv", "-m", str(placed), "-o", "r.html").code == 0
+    page = Path("r.html").read_text()
+    section = page[page.index("<h2>Incidents") : page.index("<h2>Responsible columns")]
+    assert "<li>group <bdi" in section
+    assert "series" not in section
+
+
 def test_unreadable_and_late_stamps_begin_no_stretch(run: Run, placed: Path) -> None:
     """Rows without a stamp, or with one before the newest, stay with those before them."""
     table = stamped(sensor_table(300, seed=7))

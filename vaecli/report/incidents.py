@@ -36,7 +36,8 @@ def _line(one: Incident) -> Html:
     what = [element("li", element("b", element("bdi", escaped(one.title, 220), dir="ltr"), class_="column"))]
     what.append(element("li", element("bdi", escaped(one.reason, 220), dir="ltr")))
     if one.group is not None:
-        what.append(element("li", "series ", element("bdi", escaped(one.group, 120), dir="ltr")))
+        word = "group " if one.events is None else "series "
+        what.append(element("li", word, element("bdi", escaped(one.group, 120), dir="ltr")))
     if examples:
         what.append(element("li", f"for example {', '.join(examples)}"))
     n = one.rows if one.events is None else one.events

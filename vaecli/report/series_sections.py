@@ -36,7 +36,7 @@ def sections(data: SeriesReportData) -> list[Html]:
     """The sections that have something to show, from the answer to what it rests on."""
     return [
         section("Events", *_events(data)),
-        *([section("Incidents", *incidents(data.incidents, len(data.incidents)))] if data.events else []),
+        *([section("Incidents", *incidents(data.incidents, len(data.incidents)))] if data.incidents else []),
         *([section("Series", *_series(data))] if data.series else []),
         section("Scores and sensors over time", *_drawn(data)),
         section("Responsible sensors", *_responsible(data)),
