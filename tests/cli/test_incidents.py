@@ -151,6 +151,8 @@ def test_a_failing_command_leaves_the_scored_table(run: Run, place: Path) -> Non
         (("--incident-state", "s", "--notify-timeout", "0"), "--notify-timeout 0 is not strictly between"),
         (("--incident-state", "s", "--notify-command", "say 'no"), "No closing quotation"),
         (("--incident-state", "s", "--notify-command", " "), "--notify-command is empty"),
+        (("--incident-state", "s", "--config", "zero.toml"), "--notify-command holds a zero character"),
+        (("--incident-state", ""), "--incident-state is empty"),
         (("--incident-state", "t.csv"), "is the input, the bundle or another output itself"),
         (("--incident-state", "s.csv", "--incidents", "s.csv"), "is both --incidents and --incident-state"),
         (("--config", "bad.toml"), "bad.toml: incidents.afterwards: unknown setting"),
@@ -161,6 +163,7 @@ def test_a_failing_command_leaves_the_scored_table(run: Run, place: Path) -> Non
 def test_settings_that_make_no_sense_are_refused(run: Run, place: Path, words: tuple[str, ...], message: str) -> None:
     """Code 2 and a message, and no scored table."""
     Path("bad.toml").write_text("[incidents]\nafterwards = 3\n")
+    Path("zero.toml").write_text('[incidents]\nnotify_command = "page \\u0000"\n')
     done = run("score", "t.csv", *words)
     assert done.code == 2, done.err
     assert message in done.err

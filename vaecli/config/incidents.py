@@ -72,12 +72,16 @@ def incident_config(flags: Mapping[str, Any], file: Path | None = None) -> Incid
             "name a file with --incident-state, such as --incident-state line.incidents",
         )
     config = IncidentConfig(**settings)
+    if config.incident_state == "":
+        raise UsageError("--incident-state is empty", "name a file, such as --incident-state line.incidents")
     try:
         empty = config.notify_command is not None and not config.command
     except ValueError as problem:
         raise UsageError(f"--notify-command {config.notify_command!r}: {problem}", "close the quotes") from None
     if empty:
         raise UsageError("--notify-command is empty", "name a program, such as --notify-command 'notify.sh line-3'")
+    if "\0" in (config.notify_command or ""):
+        raise UsageError("--notify-command holds a zero character", "no program can be given one: leave it out")
     return config
 
 
