@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems, IncidentSketch, Pattern
-from vaecli.decisions.incident_groups import MIXED
 from vaecli.results.incidents import Incident, ResponsibleColumn
 from vaecli.results.sensor_events import SensorEvent
 from vaecli.sensors.detector import SensorDetector
 from vaecli.tasks.deviations import FARTHEST, LEAST_SHARE, N_RESPONSIBLE, THOUSANDTHS
-from vaecli.tasks.incidents import identity, incident_patterns, most_common_reason, named
+from vaecli.tasks.incidents import Places, identity, incident_patterns, most_common_reason, named
 
 DIRECTIONS = ("up", "down", "flat", "noisy", "changed")
 
@@ -29,7 +28,7 @@ class EventIncidents:
     detector: SensorDetector
     quiet: float | None = None
     sketch: IncidentSketch[SensorEvent] = field(default_factory=IncidentSketch)
-    places: dict[tuple[str | None, int], int] = field(default_factory=dict)
+    places: Places = field(default_factory=Places)
     stretch: int = 0
     newest: float = -np.inf
 
@@ -59,10 +58,11 @@ class EventIncidents:
                 events,
             )
         )
+        self.places.forget_all_but({pattern.home for pattern in self.sketch.patterns})
 
     def incidents(self) -> tuple[Incident, ...]:
         """The incidents, those of most rows first."""
-        groups = {code: group for (group, _), code in self.places.items()}
+        groups = self.places.groups
         return tuple(self._incident(pattern, groups) for pattern in incident_patterns(self.sketch))
 
     def _place(self, event: SensorEvent) -> int:
@@ -70,7 +70,7 @@ class EventIncidents:
         if self.quiet is not None and begin - self.newest > self.quiet and self.newest > -np.inf:
             self.stretch += 1
         self.newest = max(self.newest, end)
-        return self.places.setdefault((event.group, self.stretch), len(self.places))
+        return self.places.code(event.group, self.stretch)
 
     def _incident(self, pattern: Pattern[SensorEvent], groups: dict[int, str | None]) -> Incident:
         columns = [column.name for column in self.detector.schema.features]
@@ -79,7 +79,7 @@ class EventIncidents:
         shares = pattern.shares / max(int(pattern.shares.sum()), 1)
         directions = deviation.reshape(len(columns), len(DIRECTIONS)).argmax(1)
         examples = tuple(one.item for one in pattern.examples)
-        group = None if pattern.place == MIXED else groups[pattern.place]
+        group = groups.get(pattern.place)  # None where there are several
         coordinate = named(names, deviation)
         first, last, highest = pattern.first.item, pattern.last.item, pattern.highest.item
         return Incident(

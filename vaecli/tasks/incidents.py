@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
@@ -41,14 +41,37 @@ R = TypeVar("R")
 
 
 @dataclass(slots=True)
+class Places:
+    """Codes of places, which are groups in stretches of time; a place that is forgotten gets a new code."""
+
+    codes: dict[tuple[str | None, int], int] = field(default_factory=dict)
+    n: int = 0  # codes given so far
+
+    def code(self, group: str | None, stretch: int) -> int:
+        """The code of a place."""
+        if (group, stretch) not in self.codes:
+            self.codes[group, stretch] = self.n
+            self.n += 1
+        return self.codes[group, stretch]
+
+    def forget_all_but(self, used: Collection[int]) -> None:
+        """Forget places without a leader: their next item differs from all leaders under any code."""
+        self.codes = {where: code for where, code in self.codes.items() if code in used}
+
+    @property
+    def groups(self) -> dict[int, str | None]:
+        """The groups by code."""
+        return {code: group for (group, _), code in self.codes.items()}
+
+
+@dataclass(slots=True)
 class RowIncidents:
     """Collects the flagged rows of a run; those that stand for a pattern are copied out of their batch."""
 
     detector: Detector
     quiet: float | None = None  # by the clock: after as long without a flagged row a stretch of time is another one
     sketch: IncidentSketch[KeptRow] = field(default_factory=IncidentSketch)
-    places: dict[tuple[str | None, int], int] = field(default_factory=dict)  # codes of group and stretch
-    n_places: int = 0
+    places: Places = field(default_factory=Places)
     stretch: int = 0
     newest: float = -np.inf
 
@@ -62,8 +85,7 @@ class RowIncidents:
     def add(self, items: DeviatingItems[KeptRow]) -> None:
         """Take in the flagged rows of a batch after those before."""
         self.sketch.add(replace(items, place=self._places(items)))
-        used = {pattern.home for pattern in self.sketch.patterns}
-        self.places = {where: code for where, code in self.places.items() if code in used}  # others compare as new
+        self.places.forget_all_but({pattern.home for pattern in self.sketch.patterns})
 
     def _places(self, items: DeviatingItems[KeptRow]) -> np.ndarray:
         """The codes (n,) of the group and stretch of time of rows; a stamp before the newest begins no stretch."""
@@ -76,17 +98,11 @@ class RowIncidents:
             stretches += np.cumsum(begins)
             self.stretch, self.newest = int(stretches[-1]), float(newest[-1])
         groups = [None] * n if where.groups is None else where.groups.tolist()
-        codes = np.zeros(n, np.int64)
-        for i, place in enumerate(zip(groups, stretches.tolist(), strict=True)):
-            if place not in self.places:
-                self.places[place] = self.n_places
-                self.n_places += 1
-            codes[i] = self.places[place]
-        return codes
+        return np.array([self.places.code(*where) for where in zip(groups, stretches.tolist(), strict=True)], np.int64)
 
     def incidents(self, kind: str, most: int | None = None) -> tuple[Incident, ...]:
         """The `most` incidents with most rows, or all; their examples are explained by the score `kind`."""
-        groups = {code: group for (group, _), code in self.places.items()}
+        groups = self.places.groups
         patterns = incident_patterns(self.sketch)[:most]
         return tuple(self._incident(pattern, kind, groups.get(pattern.place)) for pattern in patterns)
 
