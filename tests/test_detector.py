@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,17 @@ def test_an_expected_gap_is_not_lifted(model: vaecli.Model, fresh_table: pd.Data
 
 
 # ------------------------------------------------------------------------------------------ parts
+
+
+def test_the_nearest_rows_join_the_score(model: vaecli.Model, fresh_table: pd.DataFrame) -> None:
+    """The score of most rows, where no cell alone decides, is the weighted mean with the surprisal of the distance."""
+    judge, cells = model.detector.neighbours, cells_of(model, fresh_table)
+    assert judge is not None
+    batch = model.detector.preprocessor.transform(cells)
+    alone = replace(model.detector, cells=None, neighbours=None).score(cells).scored.score
+    score = model.detector.score(cells).scored.score
+    assert np.isclose(score, judge.of_rows(batch.values, batch.state).joined(alone)).mean() > 0.9
+    assert np.isclose(score, alone).mean() < 0.1
 
 
 def test_it_comes_back_from_its_parts(model: vaecli.Model, fresh_table: pd.DataFrame) -> None:

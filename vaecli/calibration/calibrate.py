@@ -13,7 +13,6 @@ from vaecli.calibration.effective_rows import Dependence
 from vaecli.calibration.neighbour_judge import fit_neighbour_judge
 from vaecli.calibration.single_cells import fit_single_cells
 from vaecli.config import SCORE_KINDS
-from vaecli.data.plain_features import PlainFeatures
 from vaecli.data.preprocessor import FeatureBatch, Preprocessor
 from vaecli.data.training_rows import Rows
 from vaecli.model.ensemble import Ensemble
@@ -60,16 +59,17 @@ def calibrated(
     on_event: OnEvent,
     preprocessor: Preprocessor,
     seed: int,
+    n_training: int,
     dependence: Dependence | None = None,
     distrusted: np.ndarray | None = None,
 ) -> Calibrated:
-    """The surprisal scale and the calibration of every score kind, from training rows with their folds.
+    """The surprisal scale and the calibration of every score kind, from `rows` of `n_training` rows, with their folds.
 
     `may_decide_alone` (c,) bool marks the columns of which one cell may decide the score of a row. While the exemplar
     priors have row numbers, these are positions in `rows`. With `dependence`, which of the rows resemble each other.
     No row is normal for being near rows that are `distrusted` (n,) bool.
     """
-    unseen_scores, plain = cross_fitted_scores, PlainFeatures.of(preprocessor)
+    unseen_scores = cross_fitted_scores
     if dependence is not None:
         unseen_scores, dependence = held_out_scores, dependence.limited_by(rows.values)
     held_out = rows.fold[:, None] == ensemble.held_out
@@ -88,7 +88,7 @@ def calibrated(
             scale = SurprisalScale.of(scores, *score_index(ensemble, kind), held_out, mean_column_score, max_cell)
             row_scores = unseen_scores(scale.of_members(scores.T).T, held_out)
             if with_max_cell:
-                judged = fit_neighbour_judge(plain, rows, dependent=dependence is not None, distrusted=distrusted)
+                judged = fit_neighbour_judge(preprocessor, rows, n_training, dependence is not None, distrusted)
                 if judged is not None:
                     nearest, row_scores = judged[0], judged[1].joined(row_scores)
             if max_cell is not None:

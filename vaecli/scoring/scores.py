@@ -89,23 +89,20 @@ def score_batch(scorer: Scorer, batch: FeatureBatch, *, small_tiles: bool = Fals
     """
     total, column_score = np.empty(len(batch)), np.empty((len(batch), batch.state.shape[1]))
     for rows, within, scores, cell_nats in _tiles(scorer.ensemble, batch, scorer.kind, small_tiles):
-        opinions = None if scorer.cells is None else _opinions(scorer.cells, batch, rows, within, scores.shape[1])
-        beside = None
-        if scorer.neighbours is not None:
-            features, state = (
-                padded_tile(part[rows], within, scores.shape[1], 0) for part in (batch.values, batch.state)
-            )
-            beside = scorer.neighbours.of_rows(features, state)
+        opinions = beside = None
+        if scorer.cells is not None or scorer.neighbours is not None:
+            tile = [padded_tile(part[rows], within, scores.shape[1], 0) for part in (batch.values, batch.state)]
+            opinions = None if scorer.cells is None else _opinions(scorer.cells, *tile)
+            beside = None if scorer.neighbours is None else scorer.neighbours.of_rows(*tile)
         score, parts = scorer.of_rows(scores, cell_nats, opinions, beside)
         total[rows], column_score[rows] = score[within], parts[within]
     latent = total - column_score.sum(1)
     return ScoredBatch(batch.row, column_score.sum(1) + latent, column_score, latent)  # exactly the sum of its parts
 
 
-def _opinions(cells: SingleCells, batch: FeatureBatch, rows: slice, within: slice, size: int) -> Opinions:
+def _opinions(cells: SingleCells, features: np.ndarray, state: np.ndarray) -> Opinions:
     """The judges' opinions on the rows of a tile, in blocks of TILE_ROWS."""
-    features, state = (padded_tile(part[rows], within, size, 0) for part in (batch.values, batch.state))
-    blocks = [slice(start, start + tiles.TILE_ROWS) for start in range(0, size, tiles.TILE_ROWS)]
+    blocks = [slice(start, start + tiles.TILE_ROWS) for start in range(0, len(state), tiles.TILE_ROWS)]
     parts = [cells.opinions(features[block], state[block]) for block in blocks]
     return parts[0] if len(parts) == 1 else Opinions.concatenate(parts)
 

@@ -164,6 +164,7 @@ def fit_source(
         on_event,
         normal.preprocessor,
         config.seed,
+        normal.rows.n_rows,
         dependence,
         None if fitted.distrust is None else fitted.distrust.distrusted,
     )
