@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import signal
 import subprocess
@@ -229,6 +230,21 @@ def test_a_seed_names_a_bundle(fit, table, tmp_path: Path):
     a, b, c = ((tmp_path / f"{name}.vae").read_bytes() for name in "abc")
     assert a == b
     assert a != c
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores cannot be taken away here")
+def test_the_number_of_cores_does_not_show(tmp_path: Path):
+    """A fit with exemplars and centres gives the same bytes on one core as on all."""
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(3000, 3)) @ rng.normal(size=(3, 12)) + 0.3 * rng.normal(size=(3000, 12))
+    pd.DataFrame(values).to_csv(tmp_path / "normal.csv", index=False)
+    few = "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))]);"
+    fit = "import sys; from vaecli.cli.app import main; main(sys.argv[1:])"
+    words = [tmp_path / "normal.csv", "--preset", "fast", "--max-epochs", "1", "-q"]
+    for name, code in (("one", few + fit), ("all", fit)):
+        subprocess.run([sys.executable, "-c", code, "fit", *words, "-o", tmp_path / name], check=True)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "all").read_bytes()
 
 
 def test_preset_sets_the_sizes(run, table):

@@ -12,6 +12,7 @@ import pytest
 from tests.sensors.conftest import call, fitted, scored
 from vaecli.bundle.save_load import load_any_detector
 from vaecli.data.cycle_profile import PERIODS, CycleProfile, find_profile
+from vaecli.sensors.detector import SensorDetector
 
 STEP = 600.0
 DAY = 144  # rows
@@ -102,7 +103,8 @@ def test_the_cycle_that_helps_is_taken(n_days: int, of_week: float, of_day: floa
         {"cycle/period": np.array([7.0])},
         {"cycle/sensor": np.array([5])},
         {"cycle/sensor": np.array([0.0])},
-        {"cycle/deviation": np.zeros((48, 1), np.float32)},
+        {"cycle/deviation": np.full((48, 1), 0.09, np.float32)},
+        {"cycle/mean": np.full((48, 1), 11, np.float32)},
         {"cycle/mean": np.full((48, 1), np.nan, np.float32)},
         {"cycle/mean": np.zeros((48, 2), np.float32)},
     ],
@@ -114,3 +116,14 @@ def test_foreign_profiles_are_refused(changed: dict[str, np.ndarray]):
     assert CycleProfile.from_arrays(arrays, 1) is not None
     with pytest.raises(ValueError, match="cycle"):
         CycleProfile.from_arrays(arrays | changed, 1)
+
+
+@pytest.mark.parametrize("lost", ["cycle/period", "cycle/mean"])
+def test_a_bundle_that_lost_its_profile_is_refused(model: Path, lost: str):
+    """As by an earlier build, which does not know the profile: the sensors do not fit, and nothing is scored."""
+    detector = load_any_detector(model)[0]
+    assert isinstance(detector, SensorDetector)
+    settings, arrays = detector.to_parts()
+    del arrays[lost]
+    with pytest.raises((KeyError, ValueError)):
+        SensorDetector.from_parts(detector.schema, settings, arrays)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_info
 
 from vaecli.data.training_rows import Rows
 from vaecli.model.ensemble import Family, draw_noise
@@ -84,6 +88,20 @@ def test_a_row_that_calibrates_has_not_moved_its_centres(monkeypatch: pytest.Mon
         np.testing.assert_array_equal(
             nearest_exemplar_distance(its_code, prior, row), nearest_exemplar_distance(its_code, changed, row)
         )
+
+
+def test_sums_do_not_depend_on_the_number_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each k-means has one thread of every library, in whichever thread it runs."""
+    used: list[int] = []
+
+    class Watched(KMeans):
+        def fit(self, *args: Any, **kwargs: Any) -> KMeans:
+            used.extend(library["num_threads"] for library in threadpool_info())
+            return super().fit(*args, **kwargs)
+
+    monkeypatch.setattr("sklearn.cluster.KMeans", Watched)
+    found(table())
+    assert set(used) == {1}
 
 
 def test_few_rows_need_none() -> None:

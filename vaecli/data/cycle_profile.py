@@ -88,7 +88,7 @@ class CycleProfile:
                 raise ValueError("the profiles of the cycle do not fit")
             if array.dtype != np.float32 or not np.isfinite(array).all():
                 raise ValueError("the profiles of the cycle are not finite float32")
-        if len(mean) > 7 * MOST_BINS or (deviation <= 0).any():
+        if len(mean) > 7 * MOST_BINS or (np.abs(mean) > LARGEST).any() or (deviation < LEAST_SPREAD).any():
             raise ValueError("the profiles of the cycle are out of range")
         return cls(float(period[0]), sensor, mean, deviation)
 

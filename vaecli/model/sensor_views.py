@@ -6,7 +6,7 @@ that has been out of its range for long is no news.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -40,24 +40,23 @@ class SensorViews:
         columns = columns_of(tiles)
         found, sensor = np.zeros(columns.size, np.float32), np.full(columns.size, -1)
         before = _before(x)
-        hits = [
-            self._outside(READING, x, before, columns, limits),
-            self._outside(LEVEL, _level(x), before, columns, limits),
-        ]
-        for view, rough in zip(ROUGHNESS, _roughness(x), strict=True):
-            hits.append(self._outside(view, rough, None, columns, limits))
+        hits = [self._outside(view, _values(x, view), before, columns, limits) for view in range(N_VIEWS)]
         which, at, value = (np.concatenate(part) for part in zip(*hits, strict=True))
         order = np.lexsort((-which, value))  # the last of several stays
         found[at[order]], sensor[at[order]] = value[order], which[order]
         return np.where(found > 1, found, np.float32(0)), np.where(found > 1, sensor, -1)
 
     def _outside(
-        self, view: int, values: np.ndarray, before: np.ndarray | None, columns: np.ndarray, limits: np.ndarray
+        self, view: int, values: np.ndarray, before: np.ndarray, columns: np.ndarray, limits: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(sensor, place among `columns`, how far in limits) of the values (d, …) of a view that are outside."""
+        """(sensor, place among `columns`, how far in limits) of the values (d, …) of a view that are outside.
+
+        `before` (d, …) are the means of the readings before, which readings and levels are compared with.
+        """
         now = values[:, columns] - self.middle[view][:, None]
         which, at = np.nonzero(np.abs(now) > limits[view][:, None])
-        earlier = before[which, columns[at]] if before is not None else _earlier(values, which, columns[at])
+        is_rough = view in ROUGHNESS
+        earlier = _earlier(values, which, columns[at]) if is_rough else before[which, columns[at]]
         far = news(now[which, at], earlier - self.middle[view][which], self.half[view][which])
         return which, at, far / limits[view][which]
 
@@ -69,11 +68,9 @@ class SensorViews:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], n_sensors: int) -> SensorViews:
         """The inverse of `to_arrays`. Raises KeyError or ValueError on arrays that it cannot have written."""
         views = cls(*(arrays[item.name] for item in fields(cls)))
-        shapes = ((N_VIEWS, n_sensors), (N_VIEWS, n_sensors))
-        for item, shape in zip(fields(cls), shapes, strict=True):
-            array = getattr(views, item.name)
-            if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
-                raise ValueError(f"{item.name} does not hold finite float32 of shape {shape}")
+        for name, array in views.to_arrays().items():
+            if array.shape != (N_VIEWS, n_sensors) or array.dtype != np.float32 or not np.isfinite(array).all():
+                raise ValueError(f"{name} does not hold finite float32 of {N_VIEWS} views of each sensor")
         if (views.half <= 0).any():
             raise ValueError("a range is not positive")
         return views
@@ -93,18 +90,22 @@ def _before(x: np.ndarray) -> np.ndarray:
     return shifted(moving_sum(x, HISTORY), 1) / x.dtype.type(HISTORY)
 
 
-def _level(x: np.ndarray) -> np.ndarray:
-    return moving_sum(x, SHORT) / x.dtype.type(SHORT)
+def _values(x: np.ndarray, view: int) -> np.ndarray:
+    """The values (d, …) of a view of x (d, …).
 
-
-def _roughness(x: np.ndarray) -> Iterator[np.ndarray]:
-    """Logs of the standard deviation and of the mean step of the last SHORT columns of x (d, …), one after another."""
+    They are x; the mean of the last SHORT columns; the logs of their standard deviation, and of their mean step.
+    """
+    if view == READING:
+        return x
     least, n = x.dtype.type(_LEAST_ROUGHNESS), x.dtype.type(SHORT)
-    mean = moving_sum(x, SHORT) / n
-    variance = np.maximum(moving_sum(x * x, SHORT) / n - mean * mean, 0)
-    yield np.log(np.sqrt(variance) + least)
-    step = np.abs(x - shifted(x, 1))
-    yield np.log(moving_sum(step, SHORT - 1) / x.dtype.type(SHORT - 1) + least)
+    if view == STEP:
+        step = np.abs(x - shifted(x, 1))
+        return np.asarray(np.log(moving_sum(step, SHORT - 1) / x.dtype.type(SHORT - 1) + least))
+    level = moving_sum(x, SHORT) / n
+    if view == LEVEL:
+        return level
+    variance = np.maximum(moving_sum(x * x, SHORT) / n - level * level, 0)
+    return np.asarray(np.log(np.sqrt(variance) + least))
 
 
 def _earlier(rough: np.ndarray, which: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -115,10 +116,10 @@ def _earlier(rough: np.ndarray, which: np.ndarray, columns: np.ndarray) -> np.nd
 
 def view_values(x: np.ndarray, view: int, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The values of a view and of the rows before: (d, n) each, at `columns` (n,) of x (d, …)."""
+    values = _values(x, view)
     if view in ROUGHNESS:
-        rough = list(_roughness(x))[ROUGHNESS.index(view)]
-        return rough[:, columns], _earlier(rough, np.arange(len(x))[:, None], columns)
-    return (x if view == READING else _level(x))[:, columns], _before(x)[:, columns]
+        return values[:, columns], _earlier(values, np.arange(len(x))[:, None], columns)
+    return values[:, columns], _before(x)[:, columns]
 
 
 def range_of(now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

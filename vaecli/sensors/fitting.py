@@ -255,11 +255,10 @@ def judged(fitted: FittedWindows, held_out: Mapping[str, np.ndarray], level: flo
     if fitted.views is None:
         return None
     means = [held_out["combined"], held_out["offline/combined"]]
-    levels = (level, max(level, USUAL_LEVEL))
+    strictest = max(level, USUAL_LEVEL)
 
     def highest(opinions: np.ndarray) -> float:
-        found = [calibrated(mean, fitted.block, level, opinions)[0] for mean in means]
-        return max(calibration.threshold(one) for calibration in found for one in levels)
+        return max(calibrated(mean, fitted.block, level, opinions)[0].threshold(strictest) for mean in means)
 
     return judge_of(fitted.views, means[0], fitted.opinions, highest)
 

@@ -55,7 +55,10 @@ def choose_centers(
         mean, _ = encode(member, likelihood, learned.values, learned.state)
         z = (mean[0] - exemplars.center[k]) * exemplars.scale[k]
         codes += [z, *(z[part_of_row[number] != q] for q in range(N_PARTS))]
-    with threadpool_limits(1):  # sums of several threads depend on their number
+    from sklearn.exceptions import ConvergenceWarning
+
+    with threadpool_limits(1, "blas"), warnings.catch_warnings():  # both hold in all threads
+        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different codes than centres: some coincide
         found = list(map_in_order(lambda z: _centers(z, n_centers, seed), codes, n_cores()))
     of_members = [found[i :: 1 + N_PARTS] for i in range(1 + N_PARTS)]  # of all rows, and without each part
     fewest = [min(map(len, centers)) for centers in of_members]
@@ -71,9 +74,8 @@ def _centers(z: np.ndarray, n_centers: int, seed: int) -> np.ndarray:
     if len(z) <= n_centers:
         return np.asarray(np.random.default_rng([seed, 0xCE28]).permutation(z))
     from sklearn.cluster import KMeans
-    from sklearn.exceptions import ConvergenceWarning
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different codes than centres: some coincide
+    # sums of several threads depend on their number; a limit of OpenMP holds only in the thread that sets it
+    with threadpool_limits(1, "openmp"):
         found = KMeans(n_centers, init="random", n_init=1, max_iter=N_STEPS, random_state=seed % 2**32).fit(z)
     return np.asarray(found.cluster_centers_, np.float32)

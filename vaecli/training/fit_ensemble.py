@@ -13,10 +13,12 @@ from vaecli.data.training_rows import Rows, TrainingRows, sampled_rows
 from vaecli.errors import UsageError
 from vaecli.model.ensemble import Ensemble, Family, draw_noise
 from vaecli.model.exemplar_prior import choose_exemplars
-from vaecli.model.families import FAMILIES
+from vaecli.model.families import FAMILIES, ScoreTerm
 from vaecli.model.likelihoods.likelihood import Likelihood
+from vaecli.model.network import Parameters
 from vaecli.model.ppca_init import independent_output, start_parameters
 from vaecli.results import OnEvent, ignore
+from vaecli.runtime.blas import one_blas_thread
 from vaecli.training.checkpoint import Checkpoint
 from vaecli.training.choose_centers import choose_centers
 from vaecli.training.distrust import Distrust
@@ -59,19 +61,29 @@ def fit_ensemble(
     _require_every_fold(sample.fold, n_folds)
     distrust = _distrust(sample, rows.n_rows, trusted, n_folds, config)
     distrusted = None if distrust is None else distrust.distrusted
-    families = []
-    for plan, parameters, score_terms in zip(plans, trained.parameters, FAMILIES.values(), strict=True):
-        n_latent = parameters["encoder.mean.b"].shape[-1]
-        noise = draw_noise(config.model.n_noise, len(plan.held_out), n_latent, config.seed)
-        prior = choose_exemplars(
-            plan.likelihood, parameters, plan.held_out, sample, config.model.n_exemplars, config.seed, distrusted
+    with one_blas_thread():  # codes keep their bits, whatever the number of cores
+        families = tuple(
+            _family(plan, parameters, score_terms, sample, config, distrusted)
+            for plan, parameters, score_terms in zip(plans, trained.parameters, FAMILIES.values(), strict=True)
         )
-        centers = choose_centers(
-            plan.likelihood, parameters, plan.held_out, sample, prior, config.model.n_centers, config.seed, distrusted
-        )
-        families.append(Family(plan.likelihood, parameters, noise, prior, plan.held_out, score_terms, centers))
     baseline = _baseline_log_prob(rows, likelihoods[0], config.seed)
-    return FittedEnsemble(Ensemble(tuple(families)), sample, trained, distrust, baseline)
+    return FittedEnsemble(Ensemble(families), sample, trained, distrust, baseline)
+
+
+def _family(
+    plan: Plan,
+    parameters: Parameters,
+    score_terms: tuple[ScoreTerm, ...],
+    sample: Rows,
+    config: FitConfig,
+    distrusted: np.ndarray | None,
+) -> Family:
+    """The trained members of a plan, with the codes of rows of `sample` that scores compare rows with."""
+    likelihood, held_out, model = plan.likelihood, plan.held_out, config.model
+    noise = draw_noise(model.n_noise, len(held_out), parameters["encoder.mean.b"].shape[-1], config.seed)
+    prior = choose_exemplars(likelihood, parameters, held_out, sample, model.n_exemplars, config.seed, distrusted)
+    centers = choose_centers(likelihood, parameters, held_out, sample, prior, model.n_centers, config.seed, distrusted)
+    return Family(likelihood, parameters, noise, prior, held_out, score_terms, centers)
 
 
 def _distrust(
