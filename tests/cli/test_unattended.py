@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import json
 import os
@@ -190,6 +191,25 @@ def test_metrics_that_fail_at_the_end_fail_no_run(run, workflows: Pretence, monk
     done = run("score", "a.csv", "--quiet", "--metrics", "pump.prom")
     assert (done.code, done.out) == (0, "")
     assert done.err == ("warning: the metrics are not written: pump.prom: cannot be written: No space left on device\n")
+
+
+def test_a_bundle_that_cannot_exist_leaves_the_exit_code(run, workflows: Pretence):
+    """Its age is left out of the metrics, whatever hinders a look at it."""
+    workflows.answers["score"] = BundleError("there is no such bundle")
+    assert run("score", "a.csv", "-m", "n" * 300, "--metrics", "pump.prom").code == 5
+    assert metrics()["exit_code"] == 5
+    assert "bundle_age_seconds" not in metrics()
+
+
+def test_metrics_need_no_locks_of_the_file_system(run, workflows: Pretence, monkeypatch: pytest.MonkeyPatch):
+    """Where flock is refused, as on some network file systems, the metrics are written all the same."""
+
+    def refused(*given: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    assert run("score", "a.csv", "--metrics", "pump.prom").code == 0
+    assert metrics()["exit_code"] == 0
 
 
 def test_the_file_that_is_written_is_no_file_of_the_collector(

@@ -8,6 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.cli.conftest import run as run
+
+pytestmark = pytest.mark.usefixtures("place")
+
 FORGED = "x\nerror: all is lost\nhint: send money\x1b[2J\x07"
 LONG = "w" * 2_000_000
 
@@ -43,19 +47,19 @@ def assert_harmless(text: str, most: int = 6_000) -> None:
         pytest.param("fit", "new.parquet", marks=pytest.mark.slow),  # two fits each
     ],
 )
-def test_a_cell(program, fresh_table, verb: str, column: str, cell: str, file: str):
+def test_a_cell(run, fresh_table, verb: str, column: str, cell: str, file: str):
     """In a number, a switch and a category, refused or read, in text and in JSON."""
     write(file, fresh_table, **{column: cell})
     words = [verb, file, "-o", "out.vae", "--config", "quick.toml"] if verb == "fit" else [verb, file, "-o", "out.csv"]
-    shown, answer = program("", *words), program("", *words, "--json")
-    assert shown.returncode == answer.returncode
-    assert shown.returncode in (0, 4)
-    assert_harmless(shown.stderr)
-    assert_harmless(shown.stdout)
-    assert_harmless(answer.stderr)
-    assert answer.stdout.rstrip("\n").isprintable()
-    assert len(answer.stdout) < 30_000
-    found = json.loads(answer.stdout)
+    shown, answer = run(*words), run(*words, "--json")
+    assert shown.code == answer.code
+    assert shown.code in (0, 4)
+    assert_harmless(shown.err)
+    assert_harmless(shown.out)
+    assert_harmless(answer.err)
+    assert answer.out.rstrip("\n").isprintable()
+    assert len(answer.out) < 30_000
+    found = json.loads(answer.out)
     for text in [found.get("error", ""), found.get("hint", ""), *found.get("warnings", ())]:
         assert "\nerror:" not in text
         assert "\x1b" not in text
@@ -68,32 +72,32 @@ def test_a_cell(program, fresh_table, verb: str, column: str, cell: str, file: s
 @pytest.mark.parametrize(
     "words", ["fit new.csv -o out.vae --config quick.toml", "score new.csv", "fit new.csv --group no"]
 )
-def test_the_name_of_a_column(program, fresh_table, words: str, name: str):
+def test_the_name_of_a_column(run, fresh_table, words: str, name: str):
     """In the summary of a fit, among missing and unknown columns."""
     fresh_table.rename(columns={"pressure": name, "mode": f"{name}2"}).to_csv("new.csv", index=False)
-    done = program("", *words.split())
-    assert_harmless(done.stderr)
-    assert_harmless(done.stdout)
+    done = run(*words.split())
+    assert_harmless(done.err)
+    assert_harmless(done.out)
 
 
 @pytest.mark.parametrize("words", ["score", "explain", "fit", "inspect", "score fresh.csv -o", "score fresh.csv -m"])
 @pytest.mark.parametrize("exists", [False, True])
-def test_the_name_of_a_file(program, fresh_table, words: str, exists: bool):
+def test_the_name_of_a_file(run, fresh_table, words: str, exists: bool):
     """A name may hold anything but a slash."""
     name = FORGED + ".csv"
     if exists:
         Path(name).write_text("a,b\n1,2\n3\n")
-    done = program("", *words.split(), name, *(["-o", "out.vae"] if words == "fit" else []))
-    assert done.returncode in (0, 2, 4, 5)
-    assert_harmless(done.stderr)
-    assert_harmless(done.stdout)
+    done = run(*words.split(), name, *(["-o", "out.vae"] if words == "fit" else []))
+    assert done.code in (0, 2, 4, 5)
+    assert_harmless(done.err)
+    assert_harmless(done.out)
 
 
 @pytest.mark.parametrize(
     "words", ["score fresh.csv --threshold", "fit fresh.csv --columns", "score fresh.csv --fail-on"]
 )
-def test_a_value_of_an_option(program, words: str):
+def test_a_value_of_an_option(run, words: str):
     """What comes from a variable of a script is the user's text, too."""
-    done = program("", *words.split(), FORGED)
-    assert done.returncode == 2
-    assert_harmless(done.stderr)
+    done = run(*words.split(), FORGED)
+    assert done.code == 2
+    assert_harmless(done.err)

@@ -64,9 +64,10 @@ def test_labels_are_read_back(text: str):
 
 
 def test_only_samples_of_the_same_job_and_verb_are_kept():
-    """A page of another job, a stray line and a metric of others are not carried on."""
+    """A page of another job, a stray line, a metric of others and a value that is no number are not carried on."""
     ours, other = Series("a", "fit"), Series("a", "score")
     lines = [ours.line("vaecli_rows", 3), other.line("vaecli_rows", 4), ours.line("up", 1), "vaecli_rows{} x y"]
+    lines.append(ours.line("vaecli_skipped_runs", 1) + "x")
     assert ours.read("\n".join(lines)) == {"vaecli_rows": lines[:1]}
 
 

@@ -68,7 +68,7 @@ def assert_alike(found: pa.Table, alone: pa.Table) -> None:
     batch_rows=st.sampled_from([1, 7, 100, 500]),
     held_rows=st.sampled_from([1, 1024, 16_384]),
 )
-@of_a_hundred(12)
+@of_a_hundred(6)
 def test_a_row_scores_alike_in_any_partition(
     bundle: Path, table: pa.Table, alone: pa.Table, cuts: list[int], batch_rows: int, held_rows: int
 ):

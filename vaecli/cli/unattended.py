@@ -8,7 +8,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -257,8 +257,9 @@ def _write_metrics(code: int | None) -> None:
             }
             if code in _DONE:
                 values["vaecli_last_success_timestamp_seconds"] = now
-            if _run.bundle is not None and _run.bundle.is_file():
-                values["vaecli_bundle_age_seconds"] = now - _run.bundle.stat().st_mtime
+            if _run.bundle is not None:
+                with suppress(OSError):  # no bundle, or one that may not be looked at
+                    values["vaecli_bundle_age_seconds"] = now - _run.bundle.stat().st_mtime
             lines |= series.lines(values) | ({} if _run.summary is None else series.of_summary(_run.summary))
         lines["vaecli_run_info"] = [series.line("vaecli_run_info", 1, {"version": vaecli.__version__})]
         with replacing(path, is_output=False, hidden=False) as stream:

@@ -63,8 +63,8 @@ class Series:
         found: Lines = {}
         prefix = self.line("", 0)[:-3]  # without the closing brace and the value
         for line in page.split("\n"):  # no other line end ends a sample
-            match = re.fullmatch(r"(\w+)(\{.*\}) \S+", line)
-            if match and match[1] in METRICS and match[2].startswith(prefix):
+            match = re.fullmatch(r"(\w+)(\{.*\}) (\S+)", line)
+            if match and match[1] in METRICS and match[2].startswith(prefix) and _is_number(match[3]):
                 found.setdefault(match[1], []).append(line)
         return found
 
@@ -115,6 +115,14 @@ def page(lines: Mapping[str, Iterable[str]]) -> str:
         if samples := list(dict.fromkeys(lines.get(name, ()))):
             written += [f"# HELP {name} {help_text}", f"# TYPE {name} gauge", *samples]
     return "".join(f"{line}\n" for line in written)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(value: float) -> str:

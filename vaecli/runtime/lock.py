@@ -9,7 +9,7 @@ import errno
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from vaecli.errors import LockHeld
 from vaecli.runtime.atomic_file import translated
@@ -34,7 +34,8 @@ def locked(path: str) -> Iterator[None]:
 def in_turn(folder: str, seconds: float = 2.0) -> Iterator[None]:
     """Run the block while no other process is in such a block for `folder`; after `seconds` of waiting, run it anyway.
 
-    What it protects is small and quick; a lock that another program keeps must not stop a run for ever.
+    What it protects is small and quick: a lock that another program keeps, and a file system without locks, must not
+    stop a run.
     """
     import time
 
@@ -45,8 +46,9 @@ def in_turn(folder: str, seconds: float = 2.0) -> Iterator[None]:
         return
     try:
         until = time.monotonic() + seconds
-        while not _lock(descriptor) and time.monotonic() < until:
-            time.sleep(0.01)
+        with suppress(OSError):
+            while not _lock(descriptor) and time.monotonic() < until:
+                time.sleep(0.01)
         yield
     finally:
         os.close(descriptor)

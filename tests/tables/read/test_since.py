@@ -311,7 +311,7 @@ def test_a_file_that_is_no_state(content: bytes):
 STEPS = ("append", "append a half", "rename", "copy and truncate", "replace", "another file", "remove", "run", "touch")
 
 
-@of_a_hundred(40)
+@of_a_hundred(25)
 @given(st.lists(st.sampled_from(STEPS), min_size=3, max_size=25))
 def test_every_row_is_read_once(tmp_path_factory: pytest.TempPathFactory, steps: list[str]):
     """Whatever happens to the files between runs: each row that was there in a run is read, and once.

@@ -270,15 +270,7 @@ def _new_part(reading: _Reading) -> Location | None:
             return None if reading.is_unchanged else location
     start, line = (0, 0) if seen is None else _start_of(location, seen)
     end = _end_of_lines(location.name, start, location.n_bytes)
-    if (
-        seen is not None
-        and end < location.n_bytes
-        and (location.n_bytes, location.state[3])
-        == (
-            seen.size,
-            seen.changed_ns,
-        )
-    ):
+    if seen is not None and (location.n_bytes, location.state[3]) == (seen.size, seen.changed_ns):
         end = location.n_bytes  # a line that has had no end for a whole run is complete
     if end <= (start if seen is None else seen.n_bytes):
         reading.is_unchanged = True
@@ -329,9 +321,9 @@ def _seen_now(reading: _Reading) -> SeenFile | None:
         offset = _end_of_lines(location.name, rows.start, rows.end)
         taken, line = rows.end - offset, (rows.line or 1) + n_lines
     if not reading.is_unchanged:
-        known, begin = (
-            (hashlib.sha256(), 0) if reading.digest is None or seen is None else (reading.digest, seen.n_bytes)
-        )
+        known, begin = hashlib.sha256(), 0
+        if reading.digest is not None and seen is not None:
+            known, begin = reading.digest, seen.n_bytes
         for piece in _pieces(location.name, begin, offset + taken):
             known.update(piece)
         digest = known.hexdigest()
@@ -365,11 +357,9 @@ class _UpTo(io.RawIOBase):
         return self._file.tell()
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return (
-            self._file.seek(self._end + offset, os.SEEK_SET)
-            if whence == os.SEEK_END
-            else self._file.seek(offset, whence)
-        )
+        if whence == os.SEEK_END:
+            offset, whence = self._end + offset, os.SEEK_SET
+        return self._file.seek(offset, whence)
 
     def read(self, n_bytes: int = -1) -> bytes:
         left = max(self._end - self._file.tell(), 0)
