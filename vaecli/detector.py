@@ -30,6 +30,7 @@ from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL
 from vaecli.scoring.neighbour_judge import NeighbourJudge
 from vaecli.scoring.scores import Scorer, score_batch, score_index
 from vaecli.scoring.single_cells import SingleCells
+from vaecli.scoring.string_judge import StringJudge
 from vaecli.scoring.surprisal import SurprisalScale
 
 
@@ -49,6 +50,7 @@ class Detector:
     neighbours: NeighbourJudge | None = None  # of small tables; None in bundles fitted before
     novelty_offsets: Mapping[str, float] | None = None  # by score kind, where rows after the fit have calibrated
     groups: GroupCalibrations | None = None  # where they have by group
+    strings: StringJudge | None = None  # of tables with text
 
     def score(self, cells: Cells, kind: str | None = None, *, small_tiles: bool = False) -> ScoredRows:
         """Score rows by `kind` (default: the detector's own), in nats, higher is more anomalous, with p-values.
@@ -131,7 +133,7 @@ class Detector:
             return Sampler.of(self.ensemble.reference_family, preprocessor.layout, columns, marginals, seed)
 
     def _scorer(self, kind: str) -> Scorer:
-        judges = (self.cells, self.neighbours) if kind == KIND_WITH_MAX_CELL else (None, None)
+        judges = (self.cells, self.neighbours, self.strings) if kind == KIND_WITH_MAX_CELL else (None, None, None)
         return Scorer(self.ensemble, kind, self.surprisal_scales[kind], *judges)
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:
@@ -173,6 +175,8 @@ class Detector:
             arrays |= self.cells.to_arrays("cells")
         if self.neighbours is not None:
             arrays |= self.neighbours.to_arrays("neighbours")
+        if self.strings is not None:
+            arrays |= self.strings.to_arrays("strings")
         return settings, arrays
 
     @classmethod
@@ -216,6 +220,7 @@ class Detector:
             NeighbourJudge.from_arrays(preprocessor, arrays, "neighbours"),
             _novelty_offsets(settings, calibrations),
             _groups(settings, sorted(calibrations), arrays),
+            StringJudge.from_arrays(layout, arrays, "strings"),
         )
 
 

@@ -39,7 +39,7 @@ def on_disk(n: int, buffer_bytes: int = 0, chunk: int = 7) -> RowsOnDisk:
     rows, kept = rows_of(n), RowsOnDisk(D, C, buffer_bytes)
     for start in range(0, n, chunk):
         part = rows.take(np.arange(start, min(start + chunk, n)))
-        kept.add(part.values, part.state, part.fold)
+        kept.add(part)
     return kept
 
 

@@ -464,7 +464,7 @@ def test_resuming_is_as_if_nothing_had_happened(at: int, tmp_path: Path, monkeyp
 def test_resuming_from_rows_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same when the rows are streamed."""
     rows = RowsOnDisk(D, D, 0)
-    rows.add(*ROWS.rows)
+    rows.add(ROWS.rows)
     checkpoint = interrupted(QUICK, rows, tmp_path / "checkpoint", 11, monkeypatch)
     assert_same(trained(rows=rows).parameters[0], trained(rows=rows, resume=checkpoint).parameters[0])
 

@@ -18,7 +18,8 @@ from vaecli.errors import listed
 # there forever; a bundle written by the last release of the old format goes to tests/golden/bundle_v<old>/ and is never
 # edited again; see CHANGELOG.md. Whatever the format, `manifest.json` stays the first entry and keeps `format`
 # and `version`, so that every reader can report which vaecli is needed.
-FORMAT = 8  # the newest that is read
+FORMAT = 10  # the newest that is read
+TEXT_FORMAT = 10  # of bundles of rows with text columns
 ROWS_FORMAT = 8  # of bundles of rows; in those of 6 no neighbours nor centres judge, in those of 4 no judge of cells
 SENSORS_FORMAT = 7  # of bundles of sensors
 UNJUDGED_FORMAT = 5  # of those without a judge of single sensors, which score as they did

@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 import vaecli
 from vaecli.bundle import format_3
 from vaecli.bundle.bounds import require_feature_columns, require_settings
-from vaecli.bundle.manifest import ROWS_FORMAT, SCHEMA_ORDER_FORMAT, SENSORS_FORMAT, UNJUDGED_FORMAT, Manifest
+from vaecli.bundle.manifest import (
+    ROWS_FORMAT,
+    SCHEMA_ORDER_FORMAT,
+    SENSORS_FORMAT,
+    TEXT_FORMAT,
+    UNJUDGED_FORMAT,
+    Manifest,
+)
 from vaecli.bundle.read import read_bundle
 from vaecli.bundle.stored_names import to_current_names, to_stored_names
 from vaecli.bundle.write import write_bundle
 from vaecli.detector import Detector
 from vaecli.errors import BundleError, UsageError, located
-from vaecli.schema import Schema
+from vaecli.schema import Kind, Schema
 
 if TYPE_CHECKING:
     from vaecli.sensors.detector import SensorDetector
@@ -43,7 +50,8 @@ def save_detector(
 
 def _format_of(detector: Detector | SensorDetector) -> int:
     if isinstance(detector, Detector):
-        return ROWS_FORMAT
+        has_text = any(column.kind is Kind.TEXT for column in detector.schema.features)
+        return TEXT_FORMAT if has_text else ROWS_FORMAT
     return UNJUDGED_FORMAT if detector.judge is None else SENSORS_FORMAT
 
 
