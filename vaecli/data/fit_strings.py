@@ -1,4 +1,8 @@
-"""Fits the string models of text columns: one to the strings of all folds, and one without each fold."""
+"""Fits the string models of text columns: one to strings of all folds, and one without each fold.
+
+The former sees no more strings than the latter: one that saw more would find new strings less odd than the latter found
+those of their own fold, and a judge of strings would flag fewer of them than it says.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vaecli.data.string_features import READOUTS, Levels, Strings, readouts_of
-from vaecli.data.strings.model import StringModel
+from vaecli.data.string_features import READOUTS, Strings, high_level, readouts_of
+from vaecli.data.strings.string_model import StringModel
+from vaecli.data.strings.texts import Texts
 from vaecli.schema import Column, Kind
 
 MOST_FITTED = 50_000  # strings of a column, a uniform sample
@@ -27,27 +32,30 @@ class FittedStrings:
         """The models of the strings `texts` (n, t) of rows in folds `fold` (n,); None of no columns."""
         if not texts.shape[1]:
             return None
-        models, levels, without = [], [], []
+        models, high, without = [], [], []
         for i, column in enumerate(texts.T):
             there = np.flatnonzero(column != None)  # noqa: E711  (elementwise)
             if there.size > MOST_FITTED:
                 chosen = np.random.default_rng([seed, 0x57A1, i]).choice(there.size, MOST_FITTED, replace=False)
                 there = there[np.sort(chosen)]
             strings, of_fold = column[there], fold[there]
-            models.append(StringModel.fit(strings, seed))
-            others = {int(f): StringModel.fit(strings[of_fold != f], seed) for f in np.unique(fold)}
+            n_others = there.size - int(np.bincount(of_fold).max(initial=0))
+            some = np.sort(np.random.default_rng([seed, 0x57A2, i]).permutation(there.size)[: max(n_others, 1)])
+            models.append(StringModel.fit(_texts(strings[some]), seed))
+            others = {int(f): StringModel.fit(_texts(strings[of_fold != f]), seed, 1) for f in np.unique(fold)}
             without.append(others)
-            levels.append(_levels(strings, of_fold, others))
-        return cls(Strings(tuple(models), tuple(levels)), tuple(without))
+            first = min(others)
+            high.append(high_level(others[first].read(_texts(strings[of_fold == first][:MOST_FOR_LEVELS]))))
+        return cls(Strings(tuple(models), np.array(high)), tuple(without))
 
     def held_out_readouts(self, texts: np.ndarray, fold: np.ndarray) -> np.ndarray:
         """The read-outs (n, t, 5) of the strings `texts` (n, t) by the models without their own fold (n,)."""
         found = np.full((*texts.shape, len(READOUTS)), np.nan)
-        for i, (others, levels) in enumerate(zip(self.without, self.encoder.levels, strict=True)):
+        for i, (others, high) in enumerate(zip(self.without, self.encoder.high, strict=True)):
             for number, model in others.items():
                 own = np.flatnonzero((fold == number) & (texts[:, i] != None))  # noqa: E711  (elementwise)
                 if own.size:
-                    found[own, i] = readouts_of(model.read(texts[own, i]), levels)
+                    found[own, i] = readouts_of(model.read(_texts(texts[own, i])), float(high))
         return found
 
     def described(self, columns: Sequence[Column]) -> tuple[Column, ...]:
@@ -56,16 +64,16 @@ class FittedStrings:
         for column in columns:
             if column.kind is Kind.TEXT and column.role == "feature":
                 model = next(models)
-                found.append(replace(column, categories=prototypes(model), class_shares=tuple(model.shares.tolist())))
+                found.append(
+                    replace(column, categories=prototypes(model), class_shares=tuple(model.classes.share.tolist()))
+                )
             else:
                 found.append(column)
         return tuple(found)
 
 
-def _levels(strings: np.ndarray, fold: np.ndarray, without: dict[int, StringModel]) -> Levels:
-    """The levels of symbols in strings of the first fold, by the model that does not know it."""
-    first = min(without)
-    return Levels.of(without[first].read(strings[fold == first][:MOST_FOR_LEVELS]))
+def _texts(strings: np.ndarray) -> Texts:
+    return Texts.of(strings.tolist())
 
 
 def prototypes(model: StringModel) -> tuple[str, ...]:

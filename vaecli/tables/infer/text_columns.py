@@ -1,4 +1,4 @@
-"""Columns of strings that are modelled as text: those that the user names, and those whose characters are predictable."""
+"""Columns that are modelled as text: those that the user names, and those whose characters are predictable."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vaecli.data.strings.model import StringModel
+from vaecli.data.strings.string_model import StringModel
+from vaecli.data.strings.texts import Texts
 from vaecli.schema import Column, Kind
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.infer.classify import Classification, same_value
@@ -49,10 +50,9 @@ def are_predictable(texts: Sequence[str]) -> bool:
 
     It must take clearly fewer nats than characters that are drawn by how often they occur.
     """
-    some = np.array([text.encode() for text in texts], object)
-    chosen = np.random.default_rng(SEED).permutation(some.size)[:MOST_COMPARED]
-    learned, judged = np.array_split(some[chosen], 2)
-    nats = StringModel.fit(learned, SEED, most_classes=1).read(judged).nats.sum()
-    counts = np.bincount(np.frombuffer(b"".join(judged), np.uint8), minlength=256)
+    chosen = np.random.default_rng(SEED).permutation(len(texts))[:MOST_COMPARED]
+    learned, judged = (Texts.of([texts[i].encode() for i in half]) for half in np.array_split(chosen, 2))
+    nats = StringModel.fit(learned, SEED, 1).read(judged).nats.sum()
+    counts = np.bincount(judged.data, minlength=256)
     share = counts[counts > 0] / counts.sum()
     return bool(nats < PREDICTABLE * -(share * np.log(share)).sum() * counts.sum())

@@ -20,13 +20,13 @@ LEAST_RESPONSIBILITY = 1e-5  # of a class, in its share
 
 
 @dataclass(frozen=True, slots=True)
-class StringClasses(Categorical):
+class SoftClasses(Categorical):
     """t columns with K classes altogether, one feature per class. The decoder's output for them: K logits."""
 
     of_share: np.ndarray  # (K,) 1 / ρ
 
     @classmethod
-    def of(cls, slots: Sequence[Slot], min_log_variance: float) -> StringClasses:
+    def of(cls, slots: Sequence[Slot], min_log_variance: float) -> SoftClasses:
         """The distribution of the columns of t slots."""
         plain = Categorical.of(slots, min_log_variance)
         shares = np.concatenate([slot.class_shares for slot in slots])
