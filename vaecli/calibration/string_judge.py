@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from vaecli.calibration.survival_scale import FARTHEST, SurvivalScale, opinion_scale
+from vaecli.calibration.survival_scale import DECIDES_FROM, FARTHEST, STEEPNESS, SurvivalScale, opinion_scale
 from vaecli.data.string_features import READOUTS
 from vaecli.schema import Layout
 from vaecli.scoring.single_cells import OpinionScale
 from vaecli.scoring.string_judge import StringJudge, text_columns
 
 FEWEST_STRINGS = 50  # of a column, below which its tails are not known
+LEAST_SLOPE = 0.5  # nats of a row's score per nat of surprisal
 N_BEYOND = 50  # knots beyond the beginning of a tail
 
 
@@ -26,9 +27,20 @@ def fit_string_judge(
     tails = [tail_of(readouts[:, t, r]) for t in range(readouts.shape[1]) for r in range(len(READOUTS))]
     known = StringJudge(text_columns(layout), tuple(tails), OpinionScale(np.empty(0), np.empty(0), 0.0))
     largest = known.surprisals(readouts).reshape(len(readouts), -1).max(1)
-    ensemble = SurvivalScale.of(row_scores, heavy=False)
+    ensemble = _rising(SurvivalScale.of(row_scores, heavy=False))
     scale = opinion_scale(SurvivalScale.of(largest, heavy=True), ensemble, 0.0)
     return StringJudge(known.columns, known.tails, scale), np.maximum(row_scores, scale.of_scores(largest))
+
+
+def _rising(ensemble: SurvivalScale) -> SurvivalScale:
+    """The scale with a slope of at least LEAST_SLOPE where judges have opinions.
+
+    In a table of one text column the scores of the networks are all the same, and would press opinions together.
+    """
+    steps, rises = np.diff(ensemble.scores), np.diff(ensemble.nats)
+    least = np.where(ensemble.nats[1:] > DECIDES_FROM * (1 - 1 / STEEPNESS), LEAST_SLOPE * rises, 0.0)
+    scores = np.cumsum(np.concatenate([ensemble.scores[:1], np.maximum(steps, least)]))
+    return SurvivalScale(scores, ensemble.nats, max(ensemble.scale, LEAST_SLOPE), ensemble.shape)
 
 
 def tail_of(values: np.ndarray) -> OpinionScale:

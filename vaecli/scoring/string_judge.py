@@ -61,7 +61,7 @@ class StringJudge:
         return StringOpinions(score, self.columns[text], readout)
 
     def opinions_without(self, readouts: np.ndarray, tried: np.ndarray) -> np.ndarray:
-        """The opinions (m,) on one row, read-outs (t, 5), as if the strings of `tried` (m,) columns were usual, one each."""
+        """The opinions (m,) on one row, read-outs (t, 5), as if the strings of `tried` (m,) columns were usual."""
         many = np.repeat(readouts[None], tried.size, axis=0)
         many[self.columns == tried[:, None]] = np.nan
         return self.opinions(many).score

@@ -15,7 +15,7 @@ from vaecli.calibration.effective_rows import Dependence
 from vaecli.config import FitConfig
 from vaecli.data import folds
 from vaecli.data.cells import MISSING, Cells
-from vaecli.data.fit_strings import FittedStrings
+from vaecli.data.fit_strings import FittedStrings, halved
 from vaecli.data.marginals import Marginals
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
@@ -79,9 +79,10 @@ def read_normal_rows(
     survey = _survey(source, schema, config, on_event, marks, keep_rows=schema.n_rows if fits else PREPROCESSING_ROWS)
     fold, n_folds = _folds(survey, source.name, schema, config)
 
-    strings = None
+    strings, unread = None, fold  # rows of which a model of strings knows nothing
     if survey.cells.texts is not None:
-        strings = FittedStrings.of(survey.cells.texts, fold[survey.kept], config.seed)
+        unread = halved(fold, config.seed) if survey.order is None and survey.group is None else fold
+        strings = FittedStrings.of(survey.cells.texts, unread[survey.kept], config.seed)
     if strings is not None:
         schema = replace(schema, columns=strings.described(schema.columns))
     layout = Layout.of(schema.features)
@@ -90,14 +91,15 @@ def read_normal_rows(
     preprocessor = Preprocessor.fit(survey.cells, schema.features, same_unit, encoder)
     rows: TrainingRows
     if fits:
-        kept = prepared(preprocessor, strings, survey.cells, fold)
+        kept = prepared(preprocessor, strings, survey.cells, fold, unread)
         rows, features = RowsInMemory(kept), kept.values
     else:
         n_texts = 0 if encoder is None else len(encoder.models)
         rows = RowsOnDisk(layout.n_features, layout.n_columns, config.train.memory_bytes // 4, n_texts)
         start = 0
         for cells, _, _, _ in normal_batches(source, schema, on_event, "preparing", marks):
-            rows.add(prepared(preprocessor, strings, cells, fold[start : start + len(cells)]))
+            now = slice(start, start + len(cells))
+            rows.add(prepared(preprocessor, strings, cells, fold[now], unread[now]))
             start += len(cells)
         features = np.empty((0, 0)) if strings is None else preprocessor.transform(survey.cells).values
     marginals = Marginals.of(preprocessor.with_classes(survey.cells, features), layout)
@@ -118,12 +120,14 @@ def read_normal_rows(
     )
 
 
-def prepared(preprocessor: Preprocessor, strings: FittedStrings | None, cells: Cells, fold: np.ndarray) -> Rows:
-    """The training rows `cells` in folds `fold` (n,): features, and read-outs by models that do not know the fold."""
+def prepared(
+    preprocessor: Preprocessor, strings: FittedStrings | None, cells: Cells, fold: np.ndarray, unread: np.ndarray
+) -> Rows:
+    """The training rows `cells` in folds `fold` (n,); read-outs by the string models without the folds `unread` (n,)."""
     batch = preprocessor.transform(cells)
     readouts = None
     if strings is not None and cells.texts is not None:
-        readouts = strings.held_out_readouts(cells.texts, fold)
+        readouts = strings.held_out_readouts(cells.texts, unread)
     return Rows(batch.values, batch.state, fold, readouts)
 
 
