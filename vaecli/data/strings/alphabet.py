@@ -74,5 +74,5 @@ class Alphabet:
 
 
 def worth(weight: np.ndarray) -> np.ndarray:
-    """As how many strings each of the different ones (n,) counts that came `weight` (n,) times."""
+    """The number of strings that each of the different ones (n,) counts as, which came `weight` (n,) times."""
     return np.where(weight >= OFTEN, LEAST_STRINGS, 1)

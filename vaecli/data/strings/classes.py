@@ -1,6 +1,6 @@
 """Which of up to 16 kinds a string is of: a mixture over the short pieces that it consists of.
 
-log q_k(string) = Σ over its pieces of log θ_k[piece]. Pieces are three symbols in a row, in buckets by a hash.
+A class gives a string the product of its shares of the pieces, which are three symbols in a row in buckets by a hash.
 Pieces overlap, so a string's evidence counts for a third. NumPy only. Shapes: n strings, k classes, b buckets.
 """
 
@@ -36,7 +36,7 @@ class StringClasses:
     def of(cls, bucket: np.ndarray, offsets: np.ndarray, weight: np.ndarray, seed: int, most: int) -> StringClasses:
         """The classes of strings whose pieces have the `bucket` (p,) from `offsets` (n + 1,) on.
 
-        `weight` (n,) says how often each came. Their number is the least that gains most of what any number gains on
+        Each string came `weight` (n,) times. Their number is the least that gains most of what any number gains on
         strings that were held out.
         """
         n = offsets.size - 1
@@ -64,7 +64,7 @@ class StringClasses:
         return int(self.share.size)
 
     def log_ratio(self, bucket: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """log of each class's share given the string over its share of training strings, (n, k) float64."""
+        """The log of each class's share given the string over its share of training strings, (n, k) float64."""
         joint = self._joint(bucket, offsets, OVERLAP)
         return joint - np.logaddexp.reduce(joint, axis=1, keepdims=True) - np.log(self.share)
 

@@ -1,10 +1,10 @@
 """What follows what: probabilities of the next symbol, given as many of the symbols before as enough strings share.
 
-A tree of variable order: a context is kept where `LEAST_STRINGS` different strings of training hold it, or one that came
-`OFTEN`, and the next symbol is predicted by the longest kept context that the symbols before end with. Its probabilities interpolate all
-shorter ones with absolute discounts, where a shorter context counts each longer one once per symbol (Kneser & Ney
-1995; Teh 2006). The longest kept context after one more symbol depends only on the one before, so reading is one
-look-up per symbol, for many strings at once.
+A tree of variable order: a context is kept where `LEAST_STRINGS` different strings of training hold it, or one that
+came `OFTEN`. The next symbol is predicted by the longest kept context that the symbols before end with. Its
+probabilities interpolate all shorter ones with absolute discounts, where a shorter context counts each longer one once
+per symbol (Kneser & Ney 1995; Teh 2006). The longest kept context after one more symbol depends only on the one before,
+so reading is one look-up per symbol, for many strings at once.
 
 NumPy only. Shapes: s states (kept contexts), a symbols.
 """
@@ -69,7 +69,7 @@ class ContextTree:
     ) -> ContextTree:
         """The tree of different strings: `symbols` (t,) of string i are those from `offsets[i]`, an edge at both ends.
 
-        `weight` (n,) says how often each string came. At most `most_states` contexts of at most `longest` symbols are
+        Each string came `weight` (n,) times. At most `most_states` contexts of at most `longest` symbols are
         kept, those that the most strings share.
         """
         parts, n_strings = _contexts(symbols, offsets, weight, n_symbols, longest)
@@ -133,7 +133,7 @@ class ContextTree:
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], n_symbols: int, most_states: int) -> ContextTree:
         """The tree in arrays of `to_arrays`. Raises KeyError or ValueError on arrays that no fit gives."""
-        states = tuple(arrays[name] for name in ("shorter", "first", "before", "last"))
+        shorter, first, before, last = states = [arrays[name] for name in ("shorter", "first", "before", "last")]
         next_of, n_next, discount = arrays["next_of"], arrays["n_next"], arrays["discount"]
         n = states[0].size
         if not 1 <= n <= most_states or any(part.dtype != np.int32 or part.shape != (n,) for part in states):
@@ -151,8 +151,8 @@ class ContextTree:
             raise ValueError("counts of the string model are of symbols that there are not")
         if not ((n_next >= 1) & (n_next <= MOST_COUNTED)).all():
             raise ValueError("counts of the string model are out of range")
-        _require_contexts(*states, n_symbols)
-        return cls(n_symbols, *states, next_of, n_next, float(discount[0]))
+        _require_contexts(shorter, first, before, last, n_symbols)
+        return cls(n_symbols, shorter, first, before, last, next_of, n_next, float(discount[0]))
 
 
 def _contexts(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def draw(model: StringModel, rng: np.random.Generator, n: int, most: int = 512) -> list[bytes]:
-    """Draw n strings as probable as the model says; one that does not end within `most` bytes ends there."""
+    """Draw n strings with the probabilities of the model; one that does not end within `most` bytes ends there."""
     alphabet = model.alphabet
     others = np.setdiff1d(np.arange(256), alphabet.known)
     byte_of = np.append(alphabet.known.astype(np.int64), 0)

@@ -157,7 +157,8 @@ class StringModel:
     def read(self, texts: Texts) -> StringReadings:
         """What each string reads; the same to the bit alone and among others. Strings are read by blocks."""
         end = texts.offsets[1:]
-        parts, start = [], 0
+        parts: list[StringReadings] = []
+        start = 0
         while start < len(texts) or not parts:
             stop = max(int(np.searchsorted(end, texts.offsets[start] + _BLOCK)), min(start + 1, len(texts)))
             parts.append(self._read(texts[start:stop]))
@@ -252,9 +253,9 @@ class StringModel:
         return texts[best].to_list()
 
     def expected(self, text: bytes, position: int) -> bytes:
-        """The byte that makes `text` most probable in place of the one at `position`, or after its last; b"" without any.
+        """The byte that makes `text` most probable in place of the one at `position`, or after its last.
 
-        Bytes that few training strings have are not tried.
+        Bytes that few training strings have are not tried; b"" where there are no others.
         """
         options = [bytes([byte]) for byte in self.alphabet.known]
         readings = self.read(Texts.of([text[:position] + option + text[position + 1 :] for option in options]))
