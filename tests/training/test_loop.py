@@ -100,7 +100,7 @@ def tensors(parameters: Parameters) -> dict[str, torch.Tensor]:
 def gradients(rows: Rows, beta: float = 1.0) -> dict[str, np.ndarray]:
     """Of the training objective at the start, with fixed noise."""
     parameters = tensors(PLAN.start)
-    x, state, fold = (torch.from_numpy(part) for part in rows)
+    x, state, fold = (torch.from_numpy(part) for part in rows[:3])
     noise = torch.randn((1, E, len(rows.fold), 2), generator=torch.Generator().manual_seed(0))
     bound = elbo(forward(parameters, LIKELIHOOD, x, state, noise))
     objective(bound, fold, torch.arange(E), beta).backward()
@@ -139,7 +139,7 @@ def test_the_kl_gradient_is_that_of_the_closed_form() -> None:
 def test_the_objective_is_minus_the_elbo() -> None:
     """At beta 1 and for rows of no fold: minus the mean ELBO a column, summed over members."""
     rows = ROWS.rows._replace(fold=np.full(N, -1))
-    x, state, fold = (torch.from_numpy(part) for part in rows)
+    x, state, fold = (torch.from_numpy(part) for part in rows[:3])
     bound = elbo(forward(tensors(PLAN.start), LIKELIHOOD, x, state, torch.zeros((1, E, 1, 2))))
     found = objective(bound, fold, torch.arange(E), 1.0).item()
     assert found == pytest.approx(-bound.value.mean(1).sum().item() / 4, rel=1e-6)

@@ -44,7 +44,7 @@ def _rising(ensemble: SurvivalScale) -> SurvivalScale:
 
 
 def tail_of(values: np.ndarray) -> OpinionScale:
-    """From a read-out to its surprisal in nats, by held-out values (n,), NaN where there is none."""
+    """The surprisal in nats of a read-out, by its held-out values (n,), NaN where there is none."""
     values = values[np.isfinite(values)]
     if values.size < FEWEST_STRINGS:
         return OpinionScale(np.empty(0), np.empty(0), 0.0)

@@ -1,8 +1,8 @@
 """Fits the string models of text columns: one to the strings of all folds, and one without each fold.
 
-The former has seen more strings than the latter, so it finds new ones a little less odd than those found the strings of
-their own fold. With five folds a judge of strings would flag half as many as it says; so where rows are independent,
-folds are halved (docs/adr/0042-text-columns.md).
+The former has seen more strings than the latter, so it finds new ones a little less unusual than those found the
+strings of their own fold. With five folds a judge of strings would flag half as many as it promises; so where rows are
+independent, folds are halved (docs/adr/0042-text-columns.md).
 """
 
 from __future__ import annotations

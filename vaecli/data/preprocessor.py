@@ -9,7 +9,7 @@
 
 A missing or novel cell becomes 0 everywhere: the mean of a number, no category at all, and False, unless booleans
 are taken as numbers (`Likelihood.to_likelihood_space`). That it is missing or novel travels beside the features, in
-`FeatureBatch.state`; how odd strings are by themselves in `FeatureBatch.readouts`.
+`FeatureBatch.state`; how unusual strings are by themselves in `FeatureBatch.readouts`.
 """
 
 from __future__ import annotations

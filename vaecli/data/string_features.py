@@ -1,7 +1,7 @@
-"""Strings ↔ features: the classes that a string may be of, and read-outs of how odd it is by itself.
+"""Strings ↔ features: the classes that a string may be of, and read-outs of how unusual it is by itself.
 
 The features of a string are its responsibilities ρ_k p_k(text) / p0(text), which sum to 1 over the K classes of its
-column's `StringModel`. Read-outs, higher for odder strings, with x_t the excess of the t-th of its symbols, the end of
+column's `StringModel`. Read-outs, higher for more unusual strings, with x_t the excess of the t-th of its symbols, the end of
 the string being the last: the nats that the symbol costs beyond what the next symbol costs there on average.
 
 | read-out  | of a string of L symbols                            | sees                               |
@@ -89,7 +89,10 @@ class Strings:
 
     @classmethod
     def fit(cls, _values: np.ndarray, columns: Sequence[Column], _same_unit: Collection[str]) -> Strings:
-        """The encoder of no column; text is fitted before, since its classes decide the layout (`fit_strings`)."""
+        """The encoder of no column; text is fitted before, since its classes decide the layout (`fit_strings`).
+
+        Raises ValueError where there are columns: values (n, w) do not hold their strings.
+        """
         if columns:
             raise ValueError("columns of text are fitted by their strings")
         return cls((), np.empty(0))
@@ -130,7 +133,7 @@ class Strings:
         return ReadStrings(features, readouts)
 
     def encode(self, _i: int, _values: np.ndarray, _state: np.ndarray, _features: np.ndarray) -> None:
-        """Nothing: `read` gives the features (n, K) of strings, which codes (n,) do not determine."""
+        """Write nothing: `read` gives the features (n, K) of strings, which codes (n,) do not determine."""
 
     def decode(self, _i: int, features: np.ndarray) -> np.ndarray:
         """The most probable class, (n,), from the probabilities (n, K)."""

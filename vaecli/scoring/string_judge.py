@@ -1,4 +1,4 @@
-"""How odd the strings of a row are by themselves: a judge beside the networks, which see only of which class they are.
+"""How unusual the strings of a row are by themselves: a judge beside the networks, which see only of which class they are.
 
 Each read-out of a string (`data.string_features`) becomes a surprisal by its own tail: −log of the share of held-out
 normal strings that read as much. The judge's score of a row is the largest of all its strings and read-outs; it is put
@@ -27,7 +27,7 @@ MOST_BEYOND = 30.0  # nats beyond the largest surprisal of a held-out string: fa
 class StringOpinions:
     """What the judge thinks of n rows: a `score` (n,) in the unit of the row's score, −inf where it has no opinion.
 
-    `column` (n,) is the column of the oddest string, `readout` (n,) the read-out that shows it.
+    `column` (n,) is the column of the most unusual string, `readout` (n,) the read-out that shows it.
     """
 
     score: np.ndarray
@@ -44,7 +44,7 @@ class StringJudge:
     scale: OpinionScale
 
     def surprisals(self, readouts: np.ndarray) -> np.ndarray:
-        """The surprisals (n, t, 5) in nats of read-outs (n, t, 5); −inf of those that are NaN, or not odd at all."""
+        """The surprisals (n, t, 5) in nats of read-outs (n, t, 5); −inf of those that are NaN, or below all others."""
         found = np.empty(readouts.shape)
         for i, tail in enumerate(self.tails):
             t, r = divmod(i, len(READOUTS))

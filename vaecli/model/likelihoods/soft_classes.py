@@ -1,8 +1,9 @@
 """Strings: log p(text | z) − log p0(text) = log Σ_k softmax(a(z))_k r_k / ρ_k, a category whose evidence is soft.
 
-r_k is how probably a string is of class k, ρ_k the share of the class: r_k / ρ_k = p_k(text) / p0(text). Where classes
-do not tell, the term is 0. No string is certain to be of no class, so a class that the row speaks against costs at most
-log(1 / LEAST_RESPONSIBILITY) nats. What is odd about the string itself, −log p0(text), is not the networks' part.
+r_k is how probably a string is of class k, ρ_k the share of the class: r_k / ρ_k = p_k(text) / p0(text). Where a
+string may be of any class, the term is 0. A string may always be of each class, a little: one of a class that does not
+suit the row costs at most log(1 / LEAST_RESPONSIBILITY) nats. How improbable the string itself is, −log p0(text), is
+not the networks' part.
 """
 
 from __future__ import annotations
