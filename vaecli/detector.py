@@ -16,6 +16,7 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.data.marginals import Marginals
 from vaecli.data.named_arrays import arrays_within
 from vaecli.data.preprocessor import Preprocessor
+from vaecli.data.string_features import OF_LENGTH, READOUTS, Strings
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.latent.encoding import exemplar_coordinates, latent_coordinates, map_coordinates
 from vaecli.latent.knn_map import KnnMap
@@ -24,7 +25,7 @@ from vaecli.latent.sampling import Sampler
 from vaecli.model.ensemble import Ensemble
 from vaecli.model.families import likelihoods_of
 from vaecli.runtime.blas import one_blas_thread
-from vaecli.schema import MOST_COUNTED, Layout, Schema
+from vaecli.schema import MOST_COUNTED, Kind, Layout, Schema
 from vaecli.scoring.attribution import Explanation, explain
 from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL
 from vaecli.scoring.neighbour_judge import NeighbourJudge
@@ -32,6 +33,7 @@ from vaecli.scoring.scores import Scorer, score_batch, score_index
 from vaecli.scoring.single_cells import SingleCells
 from vaecli.scoring.string_judge import StringJudge
 from vaecli.scoring.surprisal import SurprisalScale
+from vaecli.scoring.unusual_spans import UNUSUAL, UnusualString, unusual_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,23 @@ class Detector:
         batch = self.preprocessor.transform(cells)
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return explain(self._scorer(kind), self.preprocessor, batch, decided.scored, offset, most)
+
+    def unusual_string(self, cells: Cells, i: int, j: int) -> UnusualString:
+        """What is unusual about the string in row `i` and text column `j` by itself."""
+        t = [column for column, _ in self.preprocessor.layout.of_kind(Kind.TEXT)].index(j)
+        assert cells.texts is not None
+        texts = cells.texts[i : i + 1, t]
+        read = self.preprocessor.encoder(Strings).read(t, texts)
+        own_class = int(read.features[0].argmax())
+        if self.strings is None:
+            return UnusualString((), False, own_class)
+        surprisals = dict(zip(READOUTS, self.strings.of_column(t, read.readouts[0]).tolist(), strict=True))
+        by_length = max(surprisals.pop(name) for name in OF_LENGTH) >= UNUSUAL
+        if max(surprisals.values()) < UNUSUAL:
+            return UnusualString((), by_length, own_class)
+        strings = self.preprocessor.encoder(Strings)
+        spans = unusual_spans(strings.models[t], float(strings.high[t]), bytes(texts[0]))
+        return UnusualString(spans, False, own_class)
 
     @property
     def n_latent(self) -> int:

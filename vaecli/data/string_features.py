@@ -1,8 +1,8 @@
 """Strings ↔ features: the classes that a string may be of, and read-outs of how unusual it is by itself.
 
 The features of a string are its responsibilities ρ_k p_k(text) / p0(text), which sum to 1 over the K classes of its
-column's `StringModel`. Read-outs, higher for more unusual strings, with x_t the excess of the t-th of its symbols, the end of
-the string being the last: the nats that the symbol costs beyond what the next symbol costs there on average.
+column's `StringModel`. Read-outs, higher for more unusual strings, with x_t the excess of the t-th of its symbols,
+the end of the string being the last: the nats that it costs beyond what the next symbol costs there on average.
 
 | read-out  | of a string of L symbols                            | sees                               |
 |-----------|-----------------------------------------------------|------------------------------------|
@@ -29,14 +29,16 @@ from vaecli.data.strings.texts import Texts
 from vaecli.schema import Column, Slot
 
 READOUTS = ("whole", "stretch", "symbol", "long", "short")
+OF_LENGTH = ("long", "short")
 HIGH_SHARE = 0.9  # of symbols that are not above `high`
+LEAST_HIGH = 0.5  # nats: a stretch ends where symbols cost what they always do
 LARGEST_LEVEL = 1e6  # nats
 
 
 def high_level(readings: StringReadings) -> float:
-    """The level of excess, in nats, that one in ten symbols of held-out strings exceeds; 0 without any."""
+    """The level of excess, in nats, that one in ten symbols of held-out strings exceeds, 0.5 at least."""
     excess = readings.per_symbol - readings.expected
-    return float(np.quantile(excess, HIGH_SHARE)) if excess.size else 0.0
+    return max(float(np.quantile(excess, HIGH_SHARE)) if excess.size else 0.0, LEAST_HIGH)
 
 
 def readouts_of(readings: StringReadings, high: float) -> np.ndarray:

@@ -105,6 +105,10 @@ def attribute(
         without = _scores_without(scorer, layout, batch, i, tried)
         without = without + novelty_offset[i].sum() - novelty_offset[i, tried]
         attribution[i, tried], joint_part[i] = shares(scored.score[i] - without, float(scored.score[i]))
+        if scorer.strings is not None and batch.readouts is not None:
+            part = scorer.strings.shared(batch.readouts[i], float(scored.score[i]), float(joint_part[i]))
+            attribution[i, scorer.strings.columns] += part
+            joint_part[i] -= part.sum()
     return attribution, joint_part
 
 

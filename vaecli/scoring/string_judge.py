@@ -1,4 +1,4 @@
-"""How unusual the strings of a row are by themselves: a judge beside the networks, which see only of which class they are.
+"""How unusual the strings of a row are by themselves: a judge beside the networks, which see no more than their class.
 
 Each read-out of a string (`data.string_features`) becomes a surprisal by its own tail: −log of the share of held-out
 normal strings that read as much. The judge's score of a row is the largest of all its strings and read-outs; it is put
@@ -52,6 +52,12 @@ class StringJudge:
             found[:, t, r] = np.minimum(tail.of_scores(readouts[:, t, r]), most)
         return np.where(np.isnan(found), -np.inf, found)
 
+    def of_column(self, t: int, readouts: np.ndarray) -> np.ndarray:
+        """The surprisals (5,) in nats of the read-outs (5,) of one string in the t-th text column."""
+        alone = np.full((1, self.columns.size, len(READOUTS)), np.nan)
+        alone[0, t] = readouts
+        return np.asarray(self.surprisals(alone)[0, t])
+
     def opinions(self, readouts: np.ndarray) -> StringOpinions:
         """The judge's opinions on n rows with read-outs (n, t, 5)."""
         surprisals = self.surprisals(readouts).reshape(len(readouts), -1)
@@ -65,6 +71,17 @@ class StringJudge:
         many = np.repeat(readouts[None], tried.size, axis=0)
         many[self.columns == tried[:, None]] = np.nan
         return self.opinions(many).score
+
+    def shared(self, readouts: np.ndarray, score: float, joint_part: float) -> np.ndarray:
+        """The parts (t,) of the `joint_part` of a row, read-outs (t, 5), that several strings have in it together.
+
+        Where each of two strings alone would make half of the `score` or more, the score hardly falls without either.
+        """
+        each = np.where(np.eye(len(readouts), dtype=bool)[:, :, None], readouts[None], np.nan)
+        weight = np.clip(self.opinions(each).score - 0.5 * score, 0.0, None)
+        if (weight > 0).sum() < 2 or joint_part <= 0:
+            return np.zeros(len(readouts))
+        return np.asarray(joint_part * weight / weight.sum())
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
         """Named arrays for the bundle; `from_arrays` is the inverse."""

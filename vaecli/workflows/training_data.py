@@ -123,7 +123,7 @@ def read_normal_rows(
 def prepared(
     preprocessor: Preprocessor, strings: FittedStrings | None, cells: Cells, fold: np.ndarray, unread: np.ndarray
 ) -> Rows:
-    """The training rows `cells` in folds `fold` (n,); read-outs by the string models without the folds `unread` (n,)."""
+    """The training rows `cells` in folds `fold` (n,); read-outs by string models without the folds `unread` (n,)."""
     batch = preprocessor.transform(cells)
     readouts = None
     if strings is not None and cells.texts is not None:
