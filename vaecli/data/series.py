@@ -162,7 +162,7 @@ def held_forward(
 
 
 def missing_runs(missing: np.ndarray, before: np.ndarray) -> np.ndarray:
-    """For how many rows up to each of m rows each sensor has had no reading, (m, D), 0 where it has one.
+    """The number of rows, up to each of m rows, for which each sensor has had no reading: (m, D), 0 where it has one.
 
     `missing` (m, D) marks cells without a reading; the sensors were without one for `before` (D,) rows then.
     """
