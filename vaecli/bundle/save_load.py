@@ -11,6 +11,7 @@ import vaecli
 from vaecli.bundle import format_3
 from vaecli.bundle.bounds import require_feature_columns, require_settings
 from vaecli.bundle.manifest import (
+    LIMITS_FORMAT,
     ROWS_FORMAT,
     SCHEMA_ORDER_FORMAT,
     SENSORS_FORMAT,
@@ -52,7 +53,9 @@ def _format_of(detector: Detector | SensorDetector) -> int:
     if isinstance(detector, Detector):
         has_text = any(column.kind is Kind.TEXT for column in detector.schema.features)
         return TEXT_FORMAT if has_text else ROWS_FORMAT
-    return UNJUDGED_FORMAT if detector.judge is None else SENSORS_FORMAT
+    if detector.judge is None:
+        return UNJUDGED_FORMAT
+    return LIMITS_FORMAT if detector.judge.silence_limit is None else SENSORS_FORMAT
 
 
 def load_detector(path: Path) -> tuple[Detector, Manifest]:
