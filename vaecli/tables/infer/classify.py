@@ -68,6 +68,7 @@ class Classification:
     advice: tuple[Role, str] | None = None
     mixed: Mixed | None = None
     is_unsupported: bool = False  # the type itself cannot be read
+    typed: bool = False  # it was to be text, and its type has no characters
 
 
 def classify(name: str, evidence: Evidence, max_categories: int, *, is_index: bool = False) -> Classification:

@@ -54,6 +54,7 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
         else classify(name, evidence[name], config.max_categories, is_index=name in index)
         for name in read
     }
+    _reject_typed_text(source, classifications, config.text)
     free = [name for name in read if name not in requested]
     classifications |= {name: found_text(classifications[name], evidence[name]) for name in free}
     columns = _with_types(source, with_roles(source.names, classifications, requested, config))
@@ -66,6 +67,16 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
     reject_unfit_roles(source, columns, classifications)
     _reject_without_unit(source, columns, config.same_unit)
     return Schema(columns, n_rows)
+
+
+def _reject_typed_text(source: Source, classifications: Mapping[str, Classification], named: Sequence[str]) -> None:
+    """Raise InputError for columns that the user names as text and whose type has no characters."""
+    found = {name: classifications[name] for name in named}
+    problems = [f"--text {quoted(name)}: {one.impossible}" for name, one in found.items() if one.typed]
+    if problems:
+        raise InputError(
+            f"{source.name}: columns that cannot be text:\n{listed(problems)}", "name columns of strings only"
+        )
 
 
 def same_unit_columns(schema: Schema, config: ColumnsConfig) -> frozenset[str]:

@@ -8,37 +8,41 @@ import numpy as np
 
 from vaecli.data.strings.string_model import StringModel
 from vaecli.data.strings.texts import Texts
-from vaecli.schema import Column, Kind
+from vaecli.schema import Column, Kind, Role
 from vaecli.tables.convert.arrow_types import ArrowFamily
-from vaecli.tables.infer.classify import Classification, same_value
+from vaecli.tables.infer.classify import Classification, is_named_like_a_key, same_value
 from vaecli.tables.infer.evidence import Evidence, TextEvidence
 
 FEWEST_STRINGS = 200  # different ones, below which nothing is taken for text that was not named
+MOSTLY_DISTINCT = 0.5  # different strings per cell
 MOST_COMPARED = 2000
 PREDICTABLE = 0.8  # of the nats of characters that are drawn by how often they occur
 SEED = 0
+_HELD = {ArrowFamily.NUMBER: "numbers", ArrowFamily.BOOLEAN: "true and false", ArrowFamily.DATETIME: "dates"}
 
 
 def named_text(name: str, evidence: Evidence) -> Classification:
     """A column that the user names as text: a feature of strings, unless its type has none or there is but one."""
     column = Column(name, Kind.TEXT, n_missing=evidence.n_missing)
     if evidence.family is ArrowFamily.UNSUPPORTED:
-        return Classification(column, impossible=getattr(evidence, "reason", ""), is_unsupported=True)
+        return Classification(column, impossible=getattr(evidence, "reason", ""), is_unsupported=True, typed=True)
     if evidence.n == 0:
         return Classification(column, impossible="no row has a value")
     if not isinstance(evidence, TextEvidence):
-        return Classification(column, impossible=f"it holds {evidence.family}, not text")
+        return Classification(column, impossible=f"it holds {_HELD[evidence.family]}, not text", typed=True)
     if evidence.counts.n_distinct() == 1:
         return Classification(column, impossible=same_value(evidence.n_missing))
     return Classification(column)
 
 
 def found_text(classification: Classification, evidence: Evidence) -> Classification:
-    """The column as text if it would be left out as free text or as words that hardly repeat, and is predictable."""
+    """The column as text if it is of words that hardly repeat, names no rows, and is predictable."""
     column, advice = classification.column, classification.advice
-    if column.kind is not Kind.CATEGORICAL or advice is None or advice[0] != "ignored" or classification.mixed:
+    names_rows = (advice is not None and advice[0] is not Role.IGNORED) or is_named_like_a_key(column.name)
+    if column.kind is not Kind.CATEGORICAL or names_rows or classification.mixed:
         return classification
-    assert isinstance(evidence, TextEvidence)
+    if not isinstance(evidence, TextEvidence) or evidence.counts.distinct_share() < MOSTLY_DISTINCT:
+        return classification
     texts = [text for text, _ in evidence.counts.ranked()]
     if len(texts) < FEWEST_STRINGS or not are_predictable(texts):
         return classification

@@ -1,0 +1,155 @@
+"""Columns of text as a user meets them: found or named, scored, explained."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import vaecli
+from vaecli.bundle.read import read_bundle
+
+SETTINGS = {
+    "train.max_steps": 120,
+    "heteroscedastic.n_hidden": 16,
+    "homoscedastic.n_hidden": 16,
+    "heteroscedastic.n_latent": 3,
+    "homoscedastic.n_latent": 3,
+    "model.n_exemplars": 50,
+    "calibration.n_folds": 2,
+}
+
+
+def orders(n: int, seed: int) -> pd.DataFrame:
+    """A serial number with a format, a message that follows a number, and a number by itself."""
+    rng = np.random.default_rng(seed)
+    hot = rng.random(n) < 0.5
+    return pd.DataFrame(
+        {
+            "temp": np.where(hot, 90, 40) + 5 * rng.normal(size=n),
+            "load": rng.normal(size=n),
+            "serial": [f"SN-{rng.integers(2000, 2025)}-{rng.integers(10_000):04d}" for _ in range(n)],
+            "message": [
+                f"ERROR pump {rng.integers(9)} overheated" if one else f"INFO valve {rng.integers(9)} moved"
+                for one in hot
+            ],
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def model() -> vaecli.Model:
+    return vaecli.fit(orders(500, 0), text=["serial", "message"], **SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def fresh() -> pd.DataFrame:
+    return orders(400, 1)
+
+
+@pytest.fixture
+def beside(model: vaecli.Model, fresh: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle, and rows of which five are wrong, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    model.save("model.vae")
+    wrong = fresh[:6].copy()
+    wrong.loc[0, "serial"] = "SN-20O4-0031"
+    wrong.loc[1, "message"] = "ERROR pump 3 \x1b[31movreheated"
+    wrong.loc[2, ["temp", "message"]] = [90.0, "INFO valve 3 moved"]
+    wrong.loc[3, "serial"] = "SN-2004-0031<script>alert('ü')</script>"
+    wrong.loc[4, "load"] = 9.0
+    wrong.to_csv("wrong.csv", index=False)
+    return tmp_path
+
+
+def flagged(model: vaecli.Model, table: pd.DataFrame) -> float:
+    return float(np.asarray(model.score(table)["is_anomaly"]).mean())
+
+
+def test_neither_text_nor_numbers_drown_the_other(model: vaecli.Model, fresh: pd.DataFrame):
+    """Normal rows are rarely flagged; a wrong character, a wrong number and a wrong combination nearly always."""
+    assert flagged(model, fresh) < 0.03
+    letter = fresh.assign(serial=fresh["serial"].str.replace("20", "2O", n=1))
+    assert flagged(model, letter) > 0.98
+    assert flagged(model, fresh.assign(load=fresh["load"] + 8)) > 0.95
+    hot = fresh["message"].str.startswith("ERROR")
+    other = fresh.assign(temp=np.where(hot, 40.0, 90.0))
+    mean = [np.asarray(model.score(table)["anomaly_score"]) for table in (fresh, other)]
+    assert (mean[1][:, None] > mean[0][None]).mean() > 0.9  # AUROC; each alone is at chance
+
+
+def test_a_bundle_scores_to_the_bit(model: vaecli.Model, fresh: pd.DataFrame, beside: Path):
+    """Saved and loaded, of format 10, rows score as they did, and alone as among others."""
+    assert read_bundle(Path("model.vae"))[0].format == 10
+    again = np.asarray(vaecli.load("model.vae").score(fresh)["anomaly_score"])
+    assert (again == np.asarray(model.score(fresh)["anomaly_score"])).all()
+
+
+def test_reasons_name_characters(run, beside: Path):
+    """Place, character and what was expected; offsets in characters and bytes; nothing steers the terminal."""
+    done = run("explain", "wrong.csv", "--row", "1", "--row", "2", "--row", "3", "--row", "4")
+    assert 'serial = "SN-20O4-0031", unusual at 6 "O", expected "0"' in done.out
+    assert "\x1b[31m" not in done.out
+    assert "\\x1b[31m" in done.out
+    assert 'message = "INFO valve 3 moved", expected one like "ERROR pump' in done.out
+    rows = json.loads(run("explain", "wrong.csv", "--row", "1", "--row", "4", "--json").out)["shown"]
+    first, injected = (row["reasons"][0]["spans"][0] for row in rows)
+    assert (first["start"], first["stop"], first["text"], first["expected"]) == (5, 6, "O", "0")
+    assert "<script>" in rows[1]["reasons"][0]["value"]
+    assert injected["byte_stop"] - injected["byte_start"] == len(injected["text"].encode())
+    assert injected["start"] >= 9
+
+
+def test_reasons_of_other_columns_have_no_spans(run, beside: Path):
+    """A number beside text is explained as ever."""
+    (row,) = json.loads(run("explain", "wrong.csv", "--row", "5", "--json").out)["shown"]
+    assert row["reasons"][0]["column"] == "load"
+    assert row["reasons"][0]["spans"] is None
+
+
+def test_missing_strings_are_missing(model: vaecli.Model, fresh: pd.DataFrame):
+    """Unexpected where training had none, and of no class."""
+    scored = model.score(fresh.assign(serial=None))
+    assert np.asarray(scored["is_anomaly"]).all()
+
+
+def test_columns_found_named_and_left_out(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Predictable strings that hardly repeat are found; random keys, identifiers and excluded columns are not."""
+    monkeypatch.chdir(tmp_path)
+    table, rng = orders(300, 2), np.random.default_rng(0)
+    note = [f"{text} in hall {rng.integers(1000)}" for text in table["message"]]
+    note[:20] = note[20:40]  # some come twice, so that the column does not name rows
+    code = ["".join(rng.choice(list("0123456789abcdef"), 24)) for _ in note]
+    code[:20] = code[20:40]
+    table.assign(note=note, code=code, serial_id=table["serial"]).to_csv("orders.csv", index=False)
+
+    def columns(*words: str) -> dict[str, list[str]]:
+        plan = json.loads(run("fit", "orders.csv", "--dry-run", "--json", *words).out)
+        return {one["name"]: [one["kind"], one["role"]] for one in plan["columns"]}
+
+    found = columns()
+    assert found["note"] == ["text", "feature"]
+    assert found["code"] == ["categorical", "feature"]
+    assert found["serial_id"] == ["categorical", "feature"]
+    assert columns("--exclude", "note")["note"][1] == "ignored"
+    assert columns("--text", "serial,code")["serial"] == columns("--text", "serial,code")["code"] == ["text", "feature"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--text", "seriel"), 2, "did you mean 'serial'"),
+        (("--text", "serial", "--exclude", "serial"), 2, "two parts"),
+        (("--text", "count"), 4, "it holds numbers, not text"),
+    ],
+)
+def test_columns_that_cannot_be_text(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words, code, message):
+    """Names that the table does not have, two parts, and types without characters."""
+    monkeypatch.chdir(tmp_path)
+    orders(60, 0).assign(count=np.arange(60) % 7).to_parquet("orders.parquet", index=False)
+    done = run("fit", "orders.parquet", *words)
+    assert done.code == code
+    assert message in done.err
