@@ -344,6 +344,7 @@ _SHORT_NAMES = {
     "group": "columns.group",
     "long": "columns.long",
     "same_unit": "columns.same_unit",
+    "text": "columns.text",
     "missing": "columns.missing",
     "decimal": "columns.decimal",
     "thousands": "columns.thousands",

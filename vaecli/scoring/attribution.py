@@ -105,6 +105,10 @@ def attribute(
         without = _scores_without(scorer, layout, batch, i, tried)
         without = without + novelty_offset[i].sum() - novelty_offset[i, tried]
         attribution[i, tried], joint_part[i] = shares(scored.score[i] - without, float(scored.score[i]))
+        if scorer.strings is not None and batch.readouts is not None:
+            part = scorer.strings.shared(batch.readouts[i], float(scored.score[i]), float(joint_part[i]))
+            attribution[i, scorer.strings.columns] += part
+            joint_part[i] -= part.sum()
     return attribution, joint_part
 
 
@@ -154,9 +158,11 @@ def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int,
     if scorer.neighbours is not None:
         beside = scorer.neighbours.of_row_without(batch.values[i], batch.state[i], tried)
     without, _ = scorer.scale.of_rows(np.concatenate(scores), np.concatenate(cell_nats), beside)
-    if scorer.cells is None:
-        return without
-    return np.maximum(without, scorer.cells.opinions_without(batch.values[i], batch.state[i], tried))
+    if scorer.cells is not None:
+        without = np.maximum(without, scorer.cells.opinions_without(batch.values[i], batch.state[i], tried))
+    if scorer.strings is not None and batch.readouts is not None:
+        without = np.maximum(without, scorer.strings.opinions_without(batch.readouts[i], tried))
+    return without
 
 
 def expectation(

@@ -126,6 +126,7 @@ def fit_source(
     reject_nothing_to_learn(source, schema)
     marks = Marks.given(config.marks, source)
     normal = read_normal_rows(source, schema, config, on_event, marks)
+    schema = normal.schema
     if normal.blank.n:
         on_warning(
             f"{normal.blank.described}; such rows count as normal: remove them if they hold nothing but delimiters"
@@ -176,6 +177,7 @@ def fit_source(
         normal.marginals,
         found.cells,
         found.neighbours,
+        strings=found.strings,
     )
     if distrusted is not None and fitted.distrust is not None:
         for table in distrusted_tables(source, detector, fitted.distrust.judge, marks, on_event):
@@ -329,7 +331,7 @@ def settings_of(config: FitConfig, detector: Detector | SensorDetector) -> dict[
     unused = ("windows",) if isinstance(detector, Detector) else ("model", "heteroscedastic", "homoscedastic")
     for stage in unused:
         settings.pop(stage)
-    kept_where_used = ("long", "missing", "decimal", "thousands")  # so that other bundles keep their bytes
+    kept_where_used = ("long", "missing", "decimal", "thousands", "text")  # so that other bundles keep their bytes
     for name in kept_where_used:
         if not settings["columns"][name]:
             del settings["columns"][name]

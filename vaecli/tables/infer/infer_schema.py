@@ -22,6 +22,7 @@ from vaecli.tables.infer.evidence import Evidence, TextEvidence
 from vaecli.tables.infer.rare_words import with_rare_words_folded
 from vaecli.tables.infer.roles import ALL, ASKED, reject_unfit_roles, requested_roles, with_roles
 from vaecli.tables.infer.scan import read_evidence
+from vaecli.tables.infer.text_columns import found_text, named_text
 from vaecli.tables.read.frames import FrameSource
 from vaecli.tables.read.parquet import ParquetSource
 from vaecli.tables.read.parquet_types import index_columns
@@ -48,8 +49,13 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
 
     index = index_columns(source.schema) if isinstance(source, ParquetSource | FrameSource) else frozenset()
     classifications = {
-        name: classify(name, evidence[name], config.max_categories, is_index=name in index) for name in read
+        name: named_text(name, evidence[name])
+        if name in config.text
+        else classify(name, evidence[name], config.max_categories, is_index=name in index)
+        for name in read
     }
+    free = [name for name in read if name not in requested]
+    classifications |= {name: found_text(classifications[name], evidence[name]) for name in free}
     columns = _with_types(source, with_roles(source.names, classifications, requested, config))
     columns = tuple(replace(one, missing=missing[one.name] if one.name in evidence else ()) for one in columns)
     columns = tuple(_as_number(column) if _is_named(column, config.same_unit) else column for column in columns)
