@@ -11,7 +11,7 @@ NumPy only. Shapes: s states (kept contexts), a symbols.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,10 @@ from vaecli.data.strings.alphabet import LEAST_STRINGS, worth
 from vaecli.schema import MOST_COUNTED
 
 ROOT = 0
+_MOST_CANDIDATES = 2**16
+_LEAST_GAIN = 1.0  # nats of all that followed a context
+_PENALTY = 0.5  # nats for each symbol beyond the first that followed it
+_DISCOUNTS = ((0.2, 0.2, 0.2), (0.97, 1.8, 2.5))  # the least and the largest, of one, two and more
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,6 @@ class ContextTree:
     last: np.ndarray
     next_of: np.ndarray
     n_next: np.ndarray
-    discount: float
     step: np.ndarray = field(init=False, repr=False, compare=False)  # (s · a,) int32, the state after a symbol
     order: np.ndarray = field(init=False, repr=False, compare=False)  # (s,) symbols of the context
 
@@ -65,7 +68,6 @@ class ContextTree:
         n_symbols: int,
         longest: int,
         most_states: int,
-        discount: float,
     ) -> ContextTree:
         """The tree of different strings: `symbols` (t,) of string i are those from `offsets[i]`, an edge at both ends.
 
@@ -74,25 +76,51 @@ class ContextTree:
         """
         parts, n_strings = _contexts(symbols, offsets, weight, n_symbols, longest)
         enough = LEAST_STRINGS
-        if n_strings.size > most_states:
-            enough = max(enough, int(np.partition(n_strings, n_strings.size - most_states)[-most_states]) + 1)
-        kept = n_strings >= enough
-        kept[ROOT] = True
-        place = np.cumsum(kept) - 1
-        shorter, first, before, last = (part[kept] for part in parts)
-        shorter, before = place[shorter].astype(np.int32), place[before].astype(np.int32)
-        nothing = np.empty(0, np.int64)
-        bare = cls(n_symbols, shorter, first, before, last, nothing, nothing.astype(np.float32), discount)
+        if n_strings.size > _MOST_CANDIDATES:
+            enough = int(np.partition(n_strings, -_MOST_CANDIDATES)[-_MOST_CANDIDATES]) + 1
+        nothing = np.empty(0, np.int64), np.empty(0, np.float32)
+        bare = cls(n_symbols, *_chosen(parts, n_strings >= enough), *nothing)
+        counts = bare._counts(symbols, offsets, weight)
+        parts = bare.shorter, bare.first, bare.before, bare.last
+        bare = cls(n_symbols, *_chosen(parts, bare._informative(counts, most_states)), *nothing)
+        counts = bare._counts(symbols, offsets, weight).ravel()
+        next_of = np.flatnonzero(counts)
+        return cls(n_symbols, bare.shorter, bare.first, bare.before, bare.last, next_of, counts[next_of])
+
+    def _counts(self, symbols: np.ndarray, offsets: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """How often each symbol (s, a) float32 followed where a context was the longest kept one."""
         target = np.ones(symbols.size, bool)
         target[offsets[:-1]] = False
-        state = bare.walk(symbols, offsets)
-        counts = np.bincount(
-            state[target] * n_symbols + symbols[target],
-            weights=np.repeat(weight, np.diff(offsets))[target],
-            minlength=shorter.size * n_symbols,
-        )
-        next_of = np.flatnonzero(counts)
-        return cls(n_symbols, shorter, first, before, last, next_of, counts[next_of].astype(np.float32), discount)
+        of_target = self.walk(symbols, offsets)[target] * self.n_symbols + symbols[target]
+        weights = np.repeat(weight, np.diff(offsets))[target]
+        counts = np.bincount(of_target, weights, self.step.size)
+        return counts.astype(np.float32).reshape(-1, self.n_symbols)
+
+    def _informative(self, counts: np.ndarray, most: int) -> np.ndarray:
+        """Which contexts (s,) bool tell more of the next symbol than the shorter one, and all that these build on.
+
+        From `counts` (s, a) as of `_counts`; at most `most`, those that tell the most.
+        """
+        counts = counts.copy()
+        levels = [np.flatnonzero(self.order == length) for length in range(int(self.order.max()) + 1)]
+        for states in levels[:0:-1]:
+            np.add.at(counts, self.shorter[states], counts[states])
+        gain = np.zeros(self.order.size)
+        for states in levels[1:]:
+            own, shorter = counts[states].astype(np.float64), counts[self.shorter[states]].astype(np.float64)
+            own_share, share = own / np.maximum(own.sum(1, keepdims=True), 1), shorter / np.maximum(shorter.sum(1, keepdims=True), 1)
+            ratio = np.divide(own_share, share, out=np.ones_like(own), where=own > 0)
+            gain[states] = (own * np.log(ratio)).sum(1) - _PENALTY * ((own > 0).sum(1) - 1)
+        least = _LEAST_GAIN
+        while True:
+            kept = gain >= least
+            kept[ROOT] = True
+            for states in levels[:0:-1]:
+                chosen = states[kept[states]]
+                kept[self.shorter[chosen]] = kept[self.before[chosen]] = True
+            if kept.sum() <= most:
+                return kept
+            least *= 1.5
 
     def walk(self, symbols: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """The state (t,) before each of the `symbols` (t,) of strings that begin at `offsets` (n + 1,), int64.
@@ -119,22 +147,22 @@ class ContextTree:
             states = np.flatnonzero(self.order == length)
             np.add.at(counts, self.shorter[states], np.minimum(counts[states], 1))
         out = np.empty_like(counts)
-        out[ROOT] = _interpolated(counts[:1], np.full((1, self.n_symbols), 1 / self.n_symbols), self.discount)[0]
+        out[ROOT] = _interpolated(counts[:1], np.full((1, self.n_symbols), 1 / self.n_symbols))[0]
         for length in range(1, int(self.order.max()) + 1):
             states = np.flatnonzero(self.order == length)
-            out[states] = _interpolated(counts[states], out[self.shorter[states]], self.discount)
+            out[states] = _interpolated(counts[states], out[self.shorter[states]])
         return out
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays for the bundle, of shapes as in this class; `from_arrays` is the inverse."""
         names = ("shorter", "first", "before", "last", "next_of", "n_next")
-        return {name: getattr(self, name) for name in names} | {"discount": np.array([self.discount])}
+        return {name: getattr(self, name) for name in names}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], n_symbols: int, most_states: int) -> ContextTree:
         """The tree in arrays of `to_arrays`. Raises KeyError or ValueError on arrays that no fit gives."""
         shorter, first, before, last = states = [arrays[name] for name in ("shorter", "first", "before", "last")]
-        next_of, n_next, discount = arrays["next_of"], arrays["n_next"], arrays["discount"]
+        next_of, n_next = arrays["next_of"], arrays["n_next"]
         n = states[0].size
         if not 1 <= n <= most_states or any(part.dtype != np.int32 or part.shape != (n,) for part in states):
             raise ValueError("contexts of the string model are not (s,) of int32")
@@ -145,14 +173,12 @@ class ContextTree:
             or next_of.shape != n_next.shape
         ):
             raise ValueError("counts of the string model are not (j,) of int64 and float32")
-        if discount.dtype != np.float64 or discount.shape != (1,) or not 0 < discount[0] < 1:
-            raise ValueError("the discount of the string model is not within (0, 1)")
         if next_of.size and (next_of[0] < 0 or next_of[-1] >= n * n_symbols or (np.diff(next_of) <= 0).any()):
             raise ValueError("counts of the string model are of symbols that there are not")
         if not ((n_next >= 1) & (n_next <= MOST_COUNTED)).all():
             raise ValueError("counts of the string model are out of range")
         _require_contexts(shorter, first, before, last, n_symbols)
-        return cls(n_symbols, shorter, first, before, last, next_of, n_next, float(discount[0]))
+        return cls(n_symbols, shorter, first, before, last, next_of, n_next)
 
 
 def _contexts(
@@ -194,8 +220,24 @@ def _contexts(
     return tuple(parts), np.concatenate(n_strings)
 
 
-def _interpolated(counts: np.ndarray, shorter: np.ndarray, discount: float) -> np.ndarray:
-    """Counts (m, a) less the discount, which goes to the probabilities of the `shorter` context (m, a)."""
+def _chosen(parts: Sequence[np.ndarray], kept: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The `parts` `shorter`, `first`, `before`, `last` (s,) of the contexts that are `kept` (s,), which name each other."""
+    kept[ROOT] = True
+    place = (np.cumsum(kept) - 1).astype(np.int32)
+    shorter, first, before, last = (part[kept] for part in parts)
+    return place[shorter], first, place[before], last
+
+
+def _interpolated(counts: np.ndarray, shorter: np.ndarray) -> np.ndarray:
+    """Counts (m, a) less discounts, which go to the probabilities of the `shorter` context (m, a).
+
+    Counts of one, two, and three or more have a discount each, by how many counts of one to four there are (Chen &
+    Goodman 1998).
+    """
+    n_ones, n_twos, n_threes, n_fours = (max(int((counts == n).sum()), 1) for n in (1, 2, 3, 4))
+    share = n_ones / (n_ones + 2 * n_twos)
+    found = (1 - 2 * share * n_twos / n_ones, 2 - 3 * share * n_threes / n_twos, 3 - 4 * share * n_fours / n_threes)
+    discount = np.append(0, np.clip(found, *_DISCOUNTS))[np.clip(counts, 0, 3).astype(np.int64)]
     total = counts.sum(1, keepdims=True)
     kept = np.maximum(counts - discount, 0)
     freed = total - kept.sum(1, keepdims=True)

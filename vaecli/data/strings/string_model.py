@@ -29,14 +29,13 @@ from vaecli.data.strings.texts import Texts
 from vaecli.schema import MOST_COUNTED
 
 MOST_BYTES = 512
-LONGEST = (7, 24)  # symbols, shapes of a context
+LONGEST = (8, 32)  # symbols, shapes of a context
 MOST_STATES = (2**14, 2**13)
-MOST_TRAINED = 1_000_000  # bytes
+MOST_TRAINED = 500_000  # bytes
 LEAST_REST = 1.0  # bytes
 _DRAWN = 2**12  # strings at once
 _BLOCK = 2**18  # bytes that are read at once
 _CHUNK = 2**12  # symbols whose shapes are weighed at once
-_DISCOUNT = 0.6
 _EXPONENTS = ((1.0, 0.0), (0.7, 0.3), (0.5, 0.5), (0.3, 0.7), (0.8, 0.5), (0.6, 0.8), (0.5, 1.0), (0.9, 0.9))
 
 
@@ -133,7 +132,7 @@ class StringModel:
         symbols, offsets = _symbols(alphabet, strings)
         shapes = alphabet.shape_of[symbols]
         trees = [
-            ContextTree.of(read, offsets, weight, n, longest, most, _DISCOUNT)
+            ContextTree.of(read, offsets, weight, n, longest, most)
             for read, n, longest, most in zip(
                 (symbols, shapes), (alphabet.n_symbols, alphabet.n_shapes), LONGEST, MOST_STATES, strict=True
             )
