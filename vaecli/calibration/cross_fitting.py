@@ -34,8 +34,9 @@ def cross_fitted_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.n
     found: np.ndarray = raised.mean(axis=1)
     known = np.sort(found[np.isfinite(found)])
     share = min(UNRESOLVED_ROWS / max(int(held_out.sum(axis=0).min()), 1), UNRESOLVED_SHARE)
-    highest = found > known[-1 - min(int(share * known.size), known.size - 1)] if known.size else usable[:, 0]
-    honest = highest & held_out.any(axis=1)
+    if not known.size:
+        return found
+    honest = (found > known[-1 - int(share * known.size)]) & held_out.any(axis=1)
     found[honest] = np.maximum(found[honest], held_out_scores(scores[honest], held_out[honest]))
     return found
 
