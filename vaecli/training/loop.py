@@ -300,15 +300,16 @@ class Run:
     def arrays(self, *kinds: str) -> dict[str, np.ndarray]:
         """Arrays (e, …) of all members, named `family/kind/parameter`, joined from all processes."""
         parts: dict[str, list[Tensor]] = {}
-        for i, family in enumerate(self.families):
+        moments = zip(self.optimizer.exp_avg, self.optimizer.exp_avg_sq, strict=True)
+        for family, (mean, square) in zip(self.families, moments, strict=True):
             by_kind = {
-                "now": lambda family=family: family.parameters,
-                "best": lambda family=family: family.best_parameters,
-                "mean": lambda family=family, i=i: family.named(self.optimizer.exp_avg[i]),
-                "square": lambda family=family, i=i: family.named(self.optimizer.exp_avg_sq[i]),
+                "now": family.parameters,
+                "best": family.best_parameters,
+                "mean": family.named(mean),
+                "square": family.named(square),
             }
             for kind in kinds:
-                for name, value in by_kind[kind]().items():
+                for name, value in by_kind[kind].items():
                     parts.setdefault(f"{family.unit.family}/{kind}/{name}", []).append(value)
         return self.crew.joined(_in_numpy({name: torch.cat(values) for name, values in parts.items()}))
 

@@ -18,17 +18,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vaecli.errors import EnvironmentProblem, MissingDevice, MissingPackage, UsageError
+from vaecli.errors import EnvironmentProblem, MissingDevice, MissingPackage, RankLost, UsageError
 from vaecli.model.device import torch_device
 from vaecli.runtime.place import Place
 
 Value = TypeVar("Value")
 
 _LONGEST_WAIT = timedelta(days=1)  # for a rank that reads its table; one that has ended is noticed at once
-
-
-class RankLost(EnvironmentProblem):
-    """Another rank has ended, or cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ class Alone:
     n_here: ClassVar[int] = 1
     one_thread_each: ClassVar[bool] = False
 
-    def units(self, costs: Sequence[float], n_members: Sequence[int]) -> list[Unit]:
+    def units(self, costs: Sequence[float], n_members: Sequence[int]) -> list[Unit]:  # noqa: ARG002
         """A unit per family."""
         return [Unit(i, 0, n) for i, n in enumerate(n_members)]
 
