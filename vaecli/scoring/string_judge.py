@@ -66,10 +66,10 @@ class StringJudge:
         text, readout = np.divmod(where, len(READOUTS))
         return StringOpinions(score, self.columns[text], readout)
 
-    def opinions_without(self, readouts: np.ndarray, tried: np.ndarray) -> np.ndarray:
-        """The opinions (m,) on one row, read-outs (t, 5), as if the strings of `tried` (m,) columns were usual."""
-        many = np.repeat(readouts[None], tried.size, axis=0)
-        many[self.columns == tried[:, None]] = np.nan
+    def opinions_without(self, readouts: np.ndarray, replaced: np.ndarray) -> np.ndarray:
+        """The opinions (m,) on one row, read-outs (t, 5), as if the strings in `replaced` (m, c) bool were usual."""
+        many = np.repeat(readouts[None], len(replaced), axis=0)
+        many[replaced[:, self.columns]] = np.nan
         return self.opinions(many).score
 
     def shared(self, readouts: np.ndarray, score: float, joint_part: float) -> np.ndarray:

@@ -108,7 +108,10 @@ class ContextTree:
         gain = np.zeros(self.order.size)
         for states in levels[1:]:
             own, shorter = counts[states].astype(np.float64), counts[self.shorter[states]].astype(np.float64)
-            own_share, share = own / np.maximum(own.sum(1, keepdims=True), 1), shorter / np.maximum(shorter.sum(1, keepdims=True), 1)
+            own_share, share = (
+                own / np.maximum(own.sum(1, keepdims=True), 1),
+                shorter / np.maximum(shorter.sum(1, keepdims=True), 1),
+            )
             ratio = np.divide(own_share, share, out=np.ones_like(own), where=own > 0)
             gain[states] = (own * np.log(ratio)).sum(1) - _PENALTY * ((own > 0).sum(1) - 1)
         least = _LEAST_GAIN
