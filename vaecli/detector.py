@@ -94,6 +94,12 @@ class Detector:
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return explain(self._scorer(kind), self.preprocessor, batch, decided.scored, offset, most)
 
+    def with_classes(self, cells: Cells) -> Cells:
+        """The cells (n, c) with the class of each string as its number; the same cells in a table without text."""
+        if cells.texts is None:
+            return cells
+        return self.preprocessor.with_classes(cells, self.preprocessor.transform(cells).values)
+
     def unusual_string(self, cells: Cells, i: int, j: int) -> UnusualString:
         """What is unusual about the string in row `i` and text column `j` by itself."""
         t = [column for column, _ in self.preprocessor.layout.of_kind(Kind.TEXT)].index(j)
@@ -133,10 +139,15 @@ class Detector:
     def reconstruct(self, cells: Cells, *, impute: bool = False) -> np.ndarray:
         """The cells (n, c), as in `Cells`, that the model expects of each row given its code.
 
-        With `impute` only missing cells are replaced, by what is expected given the others; a novel cell stays NaN.
+        With `impute` only missing cells are replaced, by what is expected given the others; a novel cell stays NaN. A
+        string is that of `Column.categories` of the expected class; a missing one is not imputed, since the model would
+        make it up.
         """
         batch, layout = self.preprocessor.transform(cells), self.preprocessor.layout
         which = cells.state == MISSING if impute else np.ones(cells.state.shape, bool)
+        if impute:
+            which[:, [j for j, _ in layout.of_kind(Kind.TEXT)]] = False
+            cells = self.with_classes(cells)
         with one_blas_thread():
             if impute:
                 features = imputation(self.ensemble.reference_family, layout, batch)
@@ -149,7 +160,8 @@ class Detector:
         columns, preprocessor = self.schema.features, self.preprocessor
         marginals = self.marginals or Marginals.from_quantiles(preprocessor, columns)
         with one_blas_thread():
-            return Sampler.of(self.ensemble.reference_family, preprocessor.layout, columns, marginals, seed)
+            sampler = Sampler.of(self.ensemble.reference_family, preprocessor.layout, columns, marginals, seed)
+        return replace(sampler, strings=preprocessor.encoder(Strings).models)
 
     def _scorer(self, kind: str) -> Scorer:
         judges = (self.cells, self.neighbours, self.strings) if kind == KIND_WITH_MAX_CELL else (None, None, None)

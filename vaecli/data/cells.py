@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,6 +38,10 @@ class Cells:
         group = None if self.group is None else self.group[which]
         texts = None if self.texts is None else self.texts[which]
         return Cells(self.values[which], self.state[which], self.row[which], group, texts)
+
+    def numbered(self) -> Cells:
+        """The same rows numbered one after the other from 0, as scores ask for."""
+        return replace(self, row=np.arange(len(self)))
 
     @classmethod
     def concatenate(cls, parts: list[Cells]) -> Cells:

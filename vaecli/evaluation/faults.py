@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -132,7 +132,8 @@ def inject(
     with np.errstate(over="ignore", invalid="ignore"):  # a thousand times the largest float is infinite, and anomalous
         fault.change(FaultTargets(values, state, hit, column[hit]), 0.0 if size is None else size, normal, rng)
     moved = (values != cells.values) & ~(np.isnan(values) & np.isnan(cells.values))
-    return Cells(values, state, cells.row, cells.group), (moved | (state != cells.state)).any(1)
+    broken = replace(cells, values=values, state=state)
+    return broken, (moved | (state != cells.state)).any(1)
 
 
 def assigned(n_rows: int, columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from vaecli.bundle import load_detector
 from vaecli.config import ReconstructConfig
 from vaecli.engines.local import LocalEngine
+from vaecli.errors import quoted
 from vaecli.results import OnEvent, ReconstructSummary, ignore
 from vaecli.runtime import urls
+from vaecli.schema import Kind
 from vaecli.tables import Targets, check_schema, default_output, exact_types, open_sink, open_source
 from vaecli.tables.write.replace_cells import Spelling
 from vaecli.tasks.reconstruct import ReconstructTask
@@ -36,7 +39,9 @@ def reconstruct(
     with open_sink(target, source, (), types=exact_types(detector.schema)) as sink:
         parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)
         totals = append_rows(parts, sink, task.no_totals, stage, source.n_rows, on_event)
-    missing = {column.name: int(n) for column, n in zip(detector.schema.features, totals.missing, strict=True) if n}
+    counted = dict(zip(detector.schema.features, totals.missing.tolist(), strict=True))
+    unfilled = [column.name for column, n in counted.items() if n and config.impute and column.kind is Kind.TEXT]
+    missing = {column.name: n for column, n in counted.items() if n and column.name not in unfilled}
     return ReconstructSummary(
         output=urls.shown(target),
         bundle=str(bundle),
@@ -45,6 +50,12 @@ def reconstruct(
         missing_cells=sum(missing.values()),
         missing_by_column=missing,
         novel_cells=totals.novel,
-        warnings=(),
+        warnings=_not_imputed(unfilled),
         seconds=time.monotonic() - started,
     )
+
+
+def _not_imputed(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    return (f"strings are not imputed, the model would make them up: {', '.join(map(quoted, names))}",)
