@@ -60,6 +60,10 @@ class Model:
         return self.detector.schema
 
     @property
+    def _lines(self) -> tuple[str, ...] | None:
+        return self.detector.lines if isinstance(self.detector, Detector) else None
+
+    @property
     def threshold(self) -> float:
         """The level that `score` uses unless another is given, in (0, 1): the share of normal rows it leaves unflagged.
 
@@ -93,7 +97,7 @@ class Model:
         from vaecli.workflows.scored_output import added_columns
 
         config = score_settings(settings)
-        source = _source(table)
+        source = _source(table, self._lines)
         modelled = as_modelled(source, self.detector)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         decision = decision_of(self.detector, config)
@@ -125,7 +129,7 @@ class Model:
         from vaecli.workflows.long_table import as_modelled
 
         config = score_settings(settings)
-        modelled = as_modelled(_source(table), self.detector)
+        modelled = as_modelled(_source(table, self._lines), self.detector)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         return incidents_of(self.detector, modelled, config)
 
@@ -151,7 +155,7 @@ class Model:
         if unknown:
             raise UsageError(f"unknown settings: {', '.join(unknown)}", f"check takes {', '.join(CHECK_SETTINGS)}")
         config = check_config(settings, environment={})
-        source = _source(table)
+        source = _source(table, self._lines)
         check_schema(source, self.schema, self.detector.by_column)
         return check_source(self.detector, source, config, "")[0]
 
@@ -171,7 +175,7 @@ class Model:
         if not isinstance(self.detector, Detector):
             raise UsageError("a model of sensors in time is not calibrated anew", "fit again, or with window=0")
         config = calibrate_config(settings, environment={})
-        detector, summary = calibrate_source(self.detector, _source(table), config)
+        detector, summary = calibrate_source(self.detector, _source(table, self._lines), config)
         return Model(detector, self.settings, recalibrated_report(self.report, summary), summary)
 
     def flag(self, scored: Any, *, rules: Any = None, **settings: Any) -> Any:
@@ -225,7 +229,7 @@ class Model:
         if not isinstance(self.detector, Detector):
             raise UsageError("a model of sensors in time draws no rows", "fit with window=0 for a model of rows")
         config = sample_config({"rows": n_rows, "seed": seed}, environment={})
-        source = None if like is None else _source(like)
+        source = None if like is None else _source(like, self._lines)
         if source is not None:
             check_schema(source, self.schema)
         schema = new_schema(self.schema.features, as_text=False)
@@ -271,7 +275,8 @@ def fit(table: Any, *, on_event: OnEvent = ignore, **settings: Any) -> Model:
 
     from vaecli.workflows.fit import fit_source, report_of, settings_of
 
-    detector, summary = fit_source(_source(table), config, on_event=on_event)
+    source = _source(table, () if config.columns.lines else None)
+    detector, summary = fit_source(source, config, on_event=on_event)
     return Model(detector, settings_of(config, detector), report_of(summary), summary)
 
 
@@ -345,6 +350,7 @@ _SHORT_NAMES = {
     "long": "columns.long",
     "same_unit": "columns.same_unit",
     "text": "columns.text",
+    "lines": "columns.lines",
     "missing": "columns.missing",
     "decimal": "columns.decimal",
     "thousands": "columns.thousands",
@@ -367,11 +373,11 @@ def _fit_config(settings: dict[str, Any]) -> FitConfig:
     return fit_config({_SHORT_NAMES.get(name, name): value for name, value in settings.items()}, environment={})
 
 
-def _source(table: Any) -> Source:
+def _source(table: Any, lines: Sequence[str] | None = None) -> Source:
     if isinstance(table, str | Path):
-        return open_source([str(table)])
+        return open_source([str(table)], lines=lines)
     if isinstance(table, Sequence) and table and all(isinstance(path, str | Path) for path in table):
-        return open_source([str(path) for path in table])
+        return open_source([str(path) for path in table], lines=lines)
     return frame_source(table)
 
 

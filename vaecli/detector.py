@@ -53,6 +53,7 @@ class Detector:
     novelty_offsets: Mapping[str, float] | None = None  # by score kind, where rows after the fit have calibrated
     groups: GroupCalibrations | None = None  # where they have by group
     strings: StringJudge | None = None  # of tables with text
+    lines: tuple[str, ...] | None = None  # of logs: the columns that their lines are read as
 
     def score(self, cells: Cells, kind: str | None = None, *, small_tiles: bool = False) -> ScoredRows:
         """Score rows by `kind` (default: the detector's own), in nats, higher is more anomalous, with p-values.
@@ -206,6 +207,8 @@ class Detector:
             arrays |= self.cells.to_arrays("cells")
         if self.neighbours is not None:
             arrays |= self.neighbours.to_arrays("neighbours")
+        if self.lines is not None:
+            settings["lines"] = list(self.lines)
         if self.strings is not None:
             arrays |= self.strings.to_arrays("strings")
         return settings, arrays
@@ -252,7 +255,16 @@ class Detector:
             _novelty_offsets(settings, calibrations),
             _groups(settings, sorted(calibrations), arrays),
             StringJudge.from_arrays(layout, arrays, "strings"),
+            _lines(settings),
         )
+
+
+def _lines(settings: Mapping[str, Any]) -> tuple[str, ...] | None:
+    if "lines" not in settings:
+        return None
+    if settings["lines"] not in (["line"], ["time", "line"]):
+        raise ValueError("the columns of lines are not those of a log")
+    return tuple(settings["lines"])
 
 
 def _novelty_offsets(settings: Mapping[str, Any], kinds: Iterable[str]) -> dict[str, float] | None:

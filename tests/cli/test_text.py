@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -153,3 +154,84 @@ def test_columns_that_cannot_be_text(run, tmp_path: Path, monkeypatch: pytest.Mo
     done = run("fit", "orders.parquet", *words)
     assert done.code == code
     assert message in done.err
+
+
+LOG = "2024-03-{:02d} 08:{:02d}:{:02d},123 INFO pump {} started in hall {}\n"
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two rotated logs, one of them packed, and a bundle fitted to them by a pattern."""
+    folder, rng = tmp_path_factory.mktemp("log"), np.random.default_rng(0)
+
+    def lines(day: int, n: int) -> str:
+        return "".join(LOG.format(day, i // 60, i % 60, rng.integers(9), rng.integers(1000)) for i in range(n))
+
+    (folder / "app.log.1").write_text(lines(1, 150))
+    (folder / "app.log.2.gz").write_bytes(gzip.compress(lines(2, 150).encode()))
+    (folder / "app.log").write_bytes(lines(3, 20).encode() + b"\n2024-03-03 09:00:00 PANIC \xff\r\nno time at all\n")
+    vaecli.fit([str(path) for path in sorted(folder.glob("app.log.*"))], lines=True, **SETTINGS).save(
+        folder / "model.vae"
+    )
+    return folder
+
+
+def test_a_log_is_scored_and_explained(run, log: Path, monkeypatch: pytest.MonkeyPatch):
+    """Lines become rows with their time; a foreign line is the worst; blank lines are none; the bundle remembers."""
+    monkeypatch.chdir(log)
+    assert run("score", "app.log").code == 0
+    scored = pd.read_csv("app.log.scored.csv")
+    assert list(scored.columns[:2]) == ["time", "line"]
+    assert len(scored) == 22
+    assert scored["time"][20] == "2024-03-03 09:00:00"
+    assert scored["line"][20] == "PANIC \ufffd"
+    assert np.isnan(scored["time"][21])
+    assert scored["line"][21] == "no time at all"
+    assert set(scored["anomaly_score"].nlargest(2).index) == {20, 21}
+    assert 'line = "no time at all", unusual at 1 to' in run("explain", "app.log").out
+    kinds = {one["name"]: one["role"] for one in json.loads(run("inspect", "--json").out)["columns"]}
+    assert kinds == {"time": "time", "line": "feature"}
+
+
+def test_lines_of_a_log_are_not_followed(run, log: Path, monkeypatch: pytest.MonkeyPatch):
+    """--since-last-run is refused; --lines contradicts --long."""
+    monkeypatch.chdir(log)
+    done = run("score", "app.log", "-o", "out.csv", "--since-last-run", "state")
+    assert (done.code, "cannot be followed" in done.err) == (2, True)
+    done = run("fit", "app.log", "--lines", "--long", "name=a,value=b")
+    assert (done.code, "--lines and --long" in done.err) == (2, True)
+
+
+def test_new_rows_have_strings(model: vaecli.Model, beside: Path, run):
+    """Of the formats of training, by seed and number of the row alone; hardly any is one of training."""
+    new = model.sample(300, seed=3).to_pandas()
+    assert new["serial"].str.fullmatch(r"SN-2\d{3}-\d{4}").mean() > 0.9
+    assert new["message"].str.startswith(("ERROR pump", "INFO valve")).mean() > 0.95
+    assert (new["temp"][new["message"].str.startswith("ERROR")] > 65).mean() > 0.9
+    assert new["serial"].isin(orders(500, 0)["serial"]).mean() < 0.03
+    assert model.sample(20, seed=3).to_pandas().equals(new[:20])
+    like = model.sample(1, seed=3, like="wrong.csv").to_pandas()
+    assert like["message"].notna().all()
+
+
+def test_strings_are_reconstructed_and_not_made_up(run, beside: Path):
+    """`reconstruct` gives the string of the expected class, `--impute` leaves gaps and warns; `encode` and `check` run."""
+    table = pd.read_csv("wrong.csv")
+    table["serial"] = table["serial"].where(table.index != 0)
+    table.to_csv("gap.csv", index=False)
+    assert run("reconstruct", "gap.csv", "-o", "again.csv").code == 0
+    assert pd.read_csv("again.csv")["serial"].str.startswith("SN-").all()
+    done = run("reconstruct", "gap.csv", "--impute", "-o", "filled.csv")
+    assert "strings are not imputed" in done.out + done.err
+    assert pd.read_csv("filled.csv")["serial"].isna().tolist() == [True, *[False] * 5]
+    assert run("encode", "wrong.csv", "-o", "codes.csv").code == 0
+    assert json.loads(run("check", "wrong.csv", "--json").out)["verb"] == "check"
+
+
+def test_the_report_marks_characters(run, beside: Path):
+    """Spans are marked in the string; markup of the table is escaped."""
+    assert run("report", "wrong.csv", "-o", "page.html").code == 0
+    page = Path("page.html").read_text()
+    assert "SN-20<mark>O</mark>4-0031" in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page

@@ -127,6 +127,14 @@ Text = Annotated[
         panel=_COLUMNS,
     ),
 ]
+Lines = Annotated[
+    bool,
+    typer.Option(
+        "--lines",
+        help="INPUT is lines without columns, a log: each is judged as a string; times at their beginning order them.",
+        rich_help_panel=_COLUMNS,
+    ),
+]
 Window = Annotated[
     str | None,
     option(

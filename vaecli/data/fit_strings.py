@@ -82,9 +82,7 @@ def _texts(strings: np.ndarray) -> Texts:
 
 def prototypes(model: StringModel) -> tuple[str, ...]:
     """The most probable string of each class, numbered where two classes have the same."""
-    found: list[str] = []
-    for k in range(model.n_classes):
-        text = model.most_probable(k).decode("utf-8", "replace")
-        n_before = sum(one == text for one in found)
-        found.append(f"{text} ({n_before + 1})" if n_before else text)
-    return tuple(found)
+    texts = [model.most_probable(k).decode("utf-8", "replace") for k in range(model.n_classes)]
+    n_before = [texts[:k].count(text) for k, text in enumerate(texts)]
+    found = [f"{text} ({n + 1})" if n else text for text, n in zip(texts, n_before, strict=True)]
+    return tuple(found) if len(set(found)) == len(found) else tuple(f"{k + 1}: {text}" for k, text in enumerate(texts))

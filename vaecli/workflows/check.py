@@ -49,7 +49,7 @@ def check(
     EnvironmentProblem.
     """
     detector, _ = load_detector(bundle)
-    source = open_source(inputs, once=True)
+    source = open_source(inputs, once=True, lines=detector.lines)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, None, bundle, source)
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:

@@ -73,7 +73,7 @@ def explain(
         return explain_sensors(detector, inputs, bundle, output, config, plot, incidents, started, on_event)
     refuse_for_rows(bundle, config.score)
     decision = decision_of(detector, config.score)
-    source = open_source(inputs, once=True)
+    source = open_source(inputs, once=True, lines=detector.lines)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
 

@@ -31,7 +31,7 @@ def reconstruct(
     target = output
     if target is None:
         target = default_output(inputs, "imputed" if config.impute else "reconstructed")
-    source = open_source(inputs, once=True)
+    source = open_source(inputs, once=True, lines=detector.lines)
     check_schema(source, detector.schema)
     Targets.of(target, None, bundle, source)
     task = ReconstructTask(detector, Spelling.of(source), config.impute)

@@ -71,7 +71,7 @@ def selftest(
         return selftest_sensors(detector, inputs, bundle, output, plot, config, started, on_event)
     faults = config.faults_among(FAULTS, "of rows")
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
-    source = open_source(inputs, once=True)
+    source = open_source(inputs, once=True, lines=detector.lines)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
     engine = LocalEngine.of(config.score)
