@@ -79,10 +79,12 @@ class ContextTree:
         if n_strings.size > _MOST_CANDIDATES:
             enough = int(np.partition(n_strings, -_MOST_CANDIDATES)[-_MOST_CANDIDATES]) + 1
         nothing = np.empty(0, np.int64), np.empty(0, np.float32)
-        bare = cls(n_symbols, *_chosen(parts, n_strings >= enough), *nothing)
+        first = _chosen(parts, n_strings >= enough)
+        bare = cls(n_symbols, first[0], first[1], first[2], first[3], *nothing)
         counts = bare._counts(symbols, offsets, weight)
         parts = bare.shorter, bare.first, bare.before, bare.last
-        bare = cls(n_symbols, *_chosen(parts, bare._informative(counts, most_states)), *nothing)
+        last = _chosen(parts, bare._informative(counts, most_states))
+        bare = cls(n_symbols, last[0], last[1], last[2], last[3], *nothing)
         counts = bare._counts(symbols, offsets, weight).ravel()
         next_of = np.flatnonzero(counts)
         return cls(n_symbols, bare.shorter, bare.first, bare.before, bare.last, next_of, counts[next_of])
@@ -97,9 +99,9 @@ class ContextTree:
         return counts.astype(np.float32).reshape(-1, self.n_symbols)
 
     def _informative(self, counts: np.ndarray, most: int) -> np.ndarray:
-        """Which contexts (s,) bool tell more of the next symbol than the shorter one, and all that these build on.
+        """Which contexts (s,) bool predict the next symbol better than the shorter one, and all that these build on.
 
-        From `counts` (s, a) as of `_counts`; at most `most`, those that tell the most.
+        From `counts` (s, a) as of `_counts`; at most `most`, those that predict most.
         """
         counts = counts.copy()
         levels = [np.flatnonzero(self.order == length) for length in range(int(self.order.max()) + 1)]
@@ -224,7 +226,7 @@ def _contexts(
 
 
 def _chosen(parts: Sequence[np.ndarray], kept: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The `parts` `shorter`, `first`, `before`, `last` (s,) of the contexts that are `kept` (s,), which name each other."""
+    """The `parts` `shorter`, `first`, `before`, `last` (s,) of the contexts `kept` (s,), which name each other."""
     kept[ROOT] = True
     place = (np.cumsum(kept) - 1).astype(np.int32)
     shorter, first, before, last = (part[kept] for part in parts)
