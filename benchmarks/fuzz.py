@@ -173,8 +173,8 @@ def report(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
             "# Inputs that nobody meant",
             "",
             "Written by `benchmarks/fuzz.py`. Each input ended in a result or in two lines with an exit code that a "
-            "reader may have, within 10 CPU seconds and 300 MB, and left an earlier output as it was; what did not is a "
-            "fault. Faults that were found and mended before are in the changelog and in tests/faults.",
+            "reader may have, within 10 CPU seconds and 300 MB, and left an earlier output as it was; what did not "
+            "is a fault. Faults that were found and mended before are in the changelog and in tests/faults.",
             "",
             record.markdown_table(["reader", "inputs", "CPU minutes", "exit codes", "faults"], lines),
             "",
