@@ -55,7 +55,8 @@ def next_piece(rows: list[dict[str, Any]], reader: str, seconds: float) -> int |
     if reader == "flips":
         done = sum(row["inputs"] for row in of_reader)
         return None if of_reader and done >= of_reader[0]["bytes"] else len(of_reader)
-    return None if sum(row["cpu_seconds"] for row in of_reader) >= seconds else len(of_reader)
+    enough = sum(row["cpu_seconds"] for row in of_reader) >= seconds
+    return None if enough else max((row["piece"] for row in of_reader), default=-1) + 1
 
 
 Work = Callable[[str, int, Path, Connection], None]
