@@ -34,16 +34,21 @@ FLIPS = 2_000  # bytes of a piece
 
 
 def main() -> None:
-    """Work until each reader has had its time, one piece after the other, then write the report."""
+    """Work until each reader has had its time, in turn, then write the report."""
     options = _options()
     options.work.mkdir(parents=True, exist_ok=True)
     results = record.Results(options.out, ("reader", "piece"))
     until = time.monotonic() + 60 * options.minutes
-    for reader in options.only:
-        while time.monotonic() < until and (piece := next_piece(results.rows, reader, options.seconds)) is not None:
-            row = in_a_child(try_flips if reader == "flips" else try_inputs, reader, piece, options.work)
-            results.add({"reader": reader, "piece": piece} | row)
-            print(reader, piece, row, flush=True)
+    waiting = list(options.only)
+    while waiting and time.monotonic() < until:
+        reader = waiting.pop(0)  # in turn
+        piece = next_piece(results.rows, reader, options.seconds)
+        if piece is None:
+            continue
+        row = in_a_child(try_flips if reader == "flips" else try_inputs, reader, piece, options.work)
+        results.add({"reader": reader, "piece": piece} | row)
+        print(reader, piece, str(row)[:500], flush=True)
+        waiting.append(reader)
     record.finish(options.out, report(results.rows, results.machine()))
     if any(row["faults"] for row in results.rows):
         sys.exit(1)
@@ -112,8 +117,8 @@ def try_inputs(reader: str, piece: int, place: Path, answer: Connection) -> None
 
         try:
             law()
-        except AssertionError as problem:
-            faults.append(str(problem))
+        except (AssertionError, ExceptionGroup) as problem:  # a group: what failed once did not when tried again
+            faults.append(str(problem)[-2000:])
             last = place / f"input.{fuzz.SUFFIXES[reader]}"
             last.rename(place / f"fault_{piece}_{len(faults)}.{fuzz.SUFFIXES[reader]}")
         i += 1
