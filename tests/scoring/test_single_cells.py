@@ -91,6 +91,12 @@ def test_numbers_further_out_are_never_less_rare(seed: int, n: int) -> None:
         assert (some[rarity >= 3.0] == rarity[rarity >= 3.0]).all()
         assert ((some == rarity) | (some == -np.inf)).all()
         assert rarity[-1] > np.log(n + 1) + 1
+        # what is beyond all readings is the rest of their rarity
+        beyond = tails.beyond(values, state)
+        outside = rarity > np.log(n + 1)
+        np.testing.assert_allclose(beyond[outside, 0], rarity[outside] - np.log(n + 1), rtol=1e-9, atol=1e-9)
+        assert (beyond[~outside] == 0).all()
+        assert (beyond[:, 1:] == 0).all()
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 600), st.integers(2, 600), st.floats(0, 1))
