@@ -86,10 +86,25 @@ class MixtureJudge:
     limit: np.ndarray
     excess: np.ndarray
     scale: OpinionScale
+    _per_excess: np.ndarray = field(init=False, repr=False, compare=False)  # (2, c) float32: nats · [0] + [1]
 
-    def largest(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """How far each cell (n, c) lies beyond its limit, in excesses, from features (n, d) and states (n, c)."""
-        return np.asarray((self.mixture.nats(values, state) - self.limit) / self.excess)
+    def __post_init__(self) -> None:
+        """Compute what does not depend on the rows."""
+        with np.errstate(over="ignore"):  # a limit far beyond all nats
+            per_excess = np.stack([1 / self.excess, -self.limit / self.excess]).astype(np.float32)
+        object.__setattr__(self, "_per_excess", per_excess)
+
+    def largest(self, values: np.ndarray, state: np.ndarray, silent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far the most extreme cell of each row lies beyond its limit, in excesses (n,), and its column (n,).
+
+        From features (n, d) and states (n, c); −inf where all cells are `silent` (n, c) or (1, c).
+        """
+        nats = self.mixture.nats(values, state)
+        relative = nats * self._per_excess[0]
+        relative += self._per_excess[1]
+        np.copyto(relative, np.float32(-np.inf), where=silent)
+        column = relative.argmax(1)
+        return relative[np.arange(len(nats)), column], column
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +132,8 @@ class SingleCells:
         score = self.tails_scale.of_scores(rarity)
         by_mixture = np.zeros(len(score), bool)
         if self.mixture is not None:
-            excess = np.where(silent, -np.inf, self.mixture.largest(values, state))
-            of_mixture = excess.argmax(1)
-            other = self.mixture.scale.of_scores(excess[np.arange(len(excess)), of_mixture])
+            excess, of_mixture = self.mixture.largest(values, state, silent)
+            other = self.mixture.scale.of_scores(excess)
             by_mixture = other > score
             score, column = np.where(by_mixture, other, score), np.where(by_mixture, of_mixture, column)
         return Opinions(score, column, by_mixture)
