@@ -51,14 +51,15 @@ class Convolutions(nn.Module):
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         self.embed = nn.Embedding(257, width)
-        self.layers = nn.ModuleList(nn.Conv1d(width, width, 3, dilation=d) for d in (1, 2, 4, 8))
+        self.distance = (1, 2, 4, 8)
+        self.layers = nn.ModuleList(nn.Conv1d(width, width, 3, dilation=d) for d in self.distance)
         self.out = nn.Linear(width, 257)
 
     def forward(self, symbols: torch.Tensor) -> torch.Tensor:
         """Logits (n, t, 257) of the next byte, or the end, after each of the symbols (n, t)."""
         x = self.embed(symbols).transpose(1, 2)
-        for layer in self.layers:
-            x = x + torch.relu(layer(nn.functional.pad(x, (2 * layer.dilation[0], 0))))
+        for layer, distance in zip(self.layers, self.distance, strict=True):
+            x = x + torch.relu(layer(nn.functional.pad(x, (2 * distance, 0))))
         return self.out(x.transpose(1, 2))
 
 
@@ -143,7 +144,7 @@ def microseconds_of_convolutions(width: int = 64) -> float:
     start = time.perf_counter()
     for layer, d in zip(layers, (1, 2, 4, 8), strict=True):
         before = [np.concatenate([np.zeros((n, k, width), np.float32), x[:, : 40 - k]], 1) for k in (2 * d, d)]
-        x = x + np.maximum(np.concatenate([*before, x], 2) @ layer, 0)
+        x += np.maximum(np.concatenate([*before, x], 2) @ layer, 0)
     logits = x @ out
     np.log(np.exp(logits - logits.max(2, keepdims=True)).sum(2))
     return (time.perf_counter() - start) / n * 1e6
@@ -198,12 +199,9 @@ def main() -> None:
         (row["kind"], row["model"], f"{row['bits']:.3f}", record.percent(row["seen"]), _number(row["microseconds"]))
         for row in results.rows
     ]
-    header = ("kind", "model", "bits per byte, fresh", "faults seen at 0.99", "µs per 40 bytes, NumPy")
-    parts = (
-        "# Models of strings",
-        "What is measured: `benchmarks/text_models.py`.",
-        record.markdown_table(header, lines),
-    )
+    table_header = ("kind", "model", "bits per byte, fresh", "faults seen at 0.99", "µs per 40 bytes, NumPy")
+    table = record.markdown_table(table_header, lines)
+    parts = ("# Models of strings", "What is measured: `benchmarks/text_models.py`.", table)
     record.finish(options.out, "\n\n".join([*parts, record.machine_line(results.machine())]) + "\n")
 
 
