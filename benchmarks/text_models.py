@@ -140,7 +140,7 @@ def microseconds_of_convolutions(width: int = 64) -> float:
     n, rng = 1024, np.random.default_rng(0)
     layers = [rng.normal(size=(3 * width, width)).astype(np.float32) / 14 for _ in range(4)]
     out = rng.normal(size=(width, 257)).astype(np.float32)
-    x = rng.normal(size=(n, 40, width)).astype(np.float32)
+    x: Any = rng.normal(size=(n, 40, width)).astype(np.float32)
     start = time.perf_counter()
     for layer, d in zip(layers, (1, 2, 4, 8), strict=True):
         before = [np.concatenate([np.zeros((n, k, width), np.float32), x[:, : 40 - k]], 1) for k in (2 * d, d)]

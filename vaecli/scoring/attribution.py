@@ -88,7 +88,7 @@ def explain(
 
 
 def _without_far_cells(scorer: Scorer, batch: FeatureBatch) -> FeatureBatch:
-    """The rows with what the mixture expects in cells far beyond all of training, which tell nothing of the others."""
+    """The rows with what the mixture expects in cells far beyond all of training, of no use to predict others."""
     if scorer.cells is None or scorer.cells.mixture is None:
         return batch
     values, mixture = batch.values.copy(), scorer.cells.mixture.mixture
@@ -137,7 +137,7 @@ def attribute(
         attribution[i, tried], joint_part[i] = shares(score - without, score)
         if scorer.strings is not None and batch.readouts is not None:
             part = scorer.strings.shared(batch.readouts[i], float(scored.score[i]), float(joint_part[i]))
-            if attribution.shape[1] == 1:  # a log: there is nothing else that could explain it
+            if layout.n_columns == 1:  # a log: there is nothing else that could explain it
                 part = np.clip(joint_part[i : i + 1], 0.0, None)
             attribution[i, scorer.strings.columns] += part
             joint_part[i] -= part.sum()

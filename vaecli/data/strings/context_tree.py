@@ -98,9 +98,9 @@ class ContextTree:
         return counts.astype(np.float32).reshape(-1, self.n_symbols)
 
     def _informative(self, counts: np.ndarray, most: int) -> np.ndarray:
-        """Which contexts (s,) bool are kept: all, or where there are more than `most` those that tell the most.
+        """Which contexts (s,) bool are kept: all, or where there are more than `most` those that predict best.
 
-        A context tells what the next symbol costs less than given the shorter one, by `counts` (s, a) as of `_counts`.
+        That is how much less the next symbols cost than given the shorter context, by `counts` (s, a) as of `_counts`.
         Those that a kept one builds on are kept too.
         """
         if self.order.size <= most:
