@@ -19,10 +19,10 @@ MARKUP = (
     "; rm -rf /",
     "&quot;&gt;",
 )
-Fault = Callable[[str, np.random.Generator, Sequence[str]], tuple[str, int] | None]
+Fault = Callable[[str, np.random.Generator], tuple[str, int] | None]
 
 
-def _swap(text: str, rng: np.random.Generator, foreign: Sequence[str]) -> tuple[str, int] | None:
+def _swap(text: str, rng: np.random.Generator) -> tuple[str, int] | None:
     places = [i for i in range(len(text) - 1) if text[i] != text[i + 1]]
     if not places:
         return None
@@ -30,17 +30,17 @@ def _swap(text: str, rng: np.random.Generator, foreign: Sequence[str]) -> tuple[
     return text[:i] + text[i + 1] + text[i] + text[i + 2 :], i
 
 
-def _drop(text: str, rng: np.random.Generator, foreign: Sequence[str]) -> tuple[str, int] | None:
+def _drop(text: str, rng: np.random.Generator) -> tuple[str, int] | None:
     i = int(rng.integers(len(text)))
     return (text[:i] + text[i + 1 :], i) if len(text) > 1 else None
 
 
-def _double(text: str, rng: np.random.Generator, foreign: Sequence[str]) -> tuple[str, int] | None:
+def _double(text: str, rng: np.random.Generator) -> tuple[str, int] | None:
     i = int(rng.integers(len(text)))
     return text[: i + 1] + text[i:], i
 
 
-def _letter_for_digit(text: str, rng: np.random.Generator, foreign: Sequence[str]) -> tuple[str, int] | None:
+def _letter_for_digit(text: str, rng: np.random.Generator) -> tuple[str, int] | None:
     """A digit becomes a letter that looks like it, or, where there are no digits, a letter a digit."""
     places = [i for i, c in enumerate(text) if c.isdigit()] or [i for i, c in enumerate(text) if c.isalpha()]
     if not places:
@@ -50,38 +50,39 @@ def _letter_for_digit(text: str, rng: np.random.Generator, foreign: Sequence[str
     return text[:i] + other + text[i + 1 :], i
 
 
-def _foreign(text: str, rng: np.random.Generator, foreign: Sequence[str]) -> tuple[str, int] | None:
-    return foreign[int(rng.integers(len(foreign)))], -1
-
-
-def _truncated(text: str, rng: np.random.Generator, foreign: Sequence[str]) -> tuple[str, int] | None:
+def _truncated(text: str, rng: np.random.Generator) -> tuple[str, int] | None:
     kept = int(len(text) * rng.uniform(0.3, 0.9))
     return (text[:kept], -1) if 0 < kept < len(text) else None
 
 
-def _markup(text: str, rng: np.random.Generator, foreign: Sequence[str]) -> tuple[str, int] | None:
+def _markup(text: str, rng: np.random.Generator) -> tuple[str, int] | None:
     i = int(rng.integers(len(text) + 1))
     return text[:i] + MARKUP[int(rng.integers(len(MARKUP)))] + text[i:], -1
 
 
-FAULTS: dict[str, Fault] = {
+CHANGES: dict[str, Fault] = {
     "swap": _swap,
     "drop": _drop,
     "double": _double,
     "letter for digit": _letter_for_digit,
-    "foreign": _foreign,
     "truncated": _truncated,
     "markup": _markup,
 }
+FAULTS = (*CHANGES, "foreign")
 ONE_CHARACTER = ("swap", "drop", "double", "letter for digit")
 
 
 def faulty(
     fault: str, strings: Sequence[str], foreign: Sequence[str], known: set[str], seed: int
 ) -> list[tuple[str, int]]:
-    """The strings with the fault, and the character at which it is (−1: no single one); `known` strings are no faults."""
+    """The strings with the fault, and the character at which it is (−1: no single one).
+
+    For `foreign` they are some of these instead. Strings that are `known` to be normal are no faults.
+    """
     rng = np.random.default_rng([seed, *fault.encode()])
-    found = (FAULTS[fault](string, rng, foreign) for string in strings)
+    if fault == "foreign":
+        return [(foreign[i], -1) for i in rng.integers(len(foreign), size=len(strings)) if foreign[i] not in known]
+    found = (CHANGES[fault](string, rng) for string in strings)
     return [one for one in found if one is not None and one[0] not in known]
 
 
@@ -123,6 +124,22 @@ class KneserNey:
                 p = max(followers.get(text[i], 0) - d, 0) / total + d * len(followers) / total * p
             out.append(-np.log(p))
         return np.array(out)
+
+    def draw(self, rng: np.random.Generator) -> str:
+        """Draw a string: at each place a context of any length by its discounts, then what followed it."""
+        text = "\x02" * (self.order - 1)
+        while not text.endswith("\x03") and len(text) < 600:
+            n = next(n for n in range(self.order - 1, -1, -1) if text[len(text) - n :] in self.counts[n])
+            while n > 0:
+                context = text[len(text) - n :]
+                followers = self.counts[n][context]
+                if rng.random() >= self.discount[n] * len(followers) / self.total[n][context]:
+                    break
+                n -= 1
+            followers = self.counts[n][text[len(text) - n :] if n else ""]
+            weight = np.array(list(followers.values())) - (self.discount[n] if n else 0)
+            text += str(rng.choice(list(followers), p=weight / weight.sum()))
+        return text[self.order - 1 :].rstrip("\x03")
 
 
 class Profile:

@@ -20,8 +20,8 @@ from vaecli.data.strings.alphabet import LEAST_STRINGS, worth
 from vaecli.schema import MOST_COUNTED
 
 ROOT = 0
-_MOST_CANDIDATES = 2**16
-_LEAST_GAIN = 1.0  # nats of all that followed a context
+_MOST_CELLS = 2**23  # candidates times symbols
+_LEAST_GAIN = 0.5  # nats of all that followed a context
 _PENALTY = 0.5  # nats for each symbol beyond the first that followed it
 _DISCOUNTS = ((0.2, 0.2, 0.2), (0.97, 1.8, 2.5))  # the least and the largest, of one, two and more
 
@@ -76,15 +76,14 @@ class ContextTree:
         """
         parts, n_strings = _contexts(symbols, offsets, weight, n_symbols, longest)
         enough = LEAST_STRINGS
-        if n_strings.size > _MOST_CANDIDATES:
-            enough = int(np.partition(n_strings, -_MOST_CANDIDATES)[-_MOST_CANDIDATES]) + 1
+        most_candidates = _MOST_CELLS // n_symbols
+        if n_strings.size > most_candidates:
+            enough = int(np.partition(n_strings, -most_candidates)[-most_candidates]) + 1
         nothing = np.empty(0, np.int64), np.empty(0, np.float32)
-        first = _chosen(parts, n_strings >= enough)
-        bare = cls(n_symbols, first[0], first[1], first[2], first[3], *nothing)
-        counts = bare._counts(symbols, offsets, weight)
-        parts = bare.shorter, bare.first, bare.before, bare.last
-        last = _chosen(parts, bare._informative(counts, most_states))
-        bare = cls(n_symbols, last[0], last[1], last[2], last[3], *nothing)
+        every = cls(n_symbols, *_chosen(parts, n_strings >= enough), *nothing)
+        parts = every.shorter, every.first, every.before, every.last
+        kept = every._informative(every._counts(symbols, offsets, weight), most_states)
+        bare = cls(n_symbols, *_chosen(parts, kept), *nothing)
         counts = bare._counts(symbols, offsets, weight).ravel()
         next_of = np.flatnonzero(counts)
         return cls(n_symbols, bare.shorter, bare.first, bare.before, bare.last, next_of, counts[next_of])
@@ -99,10 +98,13 @@ class ContextTree:
         return counts.astype(np.float32).reshape(-1, self.n_symbols)
 
     def _informative(self, counts: np.ndarray, most: int) -> np.ndarray:
-        """Which contexts (s,) bool predict the next symbol better than the shorter one, and all that these build on.
+        """Which contexts (s,) bool are kept: all, or where there are more than `most` those that predict best.
 
-        From `counts` (s, a) as of `_counts`; at most `most`, those that predict most.
+        That is how much less the next symbols cost than given the shorter context, by `counts` (s, a) as of `_counts`.
+        Those that a kept one builds on are kept too.
         """
+        if self.order.size <= most:
+            return np.ones(self.order.size, bool)
         counts = counts.copy()
         levels = [np.flatnonzero(self.order == length) for length in range(int(self.order.max()) + 1)]
         for states in levels[:0:-1]:
@@ -225,8 +227,8 @@ def _contexts(
     return tuple(parts), np.concatenate(n_strings)
 
 
-def _chosen(parts: Sequence[np.ndarray], kept: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The `parts` `shorter`, `first`, `before`, `last` (s,) of the contexts `kept` (s,), which name each other."""
+def _chosen(parts: Sequence[np.ndarray], kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The `parts` of a tree, (s,) each, of the contexts that are `kept` (s,), which name each other by their places."""
     kept[ROOT] = True
     place = (np.cumsum(kept) - 1).astype(np.int32)
     shorter, first, before, last = (part[kept] for part in parts)

@@ -30,9 +30,10 @@ from vaecli.schema import MOST_COUNTED
 
 MOST_BYTES = 512
 LONGEST = (8, 32)  # symbols, shapes of a context
-MOST_STATES = (2**14, 2**13)
+MOST_STATES = (2**15, 2**14)
 MOST_TRAINED = 500_000  # bytes
 LEAST_REST = 1.0  # bytes
+_ELSEWHERE = 1e6  # nats
 _DRAWN = 2**12  # strings at once
 _BLOCK = 2**18  # bytes that are read at once
 _CHUNK = 2**12  # symbols whose shapes are weighed at once
@@ -248,7 +249,9 @@ class StringModel:
     def _most_probable(self) -> list[bytes]:
         texts = Texts.of(draw(self, np.random.default_rng(0), _DRAWN))
         readings = self.read(texts)
-        best = (readings.log_ratio - readings.nats[:, None]).argmax(0)
+        own = readings.log_ratio + np.log(self.classes.share)
+        elsewhere = own < own.max(1, keepdims=True)  # strings that are rather of another class come last
+        best = (readings.log_ratio - readings.nats[:, None] - _ELSEWHERE * elsewhere).argmax(0)
         return texts[best].to_list()
 
     def expected(self, text: bytes, position: int) -> bytes:
