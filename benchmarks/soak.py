@@ -37,6 +37,7 @@ FIGURES = {
     "files": "open files",
     "temporary": "temporary files",
     "seconds": "CPU ms of a run",
+    "relative": "the same, in units of a piece of Python",
 }
 T_95 = 2.10  # Student's t for 20 blocks
 
@@ -141,10 +142,18 @@ def _points(n: int, until: float, run: Callable[[int], object], first: int = 0) 
         before = _cpu_seconds()
         run(i)
         if i >= first + n_warm:
-            for name, value in {"seconds": 1e3 * (_cpu_seconds() - before), **_state()}.items():
+            seconds = 1e3 * (_cpu_seconds() - before)
+            for name, value in {"seconds": seconds, "relative": seconds / _control(), **_state()}.items():
                 measured[name].append(value)
     figures = {name: slope_of(np.array(values)) for name, values in measured.items()}
     return {"n": len(measured["seconds"]), "wall_seconds": round(time.monotonic() - started), "figures": figures}
+
+
+def _control() -> float:
+    """CPU ms of a piece of work that never grows: what else runs on the machine slows both."""
+    before = time.process_time()
+    sum(i * i for i in range(40_000))
+    return 1e3 * (time.process_time() - before)
 
 
 def _cpu_seconds() -> float:
@@ -206,7 +215,8 @@ def report(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
             "Written by `benchmarks/soak.py`: runs of `vaecli score` on a table of 50 rows, or with `--since-last-run` "
             "on folders into which a file of one row comes before each run. First and last are medians of the first "
             "and last twentieth, after some runs that warm up; the slope is that of a line through 20 such medians. "
-            "Memory and open files are those of the process that makes the runs.",
+            "Memory and open files are those of the process that makes the runs. CPU time moves with what else runs on "
+            "the machine; in units of a piece of Python that was timed after each run it does so less.",
             "",
             record.markdown_table(["what", "figure", "first", "last", "slope per 1,000 runs, 95 %"], lines),
             "",

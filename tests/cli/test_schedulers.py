@@ -136,6 +136,7 @@ def test_github_knows_the_workflow(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of dbt about its own packages
 def test_dbt_parses_the_model(tmp_path: Path):
     """`dbt parse` reads the model, its test and the exposure."""
     pytest.importorskip("dbt.adapters.duckdb")
@@ -143,7 +144,7 @@ def test_dbt_parses_the_model(tmp_path: Path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models/pump.yml").write_text(examples("dbt", "yaml")[0])
     (tmp_path / "models/pump_readings.sql").write_text("select now() as measured_at\n")
-    (tmp_path / "dbt_project.yml").write_text("name: pump\nversion: '1'\nprofile: pump\n")
+    (tmp_path / "dbt_project.yml").write_text("name: pump\nversion: '1.0'\nprofile: pump\n")
     (tmp_path / "profiles.yml").write_text(
         "pump: {target: dev, outputs: {dev: {type: duckdb, path: pump.duckdb, external_root: target}}}\n"
     )
