@@ -120,7 +120,8 @@ class Model:
         added = added_columns(config.explain)
         # the rows of a DataFrame are chosen at the end: they keep its index
         every_row = replace(config, anomalies_only=config.anomalies_only and not _is_pandas(table))
-        types = exact_types(self.schema) if modelled is source else {}
+        is_text = source.format in ("csv", "tsv")  # others have their types
+        types = exact_types(self.schema) if modelled is source and is_text else {}
         with collect_sink(source, added, prefix=config.prefix, types=types) as sink:
             score_table(self.detector, modelled, sink, decision, every_row)
         if not _is_pandas(table):

@@ -13,7 +13,8 @@ VaecliError
 └── EnvironmentProblem      7   the device, the lock or an optional package asked for is not there
     ├── MissingPackage          an optional package is not installed
     ├── MissingDevice           there is no such device
-    └── LockHeld                another run holds the lock
+    ├── LockHeld                another run holds the lock
+    └── RankLost                another process of torchrun has ended
 
 Catch the kind that you can handle:
 
@@ -133,6 +134,10 @@ class MissingDevice(EnvironmentProblem):
 
 class LockHeld(EnvironmentProblem):
     """Another run holds the lock; its `exit_code` is 0 where such a run is to be skipped."""
+
+
+class RankLost(EnvironmentProblem):
+    """Another process of torchrun has ended before the fit was done."""
 
 
 _NO_MEMORY = (

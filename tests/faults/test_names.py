@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import run as run
-from vaecli.workflows.fit import _checkpoint_path
+from vaecli.workflows.fit import checkpoint_path
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -84,6 +84,6 @@ def test_the_derived_output_of_a_long_input(shell):
 def test_checkpoints_of_different_bundles_differ(letter: str):
     """Long names are distinguished by a digest, and cut between characters."""
     names = [named(n_bytes, f"{i}.vae", letter) for n_bytes in (245, 250, 255) for i in range(10)]
-    paths = {_checkpoint_path(Path(name)) for name in names}
+    paths = {checkpoint_path(Path(name)) for name in names}
     assert len(paths) == len(names)
     assert all(len(path.name.encode()) <= 255 for path in paths)

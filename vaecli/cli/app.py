@@ -9,6 +9,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Annotated, Any, NoReturn
@@ -18,11 +19,14 @@ import typer
 import vaecli
 from vaecli import render
 from vaecli.cli import unattended
-from vaecli.errors import LockHeld, UsageError, VaecliError, shortage
+from vaecli.errors import LockHeld, RankLost, UsageError, VaecliError, shortage
 from vaecli.runtime import outputs
+from vaecli.runtime.place import Place
 
 # 128 and the number of the signal, as shells count
 HUNG_UP, INTERRUPTED, READER_GONE, TERMINATED = 129, 130, 141, 143
+
+SECONDS_TO_BE_STOPPED = 3.0  # within which torchrun ends a process because another one has ended
 
 # in the order of the help; each is a function of its own module, which is imported when it is asked for
 _VERBS = (
@@ -206,6 +210,8 @@ def _stop(number: int, _frame: FrameType | None) -> NoReturn:
 
 def _explain(problem: BaseException | None, *, as_json: bool, streamed: bool = False, quiet: bool = False) -> int:
     """Show what went wrong, and return the exit code for scripts."""
+    if (place := unattended.helper()) is not None and _is_not_its_own(problem, place):
+        return getattr(problem, "exit_code", INTERRUPTED if isinstance(problem, KeyboardInterrupt) else 1)
     if _is_reader_gone(problem):
         # the interpreter flushes standard output once more on its way out
         render.drop_output()
@@ -230,6 +236,19 @@ def _explain(problem: BaseException | None, *, as_json: bool, streamed: bool = F
         case _:
             render.show_bug(problem, as_json=as_json)
             return VaecliError.exit_code
+
+
+def _is_not_its_own(problem: BaseException | None, place: Place) -> bool:
+    """Whether a process of torchrun ends for another one; else its message names its rank.
+
+    What all processes meet, the first one reports, and torchrun stops the others before they print it too.
+    """
+    if problem is None or not isinstance(problem, Exception) or isinstance(problem, RankLost):
+        return True
+    time.sleep(SECONDS_TO_BE_STOPPED)
+    if isinstance(problem, VaecliError):
+        problem.message = f"rank {place.rank} of {place.n}: {problem.message}"
+    return False
 
 
 def _left_behind(stop: BaseException, streamed: bool) -> str:

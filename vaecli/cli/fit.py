@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from functools import partial
 
 from vaecli import render
 from vaecli.cli import options, unattended
 from vaecli.config import fit_config
 from vaecli.errors import UsageError
+from vaecli.runtime.place import place_of
 
 
 def fit(
@@ -84,6 +87,7 @@ def fit(
         "train.device": device,
         "resume": resume,
     }
+    quiet = quiet or unattended.helper() is not None
     with render.warnings_shown(quiet=quiet):
         config = fit_config(settings, config_file)
 
@@ -91,13 +95,20 @@ def fit(
 
     require_fitting_packages()
 
-    run: Callable[..., render.Summary]
+    run: Callable[..., render.Summary | None]
+    place = place_of(os.environ)
     if dry_run:
         from vaecli.workflows.fit import plan_fit as run
+    elif place is not None:
+        from vaecli.workflows.fit_on_ranks import fit_on_ranks
+
+        run = partial(fit_on_ranks, place=place)
     else:
         from vaecli.workflows.fit import fit as run
 
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, output, config, on_event=on_event)
+    if summary is None:  # the first process of torchrun has it
+        return
     unattended.note(summary)
     render.show(summary, as_json=as_json, quiet=quiet)

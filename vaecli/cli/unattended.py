@@ -20,6 +20,7 @@ from vaecli import render
 from vaecli.cli.options import choice, option
 from vaecli.errors import EnvironmentProblem, LockHeld, UsageError, VaecliError, quoted
 from vaecli.runtime import inputs
+from vaecli.runtime.place import Place, place_of
 from vaecli.runtime.urls import is_url, shown
 
 _RUNNING = "Running"
@@ -117,8 +118,14 @@ def prepare(words: Sequence[str]) -> None:
     _run.id = os.environ.get("VAECLI_RUN_ID", "")[:_LONGEST_ID] or secrets.token_hex(8)
     render.log.begin(_run.id, _run.verb, as_json=_value_in(words, "--log-format") == "json")
     inputs.forget_all()
-    if _run.verb in WITH_METRICS:
+    if _run.verb in WITH_METRICS and helper() is None:
         _run.metrics = _value_in(words, "--metrics")
+
+
+def helper() -> Place | None:
+    """The place of a process of torchrun that trains for the first one, and neither prints nor writes."""
+    place = place_of(os.environ) if _run.verb == "fit" else None
+    return None if place is None or place.is_first else place
 
 
 def note(summary: render.Summary) -> None:
@@ -135,6 +142,8 @@ def begin(given: dict[str, Any]) -> None:
     skip, metrics = given.pop("skip_if_locked", False), given.pop("metrics", None)
     _run.lock, _run.metrics = given.pop("lock", None), None
     wants_manifest, log_format = given.pop("manifest", False), given.pop("log_format", None)
+    if helper() is not None:
+        _run.lock, metrics, wants_manifest, skip = None, None, False, False
     if log_format not in (None, "text", "json"):
         raise UsageError(
             f"--log-format {quoted(log_format)} is not one of text, json", f"see `vaecli {_run.verb} --help`"

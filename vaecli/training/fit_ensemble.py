@@ -22,7 +22,8 @@ from vaecli.runtime.blas import one_blas_thread
 from vaecli.training.checkpoint import Checkpoint
 from vaecli.training.choose_centers import choose_centers
 from vaecli.training.distrust import Distrust
-from vaecli.training.loop import OnCheckpoint, Plan, Trained, train
+from vaecli.training.loop import ALONE, OnCheckpoint, Plan, Trained, train
+from vaecli.training.ranks import Crew
 
 START_ROWS = 50_000  # rows from which the start parameters (PCA) and the baseline are computed
 
@@ -48,15 +49,17 @@ def fit_ensemble(
     on_event: OnEvent = ignore,
     on_checkpoint: OnCheckpoint | None = None,
     resume: Checkpoint | None = None,
+    crew: Crew = ALONE,
 ) -> FittedEnsemble:
     """Train one family per likelihood, in the order of FAMILIES, on rows divided into `n_folds` folds.
 
     With `config.train.contamination` the rows that it distrusts are no exemplars, except those `trusted` (n,) bool.
-    `on_checkpoint` is called every few seconds of training, which starts from `resume` if given. Raises UsageError when
-    training diverges or a fold has none of the sampled or trusted rows, EnvironmentProblem when the device is absent.
+    `on_checkpoint` is called every few seconds of training, which starts from `resume` if given. The other processes of
+    `crew` train the same plans meanwhile. Raises UsageError when training diverges or a fold has none of the sampled or
+    trusted rows, EnvironmentProblem when the device is absent.
     """
-    plans = _plans(rows, n_folds, likelihoods, config)
-    trained = train(rows, plans, config.train, on_event=on_event, on_checkpoint=on_checkpoint, resume=resume)
+    plans = plans_of(rows, n_folds, likelihoods, config)
+    trained = train(rows, plans, config.train, on_event=on_event, on_checkpoint=on_checkpoint, resume=resume, crew=crew)
     sample = rows.sample(config.calibration.max_rows, config.seed)
     _require_every_fold(sample.fold, n_folds)
     distrust = _distrust(sample, rows.n_rows, trusted, n_folds, config)
@@ -105,8 +108,10 @@ def _distrust(
     return distrust
 
 
-def _plans(rows: TrainingRows, n_folds: int, likelihoods: Sequence[Likelihood], config: FitConfig) -> tuple[Plan, ...]:
-    """The two families: each holds out every fold when rows are few, else they take turns."""
+def plans_of(
+    rows: TrainingRows, n_folds: int, likelihoods: Sequence[Likelihood], config: FitConfig
+) -> tuple[Plan, ...]:
+    """The two families to train: each holds out every fold when rows are few, else they take turns."""
     sample = rows.sample(START_ROWS, config.seed)
     folds = tuple(range(n_folds))
     crossed = rows.n_rows < config.model.full_crossfit_below

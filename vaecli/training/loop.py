@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from vaecli.config import TrainConfig
+from vaecli.data.named_arrays import arrays_within
 from vaecli.data.training_rows import Rows, TrainingRows
 from vaecli.errors import UsageError
 from vaecli.model.device import torch_device
@@ -31,6 +32,7 @@ from vaecli.results import Event, OnEvent, ignore
 from vaecli.runtime.parallel import n_cores
 from vaecli.training.adamw import AdamW
 from vaecli.training.checkpoint import Checkpoint
+from vaecli.training.ranks import Alone, Crew, Unit
 from vaecli.training.schedule import Clock, Schedule, learning_rate_factor
 
 N_CHECKS = 25  # evaluations on held-out rows over the whole schedule
@@ -38,6 +40,8 @@ N_HELD_OUT_ROWS = 4096
 GRADIENT_NORM = 1.0  # per member
 MANY_ROWS = 1024  # a batch from which more than one thread pays
 STEPS_BETWEEN_EVENTS = 10
+
+ALONE = Alone()
 
 OnCheckpoint = Callable[[dict[str, Any], dict[str, np.ndarray]], None]
 
@@ -80,23 +84,26 @@ def train(
     on_event: OnEvent = ignore,
     on_checkpoint: OnCheckpoint | None = None,
     resume: Checkpoint | None = None,
+    crew: Crew = ALONE,
 ) -> Trained:
     """Fit the members of all families from the parameters they start with.
 
-    Deterministic for one seed, machine and number of threads, also when resumed, unless a time budget ends it.
+    Deterministic for one seed, machine and number of threads, also when resumed, unless a time budget ends it. With
+    several processes as `crew` every one gets all members, and the same to the bit for any number of them on the CPU.
     Raises UsageError when training diverges before any check is finite, EnvironmentProblem when the device is absent.
     """
     device = torch.device(torch_device(config.device))
     schedule = Schedule.of(rows.n_rows, config)
-    run = Run.start(plans, config, device) if resume is None else Run.resume(resume, plans, config, device)
+    run = Run.start(plans, config, device, crew) if resume is None else Run.resume(resume, plans, config, device, crew)
     held_out = HeldOut.of(rows, plans, config.seed, device)
     every = max(1, schedule.n_steps // N_CHECKS)
     clock = Clock(config.time_budget_seconds, run.seconds)
 
-    with _threads(schedule.batch_rows, len(plans), device) as run.each:
+    with _threads(schedule.batch_rows, len(run.families), device, crew) as run.each:
         for batch in _batches(rows, schedule, config.seed, run.n_steps):
             run.n_steps += 1
-            progress = max(run.n_steps / schedule.n_steps, clock.share())
+            spent = crew.agreed(clock.share()) if config.time_budget_seconds else 0.0
+            progress = max(run.n_steps / schedule.n_steps, spent)
             kl_weight = min(1.0, progress / config.warmup_share) if config.warmup_share else 1.0
             run.step(batch, kl_weight, config.learning_rate * learning_rate_factor(run.n_steps, progress))
             ended = progress >= 1
@@ -105,21 +112,23 @@ def train(
                 ended = ended or run.checks_since_best >= config.patience or run.has_diverged
             if run.n_steps % STEPS_BETWEEN_EVENTS == 0 or ended:
                 on_event(Event("training", run.n_steps, schedule.n_steps, "steps", run.figures()))
-            if on_checkpoint is not None and not ended and clock.wants_checkpoint():
+            if on_checkpoint is not None and not ended and crew.agreed(clock.wants_checkpoint()):
                 run.seconds = clock.elapsed()
                 on_checkpoint(*run.to_parts())
             if ended:
                 break
-    best = [family.best for family in run.families]
+    families = [run.of_family(i)[0] for i in range(len(plans))]
+    best = [family.best for family in families]
     if None in best:  # the check at the last step is always eligible, if its bound is finite
         raise UsageError(
             "training diverged: the ELBO of held-out rows is not a number at step "
             f"{run.n_steps:,} of {schedule.n_steps:,}",
             f"lower train.learning_rate (now {config.learning_rate:g}) in --config FILE.toml",
         )
+    parameters = run.arrays("best")
     return Trained(
-        tuple(_in_numpy(family.best_parameters) for family in run.families),
-        tuple(tuple(family.history) for family in run.families),
+        tuple(arrays_within(parameters, f"{i}/best/") for i in range(len(plans))),
+        tuple(tuple(family.history) for family in families),
         tuple(check for check in best if check is not None),
         run.n_steps,
     )
@@ -138,9 +147,10 @@ def objective(bound: Elbo, fold: Tensor, held_out: Tensor, beta: float) -> Tenso
 
 @dataclass(slots=True)
 class Family:
-    """The members of one plan while they train."""
+    """The members of one plan, or the unit of them that this process trains in one batched product."""
 
-    plan: Plan
+    plan: Plan  # of these members
+    unit: Unit
     values: Tensor  # (e, P) all parameters of a member side by side, so that few operations update them
     held_out: Tensor
     learns: Tensor | None  # (P,) 0 for the weights that make a variance depend on the row, where these stay 0
@@ -149,17 +159,25 @@ class Family:
     best_parameters: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, plan: Plan, values: Parameters, device: torch.device) -> Family:
-        """The family at its first step, with `values` as parameters."""
-        flat = np.concatenate([values[name].reshape(len(plan.held_out), -1) for name in sorted(values)], axis=1)
+    def start(cls, plan: Plan, values: Parameters, device: torch.device, unit: Unit | None = None) -> Family:
+        """The family at its first step, with `values` as parameters; with `unit` only its members."""
+        unit = unit or Unit(0, 0, len(plan.held_out))
+        n_members = unit.stop - unit.first
+        if n_members < len(plan.held_out):
+            values = {name: value[unit.members] for name, value in values.items()}
+            plan = replace(plan, start=values, held_out=plan.held_out[unit.members])
+        flat = np.concatenate(
+            [values[name].reshape(n_members, math.prod(values[name].shape[1:])) for name in sorted(values)], axis=1
+        )
         learns = None
         if plan.homoscedastic:
-            ones = {name: np.ones_like(value[0]) for name, value in values.items()}
+            ones = {name: np.ones(value.shape[1:], value.dtype) for name, value in values.items()}
             for name in VARIANCE_WEIGHTS:
                 ones[name][..., variance_outputs(plan.likelihood)] = 0
             learns = torch.tensor(np.concatenate([ones[name].ravel() for name in sorted(ones)]), device=device)
         return cls(
             plan,
+            unit,
             torch.tensor(flat, device=device, requires_grad=True),
             torch.tensor(plan.held_out, device=device),
             learns,
@@ -170,6 +188,16 @@ class Family:
         shapes = {name: self.plan.start[name].shape for name in sorted(self.plan.start)}
         parts = values.split([math.prod(shape[1:]) for shape in shapes.values()], dim=1)
         return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
+
+    def step(self, batch: tuple[Tensor, Tensor | None, Tensor], noise: Tensor, kl_weight: float) -> None:
+        """Set the gradient of `values` on a batch as `on_device` gives it, with `noise` (1, e, n, k)."""
+        if not self.plan.held_out:
+            self.values.grad = torch.zeros_like(self.values)
+            return
+        values, state, fold = batch
+        bound = elbo(forward(self.parameters, self.plan.likelihood, values, state, noise))
+        objective(bound, fold, self.held_out, self.plan.beta * kl_weight).backward()
+        self.limit_gradient()
 
     @property
     def parameters(self) -> dict[str, Tensor]:
@@ -200,10 +228,12 @@ class Family:
 class Run:
     """The state of one training: what a checkpoint must hold to continue as if it had not been interrupted."""
 
-    families: tuple[Family, ...]
+    families: tuple[Family, ...]  # of a plan each, or units of several, in the order of the plans
     optimizer: AdamW
     generator: torch.Generator
-    each: Callable[..., Iterator[None]] = map  # calls a function with each family, perhaps in threads of their own
+    plans: Sequence[Plan]
+    crew: Crew
+    each: Callable[..., Iterator[Any]] = map  # calls a function with each family, perhaps in threads of their own
     n_steps: int = 0
     seconds: float = 0.0
 
@@ -213,47 +243,75 @@ class Run:
         plans: Sequence[Plan],
         config: TrainConfig,
         device: torch.device,
+        crew: Crew = ALONE,
         values: Sequence[Parameters] | None = None,
     ) -> Run:
         """The run at step 0, with a fresh optimiser, from `values` or the start parameters of the plans."""
         values = [plan.start for plan in plans] if values is None else values
-        families = tuple(Family.start(plan, start, device) for plan, start in zip(plans, values, strict=True))
+        costs = [sum(math.prod(value.shape[1:]) for value in plan.start.values()) for plan in plans]
+        units = crew.units(costs, [len(plan.held_out) for plan in plans])
+        families = tuple(Family.start(plans[unit.family], values[unit.family], device, unit) for unit in units)
         optimizer = AdamW([family.values for family in families], config.weight_decay)
-        return cls(families, optimizer, torch.Generator(device).manual_seed(config.seed))
+        return cls(families, optimizer, torch.Generator(device).manual_seed(config.seed), plans, crew)
 
     @classmethod
-    def resume(cls, checkpoint: Checkpoint, plans: Sequence[Plan], config: TrainConfig, device: torch.device) -> Run:
-        """The state that `to_parts` gave to the checkpoint."""
-
-        def part(i: int, kind: str) -> dict[str, Tensor]:
-            return _part(checkpoint.arrays, f"{i}/{kind}", device)
-
-        values = [_in_numpy(part(i, "now")) for i in range(len(plans))]
-        run = cls.start(plans, config, device, values)
+    def resume(
+        cls,
+        checkpoint: Checkpoint,
+        plans: Sequence[Plan],
+        config: TrainConfig,
+        device: torch.device,
+        crew: Crew = ALONE,
+    ) -> Run:
+        """The state that `to_parts` gave to the checkpoint, also one of another crew."""
+        values = [arrays_within(checkpoint.arrays, f"{i}/now/") for i in range(len(plans))]
+        run = cls.start(plans, config, device, crew, values)
         run.optimizer.n_steps = int(checkpoint.progress["step"])
         for i, family in enumerate(run.families):
+
+            def part(kind: str, unit: Unit = family.unit) -> dict[str, Tensor]:
+                whole = arrays_within(checkpoint.arrays, f"{unit.family}/{kind}/")
+                return {name: torch.tensor(value[unit.members], device=device) for name, value in whole.items()}
+
             for kind, moments in (("mean", run.optimizer.exp_avg), ("square", run.optimizer.exp_avg_sq)):
-                named = part(i, kind)
+                named = part(kind)
                 moments[i] = torch.cat([named[name].flatten(1) for name in sorted(named)], dim=1)
-            state = checkpoint.progress["families"][i]
+            state = checkpoint.progress["families"][family.unit.family]
             family.history = [Check(**check) for check in state["history"]]
-            family.best, family.best_parameters = (Check(**state["best"]) if state["best"] else None), part(i, "best")
+            family.best, family.best_parameters = (Check(**state["best"]) if state["best"] else None), part("best")
         run.generator.set_state(torch.from_numpy(checkpoint.arrays["generator"].copy()))
         run.n_steps, run.seconds = int(checkpoint.progress["step"]), float(checkpoint.progress["seconds"])
         return run
 
     def to_parts(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """(progress as JSON values, arrays) for a checkpoint; `resume` is the inverse."""
-        families, arrays = [], {"generator": self.generator.get_state().numpy()}
-        for i, family in enumerate(self.families):
+        """(progress as JSON values, arrays) of all members for a checkpoint; `resume` is the inverse."""
+        families = []
+        for i in range(len(self.plans)):
+            family = self.of_family(i)[0]
             best = asdict(family.best) if family.best else None
             families.append({"history": [asdict(check) for check in family.history], "best": best})
-            tensors = {f"now/{name}": value for name, value in family.parameters.items()}
-            tensors |= {f"best/{name}": value for name, value in family.best_parameters.items()}
-            for kind, moments in (("mean", self.optimizer.exp_avg), ("square", self.optimizer.exp_avg_sq)):
-                tensors |= {f"{kind}/{name}": value for name, value in family.named(moments[i]).items()}
-            arrays |= {f"{i}/{name}": value for name, value in _in_numpy(tensors).items()}
+        arrays = {"generator": self.generator.get_state().numpy(), **self.arrays("now", "best", "mean", "square")}
         return {"step": self.n_steps, "seconds": self.seconds, "families": families}, arrays
+
+    def of_family(self, i: int) -> list[Family]:
+        """The units of plan i that this process trains."""
+        return [family for family in self.families if family.unit.family == i]
+
+    def arrays(self, *kinds: str) -> dict[str, np.ndarray]:
+        """Arrays (e, …) of all members, named `family/kind/parameter`, joined from all processes."""
+        parts: dict[str, list[Tensor]] = {}
+        moments = zip(self.optimizer.exp_avg, self.optimizer.exp_avg_sq, strict=True)
+        for family, (mean, square) in zip(self.families, moments, strict=True):
+            by_kind = {
+                "now": family.parameters,
+                "best": family.best_parameters,
+                "mean": family.named(mean),
+                "square": family.named(square),
+            }
+            for kind in kinds:
+                for name, value in by_kind[kind].items():
+                    parts.setdefault(f"{family.unit.family}/{kind}/{name}", []).append(value)
+        return self.crew.joined(_in_numpy({name: torch.cat(values) for name, values in parts.items()}))
 
     @property
     def checks_since_best(self) -> int:
@@ -270,26 +328,35 @@ class Run:
 
     def step(self, batch: Rows, kl_weight: float, learning_rate: float) -> None:
         """One step of AdamW for all members."""
-        values, state, fold = on_device(batch, self.families[0].plan.likelihood, self.generator.device)
-        shapes = [_noise_shape(family.plan, values.shape[0]) for family in self.families]
-        noises = [torch.randn(shape, generator=self.generator, device=values.device) for shape in shapes]
+        rows = on_device(batch, self.plans[0].likelihood, self.generator.device)
+        shapes = [_noise_shape(plan, batch.fold.size) for plan in self.plans]
+        noises = [torch.randn(shape, generator=self.generator, device=self.generator.device) for shape in shapes]
         self.optimizer.zero_grad()
 
-        def learn(family: Family, noise: Tensor) -> None:
-            bound = elbo(forward(family.parameters, family.plan.likelihood, values, state, noise))
-            objective(bound, fold, family.held_out, family.plan.beta * kl_weight).backward()
-            family.limit_gradient()
+        def learn(family: Family) -> None:
+            family.step(rows, noises[family.unit.family][:, family.unit.members], kl_weight)
 
-        deque(self.each(learn, self.families, noises), maxlen=0)
+        deque(self.each(learn, self.families), maxlen=0)
         self.optimizer.step(learning_rate)
 
     def validate(self, held_out: HeldOut, eligible: bool) -> None:
         """Evaluate every family on the held-out rows."""
 
-        def judge(family: Family, noise: Tensor) -> None:
-            family.validate(held_out.check(family, noise, self.n_steps), eligible)
+        def look(family: Family) -> tuple[float, float, int]:
+            if not family.plan.held_out:
+                return 0.0, 0.0, 0
+            check = held_out.check(family, held_out.noise[family.unit.family][:, family.unit.members], self.n_steps)
+            return check.elbo, check.kl, held_out.n_cells(family)
 
-        deque(self.each(judge, self.families, held_out.noise), maxlen=0)
+        # one place for every member; the first one of a unit has the unit's, the others are zero
+        looks = torch.zeros(len(self.plans), max(len(plan.held_out) for plan in self.plans), 3, dtype=torch.float64)
+        for family, (elbo_, kl, n) in zip(self.families, self.each(look, self.families), strict=True):
+            looks[family.unit.family, family.unit.first] += torch.tensor((elbo_ * n, kl * n, n), dtype=torch.float64)
+        summed = self.crew.summed(looks.to(self.generator.device).flatten()).cpu().view_as(looks).sum(1)
+        for family in self.families:
+            elbo_sum, kl_sum, n = summed[family.unit.family].tolist()
+            n = n or math.nan  # not one of the rows is of these folds
+            family.validate(Check(self.n_steps, elbo_sum / n, kl_sum / n), eligible)
 
     def figures(self) -> tuple[tuple[str, float], ...]:
         """The latest held-out figures of the first family, for the progress bar."""
@@ -324,6 +391,10 @@ class HeldOut:
         values, state, fold = on_device(sample, plans[0].likelihood, device)
         return cls(values, state, fold, tuple(part.to(device) for part in noise))
 
+    def n_cells(self, family: Family) -> int:
+        """How many pairs of a row and a member that holds it out there are, of which `check` is the mean."""
+        return int((self.fold[None, :] == family.held_out[:, None]).sum())
+
     @torch.no_grad()
     def check(self, family: Family, noise: Tensor, step: int) -> Check:
         """The mean held-out bound, its KL weighted as in training, and the KL, in nats; `noise` is (1, e, n, k)."""
@@ -353,14 +424,15 @@ def _batches(rows: TrainingRows, schedule: Schedule, seed: int, skip: int) -> It
 
 
 @contextmanager
-def _threads(batch_rows: int, n_families: int, device: torch.device) -> Iterator[Callable[..., Iterator[None]]]:
-    """A `map` over the families, on the CPU in a thread for each: they share nothing but the batch.
+def _threads(batch_rows: int, n_units: int, device: torch.device, crew: Crew) -> Iterator[Callable[..., Iterator[Any]]]:
+    """A `map` over the families or units, on the CPU in a thread for each: they share nothing but the batch.
 
-    Within a family one thread for small batches: two that wait for each other at every small product are slower.
+    Within one of them one thread for small batches: two that wait for each other at every small product are slower.
     Measured on two shared cores, a fit of 111 rows: 309 s with two threads, 6 s with one.
     """
-    before, at_once = torch.get_num_threads(), min(n_families, n_cores()) if device.type == "cpu" else 1
-    n_threads = 1 if batch_rows < MANY_ROWS else max(n_cores() // at_once, 1)
+    cores = max(n_cores() // crew.n_here, 1)
+    before, at_once = torch.get_num_threads(), min(n_units, cores) if device.type == "cpu" else 1
+    n_threads = 1 if batch_rows < MANY_ROWS or crew.one_thread_each else max(cores // at_once, 1)
     torch.set_num_threads(n_threads)
     try:
         if at_once == 1:
@@ -370,12 +442,3 @@ def _threads(batch_rows: int, n_families: int, device: torch.device) -> Iterator
             yield pool.map
     finally:
         torch.set_num_threads(before)
-
-
-def _part(arrays: dict[str, np.ndarray], kind: str, device: torch.device) -> dict[str, Tensor]:
-    prefix = f"{kind}/"
-    return {
-        name.removeprefix(prefix): torch.tensor(value, device=device)
-        for name, value in arrays.items()
-        if name.startswith(prefix)
-    }

@@ -25,6 +25,7 @@ from vaecli.detector import Detector
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.model.device import torch_device
 from vaecli.model.families import likelihoods_of
+from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.results.plan import PlanSummary
@@ -37,7 +38,8 @@ from vaecli.tables.marks import Marks
 from vaecli.tasks.written_rows import Output, append_table
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
-from vaecli.training.loop import OnCheckpoint
+from vaecli.training.loop import ALONE, OnCheckpoint
+from vaecli.training.ranks import Ranks
 from vaecli.workflows import distrusted_rows
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.column_warnings import column_warnings
@@ -52,24 +54,27 @@ from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
 MAX_NAME_BYTES = 255  # of a file, on nearly every file system
 _CHECKPOINT = ".checkpoint"
+IDENTITY = "rows or settings"  # what ranks compare before they train together
 FEW_ROWS = 300  # calibration rows below which a warning is printed
 
 
 def fit(
-    inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent = ignore
+    inputs: list[str], output: Path, config: FitConfig, *, on_event: OnEvent = ignore, ranks: Ranks | None = None
 ) -> FitSummary | SensorFitSummary:
-    """Fit the table of `inputs` and write a bundle to `output`, whole or not at all.
+    """Fit the table of `inputs` and write a bundle to `output`, whole or not at all. Only the first of `ranks` does.
 
     Raises UsageError, InputError, BundleError (the checkpoint to resume) or EnvironmentProblem (target, device).
     """
     require_writable(output)
     source = open_source(inputs)
     _refuse_to_overwrite(output, config, source)
-    checkpoint = _checkpoint_path(output)
+    checkpoint = checkpoint_path(output)
     warnings: list[str] = []
     try:
         with _distrusted_sink(config.distrusted) as sink:
-            detector, summary = fit_source(source, config, output, sink, on_event=on_event, on_warning=warnings.append)
+            detector, summary = fit_source(
+                source, config, output, sink, on_event=on_event, on_warning=warnings.append, ranks=ranks
+            )
             save_detector(output, detector, settings_of(config, detector), report_of(summary))
     except BaseException as stop:
         if checkpoint.is_file():
@@ -109,6 +114,7 @@ def fit_source(
     *,
     on_event: OnEvent = ignore,
     on_warning: Callable[[str], None] = lambda _: None,
+    ranks: Ranks | None = None,
 ) -> tuple[Detector | SensorDetector, FitSummary | SensorFitSummary]:
     """Fit one table. With `output`, training saves a checkpoint next to it every few seconds.
 
@@ -130,23 +136,21 @@ def fit_source(
         on_warning(
             f"{normal.blank.described}; such rows count as normal: remove them if they hold nothing but delimiters"
         )
-    likelihoods = likelihoods_of(
-        Layout.of(schema.features),
-        normal.preprocessor,
-        normal.n_missing,
-        normal.rows.n_rows,
-        config.model.min_log_variance,
-    )
-    on_checkpoint, resume = _checkpoints(output, _identity(normal, schema, config), config.resume, on_warning)
+    identity = identity_of(normal, schema, config)
+    on_checkpoint, resume = _checkpoints(output, identity, config.resume, on_warning)
+    if ranks is not None:
+        ranks.require_equal(IDENTITY, identity)
+        resume = ranks.agreed(resume)
     fitted = fit_ensemble(
         normal.rows,
         normal.n_folds,
-        likelihoods,
+        likelihoods_for(normal, schema, config),
         config,
         trusted=normal.trusted,
         on_event=on_event,
         on_checkpoint=on_checkpoint,
         resume=resume,
+        crew=ranks or ALONE,
     )
     # columns sharing one unit (pixels) are judged only as a whole: a single unusual pixel is not an anomaly
     parts = same_unit_columns(schema, config.columns)
@@ -185,6 +189,17 @@ def fit_source(
     return detector, replace(summary, marks=used)
 
 
+def likelihoods_for(normal: NormalRows, schema: Schema, config: FitConfig) -> tuple[Likelihood, ...]:
+    """The likelihood of each family for these rows."""
+    return likelihoods_of(
+        Layout.of(schema.features),
+        normal.preprocessor,
+        normal.n_missing,
+        normal.rows.n_rows,
+        config.model.min_log_variance,
+    )
+
+
 def _refuse_what_is_for_rows(source: Source, config: FitConfig) -> None:
     asked = {"--marks": config.marks, "--contamination": config.train.contamination}
     if given := [option for option, value in asked.items() if value is not None]:
@@ -218,7 +233,7 @@ def _checkpoints(
     """
     if output is None:
         return None, None
-    path = _checkpoint_path(output)
+    path = checkpoint_path(output)
     failures: list[str] = []
 
     def save(progress: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
@@ -299,7 +314,7 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
     return tuple(warnings)
 
 
-def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
+def identity_of(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
     """A digest of the rows, the settings and the version of vaecli, which a checkpoint must share to be resumed."""
     device = torch_device(config.train.device)  # the state of a random generator differs between devices
     training = replace(config.train, time_budget_seconds=None, device=device)
@@ -308,7 +323,7 @@ def _identity(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _checkpoint_path(output: Path) -> Path:
+def checkpoint_path(output: Path) -> Path:
     """The checkpoint beside `output`; a name too long for it is cut and gets a digest."""
     name = os.fsencode(output.name)
     if len(name) + len(_CHECKPOINT) > MAX_NAME_BYTES:
