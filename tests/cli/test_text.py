@@ -108,7 +108,7 @@ def test_reasons_of_other_columns_have_no_spans(run, beside: Path):
     """A number beside text is explained as ever."""
     (row,) = json.loads(run("explain", "wrong.csv", "--row", "5", "--json").out)["shown"]
     assert row["reasons"][0]["column"] == "load"
-    assert row["reasons"][0]["spans"] is None
+    assert "spans" not in row["reasons"][0]
 
 
 def test_missing_strings_are_missing(model: vaecli.Model, fresh: pd.DataFrame):
