@@ -235,3 +235,13 @@ def test_the_report_marks_characters(run, beside: Path):
     assert "SN-20<mark>O</mark>4-0031" in page
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
+
+
+def test_faults_of_strings_are_tried(model: vaecli.Model, beside: Path, fresh: pd.DataFrame, run):
+    """`selftest` types strings wrongly and cuts them: most are seen, in the columns of text alone."""
+    fresh.to_csv("fresh.csv", index=False)
+    found = json.loads(run("selftest", "fresh.csv", "--faults", "mistyped,truncated", "--json").out)
+    assert {one["column"] for one in found["columns"]} == {"serial", "message"}
+    for one in found["faults"]:
+        assert one["rows"] > 300
+        assert one["share"] > 0.6

@@ -75,5 +75,7 @@ KINDS: dict[Kind, ColumnKind] = {
     Kind.DATETIME: ColumnKind(Numbers, True, median_reading, _ANY | {"spike", "shift"}),
     Kind.BOOLEAN: ColumnKind(Booleans, False, most_frequent, _ANY | {"wrong"}, ("booleans", (-1, 2))),
     Kind.CATEGORICAL: ColumnKind(Categories, False, most_frequent, _ANY | {"unseen", "wrong"}, ("categories", (-1,))),
-    Kind.TEXT: ColumnKind(Strings, False, most_frequent, frozenset({"missing"}), ("strings", (-1,))),
+    Kind.TEXT: ColumnKind(
+        Strings, False, most_frequent, frozenset({"missing", "mistyped", "truncated"}), ("strings", (-1,))
+    ),
 }

@@ -15,18 +15,20 @@ are taken as numbers (`Likelihood.to_likelihood_space`). That it is missing or n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 
 from vaecli.data.cells import PRESENT, Cells
 from vaecli.data.kinds import KINDS, Encoder
+from vaecli.data.number_features import Numbers
 from vaecli.data.string_features import READOUTS, Strings
 from vaecli.schema import Column, Kind, Layout
 
 ENCODERS = tuple(dict.fromkeys(kind.encoder for kind in KINDS.values()))
 E = TypeVar("E", bound=Encoder)
+BLOCK_CELLS = 2**14  # that are encoded at once, so that they stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,11 @@ class Preprocessor:
     layout: Layout
     encoders: tuple[Encoder, ...]  # one per class in ENCODERS
     of_columns: tuple[tuple[Encoder, int], ...]  # (c) of each column its encoder, and its place among those of it
+    _unbent: _Unbent = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find the columns that are encoded together."""
+        object.__setattr__(self, "_unbent", _Unbent.of(self))
 
     @classmethod
     def of(cls, layout: Layout, encoders: Sequence[Encoder]) -> Preprocessor:
@@ -111,17 +118,31 @@ class Preprocessor:
         Raises ValueError for cells of text columns without their strings.
         """
         values = np.zeros((len(cells), self.layout.n_features), np.float32)
-        n_texts = len(self.layout.of_kind(Kind.TEXT))
-        if n_texts and cells.texts is None and len(cells):
+        unbent, slots = self._unbent, self.layout.slots
+        if unbent.columns.size:
+            n_rows = max(BLOCK_CELLS // unbent.columns.size, 1)
+            for start in range(0, len(cells), n_rows):
+                block = slice(start, start + n_rows)
+                found = self.encoder(Numbers).encode_unbent(unbent.which, cells.values[block, unbent.columns])
+                values[block, unbent.features] = found
+        for j in unbent.others:
+            encoder, i = self.of_columns[j]
+            encoder.encode(i, cells.values[:, j], cells.state[:, j], values[:, slots[j].start : slots[j].stop])
+        return FeatureBatch(values, cells.state, cells.row, self._read_strings(cells, values))
+
+    def _read_strings(self, cells: Cells, features: np.ndarray) -> np.ndarray | None:
+        """Write the features of strings into `features` (n, d); their read-outs (n, t, 5), None without any text."""
+        of_text = self.layout.of_kind(Kind.TEXT)
+        if not of_text:
+            return None
+        texts = np.empty((0, len(of_text)), object) if cells.texts is None else cells.texts
+        if len(texts) != len(cells):
             raise ValueError("cells of text columns came without their strings")
-        readouts = np.empty((len(cells), n_texts, len(READOUTS))) if n_texts else None
-        for j, (slot, (encoder, i)) in enumerate(zip(self.layout.slots, self.of_columns, strict=True)):
-            if isinstance(encoder, Strings) and cells.texts is not None and readouts is not None:
-                found = encoder.read(i, cells.texts[:, i])
-                values[:, slot.start : slot.stop], readouts[:, i] = found.features, found.readouts
-            else:
-                encoder.encode(i, cells.values[:, j], cells.state[:, j], values[:, slot.start : slot.stop])
-        return FeatureBatch(values, cells.state, cells.row, readouts)
+        readouts = np.empty((len(cells), len(of_text), len(READOUTS)))
+        for i, (_, slot) in enumerate(of_text):
+            found = self.encoder(Strings).read(i, texts[:, i])
+            features[:, slot.start : slot.stop], readouts[:, i] = found.features, found.readouts
+        return readouts
 
     def with_classes(self, cells: Cells, features: np.ndarray) -> Cells:
         """The cells (n, c), whose `features` (n, d) are known, with the class of each string as its number."""
@@ -132,6 +153,26 @@ class Preprocessor:
             there = cells.state[:, j] == PRESENT
             values[there, j] = features[there, slot.start : slot.stop].argmax(1)
         return replace(cells, values=values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unbent:
+    """The columns (u,) of numbers that are not bent: a few operations encode them all."""
+
+    which: np.ndarray  # (u,) among the numbers
+    columns: np.ndarray  # (u,) among all columns
+    features: np.ndarray  # (u,)
+    others: tuple[int, ...]  # the columns that are encoded one by one
+
+    @classmethod
+    def of(cls, preprocessor: Preprocessor) -> _Unbent:
+        numbers = preprocessor.encoder(Numbers)
+        place = {i: j for j, (encoder, i) in enumerate(preprocessor.of_columns) if encoder is numbers}
+        which = numbers.unbent
+        columns = np.array([place[i] for i in which.tolist()], np.int64)
+        features = np.array([preprocessor.layout.slots[j].start for j in columns.tolist()], np.int64)
+        others = sorted(set(range(preprocessor.layout.n_columns)) - set(columns.tolist()))
+        return cls(which, columns, features, tuple(others))
 
 
 def _columns_of_encoders(layout: Layout) -> list[list[int]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.aggregates.row_sample import smallest
-from vaecli.config import FAULTS
+from vaecli.config import FAULTS, TEXT_FAULTS
 from vaecli.data.cells import Cells
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
@@ -133,7 +133,7 @@ class FaultTask:
         possible = fault.applies_to(self.normal.columns, size)
         if not possible.size:
             return Case(fault, size, possible, *[np.empty(0, bool)] * 3)
-        rng = np.random.default_rng([self.seed, FAULTS.index(name), fault.sizes.index(size)])
+        rng = np.random.default_rng([self.seed, (*FAULTS, *TEXT_FAULTS).index(name), fault.sizes.index(size)])
         column = assigned(len(self.rows), possible, rng)
         broken, changed = inject(fault, size, self.rows, column, self.normal, rng)
         flagged = self.decision.flags(self.detector.score(broken, self.decision.score_kind))

@@ -1,4 +1,4 @@
-"""Processes that train one ensemble together: which members each trains, and what they tell each other.
+"""Processes that train one ensemble together: which members each trains, and what they exchange.
 
 On the CPU every member is computed by itself, so that its bits do not depend on who trains beside it; on CUDA the
 members of a rank are one batched product. Nothing but held-out looks, the clock and checkpoints is exchanged.
@@ -42,7 +42,7 @@ class Unit:
 
 
 class Crew(Protocol):
-    """Those who train an ensemble: this process alone, or the ranks of torchrun."""
+    """A crew trains an ensemble: this process alone, or the ranks of torchrun."""
 
     def units(self, costs: Sequence[float], n_members: Sequence[int]) -> list[Unit]:
         """The units that this process trains, at least one of each family, in order; `costs` are those of a member."""
@@ -118,13 +118,13 @@ class Ranks:
         return self.place.n_local
 
     def summed(self, values: Tensor) -> Tensor:
-        """The sum (n,) over the ranks, by NCCL if the values (n,) are on a GPU."""
+        """The sum (n,) over the ranks, by NCCL if the values (n,) are on a GPU. Raises RankLost."""
         with _lost():
             dist.all_reduce(values)
         return values
 
     def agreed(self, value: Value) -> Value:
-        """The value of rank 0."""
+        """The value of rank 0. Raises RankLost."""
         values = [value]
         with _lost():
             dist.broadcast_object_list(values, src=0, device=torch.device("cpu"))
@@ -136,7 +136,7 @@ class Ranks:
         return {name: np.concatenate([part[name] for part in parts]) for name in arrays}
 
     def gathered(self, value: Value) -> list[Value]:
-        """The values of all ranks, in their order."""
+        """The values of all ranks, in their order. Raises RankLost."""
         values: list[Value] = [value] * self.place.n
         with _lost():
             dist.all_gather_object(values, value, group=None)
@@ -206,4 +206,4 @@ def _lost() -> Iterator[None]:
     try:
         yield
     except RuntimeError as problem:
-        raise RankLost("another rank has ended", "see its message") from problem
+        raise RankLost("another rank has ended", "see its message or the report of torchrun") from problem

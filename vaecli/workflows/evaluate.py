@@ -66,20 +66,36 @@ def evaluate(
     """
     started = time.monotonic()
     detector, _ = load_any_detector(bundle)
-    decision = decision_of(detector, config.score)
     if isinstance(detector, SensorDetector):
         refuse_what_is_for_rows(bundle, plot, config)
     source = open_source(inputs, once=not (isinstance(detector, SensorDetector) and detector.long))
     marked = detector.schema.with_role(Role.LABEL)
     source = as_modelled(source, detector, config.label or (marked.name if marked else None))
+    summary = evaluate_source(detector, source, config, bundle, output, plot, on_event)
+    return replace(summary, seconds=time.monotonic() - started)
+
+
+def evaluate_source(
+    detector: Detector | SensorDetector,
+    source: Source,
+    config: EvaluateConfig,
+    bundle: Path = Path(),
+    output: str | None = None,
+    plot: str | None = None,
+    on_event: OnEvent = ignore,
+) -> EvaluateSummary | SensorEvaluateSummary:
+    """Measure a detector on the labelled rows of `source`, a table as it is modelled; see `evaluate`.
+
+    Raises UsageError, InputError or EnvironmentProblem.
+    """
+    decision = decision_of(detector, config.score)
     check_schema(source, detector.schema, detector.by_column if isinstance(detector, Detector) else None)
     label = _label(source, detector.schema, config)
     targets = Targets.of(output, plot, bundle, source)
     targets.refuse(filter(None, [config.marks]), "the file of --marks")
     if isinstance(detector, SensorDetector):
         assert label is not None  # marks, which make it needless, are refused
-        summary = _of_sensors(detector, source, label, decision, bundle, output, config, on_event)
-        return replace(summary, seconds=time.monotonic() - started)
+        return _of_sensors(detector, source, label, decision, bundle, output, config, on_event)
     simple = _baselines(detector, source, label, config, targets, on_event)
     marks = Marks.given(config.marks, source)
     task = EvaluateTask(detector, decision, label, config.group, simple, marks)
@@ -116,7 +132,7 @@ def evaluate(
         groups=groups,
         comparisons=_comparisons(evaluated, has_intervals),
         warnings=_warnings(labelled, label, config, plot),
-        seconds=time.monotonic() - started,
+        seconds=0.0,
         marks=None if marks is None else _marks_evaluated(marks, labelled.marks),
     )
 
