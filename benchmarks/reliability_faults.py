@@ -75,8 +75,9 @@ def changed_input(place: Place, line: Line, what: str, kind: str) -> None:
     found = place.read(target)
     if (run.returncode == 0) != bool(found):
         problems.append("an output without success, or the reverse")
-    allowed = found in (whole, other) or (what == "grows" and found.startswith(whole))
-    if found and not allowed:
+    # the cut may end a word of the last row, which is a row all the same
+    is_cut = what == "shrinks" and whole.startswith(b"\n".join(found.splitlines()[:-1]))
+    if found and not (found in (whole, other) or is_cut):
         problems.append(f"{found.count(10)} lines that are those of neither table")
     rows = "" if run.returncode else ", the new table" if found == other else ", the table as found"
     line.add(f"exit code {run.returncode}{rows}", [*problems, *place.left()])

@@ -58,7 +58,7 @@ class Line:
         """Count one trial."""
         self.tried += 1
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
-        self.broken += problems
+        self.broken += [re.sub(r"/[\w./+-]+/", "…/", problem)[-500:] for problem in problems]
 
 
 @dataclass
