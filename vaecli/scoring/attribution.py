@@ -135,6 +135,12 @@ def attribute(
             attribution[i, far] = fall * (weight / weight.sum())
             score = score - float(attribution[i, far].sum())
         attribution[i, tried], joint_part[i] = shares(score - without, score)
+        if scorer.strings is not None and batch.readouts is not None:
+            part = scorer.strings.shared(batch.readouts[i], float(scored.score[i]), float(joint_part[i]))
+            if layout.n_columns == 1:  # a log: there is nothing else that could explain it
+                part = np.clip(joint_part[i : i + 1], 0.0, None)
+            attribution[i, scorer.strings.columns] += part
+            joint_part[i] -= part.sum()
     return attribution, joint_part
 
 
@@ -189,9 +195,11 @@ def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int,
     if scorer.neighbours is not None:
         beside = scorer.neighbours.of_row_without(batch.values[i], batch.state[i], replaced)
     without, _ = scorer.scale.of_rows(np.concatenate(scores), np.concatenate(cell_nats), beside)
-    if scorer.cells is None:
-        return without
-    return np.maximum(without, scorer.cells.opinions_without(batch.values[i], batch.state[i], replaced))
+    if scorer.cells is not None:
+        without = np.maximum(without, scorer.cells.opinions_without(batch.values[i], batch.state[i], replaced))
+    if scorer.strings is not None and batch.readouts is not None:
+        without = np.maximum(without, scorer.strings.opinions_without(batch.readouts[i], replaced))
+    return without
 
 
 def expectation(
