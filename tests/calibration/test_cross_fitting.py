@@ -57,7 +57,8 @@ def test_a_known_shrinkage_is_undone(n: int, tolerance: float, member_fold: tupl
     learned = np.where(held_out, truth, np.tanh(truth / 4) - 3)
     error = cross_fitted_scores(learned, held_out) - truth.mean(axis=1)
     assert np.abs(np.median(error)) < tolerance
-    assert np.corrcoef(cross_fitted_scores(learned, held_out), truth.mean(axis=1))[0, 1] > 0.95
+    # a few of the highest are those of one member alone, which agrees with no other here
+    assert np.corrcoef(cross_fitted_scores(learned, held_out), truth.mean(axis=1))[0, 1] > 0.94
 
 
 @given(seed=st.integers(0, 1000), n=st.sampled_from([12, 60, 1200]), crossed=st.booleans())
@@ -72,3 +73,19 @@ def test_members_that_do_not_overfit_are_left_alone(seed: int, n: int, crossed: 
     np.testing.assert_allclose(found, scores.mean(axis=1), atol=0.8 if n < 1200 else 0.2)
     order = rng.permutation(n)
     np.testing.assert_allclose(cross_fitted_scores(scores[order], held_out[order]), found[order])
+
+
+def test_what_lies_beyond_all_training_surprises_every_member() -> None:
+    """Rows far out explode for the member that has not learned them, as new ones will for all: that score counts."""
+    rng = np.random.default_rng(0)
+    n = 2_000
+    fold = np.arange(n) % 5
+    held_out = held_out_of(fold, 0, 1, 2, 3, 4)
+    scores = rng.gumbel(size=(n, 1)) + 0.1 * rng.normal(size=(n, 5))
+    far = np.arange(4)
+    scores[far] += 8
+    scores[far, fold[far]] += 50
+    found = cross_fitted_scores(scores, held_out)
+    np.testing.assert_array_less(50, found[far])
+    ordinary = np.argsort(found)[: int(0.99 * n)]
+    np.testing.assert_allclose(found[ordinary], scores[ordinary].mean(axis=1), atol=0.6)

@@ -111,7 +111,7 @@ def test_forged_groups_and_offsets_are_refused_or_work(tmp_path: Path, attempt: 
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("golden", ["bundle_v4/model.vae", "sensors_v7/model.vae"])
+@pytest.mark.parametrize("golden", ["bundle_v4/model.vae", "sensors_v11/model.vae"])
 def test_no_array_may_hold_nan_or_infinity(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], golden: str, value: float
 ) -> None:

@@ -120,13 +120,14 @@ def series(n: int, seed: int) -> pd.DataFrame:
 
 
 def odd_readings(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with a missing time, a late row, a gap, missing cells and faults among them."""
+    """The same rows with a missing time, a late row, a gap, missing cells, a silent sensor and faults among them."""
     rows.loc[20, "when"] = None
     rows.loc[50, "when"] = rows.loc[40, "when"]
     rows.loc[70:, "when"] += pd.Timedelta("2h")
     rows.loc[60, ["pressure", "flow"]] = np.nan
     rows.loc[120:123, "pressure"] = 40.0
     rows.loc[160, "valve"] = 1
+    rows.loc[175:190, "pressure"] = np.nan
     return rows
 
 

@@ -82,7 +82,7 @@ def test_what_is_expected_of_a_cell_does_not_depend_on_it(seed: int, n_component
     """The conditional mean is that of the other cells; with one Gaussian it is the regression on them."""
     mixture, rng = drawn(NUMBERS, seed, n_components)
     values, state = rng.normal(size=(6, 3)).astype(np.float32), np.full((6, 3), PRESENT, np.uint8)
-    first = np.zeros(6, np.int64)
+    first = np.repeat([[True, False, False]], 6, axis=0)
     found = mixture.expected_features(values, state, first)
     np.testing.assert_array_equal(found[:, 1:], values[:, 1:])
     moved = values.copy()
@@ -148,6 +148,7 @@ def test_the_order_of_columns_changes_no_nats(seed: int, n_components: int, has_
     found = mixture.nats(values, state)
     np.testing.assert_allclose(turned.nats(values, state[:, ::-1].copy()), found[:, ::-1], rtol=1e-5, atol=1e-5)
     for j in range(len(columns)):
-        other = turned.expected_features(values, state[:, ::-1].copy(), np.full(9, len(columns) - 1 - j))
-        expected = mixture.expected_features(values, state, np.full(9, j))
+        one = np.repeat((np.arange(len(columns)) == j)[None], 9, axis=0)
+        other = turned.expected_features(values, state[:, ::-1].copy(), one[:, ::-1])
+        expected = mixture.expected_features(values, state, one)
         np.testing.assert_allclose(expected, other, rtol=1e-5, atol=1e-5)

@@ -8,7 +8,14 @@ from hypothesis import given, settings, strategies as st
 
 from tests.scoring.scales import exponential, of, seeds
 from vaecli.scoring.surprisal import SurprisalScale
-from vaecli.scoring.tail_scale import LEVELS, MIN_OWN_ROWS, SMALLEST_SPREAD, TAIL_BEGINS
+from vaecli.scoring.tail_scale import (
+    LEVELS,
+    MIN_OWN_ROWS,
+    SMALLEST_SPREAD,
+    TAIL_BEGINS,
+    TailScales,
+    surprisal_at,
+)
 
 
 def test_exponential_scores_are_their_own_surprisal() -> None:
@@ -132,3 +139,17 @@ def test_no_scores_at_all_are_refused(scores: list[float]) -> None:
     """Without one held-out score there is no scale."""
     with pytest.raises(ValueError, match="no calibration row has a score"):
         of(np.array(scores))
+
+
+@given(seeds, st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_many_scores_at_once_have_the_surprisals_of_one(seed: int, w: int) -> None:
+    """`TailScales` finds without a search what interpolation finds, also where knots crowd and beyond them."""
+    rng = np.random.default_rng(seed)
+    knots = np.cumsum(rng.exponential(size=(w, LEVELS.size)) ** rng.integers(1, 9, (w, 1)), axis=1)
+    knots[0, 3:20] = knots[0, 3]
+    spread = rng.uniform(SMALLEST_SPREAD, 9, w)
+    scores = rng.choice([1e-9, 0.5, 1.0, 1.1], size=(w, 40_000 // w)) * rng.choice(knots.ravel(), (w, 40_000 // w))
+    scores[:, :4] = [np.nan, np.inf, -np.inf, 1e300]
+    expected = [surprisal_at(*one) for one in zip(scores, knots, spread, strict=True)]
+    np.testing.assert_allclose(TailScales(knots, spread).at(scores), expected, rtol=1e-9, atol=1e-9)

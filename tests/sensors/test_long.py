@@ -330,7 +330,7 @@ def test_the_bundle_remembers(bundles: tuple[Path, Path], tmp_path: Path):
     assert "columns.long" in done.out
     assert "name=tag,value=value" in done.out
     found = call("inspect", bundles[0], "--json").summary
-    assert (found["format"], found["fit"]["long"]["name"], found["fit"]["long"]["value"]) == (7, "tag", "value")
+    assert (found["format"], found["fit"]["long"]["name"], found["fit"]["long"]["value"]) == (11, "tag", "value")
     assert "long" not in call("inspect", bundles[1], "--json").summary["fit"]
 
 

@@ -48,7 +48,7 @@ def detector() -> SensorDetector:
         "combined",
         0.99,
         None,  # type: ignore[arg-type]
-        judge=replace(judge, limits=judge.limits / 8, from_score=0.0),
+        judge=replace(judge, limits=judge.limits / 8, from_score=0.0, silence_limit=np.float32([2, 5, 8])),
     )
 
 
@@ -61,6 +61,9 @@ def test_pieces_score_as_the_whole(detector: SensorDetector, data: st.DataObject
     readings = walk(rng, n)
     readings[rng.random(readings.shape) < 0.05] = np.nan
     readings[rng.random(readings.shape) < 0.02] += 40  # spikes
+    for sensor in range(SENSORS):
+        quiet = data.draw(st.integers(0, n))
+        readings[quiet : quiet + data.draw(st.integers(0, 200)), sensor] = np.nan
     group = rng.integers(0, data.draw(st.integers(1, 4)), n)
     time = np.cumsum(rng.choice([0, 1, 1, 1, 2, 30], n)).astype(float)
     late = rng.random(n) < 0.03
@@ -70,7 +73,9 @@ def test_pieces_score_as_the_whole(detector: SensorDetector, data: st.DataObject
     cuts = sorted(data.draw(st.lists(st.integers(0, n), max_size=8)))
 
     def scored(edges: list[int]) -> np.ndarray:
-        histories = Histories(detector.scale.start, 10.0, detector.spike_limit)
+        histories = Histories(
+            detector.scale.start, 10.0, detector.spike_limit, silence_limit=detector.judge.silence_limit
+        )
         parts = []
         for first, last in pairwise(edges):
             piece = slice(first, last)

@@ -118,13 +118,15 @@ def test_half_of_the_score_is_the_sensors_own(model: vaecli.Model):
     assert (found.parts[WRONG] >= 0.499 * score[decided]).all()
 
 
-def test_a_bundle_without_a_judge_stays_one(tmp_path: Path):
-    """Saved again, a bundle of format 5 has the same arrays and the same format."""
-    vaecli.load(GOLDEN / "sensors_v5" / "model.vae").save(tmp_path / "again.vae")
+@pytest.mark.parametrize("number", [5, 7])
+def test_an_earlier_bundle_stays_one(tmp_path: Path, number: int):
+    """Saved again, a bundle without a judge, or without limits of silence, has the same arrays and format."""
+    golden = GOLDEN / f"sensors_v{number}" / "model.vae"
+    vaecli.load(golden).save(tmp_path / "again.vae")
     (before, arrays), (after, again) = (
-        read_bundle(GOLDEN / "sensors_v5" / "model.vae"),
+        read_bundle(golden),
         read_bundle(tmp_path / "again.vae"),
     )
-    assert (before.format, after.format) == (5, 5)
+    assert (before.format, after.format) == (number, number)
     assert arrays.keys() == again.keys()
     assert all((arrays[name] == again[name]).all() for name in arrays)

@@ -144,7 +144,7 @@ def missing(arrays: dict[str, np.ndarray], name: str) -> None:
     del arrays[name]
 
 
-NAMES = ["version", "model", "keys", "rows", "place", "n_refused", "refused", "time", "readings"]
+NAMES = ["version", "model", "keys", "rows", "place", "n_refused", "refused", "time", "readings", "missing"]
 
 
 @pytest.mark.parametrize("damage", [shorter, of_another_type, missing])

@@ -63,9 +63,13 @@ def test_p_values_of_fresh_rows_are_uniform() -> None:
 @pytest.mark.parametrize(("m", "level"), [(60, 0.99), (200, 0.999), (1000, 0.9999)])
 @pytest.mark.parametrize("law", list(LAWS))
 def test_the_tail_model_stays_within_a_factor(law: str, m: int, level: float) -> None:
-    """Up to ten times finer than the rows resolve, false alarms average at most 2.5 times the level's, and not 0."""
+    """Up to ten times finer than the rows resolve, false alarms average at most 2.5 times the level's.
+
+    Scores with a heavy tail reach it about as often as it promises; those with a light one hardly do.
+    """
     found = false_alarms(LAWS[law], m, level, n_seeds=150).mean() / alpha_of(level)
-    assert 0.1 <= found <= 2.5
+    assert found <= 2.5
+    assert found >= 0.2 or not law.startswith("heav")
 
 
 @pytest.mark.parametrize("m", [5, 10, 20])

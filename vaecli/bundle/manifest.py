@@ -18,9 +18,10 @@ from vaecli.errors import listed
 # there forever; a bundle written by the last release of the old format goes to tests/golden/bundle_v<old>/ and is never
 # edited again; see CHANGELOG.md. Whatever the format, `manifest.json` stays the first entry and keeps `format`
 # and `version`, so that every reader can report which vaecli is needed.
-FORMAT = 8  # the newest that is read
+FORMAT = 11  # the newest that is read
 ROWS_FORMAT = 8  # of bundles of rows; in those of 6 no neighbours nor centres judge, in those of 4 no judge of cells
-SENSORS_FORMAT = 7  # of bundles of sensors
+SENSORS_FORMAT = 11  # of bundles of sensors
+LIMITS_FORMAT = 7  # of those whose judge of single sensors does not know how long one may be silent
 UNJUDGED_FORMAT = 5  # of those without a judge of single sensors, which score as they did
 SCHEMA_ORDER_FORMAT = 4  # formats 2 and 3 are translated by format_3.py, and score as they did
 OLDEST = 2  # format 1, of vaecli 0.1.0, held networks and scores that no longer exist: nothing to translate

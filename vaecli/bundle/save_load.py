@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import vaecli
 from vaecli.bundle import format_3
 from vaecli.bundle.bounds import require_feature_columns, require_settings
-from vaecli.bundle.manifest import ROWS_FORMAT, SCHEMA_ORDER_FORMAT, SENSORS_FORMAT, UNJUDGED_FORMAT, Manifest
+from vaecli.bundle.manifest import (
+    LIMITS_FORMAT,
+    ROWS_FORMAT,
+    SCHEMA_ORDER_FORMAT,
+    SENSORS_FORMAT,
+    UNJUDGED_FORMAT,
+    Manifest,
+)
 from vaecli.bundle.read import read_bundle
 from vaecli.bundle.stored_names import to_current_names, to_stored_names
 from vaecli.bundle.write import write_bundle
@@ -44,7 +51,9 @@ def save_detector(
 def _format_of(detector: Detector | SensorDetector) -> int:
     if isinstance(detector, Detector):
         return ROWS_FORMAT
-    return UNJUDGED_FORMAT if detector.judge is None else SENSORS_FORMAT
+    if detector.judge is None:
+        return UNJUDGED_FORMAT
+    return LIMITS_FORMAT if detector.judge.silence_limit is None else SENSORS_FORMAT
 
 
 def load_detector(path: Path) -> tuple[Detector, Manifest]:

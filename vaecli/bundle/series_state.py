@@ -32,6 +32,7 @@ _TYPES = {
     "version": "I64",
 }
 _REPORTED = {"reported": "F64"}  # only where a model does not hold readings for ever
+_MISSING = {"missing": "I64"}  # only where a model judges silence
 
 
 def save_histories(path: Path, histories: Histories, model: str, *, is_output: bool = True) -> None:
@@ -60,6 +61,10 @@ def save_histories(path: Path, histories: Histories, model: str, *, is_output: b
         never = np.full(n_sensors, -np.inf)
         reported = [never if one.reported is None else one.reported for one in series.values()]
         arrays["reported"] = np.concatenate([np.empty((0, n_sensors)), *(times[None] for times in reported)])
+    if histories.silence_limit is not None:
+        none = np.zeros(n_sensors, np.int64)
+        missing = [none if one.missing is None else one.missing for one in series.values()]
+        arrays["missing"] = np.concatenate([np.empty((0, n_sensors), np.int64), *(runs[None] for runs in missing)])
     with replacing(path, is_output=is_output) as file:
         file.write(save(arrays))
 
@@ -77,7 +82,8 @@ def load_histories(path: Path, detector: SensorDetector, model: str) -> Historie
     except OSError as problem:
         raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _HINT) from None
     try:
-        arrays = _unpacked(packed, _TYPES if histories.hold is None else _TYPES | _REPORTED)
+        types = _TYPES if histories.hold is None else _TYPES | _REPORTED
+        arrays = _unpacked(packed, types if histories.silence_limit is None else types | _MISSING)
         if arrays["model"].tobytes().decode() != model:
             raise BundleError(f"{path}: is the state of another model", _HINT)
         _restore(arrays, histories)
@@ -114,6 +120,9 @@ def _restore(arrays: dict[str, np.ndarray], histories: Histories) -> None:
     reported = arrays.get("reported")
     if reported is not None and (reported.shape != (n_series, n_sensors) or np.isnan(reported).any()):
         raise ValueError("the times of its last readings do not fit")
+    missing = arrays.get("missing")
+    if missing is not None and (missing.shape != (n_series, n_sensors) or (missing < 0).any()):
+        raise ValueError("its runs of missing readings do not fit")
     edges = np.concatenate([[0], np.cumsum(rows)])
     for i, key in enumerate(keys):
         part = slice(int(edges[i]), int(edges[i + 1]))
@@ -126,4 +135,5 @@ def _restore(arrays: dict[str, np.ndarray], histories: Histories) -> None:
             int(n_refused[i]),
             float(refused[i]),
             None if reported is None else reported[i],
+            None if missing is None else missing[i],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -11,6 +12,7 @@ from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.cross_fitting import cross_fitted_scores, held_out_scores
 from vaecli.calibration.effective_rows import Dependence
 from vaecli.calibration.neighbour_judge import fit_neighbour_judge
+from vaecli.calibration.repeated_rows import RepeatedRows
 from vaecli.calibration.single_cells import fit_single_cells
 from vaecli.config import SCORE_KINDS
 from vaecli.data.preprocessor import FeatureBatch, Preprocessor
@@ -21,7 +23,7 @@ from vaecli.results import Event, OnEvent
 from vaecli.runtime.parallel import map_in_order, n_cores
 from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL, NEVER_DECIDES, CellLimits, MaxCellScale, larger_of
 from vaecli.scoring.neighbour_judge import NeighbourJudge
-from vaecli.scoring.scores import member_scores, score_index
+from vaecli.scoring.scores import Scorer, member_scores, score_batch, score_index
 from vaecli.scoring.single_cells import SingleCells
 from vaecli.scoring.surprisal import SurprisalScale
 from vaecli.scoring.tail_scale import MIN_OWN_ROWS
@@ -76,6 +78,7 @@ def calibrated(
     if held_out.sum(0).min() < FEW_HELD_OUT and held_out.any(1).all():
         unseen_scores = held_out_scores
     surprisal_scales, calibrations, judges, nearest = {}, {}, None, None
+    repeated = RepeatedRows.among(rows) if dependence is None else None
     with threadpool_limits(1):  # of BLAS and of OpenMP: sums of several threads depend on their number
         for i, kind in enumerate(SCORE_KINDS):
             with_max_cell = kind == KIND_WITH_MAX_CELL
@@ -95,8 +98,18 @@ def calibrated(
                 row_scores = larger_of(row_scores, unseen_scores(max_cell.of_members(largest.T).T, held_out))
             if with_max_cell:
                 judges, row_scores = fit_single_cells(preprocessor.layout, rows, may_decide_alone, row_scores, seed)
+            if repeated is not None:
+                beside = (judges, nearest) if with_max_cell else (None, None)
+                scorer = Scorer(ensemble.without_row_numbers(), kind, scale, *beside)
+                row_scores = repeated.counted(row_scores, partial(_scores_of_new, scorer, rows))
             surprisal_scales[kind], calibrations[kind] = scale, Calibration.of(row_scores, dependence)
     return Calibrated(surprisal_scales, calibrations, judges, nearest)
+
+
+def _scores_of_new(scorer: Scorer, rows: Rows, number: np.ndarray) -> np.ndarray:
+    """The scores (g,) of new rows that are like the rows of these numbers (g,)."""
+    like = rows.take(number)
+    return score_batch(scorer, FeatureBatch(like.values, like.state, np.arange(number.size))).score
 
 
 def _scored(

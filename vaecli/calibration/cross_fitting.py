@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 MIN_OWN_MAP = 200  # held-out rows of a member, below which its quantiles are too noisy to stand alone
+UNRESOLVED_ROWS = 2  # the largest of a fold, of which quantiles know too little; and at most
+UNRESOLVED_SHARE = 0.005  # of all rows, so that the level 0.99 does not depend on them
 
 
 def cross_fitted_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.ndarray:
@@ -16,6 +18,9 @@ def cross_fitted_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.n
     to what unseen rows score: member by member the quantiles of its in-sample scores are mapped to those of its
     held-out ones, pooled over members where a fold is small. So marginals come from held-out rows and the dependence
     between members from in-sample ones. A model, not a theorem: docs/calibration.md. Rows with a NaN stay NaN.
+
+    Of the rows that score highest, as many as the quantiles of a fold do not resolve, the held-out score counts where
+    it is larger: what lies beyond all that a member has seen surprises all of them, by more than any learned row does.
     """
     scores = np.array(member_scores, dtype=np.float64)
     raised = scores.copy()
@@ -26,7 +31,14 @@ def cross_fitted_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.n
         unseen = np.sort(scores[:, of][(usable & held_out)[:, of]])
         rows = ~held_out[:, member]
         raised[rows, member] = _mapped(scores[rows, member], learned, unseen)
-    return np.asarray(raised.mean(axis=1))
+    found: np.ndarray = raised.mean(axis=1)
+    known = np.sort(found[np.isfinite(found)])
+    share = min(UNRESOLVED_ROWS / max(int(held_out.sum(axis=0).min()), 1), UNRESOLVED_SHARE)
+    if not known.size:
+        return found
+    honest = (found > known[-1 - int(share * known.size)]) & held_out.any(axis=1)
+    found[honest] = np.maximum(found[honest], held_out_scores(scores[honest], held_out[honest]))
+    return found
 
 
 def held_out_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.ndarray:

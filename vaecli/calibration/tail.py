@@ -1,4 +1,4 @@
-"""The tail beyond the largest calibration score: a fitted generalised Pareto distribution."""
+"""The tail beyond the largest calibration score: a generalised Pareto distribution, as heavy as one with a mean."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 MIN_PARETO = 5  # exceedances, below which a shape cannot be estimated (Vehtari et al. 2024)
 _MAX_SHAPE = 0.9  # the mean of a tail with shape 1 is infinite, and the fit is by means
+SHAPE_BEYOND = _MAX_SHAPE  # where training has shown no row, scores grow in another way: docs/calibration.md
 TAIL_KINDS = ("pareto", "exponential")  # stored by position: only ever append
 
 
@@ -17,8 +18,9 @@ TAIL_KINDS = ("pareto", "exponential")  # stored by position: only ever append
 class Tail:
     """How scores thin out beyond the largest calibration score; a model, not a guarantee.
 
-    `kind` is "pareto" for a fitted generalised Pareto tail of `shape` >= 0 (no shape is below 0, since that would
-    declare some score impossible), or "exponential", of shape 0, for a wide guess from too few rows to fit a shape.
+    `kind` is "pareto" for a generalised Pareto tail of `shape` >= 0 (no shape is below 0, since that would declare some
+    score impossible), or "exponential", of shape 0, for a wide guess from too few rows to fit a tail. A fit gives the
+    shape SHAPE_BEYOND; bundles fitted before have the shape of the scores within the rows' range.
     `scale` is that of the excess over the largest calibration score, in the unit of the scores (nats).
     """
 
@@ -58,8 +60,8 @@ def fitted_tail(ascending: np.ndarray) -> Tail | None:
     excess = _excess(ascending, math.ceil(min(m / 5, 3 * math.sqrt(m))))
     if excess.size >= MIN_PARETO:
         shape, scale = fit_pareto(excess)
-        # a Pareto tail seen from further out is one of the same shape
-        return _tail("pareto", scale + shape * float(excess[-1]), shape, excess.size)
+        # a Pareto tail seen from further out is one of the same shape; beyond the rows it may be heavier
+        return _tail("pareto", scale + shape * float(excess[-1]), SHAPE_BEYOND, excess.size)
     excess = _excess(ascending, m - 1)
     if not excess.size:
         return None

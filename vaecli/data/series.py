@@ -9,13 +9,38 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """Which sensor of m rows has had no reading for too long: `far` (m,) float32, in its limit, and `sensor` (m,).
+
+    Of several it is the one furthest beyond its limit; 0 and −1 where there is none.
+    """
+
+    far: np.ndarray
+    sensor: np.ndarray
+
+    def __getitem__(self, which: slice | np.ndarray) -> Silence:
+        return Silence(self.far[which], self.sensor[which])
+
+    @classmethod
+    def none(cls, n_rows: int) -> Silence:
+        """No sensor of `n_rows` rows is silent."""
+        return cls(np.zeros(n_rows, np.float32), np.full(n_rows, -1))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Silence]) -> Silence:
+        """The rows of all parts, in order."""
+        return cls(np.concatenate([part.far for part in parts]), np.concatenate([part.sensor for part in parts]))
+
+
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """Rows of one series without a gap, and the rows before them.
 
     `before` (h, D) and `readings` (m, D) are scaled float32 without missing cells; h is the history that scores need.
     `place` is how many rows of the series came earlier, modulo the size of a tile: with it a row's place in its tile is
     a property of the series and not of the batch. `row` (m,) are the positions of the rows in their batch; `seen` is
-    how many rows the stretch had before, at most h: the others of `before` repeat its first row.
+    how many rows the stretch had before, at most h: the others of `before` repeat its first row. `silence` is None
+    where no sensor is silent.
     """
 
     before: np.ndarray
@@ -23,6 +48,7 @@ class Stretch:
     place: int
     row: np.ndarray
     seen: int
+    silence: Silence | None = None
 
     def cut(self, n_rows: int) -> Iterator[Stretch]:
         """The same rows in pieces of at most `n_rows`, each with its history."""
@@ -39,6 +65,7 @@ class Stretch:
                 self.place + start,
                 self.row[start:stop],
                 self.seen + start,
+                None if self.silence is None else self.silence[start:stop],
             )
 
 
@@ -48,7 +75,7 @@ class Chunk:
 
     `tiles` (t,) are the first columns of the tiles that hold rows; `column` (m,) holds where each row is among the
     columns, `output` (m,) where it is among the columns of the tiles, `row` (m,) where it is in its batch, and `seen`
-    (m,) how many rows of its stretch come before it.
+    (m,) how many rows of its stretch come before it. `silence` is that of the m rows.
     """
 
     x: np.ndarray
@@ -57,6 +84,12 @@ class Chunk:
     output: np.ndarray
     row: np.ndarray
     seen: np.ndarray
+    silence: Silence
+
+    def take(self, which: np.ndarray) -> Chunk:
+        """The same columns with the rows `which` (m,), in that order."""
+        column, output, row, seen = (array[which] for array in (self.column, self.output, self.row, self.seen))
+        return Chunk(self.x, self.tiles, column, output, row, seen, self.silence[which])
 
 
 def chunk_of(stretches: Sequence[Stretch], tile: int) -> Chunk:
@@ -78,7 +111,8 @@ def chunk_of(stretches: Sequence[Stretch], tile: int) -> Chunk:
         start, n_tiles = start + size, n_tiles + tiles[-1].size
     row = np.concatenate([stretch.row for stretch in stretches])
     seen = np.concatenate([stretch.seen + np.arange(stretch.row.size) for stretch in stretches])
-    return Chunk(x, np.concatenate(tiles), np.concatenate(columns), np.concatenate(outputs), row, seen)
+    silence = Silence.concatenate([s.silence or Silence.none(s.row.size) for s in stretches])
+    return Chunk(x, np.concatenate(tiles), np.concatenate(columns), np.concatenate(outputs), row, seen, silence)
 
 
 def chunks_of(stretches: Sequence[Stretch], tile: int, most_columns: int) -> Iterator[Chunk]:
@@ -125,6 +159,16 @@ def held_forward(
         is_held = time[:, None] - since <= hold
     n_not_held = int((~is_held & np.isfinite(since)).sum())
     return np.where(is_held, filled_forward(readings, before), otherwise), since[-1], n_not_held
+
+
+def missing_runs(missing: np.ndarray, before: np.ndarray) -> np.ndarray:
+    """The number of rows, up to each of m rows, for which each sensor has had no reading: (m, D), 0 where it has one.
+
+    `missing` (m, D) marks cells without a reading; the sensors were without one for `before` (D,) rows then.
+    """
+    place = np.arange(1, missing.shape[0] + 1)[:, None]
+    last = np.maximum.accumulate(np.where(missing, 0, place), axis=0)
+    return np.asarray(place - last + np.where(last == 0, before, 0))
 
 
 def filled_forward(readings: np.ndarray, before: np.ndarray) -> np.ndarray:

@@ -90,15 +90,14 @@ class CellMixture:
         np.exp(of_cells, out=of_cells)
         return np.asarray(np.log(of_cells.sum(1)) + largest - np.log(np.exp(log_joint).sum(1))[:, None])
 
-    def expected_features(self, values: np.ndarray, state: np.ndarray, column: np.ndarray) -> np.ndarray:
-        """Features (n, d) in which the cell of each row in its `column` (n,) holds its mean given the other cells.
+    def expected_features(self, values: np.ndarray, state: np.ndarray, replaced: np.ndarray) -> np.ndarray:
+        """Features (n, d) in which the cells `replaced` (n, c) bool hold their mean given the other cells of the row.
 
         From features (n, d) and states (n, c). The other features stay as they are.
         """
-        absent = state != PRESENT
-        absent[np.arange(len(absent)), column] = True
+        absent = replaced | (state != PRESENT)
         filled = self._filled(self.standardised(values, state), absent) * self.spread + self.center
-        return np.where(np.array(self.layout.column_of_feature) == column[:, None], filled, values)
+        return np.where(replaced[:, list(self.layout.column_of_feature)], filled, values)
 
     def standardised(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Features (n, d) in standard deviations, float32; those of a missing or novel cell are 0."""

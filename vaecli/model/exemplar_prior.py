@@ -123,21 +123,22 @@ def nearest_exemplar_distance(mean: Array, prior: ExemplarPrior, row: Array | No
     n_codes = prior.codes.shape[1]
     height = BLOCK_ROWS if isinstance(mean, np.ndarray) else n_rows
     width = -(-n_codes // -(-n_codes // BLOCK_CODES))
-    buffer, distance = empty_like(z, (min(height, n_rows), width)), empty_like(z, (n_members, n_rows))
+    buffer, distance = empty_like(z, (min(height, n_rows), width)), []
     for k in range(n_members):  # one member after the other, while its codes are in the processor's cache
-        for top in range(0, n_rows, height):
-            rows = slice(top, min(top + height, n_rows))
-            of_blocks = []
-            for start in range(0, n_codes, width):
-                block = slice(start, min(start + width, n_codes))
+        of_blocks = []
+        for start in range(0, n_codes, width):
+            block, nearest = slice(start, min(start + width, n_codes)), []
+            for top in range(0, n_rows, height):
+                rows = slice(top, min(top + height, n_rows))
                 into = buffer[: rows.stop - top, : block.stop - start]
                 difference = xp.matmul(with_one[k, rows], prior.augmented_codes[k, :, block], out=into)
                 if row is not None and prior.row is not None:
                     difference = xp.where(prior.row[k, :, block] == row[rows, None], like(_FAR, z), difference)
-                nearest = prior.codes[k, start + difference.argmin(-1)]
-                of_blocks.append(0.5 * ((z[k, rows] - nearest) ** 2).sum(-1))
-            distance[k, rows] = reduce(xp.minimum, of_blocks)
-    return distance
+                nearest.append(difference.argmin(-1))
+            apart = z[k] - prior.codes[k, start + xp.concatenate(nearest)]
+            of_blocks.append(0.5 * xp.einsum("nk,nk->n", apart, apart))
+        distance.append(reduce(xp.minimum, of_blocks))
+    return xp.stack(distance)
 
 
 def _without_own_part(mean: np.ndarray, prior: ExemplarPrior, left_out: LeftOut, row: np.ndarray) -> np.ndarray:

@@ -40,16 +40,16 @@ class Neighbours:
             distance[block] = np.sqrt(self._squares(values[block], None).sum(2)).mean(1)
         return distance
 
-    def distances_without(self, values: np.ndarray, tried: np.ndarray, typical: np.ndarray) -> np.ndarray:
-        """The distance (m,) of one row, features (d,), where each of the columns `tried` (m,) is as usual.
+    def distances_without(self, values: np.ndarray, replaced: np.ndarray, typical: np.ndarray) -> np.ndarray:
+        """The distances (m,) of one row, features (d,), whose columns `replaced` (m, c) bool are as usual.
 
         The squared difference of such a column is then `typical` (c,) of it, whichever rows are nearest.
         """
         square = np.square(values.astype(np.float64) - self.rows)
         by_column = self._by_column(square[None])[0]
-        others = np.maximum(square.sum(1)[:, None] - by_column[:, tried], 0.0)
+        others = np.maximum(square.sum(1)[:, None] - by_column @ replaced.T, 0.0)
         nearest = np.partition(others, K - 1, axis=0)[:K]
-        return np.asarray(np.sqrt(nearest + typical[tried]).mean(0))
+        return np.asarray(np.sqrt(nearest + replaced @ typical).mean(0))
 
     def squares_to_others(self, values: np.ndarray, group: np.ndarray, of_rows: np.ndarray) -> np.ndarray:
         """Squared differences (n, K, c) by column of rows (n, d) to the nearest ones of another group.

@@ -14,8 +14,8 @@ from vaecli.results.reasons import Reason, field_name
 class EventSensor:
     """A column that is responsible for an event.
 
-    `direction` is up, down, flat, noisy or, for values without order, changed. The reason's nats are those of all
-    flagged rows, its value that of the row with the highest score, and expected is what came before the event.
+    `direction` is up, down, flat, noisy, silent or, for values without order, changed. The reason's nats are those of
+    all flagged rows, its value that of the row with the highest score, and expected is what came before the event.
     """
 
     direction: str

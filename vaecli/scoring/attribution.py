@@ -3,6 +3,11 @@
     Δ_j = s(x) − s(x with x_j ← E[x_j | the rest])         a counterfactual, one column at a time (`conditional.impute`)
     attribution_j = max(Δ_j, 0) · min(1, s / Σ_i max(Δ_i, 0)),   joint_part = s − Σ_j attribution_j
 
+Of several absurd cells none can be found like that: with one of them replaced, the others still make the row fit badly.
+So cells that lie far beyond all of training (`SingleCells.far_beyond`) are replaced together first. What the score
+falls by is shared among them, by the logarithm of how far beyond each lies. The other columns are then tried in the row
+that is left.
+
 The nats of a column alone (`ScoredBatch.column_score`) mark where a row is improbable, which is often not where it
 is wrong: one absurd reading moves the code, and then all columns fit badly. Replacing the wrong one makes the whole row
 normal again. The attributions add up to the score; the joint part is what no single column explains: an unusual
@@ -15,7 +20,7 @@ NumPy only. Shapes: n rows, c columns, d features, e members.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -68,6 +73,7 @@ def explain(
     by_mixture = _decided_by_mixture(scorer, batch, scored, novelty_offset)
     expected, low, high, probability = np.full((4, *scored.column_score.shape), np.nan)
     attribution, joint_part = attribute(scorer, preprocessor.layout, batch, scored, novelty_offset)
+    batch = _without_far_cells(scorer, batch)
     for i in range(len(batch)):
         for j in np.argsort(-attribution[i], kind="stable")[:n_columns]:
             if attribution[i, j] > 0:
@@ -79,6 +85,18 @@ def explain(
     filled = (likelihood.presence.n_rows - likelihood.presence.n_missing + 1) / (likelihood.presence.n_rows + 2)
     probability = np.where(batch.state == MISSING, filled, probability)
     return Explanation(attribution, joint_part, expected, low, high, probability)
+
+
+def _without_far_cells(scorer: Scorer, batch: FeatureBatch) -> FeatureBatch:
+    """The rows with what the mixture expects in cells far beyond all of training, which tell nothing of the others."""
+    if scorer.cells is None or scorer.cells.mixture is None:
+        return batch
+    values, mixture = batch.values.copy(), scorer.cells.mixture.mixture
+    far = scorer.cells.far_beyond(batch.values, batch.state) > 0
+    for i in np.flatnonzero(far.sum(1) > 1):  # one alone takes no part in what is expected in its place
+        row = slice(i, i + 1)
+        values[row] = mixture.expected_features(batch.values[row], batch.state[row], far[row])
+    return replace(batch, values=values)
 
 
 def _decided_by_mixture(
@@ -101,11 +119,30 @@ def attribute(
     """
     attribution, joint_part = np.zeros(scored.column_score.shape), np.zeros(len(batch))
     for i in range(len(batch)):
+        beyond = _far_beyond(scorer, batch, i)
+        far, score = np.flatnonzero(beyond), float(scored.score[i])
         tried = candidates(scored.column_score[i], batch.state[i] != PRESENT)
-        without = _scores_without(scorer, layout, batch, i, tried)
-        without = without + novelty_offset[i].sum() - novelty_offset[i, tried]
-        attribution[i, tried], joint_part[i] = shares(scored.score[i] - without, float(scored.score[i]))
+        tried = tried[beyond[tried] == 0]
+        replaced = (tried[:, None] == np.arange(beyond.size)) | (beyond > 0)
+        if far.size:
+            replaced = np.vstack([beyond > 0, replaced])
+        without = _scores_without(scorer, layout, batch, i, replaced)
+        without = without + novelty_offset[i].sum() - replaced @ novelty_offset[i]
+        if far.size:
+            left, without = float(without[0]), without[1:]
+            weight = np.log1p(beyond[far])
+            fall = min(max(score - left, 0.0), max(score, 0.0))
+            attribution[i, far] = fall * (weight / weight.sum())
+            score = score - float(attribution[i, far].sum())
+        attribution[i, tried], joint_part[i] = shares(score - without, score)
     return attribution, joint_part
+
+
+def _far_beyond(scorer: Scorer, batch: FeatureBatch, i: int) -> np.ndarray:
+    """How far the cells (c,) of row `i` lie beyond all of training, in nats; 0 of those that do not."""
+    if scorer.cells is None:
+        return np.zeros(batch.state.shape[1])
+    return scorer.cells.far_beyond(batch.values[i : i + 1], batch.state[i : i + 1])[0]
 
 
 def candidates(column_score: np.ndarray, unexpected: np.ndarray) -> np.ndarray:
@@ -129,34 +166,32 @@ def shares(decrease: np.ndarray, score: float) -> tuple[np.ndarray, float]:
     return gain * (most / total), min(score, 0.0)  # nothing is left over, not even a rounding difference
 
 
-def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int, tried: np.ndarray) -> np.ndarray:
-    """Scores (m,) of row `i` with each of the `tried` (m,) columns imputed, without any novelty offset."""
-    m = tried.size
-    unknown = np.zeros((m, layout.n_features), bool)
-    for row, j in enumerate(tried):
-        unknown[row, layout.slots[j].start : layout.slots[j].stop] = True
-    state = np.repeat(batch.state[i : i + 1], m, axis=0)
-    state[np.arange(m), tried] = PRESENT
+def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int, replaced: np.ndarray) -> np.ndarray:
+    """Scores (m,) of row `i` with the columns `replaced` (m, c) bool imputed, without any novelty offset."""
+    m = len(replaced)
+    unknown = replaced[:, list(layout.column_of_feature)]
+    state = np.where(replaced, PRESENT, batch.state[i]).astype(batch.state.dtype)
+    is_single = bool((replaced.sum(1) == 1).all())
     scores, cell_nats, n_members = [], [], 0
     for family in scorer.ensemble.families:
         x = family.likelihood.to_likelihood_space(np.repeat(batch.values[i : i + 1], m, axis=0), state)
-        imputed = impute(family, x, state, unknown, accelerated=True)
+        imputed = impute(family, x, state, unknown, accelerated=is_single)
         nats, latent_terms = member_parts(family, imputed, state, None, scorer.kind)
         nats = nats.astype(np.float64)
         # an imputed cell costs what such cells cost on average, not what a perfect guess would
         mean_column_score = scorer.scale.mean_column_score[n_members : n_members + len(family.held_out)]
-        nats[:, np.arange(m), tried] = mean_column_score[:, tried]
+        nats = np.where(replaced, mean_column_score[:, None], nats)
         total = nats.sum(-1)
         scores += [total + latent for latent in latent_terms]
         cell_nats.append(nats)
         n_members += len(family.held_out)
     beside = None
     if scorer.neighbours is not None:
-        beside = scorer.neighbours.of_row_without(batch.values[i], batch.state[i], tried)
+        beside = scorer.neighbours.of_row_without(batch.values[i], batch.state[i], replaced)
     without, _ = scorer.scale.of_rows(np.concatenate(scores), np.concatenate(cell_nats), beside)
     if scorer.cells is None:
         return without
-    return np.maximum(without, scorer.cells.opinions_without(batch.values[i], batch.state[i], tried))
+    return np.maximum(without, scorer.cells.opinions_without(batch.values[i], batch.state[i], replaced))
 
 
 def expectation(
@@ -199,9 +234,8 @@ def imputed_feature(by: Family | CellMixture, layout: Layout, batch: FeatureBatc
     """
     slot = layout.slots[j]
     if isinstance(by, CellMixture):
-        return float(
-            by.expected_features(batch.values[i : i + 1], batch.state[i : i + 1], np.array([j]))[0, slot.start]
-        )
+        replaced = (np.arange(layout.n_columns) == j)[None]
+        return float(by.expected_features(batch.values[i : i + 1], batch.state[i : i + 1], replaced)[0, slot.start])
     family = by
     state = batch.state[i : i + 1].copy()
     state[:, j] = PRESENT

@@ -101,6 +101,21 @@ class ColumnTails:
         largest[row[order]], where[row[order]] = rarity[order], column[order]
         return largest, where
 
+    def beyond(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """How far each cell lies beyond all readings of its column (n, c), in nats; 0 of cells among them and of codes.
+
+        From features (n, d) and states (n, c). It is −log of the share of readings beyond all that lie farther out.
+        """
+        reading = values[:, [slot.start for slot in self.layout.slots]].astype(np.float64)
+        beyond = np.zeros(state.shape)
+        for side, sign in enumerate(SIDES):
+            outermost = self.outer[:, side, 0]
+            with np.errstate(invalid="ignore"):
+                excess = np.maximum(sign * reading - outermost, 0.0) / self.scale[:, side]
+            hazard = _hazard(np.where(np.isfinite(outermost), excess, 0.0), self.shape[:, side])
+            beyond = np.maximum(beyond, np.minimum(hazard, LARGEST_BEYOND))
+        return np.where(state == PRESENT, beyond, 0.0)
+
     def _of_cells(self, side: int, column: np.ndarray, feature: np.ndarray, outwards: np.ndarray) -> np.ndarray:
         """The rarity (m,) of present cells: a `feature` (m,) that is `outwards` (m,) on one side of its `column`."""
         further = np.zeros(column.size, np.int64)  # how many kept readings lie at least as far out
@@ -115,7 +130,7 @@ class ColumnTails:
         outermost = self.outer[column, side, 0]
         known = np.where((further == 0) & np.isfinite(outermost), outermost, outwards)
         excess = (outwards.astype(np.float64) - known) / scale
-        beyond = np.where(shape == 0, excess, np.log1p(shape * excess) / np.where(shape == 0, 1.0, shape))
+        beyond = _hazard(excess, shape)
         rarity = np.log1p(self.n_rows[0]) - np.log1p(alike) + np.minimum(beyond, LARGEST_BEYOND)
         return np.where(self._is_code[feature], self._of_codes[side, feature], rarity)
 
@@ -144,6 +159,11 @@ class ColumnTails:
                 raise ValueError(f"{name} of the column tails is not {shapes[name]} of {np.dtype(dtype)}")
         _require_tails(found)
         return cls(layout, **found)
+
+
+def _hazard(excess: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """−log of the share of a Pareto tail of that `shape` beyond `excess` (…) of its scale."""
+    return np.where(shape == 0, excess, np.log1p(shape * excess) / np.where(shape == 0, 1.0, shape))
 
 
 def _require_tails(found: Mapping[str, np.ndarray]) -> None:

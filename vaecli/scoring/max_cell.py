@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from vaecli.scoring.tail_scale import SMALLEST_SPREAD, TAIL_BEGINS, fit_scales, surprisal_at
+from vaecli.scoring.tail_scale import SMALLEST_SPREAD, TAIL_BEGINS, TailScales, fit_scales
 
 LIMIT = 0.99  # the quantile of a column's nats beyond which a single cell counts; lower for few rows, so that
 MIN_BEYOND = 100  # cells are beyond it: the mean excess of fewer is too noisy to be a unit
@@ -69,6 +69,15 @@ class MaxCellScale:
     excess: np.ndarray  # (e, c) mean nats beyond it of those that are beyond
     knots: np.ndarray  # (e, 65) largest excess of held-out rows at LEVELS, ascending
     spread: np.ndarray  # (e,) mean excess over the last knot
+    _scales: TailScales = field(init=False, repr=False, compare=False)
+    _per_excess: np.ndarray = field(init=False, repr=False, compare=False)  # (2, e, c) float32: nats · [0] + [1]
+
+    def __post_init__(self) -> None:
+        """Compute what does not depend on the rows."""
+        object.__setattr__(self, "_scales", TailScales(self.knots, self.spread))
+        with np.errstate(over="ignore"):  # a column that never decides
+            per_excess = np.stack([1 / self.excess, -self.limit / self.excess]).astype(np.float32)
+        object.__setattr__(self, "_per_excess", per_excess)
 
     @classmethod
     def of(cls, limits: CellLimits, largest: np.ndarray, score_type: np.ndarray, held_out: np.ndarray) -> MaxCellScale:
@@ -79,16 +88,17 @@ class MaxCellScale:
     def largest(self, column_score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The largest excess of each row by each member, and the column it is in, both (e, n), from nats (e, n, c)."""
         largest, where = np.empty(column_score.shape[:2]), np.empty(column_score.shape[:2], np.int64)
+        first = np.arange(column_score.shape[1]) * column_score.shape[2]
         for k, nats in enumerate(column_score):  # one member after the other: its cells stay in the processor's cache
-            excess = nats - self.limit[k]
-            excess /= self.excess[k]
+            excess = np.multiply(nats, self._per_excess[0, k])
+            excess += self._per_excess[1, k]
             where[k] = excess.argmax(-1)
-            largest[k] = np.take_along_axis(excess, where[k, :, None], -1)[:, 0]
+            largest[k] = excess.take(first + where[k])
         return largest, where
 
     def of_members(self, largest: np.ndarray) -> np.ndarray:
         """The surprisal (e, n) of each member in nats at the largest excess (e, n); higher is more anomalous."""
-        return np.stack([surprisal_at(*scale) for scale in zip(largest, self.knots, self.spread, strict=True)])
+        return self._scales.at(largest)
 
 
 def larger_of(together: np.ndarray, alone: np.ndarray) -> np.ndarray:

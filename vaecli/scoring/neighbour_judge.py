@@ -63,10 +63,10 @@ class NeighbourJudge:
         """The judge's surprisals of rows with features (n, d) and states (n, c)."""
         return self._beside(self.neighbours.distances(self.plain.transform(values, state)))
 
-    def of_row_without(self, values: np.ndarray, state: np.ndarray, tried: np.ndarray) -> Beside:
-        """The surprisals (m,) of one row, features (d,) and states (c,), with each of `tried` (m,) columns as usual."""
+    def of_row_without(self, values: np.ndarray, state: np.ndarray, replaced: np.ndarray) -> Beside:
+        """The surprisals (m,) of one row, features (d,) and states (c,), with columns `replaced` (m, c) as usual."""
         row = self.plain.transform(values[None], state[None])[0]
-        return self._beside(self.neighbours.distances_without(row, tried, self.typical))
+        return self._beside(self.neighbours.distances_without(row, replaced, self.typical))
 
     def _beside(self, distance: np.ndarray) -> Beside:
         return Beside(surprisal_at(distance / self.unit, self.knots, self.spread), self.weight)

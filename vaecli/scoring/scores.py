@@ -96,8 +96,9 @@ def score_batch(scorer: Scorer, batch: FeatureBatch, *, small_tiles: bool = Fals
             beside = None if scorer.neighbours is None else scorer.neighbours.of_rows(*tile)
         score, parts = scorer.of_rows(scores, cell_nats, opinions, beside)
         total[rows], column_score[rows] = score[within], parts[within]
-    latent = total - column_score.sum(1)
-    return ScoredBatch(batch.row, column_score.sum(1) + latent, column_score, latent)  # exactly the sum of its parts
+    of_columns = np.einsum("nc->n", column_score)
+    latent = total - of_columns
+    return ScoredBatch(batch.row, of_columns + latent, column_score, latent)  # exactly the sum of its parts
 
 
 def _opinions(cells: SingleCells, features: np.ndarray, state: np.ndarray) -> Opinions:
@@ -141,7 +142,7 @@ def member_scores(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> tuple[n
 def _tiles(
     ensemble: Ensemble, batch: FeatureBatch, kind: str, small_tiles: bool = False
 ) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
-    """For each tile: its rows in the batch, their positions in the tile, scores (w, t), nats of cells (e, t, c)."""
+    """For each tile: its rows in the batch, their positions in it, scores (w, t), float32 nats of cells (e, t, c)."""
     on_cpu = isinstance(ensemble.reference_family.noise, np.ndarray)
     if small_tiles and on_cpu and len(batch) <= tiles.MOST_IN_SMALL_TILES:
         for rows, within in tiles.small_tile_places(batch.row):
@@ -162,8 +163,8 @@ def _tile(
     scores, cell_nats = [], []
     for family in ensemble.families:
         nats, latent_terms = _parts(family, features, None if is_plain else state, row, kind)
-        cell_nats.append(_numpy(nats).astype(np.float64))
-        total = cell_nats[-1].sum(-1)
+        cell_nats.append(_numpy(nats))
+        total = np.einsum("enc->en", cell_nats[-1], dtype=np.float64)
         scores += [total + _numpy(latent) for latent in latent_terms]
     return np.concatenate(scores), np.concatenate(cell_nats)
 

@@ -52,7 +52,7 @@ def _parts(model: WindowModel, x: np.ndarray, column: np.ndarray, surprisals: Su
     worth = surprisals.of[-1, decided]
     of_others = np.minimum(score[decided], worth / 2)
     found[:, decided] *= np.divide(of_others, score[decided], out=np.zeros_like(worth), where=score[decided] > 0)
-    found[model.continuous[surprisals.alone[0, decided]], decided] += worth - found[:, decided].sum(0)
+    found[surprisals.alone[0, decided], decided] += worth - found[:, decided].sum(0)
     return found
 
 

@@ -20,6 +20,7 @@ from vaecli.model.cell_mixture import MOST_FEATURES, CellMixture
 from vaecli.schema import Layout
 from vaecli.scoring.column_tails import ColumnTails
 
+FAR_BEYOND = float(np.log(100))  # nats: of readings beyond all of training one in a hundred is farther
 SMALLEST_SPREAD = 1e-6  # of scores beyond the last knot
 LARGEST_NUMBER = 1e100  # of a knot or a limit in a bundle: differences of such numbers are finite
 
@@ -85,10 +86,25 @@ class MixtureJudge:
     limit: np.ndarray
     excess: np.ndarray
     scale: OpinionScale
+    _per_excess: np.ndarray = field(init=False, repr=False, compare=False)  # (2, c) float32: nats · [0] + [1]
 
-    def largest(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """How far each cell (n, c) lies beyond its limit, in excesses, from features (n, d) and states (n, c)."""
-        return np.asarray((self.mixture.nats(values, state) - self.limit) / self.excess)
+    def __post_init__(self) -> None:
+        """Compute what does not depend on the rows."""
+        with np.errstate(over="ignore"):  # a limit far beyond all nats
+            per_excess = np.stack([1 / self.excess, -self.limit / self.excess]).astype(np.float32)
+        object.__setattr__(self, "_per_excess", per_excess)
+
+    def largest(self, values: np.ndarray, state: np.ndarray, silent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far the most extreme cell of each row lies beyond its limit, in excesses (n,), and its column (n,).
+
+        From features (n, d) and states (n, c); −inf where all cells are `silent` (n, c) or (1, c).
+        """
+        nats = self.mixture.nats(values, state)
+        relative = nats * self._per_excess[0]
+        relative += self._per_excess[1]
+        np.copyto(relative, np.float32(-np.inf), where=silent)
+        column = relative.argmax(1)
+        return relative[np.arange(len(nats)), column], column
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,22 +132,30 @@ class SingleCells:
         score = self.tails_scale.of_scores(rarity)
         by_mixture = np.zeros(len(score), bool)
         if self.mixture is not None:
-            excess = np.where(silent, -np.inf, self.mixture.largest(values, state))
-            of_mixture = excess.argmax(1)
-            other = self.mixture.scale.of_scores(excess[np.arange(len(excess)), of_mixture])
+            excess, of_mixture = self.mixture.largest(values, state, silent)
+            other = self.mixture.scale.of_scores(excess)
             by_mixture = other > score
             score, column = np.where(by_mixture, other, score), np.where(by_mixture, of_mixture, column)
         return Opinions(score, column, by_mixture)
 
-    def opinions_without(self, values: np.ndarray, state: np.ndarray, tried: np.ndarray) -> np.ndarray:
-        """The opinions (m,) on one row, features (d,) and states (c,), with one of the `tried` (m,) cells replaced.
+    def opinions_without(self, values: np.ndarray, state: np.ndarray, replaced: np.ndarray) -> np.ndarray:
+        """The opinions (m,) on one row, features (d,) and states (c,), with the cells `replaced` (m, c) bool.
 
         A replaced cell holds what the mixture expects given the others, and is not judged itself.
         """
-        many, states = np.repeat(values[None], tried.size, axis=0), np.repeat(state[None], tried.size, axis=0)
+        m = len(replaced)
+        many, states = np.repeat(values[None], m, axis=0), np.repeat(state[None], m, axis=0)
         if self.mixture is not None:
-            many = self.mixture.mixture.expected_features(many, states, tried)
-        return self.opinions(many, states, tried[:, None] == np.arange(state.size)).score
+            many = self.mixture.mixture.expected_features(many, states, replaced)
+        return self.opinions(many, states, replaced).score
+
+    def far_beyond(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """How far cells (n, c) that may decide lie beyond all of training, in nats; 0 below FAR_BEYOND.
+
+        From features (n, d) and states (n, c).
+        """
+        beyond = np.where(self.may_decide, self.tails.beyond(values, state), 0.0)
+        return np.where(beyond >= FAR_BEYOND, beyond, 0.0)
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
         """Named arrays for the bundle; `from_arrays` is the inverse."""

@@ -2,7 +2,8 @@
 
 A mean of read-outs hides one sensor of many. So every sensor is also compared with limits of its own
 (`model.sensor_views`). Where one lies beyond them, and the row is among the more unusual ones by the mean too, the row
-scores as much as a row that is just flagged, and a little more the further out the sensor lies.
+scores as much as a row that is just flagged, and a little more the further out the sensor lies. So does a row of which
+a sensor has had no reading for much longer than it ever had none in training.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.data.named_arrays import arrays_within
+from vaecli.data.series import Silence
 from vaecli.model.sensor_views import N_VIEWS, SensorViews
 from vaecli.model.window_model import SHORT
 
@@ -26,21 +28,26 @@ LARGEST_NUMBER = 1e30
 class SingleSensors:
     """The judge: `views` of d sensors, their `limits` (4, d) float32, and what its opinion is worth.
 
-    Rows whose mean of read-outs is at least `from_score` score `worth` or more where a sensor lies beyond its limits.
+    Rows whose mean of read-outs is at least `from_score` score `worth` or more where a sensor lies beyond its limits,
+    and any row does where one has had no reading for more rows than its `silence_limit` (D,) float32, of all sensors;
+    earlier bundles have none.
     """
 
     views: SensorViews
     limits: np.ndarray
     from_score: float
     worth: float
+    silence_limit: np.ndarray | None = None
 
-    def opinions(self, far: np.ndarray, mean: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    def opinions(self, far: np.ndarray, mean: np.ndarray, seen: np.ndarray, silence: Silence) -> np.ndarray:
         """What rows score at least (m,), NaN where no sensor decides.
 
         `far` (m,) is how far the furthest sensor lies out, in limits, `mean` (m,) the mean of the read-outs, and `seen`
-        (m,) how many rows of the stretch came before; with fewer than SHORT there is no opinion.
+        (m,) how many rows of the stretch came before; with fewer than SHORT only `silence` makes an opinion.
         """
         decides = (far > 1) & (mean >= self.from_score) & (seen >= SHORT)
+        far = np.where(decides, np.maximum(far, silence.far), silence.far)
+        decides |= silence.far > 0
         nats = np.minimum(np.log(np.maximum(far, 1).astype(np.float64)), MOST_NATS)
         return np.where(decides, self.worth * (1 + PER_NAT * nats), np.nan)
 
@@ -48,10 +55,13 @@ class SingleSensors:
         """Named arrays for the bundle; `from_arrays` is the inverse."""
         arrays = {f"{prefix}/{name}": array for name, array in self.views.to_arrays().items()}
         worth = np.array([self.from_score, self.worth])
-        return arrays | {f"{prefix}/limits": self.limits, f"{prefix}/worth": worth}
+        arrays |= {f"{prefix}/limits": self.limits, f"{prefix}/worth": worth}
+        return arrays if self.silence_limit is None else arrays | {f"{prefix}/silence": self.silence_limit}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str, n_sensors: int) -> SingleSensors | None:
+    def from_arrays(
+        cls, arrays: Mapping[str, np.ndarray], prefix: str, n_sensors: int, n_continuous: int
+    ) -> SingleSensors | None:
         """The judge in arrays of `to_arrays`, None where there is none.
 
         Raises KeyError or ValueError on arrays that no fit gives.
@@ -59,11 +69,16 @@ class SingleSensors:
         own = arrays_within(arrays, f"{prefix}/")
         if not own:
             return None
-        views, limits, worth = SensorViews.from_arrays(own, n_sensors), own["limits"], own["worth"]
-        if limits.shape != (N_VIEWS, n_sensors) or limits.dtype != np.float32 or not np.isfinite(limits).all():
+        views, limits, worth = SensorViews.from_arrays(own, n_continuous), own["limits"], own["worth"]
+        if limits.shape != (N_VIEWS, n_continuous) or limits.dtype != np.float32 or not np.isfinite(limits).all():
             raise ValueError(f"{prefix}/limits is not finite float32 of 4 views of each sensor")
         if (limits <= 0).any():
             raise ValueError(f"{prefix}/limits are not positive")
         if worth.shape != (2,) or worth.dtype != np.float64 or not (np.abs(worth) <= LARGEST_NUMBER).all():
             raise ValueError(f"{prefix}/worth is not two finite float64")
-        return cls(views, limits, float(worth[0]), float(worth[1]))
+        silence = own.get("silence")
+        if silence is not None and (silence.shape != (n_sensors,) or silence.dtype != np.float32):
+            raise ValueError(f"{prefix}/silence is not one float32 per sensor")
+        if silence is not None and not (np.isfinite(silence) & (silence > 0)).all():
+            raise ValueError(f"{prefix}/silence is not positive and finite")
+        return cls(views, limits, float(worth[0]), float(worth[1]), silence)

@@ -21,7 +21,7 @@ import numpy as np
 
 from vaecli.scoring.max_cell import NEVER_DECIDES, MaxCellScale, larger_of
 from vaecli.scoring.neighbour_judge import Beside
-from vaecli.scoring.tail_scale import LEVELS, checked_scale, fit_scales, surprisal_at
+from vaecli.scoring.tail_scale import LEVELS, TailScales, checked_scale, fit_scales
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,15 @@ class SurprisalScale:
     spread: np.ndarray  # (w,) mean excess over the last knot: nats of score per nat of surprisal
     mean_column_score: np.ndarray  # (e, c) mean column score of held-out rows
     max_cell: MaxCellScale | None = None  # where one cell alone may decide
-    _twin: tuple[int, ...] = field(init=False, repr=False, compare=False)  # w times an earlier score of equal scale
+    _first: tuple[int, ...] = field(init=False, repr=False, compare=False)  # (w,) the first score of equal scale
+    _scales: TailScales = field(init=False, repr=False, compare=False)  # of the scores that are the first ones
 
     def __post_init__(self) -> None:
-        """Find the scores of a member that have the scale of an earlier one; −1 for the others."""
+        """Find the scores of a member that have the scale of an earlier one, itself perhaps: they may count twice."""
         scales = [(k, tuple(row), unit) for k, row, unit in zip(self.member, self.knots, self.spread, strict=True)]
-        twin = (scales.index(scale) for scale in scales)
-        object.__setattr__(self, "_twin", tuple(-1 if same == i else same for i, same in enumerate(twin)))
+        object.__setattr__(self, "_first", tuple(scales.index(scale) for scale in scales))
+        of_all = sorted(set(self._first))
+        object.__setattr__(self, "_scales", TailScales(self.knots[of_all], self.spread[of_all]))
 
     @classmethod
     def of(
@@ -74,9 +76,10 @@ class SurprisalScale:
             return together, parts
         largest, where = self.max_cell.largest(column_score)
         score = larger_of(together, self.max_cell.of_members(largest).mean(0))
-        more = np.subtract(score, together, out=np.zeros_like(score), where=score > together)
-        for column in where:  # what the most extreme cell adds is attributed to it, member by member
-            parts[np.arange(len(score)), column] += more / len(where)
+        raised = np.flatnonzero(score > together)
+        more = (score[raised] - together[raised]) / len(where)
+        for column in where[:, raised]:  # what the most extreme cell adds is attributed to it, member by member
+            parts[raised, column] += more
         return score, parts
 
     def of_members(self, scores: np.ndarray) -> np.ndarray:
@@ -84,15 +87,16 @@ class SurprisalScale:
 
         Higher is more anomalous; it never decreases with a score. It is NaN if one of the member's scores is.
         """
+        first = self._first
+        if all(same == i or np.array_equal(scores[i], scores[same]) for i, same in enumerate(first)):
+            of_all = sorted(set(first))
+            found = self._scales.at(scores if len(of_all) == len(first) else scores[of_all])
+            place = [of_all.index(same) for same in first]  # a score that counts twice is looked up once
+        else:
+            found, place = TailScales(self.knots, self.spread).at(scores), list(range(len(first)))
         surprisal = np.zeros((self.mean_column_score.shape[0], scores.shape[1]))
-        found: list[np.ndarray] = []
-        for i, score in enumerate(scores):
-            same = self._twin[i]
-            if same < 0 or not np.array_equal(score, scores[same]):
-                found.append(surprisal_at(score, self.knots[i], self.spread[i]))
-            else:  # a score that counts twice
-                found.append(found[same])
-            surprisal[self.member[i]] += found[i]
+        for member, i in zip(self.member, place, strict=True):
+            surprisal[member] += found[i]
         return surprisal / self._n_scores[:, None]
 
     def of_columns(self, column_score: np.ndarray) -> np.ndarray:
@@ -101,7 +105,8 @@ class SurprisalScale:
         It is exact where the scale is linear.
         """
         rate = np.bincount(self.member, 1 / self.spread) / self._n_scores / self._n_scores.size
-        parts: np.ndarray = np.tensordot(rate, column_score, 1) - rate @ self.mean_column_score
+        parts: np.ndarray = np.tensordot(rate, column_score, 1)
+        parts -= rate @ self.mean_column_score
         return parts
 
     @property

@@ -7,50 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vaecli.scoring.ascending_lines import AscendingLines
+
 TAIL_SHARE = 0.05  # of the held-out rows; beyond it the surprisal grows along an exponential tail
 N_POINTS = 256
 _LEAST_EXCESS = 0.05  # natural logarithms; a tail is not steeper than this
 _SHARES = -np.log1p(-np.linspace(0, 1 - TAIL_SHARE, N_POINTS))
-N_CELLS = 1024  # of a grid over the points, by which the points around a value are found
 AT_ONCE = 2**14  # values that are looked up together, so that they stay in the processor's cache
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """What finds the two points around values, for J read-outs: the same as a search among the points, but sooner.
-
-    Cell i of read-out j begins at `points[j, 0] + i / per_unit[j]`. The last point that is not above a value in it is
-    the one that `cell` (J, N_CELLS) names or the next, unless the cell is `crowded` (J, N_CELLS): those hold several
-    points. `point`, the point that is `following`, and the `slope` of the surprisal between the two are (J N_POINTS,),
-    one read-out after the other.
-    """
-
-    per_unit: np.ndarray
-    cell: np.ndarray
-    crowded: np.ndarray
-    point: np.ndarray
-    following: np.ndarray
-    slope: np.ndarray
-
-    @classmethod
-    def of(cls, points: np.ndarray) -> Steps:
-        """The steps between points (J, N_POINTS), ascending in each row."""
-        span = np.maximum(points[:, -1:] - points[:, :1], 1e-12)
-        edges = points[:, :1] + np.arange(N_CELLS + 1) / N_CELLS * span
-        slack = 1e-9 * span + 1e-14 * np.abs(points[:, -1:])  # far more than rounding moves an edge by
-        first = [np.searchsorted(row, at, "right") - 1 for row, at in zip(points, edges[:, :-1] - slack, strict=True)]
-        last = [np.searchsorted(row, at, "right") - 1 for row, at in zip(points, edges[:, 1:] + slack, strict=True)]
-        start, width = np.maximum(first, 0), np.diff(points, axis=1)
-        of_row = np.arange(len(points))[:, None] * points.shape[1]
-        slope = np.divide(np.diff(_SHARES), width, out=np.zeros_like(width), where=width > 1e-300)
-        return cls(
-            N_CELLS / span,
-            (start + of_row).astype(np.int32),
-            np.asarray(last) - start > 1,
-            points.ravel(),
-            np.append(points[:, 1:], np.full((len(points), 1), np.inf), axis=1).ravel(),
-            np.append(slope, np.zeros((len(points), 1)), axis=1).ravel(),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +28,7 @@ class SurprisalTails:
     median: np.ndarray
     points: np.ndarray
     excess: np.ndarray
-    _steps: list[Steps] = field(default_factory=list, init=False, repr=False, compare=False)
+    _lines: list[AscendingLines] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, values: np.ndarray) -> SurprisalTails:
@@ -91,26 +54,11 @@ class SurprisalTails:
         return out
 
     def _surprisals(self, values: np.ndarray, rows: slice, out: np.ndarray) -> None:
-        if not self._steps:
-            self._steps.append(Steps.of(self.points))
-        steps, points = self._steps[0], self.points[rows]
-        first, last = points[:, :1], points[:, -1:]
+        if not self._lines:
+            self._lines.append(AscendingLines.of(self.points, _SHARES))
+        first, last = self.points[rows, :1], self.points[rows, -1:]
         z = np.log1p(np.maximum(values, 0).astype(np.float64) / self.median[rows, None])
-        inside = np.clip(np.nan_to_num(z), first, last)
-        cell = ((inside - first) * steps.per_unit[rows]).astype(np.intp)
-        np.minimum(cell, N_CELLS - 1, out=cell)
-        cell += np.arange(rows.start, rows.start + len(values))[:, None] * N_CELLS
-        at = steps.cell.ravel()[cell]
-        at += steps.following[at] <= inside
-        if steps.crowded[rows].any():
-            j, i = np.nonzero(steps.crowded.ravel()[cell])
-            for row in np.unique(j):
-                mine = i[j == row]
-                at[row, mine] = np.searchsorted(points[row], inside[row, mine], "right") - 1
-                at[row, mine] += (rows.start + row) * N_POINTS
-        np.subtract(inside, steps.point[at], out=out)
-        out *= steps.slope[at]
-        out += _SHARES[at % N_POINTS]
+        self._lines[0].at(z, rows, out)
         out[z < first] = 0
         out += np.maximum(z - last, 0) / self.excess[rows, None]
 

@@ -3,14 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from vaecli.scoring.ascending_lines import AscendingLines
 
 TAIL_BEGINS = 0.8
 LEVELS = np.linspace(0.0, TAIL_BEGINS, 65)
 SURPRISALS = -np.log1p(-LEVELS)  # at the knots
 MIN_OWN_ROWS = 200  # held out from a member, below which its quantiles are too noisy to stand alone
 SMALLEST_SPREAD = 0.1  # nats of score per nat of surprisal; below it rounding would separate scores of normal rows
+AT_ONCE = 2**14  # scores that are looked up together, so that they stay in the processor's cache
+
+
+@dataclass(frozen=True, slots=True)
+class TailScales:
+    """The scales of w scores: `surprisal_at` for all of them at once, by their knots (w, 65) and spreads (w,)."""
+
+    knots: np.ndarray
+    spread: np.ndarray
+    _lines: list[AscendingLines] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def at(self, scores: np.ndarray) -> np.ndarray:
+        """The surprisals (w, n) in nats at scores (w, n); NaN of NaN."""
+        if not self._lines:  # not needed to load a bundle
+            self._lines.append(AscendingLines.of(self.knots, SURPRISALS))
+        found, every, last = np.empty(scores.shape), slice(0, len(scores)), self.knots[:, -1:]
+        most = max(AT_ONCE // max(len(scores), 1), 1)
+        for start in range(0, scores.shape[1], most):
+            block = slice(start, start + most)
+            self._lines[0].at(scores[:, block], every, found[:, block])
+            beyond = scores[:, block] - last
+            np.maximum(beyond, 0.0, out=beyond)
+            beyond /= self.spread[:, None]
+            found[:, block] += beyond
+        return found
 
 
 def checked_scale(

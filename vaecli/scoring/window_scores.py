@@ -25,7 +25,8 @@ class Surprisals:
 
     An eighth row, OPINION, is the opinion of the judge of single sensors, NaN where no sensor decides; earlier bundles
     have no judge. `single` (d, m) are those of the continuous sensors' statistics, `moved` (d, m) those of their
-    movements. `alone` (1, m) is the continuous sensor that lies furthest beyond its limits, −1 where all are within.
+    movements. `alone` (1, m) is the sensor, of all, that the judge names: a silent one, or the furthest beyond its
+    limits, else −1.
     """
 
     of: np.ndarray

@@ -16,7 +16,7 @@ from vaecli.data.cycle_profile import CycleProfile
 from vaecli.data.named_arrays import arrays_within
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import SensorScale
-from vaecli.data.series import Chunk, Stretch, chunks_of
+from vaecli.data.series import Chunk, Silence, Stretch, chunks_of
 from vaecli.model.window_model import (
     HISTORY,
     SHORT,
@@ -114,7 +114,10 @@ class SensorDetector:
 
     def histories(self) -> Histories:
         """The histories of series before any row."""
-        return Histories(self.scale.start, self.clock.max_gap, self.spike_limit, hold=self.hold)
+        silence_limit = None if self.judge is None else self.judge.silence_limit
+        return Histories(
+            self.scale.start, self.clock.max_gap, self.spike_limit, hold=self.hold, silence_limit=silence_limit
+        )
 
     def chunks(self, stretches: Sequence[Stretch]) -> list[Chunk]:
         """The stretches laid out in chunks whose windows fit into a processor's cache."""
@@ -129,7 +132,7 @@ class SensorDetector:
         if self.judge is None:
             return surprisals
         far, sensor = self.judge.views.largest(chunk.x[self.model.continuous], chunk.tiles, self.judge.limits)
-        return self._with_opinions(surprisals, far[chunk.output], sensor[chunk.output], chunk.seen)
+        return self._with_opinions(surprisals, far[chunk.output], sensor[chunk.output], chunk.seen, chunk.silence)
 
     def surprisals_at(self, chunk: Chunk, index: np.ndarray) -> Surprisals:
         """The surprisals of the rows `index` (k,) of a chunk, at the cost of their tiles; the same as all rows give."""
@@ -138,15 +141,17 @@ class SensorDetector:
         if self.judge is None:
             return surprisals
         far, sensor = largest_of(self.judge, self.model.continuous, chunk, index)
-        return self._with_opinions(surprisals, far, sensor, chunk.seen[index])
+        return self._with_opinions(surprisals, far, sensor, chunk.seen[index], chunk.silence[index])
 
     def _with_opinions(
-        self, surprisals: Surprisals, far: np.ndarray, sensor: np.ndarray, seen: np.ndarray
+        self, surprisals: Surprisals, far: np.ndarray, sensor: np.ndarray, seen: np.ndarray, silence: Silence
     ) -> Surprisals:
-        """The surprisals of m rows with those of the judge, by how far which sensor lies out (m,)."""
+        """The surprisals of m rows with those of the judge, by how far which continuous sensor lies out (m,)."""
         assert self.judge is not None
-        opinion = self.judge.opinions(far, mean_of(surprisals.of, self.model.shape), seen)
-        return replace(surprisals, of=np.concatenate([surprisals.of, opinion[None]]), alone=sensor[None])
+        opinion = self.judge.opinions(far, mean_of(surprisals.of, self.model.shape), seen, silence)
+        beyond = np.where(sensor >= 0, self.model.continuous[sensor], -1)
+        alone = np.where(silence.far > 0, silence.sensor, beyond)
+        return replace(surprisals, of=np.concatenate([surprisals.of, opinion[None]]), alone=alone[None])
 
     def score(self, stretches: Sequence[Stretch], n_rows: int, kind: str) -> np.ndarray:
         """Scores (n,) in nats of the rows of a batch; NaN for rows in no stretch."""
@@ -170,6 +175,7 @@ class SensorDetector:
                 out[chunk.row[index]] = (short_of(self.model, chunk, index) > limits).any(0)
                 if self.judge is not None:
                     out[chunk.row[index]] |= largest_of(self.judge, self.model.continuous, chunk, index)[0] > 1
+                out[chunk.row[index]] |= chunk.silence.far[index] > 0
         return out
 
     def readout_surprisals(self, stretches: Sequence[Stretch], n_rows: int) -> np.ndarray:
@@ -192,6 +198,8 @@ class SensorDetector:
             **({} if self.short_limits is None else {"events_end_by_rows": SHORT}),
         }
         settings |= {} if self.long is None else {"long": self.long.to_json()}
+        if self.judge is not None and self.judge.silence_limit is not None:
+            settings["judges_silence"] = True
         arrays = {f"scale/{name}": value for name, value in self.scale.to_arrays().items()}
         arrays |= {f"model/{name}": value for name, value in window_model_to_arrays(self.model).items()}
         arrays |= self.scales.to_arrays() | {"history/spike_limit": self.spike_limit}
@@ -251,6 +259,9 @@ class SensorDetector:
             raise ValueError("short/limits is not one float32 per continuous sensor")
         if limits is not None and not (np.isfinite(limits) & (limits > 0)).all():
             raise ValueError("short/limits are not positive and finite")
+        judge = SingleSensors.from_arrays(arrays, "alone", n_sensors, model.continuous.size)
+        if settings.get("judges_silence", False) is not (judge is not None and judge.silence_limit is not None):
+            raise ValueError("alone/silence is missing, or not asked for")
         return cls(
             schema,
             scale,
@@ -268,5 +279,5 @@ class SensorDetector:
             limits,
             hold,
             cycle,
-            SingleSensors.from_arrays(arrays, "alone", model.continuous.size),
+            judge,
         )

@@ -16,7 +16,7 @@ from vaecli.sensors.detector import SensorDetector
 
 FEWEST_BEFORE = 16  # rows by which a reading is expected; with fewer, those of training
 LATEST = 16  # rows, at most, by which the behaviour of a sensor is described
-UP, DOWN, FLAT, NOISY = "up", "down", "flat", "noisy"
+UP, DOWN, FLAT, NOISY, SILENT = "up", "down", "flat", "noisy", "silent"
 _FAR = 3.0  # deviations of the latest readings' mean from the expected reading
 _QUIETER, _LOUDER = 0.1, 2.5  # times the usual step from row to row
 
@@ -28,7 +28,8 @@ class ExplainedRows:
     `parts` (D, k) in nats add up to the score of each row. The others are (D, k) in the sensors' own units: `expected`
     and `deviation` are those of the rows before the window, `usual_step` the median step from row to row then, NaN
     where these rows are too few; `now` is the reading of the row, cut where the scale ends, and `level` and `step` are
-    mean and median step of the latest rows. `is_cut` marks latest rows of which one is cut.
+    mean and median step of the latest rows. `is_cut` marks latest rows of which one is cut, and `is_silent` the sensor
+    that decides by having had no reading for long.
     """
 
     row: np.ndarray
@@ -40,6 +41,7 @@ class ExplainedRows:
     level: np.ndarray
     step: np.ndarray
     is_cut: np.ndarray
+    is_silent: np.ndarray
 
     def take(self, which: np.ndarray) -> ExplainedRows:
         """The rows `which` (k,), in that order."""
@@ -118,6 +120,7 @@ def _explained(detector: SensorDetector, chunk: Chunk, index: np.ndarray, kind: 
         scale.in_units(level.T).T,
         step * unit,
         np.asarray((np.abs(recent[:, :, -latest:]) >= LARGEST).any(2)),
+        np.arange(scale.n_sensors)[:, None] == chunk.silence.sensor[index],
     )
 
 
@@ -131,10 +134,13 @@ def _before(seen: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     return is_before, is_before.sum(1) >= FEWEST_BEFORE
 
 
-def directions(before: ExplainedRows, now: np.ndarray, level: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """How sensors differ from what was expected `before` (one row): up, down, flat or noisy, (D,).
+def directions(
+    before: ExplainedRows, now: np.ndarray, level: np.ndarray, step: np.ndarray, is_silent: np.ndarray
+) -> np.ndarray:
+    """How sensors differ from what was expected `before` (one row): up, down, flat, noisy or silent, (D,).
 
-    `now`, `level` and `step` (2, D) are the least and the largest reading, mean of the latest readings and median step.
+    `now`, `level` and `step` (2, D) are the least and the largest reading, mean of the latest readings and median step;
+    `is_silent` (D,) bool marks sensors without a reading for long.
     """
     expected, deviation, usual = before.expected[:, 0], before.deviation[:, 0], before.usual_step[:, 0]
     above, below = level[1] - expected, expected - level[0]
@@ -143,4 +149,5 @@ def directions(before: ExplainedRows, now: np.ndarray, level: np.ndarray, step: 
         is_noisy = ~far & (step[1] > 0) & (step[1] >= _LOUDER * usual)
         is_flat = (usual > 0) & (step[0] <= _QUIETER * usual)
     is_up = np.where(far, above >= below, now[1] - expected >= expected - now[0])
-    return np.asarray(np.where(is_flat, FLAT, np.where(is_noisy, NOISY, np.where(is_up, UP, DOWN))))
+    found = np.where(is_flat, FLAT, np.where(is_noisy, NOISY, np.where(is_up, UP, DOWN)))
+    return np.where(is_silent, SILENT, found)

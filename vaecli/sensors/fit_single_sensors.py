@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vaecli.data.series import missing_runs
 from vaecli.model.sensor_views import N_VIEWS, ROUGHNESS, SensorViews, news, range_of
+from vaecli.model.window_model import SHORT
 from vaecli.scoring.single_sensors import CORROBORATED, SingleSensors
 
 WITHIN = 0.999  # of held-out rows lie within the limit of one sensor in one view, and a margin beyond it is its limit
@@ -18,6 +20,7 @@ FEWEST_FOR_SHARP = 1_000
 TOGETHER = 0.9975  # of held-out rows lie within all limits
 USUAL_LEVEL = 0.99
 MOST_ROUNDS = 10  # a threshold beyond all held-out rows may rise with the worth of opinions
+OF_LONGEST = 2.0  # times the longest run of missing readings in training is the limit of silence
 _ABOVE = 1 + 1e-6  # an opinion lies above the threshold by more than float32 can lose
 
 Values = tuple[np.ndarray, np.ndarray]
@@ -73,6 +76,18 @@ def _limits(beyond: np.ndarray, block: np.ndarray, view: int) -> np.ndarray:
     least = LEAST_OF_SHORT if block.size < FEWEST_FOR_SHARP else least
     wanted = of_blocks.mean(0) + BLOCK_DEVIATIONS * of_blocks.std(0)
     return np.maximum(np.maximum(wanted, least * np.quantile(beyond, WITHIN, axis=1)), 1.0).astype(np.float32)
+
+
+def silence_limits(missing: Iterable[np.ndarray], n_sensors: int) -> np.ndarray:
+    """(D,) float32: for how many rows each of `n_sensors` sensors may have no reading, SHORT - 1 at least.
+
+    `missing` (m, D) marks cells without a reading, of each piece of the training rows.
+    """
+    longest, none = np.zeros(n_sensors, np.int64), np.zeros(n_sensors, np.int64)
+    for part in missing:
+        if part.any():
+            longest = np.maximum(longest, missing_runs(part, none).max(0))
+    return np.maximum(OF_LONGEST * longest, SHORT - 1).astype(np.float32)
 
 
 def judge_of(

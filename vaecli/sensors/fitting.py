@@ -13,7 +13,7 @@ from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.effective_rows import Dependence, EffectiveRows
 from vaecli.config import SCORE_KINDS
 from vaecli.data.sensor_scale import SensorScale
-from vaecli.data.series import Chunk, Stretch, chunk_of
+from vaecli.data.series import Chunk, Silence, Stretch, chunk_of
 from vaecli.model.sensor_views import view_values
 from vaecli.model.window_model import (
     HISTORY,
@@ -61,7 +61,7 @@ class FittedWindows:
     def opinions(self, judge: SingleSensors) -> np.ndarray:
         """The opinions of a judge of these views on the held-out rows (n,), NaN where no sensor decides."""
         assert self.views is not None
-        return judge.opinions(self.views.far, self.held_out["combined"], self.seen)
+        return judge.opinions(self.views.far, self.held_out["combined"], self.seen, Silence.none(self.seen.size))
 
 
 def fit_windows(
@@ -73,7 +73,7 @@ def fit_windows(
     """
     layout = chunk_of(stretches, TILE)
     order = np.argsort(layout.row, kind="stable")
-    layout = Chunk(layout.x, layout.tiles, *(a[order] for a in (layout.column, layout.output, layout.row, layout.seen)))
+    layout = layout.take(order)
     n = layout.row.size
     warm = _filled(layout.seen, shape.window)
     if warm.sum() < n // 2:  # short stretches: their windows begin with a repeated row, as they do when scored

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vaecli.data.series import Stretch, filled_forward, held_forward
+from vaecli.data.series import Silence, Stretch, filled_forward, held_forward, missing_runs
 from vaecli.model.window_model import HISTORY, TILE
 
 ROWS_SET_BACK = 8  # rows that are too late and follow each other: the clock was set back
@@ -23,7 +23,8 @@ class SeriesHistory:
 
     `place` is how many rows of the series were scored since that gap, modulo TILE. `n_refused` is how many rows that
     were too late, or an hour late, arrived last, each after the one before, and `refused` the time of the last of them.
-    `reported` (D,) is when each sensor last had a reading, where that counts.
+    `reported` (D,) is when each sensor last had a reading, and `missing` (D,) for how many rows it has had none since
+    that gap, where that counts.
     """
 
     time: np.ndarray
@@ -32,6 +33,7 @@ class SeriesHistory:
     n_refused: int = 0
     refused: float = np.nan
     reported: np.ndarray | None = None
+    missing: np.ndarray | None = None
 
     @classmethod
     def empty(cls, n_sensors: int) -> SeriesHistory:
@@ -41,6 +43,7 @@ class SeriesHistory:
     def begin_anew(self) -> None:
         """Forget all rows, as after a gap."""
         self.time, self.readings, self.place, self.n_refused = self.time[:0], self.readings[:0], 0, 0
+        self.missing = None
 
 
 @dataclass(slots=True)
@@ -72,6 +75,7 @@ class Histories:
     series: dict[str, SeriesHistory] = field(default_factory=dict)
     seen: Late = field(default_factory=Late)
     hold: np.ndarray | None = None  # (D,) how long a sensor's last reading stands for missing ones; None: for ever
+    silence_limit: np.ndarray | None = None  # (D,) float32, rows without a reading; None where silence is not judged
 
     def add(self, scaled: np.ndarray, time: np.ndarray, keys: Sequence[str], group: np.ndarray) -> list[Stretch]:
         """The stretches of one batch, whose n rows enter the histories.
@@ -156,7 +160,25 @@ class Histories:
             filled = self._filled(
                 history, scaled[rows[of_part]], times[of_part], before[-1] if before.size else self.start
             )
-            self._extend(history, filled, times[first:last], rows[first:last], found)
+            silence = self._silence(history, scaled[rows[of_part]])
+            self._extend(history, filled, times[first:last], rows[first:last], silence, found)
+
+    def _silence(self, history: SeriesHistory, scaled: np.ndarray) -> Silence | None:
+        """The silence of rows (m, D) that follow the newest of the history, NaN where missing."""
+        if self.silence_limit is None:
+            return None
+        missing = np.isnan(scaled)
+        if not missing.any():
+            history.missing = None
+            return None
+        before = np.zeros(self.start.size, np.int64) if history.missing is None else history.missing
+        runs = missing_runs(missing, before)
+        history.missing = runs[-1]
+        far = runs.astype(np.float32) / self.silence_limit
+        far[(far <= 1) | (runs > self.silence_limit + HISTORY)] = 0
+        sensor = far.argmax(1)
+        far = far[np.arange(len(far)), sensor]
+        return Silence(far, np.where(far > 0, sensor, -1)) if far.any() else None
 
     def _filled(self, history: SeriesHistory, scaled: np.ndarray, times: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Rows without missing cells, which are not older than the newest of the history."""
@@ -168,7 +190,13 @@ class Histories:
         return filled
 
     def _extend(
-        self, history: SeriesHistory, readings: np.ndarray, times: np.ndarray, rows: np.ndarray, found: list[Stretch]
+        self,
+        history: SeriesHistory,
+        readings: np.ndarray,
+        times: np.ndarray,
+        rows: np.ndarray,
+        silence: Silence | None,
+        found: list[Stretch],
     ) -> None:
         """Rows without a gap and without missing cells; a spike is taken out of the history by the row after it.
 
@@ -181,12 +209,15 @@ class Histories:
             n_rows = rows.size if spike is None else spike + 1 - min(before.shape[0], 2)
             if n_rows:
                 part = readings[:n_rows]
-                stretch = Stretch(_padded(before, part), part, history.place, rows[:n_rows], before.shape[0])
-                found.append(stretch)
+                of_part = None if silence is None else silence[:n_rows]
+                found.append(
+                    Stretch(_padded(before, part), part, history.place, rows[:n_rows], before.shape[0], of_part)
+                )
                 history.time = np.concatenate([history.time, times[:n_rows]])[-HISTORY:]
                 history.readings = np.concatenate([before[-HISTORY:], part[-HISTORY:]])[-HISTORY:]
                 history.place = (history.place + n_rows) % TILE
                 readings, times, rows = readings[n_rows:], times[n_rows:], rows[n_rows:]
+                silence = None if silence is None else silence[n_rows:]
             if spike is not None:
                 history.readings = without_spike(history.readings, readings[0], self.spike_limit)
 

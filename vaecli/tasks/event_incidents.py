@@ -14,7 +14,7 @@ from vaecli.sensors.detector import SensorDetector
 from vaecli.tasks.deviations import FARTHEST, LEAST_SHARE, N_RESPONSIBLE, THOUSANDTHS
 from vaecli.tasks.incidents import Places, identity, incident_patterns, most_common_reason, named
 
-DIRECTIONS = ("up", "down", "flat", "noisy", "changed")
+DIRECTIONS = ("up", "down", "flat", "noisy", "silent", "changed")
 
 
 @dataclass(slots=True)

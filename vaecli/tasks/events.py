@@ -14,7 +14,7 @@ from vaecli.results.sensor_events import EventSensor, SensorEvent
 from vaecli.schema import Column, Kind
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.events import Event, EventRules, FlaggedRows, SeriesPart, series_parts
-from vaecli.sensors.explanation import ExplainedRows, directions
+from vaecli.sensors.explanation import SILENT, ExplainedRows, directions
 from vaecli.tables import Batch, to_cells
 from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tasks.reasons import own_values, value_of
@@ -31,7 +31,8 @@ class Behaviour:
 
     `now`, `level` and `step` (2, D) are the least and the largest reading, mean of the latest readings, and median step
     of each sensor, in its own units. `values` (3) of (c,) are the cells of the least and the largest reading, and of
-    the row with the largest part of the column in its score, which is `nats` (c,); `novel` are values never seen.
+    the row with the largest part of the column in its score, which is `nats` (c,); `novel` are values never seen, and
+    `silent` (D,) bool sensors that decided by having had no reading for long.
     """
 
     now: np.ndarray
@@ -40,6 +41,7 @@ class Behaviour:
     nats: np.ndarray
     values: tuple[tuple[float | int | str | None, ...], ...]
     novel: tuple[tuple[bool, ...], ...]
+    silent: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,7 @@ class _Describer:
             nats.max(1),
             tuple(values for values, _ in cells),
             tuple(novel for _, novel in cells),
+            np.asarray(found.is_silent.any(1)),
         )
 
     def _cells(self, found: ExplainedRows) -> tuple[tuple[float | int | str | None, ...], tuple[bool, ...]]:
@@ -168,7 +171,8 @@ def _sensors(
     before = next(run.before for run in runs if run.before is not None)
     found = [run.behaviour for run in runs if run.behaviour is not None]
     now, level, step = (np.stack([getattr(one, name) for one in found]) for name in ("now", "level", "step"))
-    which = directions(before, _ends(now), _ends(level), _ends(step))
+    silent = np.any([one.silent for one in found], axis=0)
+    which = directions(before, _ends(now), _ends(level), _ends(step), silent)
     sensors = []
     for j in order:
         column, first = detector.schema.features[j], int(np.searchsorted(detector.sensor_column, j))
@@ -177,9 +181,11 @@ def _sensors(
             direction = str(which[first])
             run, end = np.unravel_index(np.argmax(np.abs(now[:, :, first] - before.expected[first, 0])), now.shape[:2])
         else:
-            direction, run, end = CHANGED, np.argmax([one.nats[j] for one in found]), np.intp(2)
+            direction = SILENT if silent[first] else CHANGED
+            run, end = np.argmax([one.nats[j] for one in found]), np.intp(2)
         one = found[int(run)]
-        reason = Reason(column.name, round(float(nats[j]), 6), one.values[end][j], *shown, one.novel[end][j])
+        value = None if silent[first] and detector.long is None else one.values[end][j]
+        reason = Reason(column.name, round(float(nats[j]), 6), value, *shown, one.novel[end][j])
         sensors.append(EventSensor(direction, reason))
     return tuple(sensors)
 

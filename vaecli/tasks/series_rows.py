@@ -10,7 +10,7 @@ from vaecli.results.explain_sensors import SeriesRow
 from vaecli.results.sensor_events import EventSensor
 from vaecli.schema import Kind
 from vaecli.sensors.detector import SensorDetector
-from vaecli.sensors.explanation import ExplainedRows, directions
+from vaecli.sensors.explanation import SILENT, ExplainedRows, directions
 from vaecli.tasks.events import CHANGED, DecidedRows, time_of
 from vaecli.tasks.sensor_reasons import reasons_of
 
@@ -37,7 +37,10 @@ def asked_rows(
             which = _directions(explained.take(np.array([i])))
             sensors = tuple(
                 EventSensor(
-                    str(which[first[reason.column]]) if kinds[reason.column] is Kind.NUMERIC else CHANGED, reason
+                    str(which[first[reason.column]])
+                    if kinds[reason.column] is Kind.NUMERIC or which[first[reason.column]] == SILENT
+                    else CHANGED,
+                    reason,
                 )
                 for reason in told.reasons
             )
@@ -60,6 +63,7 @@ def asked_rows(
 
 def _directions(row: ExplainedRows) -> np.ndarray:
     """How the sensors of one row differ from what was expected of it, (D,)."""
-    step = np.where(row.is_cut, np.inf, row.step)
-    ends = ((row.now, row.now), (row.level, row.level), (step, row.step))
-    return directions(row, *(np.concatenate(pair, axis=1).T for pair in ends))
+    highest = np.where(row.is_cut, np.inf, row.step)
+    ends = ((row.now, row.now), (row.level, row.level), (highest, row.step))
+    now, level, step = (np.concatenate(pair, axis=1).T for pair in ends)
+    return directions(row, now, level, step, row.is_silent[:, 0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from vaecli.runtime.moments import SECONDS_PER_DAY
 from vaecli.schema import Kind, Schema
 from vaecli.sensors.detector import JUDGED_KINDS, KINDS, MODEL, Clock, SensorDetector
 from vaecli.sensors.event_rates import event_rates
+from vaecli.sensors.fit_single_sensors import silence_limits
 from vaecli.sensors.fitting import blocks_of, calibrated, fit_windows, independent_rows, judged, looked_ahead
 from vaecli.sensors.history import spike_limits
 from vaecli.tables import LongSource, Source
@@ -71,13 +73,17 @@ def fit_sensors(
     cycle = None
     if has_moments(schema.time):
         cycle, stretches, scale = _with_cycle(SensorColumns(schema.features), rows, step, stretches, scale)
-    if hold is not None and cycle is not None:
-        hold = cycle.widened(hold, hold[cycle.sensor], SensorColumns(schema.features).column)
+    silence = silence_limits((np.isnan(rows.readings[part]) for part in pieces(rows, max_gap)), n_sensors)
+    if cycle is not None:
+        column = SensorColumns(schema.features).column
+        silence = cycle.widened(silence, silence[cycle.sensor], column)
+        hold = None if hold is None else cycle.widened(hold, hold[cycle.sensor], column)
     shape = _shape(source, rows.time.size, scale.n_sensors, config.windows.window)
     fitted = fit_windows(stretches, scale, shape, lambda done, of: on_event(Event("fitting", done, of, "models")))
     level, calibrations, margins = config.calibration.threshold, {}, {}
     held_out = {**fitted.held_out, **{f"offline/{kind}": looked_ahead(fitted, kind) for kind in SCORE_KINDS}}
     judge = judged(fitted, held_out, level)
+    judge = None if judge is None else replace(judge, silence_limit=silence)
     opinions = {} if judge is None else dict.fromkeys(JUDGED_KINDS, fitted.opinions(judge))
     for kind in KINDS:
         calibrations[kind], margins[kind] = calibrated(held_out[kind], fitted.block, level, opinions.get(kind))

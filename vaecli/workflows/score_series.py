@@ -47,6 +47,7 @@ from vaecli.workflows.new_rows import note, progress_of, protect
 from vaecli.workflows.plan import plan
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.scored_output import added_columns, opened_sink
+from vaecli.workflows.silence_warnings import silence_warnings
 
 N_DRAWN = 6  # series in a picture, the worst
 N_NEW_GROUPS = 5  # series that training did not have, named in a summary
@@ -184,6 +185,7 @@ def score_series(
             *(() if long is None else long_warnings(long)),
             *(() if found is None else found.warnings),
             *hold_warnings(detector, seen.not_held),
+            *silence_warnings(detector, histories),
         ),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),

@@ -1,0 +1,210 @@
+"""Do p-values mean what they say where they are fine? Asked of 200,000 fresh rows of ten kinds of tables.
+
+Each run fits vaecli on n rows and scores fresh rows of the same law. Of these a share α should have a p-value of α or
+less, here for 1e-2, 1e-3 and 1e-4. With n calibration rows about n α of them lie beyond, so that an exact calibration
+scatters by 1/√(n α) of the share: the table gives the mean over runs, and the farthest run.
+A level that `finest_level` does not promise counts as refused: `fit` and `score` warn of it.
+Results are kept run by run, so a benchmark can stop and go on.
+
+    python benchmarks/p_values.py
+    python benchmarks/p_values.py --sizes 2000 --seeds 1 --kinds gaussian,categories
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import record
+
+KEYS = ("kind", "n", "seed", "preset")
+LEVELS = (1e-2, 1e-3, 1e-4)
+FINER = (1e-6, 1e-9, 1e-12)  # of which hardly any row should remain
+WITHIN = (1.3, 1.6, 2.5)  # factors between the share of rows and the level
+SIZES = (2_000, 20_000)
+SEEDS = 3
+N_FRESH = 200_000
+
+
+def main() -> None:
+    """Measure what is missing, then write the table."""
+    options = _options()
+    results = record.Results(options.out, KEYS)
+    for n in options.sizes:
+        for kind in options.kinds:
+            for seed in range(options.seeds):
+                if options.redo or not results.has(kind=kind, n=n, seed=seed, preset=options.preset):
+                    _measure(kind, n, seed, options, results)
+    record.finish(options.out, report(results.rows))
+
+
+def _options() -> argparse.Namespace:
+    parser = record.parser(__doc__)
+    record.add_names(parser, "--kinds", list(KINDS))
+    parser.add_argument("--sizes", type=record.seeds, default=SIZES, help="rows of training")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="fits of each kind and size")
+    parser.add_argument("--fresh", type=int, default=N_FRESH, help="fresh rows of each fit")
+    parser.add_argument("--preset", default="default", help="vaecli's preset")
+    parser.add_argument("--out", type=Path, default=record.RESULTS / "p_values.jsonl", help="a .jsonl file")
+    record.add_redo(parser)
+    return parser.parse_args()
+
+
+def gaussian(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Six independent normal numbers."""
+    return _numbers(rng.normal(size=(n, 6)))
+
+
+def correlated(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Ten numbers moved by three hidden factors."""
+    loadings = np.random.default_rng(0).normal(size=(3, 10))
+    return _numbers(rng.normal(size=(n, 3)) @ loadings + 0.5 * rng.normal(size=(n, 10)))
+
+
+def heavy_tails(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Six numbers of Student's t law with three degrees of freedom around one factor."""
+    return _numbers(rng.normal(size=(n, 1)) + rng.standard_t(3, size=(n, 6)))
+
+
+def few_valued(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Six small counts that depend on a hidden load."""
+    load = rng.gamma(3.0, 1.0, size=(n, 1))
+    return _numbers(rng.poisson(load * np.array([0.3, 0.5, 0.8, 1.2, 1.6, 2.0])))
+
+
+def categories(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Three categories, the second like the first nine times in ten."""
+    a = rng.choice(list("abc"), size=n, p=[0.5, 0.4, 0.1])
+    b = np.where(rng.random(n) < 0.9, a, rng.choice(list("abc"), size=n))
+    return pd.DataFrame({"a": a, "b": b, "c": rng.choice(["x", "y"], size=n, p=[0.4, 0.6])})
+
+
+def categories_and_number(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """The three categories, and a normal number of three decimals."""
+    return categories(n, rng).assign(v=rng.normal(size=n).round(3))
+
+
+def mixed(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """A category, a boolean, a count and two numbers that depend on them."""
+    product = rng.choice(["red", "green", "blue", "grey"], size=n, p=[0.5, 0.3, 0.19, 0.01])
+    slow = rng.random(n) < 0.2
+    parts = rng.poisson(np.where(slow, 3, 9))
+    weight = rng.normal(np.where(product == "red", 5.0, 2.0), 0.4)
+    speed = rng.gamma(np.where(slow, 2.0, 8.0), 1.0)
+    return pd.DataFrame({"product": product, "slow": slow, "parts": parts, "weight": weight, "speed": speed})
+
+
+def skewed(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Six log-normal numbers moved by two factors."""
+    loadings = np.random.default_rng(1).normal(size=(2, 6))
+    return _numbers(np.exp(rng.normal(size=(n, 2)) @ loadings * 0.7 + 0.2 * rng.normal(size=(n, 6))))
+
+
+def rounded(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Five correlated normal numbers, rounded to half a standard deviation."""
+    return _numbers((rng.normal(size=(n, 1)) + rng.normal(size=(n, 5))).round(0) / 2)
+
+
+def with_gaps(n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Six numbers moved by two factors, one cell in twenty missing."""
+    loadings = np.random.default_rng(2).normal(size=(2, 6))
+    values = rng.normal(size=(n, 2)) @ loadings + 0.5 * rng.normal(size=(n, 6))
+    return _numbers(np.where(rng.random(values.shape) < 0.05, np.nan, values))
+
+
+def _numbers(values: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(values, columns=[f"x{j + 1}" for j in range(values.shape[1])])
+
+
+KINDS: dict[str, Callable[[int, np.random.Generator], pd.DataFrame]] = {
+    law.__name__: law
+    for law in (
+        gaussian,
+        correlated,
+        heavy_tails,
+        skewed,
+        rounded,
+        few_valued,
+        categories,
+        categories_and_number,
+        mixed,
+        with_gaps,
+    )
+}
+
+
+def _measure(kind: str, n: int, seed: int, options: argparse.Namespace, results: record.Results) -> None:
+    import vaecli
+
+    rng = np.random.default_rng([seed, n, list(KINDS).index(kind)])
+    model = vaecli.fit(KINDS[kind](n, rng), seed=seed, preset=options.preset)
+    p_value = model.score(KINDS[kind](options.fresh, rng))["p_value"].to_numpy()
+    shares = {f"{level:g}": float((p_value <= level).mean()) for level in (*LEVELS, *FINER)}
+    reached = {f"{level:g}": _of_reached(p_value, level) for level in LEVELS}
+    finest = model.summary.finest_level
+    row: dict[str, Any] = {"kind": kind, "n": n, "seed": seed, "preset": options.preset, "n_fresh": options.fresh}
+    row |= {"finest_level": finest, "smallest": float(p_value.min()), "shares": shares, "reached": reached}
+    results.add(row)
+    told = ", ".join(f"{share / float(level):.2f} x {level}" for level, share in shares.items())
+    print(f"{kind:22s} n {n:6d} seed {seed}: {told}, smallest {p_value.min():.1e}", file=sys.stderr)
+
+
+def _of_reached(p_value: np.ndarray, level: float) -> float | None:
+    """The share of rows within the largest p-value that is reached below `level`, as a multiple of that; or None."""
+    within = p_value[p_value <= level]
+    return float(within.size / p_value.size / within.max()) if within.size else None
+
+
+def report(rows: list[dict[str, Any]]) -> str:
+    """For each kind and size how often each level is met, as a multiple of it: the mean of the runs, and each run."""
+    lines, n_met, n_promised = [], 0, 0
+    tables = {(row["n"], list(KINDS).index(row["kind"])) for row in rows}
+    for n, kind in ((n, list(KINDS)[place]) for n, place in sorted(tables)):
+        runs = sorted((row for row in rows if (row["n"], row["kind"]) == (n, kind)), key=lambda row: int(row["seed"]))
+        cells = []
+        for level, within in zip(LEVELS, WITHIN, strict=True):
+            cell, met = _cell(runs, level, within)
+            promised = all(row["finest_level"] >= 1 - level for row in runs)
+            n_promised += promised
+            n_met += promised and met
+            cells.append(cell if promised else f"refused ({cell})")
+        finer = [sum(row["shares"][f"{level:g}"] * row["n_fresh"] for row in runs) / len(runs) for level in FINER]
+        smallest = f"{min(row['smallest'] for row in runs):.0e}"
+        lines.append((kind, f"{n:,}", str(len(runs)), *cells, *(f"{count:.1f}" for count in finer), smallest))
+    fresh = f"{rows[0]['n_fresh']:,}" if rows else "none"
+    header = ("table", "training rows", "runs", *(f"{level:g}" for level in LEVELS))
+    header += (*(f"rows ≤ {level:g}" for level in FINER), "smallest")
+    parts = (
+        "# p-values where they are fine",
+        f"Share of {fresh} fresh normal rows with a p-value of a level or less, as a multiple of what that level "
+        "promises: the mean of the runs, in brackets each run. In tables whose rows come many times a p-value cannot "
+        "take every value; there the largest p-value that is reached within the level is what is promised, and a dash "
+        "says that none is. With n rows of training an exact calibration scatters by 1/√(n · level): 0.7 where two "
+        "rows resolve a level. “refused”: finer than the rows resolve, of which `fit` and `score` warn; what is in "
+        "brackets then comes from the tail model, which errs on the quiet side. "
+        f"Of {n_promised} promised levels {n_met} are met within a factor of "
+        f"{', '.join(map(str, WITHIN))} in the mean of their runs.",
+        record.markdown_table(header, lines),
+        record.machine_line(record.machine()),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _cell(runs: list[dict[str, Any]], level: float, within: float) -> tuple[str, bool]:
+    """How often a level is met, for the table, and whether the mean of the runs is within that factor."""
+    ratios = [row["reached"][f"{level:g}"] for row in runs]
+    known = [ratio for ratio in ratios if ratio is not None]
+    if not known:
+        return "–", True
+    mean = sum(known) / len(known)
+    each = ", ".join("–" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
+    return f"{mean:.2f} ({each})", 1 / within <= mean <= within
+
+
+if __name__ == "__main__":
+    main()
