@@ -17,6 +17,7 @@ from vaecli.config import ScoreConfig
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.spark import (
+    absolute,
     connect,
     count_rows,
     folder_columns,
@@ -32,7 +33,7 @@ from vaecli.results.json_object import SCHEMA_VERSION
 from vaecli.results.score_spark import SparkSummary
 from vaecli.runtime.atomic_file import translated
 from vaecli.runtime.parts_folder import MANIFEST, file_digest
-from vaecli.runtime.urls import is_url, shown, without_file_scheme
+from vaecli.runtime.urls import is_url, shown
 from vaecli.tables import check_schema, collect_sink, remote as stores, whole_output
 from vaecli.workflows.drift_warning import warnings_of
 from vaecli.workflows.score import decision_of
@@ -60,9 +61,9 @@ def score_on_spark(
     started = time.monotonic()
     detector, decision = _detector_of(bundle, config)
     digest = file_digest(str(bundle))
-    folder = _absolute(output).rstrip("/")
+    folder = absolute(output).rstrip("/")
     session = connect(remote)
-    frame = read_parquet(session, [_absolute(text) for text in inputs])
+    frame = read_parquet(session, [absolute(text) for text in inputs])
     rows = _scored(frame, detector, bundle, config)
     with _new_folder(folder, shown(output)):
         on_event(Event("scoring", 0, None))
@@ -126,11 +127,6 @@ def _scored(frame: DataFrame, detector: Detector, bundle: Path, config: ScoreCon
     collect_sink(like, added, prefix=config.prefix)  # whether the names are free
     named = [(config.prefix + name, kind) for name, kind in added]
     return mapped(frame, scorer_of(bundle.read_bytes(), config), named)
-
-
-def _absolute(path: str) -> str:
-    """A path as another process understands it."""
-    return path if is_url(path) else os.path.abspath(without_file_scheme(path))
 
 
 @contextmanager
