@@ -1,7 +1,7 @@
 """Runs a task on the rows of a Spark DataFrame, and hands its results to the driver: what verbs add up, not rows.
 
 A task travels pickled with the version of this package, which the cluster compares before it unpickles anything. Rows
-are numbered in the order of partitions, as if they were one table.
+are numbered in the order of partitions, which of one file is that of its rows; many files Spark orders as it likes.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import pickle
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial, reduce
-from operator import add
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -126,7 +125,7 @@ def process_partition(sent: Mapping[str, Any], batches: Iterable[pa.RecordBatch]
                 result = task.process(batch)
             partition, n_rows = number, n_rows + batch.n_rows
             if adds_up:
-                total = result if total is None else reduce(add, (total, result))
+                total = result if total is None else total + result
                 continue
             yield _answer(number, batch.first_row, batch.n_rows, result)
         if total is not None:

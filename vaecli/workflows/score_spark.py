@@ -32,6 +32,7 @@ from vaecli.results import Event, OnEvent
 from vaecli.results.json_object import SCHEMA_VERSION
 from vaecli.results.score_spark import SparkSummary
 from vaecli.runtime.atomic_file import translated
+from vaecli.runtime.lock import locked
 from vaecli.runtime.parts_folder import MANIFEST, file_digest
 from vaecli.runtime.urls import is_url, shown
 from vaecli.tables import check_schema, collect_sink, remote as stores, whole_output
@@ -131,7 +132,29 @@ def _scored(frame: DataFrame, detector: Detector, bundle: Path, config: ScoreCon
 
 @contextmanager
 def _new_folder(folder: str, name: str) -> Iterator[None]:
-    """Refuse a folder that exists, and remove the new one where the block ends with an exception."""
+    """Refuse a folder that exists, and remove the new one where the block ends with an exception.
+
+    A lock beside a local folder keeps a second run away, which would remove the folder of this one.
+    """
+    with _locked_beside(folder):
+        yield from _made_in(folder, name)
+
+
+@contextmanager
+def _locked_beside(folder: str) -> Iterator[None]:
+    if is_url(folder):
+        yield
+        return
+    lock = os.path.join(os.path.dirname(folder), f".{os.path.basename(folder)}.lock")
+    with locked(lock):
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                os.unlink(lock)
+
+
+def _made_in(folder: str, name: str) -> Iterator[None]:
     if _exists(folder):
         raise UsageError(
             f"{name}: there is something already, and Spark replaces no folder", "name a new folder, or remove this one"
