@@ -1,4 +1,4 @@
-"""`vaecli score --engine spark` through Sail beside the local `vaecli score` of the same files: rows per second, memory.
+"""`vaecli score --engine spark` through Sail beside the local run on the same files: rows per second, memory.
 
 Each round runs both one after the other, in turn first; a ratio is the median of the ratios within a round. The server
 is started anew for each round. "tasks" is what many small files take longer than one with the same rows.
@@ -187,7 +187,11 @@ def report(rows: Sequence[dict[str, Any]], machine: dict[str, Any]) -> str:
     starts = [row for row in rows if row["question"] == "tasks"]
     each = [(row["many_cpu_seconds"] - row["one_cpu_seconds"]) / (MANY - 1) for row in starts]
     if each:
-        lines += ["", f"A further small file takes {1000 * statistics.median(each):.0f} ms of computing on the server."]
+        lines += [
+            "",
+            f"A further small file takes {1000 * statistics.median(each):.0f} ms of computing on the server "
+            f"({len(each)} rounds; below zero: less than rounds differ).",
+        ]
     return "\n".join([*lines, "", record.machine_line(machine), ""])
 
 
