@@ -78,6 +78,9 @@ bench: install  ## measure quality, speed and memory next to peers (hours); writ
 	$(BIN)/python benchmarks/sensor_speed.py --work build/sensors
 	$(BIN)/python benchmarks/false_alarms.py
 	$(BIN)/python benchmarks/reliability.py --work build/reliability
+	$(BIN)/python benchmarks/fuzz.py --work build/fuzz
+	$(BIN)/python benchmarks/soak.py --work build/soak
+	$(BIN)/python benchmarks/single_row.py
 	$(BIN)/python benchmarks/memory.py --work build/memory
 	$(BIN)/python benchmarks/throughput.py --work build/throughput
 	$(BIN)/python benchmarks/fit.py --work build/fit

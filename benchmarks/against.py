@@ -1,13 +1,15 @@
 """Two builds of vaecli in pairs: this one beside that of a commit, checked out in a folder of its own.
 
-Every round runs both builds in turn, for scoring beside the floor too. A ratio is the median of the ratios round by
-round, of seconds on the wall and of CPU seconds, which other work on the machine moves less. Each build fits its own
-bundles. `throughput.py --against COMMIT` runs this.
+Every round runs both builds in turn, for scoring beside the floor too, and this build beside scripts with PyOD and with
+one worker. A ratio is the median of the ratios round by round, of seconds on the wall and of CPU seconds, which other
+work on the machine moves less. Each build fits its own bundles. Questions are kept one by one, so that a run can stop
+and go on. `throughput.py --against COMMIT` runs this.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import sys
@@ -20,13 +22,16 @@ from statistics import median
 from typing import Any
 
 import fit
+import memory
 import record
 import tables
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 GROUP_ROWS = 1_000_000
 ROUNDS = 5
-HERE, THERE = "this build", "the other"
+HERE, THERE, FLOOR = "this build", "the other", "floor"
+ONE_WORKER, PEERS = "this build, one worker", {"isolation forest": "IForest", "kNN": "KNN"}
+KERNELS = "import numpy, threadpoolctl; print(threadpoolctl.threadpool_info()[0].get('architecture', 'unknown'))"
 KEYS = ("against", "question")
 
 
@@ -37,10 +42,12 @@ class Sizes:
     train: int = 20_000
     few: int = 500
     start: int = 1_000
+    medium: int = 200_000
     large: int = 1_000_000
+    huge: int = 10_000_000
 
 
-QUICK_SIZES = Sizes(train=300, few=100, start=200, large=2_000)
+QUICK_SIZES = Sizes(train=300, few=100, start=200, medium=500, large=2_000, huge=5_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,14 @@ class Builds:
         words = ["score", str(new), "-m", str(self.bundle(build, preset)), "-o", str(output)]
         return ["-m", "vaecli", *words, "--quiet", "--device", "cpu"]
 
+    def detector(self, name: str) -> Path:
+        """What a detector of PyOD learned of the training rows."""
+        path = self.work / f"{name}_{self.sizes.train}.joblib"
+        if not path.exists():
+            few = self.table(self.sizes.start, ".csv", seed=2)
+            self.run(HERE, [*_pyod(name, self.table(self.sizes.train), few, self.work), "--keep", str(path)])
+        return path
+
     def run(self, build: str, arguments: Sequence[str]) -> fit.Cost:
         """What a command of a build costs. The floor and scripts run in the folder of any."""
         return fit.timed([sys.executable, *arguments], fit.ON_CPU, self.folders.get(build, self.folders[HERE]))
@@ -101,8 +116,49 @@ def scoring(n_rows: str, suffix: str, preset: str) -> Question:
         n = getattr(builds.sizes, n_rows)
         commands = {build: builds.score_words(build, n, suffix, preset) for build in builds.folders}
         copied = builds.work / f"copied{suffix}"
-        commands["floor"] = [str(SCRIPTS / "copy_floor.py"), str(builds.table(n, suffix, seed=2)), str(copied)]
+        commands[FLOOR] = [str(SCRIPTS / "copy_floor.py"), str(builds.table(n, suffix, seed=2)), str(copied)]
         return _in_turn(builds, commands, rounds)
+
+    return question
+
+
+def beside_peers(builds: Builds, rounds: int) -> dict[str, list[Cost]]:
+    """Seconds of `vaecli score`, and of scripts that load a detector of PyOD and score once."""
+    n = builds.sizes.medium
+    commands = {build: builds.score_words(build, n, ".csv", "default") for build in builds.folders}
+    new = builds.table(n, ".csv", seed=2)
+    commands |= {told: _pyod(name, builds.detector(name), new, builds.work) for told, name in PEERS.items()}
+    return _in_turn(builds, commands, rounds)
+
+
+def _pyod(name: str, learned: Path, new: Path, work: Path) -> list[str]:
+    return [str(SCRIPTS / "pyod_score.py"), name, str(learned), str(new), str(work / "pyod.csv")]
+
+
+def helping(builds: Builds, rounds: int) -> dict[str, list[Cost]]:
+    """Seconds of `vaecli --help`."""
+    return _in_turn(builds, {build: ["-m", "vaecli", "--help"] for build in builds.folders}, rounds)
+
+
+def workers(builds: Builds, rounds: int) -> dict[str, list[Cost]]:
+    """Seconds of scoring Parquet with two workers and with one."""
+    words = builds.score_words(HERE, builds.sizes.large, ".parquet", "default")
+    commands = {HERE: [*words, "--workers", "2"], ONE_WORKER: [*words, "--workers", "1"]}
+    return _in_turn(builds, commands, rounds)
+
+
+def memory_of(suffix: str) -> Question:
+    """Peak memory in MB of scoring a large table, and one of ten times its rows, which is removed afterwards."""
+
+    def question(builds: Builds, rounds: int) -> dict[str, list[Cost]]:  # noqa: ARG001 - memory hardly varies
+        seen = {}
+        for n in (builds.sizes.large, builds.sizes.huge):
+            words = builds.score_words(HERE, n, suffix, "default")[2:]
+            watched = memory.watched("score", words, n)
+            seen[f"{n:,} rows"] = [{name: watched[name] for name in ("seconds", "cpu_seconds", "peak_mb")}]
+        builds.table(builds.sizes.huge, suffix, seed=2).unlink()
+        (builds.work / f"scored{suffix}").unlink()
+        return seen
 
     return question
 
@@ -135,16 +191,69 @@ def in_memory(n_rows: int) -> Question:
 
 
 QUESTIONS: dict[str, Question] = {
+    "`--help`": helping,
     "1,000 rows of CSV, default": scoring("start", ".csv", "default"),
+    "200,000 rows of CSV, default, and PyOD": beside_peers,
     "1,000,000 rows of CSV, default": scoring("large", ".csv", "default"),
+    "1,000,000 rows of CSV, `fast`": scoring("large", ".csv", "fast"),
     "1,000,000 rows of Parquet, default": scoring("large", ".parquet", "default"),
     "1,000,000 rows of Parquet, `fast`": scoring("large", ".parquet", "fast"),
+    "1,000,000 rows of Parquet, workers": workers,
     "one row in memory, default": in_memory(1),
     "1,000 rows in memory, default": in_memory(1_000),
     "fit of 20,000 × 30, default": fitting("train", 30, "default"),
     "fit of 20,000 × 30, `fast`": fitting("train", 30, "fast"),
     "fit of 500 × 20, default": fitting("few", 20, "default"),
+    "memory, CSV": memory_of(".csv"),
+    "memory, Parquet": memory_of(".parquet"),
 }
+NEED_PYOD = ("200,000 rows of CSV, default, and PyOD",)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a question should show: the median of a figure `of` one command, or of its ratio to that of another."""
+
+    question: str
+    above: str
+    below: str | None
+    bound: str
+    limit: float
+    of: str = "seconds"
+
+    def value(self, runs: Mapping[str, Sequence[Cost]]) -> float:
+        """The figure."""
+        if self.below is None:
+            return median(cost[self.of] for cost in runs[self.above])
+        return _ratio(runs, self.above, self.below, self.of)
+
+    def is_met(self, value: float) -> bool:
+        """Whether it is as it should be."""
+        return value <= self.limit if self.bound == "≤" else value >= self.limit
+
+
+_LARGE = f"{Sizes().large:,} rows", f"{Sizes().huge:,} rows"
+TARGETS = (
+    Target("1,000,000 rows of Parquet, default", HERE, FLOOR, "≤", 2.2),
+    Target("1,000,000 rows of Parquet, default", THERE, HERE, "≥", 2.0),
+    Target("1,000,000 rows of CSV, default", HERE, FLOOR, "≤", 1.3),
+    Target("1,000,000 rows of CSV, default", THERE, HERE, "≥", 1.5),
+    Target("1,000,000 rows of Parquet, `fast`", HERE, FLOOR, "≤", 1.2),
+    Target("200,000 rows of CSV, default, and PyOD", "isolation forest", HERE, "≥", 5),
+    Target("200,000 rows of CSV, default, and PyOD", "kNN", HERE, "≥", 8),
+    Target("fit of 20,000 × 30, default", THERE, HERE, "≥", 2.2),
+    Target("fit of 20,000 × 30, `fast`", THERE, HERE, "≥", 1.5),
+    Target("fit of 500 × 20, default", THERE, HERE, "≥", 3),
+    Target("1,000 rows of CSV, default", HERE, None, "≤", 0.35),
+    Target("`--help`", HERE, THERE, "≤", 1.05),
+    Target("one row in memory, default", HERE, None, "≤", 0.002),
+    Target("1,000 rows in memory, default", HERE, None, "≤", 0.013),
+    Target("memory, CSV", _LARGE[1], None, "≤", 250, "peak_mb"),
+    Target("memory, CSV", _LARGE[1], _LARGE[0], "≤", 1.05, "peak_mb"),
+    Target("memory, Parquet", _LARGE[1], None, "≤", 250, "peak_mb"),
+    Target("memory, Parquet", _LARGE[1], _LARGE[0], "≤", 1.05, "peak_mb"),
+    Target("1,000,000 rows of Parquet, workers", ONE_WORKER, HERE, "≥", 1.75),
+)
 
 
 def _in_turn(builds: Builds, commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, list[Cost]]:
@@ -178,59 +287,81 @@ def measure(options: argparse.Namespace, results: record.Results) -> None:
     """Ask the questions whose name holds what `--only` names, and that have no answer yet."""
     commit, sizes = options.against, QUICK_SIZES if options.quick else Sizes()
     rounds = options.runs or ROUNDS
+    asked = [name for name in QUESTIONS if options.only in name]
+    if not importlib.util.find_spec("pyod"):
+        print("PyOD is not installed: its question is left out", file=sys.stderr)
+        asked = [name for name in asked if name not in NEED_PYOD]
     with checked_out(commit) as there:
         builds = Builds({HERE: record.REPOSITORY, THERE: there}, options.work, sizes, options.quick)
-        for name, question in QUESTIONS.items():
-            if options.only in name and (options.redo or not results.has(against=commit, question=name)):
+        kernels = fit.said([sys.executable, "-c", KERNELS], {}, record.REPOSITORY).strip()
+        for name in asked:
+            if options.redo or not results.has(against=commit, question=name):
                 print(f"{name}:", file=sys.stderr)
-                results.add({"against": commit, "question": name, "runs": question(builds, rounds)})
+                found = QUESTIONS[name](builds, rounds)
+                results.add({"against": commit, "question": name, "kernels": kernels, "runs": found})
 
 
-def report(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
-    """One line per question."""
-    header = (
-        "question",
-        "rounds",
-        "this build, s",
-        "the other, s",
-        "floor, s",
-        "times as fast",
-        "by CPU time",
-        "of the floor",
+def report(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], *, quick: bool = False) -> str:
+    """What was asked for beside what was measured, then a line per question."""
+    found = {row["question"]: row for row in rows}
+    measured = [found[name] for name in QUESTIONS if name in found]
+    both = [row for row in measured if HERE in row["runs"]]
+    commits, kernels, own = (
+        ", ".join(sorted({row[name] for row in measured})) for name in ("against", "kernels", "commit")
     )
-    commits = ", ".join(sorted({row["against"] for row in rows}))
-    lines = [_line(row) for row in rows]
-    return (
-        "\n\n".join(
-            (
-                "# This build beside an earlier one",
-                f"Whole processes in turn, this build and that of commit {commits}; in memory: the median call of a "
-                "process. Seconds are medians over rounds, ratios medians of the ratios round by round. The floor "
-                "reads the same rows and writes them with three columns more.",
-                record.markdown_table(header, lines),
-                record.machine_line(facts),
-            )
-        )
-        + "\n"
-    )
+    parts = [
+        "# This build beside an earlier one",
+        f"Whole processes in turn, this build ({own}) and that of commit {commits}; in memory: the median call of a "
+        "process. Seconds are medians over rounds, ratios medians of the ratios round by round. The floor reads the "
+        f"same rows and writes them with three columns more. Kernels of OpenBLAS: {kernels}.",
+    ]
+    if quick:
+        parts.append("**Tiny tables and short fits: these figures only show that the benchmark runs.**")
+    else:
+        lines = [_target_line(target, found) for target in TARGETS]
+        parts += ["## Targets", record.markdown_table(("question", "figure", "measured", "target", "met"), lines)]
+    header = ("question", "rounds", *(f"{name}, s" for name in ("this build", "the other", FLOOR)))
+    header += ("times as fast", "by CPU time", "of the floor", "of the floor by CPU time")
+    parts += ["## Two builds", record.markdown_table(header, [_line(row) for row in both])]
+    header = ("question", "command", "s", "CPU s", "peak, MB")
+    parts += ["## All commands", record.markdown_table(header, [line for row in measured for line in _all(row)])]
+    return "\n\n".join([*parts, record.machine_line(facts)]) + "\n"
+
+
+def _target_line(target: Target, found: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, ...]:
+    unit = {"seconds": "s", "peak_mb": "MB"}[target.of] if target.below is None else "×"
+    figure = target.above if target.below is None else f"{target.above} / {target.below}"
+    limit = f"{target.bound} {target.limit:g} {unit}"
+    if target.question not in found:
+        return target.question, figure, None, limit, None
+    value = target.value(found[target.question]["runs"])
+    return target.question, figure, f"{value:.3g} {unit}", limit, "yes" if target.is_met(value) else "no"
 
 
 def _line(row: Mapping[str, Any]) -> tuple[str | None, ...]:
     runs: Mapping[str, Sequence[Cost]] = row["runs"]
 
-    def ratio(above: str, below: str, of: str) -> str | None:
-        if below not in runs:
-            return None
-        return f"{median(a[of] / b[of] for a, b in zip(runs[above], runs[below], strict=True)):.2f}"
-
     def seconds(name: str) -> str | None:
         return f"{median(cost['seconds'] for cost in runs[name]):.3g}" if name in runs else None
 
-    speed = (ratio(THERE, HERE, of) for of in ("seconds", "cpu_seconds"))
-    return (
-        row["question"],
-        str(len(runs[HERE])),
-        *(seconds(name) for name in (HERE, THERE, "floor")),
-        *speed,
-        ratio(HERE, "floor", "seconds"),
-    )
+    pairs = [
+        (THERE, HERE, "seconds"),
+        (THERE, HERE, "cpu_seconds"),
+        (HERE, FLOOR, "seconds"),
+        (HERE, FLOOR, "cpu_seconds"),
+    ]
+    ratios = [f"{_ratio(runs, *pair):.2f}" if {pair[0], pair[1]} <= runs.keys() else None for pair in pairs]
+    return row["question"], str(len(runs[HERE])), *(seconds(name) for name in (HERE, THERE, FLOOR)), *ratios
+
+
+def _all(row: Mapping[str, Any]) -> list[tuple[str | None, ...]]:
+    lines = []
+    for name, costs in row["runs"].items():
+        figures = [median(one[of] for one in costs) if of in costs[0] else None for of in ("seconds", "cpu_seconds")]
+        peak = f"{median(one['peak_mb'] for one in costs):.0f}" if "peak_mb" in costs[0] else None
+        lines.append((row["question"], name, *(None if one is None else f"{one:.3g}" for one in figures), peak))
+    return lines
+
+
+def _ratio(runs: Mapping[str, Sequence[Cost]], above: str, below: str, of: str) -> float:
+    return median(a[of] / b[of] for a, b in zip(runs[above], runs[below], strict=True))

@@ -66,7 +66,7 @@ def main() -> None:
     if options.against:
         pairs = record.Results(options.out, against.KEYS)
         against.measure(options, pairs)
-        record.finish(options.out, against.report(pairs.rows, pairs.machine()))
+        record.finish(options.out, against.report(pairs.rows, pairs.machine(), quick=options.quick))
         return
     work = Work(options.work, QUICK_SIZES if options.quick else Sizes(), options.quick)
     results = record.Results(options.out, KEYS)

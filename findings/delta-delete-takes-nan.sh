@@ -17,6 +17,7 @@ set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cat >"$folder/probe.py" <<'PYTHON'
+import os
 import sys
 
 import deltalake
@@ -53,7 +54,8 @@ table.update(predicate="x > 100", updates={"sensor": "'z'"})
 print("after update(x > 100):", kept(table))
 table = fresh("two files", rows.slice(0, 2), rows.slice(2))
 table.delete("x > 100")
-print("kept of two files:", kept(table))
+print("kept of two files:", kept(table), flush=True)
+os._exit(0)  # one of some ten runs aborted while the process ended, all being printed; why is not known
 PYTHON
 expected='filters: c
 dataset: c

@@ -18,6 +18,7 @@ import pytest
 
 import vaecli
 from vaecli import api, errors
+from vaecli.cli.app import main
 from vaecli.errors import (
     BundleError,
     InputError,
@@ -310,6 +311,72 @@ def test_the_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     runner = doctest.DocTestRunner()
     for test in sorted(examples, key=lambda test: not test.name.endswith(".fit")):  # the fit saves what others load
         assert runner.run(test).failed == 0, test.name
+
+
+# -- the other verbs ------------------------------------------------------------------------------
+
+
+def as_file(run: str, bundle: Path, fresh_table: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """What the command line writes for the fresh rows."""
+    fresh_table.to_parquet(folder / "fresh.parquet", index=False)
+    words = run.format(F=folder / "fresh.parquet", M=bundle, O=folder / "out.parquet").split()
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--quiet"])
+    assert not left.value.code
+    return pq.read_table(folder / "out.parquet").to_pandas()
+
+
+def test_python_explains_as_the_command_line(model, bundle, fresh_table, tmp_path):
+    """A line per reason of the flagged rows; `rows` names others, and those beyond the table are refused."""
+    expected = as_file("explain {F} -m {M} -o {O} --threshold 0.95", bundle, fresh_table, tmp_path)
+    pd.testing.assert_frame_equal(model.explain(fresh_table, threshold=0.95).to_pandas(), expected)
+    assert set(model.explain(fresh_table, rows=(3, 5), top=1)["row"].to_pylist()) == {3, 5}
+    with pytest.raises(UsageError, match="501"):
+        model.explain(fresh_table, rows=(501,))
+
+
+def test_python_evaluates_as_the_command_line(model, bundle, fresh_table, tmp_path):
+    """Every figure with its interval is that of `vaecli evaluate`."""
+    labelled = fresh_table.assign(fault=np.arange(500) % 7 == 0)
+    expected = as_file("evaluate {F} -m {M} -o {O} --label fault", bundle, labelled, tmp_path)
+    found = model.evaluate(labelled, label="fault")
+    assert (found.rows, found.anomalies, found.label) == (500, 72, "fault")
+    figures = {one.metric: (one.value, one.low, one.high) for one in found.overall.figures}
+    assert figures == {line.metric: (line.value, line.low, line.high) for line in expected.itertuples()}
+    with pytest.raises(UsageError, match="no column is named"):
+        model.evaluate(labelled)
+
+
+def test_python_encodes_as_the_command_line(model, bundle, fresh_table, tmp_path):
+    """Coordinates with the index of the frame, and with `keep` after its columns."""
+    expected = as_file("encode {F} -m {M} -o {O} --dims 2 --spreads", bundle, fresh_table, tmp_path)
+    named = fresh_table.set_index(pd.Index([f"row {i}" for i in range(500)]))
+    codes = model.encode(named, dims=2, spreads=True)
+    assert list(codes.columns) == ["map1", "map2", "map1_spread", "map2_spread"]
+    np.testing.assert_array_equal(codes.to_numpy(), expected[codes.columns].to_numpy())
+    pd.testing.assert_index_equal(codes.index, named.index)
+    kept = model.encode(named, keep=True, prefix="my_")
+    assert list(kept.columns) == [*named.columns, "my_z1", "my_z2", "my_z3"]
+    assert model.encode(pa.Table.from_pandas(fresh_table)).column_names == ["row", "z1", "z2", "z3"]
+
+
+def test_python_reconstructs_as_the_command_line(model, bundle, fresh_table, tmp_path):
+    """Cells as the model expects them; with `impute` those that are there stay."""
+    expected = as_file("reconstruct {F} -m {M} -o {O}", bundle, fresh_table, tmp_path)
+    pd.testing.assert_frame_equal(model.reconstruct(fresh_table), expected, check_dtype=False)
+    filled = model.reconstruct(fresh_table, impute=True)
+    there = fresh_table["temperature"].notna()
+    assert filled["temperature"].notna().all()
+    pd.testing.assert_series_equal(filled["temperature"][there], fresh_table["temperature"][there])
+    pd.testing.assert_frame_equal(filled.drop(columns="temperature"), fresh_table.drop(columns="temperature"))
+
+
+@pytest.mark.parametrize("verb", ["check", "explain", "evaluate", "encode", "reconstruct"])
+def test_unknown_settings_are_named(model, fresh_table, verb: str):
+    """A setting of another verb is refused, with those that there are."""
+    with pytest.raises(UsageError, match="unknown settings: plot") as problem:
+        getattr(model, verb)(fresh_table, plot="a.png")
+    assert "workers" in problem.value.hint
 
 
 # -- the public face ------------------------------------------------------------------------------

@@ -16,7 +16,25 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaecli.config import FitConfig, calibrate_config, fit_config, flag_config, sample_config
+from vaecli.config import (
+    FitConfig,
+    calibrate_config,
+    encode_config,
+    evaluate_config,
+    explain_config,
+    fit_config,
+    flag_config,
+    reconstruct_config,
+    sample_config,
+)
+from vaecli.config.python_names import (
+    CHECK_SETTINGS,
+    ENCODE_SETTINGS,
+    EVALUATE_SETTINGS,
+    EXPLAIN_SETTINGS,
+    FIT_SETTINGS,
+    RECONSTRUCT_SETTINGS,
+)
 from vaecli.config.score import score_settings
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
@@ -26,6 +44,8 @@ from vaecli.tables import Source, check_schema, collect_sink, exact_types, frame
 
 if TYPE_CHECKING:
     from vaecli.results.check import CheckSummary
+    from vaecli.results.evaluate import EvaluateSummary
+    from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.fit_sensors import SensorFitSummary
     from vaecli.results.incidents import Incident
     from vaecli.results.mark import MarkSummary
@@ -100,7 +120,8 @@ class Model:
         added = added_columns(config.explain)
         # the rows of a DataFrame are chosen at the end: they keep its index
         every_row = replace(config, anomalies_only=config.anomalies_only and not _is_pandas(table))
-        types = exact_types(self.schema) if modelled is source else {}
+        is_text = source.format in ("csv", "tsv")  # others have their types
+        types = exact_types(self.schema) if modelled is source and is_text else {}
         with collect_sink(source, added, prefix=config.prefix, types=types) as sink:
             score_table(self.detector, modelled, sink, decision, every_row)
         if not _is_pandas(table):
@@ -147,13 +168,116 @@ class Model:
 
         if not isinstance(self.detector, Detector):
             raise UsageError("a model of sensors in time checks no tables", "fit with window=0 for a model of rows")
-        unknown = sorted(settings.keys() - CHECK_SETTINGS)
-        if unknown:
-            raise UsageError(f"unknown settings: {', '.join(unknown)}", f"check takes {', '.join(CHECK_SETTINGS)}")
-        config = check_config(settings, environment={})
+        config = check_config(_known(settings, CHECK_SETTINGS), environment={})
         source = _source(table)
         check_schema(source, self.schema, self.detector.by_column)
         return check_source(self.detector, source, config, "")[0]
+
+    def explain(self, table: Any, **settings: Any) -> Any:
+        """Name the columns that made rows of `table` anomalous, and what was expected instead.
+
+        `settings` are those of `vaecli explain`: rows (numbers from 1; without them the flagged ones), top (reasons per
+        row), threshold, min_score, score_kind, batch_rows, workers.
+
+        Returns an Arrow table with a line per reason, the strongest first, in the columns of `vaecli explain -o`.
+        Raises UsageError, also for a model of series, and InputError.
+
+        >>> reasons = vaecli.load("cars.vae").explain("sample_data/cars/mixed.csv", rows=(6,), top=2)
+        >>> reasons["rank"].to_pylist()[:2]
+        [1, 2]
+        """
+        from vaecli.workflows.explain import SCHEMA, explain_source
+        from vaecli.workflows.score import decision_of
+
+        detector, config = self._of_rows("explain"), explain_config(_known(settings, EXPLAIN_SETTINGS), environment={})
+        source, decision = _source(table), decision_of(detector, config.score)
+        check_schema(source, self.schema, detector.by_column)
+        with collect_sink(frame_source(SCHEMA.empty_table()), ()) as sink:
+            explain_source(detector, source, decision, config, sink)
+        return sink.table()
+
+    def evaluate(self, table: Any, **settings: Any) -> EvaluateSummary | SensorEvaluateSummary:
+        """Measure the model on the labelled rows of `table`.
+
+        `settings` are those of `vaecli evaluate`: label, group, marks, baselines (a file of normal rows), bootstrap,
+        seed, threshold, min_score, score_kind, batch_rows, workers; of models of series also offline.
+
+        Returns a summary with `overall`, `groups`, `baselines` and `comparisons`; `overall.figure("auroc")` has
+        `value`, `low` and `high`. Raises UsageError, InputError, and EnvironmentProblem where a package is not there.
+
+        >>> found = vaecli.load("cars.vae").evaluate("sample_data/cars/mixed.csv", label="label")
+        >>> found.rows, found.label
+        (94, 'label')
+        """
+        from vaecli.workflows.evaluate import evaluate_source
+        from vaecli.workflows.long_table import as_modelled
+
+        config = evaluate_config(_known(settings, EVALUATE_SETTINGS), environment={})
+        return evaluate_source(self.detector, as_modelled(_source(table), self.detector, config.label), config)
+
+    def encode(self, table: Any, **settings: Any) -> Any:
+        """The coordinates of the latent code of every row of `table`.
+
+        `settings` are those of `vaecli encode`: dims (a map of so many dimensions), map, spreads, keep, prefix,
+        batch_rows, workers.
+
+        Returns columns z1, z2, … or map1, map2, …, with `keep` after those of the table: a DataFrame with the index of
+        a DataFrame, for any other table an Arrow table, which without `keep` begins with the number of the row.
+        Raises UsageError, also for a model of series, and InputError.
+
+        >>> vaecli.load("cars.vae").encode("sample_data/cars/mixed.csv", dims=2).column_names
+        ['row', 'map1', 'map2']
+        """
+        import pyarrow as pa
+
+        from vaecli.tasks.encode import ROW, EncodeTask
+        from vaecli.workflows.encode import coordinate_names, encode_source, layout
+
+        detector, config = self._of_rows("encode"), encode_config(_known(settings, ENCODE_SETTINGS), environment={})
+        names, source = coordinate_names(detector, config), _source(table)
+        check_schema(source, self.schema)
+        task = EncodeTask(detector, names, config, layout(detector, config), with_points=False)
+        rows, prefix = source if config.keep else frame_source(ROW.empty_table()), config.run.prefix
+        with collect_sink(
+            rows, [(name, pa.float64()) for name in names], prefix=prefix, types=exact_types(self.schema)
+        ) as sink:
+            encode_source(task, source, sink)
+        if not _is_pandas(table):
+            return sink.table()
+        return _with_columns(table if config.keep else table[[]], sink.table(), [prefix + name for name in names])
+
+    def reconstruct(self, table: Any, **settings: Any) -> Any:
+        """Every cell of `table` as the model expects it, or with `impute` the missing ones alone.
+
+        `settings` are those of `vaecli reconstruct`: impute, batch_rows, workers.
+
+        Returns the rows with the columns of the model replaced: a DataFrame with its index for a DataFrame, else an
+        Arrow table. Raises UsageError, also for a model of series, and InputError.
+
+        >>> filled = vaecli.load("cars.vae").reconstruct("sample_data/cars/mixed.csv", impute=True)
+        >>> filled.num_rows
+        94
+        """
+        from vaecli.tables.write.replace_cells import Spelling
+        from vaecli.tasks.reconstruct import ReconstructTask
+        from vaecli.workflows.reconstruct import reconstruct_source
+
+        detector = self._of_rows("reconstruct")
+        config, source = reconstruct_config(_known(settings, RECONSTRUCT_SETTINGS), environment={}), _source(table)
+        check_schema(source, self.schema)
+        task = ReconstructTask(detector, Spelling.of(source), config.impute)
+        with collect_sink(source, (), types=exact_types(self.schema)) as sink:
+            reconstruct_source(task, source, sink, config)
+        if not _is_pandas(table):
+            return sink.table()
+        return _with_columns(table, sink.table(), [column.name for column in self.schema.features])
+
+    def _of_rows(self, verb: str) -> Detector:
+        if not isinstance(self.detector, Detector):
+            raise UsageError(
+                f"a model of sensors in time: no {verb} in Python", "fit with window=0 for a model of rows"
+            )
+        return self.detector
 
     def calibrate(self, table: Any, **settings: Any) -> Model:
         """A model with p-values and thresholds by the fresh normal rows of `table`, and the same networks.
@@ -326,44 +450,18 @@ def mark(
     return mark_sources(Path(file), given, model.schema if model is not None and not named else None, named)
 
 
-CHECK_SETTINGS = (
-    "batch_rows",
-    "expect_rows",
-    "fail_distance",
-    "fail_share",
-    "warn_distance",
-    "warn_share",
-    "workers",
-)
-_SHORT_NAMES = {
-    "columns": "columns.columns",
-    "exclude": "columns.exclude",
-    "label": "columns.label",
-    "id": "columns.id",
-    "time": "columns.time",
-    "group": "columns.group",
-    "long": "columns.long",
-    "same_unit": "columns.same_unit",
-    "missing": "columns.missing",
-    "decimal": "columns.decimal",
-    "thousands": "columns.thousands",
-    "threshold": "calibration.threshold",
-    "seed": "train.seed",
-    "device": "train.device",
-    "max_epochs": "train.max_epochs",
-    "time_budget": "train.time_budget_seconds",
-    "preset": "preset",
-    "score_kind": "score_kind",
-    "marks": "marks",
-    "contamination": "train.contamination",
-}
+def _known(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The settings. Raises UsageError for others than `names`."""
+    if unknown := sorted(settings.keys() - set(names)):
+        raise UsageError(f"unknown settings: {', '.join(unknown)}", f"here are {', '.join(names)}")
+    return settings
 
 
 def _fit_config(settings: dict[str, Any]) -> FitConfig:
-    unknown = [name for name in settings if "." not in name and name not in _SHORT_NAMES]
+    unknown = [name for name in settings if "." not in name and name not in FIT_SETTINGS]
     if unknown:
-        raise UsageError(f"unknown settings: {', '.join(unknown)}", f"fit takes {', '.join(_SHORT_NAMES)}")
-    return fit_config({_SHORT_NAMES.get(name, name): value for name, value in settings.items()}, environment={})
+        raise UsageError(f"unknown settings: {', '.join(unknown)}", f"fit takes {', '.join(FIT_SETTINGS)}")
+    return fit_config({FIT_SETTINGS.get(name, name): value for name, value in settings.items()}, environment={})
 
 
 def _source(table: Any) -> Source:

@@ -18,10 +18,10 @@ def test_the_page_is_that_of_the_results(script):
 def test_a_broken_promise_is_counted(script):
     """A trial with a problem makes its line say so; one without does not."""
     module = script("reliability")
-    line = module.Line("a fault", "a promise")
+    line = module.Line("a fault", "a promise", 2)
     line.add("earlier output")
     line.add("torn", ["torn output"])
-    results = {"seed": 0, "lines": [module.asdict(line)]}
-    assert "| a fault | a promise | 2 | 1 earlier output, 1 torn | **1 broken** |" in module.page(results)
+    results = {"lines": [module.asdict(line)]}
+    assert "| a fault | a promise | 2 | 1 × earlier output, 1 × torn | **1 broken** |" in module.page(results)
     line.broken.clear()
-    assert "| held |" in module.page({"seed": 0, "lines": [module.asdict(line)]})
+    assert "| held |" in module.page({"lines": [module.asdict(line)]})

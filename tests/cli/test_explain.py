@@ -116,6 +116,17 @@ def test_each_mistake_is_named(explain, new):
     )
 
 
+def test_several_absurd_cells_are_named_before_what_they_disturb(explain, new):
+    """Three readings of a row far beyond training are its first three reasons, each with what is usual in its place."""
+    new.loc[2, ["temperature", "pressure", "flow"]] = 2_000.0, 90.0, -400.0
+    new.to_csv("new.csv", index=False)
+    first = sentences(explain("new.csv", "--row", "3", "--top", "3"))[3]
+    assert {sentence.split(" = ")[0] for sentence in first} == {"temperature", "pressure", "flow"}
+    expected = {sentence.split()[0]: float(sentence.split("expected ")[1].split()[0]) for sentence in first}
+    usual = new.drop(2)[list(expected)].quantile([0.0, 1.0])
+    assert all(usual[name].iloc[0] <= number <= usual[name].iloc[1] for name, number in expected.items())
+
+
 def test_the_flagged_rows_are_explained_and_no_other(run, explain, new):
     """Rows, scores, p-values and flags are those of `score`, at the bundle's level."""
     assert run("score", "new.csv", "-o", "scored.parquet").code == 0

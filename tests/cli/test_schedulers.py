@@ -111,6 +111,52 @@ def test_the_tool_loads_its_program(tool: str, tmp_path: Path, monkeypatch: pyte
     importlib.import_module(f"example_{tool}")
 
 
+@pytest.mark.slow
+def test_kubernetes_knows_the_job():
+    """The schema that the API server of Kubernetes publishes, without fields that it does not have."""
+    validator = pytest.importorskip("kubernetes_validate")
+    for version in ("1.31", validator.latest_version()):
+        validator.validate(loaded("Kubernetes"), version, strict=True)
+    wrong = loaded("Kubernetes") | {"specs": {}}
+    with pytest.raises(validator.ValidationError):
+        validator.validate(wrong, "1.31", strict=True)
+
+
+@pytest.mark.slow
+def test_github_knows_the_workflow(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The published schema of GitHub's workflows, as check-jsonschema brings it."""
+    check = pytest.importorskip("check_jsonschema").main
+    [text] = examples("GitHub Actions", "yaml")
+    for name, content, code in (("right", text, 0), ("wrong", text.replace("runs-on", "run-on"), 1)):
+        path = tmp_path / f"{name}.yml"
+        path.write_text(content)
+        with pytest.raises(SystemExit) as left:
+            check(["--builtin-schema", "vendor.github-workflows", str(path)])
+        assert left.value.code == code, capsys.readouterr()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of dbt about its own packages
+def test_dbt_parses_the_model(tmp_path: Path):
+    """`dbt parse` reads the model, its test and the exposure."""
+    pytest.importorskip("dbt.adapters.duckdb")
+    runner = importlib.import_module("dbt.cli.main").dbtRunner()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/pump.yml").write_text(examples("dbt", "yaml")[0])
+    (tmp_path / "models/pump_readings.sql").write_text("select now() as measured_at\n")
+    (tmp_path / "dbt_project.yml").write_text("name: pump\nversion: '1.0'\nprofile: pump\n")
+    (tmp_path / "profiles.yml").write_text(
+        "pump: {target: dev, outputs: {dev: {type: duckdb, path: pump.duckdb, external_root: target}}}\n"
+    )
+    folder = str(tmp_path)
+    done = runner.invoke(
+        ["parse", "--project-dir", folder, "--profiles-dir", folder, "--no-send-anonymous-usage-stats"]
+    )
+    assert done.success, done.exception
+    assert {"model.pump.pump_readings"} <= set(done.result.nodes)
+    assert set(done.result.exposures) == {"exposure.pump.pump_anomalies"}
+
+
 def test_kubernetes_and_github_have_what_they_need():
     """Kinds, schedules of five fields, and steps that either run or use something."""
     job = loaded("Kubernetes")

@@ -237,3 +237,23 @@ def test_one_unit_of_columns_that_hold_still_is_no_division_by_zero() -> None:
     fitted = Preprocessor.fit(cells, columns, {"a", "b"})
     np.testing.assert_array_equal(fitted.encoder(Numbers).scale, 1.0)
     np.testing.assert_array_equal(fitted.transform(cells).values, 0.0)
+
+
+def test_numbers_encoded_together_have_the_bits_of_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in blocks of few rows, for readings far out, infinite or missing, beside columns that are bent."""
+    rng = np.random.default_rng(2)
+    columns = tuple(Column(name, Kind.NUMERIC) for name in "abcd")
+    learned = Cells(rng.normal(size=(300, 4)), np.zeros((300, 4), np.uint8), np.arange(300))
+    learned.values[:, 2] = np.exp(3 * learned.values[:, 2])  # heavy: it is bent
+    fitted = Preprocessor.fit(learned, columns)
+    numbers = fitted.encoder(Numbers)
+    np.testing.assert_array_equal(numbers.unbent, [0, 1, 3])
+    new = np.where(
+        rng.random((50, 4)) < 0.2, rng.choice([np.nan, np.inf, -np.inf, 1e9, -40.0]), rng.normal(size=(50, 4))
+    )
+    cells = Cells(new, np.where(np.isnan(new), MISSING, PRESENT).astype(np.uint8), np.arange(50))
+    monkeypatch.setattr("vaecli.data.preprocessor.BLOCK_CELLS", 20)
+    found, each = fitted.transform(cells).values, np.zeros((50, 4), np.float32)
+    for j in range(4):
+        numbers.encode(j, new[:, j], cells.state[:, j], each[:, j : j + 1])
+    np.testing.assert_array_equal(found, each)

@@ -107,6 +107,19 @@ def test_promtool_accepts_the_page():
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.slow
+def test_the_python_client_of_prometheus_reads_the_page():
+    """Where promtool cannot be had: the parser of prometheus-client finds every sample, without time stamps."""
+    parser = pytest.importorskip("prometheus_client.parser")
+    series = Series('pump "7"\\', "check")
+    lines = series.lines(dict.fromkeys(METRICS, 1.5)) | series.of_summary(DRIFTED)
+    families = list(parser.text_string_to_metric_families(page(lines)))
+    assert [family.name for family in families] == list(METRICS)
+    samples = [sample for family in families for sample in family.samples]
+    assert len(samples) == sum(map(len, lines.values()))
+    assert all(sample.timestamp is None and sample.labels["job_name"] == 'pump "7"\\' for sample in samples)
+
+
 MONITORING = Path(__file__).parents[2] / "docs/how-to/monitoring.md"
 
 

@@ -30,6 +30,23 @@ def test_an_aborted_file_leaves_no_trace(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["model.vae"]
 
 
+def test_a_folder_that_may_no_longer_be_written(tmp_path, monkeypatch):
+    """Neither the rename nor the removal is allowed: the refusal is reported, the old content stands."""
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "model.vae").write_bytes(b"one")
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic_file.os, "replace", refused)
+        patch.setattr(atomic_file.os, "unlink", refused)
+        with pytest.raises(EnvironmentProblem, match="permission denied"):
+            atomic_file.write_bytes(tmp_path / "model.vae", b"two")
+    assert (tmp_path / "model.vae").read_bytes() == b"one"
+    atomic_file.write_bytes(tmp_path / "model.vae", b"three")  # also removes what was left
+    assert [path.name for path in tmp_path.iterdir()] == ["model.vae"]
+
+
 def test_where_nothing_can_be_written(tmp_path):
     """A missing folder and a directory are wrong use, each with a way out."""
     for path, said in ((tmp_path / "no" / "model.vae", "no such directory"), (tmp_path, "is a directory")):

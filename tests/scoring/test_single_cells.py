@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from vaecli.calibration.conformal import Calibration
-from vaecli.calibration.single_cells import column_tails, fit_single_cells
+from vaecli.calibration.single_cells import NATS_BEYOND_WALL, column_tails, fit_single_cells
 from vaecli.calibration.survival_scale import DECIDES_FROM, SurvivalScale, opinion_scale
 from vaecli.data.cells import MISSING, PRESENT
 from vaecli.data.training_rows import Rows
@@ -91,6 +91,28 @@ def test_numbers_further_out_are_never_less_rare(seed: int, n: int) -> None:
         assert (some[rarity >= 3.0] == rarity[rarity >= 3.0]).all()
         assert ((some == rarity) | (some == -np.inf)).all()
         assert rarity[-1] > np.log(n + 1) + 1
+        # what is beyond all readings is the rest of their rarity
+        beyond = tails.beyond(values, state)
+        outside = rarity > np.log(n + 1)
+        np.testing.assert_allclose(beyond[outside, 0], rarity[outside] - np.log(n + 1), rtol=1e-9, atol=1e-9)
+        assert (beyond[~outside] == 0).all()
+        assert (beyond[:, 1:] == 0).all()
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(100, 3000), st.sampled_from([0.1, 1.0, 5.0]))
+def test_a_step_through_a_wall_is_rarer_than_one_along_a_tail(seed: int, n: int, step: float) -> None:
+    """Counts that often are 0 never fall below; their largest stands nearly alone, and a later one may exceed it."""
+    rng = np.random.default_rng(seed)
+    rows = table([0] * n, seed)
+    rows.values[:, 0] = np.minimum(rng.poisson(1.5, n), 6) * step
+    rows.state[:, 0] = PRESENT
+    largest = rows.values[:, 0].max()
+    rows.values[0, 0] = largest + step  # alone
+    values = np.zeros((2, 5), np.float32)
+    values[:, 0] = -step, largest + 2 * step
+    below, above = column_tails(LAYOUT, rows).beyond(values, np.full((2, 3), PRESENT, np.uint8))[:, 0]
+    assert below == pytest.approx(NATS_BEYOND_WALL, rel=1e-3)
+    assert above < 10
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 600), st.integers(2, 600), st.floats(0, 1))

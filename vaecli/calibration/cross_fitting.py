@@ -20,7 +20,8 @@ def cross_fitted_scores(member_scores: np.ndarray, held_out: np.ndarray) -> np.n
     between members from in-sample ones. A model, not a theorem: docs/calibration.md. Rows with a NaN stay NaN.
 
     Of the rows that score highest, as many as the quantiles of a fold do not resolve, the held-out score counts where
-    it is larger: what lies beyond all that a member has seen surprises all of them, by more than any learned row does.
+    it is larger: what lies beyond all that a member has seen scores far more with it than with those that learned it,
+    and a new row like that is beyond all of them.
     """
     scores = np.array(member_scores, dtype=np.float64)
     raised = scores.copy()

@@ -22,6 +22,9 @@ N_EXACT_RANKS, N_RANKS = 96, 160  # of outer readings: all of the outermost, the
 FEWEST_READINGS = 30  # of a column, and
 FEWEST_EXCESSES = 10  # beyond the tail's beginning, below which its unit is the column's standard deviation
 SMALLEST_SCALE = 0.05  # of a tail, in standard deviations
+FEWEST_AT_WALL, SHARE_AT_WALL = 10, 0.01  # readings that share the outermost value where a column ends in a wall
+NATS_BEYOND_WALL = 1000.0  # per step between readings: more than what a judge pays, however many columns there are
+SMALLEST_STEP = 1e-3  # of readings, in standard deviations
 BLOCK_ROWS = 1024
 MOST_CHECKED = 10_000  # rows, evenly spread
 MORE_BEYOND = 2.0  # times as many training cells beyond a limit as held-out ones
@@ -131,10 +134,18 @@ def _codes(layout: Layout, values: np.ndarray, present: np.ndarray) -> np.ndarra
 
 
 def _tail_of(ascending: np.ndarray) -> tuple[float, float]:
-    """Scale and shape of the tail beyond the largest of the readings `ascending` (p,)."""
+    """Scale and shape of the tail beyond the largest of the readings `ascending` (p,).
+
+    Where many share the largest, the column ends in a wall: an empty counter, a rate of 1. Nothing drifts through it,
+    so the tail beyond is as steep as steps between readings are short (docs/adr/0025-two-judges-of-cells.md).
+    """
     spread = float(ascending.std()) if ascending.size else 0.0
     if spread == 0 or ascending.size < FEWEST_READINGS:
         return spread or 1.0, 0.0
+    n_below = int(np.searchsorted(ascending, ascending[-1]))
+    if ascending.size - n_below >= max(FEWEST_AT_WALL, SHARE_AT_WALL * ascending.size):
+        step = float(np.diff(np.unique(ascending)).min())
+        return max(step, SMALLEST_STEP * spread) / NATS_BEYOND_WALL, 0.0
     n_outer = int(np.ceil(min(ascending.size / 5, 3 * np.sqrt(ascending.size))))
     excess = ascending[-n_outer:] - ascending[-n_outer - 1]
     excess = excess[excess > 0]

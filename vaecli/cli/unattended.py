@@ -247,7 +247,8 @@ def _write_metrics(code: int | None) -> None:
     # the run that holds the lock and one that is skipped may write at the same time
     with in_turn(os.path.dirname(os.path.realpath(path))):
         earlier = series.read(_earlier_page(path))
-        now = time.time()
+        seconds = time.monotonic() - _run.clock
+        now = _run.started + seconds  # the clock may have been set meanwhile
         if _run.is_skipped:
             skipped = 1 + _value_of(earlier.get("vaecli_skipped_runs"))
             failure = {"vaecli_exit_code": code} if code else {}  # an earlier failure is still the latest result
@@ -261,7 +262,7 @@ def _write_metrics(code: int | None) -> None:
                 "vaecli_start_timestamp_seconds": _run.started,
                 "vaecli_end_timestamp_seconds": now,
                 "vaecli_exit_code": code,
-                "vaecli_duration_seconds": time.monotonic() - _run.clock,
+                "vaecli_duration_seconds": seconds,
                 "vaecli_skipped_runs": 0,
             }
             if code in _DONE:

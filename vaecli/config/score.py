@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, from_environment, refusal, stage_of
@@ -100,7 +100,7 @@ def run_config(flags: Mapping[str, Any], environment: Mapping[str, str], verb: s
 
 def score_settings(settings: dict[str, Any]) -> ScoreConfig:
     """The settings of `score` as Python functions take them. Raises UsageError for unknown names and values."""
-    known = asdict(ScoreConfig()).keys() - {"fail_on"}
+    known = {field.name for field in fields(ScoreConfig)} - {"fail_on"}
     unknown = sorted(settings.keys() - known)
     if unknown:
         raise UsageError(f"unknown settings: {', '.join(unknown)}", f"score takes {', '.join(sorted(known))}")

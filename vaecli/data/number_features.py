@@ -104,6 +104,18 @@ class Numbers:
         bent = self._bend(i, self._standardised(i, values))
         features[:, 0] = np.nan_to_num(soft_clip(bent), nan=0.0)
 
+    @property
+    def unbent(self) -> np.ndarray:
+        """Which columns (u,) are not bent."""
+        return np.flatnonzero(self.share == 0)
+
+    def encode_unbent(self, which: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """The features (n, u) of `values` (n, u) of the columns `which` (u,), the same as `encode` gives to the bit."""
+        standardised = self._standardised(which, values)
+        standardised -= self.center[which]
+        standardised /= self.spread[which]
+        return np.nan_to_num(soft_clip(standardised), copy=False, nan=0.0)
+
     def decode(self, i: int, features: np.ndarray) -> np.ndarray:
         """Features (n, 1) of the i-th column back in its own units, (n,)."""
         found: np.ndarray = self._unbend(i, undo_soft_clip(features[:, 0])) * self.scale[i] + self.mean[i]
@@ -141,7 +153,7 @@ class Numbers:
         features, first = np.unique(soft_clip(self._bend(i, standardised)), return_index=True)
         return features[:, None], standardised[first] * self.scale[i] + self.mean[i]
 
-    def _standardised(self, i: int, numbers: np.ndarray) -> np.ndarray:
+    def _standardised(self, i: int | np.ndarray, numbers: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # a small unit may take a large number beyond the floats
             return within_largest((within_largest(numbers) - self.mean[i]) / self.scale[i])
 

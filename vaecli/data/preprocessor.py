@@ -14,17 +14,19 @@ are taken as numbers (`Likelihood.to_likelihood_space`). That it is missing or n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 
 from vaecli.data.cells import Cells
 from vaecli.data.kinds import KINDS, Encoder
+from vaecli.data.number_features import Numbers
 from vaecli.schema import Column, Layout
 
 ENCODERS = tuple(dict.fromkeys(kind.encoder for kind in KINDS.values()))
 E = TypeVar("E", bound=Encoder)
+BLOCK_CELLS = 2**14  # that are encoded at once, so that they stay in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class Preprocessor:
     layout: Layout
     encoders: tuple[Encoder, ...]  # one per class in ENCODERS
     of_columns: tuple[tuple[Encoder, int], ...]  # (c) of each column its encoder, and its place among those of it
+    _unbent: _Unbent = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find the columns that are encoded together."""
+        object.__setattr__(self, "_unbent", _Unbent.of(self))
 
     @classmethod
     def of(cls, layout: Layout, encoders: Sequence[Encoder]) -> Preprocessor:
@@ -93,9 +100,37 @@ class Preprocessor:
     def transform(self, cells: Cells) -> FeatureBatch:
         """Features (n, d) float32 of the cells (n, c), with their state and row numbers."""
         values = np.zeros((len(cells), self.layout.n_features), np.float32)
-        for j, (slot, (encoder, i)) in enumerate(zip(self.layout.slots, self.of_columns, strict=True)):
-            encoder.encode(i, cells.values[:, j], cells.state[:, j], values[:, slot.start : slot.stop])
+        unbent, slots = self._unbent, self.layout.slots
+        if unbent.columns.size:
+            n_rows = max(BLOCK_CELLS // unbent.columns.size, 1)
+            for start in range(0, len(cells), n_rows):
+                block = slice(start, start + n_rows)
+                found = self.encoder(Numbers).encode_unbent(unbent.which, cells.values[block, unbent.columns])
+                values[block, unbent.features] = found
+        for j in unbent.others:
+            encoder, i = self.of_columns[j]
+            encoder.encode(i, cells.values[:, j], cells.state[:, j], values[:, slots[j].start : slots[j].stop])
         return FeatureBatch(values, cells.state, cells.row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unbent:
+    """The columns (u,) of numbers that are not bent: a few operations encode them all."""
+
+    which: np.ndarray  # (u,) among the numbers
+    columns: np.ndarray  # (u,) among all columns
+    features: np.ndarray  # (u,)
+    others: tuple[int, ...]  # the columns that are encoded one by one
+
+    @classmethod
+    def of(cls, preprocessor: Preprocessor) -> _Unbent:
+        numbers = preprocessor.encoder(Numbers)
+        place = {i: j for j, (encoder, i) in enumerate(preprocessor.of_columns) if encoder is numbers}
+        which = numbers.unbent
+        columns = np.array([place[i] for i in which.tolist()], np.int64)
+        features = np.array([preprocessor.layout.slots[j].start for j in columns.tolist()], np.int64)
+        others = sorted(set(range(preprocessor.layout.n_columns)) - set(columns.tolist()))
+        return cls(which, columns, features, tuple(others))
 
 
 def _columns_of_encoders(layout: Layout) -> list[list[int]]:

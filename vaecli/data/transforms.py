@@ -17,10 +17,13 @@ MOSTLY_RANK, HALF_RANK = 0.95, 0.5
 
 
 def soft_clip(values: np.ndarray) -> np.ndarray:
-    """Clip values (n,) softly: v up to |v| = 10, logarithmic beyond; antisymmetric, increasing, of continuous slope."""
-    size = np.abs(values)
-    beyond = np.maximum(size - CLIP, 0.0)
-    return np.where(size <= CLIP, values, np.sign(values) * (CLIP + CLIP * np.log1p(beyond / CLIP)))
+    """Clip values (n, …) softly: v up to |v| = 10, logarithmic beyond; antisymmetric, increasing, of smooth slope."""
+    far = np.abs(values) > CLIP  # few: NumPy's log1p calls the C library cell by cell
+    if not far.any():
+        return values
+    clipped, beyond = np.array(values), values[far]
+    clipped[far] = np.sign(beyond) * (CLIP + CLIP * np.log1p((np.abs(beyond) - CLIP) / CLIP))
+    return clipped
 
 
 def undo_soft_clip(values: np.ndarray) -> np.ndarray:
@@ -72,7 +75,7 @@ def bend(standardised: np.ndarray, rank: np.ndarray, share: Any, low: Any, high:
 
 
 def within_largest(numbers: np.ndarray) -> np.ndarray:
-    """The numbers (n,) clipped to ±1e150, so that their squares are finite."""
+    """The numbers (n, …) clipped to ±1e150, so that their squares are finite."""
     return np.clip(numbers, -LARGEST, LARGEST)
 
 

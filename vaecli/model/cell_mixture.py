@@ -114,6 +114,7 @@ class CellMixture:
         """
         several = absent.sum(1, keepdims=True) > 1
         replaced = absent[:, list(self.layout.column_of_feature)]
+        z = np.where(replaced & several, np.float32(0.0), z)  # one alone takes no part in what is expected of it
         damping = np.where(several, np.float32(DAMPING), np.float32(1.0))
         for _ in range(FILLING_STEPS):
             z = np.where(replaced, z + damping * (self._expected(z) - z), z)

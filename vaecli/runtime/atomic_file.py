@@ -47,8 +47,11 @@ class AtomicFile:
         _sync_directory(os.path.dirname(self.path))
 
     def abort(self) -> None:
-        """Delete the temporary file; a file at `path` stays unchanged."""
-        with suppress(FileNotFoundError):
+        """Delete the temporary file; a file at `path` stays unchanged.
+
+        What cannot be deleted, as in a folder that may no longer be written, is left to the next run.
+        """
+        with suppress(OSError):
             os.unlink(self.temporary)
             outputs.forget(self.name)
         with suppress(OSError):

@@ -88,7 +88,7 @@ def explain(
 
 
 def _without_far_cells(scorer: Scorer, batch: FeatureBatch) -> FeatureBatch:
-    """The rows with what the mixture expects in cells far beyond all of training, which tell nothing of the others."""
+    """The rows with what the mixture expects in cells far beyond all of training, which predict no other cell."""
     if scorer.cells is None or scorer.cells.mixture is None:
         return batch
     values, mixture = batch.values.copy(), scorer.cells.mixture.mixture

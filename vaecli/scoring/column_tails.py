@@ -118,6 +118,8 @@ class ColumnTails:
 
     def _of_cells(self, side: int, column: np.ndarray, feature: np.ndarray, outwards: np.ndarray) -> np.ndarray:
         """The rarity (m,) of present cells: a `feature` (m,) that is `outwards` (m,) on one side of its `column`."""
+        if not column.size:
+            return np.empty(0)
         further = np.zeros(column.size, np.int64)  # how many kept readings lie at least as far out
         last = self.ranks.size
         for step in 2 ** np.arange(int(last).bit_length())[::-1]:

@@ -19,6 +19,7 @@ from vaecli.latent.umap_map import require_umap, umap_of
 from vaecli.results import EncodeSummary, Event, OnEvent, ignore
 from vaecli.runtime import urls
 from vaecli.tables import (
+    Source,
     Targets,
     check_schema,
     default_output,
@@ -28,7 +29,7 @@ from vaecli.tables import (
     open_source,
 )
 from vaecli.tasks.encode import ROW, EncodeTask, EncodeTotals
-from vaecli.tasks.written_rows import Rendered, append_rows
+from vaecli.tasks.written_rows import Output, Rendered, append_rows
 
 
 def encode(
@@ -58,10 +59,7 @@ def encode(
         raise UsageError(
             f"{source.name} has no column {quoted(config.colour_by)}{guess}", "name a column: --color NAME"
         )
-    knn_map = None
-    if config.map == "umap" and config.dims is not None:
-        on_event(Event("laying out the map", 0, None))
-        knn_map = umap_of(detector.ensemble.reference_family.exemplar_prior, config.dims)
+    knn_map = layout(detector, config, on_event)
     task = EncodeTask(detector, names, config, knn_map, with_points=plot is not None)
     sink = open_sink(
         target,
@@ -71,8 +69,7 @@ def encode(
         types=exact_types(detector.schema),
     )
     with sink:
-        parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)
-        totals = append_rows(parts, sink, EncodeTotals(), "encoding", source.n_rows, on_event)
+        totals = encode_source(task, source, sink, on_event)
         if plot is not None:
             _draw(plot, totals, detector, knn_map, config)
     return EncodeSummary(
@@ -85,6 +82,20 @@ def encode(
         seconds=time.monotonic() - started,
         plot=plot and urls.shown(plot),
     )
+
+
+def encode_source(task: EncodeTask, source: Source, sink: Output, on_event: OnEvent = ignore) -> EncodeTotals:
+    """Write the codes of every row of `source` to `sink`. Raises InputError."""
+    parts = LocalEngine.of(task.config.run).map_batches(Rendered(task, sink), source, task.needs)
+    return append_rows(parts, sink, EncodeTotals(), "encoding", source.n_rows, on_event)
+
+
+def layout(detector: Detector, config: EncodeConfig, on_event: OnEvent = ignore) -> KnnMap | None:
+    """The map of UMAP that `config` asks for, None for any other. Raises MissingPackage."""
+    if config.map != "umap" or config.dims is None:
+        return None
+    on_event(Event("laying out the map", 0, None))
+    return umap_of(detector.ensemble.reference_family.exemplar_prior, config.dims)
 
 
 def _draw(plot: str, totals: EncodeTotals, detector: Detector, knn_map: KnnMap | None, config: EncodeConfig) -> None:

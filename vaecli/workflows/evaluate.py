@@ -18,6 +18,8 @@ from vaecli.bundle import load_any_detector
 from vaecli.config import EvaluateConfig
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
+from vaecli.engines.base import Engine
+from vaecli.engines.local import LocalEngine
 from vaecli.errors import MissingPackage, UsageError, did_you_mean, quoted
 from vaecli.evaluation import baselines, metrics as evaluation
 from vaecli.evaluation.metrics import RANKED, Difference, Estimate, Evaluated, Labelled
@@ -67,7 +69,6 @@ def evaluate(
     """
     started = time.monotonic()
     detector, _ = load_any_detector(bundle)
-    decision = decision_of(detector, config.score)
     if isinstance(detector, SensorDetector):
         refuse_what_is_for_rows(bundle, plot, config)
     only_here = {"--marks": config.marks, "--baselines": config.baselines, "--workers": config.score.workers}
@@ -76,20 +77,38 @@ def evaluate(
     source, engine = table_and_engine(inputs, config.score, remote, adds_up=False, once=once)
     marked = detector.schema.with_role(Role.LABEL)
     source = as_modelled(source, detector, config.label or (marked.name if marked else None))
+    summary = evaluate_source(detector, source, config, bundle, output, plot, on_event, engine)
+    return replace(summary, seconds=time.monotonic() - started)
+
+
+def evaluate_source(
+    detector: Detector | SensorDetector,
+    source: Source,
+    config: EvaluateConfig,
+    bundle: Path = Path(),
+    output: str | None = None,
+    plot: str | None = None,
+    on_event: OnEvent = ignore,
+    engine: Engine | None = None,
+) -> EvaluateSummary | SensorEvaluateSummary:
+    """Measure a detector on the labelled rows of `source`, a table as it is modelled; see `evaluate`.
+
+    Raises UsageError, InputError or EnvironmentProblem.
+    """
+    decision = decision_of(detector, config.score)
     check_schema(source, detector.schema, detector.by_column if isinstance(detector, Detector) else None)
     label = _label(source, detector.schema, config)
     targets = Targets.of(output, plot, bundle, source)
     targets.refuse(filter(None, [config.marks]), "the file of --marks")
     if isinstance(detector, SensorDetector):
         assert label is not None  # marks, which make it needless, are refused
-        summary = _of_sensors(detector, source, label, decision, bundle, output, config, on_event)
-        return replace(summary, seconds=time.monotonic() - started)
+        return _of_sensors(detector, source, label, decision, bundle, output, config, on_event)
     simple = _baselines(detector, source, label, config, targets, on_event)
     marks = Marks.given(config.marks, source)
     task = EvaluateTask(detector, decision, label, config.group, simple, marks)
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        batches = engine.map_batches(task, source, task.needs)
+        batches = (engine or LocalEngine.of(config.score)).map_batches(task, source, task.needs)
         labelled = LabelledScores.of(batches, source, config.group, on_event)
         evaluated = evaluation.evaluate(labelled.rows)
         has_intervals = config.bootstrap != 0
@@ -120,7 +139,7 @@ def evaluate(
         groups=groups,
         comparisons=_comparisons(evaluated, has_intervals),
         warnings=_warnings(labelled, label, config, plot),
-        seconds=time.monotonic() - started,
+        seconds=0.0,
         marks=None if marks is None else _marks_evaluated(marks, labelled.marks),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +13,18 @@ import pyarrow as pa
 from vaecli.bundle import load_any_detector
 from vaecli.config import ExplainConfig
 from vaecli.config.incidents import IncidentConfig
+from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
+from vaecli.engines.base import Engine
+from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.results import Event, ExplainSummary, FlaggedRow, OnEvent, ignore
 from vaecli.runtime import urls
-from vaecli.tables import Targets, check_schema, frame_source, open_sink
+from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink
 from vaecli.tasks.deviations import PlaceColumns
 from vaecli.tasks.explain import ExplainTask, Explanations
 from vaecli.tasks.incidents import RowIncidents, quiet_of
-from vaecli.tasks.written_rows import append_table
+from vaecli.tasks.written_rows import Output, append_table
 from vaecli.workflows.incidents import check_incident_outputs, write_incidents
 from vaecli.workflows.score import decision_of, refuse_for_rows
 from vaecli.workflows.where import refuse_on_spark, table_and_engine
@@ -84,24 +87,8 @@ def explain(
     wanted = IncidentConfig(incidents)
     check_incident_outputs(wanted, bundle, source, [output, plot])
     collected = RowIncidents(detector, quiet_of(detector, decision)) if wanted.is_wanted else None
-    places = None if collected is None else PlaceColumns.of(detector, source.names)
-    task, total = ExplainTask(detector, decision, config, places), Explanations()
-    with ExitStack() as files:
-        sink = None
-        if output is not None:
-            sink = files.enter_context(open_sink(output, frame_source(SCHEMA.empty_table()), ()))
-        for part in engine.map_batches(task, source, task.needs):
-            if collected is not None and part.deviating is not None:
-                collected.add(part.deviating)
-            if sink is not None:
-                append_table(reason_table(part.explained), sink)
-            total += part
-            on_event(Event("explaining", total.rows, source.n_rows))
-        if beyond := [row for row in config.rows if row > total.rows]:
-            raise UsageError(
-                f"--row {', '.join(map(str, beyond))}: {source.name} has {total.rows:,} rows",
-                "the first row is number 1",
-            )
+    with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
+        total = explain_source(detector, source, decision, config, sink, collected, on_event, engine)
     found = None if collected is None else collected.incidents(decision.score_kind)
     if found is not None:
         write_incidents(wanted, found)
@@ -125,6 +112,37 @@ def explain(
         incidents=found,
         incident_file=incidents and urls.shown(incidents),
     )
+
+
+def explain_source(
+    detector: Detector,
+    source: Source,
+    decision: Decision,
+    config: ExplainConfig,
+    sink: Output | None,
+    collected: RowIncidents | None = None,
+    on_event: OnEvent = ignore,
+    engine: Engine | None = None,
+) -> Explanations:
+    """Explain rows of `source`, by threads or another `engine`; all go to `sink`, those that deviate to `collected`.
+
+    Raises UsageError for rows beyond the end of the table, and InputError.
+    """
+    places = None if collected is None else PlaceColumns.of(detector, source.names)
+    task, total = ExplainTask(detector, decision, config, places), Explanations()
+    for part in (engine or LocalEngine.of(config.score)).map_batches(task, source, task.needs):
+        if collected is not None and part.deviating is not None:
+            collected.add(part.deviating)
+        if sink is not None:
+            append_table(reason_table(part.explained), sink)
+        total += part
+        on_event(Event("explaining", total.rows, source.n_rows))
+    if beyond := [row for row in config.rows if row > total.rows]:
+        raise UsageError(
+            f"--row {', '.join(map(str, beyond))}: {source.name} has {total.rows:,} rows",
+            "the first row is number 1",
+        )
+    return total
 
 
 def reason_table(rows: Sequence[FlaggedRow]) -> pa.Table:

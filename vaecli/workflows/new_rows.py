@@ -30,9 +30,9 @@ def protect(progress: Progress | None, bundle: Path, outputs: Iterable[str | Non
         return
     written = [output for output in outputs if output is not None]
     for output in written:
-        refuse_to_overwrite(output, progress.files, "the input")
-    others = "the output, the bundle or the input"
-    refuse_to_overwrite(str(progress.path), [*written, str(bundle), *progress.files], others)
+        refuse_to_overwrite(output, progress.files_at(output), "the input")
+    others, state = "the output, the bundle or the input", str(progress.path)
+    refuse_to_overwrite(state, [*written, str(bundle), *progress.files_at(state)], others)
     require_writable(progress.path)
 
 

@@ -10,10 +10,10 @@ from vaecli.config import ReconstructConfig
 from vaecli.engines.local import LocalEngine
 from vaecli.results import OnEvent, ReconstructSummary, ignore
 from vaecli.runtime import urls
-from vaecli.tables import Targets, check_schema, default_output, exact_types, open_sink, open_source
+from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, open_sink, open_source
 from vaecli.tables.write.replace_cells import Spelling
-from vaecli.tasks.reconstruct import ReconstructTask
-from vaecli.tasks.written_rows import Rendered, append_rows
+from vaecli.tasks.reconstruct import ReconstructTask, ReconstructTotals
+from vaecli.tasks.written_rows import Output, Rendered, append_rows
 
 
 def reconstruct(
@@ -32,10 +32,8 @@ def reconstruct(
     check_schema(source, detector.schema)
     Targets.of(target, None, bundle, source)
     task = ReconstructTask(detector, Spelling.of(source), config.impute)
-    stage = "imputing" if config.impute else "reconstructing"
     with open_sink(target, source, (), types=exact_types(detector.schema)) as sink:
-        parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)
-        totals = append_rows(parts, sink, task.no_totals, stage, source.n_rows, on_event)
+        totals = reconstruct_source(task, source, sink, config, on_event)
     missing = {column.name: int(n) for column, n in zip(detector.schema.features, totals.missing, strict=True) if n}
     return ReconstructSummary(
         output=urls.shown(target),
@@ -48,3 +46,12 @@ def reconstruct(
         warnings=(),
         seconds=time.monotonic() - started,
     )
+
+
+def reconstruct_source(
+    task: ReconstructTask, source: Source, sink: Output, config: ReconstructConfig, on_event: OnEvent = ignore
+) -> ReconstructTotals:
+    """Write every row of `source` as the model expects it to `sink`. Raises InputError."""
+    stage = "imputing" if config.impute else "reconstructing"
+    parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)
+    return append_rows(parts, sink, task.no_totals, stage, source.n_rows, on_event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,23 @@ def test_files_that_do_not_fit_together_are_listed(tmp_path):
         tables.open_source([first, names])
     with pytest.raises(InputError, match=r"3\.parquet"):
         tables.open_source([first, types])
+
+
+@pytest.mark.parametrize("where", ["footer", "Arrow schema"])
+def test_a_name_that_is_not_utf8(tmp_path: Path, where: str):
+    """In the footer it is damage; in the Arrow schema, which the table does not need, it is passed over."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"column_x": [1, 2]}), path, store_schema=where != "footer")
+    content, spoilt = path.read_bytes(), b"col\xff\xffn_x"
+    if where == "footer":
+        path.write_bytes(content.replace(b"column_x", spoilt))
+        with pytest.raises(InputError, match=r"a\.parquet: damaged, or not Parquet"):
+            tables.open_source([str(path)])
+        return
+    stored = pq.read_metadata(path).metadata[b"ARROW:schema"]
+    path.write_bytes(content.replace(stored, base64.b64encode(base64.b64decode(stored).replace(b"column_x", spoilt))))
+    assert path.read_bytes() != content
+    assert tables.open_source([str(path)]).names == ("column_x",)
 
 
 def test_a_damaged_file_is_named(tmp_path):

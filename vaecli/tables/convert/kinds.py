@@ -21,6 +21,7 @@ WHOLE_FLOATS = 2.0**53  # below it floats distinguish all whole numbers
 _MOST_TICKS = 2.0**63
 _FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-digit years holds, less a day
 _NO_ROWS = np.empty(0, np.int64)
+_FLOAT64 = pa.float64().id
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class TableKind:
 
 def read(array: pa.Array, column: Column) -> Reading:
     """The cells of a column; those of a type of another kind are failed."""
+    if _are_plain_numbers(array, column):
+        return Reading(as_numpy(array))
     array = without(array, column.missing)
     group = family(array.type)
     if group is ArrowFamily.EMPTY:
@@ -82,6 +85,8 @@ def read(array: pa.Array, column: Column) -> Reading:
 
 def can_hold(array: pa.Array, column: Column) -> bool:
     """Whether a column of a table may hold cells of `column`: by its type, or by most of its texts."""
+    if _are_plain_numbers(array, column):
+        return True
     kind = TABLE_KINDS[column.kind]
     if not _is_text(array):
         return family(array.type) in {ArrowFamily.EMPTY, *kind.types}
@@ -91,6 +96,11 @@ def can_hold(array: pa.Array, column: Column) -> bool:
     text = as_text(without(array, column.missing))
     _, failed = kind.parse(text, column)
     return bool(2 * failed.sum() <= len(text) - text.null_count)
+
+
+def _are_plain_numbers(array: pa.Array, column: Column) -> bool:
+    """Whether the cells are what they seem: float64 in a column of numbers, none of which means "missing"."""
+    return column.kind is Kind.NUMERIC and array.type.id == _FLOAT64 and not column.missing
 
 
 def _is_text(array: pa.Array) -> bool:

@@ -17,6 +17,7 @@ from vaecli.tables.read.named_columns import reject_repeated_names, requested_co
 from vaecli.tables.row_bytes import require_few_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
+FEW_ROWS = 4096  # that may be copied at once: to take columns out of pandas one by one costs as long as to score a row
 _HINT = "give a pandas or polars DataFrame, an Arrow table, or a 2-D NumPy array"
 
 
@@ -107,6 +108,9 @@ def _from_array(array: np.ndarray) -> pa.Table:
 def _from_pandas(frame: Any) -> pa.Table:
     names = [str(name) for name in frame.columns]
     reject_repeated_names(names, "frame")
+    if len(frame) <= FEW_ROWS and all(kind == np.float64 for kind in frame.dtypes):
+        values = frame.to_numpy()
+        return _by_column(names, [values[:, j] for j in range(values.shape[1])])
     return _by_column(names, [column for _, column in frame.items()])
 
 

@@ -65,11 +65,11 @@ class LocalFile:
     prefix: Prefix | None = None
 
     @classmethod
-    def found(cls, path: str) -> LocalFile:
-        """Remember the state of the file at `path`. Raises UnreadableFile."""
+    def found(cls, path: str, *, opened: bool = True) -> LocalFile:
+        """Remember the state of the file at `path`, without its prefix unless it is `opened`. Raises UnreadableFile."""
         try:
             state = _state_of(path)
-            return cls(path, state, Prefix.found(path, state[_SIZE]))
+            return cls(path, state, Prefix.found(path, state[_SIZE]) if opened else None)
         except OSError as problem:
             raise unreadable(path, problem) from None
 
@@ -209,11 +209,12 @@ class SinglePassStream:
         """A stream is read once."""
 
 
-def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Location, ...]:
+def find_locations(inputs: Sequence[str], *, once: bool = False, opened: bool = True) -> tuple[Location, ...]:
     """The location of every file that `inputs` name, in the order in which they are read.
 
     A directory names the Parquet files below it and a pattern its matches, both sorted by name; `-` names standard
-    input. With `once` a stream that is not Parquet is not copied. Raises UnreadableFile naming what does not exist or
+    input. With `once` a stream that is not Parquet is not copied; files that are not `opened` have no prefix. Raises
+    UnreadableFile naming what does not exist or
     cannot be read, and UsageError when there is no input or `-` is one of several.
     """
     if not inputs:
@@ -222,7 +223,7 @@ def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Locati
         raise UsageError("an input has an empty name", "name a CSV or Parquet file; is a variable not set?")
     if "-" in inputs and len(inputs) > 1:
         raise UsageError("`-` cannot be combined with other inputs", "give either files or standard input")
-    return tuple(location for text in inputs for location in _locations_of(text, once))
+    return tuple(location for text in inputs for location in _locations_of(text, once, opened))
 
 
 def unreadable(name: str, problem: OSError) -> VaecliError:
@@ -268,7 +269,7 @@ def _file_of_stream(name: str) -> str:
     return STANDARD_INPUT_FILE if name == STANDARD_INPUT else name
 
 
-def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
+def _locations_of(text: str, once: bool, opened: bool) -> tuple[Location, ...]:
     if text == "-":
         return (_streamed(STANDARD_INPUT, sys.stdin.buffer, once),)
     if is_url(text):
@@ -278,12 +279,12 @@ def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
         mode = os.stat(path).st_mode
     except OSError as problem:
         if glob.has_magic(path) and isinstance(problem, FileNotFoundError):
-            return _matches(path)
+            return _matches(path, opened)
         raise unreadable(text, problem) from None
     if stat.S_ISDIR(mode):
-        return _parquet_below(path)
+        return _parquet_below(path, opened)
     if stat.S_ISREG(mode):
-        return (LocalFile.found(path),)
+        return (LocalFile.found(path, opened=opened),)
     return (_pipe(path, once),)
 
 
@@ -336,7 +337,7 @@ def _remote_locations(url: str) -> tuple[Location, ...]:
     return tuple(RemoteFile.found(file_url) for file_url in urls)
 
 
-def _matches(pattern: str) -> tuple[Location, ...]:
+def _matches(pattern: str, opened: bool) -> tuple[Location, ...]:
     wants_underscore = os.path.basename(pattern).startswith("_")
     paths = sorted(
         path
@@ -347,14 +348,14 @@ def _matches(pattern: str) -> tuple[Location, ...]:
         raise UnreadableFile(
             f"{pattern}: the pattern matches no file", "check the path and the current directory", path=pattern
         )
-    return tuple(location for path in paths for location in _matched(path))
+    return tuple(location for path in paths for location in _matched(path, opened))
 
 
-def _matched(path: str) -> tuple[Location, ...]:
-    return _parquet_below(path) if os.path.isdir(path) else (LocalFile.found(path),)
+def _matched(path: str, opened: bool) -> tuple[Location, ...]:
+    return _parquet_below(path, opened) if os.path.isdir(path) else (LocalFile.found(path, opened=opened),)
 
 
-def _parquet_below(directory: str) -> tuple[Location, ...]:
+def _parquet_below(directory: str, opened: bool) -> tuple[Location, ...]:
     """The Parquet files below `directory`, without hidden and `_`-prefixed ones (Spark's markers, temporary files)."""
     paths: list[str] = []
     try:
@@ -374,7 +375,7 @@ def _parquet_below(directory: str) -> tuple[Location, ...]:
             f"for CSV files, quote a pattern: '{os.path.join(directory, '*.csv')}'",
             path=directory,
         )
-    return tuple(LocalFile.found(path) for path in sorted(paths))
+    return tuple(LocalFile.found(path, opened=opened) for path in sorted(paths))
 
 
 def _read(stream: BinaryIO, n_bytes: int) -> bytes:

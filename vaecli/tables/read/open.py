@@ -80,7 +80,9 @@ def open_source(
     and the same columns; UsageError for inputs that cannot be combined; EnvironmentProblem when a URL needs a
     package that is not installed.
     """
-    locations: Sequence[Location] = (live_location(inputs),) if live else find_locations(inputs, once=once)
+    locations: Sequence[Location] = (
+        (live_location(inputs),) if live else find_locations(inputs, once=once, opened=since is None)
+    )
     reject_lake_tables(inputs, locations)
     if since is not None:
         locations = since.select(locations)

@@ -36,6 +36,8 @@ _MOST_ROWS_WITH_TEXT = 4096  # of a batch: later cells may be far longer than th
 _INT128_BYTES = 16
 _SCANNED_ROWS = 65_536
 Constant = str | int | None
+# a damaged file; names of columns that are not UTF-8 have no error of pyarrow's own
+_DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,7 @@ def _footer(location: Location, int96_unit: str = "us") -> Footer:
             return Footer.of(file.metadata, file.schema_arrow)
     except pa.ArrowNotImplementedError as problem:
         raise _unknown_type(location, problem) from problem
-    except (OSError, pa.ArrowException) as problem:
+    except _DAMAGE as problem:
         location.require_unchanged()
         raise _damaged(location.name, problem) from problem
 
@@ -270,7 +272,7 @@ def _record_batches(
         ):
             yield from _within_bytes(file, location.name, columns, batch_rows)
         location.require_unchanged()
-    except (OSError, pa.ArrowException) as problem:
+    except _DAMAGE as problem:
         location.require_unchanged()
         raise _damaged(location.name, problem) from problem
 
@@ -370,7 +372,7 @@ def _columns_without_arrow_type(location: Location) -> list[str]:
             # under another key the Arrow schema, which is what pyarrow cannot read, is only a text
             footer = stream.read(n_bytes + 8).replace(b"ARROW:schema", b"ARROW:hidden")
         schema = pq.read_metadata(pa.BufferReader(file_types.PARQUET + footer)).schema
-    except (OSError, pa.ArrowException):
+    except _DAMAGE:
         return []
     columns = [schema.column(i) for i in range(len(schema))]
     return [column.name for column in columns if column.length == _INT128_BYTES and column.logical_type.type == "NONE"]

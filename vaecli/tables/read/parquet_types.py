@@ -85,9 +85,9 @@ def _declared(metadata: Mapping[bytes, bytes]) -> dict[str, pa.DataType]:
             declared[str(name)] = pa.dictionary(pa.int32(), pa.int64(), ordered)
     try:
         stored = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(metadata.get(_ARROW_SCHEMA, b""))))
-    except (pa.ArrowException, OSError, ValueError):
+        return declared | dict(zip(stored.names, stored.types, strict=True))
+    except (pa.ArrowException, OSError, ValueError):  # a name that is not UTF-8 is a ValueError
         return declared
-    return declared | dict(zip(stored.names, stored.types, strict=True))
 
 
 def _pandas(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:

@@ -134,22 +134,31 @@ def _require_picture(plot: str) -> None:
 
 def refuse_to_overwrite(target: str, files: Iterable[str], what: str) -> None:
     """Raise UsageError when the output would take the place of one of `files`, which are `what`."""
+    is_file = _sameness(target)
     for file in files:
-        if target == file or _is_same_file(target, file):
+        if target == file or is_file(file):
             raise UsageError(f"{shown(target)}: is {what} itself", "write to another file: -o FILE")
 
 
-def _is_same_file(target: str, file: str) -> bool:
-    """Whether both are one file: by links, by spellings of a URL, or as a standard stream that was redirected."""
-    one, other = (without_file_scheme(end_of_chain(name)) for name in (target, file))
-    if is_url(one) and is_url(other):
-        return remote.is_same(one, other)
+def _sameness(target: str) -> Callable[[str], bool]:
+    """Whether another name is the file `target`: by links, spellings of a URL, or a redirected standard stream."""
+    one = without_file_scheme(end_of_chain(target))
+    if is_url(one):
+        return lambda file: is_url(file) and remote.is_same(one, without_file_scheme(end_of_chain(file)))
     try:
-        written, read = os.stat("/dev/stdout" if one == "-" else one), os.stat(other)
+        written = os.stat("/dev/stdout" if one == "-" else one)
     except OSError:
-        return False
-    # devices and pipes may be read and written at once
-    return stat.S_ISREG(written.st_mode) and os.path.samestat(written, read)
+        return lambda _: False
+    if not stat.S_ISREG(written.st_mode):  # devices and pipes may be read and written at once
+        return lambda _: False
+
+    def is_written(file: str) -> bool:
+        try:
+            return os.path.samestat(written, os.stat(without_file_scheme(end_of_chain(file))))
+        except OSError:
+            return False
+
+    return is_written
 
 
 def open_target(target: str) -> Target:

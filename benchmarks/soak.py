@@ -1,0 +1,244 @@
+"""Thousands of runs in a row: does memory, the number of open files, of temporary files or the time of a run grow?
+
+`runs` scores one small table again and again in one process, through the command line's function; `processes` starts
+a program for each; `minutes` scores a folder into which a file comes each minute, with --since-last-run, and removes
+those older than a day; `month` does the same with a folder that keeps every file. Each measurement is a point of a line
+whose slope has a 95 % interval by blocks of runs, as neighbouring runs resemble each other.
+
+    python benchmarks/soak.py --work DIR
+    python benchmarks/soak.py --work DIR --only runs --runs 10000
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import record
+
+KINDS = ("runs", "processes", "minutes", "month")
+N_ROWS, N_WARM, N_BLOCKS = 50, 200, 20
+DAY = 1440  # minutes
+FIGURES = {
+    "memory": "resident memory, kB",
+    "files": "open files",
+    "temporary": "temporary files",
+    "seconds": "CPU ms of a run",
+    "relative": "the same, in units of a piece of Python",
+}
+T_95 = 2.10  # Student's t for 20 blocks
+
+
+def main() -> None:
+    """Make the runs that are missing, then write the report."""
+    options = _options()
+    shutil.rmtree(options.work, ignore_errors=True)
+    options.work.mkdir(parents=True)
+    results = record.Results(options.out, ("kind",))
+    os.chdir(options.work)
+    os.environ["TMPDIR"] = str(options.work / "tmp")
+    tempfile.tempdir = None
+    (options.work / "tmp").mkdir()
+    _prepare()
+    for kind in options.only:
+        if options.redo or not results.has(kind=kind):
+            until = time.monotonic() + 60 * options.at_most
+            results.add({"kind": kind} | MEASURES[kind](getattr(options, kind), until))
+            print(results.rows[-1], flush=True)
+    record.finish(options.out, report(results.rows, results.machine()))
+
+
+def _prepare() -> None:
+    rng = np.random.default_rng(0)
+    load = rng.normal(size=2_000)
+    columns = {f"c{j}": load * (j + 1) + rng.normal(size=load.size) for j in range(3)}
+    table = pd.DataFrame(columns | {"mode": rng.choice(["eco", "normal"], load.size)})
+    table[:400].to_csv("normal.csv", index=False)
+    table[400 : 400 + N_ROWS].to_csv("new.csv", index=False)
+    command = [sys.executable, "-m", "vaecli", "fit", "normal.csv", "--preset", "fast", "--max-epochs", "2", "-q"]
+    subprocess.run(command, check=True)
+
+
+def in_one_process(n: int, until: float) -> dict[str, Any]:
+    """One table, `n` times through the function of the command line."""
+    return _points(n, until, lambda _: _command("score", "new.csv", "-o", "out.csv", "-q", "--metrics", "soak.prom"))
+
+
+def in_processes(n: int, until: float) -> dict[str, Any]:
+    """One table, `n` programs one after the other."""
+    words = [sys.executable, "-m", "vaecli", "score", "new.csv", "-o", "out.csv", "-q", "--metrics", "soak.prom"]
+    return _points(n, until, lambda _: subprocess.run(words, check=True))
+
+
+def minute_files(n: int, until: float, kept: int | None = DAY) -> dict[str, Any]:
+    """A file comes and a run follows, `n` times; the oldest goes once there are `kept`."""
+    folder = Path(f"incoming_{kept}")
+    folder.mkdir()
+    lines = Path("new.csv").read_text().splitlines(keepends=True)
+    long_ago = time.time() - 86_400  # a run trusts the time of a file only some seconds later
+
+    def run(i: int) -> None:
+        path = folder / f"{i:06d}.csv"
+        path.write_text(lines[0] + lines[1 + i % N_ROWS])
+        os.utime(path, (long_ago + i / 1e3,) * 2)
+        if kept is not None and i >= kept:
+            (folder / f"{i - kept:06d}.csv").unlink()
+        _command("score", f"{folder}/*.csv", "--since-last-run", f"{folder}.state", "-o", "new_rows.csv", "-q")
+        if (found := Path("new_rows.csv").read_bytes().count(b"\n") - 1) != 1:
+            raise RuntimeError(f"run {i} scored {found} rows instead of its one")
+
+    first = 0
+    if kept is not None:  # the folder is as full at the begin as at the end
+        for i in range(kept):
+            (folder / f"{i:06d}.csv").write_text(lines[0] + lines[1])
+            os.utime(folder / f"{i:06d}.csv", (long_ago + i / 1e3,) * 2)
+        _command("score", f"{folder}/*.csv", "--since-last-run", f"{folder}.state", "-o", "new_rows.csv", "-q")
+        first = kept
+    return _points(n, until, run, first)
+
+
+def _command(*words: str) -> None:
+    """Run a command line in this process. Raises RuntimeError where it fails."""
+    from vaecli.cli.app import main
+
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        try:
+            main(words)
+        except SystemExit as left:
+            if left.code:
+                raise RuntimeError(said.getvalue()) from None
+
+
+MEASURES: dict[str, Callable[[int, float], dict[str, Any]]] = {
+    "runs": in_one_process,
+    "processes": in_processes,
+    "minutes": minute_files,
+    "month": lambda n, until: minute_files(n, until, None),
+}
+
+
+def _points(n: int, until: float, run: Callable[[int], object], first: int = 0) -> dict[str, Any]:
+    """Measure `n` runs after some that warm up, fewer if the time is `until`: begin, end, slope of each figure."""
+    n_warm = min(N_WARM, n // 4)
+    measured: dict[str, list[float]] = {name: [] for name in FIGURES}
+    started = time.monotonic()
+    for i in range(first, first + n_warm + n):
+        if time.monotonic() > until:
+            break
+        before = _cpu_seconds()
+        run(i)
+        if i >= first + n_warm:
+            seconds = 1e3 * (_cpu_seconds() - before)
+            for name, value in {"seconds": seconds, "relative": seconds / _control(), **_state()}.items():
+                measured[name].append(value)
+    figures = {name: slope_of(np.array(values)) for name, values in measured.items()}
+    return {"n": len(measured["seconds"]), "wall_seconds": round(time.monotonic() - started), "figures": figures}
+
+
+def _control() -> float:
+    """CPU ms of a piece of work that never grows: what else runs on the machine slows both."""
+    before = time.process_time()
+    sum(i * i for i in range(40_000))
+    return 1e3 * (time.process_time() - before)
+
+
+def _cpu_seconds() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
+
+
+def _state() -> dict[str, float]:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    names = [*os.listdir("tmp"), *(name for name in os.listdir() if name.endswith(".part"))]
+    return {
+        "memory": pages * os.sysconf("SC_PAGE_SIZE") / 1024,
+        "files": len(os.listdir("/proc/self/fd")),
+        "temporary": len(names),
+    }
+
+
+def slope_of(values: np.ndarray) -> dict[str, float]:
+    """Of values (n,): the mean of the first and last block, and the slope per 1,000 runs with its 95 % interval.
+
+    The line is fitted to the medians of 20 blocks: neighbours resemble each other, and single runs that met another
+    program are no growth.
+    """
+    blocks = np.array([np.median(block) for block in np.array_split(values, min(N_BLOCKS, values.size))])
+    at = (np.arange(blocks.size) + 0.5) * values.size / blocks.size / 1000
+    centred = at - at.mean()
+    slope = float(centred @ blocks / (centred @ centred))
+    rest = blocks - blocks.mean() - slope * centred
+    error = float(np.sqrt(rest @ rest / max(blocks.size - 2, 1) / (centred @ centred)))
+    return {
+        "first": float(blocks[0]),
+        "last": float(blocks[-1]),
+        "slope": slope,
+        "low": slope - T_95 * error,
+        "high": slope + T_95 * error,
+    }
+
+
+NAMES = {
+    "runs": "{n:,} runs in one process",
+    "processes": "{n:,} programs one after the other",
+    "minutes": "{n:,} minute files, those of a day kept",
+    "month": "{n:,} minute files, all kept",
+}
+
+
+def report(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
+    """The Markdown of the results."""
+    lines = []
+    for row in sorted(rows, key=lambda one: KINDS.index(one["kind"])):
+        for name, figure in row["figures"].items():
+            interval = f"{figure['low']:+.3f} to {figure['high']:+.3f}"
+            first, last = f"{figure['first']:,.1f}", f"{figure['last']:,.1f}"
+            lines.append([NAMES[row["kind"]].format(n=row["n"]), FIGURES[name], first, last, interval])
+    return "\n".join(
+        [
+            "# Soak",
+            "",
+            "Written by `benchmarks/soak.py`: runs of `vaecli score` on a table of 50 rows, or with `--since-last-run` "
+            "on folders into which a file of one row comes before each run. First and last are medians of the first "
+            "and last twentieth, after some runs that warm up; the slope is that of a line through 20 such medians. "
+            "Memory and open files are those of the process that makes the runs. CPU time moves with what else runs on "
+            "the machine; in units of a piece of Python that was timed after each run it does so less.",
+            "",
+            record.markdown_table(["what", "figure", "first", "last", "slope per 1,000 runs, 95 %"], lines),
+            "",
+            record.machine_line(machine),
+            "",
+        ]
+    )
+
+
+def _options() -> argparse.Namespace:
+    parser = record.parser(__doc__, "soak.json")
+    parser.add_argument("--work", type=Path, required=True, help="an empty folder; what it holds is removed")
+    parser.add_argument("--runs", type=int, default=10_000, help="runs in one process (10,000)")
+    parser.add_argument("--processes", type=int, default=200, help="programs (200)")
+    parser.add_argument("--minutes", type=int, default=43_200, help="minute files where a day is kept (43,200)")
+    parser.add_argument("--month", type=int, default=10_080, help="minute files where all are kept (10,080)")
+    parser.add_argument("--at-most", type=float, default=float("inf"), help="minutes of each; then it is cut short")
+    record.add_names(parser, "--only", KINDS)
+    options = parser.parse_args()
+    options.work, options.out = options.work.resolve(), options.out.resolve()
+    return options
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""The settings that the functions of Python take: those of the command line, by the names of Python."""
+
+from __future__ import annotations
+
+_RUN_SETTINGS = ("batch_rows", "workers")
+_DECISION_SETTINGS = ("threshold", "min_score", "score_kind", *_RUN_SETTINGS)
+EXPLAIN_SETTINGS = ("rows", "top", *_DECISION_SETTINGS)
+EVALUATE_SETTINGS = ("label", "group", "marks", "baselines", "bootstrap", "seed", "offline", *_DECISION_SETTINGS)
+ENCODE_SETTINGS = ("dims", "map", "spreads", "keep", "prefix", *_RUN_SETTINGS)
+RECONSTRUCT_SETTINGS = ("impute", *_RUN_SETTINGS)
+CHECK_SETTINGS = (
+    "batch_rows",
+    "expect_rows",
+    "fail_distance",
+    "fail_share",
+    "warn_distance",
+    "warn_share",
+    "workers",
+)
+FIT_SETTINGS = {
+    "columns": "columns.columns",
+    "exclude": "columns.exclude",
+    "label": "columns.label",
+    "id": "columns.id",
+    "time": "columns.time",
+    "group": "columns.group",
+    "long": "columns.long",
+    "same_unit": "columns.same_unit",
+    "missing": "columns.missing",
+    "decimal": "columns.decimal",
+    "thousands": "columns.thousands",
+    "threshold": "calibration.threshold",
+    "seed": "train.seed",
+    "device": "train.device",
+    "max_epochs": "train.max_epochs",
+    "time_budget": "train.time_budget_seconds",
+    "preset": "preset",
+    "score_kind": "score_kind",
+    "marks": "marks",
+    "contamination": "train.contamination",
+}
