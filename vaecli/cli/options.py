@@ -119,6 +119,23 @@ Time = Annotated[
 Group = Annotated[
     str | None, option("NAME", "Column whose equal values (a device, a site) are held out together.", panel=_COLUMNS)
 ]
+Text = Annotated[
+    list[str] | None,
+    option(
+        "NAMES",
+        "Columns of strings that are judged character by character: serial numbers, codes, messages; names as in "
+        "--columns. Others are found where hardly any value comes twice and the characters are predictable.",
+        panel=_COLUMNS,
+    ),
+]
+Lines = Annotated[
+    bool,
+    typer.Option(
+        "--lines",
+        help="INPUT is lines without columns, a log: each is judged as a string; times at their beginning order them.",
+        rich_help_panel=_COLUMNS,
+    ),
+]
 Window = Annotated[
     str | None,
     option(

@@ -59,7 +59,7 @@ def check(
     """
     detector, _ = load_detector(bundle)
     refuse_on_spark(bundle, remote, {"--workers": config.score.workers}, is_of_rows=True)
-    source, engine = table_and_engine(inputs, config.score, remote, adds_up=True)
+    source, engine = table_and_engine(inputs, config.score, remote, adds_up=True, lines=detector.lines)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, None, bundle, source)
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:

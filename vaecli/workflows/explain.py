@@ -80,7 +80,7 @@ def explain(
         return explain_sensors(detector, inputs, bundle, output, config, plot, incidents, started, on_event)
     refuse_for_rows(bundle, config.score)
     decision = decision_of(detector, config.score)
-    source, engine = table_and_engine(inputs, config.score, remote, adds_up=output is None)
+    source, engine = table_and_engine(inputs, config.score, remote, adds_up=output is None, lines=detector.lines)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
 

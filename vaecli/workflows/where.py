@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,23 @@ from vaecli.tables import Source, open_source
 
 
 def table_and_engine(
-    inputs: list[str], config: ScoreConfig, remote: str | None, *, adds_up: bool, once: bool = True
+    inputs: list[str],
+    config: ScoreConfig,
+    remote: str | None,
+    *,
+    adds_up: bool,
+    once: bool = True,
+    lines: Sequence[str] | None = None,
 ) -> tuple[Source, Engine]:
     """The table in `inputs` and what runs a task on its batches: with `remote` the cluster there.
 
-    `adds_up` and `once` as in SparkEngine and `open_source`. Raises UsageError, InputError or EnvironmentProblem.
+    `adds_up`, `once` and `lines` as in SparkEngine and `open_source`. Raises UsageError, InputError or
+    EnvironmentProblem.
     """
     if remote is None:
-        return open_source(inputs, once=once), LocalEngine.of(config)
+        return open_source(inputs, once=once, lines=lines), LocalEngine.of(config)
+    if lines is not None:
+        raise UsageError("a model of lines reads log files, which Spark does not", "leave out --engine spark")
     from vaecli.engines.spark_tasks import SparkEngine, SparkSource
 
     return SparkSource.of(inputs, remote), SparkEngine(config.batch_rows, adds_up)
