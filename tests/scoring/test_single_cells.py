@@ -104,7 +104,7 @@ def test_a_step_through_a_wall_is_rarer_than_one_along_a_tail(seed: int, n: int,
     """Counts that often are 0 never fall below; their largest stands nearly alone, and a later one may exceed it."""
     rng = np.random.default_rng(seed)
     rows = table([0] * n, seed)
-    rows.values[:, 0] = np.minimum(rng.poisson(1.5, n), 6) * step
+    rows.values[:, 0] = np.minimum(rng.poisson(0.7, n), 6) * step
     rows.state[:, 0] = PRESENT
     largest = rows.values[:, 0].max()
     rows.values[0, 0] = largest + step  # alone

@@ -22,8 +22,10 @@ N_EXACT_RANKS, N_RANKS = 96, 160  # of outer readings: all of the outermost, the
 FEWEST_READINGS = 30  # of a column, and
 FEWEST_EXCESSES = 10  # beyond the tail's beginning, below which its unit is the column's standard deviation
 SMALLEST_SCALE = 0.05  # of a tail, in standard deviations
-FEWEST_AT_WALL, SHARE_AT_WALL = 10, 0.01  # readings that share the outermost value where a column ends in a wall
-NATS_BEYOND_WALL = 1000.0  # per step between readings: more than what a judge pays, however many columns there are
+FEWEST_AT_WALL = 10  # readings that share the outermost value where a column ends in a wall, and
+EXPECTED_BEYOND_WALL = 20.0  # of the next value, if counts went on as from the last but one to it
+NATS_BEYOND_WALL = 10.0  # at the first step: more than what a judge pays, however many columns there are
+SHAPE_BEYOND_WALL = 0.9  # then it rises by the logarithm of the steps, since a few normal rows are beyond, and far
 SMALLEST_STEP = 1e-3  # of readings, in standard deviations
 BLOCK_ROWS = 1024
 MOST_CHECKED = 10_000  # rows, evenly spread
@@ -142,10 +144,11 @@ def _tail_of(ascending: np.ndarray) -> tuple[float, float]:
     spread = float(ascending.std()) if ascending.size else 0.0
     if spread == 0 or ascending.size < FEWEST_READINGS:
         return spread or 1.0, 0.0
-    n_below = int(np.searchsorted(ascending, ascending[-1]))
-    if ascending.size - n_below >= max(FEWEST_AT_WALL, SHARE_AT_WALL * ascending.size):
-        step = float(np.diff(np.unique(ascending)).min())
-        return max(step, SMALLEST_STEP * spread) / NATS_BEYOND_WALL, 0.0
+    values, counts = np.unique(ascending, return_counts=True)
+    if counts[-1] >= max(FEWEST_AT_WALL, np.sqrt(EXPECTED_BEYOND_WALL * counts[-2])):
+        step = float(np.diff(values).min())
+        first = np.expm1(SHAPE_BEYOND_WALL * NATS_BEYOND_WALL) / SHAPE_BEYOND_WALL
+        return float(max(step, SMALLEST_STEP * spread) / first), SHAPE_BEYOND_WALL
     n_outer = int(np.ceil(min(ascending.size / 5, 3 * np.sqrt(ascending.size))))
     excess = ascending[-n_outer:] - ascending[-n_outer - 1]
     excess = excess[excess > 0]

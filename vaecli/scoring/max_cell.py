@@ -90,7 +90,7 @@ class MaxCellScale:
         largest, where = np.empty(column_score.shape[:2]), np.empty(column_score.shape[:2], np.int64)
         first = np.arange(column_score.shape[1]) * column_score.shape[2]
         for k, nats in enumerate(column_score):  # one member after the other: its cells stay in the processor's cache
-            excess = np.multiply(nats, self._per_excess[0, k])
+            excess = np.multiply(nats, self._per_excess[0, k], dtype=np.float32, casting="same_kind")
             excess += self._per_excess[1, k]
             where[k] = excess.argmax(-1)
             largest[k] = excess.take(first + where[k])
