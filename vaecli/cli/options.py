@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vaecli.config import DEVICES, PRESETS, SCORE_KINDS
+from vaecli.config.score import ENGINES
 from vaecli.errors import UsageError, quoted
 
 DEFAULT_BUNDLE = Path("model.vae")
@@ -295,6 +296,10 @@ Workers = Annotated[
     str | None,
     option("N", "Number of threads (default: one per processor core); does not change any output.", panel=_RUNNING),
 ]
+Engine = Annotated[
+    str | None, choice(ENGINES, "Where the rows are computed: here, or where Spark has them.", panel=_RUNNING)
+]
+Remote = Annotated[str | None, option("sc://HOST:PORT", "The Spark Connect server of --engine spark.", panel=_RUNNING)]
 DryRun = Annotated[
     bool,
     typer.Option(
