@@ -1,8 +1,10 @@
 """Rebuild the sample tables, byte for byte, from the public packages they come from.
 
-    pip download --no-deps river==0.26.1 Orange3==3.40.0 scikit-learn==1.9.1
+    pip download --no-deps river==0.26.1 Orange3==3.40.0 scikit-learn==1.9.1 \\
+        fake-useragent==2.2.0 crawler-user-agents==1.67.0
     python sample_data/make.py --river river-0.26.1-*.whl --orange3 orange3-3.40.0-*.whl \\
-        --sklearn scikit_learn-1.9.1-*.whl --daphnet daphnet+freezing+of+gait.zip
+        --sklearn scikit_learn-1.9.1-*.whl --browsers fake_useragent-2.2.0-*.whl \\
+        --crawlers crawler_user_agents-1.67.0-*.whl --daphnet daphnet+freezing+of+gait.zip
 
 The last is the archive of https://archive.ics.uci.edu/dataset/245; without it that table is left as it is. Each other
 argument is a wheel or a folder with the unpacked package; without it the installed package is used. Standard library
@@ -16,6 +18,7 @@ import csv
 import gzip
 import importlib.util
 import io
+import json
 import random
 import zipfile
 from pathlib import Path
@@ -26,7 +29,10 @@ SEED = 0
 SHUTTLE = "river/datasets/shuttle.csv.gz"
 CARS = "Orange/tests/datasets/imports-85.tab"
 DIGITS = "sklearn/datasets/data/digits.csv.gz"
+EVERY_CRAWLER = 14  # of which one is kept, so that anomalies are the fewer rows
 NEVER_SEEN = "5"  # the digit that is not among the rows to fit
+BROWSERS = "fake_useragent/data/browsers.jsonl"
+CRAWLERS = "crawleruseragents/crawler-user-agents.json"
 DAPHNET = "dataset_fog_release/dataset/S02R02.txt"
 TELL_TALES = ("fuel-type", "fuel-system")  # the first is the label itself, the second gives it away
 
@@ -46,12 +52,16 @@ def main() -> None:
     parser.add_argument("--river", type=Path, help="wheel or folder of river")
     parser.add_argument("--orange3", type=Path, help="wheel or folder of Orange3")
     parser.add_argument("--sklearn", type=Path, help="wheel or folder of scikit-learn")
+    parser.add_argument("--browsers", type=Path, help="wheel or folder of fake-useragent")
+    parser.add_argument("--crawlers", type=Path, help="wheel or folder of crawler-user-agents")
     parser.add_argument("--daphnet", type=Path, help="archive of UCI's Daphnet Freezing of Gait, or its folder")
     parser.add_argument("--out", type=Path, default=HERE, help="folder to write to (default: this one)")
     options = parser.parse_args()
     make_shuttle(packaged(SHUTTLE, options.river), options.out / "shuttle")
     make_cars(packaged(CARS, options.orange3), options.out / "cars")
     make_digits(packaged(DIGITS, options.sklearn), options.out / "digits")
+    browsers, crawlers = packaged(BROWSERS, options.browsers), packaged(CRAWLERS, options.crawlers)
+    make_agents(browsers, crawlers, options.out / "agents")
     if options.daphnet is not None:
         make_daphnet(packaged(DAPHNET, options.daphnet), options.out / "daphnet")
 
@@ -95,6 +105,15 @@ def make_digits(packed: bytes, folder: Path) -> None:
     rows = []
     for *pixels, digit in csv.reader(io.StringIO(gzip.decompress(packed).decode("ascii"))):
         rows.append(dict(zip(names, pixels, strict=True)) | {"label": str(int(digit == NEVER_SEEN))})
+    split(rows, share_to_fit=0.5, folder=folder)
+
+
+def make_agents(browsers: bytes, crawlers: bytes, folder: Path) -> None:
+    """Half of the browsers to fit; the other half and one crawler in fourteen, shuffled, to score."""
+    of_browsers = {json.loads(line)["useragent"] for line in browsers.decode("utf-8").splitlines()}
+    of_crawlers = {crawler["instances"][0] for crawler in json.loads(crawlers) if crawler["instances"]} - of_browsers
+    rows = [{"agent": agent, "label": "0"} for agent in sorted(of_browsers)]
+    rows += [{"agent": agent, "label": "1"} for agent in sorted(of_crawlers)[::EVERY_CRAWLER]]
     split(rows, share_to_fit=0.5, folder=folder)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import importlib.util
+import json
 import subprocess
 import sys
 import zipfile
@@ -19,9 +20,11 @@ TABLES = {
     "shuttle": (22_793, 22_793, 3_511, 9, 0),
     "cars": (111, 74, 20, 24, 59),
     "digits": (808, 807, 182, 64, 0),
+    "agents": (420, 419, 105, 1, 0),
     "daphnet": (3_200, 2_537, 663, 10, 0),
 }
-SHUFFLED = ("shuttle", "cars", "digits")
+SHUFFLED = ("shuttle", "cars", "digits", "agents")
+OTHER_LICENCES = {"agents": "Apache-2.0"}
 MAX_BYTES = 1_000_000
 
 Rows = list[tuple[str, ...]]
@@ -55,7 +58,8 @@ def test_tables_are_small_and_have_a_provenance(name):
     for path in (SAMPLES / name).glob("*.csv"):
         assert path.stat().st_size < MAX_BYTES
     told = (SAMPLES / name / "README.md").read_text(encoding="utf-8")
-    for word in ("CC BY 4.0", "DOI", "pypi.org/project", "Changed here", "seed 0" if name in SHUFFLED else "no seed"):
+    licence = OTHER_LICENCES.get(name, "CC BY 4.0")
+    for word in (licence, "DOI", "pypi.org/project", "Changed here", "seed 0" if name in SHUFFLED else "no seed"):
         assert word in told
 
 
@@ -140,6 +144,20 @@ def test_make_rebuilds_the_digits_byte_for_byte(tmp_path):
     make.make_digits(make.packaged(make.DIGITS, None), tmp_path)
     for name in ("normal.csv", "mixed.csv"):
         assert (tmp_path / name).read_bytes() == (SAMPLES / "digits" / name).read_bytes()
+
+
+def test_make_deals_browsers_and_crawlers(tmp_path):
+    """Again the strings of the committed tables, from files as the two packages have them."""
+    make = load("make")
+    fit, mixed, labels = contents(SAMPLES / "agents")
+    browsers = fit + [row for row, label in zip(mixed, labels, strict=True) if label == "0"]
+    crawlers = sorted(row for row, label in zip(mixed, labels, strict=True) if label == "1")
+    lines = "\n".join(json.dumps({"useragent": agent}) for (agent,) in browsers * 2)
+    entries = [{"instances": [agent]} for (agent,) in crawlers for _ in range(make.EVERY_CRAWLER)]
+    spread = [{"instances": [entry["instances"][0] + "\x7f" * (i % 14)]} for i, entry in enumerate(entries)]
+    make.make_agents(lines.encode(), json.dumps([*spread, {"instances": []}]).encode(), tmp_path)
+    for name in ("normal.csv", "mixed.csv"):
+        assert (tmp_path / name).read_bytes() == (SAMPLES / "agents" / name).read_bytes()
 
 
 def test_the_walk_is_one_series_with_four_freezes():

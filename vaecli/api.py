@@ -80,6 +80,10 @@ class Model:
         return self.detector.schema
 
     @property
+    def _lines(self) -> tuple[str, ...] | None:
+        return self.detector.lines if isinstance(self.detector, Detector) else None
+
+    @property
     def threshold(self) -> float:
         """The level that `score` uses unless another is given, in (0, 1): the share of normal rows it leaves unflagged.
 
@@ -113,7 +117,7 @@ class Model:
         from vaecli.workflows.scored_output import added_columns
 
         config = score_settings(settings)
-        source = _source(table)
+        source = _source(table, self._lines)
         modelled = as_modelled(source, self.detector)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         decision = decision_of(self.detector, config)
@@ -146,7 +150,7 @@ class Model:
         from vaecli.workflows.long_table import as_modelled
 
         config = score_settings(settings)
-        modelled = as_modelled(_source(table), self.detector)
+        modelled = as_modelled(_source(table, self._lines), self.detector)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         return incidents_of(self.detector, modelled, config)
 
@@ -169,7 +173,7 @@ class Model:
         if not isinstance(self.detector, Detector):
             raise UsageError("a model of sensors in time checks no tables", "fit with window=0 for a model of rows")
         config = check_config(_known(settings, CHECK_SETTINGS), environment={})
-        source = _source(table)
+        source = _source(table, self._lines)
         check_schema(source, self.schema, self.detector.by_column)
         return check_source(self.detector, source, config, "")[0]
 
@@ -190,7 +194,7 @@ class Model:
         from vaecli.workflows.score import decision_of
 
         detector, config = self._of_rows("explain"), explain_config(_known(settings, EXPLAIN_SETTINGS), environment={})
-        source, decision = _source(table), decision_of(detector, config.score)
+        source, decision = _source(table, self._lines), decision_of(detector, config.score)
         check_schema(source, self.schema, detector.by_column)
         with collect_sink(frame_source(SCHEMA.empty_table()), ()) as sink:
             explain_source(detector, source, decision, config, sink)
@@ -234,7 +238,7 @@ class Model:
         from vaecli.workflows.encode import coordinate_names, encode_source, layout
 
         detector, config = self._of_rows("encode"), encode_config(_known(settings, ENCODE_SETTINGS), environment={})
-        names, source = coordinate_names(detector, config), _source(table)
+        names, source = coordinate_names(detector, config), _source(table, self._lines)
         check_schema(source, self.schema)
         task = EncodeTask(detector, names, config, layout(detector, config), with_points=False)
         rows, prefix = source if config.keep else frame_source(ROW.empty_table()), config.run.prefix
@@ -263,7 +267,10 @@ class Model:
         from vaecli.workflows.reconstruct import reconstruct_source
 
         detector = self._of_rows("reconstruct")
-        config, source = reconstruct_config(_known(settings, RECONSTRUCT_SETTINGS), environment={}), _source(table)
+        config, source = (
+            reconstruct_config(_known(settings, RECONSTRUCT_SETTINGS), environment={}),
+            _source(table, self._lines),
+        )
         check_schema(source, self.schema)
         task = ReconstructTask(detector, Spelling.of(source), config.impute)
         with collect_sink(source, (), types=exact_types(self.schema)) as sink:
@@ -295,7 +302,7 @@ class Model:
         if not isinstance(self.detector, Detector):
             raise UsageError("a model of sensors in time is not calibrated anew", "fit again, or with window=0")
         config = calibrate_config(settings, environment={})
-        detector, summary = calibrate_source(self.detector, _source(table), config)
+        detector, summary = calibrate_source(self.detector, _source(table, self._lines), config)
         return Model(detector, self.settings, recalibrated_report(self.report, summary), summary)
 
     def flag(self, scored: Any, *, rules: Any = None, **settings: Any) -> Any:
@@ -349,7 +356,7 @@ class Model:
         if not isinstance(self.detector, Detector):
             raise UsageError("a model of sensors in time draws no rows", "fit with window=0 for a model of rows")
         config = sample_config({"rows": n_rows, "seed": seed}, environment={})
-        source = None if like is None else _source(like)
+        source = None if like is None else _source(like, self._lines)
         if source is not None:
             check_schema(source, self.schema)
         schema = new_schema(self.schema.features, as_text=False)
@@ -395,7 +402,8 @@ def fit(table: Any, *, on_event: OnEvent = ignore, **settings: Any) -> Model:
 
     from vaecli.workflows.fit import fit_source, report_of, settings_of
 
-    detector, summary = fit_source(_source(table), config, on_event=on_event)
+    source = _source(table, () if config.columns.lines else None)
+    detector, summary = fit_source(source, config, on_event=on_event)
     return Model(detector, settings_of(config, detector), report_of(summary), summary)
 
 
@@ -464,11 +472,11 @@ def _fit_config(settings: dict[str, Any]) -> FitConfig:
     return fit_config({FIT_SETTINGS.get(name, name): value for name, value in settings.items()}, environment={})
 
 
-def _source(table: Any) -> Source:
+def _source(table: Any, lines: Sequence[str] | None = None) -> Source:
     if isinstance(table, str | Path):
-        return open_source([str(table)])
+        return open_source([str(table)], lines=lines)
     if isinstance(table, Sequence) and table and all(isinstance(path, str | Path) for path in table):
-        return open_source([str(path) for path in table])
+        return open_source([str(path) for path in table], lines=lines)
     return frame_source(table)
 
 

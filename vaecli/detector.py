@@ -16,6 +16,7 @@ from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.data.marginals import Marginals
 from vaecli.data.named_arrays import arrays_within
 from vaecli.data.preprocessor import Preprocessor
+from vaecli.data.string_features import OF_LENGTH, READOUTS, Strings
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.latent.encoding import exemplar_coordinates, latent_coordinates, map_coordinates
 from vaecli.latent.knn_map import KnnMap
@@ -24,13 +25,15 @@ from vaecli.latent.sampling import Sampler
 from vaecli.model.ensemble import Ensemble
 from vaecli.model.families import likelihoods_of
 from vaecli.runtime.blas import one_blas_thread
-from vaecli.schema import MOST_COUNTED, Layout, Schema
+from vaecli.schema import MOST_COUNTED, Kind, Layout, Schema
 from vaecli.scoring.attribution import Explanation, explain
 from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL
 from vaecli.scoring.neighbour_judge import NeighbourJudge
 from vaecli.scoring.scores import Scorer, score_batch, score_index
 from vaecli.scoring.single_cells import SingleCells
+from vaecli.scoring.string_judge import StringJudge
 from vaecli.scoring.surprisal import SurprisalScale
+from vaecli.scoring.unusual_spans import UNUSUAL, UnusualString, unusual_spans
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,8 @@ class Detector:
     neighbours: NeighbourJudge | None = None  # of small tables; None in bundles fitted before
     novelty_offsets: Mapping[str, float] | None = None  # by score kind, where rows after the fit have calibrated
     groups: GroupCalibrations | None = None  # where they have by group
+    strings: StringJudge | None = None  # of tables with text
+    lines: tuple[str, ...] | None = None  # of logs: the columns that their lines are read as
 
     def score(self, cells: Cells, kind: str | None = None, *, small_tiles: bool = False) -> ScoredRows:
         """Score rows by `kind` (default: the detector's own), in nats, higher is more anomalous, with p-values.
@@ -90,6 +95,29 @@ class Detector:
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             return explain(self._scorer(kind), self.preprocessor, batch, decided.scored, offset, most)
 
+    def with_classes(self, cells: Cells) -> Cells:
+        """The cells (n, c) with the class of each string as its number; the same cells in a table without text."""
+        if cells.texts is None:
+            return cells
+        return self.preprocessor.with_classes(cells, self.preprocessor.transform(cells).values)
+
+    def unusual_string(self, cells: Cells, i: int, j: int) -> UnusualString:
+        """What is unusual about the string in row `i` and text column `j` by itself."""
+        t = [column for column, _ in self.preprocessor.layout.of_kind(Kind.TEXT)].index(j)
+        assert cells.texts is not None
+        texts = cells.texts[i : i + 1, t]
+        read = self.preprocessor.encoder(Strings).read(t, texts)
+        own_class = int(read.features[0].argmax())
+        if self.strings is None:
+            return UnusualString((), False, own_class)
+        surprisals = dict(zip(READOUTS, self.strings.of_column(t, read.readouts[0]).tolist(), strict=True))
+        by_length = max(surprisals.pop(name) for name in OF_LENGTH) >= UNUSUAL
+        if max(surprisals.values()) < UNUSUAL:
+            return UnusualString((), by_length, own_class)
+        strings = self.preprocessor.encoder(Strings)
+        spans = unusual_spans(strings.models[t], float(strings.high[t]), bytes(texts[0]))
+        return UnusualString(spans, False, own_class)
+
     @property
     def n_latent(self) -> int:
         """The number k of latent dimensions of the codes that `encode` gives."""
@@ -112,10 +140,15 @@ class Detector:
     def reconstruct(self, cells: Cells, *, impute: bool = False) -> np.ndarray:
         """The cells (n, c), as in `Cells`, that the model expects of each row given its code.
 
-        With `impute` only missing cells are replaced, by what is expected given the others; a novel cell stays NaN.
+        With `impute` only missing cells are replaced, by what is expected given the others; a novel cell stays NaN. A
+        string is that of `Column.categories` of the expected class; a missing one is not imputed, since the model would
+        make it up.
         """
         batch, layout = self.preprocessor.transform(cells), self.preprocessor.layout
         which = cells.state == MISSING if impute else np.ones(cells.state.shape, bool)
+        if impute:
+            which[:, [j for j, _ in layout.of_kind(Kind.TEXT)]] = False
+            cells = self.with_classes(cells)
         with one_blas_thread():
             if impute:
                 features = imputation(self.ensemble.reference_family, layout, batch)
@@ -128,10 +161,11 @@ class Detector:
         columns, preprocessor = self.schema.features, self.preprocessor
         marginals = self.marginals or Marginals.from_quantiles(preprocessor, columns)
         with one_blas_thread():
-            return Sampler.of(self.ensemble.reference_family, preprocessor.layout, columns, marginals, seed)
+            sampler = Sampler.of(self.ensemble.reference_family, preprocessor.layout, columns, marginals, seed)
+        return replace(sampler, strings=preprocessor.encoder(Strings).models)
 
     def _scorer(self, kind: str) -> Scorer:
-        judges = (self.cells, self.neighbours) if kind == KIND_WITH_MAX_CELL else (None, None)
+        judges = (self.cells, self.neighbours, self.strings) if kind == KIND_WITH_MAX_CELL else (None, None, None)
         return Scorer(self.ensemble, kind, self.surprisal_scales[kind], *judges)
 
     def _is_unexpected(self, cells: Cells) -> np.ndarray:
@@ -173,6 +207,10 @@ class Detector:
             arrays |= self.cells.to_arrays("cells")
         if self.neighbours is not None:
             arrays |= self.neighbours.to_arrays("neighbours")
+        if self.lines is not None:
+            settings["lines"] = list(self.lines)
+        if self.strings is not None:
+            arrays |= self.strings.to_arrays("strings")
         return settings, arrays
 
     @classmethod
@@ -216,7 +254,17 @@ class Detector:
             NeighbourJudge.from_arrays(preprocessor, arrays, "neighbours"),
             _novelty_offsets(settings, calibrations),
             _groups(settings, sorted(calibrations), arrays),
+            StringJudge.from_arrays(layout, arrays, "strings"),
+            _lines(settings),
         )
+
+
+def _lines(settings: Mapping[str, Any]) -> tuple[str, ...] | None:
+    if "lines" not in settings:
+        return None
+    if settings["lines"] not in (["line"], ["time", "line"]):
+        raise ValueError("the columns of lines are not those of a log")
+    return tuple(settings["lines"])
 
 
 def _novelty_offsets(settings: Mapping[str, Any], kinds: Iterable[str]) -> dict[str, float] | None:

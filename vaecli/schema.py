@@ -24,7 +24,7 @@ class Kind(StrEnum):
     BOOLEAN = "boolean"
     CATEGORICAL = "categorical"
     DATETIME = "datetime"
-    TEXT = "text"  # not modelled
+    TEXT = "text"  # strings; in a column that is no feature, whatever it holds
 
 
 class Role(StrEnum):
@@ -58,7 +58,9 @@ class Column:
     these three. `number_spelling` is empty where numbers kept as text are spelled 1234.5, see `number_spellings`; a
     bundle stores it only where it is not. `missing` holds the words and numbers that the user declared
     to mean "missing", `placeholders` (value, count) the numbers far outside the rest that fit left out, and `order` the
-    kept categories in the order that a typed column declares; all three are stored only where used. `spikes` (value,
+    kept categories in the order that a typed column declares; all three are stored only where used. Strings
+    are of classes: a text column's `categories` are the most probable string of each, as the model makes it up, and
+    `class_shares` how frequent they were in training, stored only there. `spikes` (value,
     count) are numbers that may mean "missing", and `doubtful_point` is a cell whose point may stand between thousands:
     of these only the fit warns, no bundle has them.
     """
@@ -82,6 +84,7 @@ class Column:
     missing: tuple[str, ...] = ()
     placeholders: tuple[tuple[float, int], ...] = ()
     order: tuple[str, ...] = ()
+    class_shares: tuple[float, ...] = ()
     spikes: tuple[tuple[float, int], ...] = ()
     doubtful_point: str = ""
     reason: str = ""  # why it is left out, in plain words
@@ -93,13 +96,13 @@ class Column:
 
     @property
     def n_codes(self) -> int:
-        """Different values that a cell of a boolean or categorical column can have, as in `Cells`."""
+        """Different values that a cell of a boolean, categorical or text column can have, as in `Cells`."""
         return 2 if self.kind is Kind.BOOLEAN else self.n_categories
 
     @property
     def n_features(self) -> int:
         """Features that the column becomes."""
-        return self.n_categories if self.kind is Kind.CATEGORICAL else 1
+        return self.n_categories if self.kind in (Kind.CATEGORICAL, Kind.TEXT) else 1
 
     @property
     def has_whole_numbers(self) -> bool:
@@ -115,7 +118,7 @@ class Column:
 def _column_to_json(column: Column) -> dict[str, Any]:
     values = asdict(column)
     del values["spikes"], values["doubtful_point"]
-    for name in ("number_spelling", "missing", "placeholders", "order"):
+    for name in ("number_spelling", "missing", "placeholders", "order", "class_shares"):
         if not values[name]:
             del values[name]
     return values
@@ -123,7 +126,7 @@ def _column_to_json(column: Column) -> dict[str, Any]:
 
 def _column_from_json(entry: Mapping[str, Any]) -> Column:
     lists = {"categories": entry["categories"]}
-    lists |= {name: entry.get(name, []) for name in ("missing", "placeholders", "order")}
+    lists |= {name: entry.get(name, []) for name in ("missing", "placeholders", "order", "class_shares")}
     if not all(isinstance(values, list) for values in lists.values()):
         raise TypeError(f"one of {', '.join(lists)} of a column is not a list")
     parts = {name: tuple(values) for name, values in lists.items()}
@@ -157,6 +160,10 @@ def _are_different_texts(value: tuple[object, ...]) -> bool:
     return all(map(_is_text, value)) and len(set(value)) == len(value)
 
 
+def _are_shares(value: tuple[object, ...]) -> bool:
+    return all(type(share) is float and 0 < share <= 1 for share in value)
+
+
 def _are_counted_numbers(value: tuple[tuple[object, ...], ...]) -> bool:
     return all(len(pair) == 2 and pair[0] is not None and _is_limit(pair[0]) and _is_count(pair[1]) for pair in value)
 
@@ -168,6 +175,7 @@ _RIGHT: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("minimum", "maximum"), _is_limit),
     **dict.fromkeys(("categories", "missing", "order"), _are_different_texts),
     "placeholders": _are_counted_numbers,
+    "class_shares": _are_shares,
     "datetime_format": lambda value: value is None or _is_text(value),
     "width": lambda value: _is_count(value, MOST_DIGITS),
 }
@@ -231,11 +239,12 @@ class Slot:
     start: int
     stop: int
     n_folded: int = 0  # rare values that share the last feature
+    class_shares: tuple[float, ...] = ()  # of the classes of strings that the features are
 
     @property
     def n_codes(self) -> int:
         """Codes that a cell without order can have: one per feature, two of a boolean."""
-        return max(self.stop - self.start, 2)
+        return self.stop - self.start if self.kind is Kind.TEXT else max(self.stop - self.start, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,16 +255,18 @@ class Layout:
 
     @classmethod
     def of(cls, columns: Sequence[Column]) -> Layout:
-        """Slots in the order of the columns; features in blocks: numbers and dates, booleans, categories.
+        """Slots in the order of the columns; features in blocks: numbers and dates, booleans, categories, text.
 
-        A categorical column becomes one feature a category, every other kind one feature.
+        A categorical column becomes one feature a category, text one a class of strings, every other kind one feature.
         """
         start, where = 0, {}
-        for kinds in ((Kind.NUMERIC, Kind.DATETIME), (Kind.BOOLEAN,), (Kind.CATEGORICAL,)):
+        for kinds in ((Kind.NUMERIC, Kind.DATETIME), (Kind.BOOLEAN,), (Kind.CATEGORICAL,), (Kind.TEXT,)):
             for column in columns:
                 if column.kind in kinds:
                     stop = start + column.n_features
-                    where[column.name] = Slot(column.name, column.kind, start, stop, column.n_folded)
+                    where[column.name] = Slot(
+                        column.name, column.kind, start, stop, column.n_folded, column.class_shares
+                    )
                     start = stop
         return cls(tuple(where[column.name] for column in columns))
 

@@ -28,7 +28,8 @@ def rows_of(n: int) -> Rows:
     """Rows that carry their own number in every part."""
     number = np.arange(n)
     values = np.stack([number, number * 0.5, -number], 1).astype(np.float32)
-    return Rows(values, np.stack([number % 3, number % 2], 1).astype(np.uint8), number % 5)
+    readouts = np.stack([number, -number, number**2, number, number], 1)[:, None].astype(np.float64)
+    return Rows(values, np.stack([number % 3, number % 2], 1).astype(np.uint8), number % 5, readouts)
 
 
 def in_memory(n: int) -> RowsInMemory:
@@ -36,10 +37,10 @@ def in_memory(n: int) -> RowsInMemory:
 
 
 def on_disk(n: int, buffer_bytes: int = 0, chunk: int = 7) -> RowsOnDisk:
-    rows, kept = rows_of(n), RowsOnDisk(D, C, buffer_bytes)
+    rows, kept = rows_of(n), RowsOnDisk(D, C, buffer_bytes, n_texts=1)
     for start in range(0, n, chunk):
         part = rows.take(np.arange(start, min(start + chunk, n)))
-        kept.add(part.values, part.state, part.fold)
+        kept.add(part)
     return kept
 
 
@@ -69,7 +70,7 @@ def assert_same(found: Rows, expected: Rows) -> None:
 @settings(max_examples=25, deadline=None)
 @given(n=st.integers(1, 200), batch_rows=st.integers(1, 300), seed=st.integers(0, 2**31))
 def test_an_epoch_has_every_row_once(kind: str, n: int, batch_rows: int, seed: int) -> None:
-    """Every row exactly once with its state and fold, in full batches but the last."""
+    """Every row exactly once with its state, fold and read-outs of strings, in full batches but the last."""
     batches = list(KINDS[kind](n).shuffled(batch_rows, (seed, 0)))
     assert_same(map_in_order(together(batches)), rows_of(n))
     sizes = [batch.fold.size for batch in batches]

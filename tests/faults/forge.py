@@ -142,11 +142,17 @@ def _renamed(name: str) -> Change:
     return change
 
 
+def _can_hold(array: np.ndarray, value: float) -> bool:
+    if array.dtype.kind in "iu":
+        return float(value).is_integer() and np.iinfo(array.dtype).min <= value <= np.iinfo(array.dtype).max
+    return array.dtype.kind == "f" or float(value).is_integer()
+
+
 def _filled(value: float, dtype: type = np.float32) -> Callable[[np.ndarray], np.ndarray | None]:
     """One element, the last, set to a value; None for arrays that cannot hold it."""
 
     def change(array: np.ndarray) -> np.ndarray | None:
-        if not array.size or (array.dtype.kind != "f" and not float(value).is_integer()):
+        if not array.size or not _can_hold(array, value):
             return None
         changed = array.copy()
         changed.flat[-1] = value
@@ -157,9 +163,7 @@ def _filled(value: float, dtype: type = np.float32) -> Callable[[np.ndarray], np
 
 def _everywhere(value: float) -> Callable[[np.ndarray], np.ndarray | None]:
     def change(array: np.ndarray) -> np.ndarray | None:
-        if array.dtype.kind != "f" and not float(value).is_integer():
-            return None
-        return np.full_like(array, value)
+        return np.full_like(array, value) if _can_hold(array, value) else None
 
     return change
 

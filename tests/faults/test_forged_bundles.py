@@ -27,6 +27,8 @@ from vaecli.model import ensemble
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "bundle_v4"
 RECALIBRATED = GOLDEN.with_name("recalibrated_v8") / "model.vae"
+TEXT = GOLDEN.with_name("text_v10")
+OF_TEXT = ("strings", "class_shares", "string_levels", "schema.columns.1.categories")
 OF_CALIBRATE = ("detector.by", "novelty_offsets", "recalibrated", "by/")
 SECONDS, MEGABYTES = 10, 300  # of one command, beyond what the process has already
 VERBS = {
@@ -47,8 +49,8 @@ Try = Callable[[str, forge.Change], list[int]]
 def attempt(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[str, str, Path], int]:
     """Run a verb on a bundle; its exit code, once the rest of what is promised has been checked."""
 
-    def run(verb: str, forgery: str, bundle: Path) -> int:
-        words = VERBS[verb].format(M=bundle, T=GOLDEN / "rows.csv", O=tmp_path / "out").split()
+    def run(verb: str, forgery: str, bundle: Path, table: Path = GOLDEN / "rows.csv") -> int:
+        words = VERBS[verb].format(M=bundle, T=table, O=tmp_path / "out").split()
         before, start = peak_megabytes(), time.monotonic()
         with pytest.raises(SystemExit) as left:
             main([*words, "--quiet"] if verb not in ("inspect", "json") else words)
@@ -108,6 +110,19 @@ def test_forged_groups_and_offsets_are_refused_or_work(tmp_path: Path, attempt: 
         codes.update(attempt(verb, name, tmp_path / "forged.vae") for verb in ("inspect", "score"))
     assert codes[5] > 50
     assert codes[0] > 10
+
+
+@pytest.mark.parametrize("every", [50, pytest.param(1, marks=pytest.mark.slow)])
+def test_forged_strings_are_refused_or_work(tmp_path: Path, attempt: Callable[..., int], every: int) -> None:
+    """What only bundles with text columns have, forged in the same ways."""
+    codes: Counter[int] = Counter()
+    like = TEXT / "model.vae"
+    changes = [one for one in forge.forgeries(like) if any(part in one[0] for part in OF_TEXT)]
+    for name, change in changes[::every]:
+        forge.write(tmp_path / "forged.vae", like, change)
+        codes.update(attempt(verb, name, tmp_path / "forged.vae", TEXT / "rows.csv") for verb in ("explain", "sample"))
+    assert codes[5] > 4
+    assert codes[0] > 4
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -2,7 +2,8 @@
 
 bundle_v<format>/ holds model.vae, fitted on a tiny table with every kind of column; rows.csv, which it scores; and
 scored.csv, the scores and p-values by every kind of score as they were on the day of making. sensors_v<format>/ holds
-the same of a table of series, recalibrated_v<format>/ that of a bundle which fresh rows calibrated by group.
+the same of a table of series, recalibrated_v<format>/ that of a bundle which fresh rows calibrated by group, and
+text_v<format>/ that of a table with text columns.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pandas as pd
 
 import vaecli
 from vaecli.bundle import ROWS_FORMAT, SENSORS_FORMAT
+from vaecli.bundle.manifest import TEXT_FORMAT
 from vaecli.config import SCORE_KINDS
 
 HERE = Path(__file__).parent
@@ -32,13 +34,18 @@ SETTINGS = {
 ROWS, SENSORS = HERE / f"bundle_v{ROWS_FORMAT}", HERE / f"sensors_v{SENSORS_FORMAT}"
 CENTERS = HERE / f"centers_v{ROWS_FORMAT}"
 RECALIBRATED = HERE / f"recalibrated_v{ROWS_FORMAT}"
+TEXT = HERE / f"text_v{TEXT_FORMAT}"
 
 
 def main(
-    rows: Path = ROWS, sensors: Path = SENSORS, recalibrated: Path = RECALIBRATED, centers: Path = CENTERS
+    rows: Path = ROWS,
+    sensors: Path = SENSORS,
+    recalibrated: Path = RECALIBRATED,
+    centers: Path = CENTERS,
+    text: Path = TEXT,
 ) -> None:
     """Fit, score and keep what is not there; exits with a message where all folders exist."""
-    folders = (rows, sensors, recalibrated, centers)
+    folders = (rows, sensors, recalibrated, centers, text)
     if all(folder.exists() for folder in folders):
         sys.exit(f"{', '.join(map(str, folders))} exist; golden bundles are never made anew")
     if not rows.exists():
@@ -51,6 +58,9 @@ def main(
     if not recalibrated.exists():
         model = vaecli.fit(table(240, seed=0), seed=0, **SETTINGS)
         keep(recalibrated, model.calibrate(table(400, seed=2), by="mode"), odd_ones(table(40, seed=1)))
+    if not text.exists():
+        settings = SETTINGS | {"columns.text": ("serial", "message"), "calibration.n_folds": 2}
+        keep(text, vaecli.fit(orders(240, seed=0), seed=0, **settings), odd_strings(orders(40, seed=1)))
 
 
 def keep(folder: Path, model: vaecli.Model, rows: pd.DataFrame) -> None:
@@ -100,6 +110,34 @@ def odd_ones(rows: pd.DataFrame) -> pd.DataFrame:
     rows.loc[7, "pump_on"] = None
     rows.loc[8, "seen"] = pd.Timestamp("1970-01-01T00:00:00Z")
     rows.loc[9, ["pressure", "pump_on"]] = [8.0, "no"]
+    return rows
+
+
+def orders(n: int, seed: int) -> pd.DataFrame:
+    """A number, serial numbers with gaps, and messages of two classes that follow the number."""
+    rng = np.random.default_rng(seed)
+    hot = rng.random(n) < 0.5
+    serial = np.array([f"SN-{rng.integers(2000, 2025)}-{rng.integers(10_000):04d}" for _ in range(n)], object)
+    serial[rng.random(n) < 0.1] = None
+    columns = {
+        "temp": np.where(hot, 90, 40) + 5 * rng.normal(size=n),
+        "serial": serial,
+        "message": [
+            f"ERROR pump {rng.integers(9)} overheated" if one else f"INFO Störung {rng.integers(9)} behoben"
+            for one in hot
+        ],
+    }
+    return pd.DataFrame(columns)
+
+
+def odd_strings(rows: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with strings that are wrong in one way each."""
+    rows.loc[0, "serial"] = "SN-20O4-0031"
+    rows.loc[1, "serial"] = "SN-2004"
+    rows.loc[2, "message"] = "ERROR pump 3 ovreheated"
+    rows.loc[3, "message"] = None
+    rows.loc[4, "message"] = "\U0001f525" * 200
+    rows.loc[5, ["temp", "message"]] = [90.0, "INFO Störung 3 behoben"]
     return rows
 
 

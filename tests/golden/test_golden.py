@@ -12,7 +12,7 @@ import pytest
 
 import vaecli
 from vaecli.bundle import ROWS_FORMAT, SENSORS_FORMAT
-from vaecli.bundle.manifest import OLDEST
+from vaecli.bundle.manifest import OLDEST, TEXT_FORMAT
 from vaecli.calibration.conformal import alpha_of
 from vaecli.errors import BundleError
 from vaecli.schema import Kind
@@ -81,6 +81,14 @@ def test_a_bundle_with_centres_scores_as_it_did() -> None:
     families = vaecli.load(HERE / f"centers_v{ROWS_FORMAT}" / "model.vae").detector.ensemble.families
     assert all(family.nearest is family.centers for family in families)
     test_golden_bundles_stay_small(HERE / f"centers_v{ROWS_FORMAT}")
+
+
+def test_a_bundle_with_text_scores_as_it_did() -> None:
+    """Strings are read by the models that it holds."""
+    folder = HERE / f"text_v{TEXT_FORMAT}"
+    test_scores_are_what_they_were(folder)
+    assert pd.read_csv(folder / "scored.csv")["combined.p_value"][:3].max() < 0.02
+    test_golden_bundles_stay_small(folder)
 
 
 def test_columns_out_of_order_stay_so() -> None:
@@ -163,19 +171,20 @@ def test_an_existing_one_is_never_made_anew(make: ModuleType) -> None:
     folder = HERE / f"bundle_v{ROWS_FORMAT}"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(SystemExit, match="never made anew"):
-        make.main(folder, folder, folder, folder)
+        make.main(*[folder] * 5)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_making_one_gives_the_files_that_the_tests_read(make: ModuleType, tmp_path: Path) -> None:
     """The script works today, not only on the day of the last format."""
-    names = ("bundle", "sensors", "recalibrated", "centers")
-    rows, sensors, recalibrated, centers = (tmp_path / f"{name}_v0" for name in names)
-    make.main(rows, sensors, recalibrated, centers)
-    for folder in (rows, sensors, recalibrated, centers):
+    names = ("bundle", "sensors", "recalibrated", "centers", "text")
+    rows, sensors, recalibrated, centers, text = (tmp_path / f"{name}_v0" for name in names)
+    make.main(rows, sensors, recalibrated, centers, text)
+    for folder in (rows, sensors, recalibrated, centers, text):
         assert sorted(path.name for path in folder.iterdir()) == ["model.vae", "rows.csv", "scored.csv"]
     test_scores_are_what_they_were(rows)
     test_scores_are_what_they_were(centers)
     test_the_golden_rows_are_anomalous_and_ordinary(rows)
     test_scores_of_series_are_what_they_were(sensors)
+    test_scores_are_what_they_were(text)
     test_scores_are_what_they_were(recalibrated)

@@ -100,7 +100,7 @@ def tensors(parameters: Parameters) -> dict[str, torch.Tensor]:
 def gradients(rows: Rows, beta: float = 1.0) -> dict[str, np.ndarray]:
     """Of the training objective at the start, with fixed noise."""
     parameters = tensors(PLAN.start)
-    x, state, fold = (torch.from_numpy(part) for part in rows)
+    x, state, fold = (torch.from_numpy(part) for part in rows[:3])
     noise = torch.randn((1, E, len(rows.fold), 2), generator=torch.Generator().manual_seed(0))
     bound = elbo(forward(parameters, LIKELIHOOD, x, state, noise))
     objective(bound, fold, torch.arange(E), beta).backward()
@@ -124,7 +124,7 @@ def test_the_kl_term_is_alive() -> None:
 def test_the_kl_gradient_is_that_of_the_closed_form() -> None:
     """What beta adds to the gradient is d/dθ of the mean KL over the rows a member may see, over the columns."""
     parameters = tensors(PLAN.start)
-    x, state, fold = (torch.from_numpy(part) for part in ROWS.rows)
+    x, state, fold = (torch.from_numpy(part) for part in ROWS.rows[:3])
     noise = torch.zeros((1, E, N, 2))
     passed = forward(parameters, LIKELIHOOD, x, state, noise)
     may_see = fold[None] != torch.arange(E)[:, None]
@@ -139,7 +139,7 @@ def test_the_kl_gradient_is_that_of_the_closed_form() -> None:
 def test_the_objective_is_minus_the_elbo() -> None:
     """At beta 1 and for rows of no fold: minus the mean ELBO a column, summed over members."""
     rows = ROWS.rows._replace(fold=np.full(N, -1))
-    x, state, fold = (torch.from_numpy(part) for part in rows)
+    x, state, fold = (torch.from_numpy(part) for part in rows[:3])
     bound = elbo(forward(tensors(PLAN.start), LIKELIHOOD, x, state, torch.zeros((1, E, 1, 2))))
     found = objective(bound, fold, torch.arange(E), 1.0).item()
     assert found == pytest.approx(-bound.value.mean(1).sum().item() / 4, rel=1e-6)
@@ -464,7 +464,7 @@ def test_resuming_is_as_if_nothing_had_happened(at: int, tmp_path: Path, monkeyp
 def test_resuming_from_rows_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same when the rows are streamed."""
     rows = RowsOnDisk(D, D, 0)
-    rows.add(*ROWS.rows)
+    rows.add(ROWS.rows)
     checkpoint = interrupted(QUICK, rows, tmp_path / "checkpoint", 11, monkeypatch)
     assert_same(trained(rows=rows).parameters[0], trained(rows=rows, resume=checkpoint).parameters[0])
 

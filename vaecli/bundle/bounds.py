@@ -47,8 +47,10 @@ def require_feature_columns(schema: Schema) -> None:
 
 
 def _problem(column: Column) -> str | None:
-    if column.kind is Kind.TEXT:
-        return "is text, which is not modelled"
+    if (column.kind is Kind.TEXT) != bool(column.class_shares):
+        return f"is {column.kind} and has {len(column.class_shares):,} classes of strings"
+    if column.kind is Kind.TEXT and len(column.categories) != len(column.class_shares):
+        return f"has {len(column.categories):,} strings for {len(column.class_shares):,} classes"
     if column.has_other and column.kind is not Kind.CATEGORICAL:
         return f"is {column.kind} and has rarer values that count as one"
     if column.kind is Kind.BOOLEAN and len(column.categories) != 2:

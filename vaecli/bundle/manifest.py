@@ -19,6 +19,7 @@ from vaecli.errors import listed
 # edited again; see CHANGELOG.md. Whatever the format, `manifest.json` stays the first entry and keeps `format`
 # and `version`, so that every reader can report which vaecli is needed.
 FORMAT = 11  # the newest that is read
+TEXT_FORMAT = 10  # of bundles of rows with text columns
 ROWS_FORMAT = 8  # of bundles of rows; in those of 6 no neighbours nor centres judge, in those of 4 no judge of cells
 SENSORS_FORMAT = 11  # of bundles of sensors
 LIMITS_FORMAT = 7  # of those whose judge of single sensors does not know how long one may be silent

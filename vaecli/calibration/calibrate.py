@@ -14,6 +14,7 @@ from vaecli.calibration.effective_rows import Dependence
 from vaecli.calibration.neighbour_judge import fit_neighbour_judge
 from vaecli.calibration.repeated_rows import RepeatedRows
 from vaecli.calibration.single_cells import fit_single_cells
+from vaecli.calibration.string_judge import fit_string_judge
 from vaecli.config import SCORE_KINDS
 from vaecli.data.preprocessor import FeatureBatch, Preprocessor
 from vaecli.data.training_rows import Rows
@@ -25,6 +26,7 @@ from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL, NEVER_DECIDES, CellLimit
 from vaecli.scoring.neighbour_judge import NeighbourJudge
 from vaecli.scoring.scores import Scorer, member_scores, score_batch, score_index
 from vaecli.scoring.single_cells import SingleCells
+from vaecli.scoring.string_judge import StringJudge
 from vaecli.scoring.surprisal import SurprisalScale
 from vaecli.scoring.tail_scale import MIN_OWN_ROWS
 
@@ -44,6 +46,7 @@ class Calibrated:
     calibrations: dict[str, Calibration]
     cells: SingleCells | None
     neighbours: NeighbourJudge | None
+    strings: StringJudge | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +80,9 @@ def calibrated(
     held_out = rows.fold[:, None] == ensemble.held_out
     if held_out.sum(0).min() < FEW_HELD_OUT and held_out.any(1).all():
         unseen_scores = held_out_scores
-    surprisal_scales, calibrations, judges, nearest = {}, {}, None, None
-    repeated = RepeatedRows.among(rows) if dependence is None else None
+    surprisal_scales, calibrations, judges, nearest, strings = {}, {}, None, None, None
+    # a string is read by a model that does not know it: equal features are no copies there
+    repeated = RepeatedRows.among(rows) if dependence is None and rows.readouts is None else None
     with threadpool_limits(1):  # of BLAS and of OpenMP: sums of several threads depend on their number
         for i, kind in enumerate(SCORE_KINDS):
             with_max_cell = kind == KIND_WITH_MAX_CELL
@@ -98,12 +102,13 @@ def calibrated(
                 row_scores = larger_of(row_scores, unseen_scores(max_cell.of_members(largest.T).T, held_out))
             if with_max_cell:
                 judges, row_scores = fit_single_cells(preprocessor.layout, rows, may_decide_alone, row_scores, seed)
+                strings, row_scores = fit_string_judge(preprocessor.layout, rows.readouts, row_scores)
             if repeated is not None:
                 beside = (judges, nearest) if with_max_cell else (None, None)
                 scorer = Scorer(ensemble.without_row_numbers(), kind, scale, *beside)
                 row_scores = repeated.counted(row_scores, partial(_scores_of_new, scorer, rows))
             surprisal_scales[kind], calibrations[kind] = scale, Calibration.of(row_scores, dependence)
-    return Calibrated(surprisal_scales, calibrations, judges, nearest)
+    return Calibrated(surprisal_scales, calibrations, judges, nearest, strings)
 
 
 def _scores_of_new(scorer: Scorer, rows: Rows, number: np.ndarray) -> np.ndarray:

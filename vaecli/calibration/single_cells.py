@@ -131,7 +131,7 @@ def _codes(layout: Layout, values: np.ndarray, present: np.ndarray) -> np.ndarra
     counts = np.zeros(layout.n_features, np.int64)
     for j, slot in enumerate(layout.slots):
         if not KINDS[slot.kind].is_ordered:
-            counts[slot.start : slot.stop] = (values[present[:, j], slot.start : slot.stop] > 0).sum(0)
+            counts[slot.start : slot.stop] = (values[present[:, j], slot.start : slot.stop] > 0.5).sum(0)
     return counts
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
 from vaecli.config.check import check_config
+from vaecli.config.score import check_engine
 from vaecli.errors import DriftFound
 
 ExpectRows = Annotated[
@@ -46,6 +47,8 @@ def check(
     warn_share: WarnShare = None,
     fail_share: FailShare = None,
     config: Config = None,
+    engine: options.Engine = None,
+    remote: options.Remote = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     as_json: options.AsJson = False,
@@ -68,9 +71,11 @@ def check(
     limits |= {"warn_share": warn_share, "fail_share": fail_share, "expect_rows": expect_rows}
     settings = check_config(limits | {"batch_rows": batch_rows, "workers": workers}, config)
 
+    check_engine(engine, remote, "check")
+
     from vaecli.workflows.check import check as workflow
 
-    summary = verb.run(workflow, inputs, model, output, settings)
+    summary = verb.run(workflow, inputs, model, output, settings, remote=remote)
     if summary.level == "fail":
         worst = summary.findings[0].sentence
         n_failed = sum(one.level == "fail" for one in summary.findings)

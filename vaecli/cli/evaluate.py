@@ -7,6 +7,7 @@ from typing import Annotated
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
 from vaecli.config import evaluate_config
+from vaecli.config.score import check_engine
 from vaecli.errors import UsageError
 
 Label = Annotated[
@@ -52,6 +53,8 @@ def evaluate(
     offline: options.Offline = False,
     bootstrap: Bootstrap = None,
     seed: Seed = None,
+    engine: options.Engine = None,
+    remote: options.Remote = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     as_json: options.AsJson = False,
@@ -79,6 +82,8 @@ def evaluate(
     running = {"batch_rows": batch_rows, "workers": workers, "offline": offline or None}
     config = evaluate_config(own | decision | running)
 
+    check_engine(engine, remote, "evaluate")
+
     from vaecli.workflows.evaluate import evaluate as workflow
 
-    verb.run(workflow, inputs, model, output, plot, config)
+    verb.run(workflow, inputs, model, output, plot, config, remote=remote)

@@ -7,6 +7,7 @@ from typing import Annotated
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
 from vaecli.config import explain_config
+from vaecli.config.score import check_engine
 
 Rows = Annotated[
     list[str] | None,
@@ -45,6 +46,8 @@ def explain(
     merge_gap: options.MergeGap = None,
     min_duration: options.MinDuration = None,
     alarm_budget: options.AlarmBudget = None,
+    engine: options.Engine = None,
+    remote: options.Remote = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     as_json: options.AsJson = False,
@@ -72,6 +75,8 @@ def explain(
     of_events = {"merge_gap": merge_gap, "min_duration": min_duration, "alarm_budget": alarm_budget}
     config = explain_config(own | decision | running | of_events)
 
+    check_engine(engine, remote, "explain")
+
     from vaecli.workflows.explain import explain as workflow
 
-    verb.run(workflow, inputs, model, output, config, plot=plot, incidents=incidents)
+    verb.run(workflow, inputs, model, output, config, plot=plot, incidents=incidents, remote=remote)

@@ -25,6 +25,8 @@ def fit(
     group: options.Group = None,
     long: options.Long = None,
     same_unit: options.SameUnit = None,
+    text: options.Text = None,
+    lines: options.Lines = False,
     window: options.Window = None,
     max_gap: options.MaxGap = None,
     missing: options.Missing = None,
@@ -55,6 +57,7 @@ def fit(
       vaecli fit normal.csv
       vaecli fit normal.parquet --exclude operator,site --label failed -o pump.vae
       vaecli fit history.csv --long name=tag,value=value
+      vaecli fit app.log --lines
       zcat normal.csv.gz | vaecli fit - --threshold 0.999
     """
     options.check_verbosity(quiet=quiet, verbose=verbose)
@@ -71,6 +74,8 @@ def fit(
         "columns.group": group,
         "columns.long": long,
         "columns.same_unit": options.names(same_unit),
+        "columns.text": options.names(text),
+        "columns.lines": lines or None,
         "windows.window": window,
         "windows.max_gap_seconds": max_gap,
         "columns.missing": options.names(missing),

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vaecli.config import DEVICES, PRESETS, SCORE_KINDS
+from vaecli.config.score import ENGINES
 from vaecli.errors import UsageError, quoted
 
 DEFAULT_BUNDLE = Path("model.vae")
@@ -117,6 +118,23 @@ Time = Annotated[
 ]
 Group = Annotated[
     str | None, option("NAME", "Column whose equal values (a device, a site) are held out together.", panel=_COLUMNS)
+]
+Text = Annotated[
+    list[str] | None,
+    option(
+        "NAMES",
+        "Columns of strings that are judged character by character: serial numbers, codes, messages; names as in "
+        "--columns. Others are found where hardly any value comes twice and the characters are predictable.",
+        panel=_COLUMNS,
+    ),
+]
+Lines = Annotated[
+    bool,
+    typer.Option(
+        "--lines",
+        help="INPUT is lines without columns, a log: each is judged as a string; times at their beginning order them.",
+        rich_help_panel=_COLUMNS,
+    ),
 ]
 Window = Annotated[
     str | None,
@@ -278,6 +296,10 @@ Workers = Annotated[
     str | None,
     option("N", "Number of threads (default: one per processor core); does not change any output.", panel=_RUNNING),
 ]
+Engine = Annotated[
+    str | None, choice(ENGINES, "Where the rows are computed: here, or where Spark has them.", panel=_RUNNING)
+]
+Remote = Annotated[str | None, option("sc://HOST:PORT", "The Spark Connect server of --engine spark.", panel=_RUNNING)]
 DryRun = Annotated[
     bool,
     typer.Option(

@@ -12,7 +12,7 @@ from vaecli.cli.verb import Verb, piped
 from vaecli.config import score_config
 from vaecli.config.fail_on import Gate
 from vaecli.config.incidents import incident_config
-from vaecli.config.score import ENGINES, check_engine
+from vaecli.config.score import check_engine
 from vaecli.errors import GateMet, UsageError
 from vaecli.results.plan import PlanSummary
 
@@ -81,12 +81,6 @@ Resume = Annotated[
     ),
 ]
 
-Engine = Annotated[
-    str | None,
-    options.choice(ENGINES, "Where to score: here, or where Spark has the rows.", panel="Running"),
-]
-Remote = Annotated[str | None, options.option("sc://HOST:PORT", "The Spark Connect server of --engine spark.")]
-
 
 def score(
     inputs: options.Inputs,
@@ -116,8 +110,8 @@ def score(
     since_last_run: SinceLastRun = None,
     prefix: options.Prefix = None,
     resume: Resume = False,
-    engine: Engine = None,
-    remote: Remote = None,
+    engine: options.Engine = None,
+    remote: options.Remote = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     device: options.Device = None,
@@ -149,7 +143,7 @@ def score(
     running["follow"] = follow or None
     of_events = {"merge_gap": merge_gap, "min_duration": min_duration, "alarm_budget": alarm_budget}
     config = score_config(decision | written | running | of_events)
-    check_engine(engine, remote)
+    check_engine(engine, remote, "score")
 
     known = {"incidents": incidents, "incident_state": incident_state, "after": after, "cooldown": cooldown}
     known |= {"notify_command": notify_command, "notify_timeout": notify_timeout}

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
-from vaecli.config import FAULTS, SERIES_FAULTS, selftest_config
+from vaecli.config import FAULTS, SERIES_FAULTS, TEXT_FAULTS, selftest_config
 
 Rows = Annotated[
     str | None,
@@ -21,7 +21,8 @@ Faults = Annotated[
     list[str] | None,
     options.option(
         "NAMES",
-        f"Inject only these faults, separated by commas: {', '.join(FAULTS)}; into series: {', '.join(SERIES_FAULTS)}.",
+        f"Inject only these faults, separated by commas: {', '.join(FAULTS)}; into text: "
+        f"{', '.join(TEXT_FAULTS)}; into series: {', '.join(SERIES_FAULTS)}.",
     ),
 ]
 Output = Annotated[

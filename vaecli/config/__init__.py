@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from vaecli.config.selftest import (
         FAULTS as FAULTS,
         SERIES_FAULTS as SERIES_FAULTS,
+        TEXT_FAULTS as TEXT_FAULTS,
         SelftestConfig as SelftestConfig,
         selftest_config as selftest_config,
     )
@@ -62,7 +63,7 @@ _NAMES = {
     "report": "ReportConfig report_config",
     "sample": "SampleConfig sample_config",
     "score": "ScoreConfig score_config",
-    "selftest": "FAULTS SERIES_FAULTS SelftestConfig selftest_config",
+    "selftest": "FAULTS SERIES_FAULTS TEXT_FAULTS SelftestConfig selftest_config",
     "stages": "DEVICES HETEROSCEDASTIC HOMOSCEDASTIC PRESETS SCORE_KINDS "
     "CalibrationConfig ColumnsConfig FamilyConfig FitConfig ModelConfig TrainConfig",
 }

@@ -158,6 +158,8 @@ def _contradictions(settings: Mapping[str, Any]) -> list[str]:
             problems.append("--long and --window 0 contradict each other: the rows of a long table are a series")
         if settings.get("columns.same_unit"):
             problems.append("--long and --same-unit contradict each other: sensors in time have a scale each")
+    if settings.get("columns.lines") and settings.get("columns.long"):
+        problems.append("--lines and --long contradict each other: lines have no columns")
     problems += _mark_problems(settings.get("columns.decimal") or "", settings.get("columns.thousands") or "")
     excluded = settings.get("columns.exclude") or ()
     if settings.get("distrusted") and not settings.get("train.contamination"):

@@ -26,6 +26,8 @@ FIT_SETTINGS = {
     "group": "columns.group",
     "long": "columns.long",
     "same_unit": "columns.same_unit",
+    "text": "columns.text",
+    "lines": "columns.lines",
     "missing": "columns.missing",
     "decimal": "columns.decimal",
     "thousands": "columns.thousands",

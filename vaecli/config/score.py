@@ -81,12 +81,12 @@ def score_config(
     return ScoreConfig(**stage_of(settings, "score"))
 
 
-def check_engine(engine: str | None, remote: str | None) -> None:
+def check_engine(engine: str | None, remote: str | None, verb: str) -> None:
     """Raise UsageError for an engine that there is not, and for one without what it needs."""
     if engine not in (None, *ENGINES):
-        raise refusal([f"--engine {engine!r} is not one of {', '.join(ENGINES)}"], "score")
+        raise refusal([f"--engine {engine!r} is not one of {', '.join(ENGINES)}"], verb)
     if (engine == "spark") != (remote is not None):
-        raise refusal(["--engine spark and --remote sc://HOST:PORT belong together: give both, or neither"], "score")
+        raise refusal(["--engine spark and --remote sc://HOST:PORT belong together: give both, or neither"], verb)
 
 
 def run_config(flags: Mapping[str, Any], environment: Mapping[str, str], verb: str) -> ScoreConfig:

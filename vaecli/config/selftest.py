@@ -12,8 +12,9 @@ from vaecli.config.score import ScoreConfig, score_config
 from vaecli.errors import UsageError
 
 FAULTS = ("spike", "shift", "scale", "swap", "stuck", "missing", "unseen", "wrong", "borrowed")
+TEXT_FAULTS = ("mistyped", "truncated")  # of tables with text columns, beside these
 SERIES_FAULTS = ("spike", "shift", "drift", "stuck", "noise", "quiet", "delay", "missing")
-_ALL_FAULTS = tuple(dict.fromkeys((*FAULTS, *SERIES_FAULTS)))
+_ALL_FAULTS = tuple(dict.fromkeys((*FAULTS, *TEXT_FAULTS, *SERIES_FAULTS)))
 
 
 @dataclass(frozen=True, slots=True)

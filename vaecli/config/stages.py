@@ -27,6 +27,8 @@ class ColumnsConfig:
     missing: tuple[str, ...] = ()  # words and numbers that mean "missing": WORD in all columns, NAME=WORD in one
     decimal: str = ""  # mark of numbers kept as text; empty: as the cells suggest
     thousands: str = ""
+    lines: bool = False  # the input is lines without columns: a log
+    text: tuple[str, ...] = ()  # columns of strings, judged by their characters, whatever they look like
     max_categories: int = 128  # the rest become one "other" category
 
 

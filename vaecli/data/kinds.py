@@ -10,6 +10,7 @@ import numpy as np
 
 from vaecli.data.code_features import Booleans, Categories
 from vaecli.data.number_features import Numbers
+from vaecli.data.string_features import Strings
 from vaecli.schema import Column, Kind, Slot
 
 
@@ -74,4 +75,7 @@ KINDS: dict[Kind, ColumnKind] = {
     Kind.DATETIME: ColumnKind(Numbers, True, median_reading, _ANY | {"spike", "shift"}),
     Kind.BOOLEAN: ColumnKind(Booleans, False, most_frequent, _ANY | {"wrong"}, ("booleans", (-1, 2))),
     Kind.CATEGORICAL: ColumnKind(Categories, False, most_frequent, _ANY | {"unseen", "wrong"}, ("categories", (-1,))),
+    Kind.TEXT: ColumnKind(
+        Strings, False, most_frequent, frozenset({"missing", "mistyped", "truncated"}), ("strings", (-1,))
+    ),
 }

@@ -26,6 +26,7 @@ REPEATING = 2.0  # readings a distinct value, from which on a column is a set of
 LARGEST_DECIMALS, SMALLEST_DECIMALS = 9, -9
 DIGITS = 7  # of a standard deviation that stored quantiles keep
 MOST_COUNTED = 2**40  # cells of one kind that a column may have had
+OF_OLDEST = ("booleans", "categories")  # counts that a bundle holds where it has no column of them, too
 CLOCK = (86_400, 3_600, 60, 1)  # seconds: the steps of dates
 
 
@@ -148,7 +149,8 @@ def _recalled(column: Column, encoder: Encoder, i: int) -> Marginal | np.ndarray
 def _counted(layout: Layout) -> list[tuple[str, tuple[int, ...], list[int]]]:
     """Name and shape of each array of counts, and the columns of codes that it is of."""
     known = dict.fromkeys(kind.counts for kind in KINDS.values() if not kind.is_ordered)
-    return [(*one, [j for j, slot in enumerate(layout.slots) if KINDS[slot.kind].counts == one]) for one in known]
+    where = {one: [j for j, slot in enumerate(layout.slots) if KINDS[slot.kind].counts == one] for one in known}
+    return [(*one, of_one) for one, of_one in where.items() if of_one or one[0] in OF_OLDEST]
 
 
 def _are_shares(share: np.ndarray) -> bool:

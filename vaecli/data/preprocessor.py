@@ -5,24 +5,26 @@
 | numeric, datetime | 1: the bent, scaled, clipped value | `number_features` |
 | boolean           | 1: 0 or 1                          | `code_features`   |
 | categorical       | K: one-hot                         | `code_features`   |
+| text              | K: of each class, how probable     | `string_features` |
 
 A missing or novel cell becomes 0 everywhere: the mean of a number, no category at all, and False, unless booleans
 are taken as numbers (`Likelihood.to_likelihood_space`). That it is missing or novel travels beside the features, in
-`FeatureBatch.state`.
+`FeatureBatch.state`; how unusual strings are by themselves in `FeatureBatch.readouts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
 
-from vaecli.data.cells import Cells
+from vaecli.data.cells import PRESENT, Cells
 from vaecli.data.kinds import KINDS, Encoder
 from vaecli.data.number_features import Numbers
-from vaecli.schema import Column, Layout
+from vaecli.data.string_features import READOUTS, Strings
+from vaecli.schema import Column, Kind, Layout
 
 ENCODERS = tuple(dict.fromkeys(kind.encoder for kind in KINDS.values()))
 E = TypeVar("E", bound=Encoder)
@@ -34,12 +36,14 @@ class FeatureBatch:
     """What the networks see of n rows.
 
     `values` (n, d) float32 in the feature order of `Layout`; `state` (n, c) uint8 as in `Cells`;
-    `row` (n,) int64.
+    `row` (n,) int64. `readouts` (n, t, 5) float64 of the strings of t text columns, NaN where they are missing; None
+    where there are no such columns.
     """
 
     values: np.ndarray
     state: np.ndarray
     row: np.ndarray
+    readouts: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.values.shape[0]
@@ -69,13 +73,24 @@ class Preprocessor:
         return cls(layout, tuple(encoders), tuple(found[j] for j in range(layout.n_columns)))
 
     @classmethod
-    def fit(cls, cells: Cells, columns: tuple[Column, ...], same_unit: Collection[str] = ()) -> Preprocessor:
-        """Learn from `cells` (n, c) of the c `columns`; numbers named in `same_unit` share one scale, unbent."""
+    def fit(
+        cls,
+        cells: Cells,
+        columns: tuple[Column, ...],
+        same_unit: Collection[str] = (),
+        strings: Strings | None = None,
+    ) -> Preprocessor:
+        """Learn from `cells` (n, c) of the c `columns`; numbers named in `same_unit` share one scale, unbent.
+
+        `strings` is the encoder of text columns, if there are any.
+        """
         layout, values = Layout.of(columns), cells.values
         if (empty := np.isnan(values).all(0)).any():  # a sample may have missed all values of a column
             values = np.where(empty & (np.arange(len(cells)) == 0)[:, None], 0.0, values)
         fitted = [
-            encoder.fit(values[:, where], [columns[j] for j in where], same_unit)
+            strings
+            if encoder is Strings and strings is not None
+            else encoder.fit(values[:, where], [columns[j] for j in where], same_unit)
             for encoder, where in zip(ENCODERS, _columns_of_encoders(layout), strict=True)
         ]
         return cls.of(layout, fitted)
@@ -98,7 +113,10 @@ class Preprocessor:
         return next(one for one in self.encoders if isinstance(one, which))
 
     def transform(self, cells: Cells) -> FeatureBatch:
-        """Features (n, d) float32 of the cells (n, c), with their state and row numbers."""
+        """Features (n, d) float32 of the cells (n, c), with their state and row numbers.
+
+        Raises ValueError for cells of text columns without their strings.
+        """
         values = np.zeros((len(cells), self.layout.n_features), np.float32)
         unbent, slots = self._unbent, self.layout.slots
         if unbent.columns.size:
@@ -110,7 +128,31 @@ class Preprocessor:
         for j in unbent.others:
             encoder, i = self.of_columns[j]
             encoder.encode(i, cells.values[:, j], cells.state[:, j], values[:, slots[j].start : slots[j].stop])
-        return FeatureBatch(values, cells.state, cells.row)
+        return FeatureBatch(values, cells.state, cells.row, self._read_strings(cells, values))
+
+    def _read_strings(self, cells: Cells, features: np.ndarray) -> np.ndarray | None:
+        """Write the features of strings into `features` (n, d); their read-outs (n, t, 5), None without any text."""
+        of_text = self.layout.of_kind(Kind.TEXT)
+        if not of_text:
+            return None
+        texts = np.empty((0, len(of_text)), object) if cells.texts is None else cells.texts
+        if len(texts) != len(cells):
+            raise ValueError("cells of text columns came without their strings")
+        readouts = np.empty((len(cells), len(of_text), len(READOUTS)))
+        for i, (_, slot) in enumerate(of_text):
+            found = self.encoder(Strings).read(i, texts[:, i])
+            features[:, slot.start : slot.stop], readouts[:, i] = found.features, found.readouts
+        return readouts
+
+    def with_classes(self, cells: Cells, features: np.ndarray) -> Cells:
+        """The cells (n, c), whose `features` (n, d) are known, with the class of each string as its number."""
+        if not (of_text := self.layout.of_kind(Kind.TEXT)):
+            return cells
+        values = cells.values.copy()
+        for j, slot in of_text:
+            there = cells.state[:, j] == PRESENT
+            values[there, j] = features[there, slot.start : slot.stop].argmax(1)
+        return replace(cells, values=values)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
+from vaecli.data.string_features import READOUTS
 from vaecli.runtime.temporary import copying
 
 Seed = int | Sequence[int]
@@ -21,15 +22,20 @@ BLOCK_ROWS = 4096  # rows read at once from disk; blocks are shuffled, then the 
 
 
 class Rows(NamedTuple):
-    """b rows: `values` (b, d) float32, `state` (b, c) uint8 as in `Cells`, `fold` (b,) int64."""
+    """b rows: `values` (b, d) float32, `state` (b, c) uint8 as in `Cells`, `fold` (b,) int64.
+
+    `readouts` (b, t, 5) as in `FeatureBatch`, but by string models that do not know the rows of the fold.
+    """
 
     values: np.ndarray
     state: np.ndarray
     fold: np.ndarray
+    readouts: np.ndarray | None = None
 
     def take(self, which: np.ndarray) -> Rows:
         """The rows at the indices `which` (m,), in that order."""
-        return Rows(self.values[which], self.state[which], self.fold[which])
+        readouts = None if self.readouts is None else self.readouts[which]
+        return Rows(self.values[which], self.state[which], self.fold[which], readouts)
 
 
 class TrainingRows(Protocol):
@@ -75,8 +81,10 @@ class RowsOnDisk:
     shuffles the rows within it: no row is left out, and a batch mixes rows from all over the table.
     """
 
-    def __init__(self, n_features: int, n_columns: int, buffer_bytes: int) -> None:
-        self._record = np.dtype([("values", "<f4", (n_features,)), ("state", "u1", (n_columns,)), ("fold", "u1")])
+    def __init__(self, n_features: int, n_columns: int, buffer_bytes: int, n_texts: int = 0) -> None:
+        of_texts = [("readouts", "<f8", (n_texts, len(READOUTS)))] if n_texts else []
+        fields = [("values", "<f4", (n_features,)), ("state", "u1", (n_columns,)), ("fold", "u1"), *of_texts]
+        self._record = np.dtype(fields)
         with copying("the training rows"):
             self._file: BinaryIO = tempfile.TemporaryFile(prefix="vaecli-rows-")  # noqa: SIM115 (kept open on purpose)
         weakref.finalize(self, self._file.close)
@@ -88,14 +96,15 @@ class RowsOnDisk:
         """The number of rows added."""
         return self._n_rows
 
-    def add(self, values: np.ndarray, state: np.ndarray, fold: np.ndarray) -> None:
-        """Append features (n, d), state (n, c), fold (n,) up to 255. Raises EnvironmentProblem if the disk is full."""
-        records = np.empty(fold.size, self._record)
-        records["values"], records["state"], records["fold"] = values, state, fold
+    def add(self, rows: Rows) -> None:
+        """Append n rows, whose folds are up to 255. Raises EnvironmentProblem if the disk is full."""
+        records = np.empty(rows.fold.size, self._record)
+        for name in records.dtype.names or ():
+            records[name] = getattr(rows, name)
         with copying("the training rows"):
             self._file.write(records.tobytes())
             self._file.flush()
-        self._n_rows += fold.size
+        self._n_rows += rows.fold.size
 
     def shuffled(self, batch_rows: int, seed: Seed) -> Iterator[Rows]:
         """One epoch in the order of a shuffle buffer."""
@@ -132,6 +141,7 @@ def _rows(records: np.ndarray) -> Rows:
         np.ascontiguousarray(records["values"]),
         np.ascontiguousarray(records["state"]),
         records["fold"].astype(np.int64),
+        np.ascontiguousarray(records["readouts"]) if "readouts" in (records.dtype.names or ()) else None,
     )
 
 

@@ -10,6 +10,7 @@ makes the exception of it that was raised there.
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,6 +24,7 @@ import pyarrow as pa
 import vaecli
 from vaecli import errors
 from vaecli.errors import EnvironmentProblem, InputError, MissingPackage, UsageError, VaecliError, cut, harmless
+from vaecli.runtime.urls import is_url, without_file_scheme
 from vaecli.tables import Batch, ReadRequest, Source, frame_source
 
 if TYPE_CHECKING:
@@ -133,6 +135,26 @@ def mapped(frame: DataFrame, function: Function, added: Sequence[tuple[str, pa.D
     fields = [types.StructField(name, of_arrow[kind]()) for name, kind in added]
     numbered = frame.select("*", functions.spark_partition_id().alias(PARTITION))
     return numbered.mapInArrow(function, types.StructType([*frame.schema.fields, *fields]))
+
+
+def answers(frame: DataFrame, columns: Sequence[str], function: Function, schema: pa.Schema) -> pa.Table:
+    """What `function` yields, as `schema` declares it, for all partitions of the named columns; it runs now.
+
+    The function sees one column more, PARTITION. Raises what the rows raise.
+    """
+    functions, types = _imported("pyspark.sql.functions"), _imported("pyspark.sql.types")
+    of_arrow = {pa.int64(): types.LongType, pa.binary(): types.BinaryType}
+    fields = [types.StructField(field.name, of_arrow[field.type]()) for field in schema]
+    with spark_errors():
+        chosen = [functions.col(f"`{name.replace('`', '``')}`") for name in dict.fromkeys(columns)]
+        numbered = frame.select(*chosen, functions.spark_partition_id().alias(PARTITION))
+        found: pa.Table = numbered.mapInArrow(function, types.StructType(fields)).toArrow()
+    return found
+
+
+def absolute(path: str) -> str:
+    """A path as another process understands it; a URL as it is."""
+    return path if is_url(path) else os.path.abspath(without_file_scheme(path))
 
 
 def rows_of(batches: Iterable[pa.RecordBatch], needs: ReadRequest) -> Iterator[tuple[Batch, pa.Schema]]:

@@ -12,7 +12,9 @@ x is a cell, σ the standard deviation of its column in the rows of the fit, μ 
 | `missing`  | the cell and s − 1 others are empty                                        | 1, 3         | all        |
 | `unseen`   | a word that the fit never saw                                              |              | categories |
 | `wrong`    | another known word, all of them equally often; yes for no                  |              | words      |
-| `borrowed` | what another normal row has there: normal by itself, not always in company |              | all        |
+| `borrowed` | what another normal row has there: normal by itself, not always in company |              | no text    |
+| `mistyped` | a character is left out, doubled, swapped, or becomes one that looks like it |             | text       |
+| `truncated`| the first 30 to 90 % of the string                                         |              | text       |
 
 What every fault keeps: the cells that it does not name, and whole numbers where the column has whole numbers only (an
 offset is then at least 1). A row that the fault would leave as it is, such as one that stood at the median when its
@@ -23,15 +25,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from vaecli.config import TEXT_FAULTS
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.data.kinds import KINDS
 from vaecli.data.preprocessor import Preprocessor
-from vaecli.schema import Column
+from vaecli.schema import Column, Kind
 
+LOOKALIKES = ("O0", "l1I", "S5", "B8", "Z2", "G6", "-_", ".,")
 CONFIDENCE = 1.959963984540054  # standard deviations on each side of a 95 % interval
 
 
@@ -74,6 +78,8 @@ class FaultTargets:
     state: np.ndarray  # (n, c), changed in place
     row: np.ndarray  # (h,)
     column: np.ndarray  # (h,)
+    texts: np.ndarray | None = None  # (n, t) strings, changed in place
+    text_of: np.ndarray | None = None  # (c,) which of the t columns of strings a column is
 
     @property
     def now(self) -> np.ndarray:
@@ -88,6 +94,13 @@ class FaultTargets:
         """Empty the cells that `where` (h,) bool marks, and set their state."""
         self.values[self.row[where], self.column[where]] = np.nan
         self.state[self.row[where], self.column[where]] = state
+
+    def rewrite(self, change: Callable[[str], str]) -> None:
+        """Change the strings that are hit."""
+        if self.texts is None or self.text_of is None:
+            return
+        for row, text in zip(self.row.tolist(), self.text_of[self.column].tolist(), strict=True):
+            self.texts[row, text] = change(self.texts[row, text].decode("utf-8", "replace")).encode()
 
     def by_column(self) -> list[tuple[int, np.ndarray]]:
         """(column, which of the hits are in it) of each column that is hit."""
@@ -116,6 +129,8 @@ class Fault:
             return f"there are fewer than {size:g} columns"
         if self.name == "wrong":
             return "there is no column of words with two known values"
+        if self.name in TEXT_FAULTS:
+            return "there is no column of text"
         needs = {"swap": "two columns of numbers", "scale": "a column of numbers", "unseen": "a categorical column"}
         return f"it takes {needs.get(self.name, 'a column of numbers or dates')}"
 
@@ -130,9 +145,17 @@ def inject(
     values, state = cells.values.copy(), cells.state.copy()
     hit = np.flatnonzero(state[np.arange(len(cells)), column] == PRESENT)
     with np.errstate(over="ignore", invalid="ignore"):  # a thousand times the largest float is infinite, and anomalous
-        fault.change(FaultTargets(values, state, hit, column[hit]), 0.0 if size is None else size, normal, rng)
+        texts = None if cells.texts is None else cells.texts.copy()
+        text_of = np.cumsum([one.kind is Kind.TEXT for one in normal.columns]) - 1
+        targets = FaultTargets(values, state, hit, column[hit], texts, text_of)
+        fault.change(targets, 0.0 if size is None else size, normal, rng)
     moved = (values != cells.values) & ~(np.isnan(values) & np.isnan(cells.values))
-    return Cells(values, state, cells.row, cells.group), (moved | (state != cells.state)).any(1)
+    changed = (moved | (state != cells.state)).any(1)
+    if texts is not None:
+        changed |= (texts != cells.texts).any(1)
+        for t in range(texts.shape[1]):
+            texts[state[:, np.flatnonzero(text_of == t)[0]] != PRESENT, t] = None
+    return replace(cells, values=values, state=state, texts=texts), changed
 
 
 def assigned(n_rows: int, columns: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -210,6 +233,27 @@ def _resampled(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.r
     hits.become(found)
 
 
+def _mistyped(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:  # noqa: ARG001
+    hits.rewrite(lambda text: _with_slip(text, rng) if text else text)
+
+
+def _with_slip(text: str, rng: np.random.Generator) -> str:
+    i, way = int(rng.integers(len(text))), rng.integers(4)
+    if way == 0:
+        return text[:i] + text[i + 1 :]
+    if way == 1:
+        return text[:i] + text[i] + text[i:]
+    if way == 2:
+        return text[:i] + text[i : i + 2][::-1] + text[i + 2 :]
+    group = next((group for group in LOOKALIKES if text[i] in group), None)
+    other = text[i].swapcase() if group is None else group[(group.index(text[i]) + 1) % len(group)]
+    return text[:i] + other + text[i + 1 :]
+
+
+def _truncated(hits: FaultTargets, size: float, normal: ReferenceRows, rng: np.random.Generator) -> None:  # noqa: ARG001
+    hits.rewrite(lambda text: text[: max(int(len(text) * rng.uniform(0.3, 0.9)), 1)])
+
+
 def _offset(hits: FaultTargets, size: float, normal: ReferenceRows) -> np.ndarray:
     """(h,) size · σ, in a whole column whole and at least 1."""
     offset = size * normal.spread[hits.column]
@@ -237,5 +281,7 @@ CATALOGUE: dict[str, Fault] = {
         Fault("unseen", (None,), _unseen),
         Fault("wrong", (None,), _wrong_category),
         Fault("borrowed", (None,), _resampled),
+        Fault("mistyped", (None,), _mistyped),
+        Fault("truncated", (None,), _truncated),
     )
 }

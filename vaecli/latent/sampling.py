@@ -28,14 +28,16 @@ import numpy as np
 from vaecli.data.cells import MISSING, PRESENT, Cells
 from vaecli.data.marginals import Marginal, Marginals
 from vaecli.data.preprocessor import FeatureBatch
+from vaecli.data.strings.string_model import StringModel
 from vaecli.model.ensemble import Family
 from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.likelihoods.likelihood import Block
 from vaecli.model.network import decode, encode
 from vaecli.model.tiles import tiled
-from vaecli.schema import Column, Layout
+from vaecli.schema import Column, Kind, Layout
 
 MEMBER_ROWS = 128  # of a tile, by each member
+STRING_ROWS = 1024
 PILOT_ROWS, FEWEST_PILOT_ROWS = 32_768, 4096
 PILOT_CELLS = 2**23  # of decoder outputs; a wide table has a smaller pilot, so that it fits into memory
 _PRIOR, _PILOT, _AROUND = 0x5A3E, 0x9107, 0xA20D
@@ -86,6 +88,7 @@ class Sampler:
     marginals: Marginals
     seed: int
     corrections: Corrections
+    strings: tuple[StringModel, ...] = ()  # of the text columns
 
     @classmethod
     def of(cls, family: Family, layout: Layout, columns: Sequence[Column], marginals: Marginals, seed: int) -> Sampler:
@@ -133,7 +136,16 @@ class Sampler:
             chance = _chance(self.family, (self.seed, key, tile), size)
             within = slice(max(start - int(rows[0]), 0), min(stop - int(rows[0]), size))
             parts.append(_drawn(self.family, codes(rows, chance), chance)[within])
-        return self._cells(Drawn.concatenate(parts), np.arange(start, stop))
+        cells = self._cells(Drawn.concatenate(parts), np.arange(start, stop))
+        return self._with_strings(cells, key) if self.strings else cells
+
+    def _with_strings(self, cells: Cells, key: int) -> Cells:
+        """The cells with a string of the class of each text cell, which the seed and the number of the row decide."""
+        texts = np.full((len(cells), len(self.strings)), None)
+        for t, ((j, _), model) in enumerate(zip(self.layout.of_kind(Kind.TEXT), self.strings, strict=True)):
+            there = np.flatnonzero(cells.state[:, j] == PRESENT)
+            texts[there, t] = drawn_strings(model, cells.values[there, j], cells.row[there], (self.seed, key, t))
+        return replace(cells, texts=texts)
 
     def _cells(self, drawn: Drawn, rows: np.ndarray) -> Cells:
         likelihood, found = self.family.likelihood, self.corrections
@@ -143,6 +155,22 @@ class Sampler:
             values[:, block.columns] = block.distribution.cells(part, correction, *known)
         values[~likelihood.presence.cells(drawn.presence, found.presence)] = np.nan
         return Cells(values, np.where(np.isnan(values), MISSING, PRESENT).astype(np.uint8), rows)
+
+
+def drawn_strings(model: StringModel, codes: np.ndarray, row: np.ndarray, seed: tuple[int, ...]) -> np.ndarray:
+    """A string (n,) of each of the classes `codes` (n,), by `seed` and the numbers of the rows (n,) alone.
+
+    Rows of a stretch of STRING_ROWS share a draw, in which a class has as many strings.
+    """
+    found = np.full(row.size, None)
+    for stretch in np.unique(row // STRING_ROWS):
+        inside = np.flatnonzero(row // STRING_ROWS == stretch)
+        for k in np.unique(codes[inside]).astype(np.int64).tolist():
+            rng = np.random.default_rng([*seed, k, int(stretch)])
+            strings = np.array(model.sample(rng, np.full(STRING_ROWS, k)), object)
+            mine = inside[codes[inside] == k]
+            found[mine] = strings[row[mine] % STRING_ROWS]
+    return found
 
 
 def _of_block(

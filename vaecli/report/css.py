@@ -24,6 +24,7 @@ section{margin-top:3rem;padding-top:1.4rem;border-top:1px solid var(--line)}
 .from{color:var(--soft);font-size:.875rem;margin:0}
 .lead{font-size:1.06rem}
 .mark{display:inline-block;width:.62em;height:.62em;border-radius:50%;margin-right:.45em;background:var(--okay)}
+.string mark{background:var(--odd);color:var(--paper,#fff);border-radius:.15em;padding:0 .1em}
 .mark.odd{background:var(--odd)}
 .figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:1px;background:var(--line);
 border:1px solid var(--line);border-radius:8px;overflow:hidden;margin:1.6rem 0 0;padding:0}

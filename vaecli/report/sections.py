@@ -13,9 +13,11 @@ from vaecli.report.images import pictures
 from vaecli.report.incidents import incidents
 from vaecli.results import FlaggedRow, Reason, TrainingCheck
 from vaecli.results.number_format import bin_width, counted, moment, number, per_cent
+from vaecli.results.reasons import TextSpan
 
 MOST_SETTINGS = 80
 LEAST_SHARE = 1e-6  # at the foot of the scores' axis, when rows are that many
+LONGEST_STRING = 120  # characters of one that are shown
 ALL_TOGETHER = "the columns together: no single one explains this part"
 
 
@@ -100,9 +102,31 @@ def _odds(p_value: float, n_normal: int) -> str:
 
 
 def sentence(reason: Reason) -> Html:
-    """The reason's sentence, its column marked; what comes from the table keeps its own direction of writing."""
+    """The reason's sentence, its column marked; what comes from the table keeps its own direction of writing.
+
+    Characters that make a string unusual are marked in it.
+    """
+    if reason.spans:
+        column = element("b", own(reason.column), class_="column")
+        phrases = element("bdi", escaped(", ".join(span.phrase for span in reason.spans), 220), dir="ltr")
+        return together(column, " = ", _marked_string(str(reason.value), reason.spans), ", ", phrases)
     rest = reason.sentence.removeprefix(reason.column)
     return together(element("b", own(reason.column), class_="column"), element("bdi", escaped(rest, 220), dir="ltr"))
+
+
+def _marked_string(text: str, spans: Sequence[TextSpan]) -> Html:
+    """The string around its first span, with all spans in it marked; a place where something is missing is a bar."""
+    first = max(spans[0].start - LONGEST_STRING // 2, 0)
+    last = min(first + LONGEST_STRING, len(text))
+    parts, done = ["“" if first == 0 else "“…"], first
+    for span in sorted(spans, key=lambda span: span.start):
+        start, stop = max(span.start, done), min(max(span.stop, done), last)
+        if span.start < done or start > last:
+            continue
+        parts += [escaped(text[done:start]), element("mark", escaped(text[start:stop]) if stop > start else "|")]
+        done = stop
+    parts += [escaped(text[done:last]), "”" if last == len(text) else "…”"]
+    return element("bdi", *parts, dir="ltr", class_="string")
 
 
 # -- responsible columns ---------------------------------------------------------------------------

@@ -5,7 +5,46 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from vaecli.errors import quoted
+from vaecli.errors import cut, escaped, quoted
+
+LONGEST_TEXT, LONGEST_SPAN = 80, 40  # characters that a sentence shows
+
+
+@dataclass(frozen=True, slots=True)
+class TextSpan:
+    """Characters of a string that are unusual where they stand, and what was expected in their place, if that is known.
+
+    `start` and `stop` count characters from 0, `byte_start` and `byte_stop` bytes of UTF-8; `text` is what stands
+    between. Both ends are equal where something is missing, and at the end of the string where it ends too early.
+    `nats` is what the span costs beyond the usual.
+    """
+
+    start: int
+    stop: int
+    byte_start: int
+    byte_stop: int
+    text: str
+    expected: str | None
+    nats: float
+
+    @property
+    def phrase(self) -> str:
+        """`unusual at 6 "O", expected "0"`; characters count from 1."""
+        if self.start == self.stop and self.expected is None:
+            return "unusual at its end"
+        first, last = self.start + 1, self.stop
+        if self.start == self.stop:
+            return f"{_marked(self.expected or '')} missing at {first}"
+        where = f"{first}" if last <= first else f"{first} to {last}"
+        found = f"unusual at {where} {_marked(self.text)}"
+        if self.expected is None:
+            return found
+        return f"{found}, expected {_marked(self.expected) if self.expected else 'nothing there'}"
+
+
+def _marked(text: str) -> str:
+    """The text in double quotation marks, without what could steer a terminal, cut where it is long."""
+    return f'"{escaped(cut(text, LONGEST_SPAN))}"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +53,8 @@ class Reason:
 
     `value` is what the cell holds, None when it is missing. `expected` is a number, a moment (ISO 8601) or the most
     probable category; `low` and `high` lie one standard deviation to either side of a number. `probability` is that of
-    the expected category, or for a missing cell how often such a cell is filled in training.
+    the expected category, or for a missing cell how often such a cell is filled in training. Of a string, `spans` are
+    the characters that make it unusual, the worst first; without any, `expected` is a string of the expected class.
     """
 
     column: str
@@ -26,6 +66,8 @@ class Reason:
     probability: float | None = None
     is_novel: bool = False  # a value that training never saw
     similar: str | None = None  # the known value that such a word is nearly the same as
+    spans: tuple[TextSpan, ...] | None = None  # None of what is no string
+    length: int | None = None  # of a string whose length is what is unusual
 
     @property
     def sentence(self) -> str:
@@ -35,6 +77,8 @@ class Reason:
             return f"{quoted(self.column, marks=False)} is missing{usually}"
         if self.similar is not None:
             return self._mistyped()
+        if self.spans is not None:
+            return self._of_text()
         found = f"{quoted(self.column, marks=False)} = {self._written(self.value)}"
         if self.is_novel:
             found += ", never seen"
@@ -48,6 +92,20 @@ class Reason:
         if self._is_within:  # what little it takes away is hardly its own fault
             return f"{found}, within the expected {self._range()}"
         return f"{found}, expected {self._range()}"
+
+    def _of_text(self) -> str:
+        """`serial = "SN-20O4-0031", unusual at 6 "O", expected "0"`."""
+        own = str(self.value)
+        shown = own if len(own) <= LONGEST_TEXT or not self.spans else around(own, self.spans[0].start)
+        found = f'{quoted(self.column, marks=False)} = "{escaped(cut(shown, LONGEST_TEXT))}"'
+        if self.length is not None:
+            return f"{found}, {self.length:,} characters: an unusual length"
+        if self.spans:
+            return ", ".join([found, *(span.phrase for span in self.spans or ())])
+        if not isinstance(self.expected, str):
+            return f"{found}, unusual given the other columns"
+        sure = f" ({_share(self.probability)})" if self.probability is not None else ""
+        return f"{found}, expected one like {_marked(self.expected)}{sure}"
 
     def _mistyped(self) -> str:
         """Both words in marks, which show a blank at the end."""
@@ -86,6 +144,12 @@ class Reason:
         if abs(value) < 0.1 * spread:  # zero but for rounding
             return "0"
         return f"{value:.{decimals}f}" if decimals <= 3 and abs(value) < 1e9 else f"{value:.4g}"
+
+
+def around(text: str, place: int) -> str:
+    """What stands around a character of a long text."""
+    start = max(min(place - LONGEST_TEXT // 2, len(text) - LONGEST_TEXT + 1), 0)
+    return f"…{text[start + 1 :]}" if start else text
 
 
 def field_name(name: str) -> str:

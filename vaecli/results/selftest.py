@@ -21,6 +21,8 @@ FAULT_NAMES = {
     "unseen": "unseen category",
     "wrong": "wrong category",
     "borrowed": "another row's value",
+    "mistyped": "mistyped",
+    "truncated": "truncated",
     "drift": "drift",
     "noise": "noise",
     "quiet": "noise gone",

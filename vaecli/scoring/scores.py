@@ -15,7 +15,7 @@ column: score = Σ_j column_score_j + latent_score.
 A member's scores become surprisals: minus the log of how probable such a score is for a normal row, on one scale for
 all (see `surprisal`). The score of the ensemble is the mean over its members of the mean over their scores; of
 `combined`, joined in small tables with that of the nearest rows of training (`neighbour_judge`), and that of the most
-extreme cell alone where it is larger.
+extreme cell or string alone where it is larger.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from vaecli.model.tiles import padded_tile, tile_places
 from vaecli.runtime.blas import one_blas_thread
 from vaecli.scoring.neighbour_judge import Beside, NeighbourJudge
 from vaecli.scoring.single_cells import Opinions, SingleCells
+from vaecli.scoring.string_judge import StringJudge, StringOpinions
 from vaecli.scoring.surprisal import SurprisalScale
 
 DEVICE_TILE_ROWS = 16_384  # on a GPU, which small products leave idle
@@ -58,6 +59,7 @@ class Scorer:
     scale: SurprisalScale
     cells: SingleCells | None = None  # the judges of single cells, where one cell may decide
     neighbours: NeighbourJudge | None = None  # the judge beside the networks of small tables
+    strings: StringJudge | None = None  # the judge of strings, where there are any
 
     def of_rows(
         self, scores: np.ndarray, column_score: np.ndarray, opinions: Opinions | None, beside: Beside | None
@@ -66,10 +68,15 @@ class Scorer:
         score, parts = self.scale.of_rows(scores, column_score, beside)
         if opinions is None:
             return score, parts
-        raised = np.flatnonzero(opinions.score > score)
-        parts[raised, opinions.column[raised]] += opinions.score[raised] - score[raised]
-        score[raised] = opinions.score[raised]
+        _raise(score, parts, opinions)
         return score, parts
+
+
+def _raise(score: np.ndarray, parts: np.ndarray, opinions: Opinions | StringOpinions) -> None:
+    """Raise scores (n,) to the opinions where these are higher, and the column's part (n, c) by the difference."""
+    raised = np.flatnonzero(opinions.score > score)
+    parts[raised, opinions.column[raised]] += opinions.score[raised] - score[raised]
+    score[raised] = opinions.score[raised]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +103,8 @@ def score_batch(scorer: Scorer, batch: FeatureBatch, *, small_tiles: bool = Fals
             beside = None if scorer.neighbours is None else scorer.neighbours.of_rows(*tile)
         score, parts = scorer.of_rows(scores, cell_nats, opinions, beside)
         total[rows], column_score[rows] = score[within], parts[within]
+    if scorer.strings is not None and batch.readouts is not None:
+        _raise(total, column_score, scorer.strings.opinions(batch.readouts))
     of_columns = np.einsum("nc->n", column_score)
     latent = total - of_columns
     return ScoredBatch(batch.row, of_columns + latent, column_score, latent)  # exactly the sum of its parts

@@ -87,6 +87,7 @@ class CheckTask:
         """The counts of a batch. Raises UnreadableCell."""
         cells = to_cells(batch, self.detector.schema, self.detector.by_column)
         p_value = self.detector.score(cells).p_value
+        cells = self.detector.with_classes(cells)
         scored = p_value[~np.isnan(p_value)]
         n_bins = [np.zeros(0, np.int64)] * len(self.references)
         for j, reference in enumerate(self.references):

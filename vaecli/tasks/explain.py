@@ -55,6 +55,10 @@ class Explanations:
             Counter(self.later) + Counter(later.later),
         )
 
+    def after(self, n_rows: int) -> Explanations:
+        """The same explanations where `n_rows` rows come before."""
+        return replace(self, explained=tuple(replace(row, row=row.row + n_rows) for row in self.explained))
+
     def highest(self, most: int) -> tuple[FlaggedRow, ...]:
         """At most `most` explained rows, the highest score first, of equal ones the earlier row."""
         return tuple(sorted(self.explained, key=_highest_first)[:most])

@@ -12,7 +12,7 @@ from itertools import chain
 import numpy as np
 import pyarrow as pa
 
-from vaecli.data.cells import MISSING, NOVEL, Cells
+from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
@@ -110,7 +110,7 @@ def explained(detector: Detector, rows_to_explain: RowsToExplain, kind: str, mos
     for i in range(len(rows_to_explain)):
         order = np.argsort(-explanation.attribution[i], kind="stable")[:most]
         reasons = [
-            _reason(detector.schema.features[j], rows_to_explain, explanation, i, j)
+            _reason(detector, detector.schema.features[j], rows_to_explain, explanation, i, j)
             for j in order
             if explanation.attribution[i, j] > 0
         ]
@@ -132,8 +132,12 @@ def top_columns(row: FlaggedRow) -> str:
     return ";".join(f"{field_name(reason.column)}:{reason.nats:.1f}" for reason in row.reasons)
 
 
-def _reason(column: Column, rows_to_explain: RowsToExplain, explanation: Explanation, i: int, j: int) -> Reason:
+def _reason(
+    detector: Detector, column: Column, rows_to_explain: RowsToExplain, explanation: Explanation, i: int, j: int
+) -> Reason:
     cells, own = rows_to_explain.cells, rows_to_explain.values[j][i]
+    if column.kind is Kind.TEXT and cells.state[i, j] == PRESENT:
+        return _text_reason(detector, column, rows_to_explain, explanation, i, j)
     state, cell = cells.state[i, j], cells.values[i, j]
     low, high = _number(explanation.low[i, j]), _number(explanation.high[i, j])
     return Reason(
@@ -146,6 +150,24 @@ def _reason(column: Column, rows_to_explain: RowsToExplain, explanation: Explana
         _number(explanation.probability[i, j]),
         is_novel=bool(state == NOVEL),
         similar=None if state == MISSING else _similar(column, cell, str(own)),
+    )
+
+
+def _text_reason(
+    detector: Detector, column: Column, rows_to_explain: RowsToExplain, explanation: Explanation, i: int, j: int
+) -> Reason:
+    found = detector.unusual_string(rows_to_explain.cells, i, j)
+    expected = explanation.expected[i, j]
+    suits = not found.spans and not np.isnan(expected) and int(expected) != found.own_class
+    own = rows_to_explain.values[j][i]
+    return Reason(
+        column.name,
+        float(explanation.attribution[i, j]),
+        str(own),
+        column.categories[int(expected)] if suits else None,
+        probability=_number(explanation.probability[i, j]) if suits else None,
+        spans=found.spans,
+        length=len(str(own)) if found.by_length else None,
     )
 
 

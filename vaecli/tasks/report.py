@@ -255,7 +255,7 @@ class ReportTask:
             int((cells.state == MISSING).sum()),
             int((cells.state == NOVEL).sum()),
             score_counts(self.edges, score),
-            self.profiler.counts(cells),
+            self.profiler.counts(self.detector.with_classes(cells)),
             TimeBins.of(self.clock.ladder, ticks, flags, timed),
             candidates(RowsToExplain.of(self.detector, batch, cells, decided, flags, order[:N_WORST])),
             highest.take(np.sort(order[: highest.most])),
@@ -372,8 +372,7 @@ def _positions(detector: Detector, kept: KeptRows) -> np.ndarray:
     """Where the rows lie on the map, (n, 2): encoded in one go, and so numbered anew."""
     if not len(kept):
         return np.zeros((0, 2))
-    cells = Cells(kept.cells.values, kept.cells.state, np.arange(len(kept)), kept.cells.group)
-    return detector.encode(cells, 2)[0]
+    return detector.encode(kept.cells.numbered(), 2)[0]
 
 
 def _points(positions: np.ndarray) -> tuple[Point, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.aggregates.row_sample import smallest
-from vaecli.config import FAULTS
+from vaecli.config import FAULTS, TEXT_FAULTS
 from vaecli.data.cells import Cells
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
@@ -133,7 +133,7 @@ class FaultTask:
         possible = fault.applies_to(self.normal.columns, size)
         if not possible.size:
             return Case(fault, size, possible, *[np.empty(0, bool)] * 3)
-        rng = np.random.default_rng([self.seed, FAULTS.index(name), fault.sizes.index(size)])
+        rng = np.random.default_rng([self.seed, (*FAULTS, *TEXT_FAULTS).index(name), fault.sizes.index(size)])
         column = assigned(len(self.rows), possible, rng)
         broken, changed = inject(fault, size, self.rows, column, self.normal, rng)
         flagged = self.decision.flags(self.detector.score(broken, self.decision.score_kind))
@@ -150,11 +150,11 @@ def run_faults(
     on_event: OnEvent,
 ) -> Outcome:
     """Every fault in `names` at every size, once in each of the rows that are not flagged as they are."""
-    cells = _numbered(cells)
+    cells = cells.numbered()
     flagged_before = decision.flags(detector.score(cells, decision.score_kind))
     normal = ReferenceRows.of(cells, detector.schema.features, detector.preprocessor)
     limits = ColumnLimits.of(normal, int(flagged_before.sum()))
-    task = FaultTask(detector, decision, _numbered(cells[~flagged_before]), normal, limits, seed)
+    task = FaultTask(detector, decision, cells[~flagged_before].numbered(), normal, limits, seed)
     plan = [(name, size) for name in names for size in CATALOGUE[name].sizes] if len(task.rows) else []
     cases: list[Case] = []
     for case in engine.map_items(task, plan):
@@ -163,8 +163,3 @@ def run_faults(
     return Outcome(
         flagged_before, limits.flags_own(), *known_rows(detector, detector.preprocessor.transform(cells)), tuple(cases)
     )
-
-
-def _numbered(cells: Cells) -> Cells:
-    """The rows numbered one after the other, as scores ask for."""
-    return Cells(cells.values, cells.state, np.arange(len(cells)), cells.group)

@@ -83,7 +83,7 @@ class Suppression:
 
     def _responsible(self, detector: Detector, cells: Cells) -> np.ndarray:
         """(r, k) bool: whether the column of each rule explains most of the score, and by what the rule asks."""
-        numbered = Cells(cells.values, cells.state, np.arange(len(cells)), cells.group)
+        numbered = cells.numbered()
         explanation = detector.explain(numbered, detector.score(numbered, self.score_kind), self.score_kind, most=1)
         responsible = explanation.attribution.argmax(1)
         at = np.arange(len(cells)), responsible

@@ -369,7 +369,8 @@ def on_device(rows: Rows, likelihood: Likelihood, device: torch.device) -> tuple
 
     States are None where every cell is there, in a table without gaps.
     """
-    values, state, fold = (torch.from_numpy(part).to(device) for part in rows)
+    parts = (rows.values, rows.state, rows.fold)
+    values, state, fold = (torch.from_numpy(part).to(device) for part in parts)
     return values, state if likelihood.has_missing.size or rows.state.any() else None, fold
 
 

@@ -41,7 +41,7 @@ def calibrate(
     """
     detector, manifest = load_detector(bundle)
     require_writable(output)
-    source = open_source(inputs)
+    source = open_source(inputs, lines=detector.lines)
     refuse_to_overwrite(str(output), source.files, "the input")
     refuse_to_overwrite(str(output), filter(None, [config.marks]), "the file of --marks")
     calibrated, summary = calibrate_source(detector, source, config, on_event=on_event)

@@ -17,6 +17,7 @@ from vaecli.bundle import load_detector
 from vaecli.config.check import CheckConfig
 from vaecli.decisions.drift import FAMILY_ERROR, Reference, least_by_chance, most_by_chance
 from vaecli.detector import Detector
+from vaecli.engines.base import Engine
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import MAX_LISTED, quoted
 from vaecli.results import ChangedColumn, Event, OnEvent, ignore
@@ -24,10 +25,11 @@ from vaecli.results.check import LEVELS, CheckSummary, Finding
 from vaecli.results.number_format import counted, moment, number, per_cent
 from vaecli.runtime import urls
 from vaecli.schema import Column, Kind, Schema
-from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink
 from vaecli.tasks.check import CheckCounts, CheckTask, share_worth
 from vaecli.tasks.written_rows import append_table
 from vaecli.workflows.drift_warning import DRIFT_FACTOR, nats_of_count, shown_value
+from vaecli.workflows.where import refuse_on_spark, table_and_engine
 
 SCHEMA = pa.schema(
     [
@@ -41,31 +43,46 @@ TESTS_OF_SCORES = 2
 
 
 def check(
-    inputs: list[str], bundle: Path, output: str | None, config: CheckConfig, *, on_event: OnEvent = ignore
+    inputs: list[str],
+    bundle: Path,
+    output: str | None,
+    config: CheckConfig,
+    *,
+    remote: str | None = None,
+    on_event: OnEvent = ignore,
 ) -> CheckSummary:
     """Compare the table in `inputs` with the rows that the detector in `bundle` learned from.
 
-    With `output` every comparison goes there, a line each. Raises UsageError, InputError, BundleError or
+    With `output` every comparison goes there, a line each; with `remote` the Spark server there has the table. Raises
+    UsageError, InputError, BundleError or
     EnvironmentProblem.
     """
     detector, _ = load_detector(bundle)
-    source = open_source(inputs, once=True)
+    refuse_on_spark(bundle, remote, {"--workers": config.score.workers}, is_of_rows=True)
+    source, engine = table_and_engine(inputs, config.score, remote, adds_up=True, lines=detector.lines)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, None, bundle, source)
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        summary, compared = check_source(detector, source, config, str(bundle), on_event)
+        summary, compared = check_source(detector, source, config, str(bundle), on_event, engine)
         if sink is not None:
             append_table(pa.Table.from_pylist([asdict(one) for one in compared], schema=SCHEMA), sink)
     return replace(summary, output=output and urls.shown(output))
 
 
 def check_source(
-    detector: Detector, source: Source, config: CheckConfig, bundle: str, on_event: OnEvent = ignore
+    detector: Detector,
+    source: Source,
+    config: CheckConfig,
+    bundle: str,
+    on_event: OnEvent = ignore,
+    engine: Engine | None = None,
 ) -> tuple[CheckSummary, tuple[Finding, ...]]:
     """The summary of a check, and every comparison of it, the worst first; rows may be in any order."""
     started = time.monotonic()
     task = CheckTask.of(detector, source.names)
-    counts = functools.reduce(operator.add, _announced(task, source, config, on_event), task.nothing())
+    counts = functools.reduce(
+        operator.add, _announced(task, source, engine or LocalEngine.of(config.score), on_event), task.nothing()
+    )
     comparison = Comparison(detector, task, counts, config)
     compared = sorted(comparison.findings(), key=lambda one: _rank(one, config))
     findings = tuple(one for one in compared if one.level != "ok")
@@ -95,9 +112,9 @@ def _unknown(schema: Schema, names: Sequence[str]) -> tuple[str, ...]:
     return (f"not in the table of the fit, and not compared: {', '.join(new[:MAX_LISTED])}{more}",)
 
 
-def _announced(task: CheckTask, source: Source, config: CheckConfig, on_event: OnEvent) -> Iterator[CheckCounts]:
+def _announced(task: CheckTask, source: Source, engine: Engine, on_event: OnEvent) -> Iterator[CheckCounts]:
     n_rows = 0
-    for counts in LocalEngine.of(config.score).map_batches(task, source, task.needs):
+    for counts in engine.map_batches(task, source, task.needs):
         n_rows += counts.rows
         yield counts
         on_event(Event("checking", n_rows, source.n_rows))

@@ -51,7 +51,7 @@ def encode(
     if config.map == "umap":
         require_umap()
     target = output if output is not None else default_output(inputs, "encoded")
-    source = open_source(inputs, once=True)
+    source = open_source(inputs, once=True, lines=detector.lines)
     check_schema(source, detector.schema)
     Targets.of(target, plot, bundle, source)
     if config.colour_by is not None and config.colour_by not in source.names:

@@ -18,6 +18,7 @@ from vaecli.bundle import load_any_detector
 from vaecli.config import EvaluateConfig
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
+from vaecli.engines.base import Engine
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import MissingPackage, UsageError, did_you_mean, quoted
 from vaecli.evaluation import baselines, metrics as evaluation
@@ -35,6 +36,7 @@ from vaecli.tasks.written_rows import append_table
 from vaecli.workflows.evaluate_sensors import evaluate_sensors, refuse_what_is_for_rows
 from vaecli.workflows.long_table import as_modelled
 from vaecli.workflows.score import decision_of
+from vaecli.workflows.where import refuse_on_spark, table_and_engine
 
 SCHEMA = pa.schema(
     [
@@ -57,21 +59,25 @@ def evaluate(
     plot: str | None,
     config: EvaluateConfig,
     *,
+    remote: str | None = None,
     on_event: OnEvent = ignore,
 ) -> EvaluateSummary | SensorEvaluateSummary:
     """Measure the detector in `bundle` on the labelled table in `inputs`.
 
-    With `output` every figure goes there, a line a metric; with `plot` the curves become a picture. Raises UsageError,
-    InputError, BundleError or EnvironmentProblem.
+    With `output` every figure goes there, a line a metric; with `plot` the curves become a picture; with `remote` the
+    Spark server there has the table. Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
     detector, _ = load_any_detector(bundle)
     if isinstance(detector, SensorDetector):
         refuse_what_is_for_rows(bundle, plot, config)
-    source = open_source(inputs, once=not (isinstance(detector, SensorDetector) and detector.long))
+    only_here = {"--marks": config.marks, "--baselines": config.baselines, "--workers": config.score.workers}
+    refuse_on_spark(bundle, remote, only_here, is_of_rows=isinstance(detector, Detector))
+    once = not (isinstance(detector, SensorDetector) and detector.long)
+    source, engine = table_and_engine(inputs, config.score, remote, adds_up=False, once=once)
     marked = detector.schema.with_role(Role.LABEL)
     source = as_modelled(source, detector, config.label or (marked.name if marked else None))
-    summary = evaluate_source(detector, source, config, bundle, output, plot, on_event)
+    summary = evaluate_source(detector, source, config, bundle, output, plot, on_event, engine)
     return replace(summary, seconds=time.monotonic() - started)
 
 
@@ -83,6 +89,7 @@ def evaluate_source(
     output: str | None = None,
     plot: str | None = None,
     on_event: OnEvent = ignore,
+    engine: Engine | None = None,
 ) -> EvaluateSummary | SensorEvaluateSummary:
     """Measure a detector on the labelled rows of `source`, a table as it is modelled; see `evaluate`.
 
@@ -101,7 +108,7 @@ def evaluate_source(
     task = EvaluateTask(detector, decision, label, config.group, simple, marks)
 
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        batches = LocalEngine.of(config.score).map_batches(task, source, task.needs)
+        batches = (engine or LocalEngine.of(config.score)).map_batches(task, source, task.needs)
         labelled = LabelledScores.of(batches, source, config.group, on_event)
         evaluated = evaluation.evaluate(labelled.rows)
         has_intervals = config.bootstrap != 0

@@ -15,17 +15,19 @@ from vaecli.config import ExplainConfig
 from vaecli.config.incidents import IncidentConfig
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
+from vaecli.engines.base import Engine
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.results import Event, ExplainSummary, FlaggedRow, OnEvent, ignore
 from vaecli.runtime import urls
-from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
+from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink
 from vaecli.tasks.deviations import PlaceColumns
 from vaecli.tasks.explain import ExplainTask, Explanations
 from vaecli.tasks.incidents import RowIncidents, quiet_of
 from vaecli.tasks.written_rows import Output, append_table
 from vaecli.workflows.incidents import check_incident_outputs, write_incidents
 from vaecli.workflows.score import decision_of, refuse_for_rows
+from vaecli.workflows.where import refuse_on_spark, table_and_engine
 
 if TYPE_CHECKING:
     from vaecli.results.explain_sensors import SensorExplainSummary
@@ -57,24 +59,28 @@ def explain(
     *,
     plot: str | None = None,
     incidents: str | None = None,
+    remote: str | None = None,
     on_event: OnEvent = ignore,
 ) -> ExplainSummary | SensorExplainSummary:
     """Explain the flagged rows of the table in `inputs`, of series their events, or the rows of `config.rows`.
 
     With `output` every explained row goes there, one line per reason; the summary shows the most anomalous. With `plot`
-    the reasons become a picture; `incidents` is a file of incidents of flagged rows.
+    the reasons become a picture; `incidents` is a file of incidents of flagged rows. With `remote` the Spark server
+    there has the table, whose rows are numbered in the order of its partitions.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
     detector, _ = load_any_detector(bundle)
+    only_here = {"--row": config.rows, "--incidents": incidents, "--workers": config.score.workers}
+    refuse_on_spark(bundle, remote, only_here, is_of_rows=isinstance(detector, Detector))
     if not isinstance(detector, Detector):  # what series need is loaded for them alone
         from vaecli.workflows.explain_sensors import explain_sensors
 
         return explain_sensors(detector, inputs, bundle, output, config, plot, incidents, started, on_event)
     refuse_for_rows(bundle, config.score)
     decision = decision_of(detector, config.score)
-    source = open_source(inputs, once=True)
+    source, engine = table_and_engine(inputs, config.score, remote, adds_up=output is None, lines=detector.lines)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
 
@@ -82,7 +88,7 @@ def explain(
     check_incident_outputs(wanted, bundle, source, [output, plot])
     collected = RowIncidents(detector, quiet_of(detector, decision)) if wanted.is_wanted else None
     with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        total = explain_source(detector, source, decision, config, sink, collected, on_event)
+        total = explain_source(detector, source, decision, config, sink, collected, on_event, engine)
     found = None if collected is None else collected.incidents(decision.score_kind)
     if found is not None:
         write_incidents(wanted, found)
@@ -116,14 +122,15 @@ def explain_source(
     sink: Output | None,
     collected: RowIncidents | None = None,
     on_event: OnEvent = ignore,
+    engine: Engine | None = None,
 ) -> Explanations:
-    """Explain rows of `source`; all of them go to `sink`, those that deviate to `collected`.
+    """Explain rows of `source`, by threads or another `engine`; all go to `sink`, those that deviate to `collected`.
 
     Raises UsageError for rows beyond the end of the table, and InputError.
     """
     places = None if collected is None else PlaceColumns.of(detector, source.names)
     task, total = ExplainTask(detector, decision, config, places), Explanations()
-    for part in LocalEngine.of(config.score).map_batches(task, source, task.needs):
+    for part in (engine or LocalEngine.of(config.score)).map_batches(task, source, task.needs):
         if collected is not None and part.deviating is not None:
             collected.add(part.deviating)
         if sink is not None:

@@ -35,6 +35,7 @@ from vaecli.sensors.detector import SensorDetector
 from vaecli.tables import Sink, Source, frame_source, growth_notes, open_sink, open_source, refuse_to_overwrite
 from vaecli.tables.infer.infer_schema import infer_schema, reject_nothing_to_learn, same_unit_columns
 from vaecli.tables.marks import Marks
+from vaecli.tables.read.lines import LinesSource
 from vaecli.tasks.written_rows import Output, append_table
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
 from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
@@ -66,7 +67,7 @@ def fit(
     Raises UsageError, InputError, BundleError (the checkpoint to resume) or EnvironmentProblem (target, device).
     """
     require_writable(output)
-    source = open_source(inputs)
+    source = open_source(inputs, lines=() if config.columns.lines else None)
     _refuse_to_overwrite(output, config, source)
     checkpoint = checkpoint_path(output)
     warnings: list[str] = []
@@ -91,7 +92,7 @@ def plan_fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: On
     Raises UsageError, InputError or EnvironmentProblem, as `fit` does before it trains.
     """
     require_writable(output)
-    table = source = open_source(inputs)
+    table = source = open_source(inputs, lines=() if config.columns.lines else None)
     _refuse_to_overwrite(output, config, source)
     torch_device(config.train.device)
     if config.columns.long is not None:
@@ -132,6 +133,7 @@ def fit_source(
     reject_nothing_to_learn(source, schema)
     marks = Marks.given(config.marks, source)
     normal = read_normal_rows(source, schema, config, on_event, marks)
+    schema = normal.schema
     if normal.blank.n:
         on_warning(
             f"{normal.blank.described}; such rows count as normal: remove them if they hold nothing but delimiters"
@@ -180,6 +182,8 @@ def fit_source(
         normal.marginals,
         found.cells,
         found.neighbours,
+        strings=found.strings,
+        lines=source.names if isinstance(source, LinesSource) else None,
     )
     if distrusted is not None and fitted.distrust is not None:
         for table in distrusted_tables(source, detector, fitted.distrust.judge, marks, on_event):
@@ -344,7 +348,8 @@ def settings_of(config: FitConfig, detector: Detector | SensorDetector) -> dict[
     unused = ("windows",) if isinstance(detector, Detector) else ("model", "heteroscedastic", "homoscedastic")
     for stage in unused:
         settings.pop(stage)
-    kept_where_used = ("long", "missing", "decimal", "thousands")  # so that other bundles keep their bytes
+    # others keep their bytes
+    kept_where_used = ("long", "missing", "decimal", "thousands", "text", "lines")
     for name in kept_where_used:
         if not settings["columns"][name]:
             del settings["columns"][name]

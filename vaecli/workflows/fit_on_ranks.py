@@ -49,7 +49,7 @@ def fit_on_ranks(
 
 def _train_along(inputs: list[str], config: FitConfig, ranks: Ranks) -> None:
     """Read the table and train this rank's members. A table of series is fitted by the first rank alone."""
-    source = open_source(inputs)
+    source = open_source(inputs, lines=() if config.columns.lines else None)
     if config.columns.long is not None:
         return
     schema = infer_schema(source, config.columns)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from vaecli.bundle import load_detector
 from vaecli.config import ReconstructConfig
 from vaecli.engines.local import LocalEngine
+from vaecli.errors import quoted
 from vaecli.results import OnEvent, ReconstructSummary, ignore
 from vaecli.runtime import urls
+from vaecli.schema import Kind
 from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, open_sink, open_source
 from vaecli.tables.write.replace_cells import Spelling
 from vaecli.tasks.reconstruct import ReconstructTask, ReconstructTotals
@@ -28,13 +31,15 @@ def reconstruct(
     target = output
     if target is None:
         target = default_output(inputs, "imputed" if config.impute else "reconstructed")
-    source = open_source(inputs, once=True)
+    source = open_source(inputs, once=True, lines=detector.lines)
     check_schema(source, detector.schema)
     Targets.of(target, None, bundle, source)
     task = ReconstructTask(detector, Spelling.of(source), config.impute)
     with open_sink(target, source, (), types=exact_types(detector.schema)) as sink:
         totals = reconstruct_source(task, source, sink, config, on_event)
-    missing = {column.name: int(n) for column, n in zip(detector.schema.features, totals.missing, strict=True) if n}
+    counted = dict(zip(detector.schema.features, totals.missing.tolist(), strict=True))
+    unfilled = [column.name for column, n in counted.items() if n and config.impute and column.kind is Kind.TEXT]
+    missing = {column.name: n for column, n in counted.items() if n and column.name not in unfilled}
     return ReconstructSummary(
         output=urls.shown(target),
         bundle=str(bundle),
@@ -43,7 +48,7 @@ def reconstruct(
         missing_cells=sum(missing.values()),
         missing_by_column=missing,
         novel_cells=totals.novel,
-        warnings=(),
+        warnings=_not_imputed(unfilled),
         seconds=time.monotonic() - started,
     )
 
@@ -55,3 +60,9 @@ def reconstruct_source(
     stage = "imputing" if config.impute else "reconstructing"
     parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)
     return append_rows(parts, sink, task.no_totals, stage, source.n_rows, on_event)
+
+
+def _not_imputed(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    return (f"strings are not imputed, the model would make them up: {', '.join(map(quoted, names))}",)

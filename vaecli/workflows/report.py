@@ -47,7 +47,7 @@ def report(
     decision = decision_of(detector, config.score)
     layout = None if config.image_shape is None else ImageLayout.of(detector, config.image_shape)
     target = output if output is not None else default_output(inputs, "report", ".html")
-    source = open_source(inputs, once=True)
+    source = open_source(inputs, once=True, lines=detector.lines)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, None, bundle, source)
     with whole_output(target) as write:

@@ -148,7 +148,7 @@ def warnings_of(detector: Detector) -> tuple[str, ...]:
 
 
 def _given_rows(like: str, detector: Detector) -> Source:
-    source = open_source([like], once=True)
+    source = open_source([like], once=True, lines=detector.lines)
     check_schema(source, detector.schema)
     return source
 

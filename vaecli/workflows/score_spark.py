@@ -17,6 +17,7 @@ from vaecli.config import ScoreConfig
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.spark import (
+    absolute,
     connect,
     count_rows,
     folder_columns,
@@ -31,8 +32,9 @@ from vaecli.results import Event, OnEvent
 from vaecli.results.json_object import SCHEMA_VERSION
 from vaecli.results.score_spark import SparkSummary
 from vaecli.runtime.atomic_file import translated
+from vaecli.runtime.lock import locked
 from vaecli.runtime.parts_folder import MANIFEST, file_digest
-from vaecli.runtime.urls import is_url, shown, without_file_scheme
+from vaecli.runtime.urls import is_url, shown
 from vaecli.tables import check_schema, collect_sink, remote as stores, whole_output
 from vaecli.workflows.drift_warning import warnings_of
 from vaecli.workflows.score import decision_of
@@ -60,9 +62,9 @@ def score_on_spark(
     started = time.monotonic()
     detector, decision = _detector_of(bundle, config)
     digest = file_digest(str(bundle))
-    folder = _absolute(output).rstrip("/")
+    folder = absolute(output).rstrip("/")
     session = connect(remote)
-    frame = read_parquet(session, [_absolute(text) for text in inputs])
+    frame = read_parquet(session, [absolute(text) for text in inputs])
     rows = _scored(frame, detector, bundle, config)
     with _new_folder(folder, shown(output)):
         on_event(Event("scoring", 0, None))
@@ -128,14 +130,31 @@ def _scored(frame: DataFrame, detector: Detector, bundle: Path, config: ScoreCon
     return mapped(frame, scorer_of(bundle.read_bytes(), config), named)
 
 
-def _absolute(path: str) -> str:
-    """A path as another process understands it."""
-    return path if is_url(path) else os.path.abspath(without_file_scheme(path))
+@contextmanager
+def _new_folder(folder: str, name: str) -> Iterator[None]:
+    """Refuse a folder that exists, and remove the new one where the block ends with an exception.
+
+    A lock beside a local folder keeps a second run away, which would remove the folder of this one.
+    """
+    with _locked_beside(folder):
+        yield from _made_in(folder, name)
 
 
 @contextmanager
-def _new_folder(folder: str, name: str) -> Iterator[None]:
-    """Refuse a folder that exists, and remove the new one where the block ends with an exception."""
+def _locked_beside(folder: str) -> Iterator[None]:
+    if is_url(folder):
+        yield
+        return
+    lock = os.path.join(os.path.dirname(folder), f".{os.path.basename(folder)}.lock")
+    with locked(lock):
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                os.unlink(lock)
+
+
+def _made_in(folder: str, name: str) -> Iterator[None]:
     if _exists(folder):
         raise UsageError(
             f"{name}: there is something already, and Spark replaces no folder", "name a new folder, or remove this one"

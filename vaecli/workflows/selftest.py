@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from vaecli.bundle import load_any_detector
-from vaecli.config import FAULTS, SelftestConfig
+from vaecli.config import FAULTS, TEXT_FAULTS, SelftestConfig
 from vaecli.decisions.resolve import resolve
 from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
@@ -21,7 +21,7 @@ from vaecli.results import DetectionRate, OnEvent, SelftestSummary, Untested, bl
 from vaecli.results.selftest import UNTRIED
 from vaecli.results.selftest_sensors import SensorSelftestSummary
 from vaecli.runtime import urls
-from vaecli.schema import Column, Role, Schema
+from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.known_rows import are_known, rows_if_all_known
 from vaecli.tasks.selftest import Case, NormalRowsTask, Outcome, draw_rows, run_faults
@@ -69,9 +69,10 @@ def selftest(
         from vaecli.workflows.selftest_sensors import selftest_sensors
 
         return selftest_sensors(detector, inputs, bundle, output, plot, config, started, on_event)
-    faults = config.faults_among(FAULTS, "of rows")
+    has_text = any(column.kind is Kind.TEXT for column in detector.schema.features)
+    faults = config.faults_among((*FAULTS, *TEXT_FAULTS) if has_text or config.faults else FAULTS, "of rows")
     decision = resolve(config.score, detector.calibrations, detector.score_kind, detector.threshold)
-    source = open_source(inputs, once=True)
+    source = open_source(inputs, once=True, lines=detector.lines)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(output, plot, bundle, source)
     engine = LocalEngine.of(config.score)

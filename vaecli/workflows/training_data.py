@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,12 +15,13 @@ from vaecli.calibration.effective_rows import Dependence
 from vaecli.config import FitConfig
 from vaecli.data import folds
 from vaecli.data.cells import MISSING, Cells
+from vaecli.data.fit_strings import FittedStrings, halved
 from vaecli.data.marginals import Marginals
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
 from vaecli.errors import InputError, quoted
 from vaecli.results import Event, OnEvent
-from vaecli.schema import Layout, Schema
+from vaecli.schema import Kind, Layout, Schema
 from vaecli.tables import (
     Batch,
     BlankRows,
@@ -39,6 +40,7 @@ from vaecli.tables.marks import MarkedRows, Marks, MarkTally
 
 FEWEST_ROWS = 8
 SMALLEST_SHARE = 0.01  # share of the rows that must be left to learn from when the largest group is held out
+BYTES_PER_STRING = 512
 PREPROCESSING_ROWS = 200_000  # scales and quantiles are learned from a uniform sample of this many rows
 
 
@@ -49,6 +51,7 @@ class NormalRows:
     `digest` is a SHA-256 over all cells as they were read, the labels, times and groups included.
     """
 
+    schema: Schema  # with the classes of text columns
     rows: TrainingRows
     preprocessor: Preprocessor
     marginals: Marginals
@@ -72,27 +75,36 @@ def read_normal_rows(
     features to disk. Raises InputError when too few normal rows are left, or when too few are left while the largest
     group is held out.
     """
-    layout = Layout.of(schema.features)
-    n_bytes = schema.n_rows * (4 * layout.n_features + layout.n_columns)
-    fits = n_bytes <= config.train.memory_bytes
+    fits = schema.n_rows * _bytes_per_row(schema) <= config.train.memory_bytes
     survey = _survey(source, schema, config, on_event, marks, keep_rows=schema.n_rows if fits else PREPROCESSING_ROWS)
     fold, n_folds = _folds(survey, source.name, schema, config)
 
+    strings, unread = None, fold  # rows of which a model of strings knows nothing
+    if survey.cells.texts is not None:
+        unread = halved(fold, config.seed) if survey.order is None and survey.group is None else fold
+        strings = FittedStrings.of(survey.cells.texts, unread[survey.kept], config.seed)
+    if strings is not None:
+        schema = replace(schema, columns=strings.described(schema.columns))
+    layout = Layout.of(schema.features)
     same_unit = same_unit_columns(schema, config.columns)
-    preprocessor = Preprocessor.fit(survey.cells, schema.features, same_unit)
+    encoder = None if strings is None else strings.encoder
+    preprocessor = Preprocessor.fit(survey.cells, schema.features, same_unit, encoder)
     rows: TrainingRows
     if fits:
-        features = preprocessor.transform(survey.cells)
-        rows = RowsInMemory(Rows(features.values, features.state, fold))
+        kept = prepared(preprocessor, strings, survey.cells, fold, unread)
+        rows, features = RowsInMemory(kept), kept.values
     else:
-        rows = RowsOnDisk(layout.n_features, layout.n_columns, config.train.memory_bytes // 4)
+        n_texts = 0 if encoder is None else len(encoder.models)
+        rows = RowsOnDisk(layout.n_features, layout.n_columns, config.train.memory_bytes // 4, n_texts)
         start = 0
         for cells, _, _, _ in normal_batches(source, schema, on_event, "preparing", marks):
-            features = preprocessor.transform(cells)
-            rows.add(features.values, features.state, fold[start : start + len(cells)])
+            now = slice(start, start + len(cells))
+            rows.add(prepared(preprocessor, strings, cells, fold[now], unread[now]))
             start += len(cells)
-    marginals = Marginals.of(survey.cells, layout)
+        features = np.empty((0, 0)) if strings is None else preprocessor.transform(survey.cells).values
+    marginals = Marginals.of(preprocessor.with_classes(survey.cells, features), layout)
     return NormalRows(
+        schema,
         rows,
         preprocessor,
         marginals,
@@ -108,11 +120,30 @@ def read_normal_rows(
     )
 
 
+def prepared(
+    preprocessor: Preprocessor, strings: FittedStrings | None, cells: Cells, fold: np.ndarray, unread: np.ndarray
+) -> Rows:
+    """The training rows `cells` in folds `fold` (n,); read-outs by string models without the folds `unread` (n,)."""
+    batch = preprocessor.transform(cells)
+    readouts = None
+    if strings is not None and cells.texts is not None:
+        readouts = strings.held_out_readouts(cells.texts, unread)
+    return Rows(batch.values, batch.state, fold, readouts)
+
+
+def _bytes_per_row(schema: Schema) -> int:
+    """What a row of training takes in memory, about: for a string, the most that its classes and read-outs do."""
+    n_texts = sum(column.kind is Kind.TEXT for column in schema.features)
+    layout = Layout.of(schema.features)
+    return 4 * layout.n_features + layout.n_columns + n_texts * BYTES_PER_STRING
+
+
 @dataclass(frozen=True, slots=True)
 class _Survey:
     """What one pass over the table collects about its normal rows."""
 
     cells: Cells  # all normal rows, or a uniform sample of them
+    kept: np.ndarray  # which of the normal rows these are
     n_rows: int
     n_missing: np.ndarray
     n_infinite: int
@@ -134,6 +165,7 @@ def _survey(
     orders: list[np.ndarray] = []
     groups = GroupCodes()
     digests = [hashlib.sha256() for _ in range(3)]  # one each, so that the size of the batches does not matter
+    kept: list[np.ndarray] = []
     n_rows = n_infinite = 0
     blank, marked = BlankRows(), MarkTally()
     trusted: list[np.ndarray] = []
@@ -148,7 +180,12 @@ def _survey(
         n_infinite += int((cells.state > MISSING).sum())
         for digest, array in zip(digests, (cells.values, cells.state, normal), strict=True):
             digest.update(np.ascontiguousarray(array).data)
-        parts.append(cells if sampled is None else cells[np.isin(cells.row, sampled, assume_unique=True)])
+        if cells.texts is not None:
+            for text in cells.texts.ravel():
+                digests[0].update(b"" if text is None else len(text).to_bytes(8, "little") + text)
+        which = np.arange(len(cells)) if sampled is None else np.flatnonzero(np.isin(cells.row, sampled))
+        kept.append(n_rows - len(cells) + which)
+        parts.append(cells if sampled is None else cells[which])
         if schema.time is not None:
             orders.append(time_values(batch, schema.time)[normal])
         if schema.group is not None:
@@ -169,6 +206,7 @@ def _survey(
         digest.update(b"" if times_or_codes is None else np.ascontiguousarray(times_or_codes).data)
     return _Survey(
         Cells.concatenate(parts),
+        np.concatenate(kept),
         n_rows,
         n_missing,
         n_infinite,

@@ -26,6 +26,7 @@ from vaecli.model.likelihoods.bernoulli import Bernoulli
 from vaecli.model.likelihoods.categorical import Categorical
 from vaecli.model.likelihoods.gaussian import Gaussian
 from vaecli.model.likelihoods.presence import Presence
+from vaecli.model.likelihoods.soft_classes import SoftClasses
 from vaecli.schema import Column, Kind, Layout, Slot
 
 
@@ -75,6 +76,7 @@ DISTRIBUTIONS: dict[Kind, type[Distribution]] = {
     Kind.DATETIME: Gaussian,
     Kind.BOOLEAN: Bernoulli,
     Kind.CATEGORICAL: Categorical,
+    Kind.TEXT: SoftClasses,
 }
 
 

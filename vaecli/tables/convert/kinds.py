@@ -39,11 +39,13 @@ ColumnTypes = Mapping[str, NumberType]  # of columns of delimited text; others s
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One column of a batch. `values` (n,) float64 is NaN where there is none; `novel` and `failed` are
-    the rows whose value has no place in the column, and those whose value is not of its kind."""
+    the rows whose value has no place in the column, and those whose value is not of its kind. `texts` (n,) are the
+    strings of a text column, as in `Cells`."""
 
     values: np.ndarray
     novel: np.ndarray = field(default_factory=lambda: _NO_ROWS)
     failed: np.ndarray = field(default_factory=lambda: _NO_ROWS)
+    texts: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,14 @@ def _categories(array: pa.Array, column: Column) -> Reading:
     return Reading(found, _NO_ROWS if column.has_other else unknown[filled])
 
 
+def _strings(array: pa.Array, _column: Column) -> Reading:
+    text = as_text(array)
+    missing = ~parse.filled(text)
+    texts = np.empty(len(text), object)
+    texts[:] = pc.if_else(pa.array(missing), pa.scalar(None, text.type), text).cast(pa.large_binary()).to_pylist()
+    return Reading(np.where(missing, np.nan, 0.0), texts=texts)
+
+
 def _codes(text: pa.Array, categories: Sequence[str] | pa.Array) -> np.ndarray:
     """The place of each text (n,) among the categories, −1 for others."""
     codes = pc.index_in(text, value_set=pa.array(categories, text.type))
@@ -310,4 +320,5 @@ TABLE_KINDS = {
     Kind.CATEGORICAL: TableKind(
         "categories", lambda _: "text", _NUMBER, _categories, None, _code_texts, _category_type, _word
     ),
+    Kind.TEXT: TableKind("text", lambda _: "text", _NUMBER, _strings, None, _code_texts, lambda *_: pa.string(), _word),
 }

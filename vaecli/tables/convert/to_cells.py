@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.errors import MAX_LISTED, InputError, UnreadableCell, quoted
-from vaecli.schema import Column, Schema
+from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert.declared_missing import words_among
 from vaecli.tables.convert.kinds import TABLE_KINDS, ColumnTypes, NumberType, delimited_type, read
@@ -38,7 +38,7 @@ def exact_types(schema: Schema) -> ColumnTypes:
 
 
 def to_cells(batch: Batch, schema: Schema, by: str | None = None) -> Cells:
-    """The feature columns of a batch as numbers, in the order of the schema, and `by` the text of another as groups.
+    """The feature columns of a batch as numbers and strings, in the order of the schema; `by` is a column of groups.
 
     A category never seen becomes the "other" one where the column has it and is NOVEL where it has
     not, as are infinities and numbers other than 0 and 1 in a column of zeros and ones. Raises
@@ -49,11 +49,14 @@ def to_cells(batch: Batch, schema: Schema, by: str | None = None) -> Cells:
     cells = np.empty((n, len(features)))
     novel: list[tuple[int, np.ndarray]] = []
     failed: list[tuple[int, Column]] = []
+    texts: list[np.ndarray] = []
     for j, column in enumerate(features):
         reading = read(_array(batch, column), column)
         cells[:, j] = reading.values
         novel.append((j, reading.novel))
         failed += [(int(row), column) for row in reading.failed]
+        if column.kind is Kind.TEXT:
+            texts.append(np.full(n, None) if reading.texts is None else reading.texts)
     if failed:
         _refuse(batch, failed)
 
@@ -64,7 +67,8 @@ def to_cells(batch: Batch, schema: Schema, by: str | None = None) -> Cells:
     for j, rows in novel:
         cells[rows, j], state[rows, j] = np.nan, NOVEL
     rows = np.arange(batch.first_row, batch.first_row + n)
-    return Cells(cells, state, rows, None if by is None else group_texts(batch, by))
+    group = None if by is None else group_texts(batch, by)
+    return Cells(cells, state, rows, group, np.stack(texts, axis=1) if texts else None)
 
 
 def group_texts(batch: Batch, name: str) -> np.ndarray:

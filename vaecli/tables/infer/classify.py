@@ -68,6 +68,7 @@ class Classification:
     advice: tuple[Role, str] | None = None
     mixed: Mixed | None = None
     is_unsupported: bool = False  # the type itself cannot be read
+    typed: bool = False  # it was to be text, and its type has no characters
 
 
 def classify(name: str, evidence: Evidence, max_categories: int, *, is_index: bool = False) -> Classification:
@@ -167,10 +168,11 @@ def _constant(numbers: NumberStatistics, n_missing: int) -> str:
         return ""
     if numbers.differ_exactly:
         return "its values differ by less than a float of this size can"
-    return "every finite value is the same" if numbers.n_infinite else _same(n_missing)
+    return "every finite value is the same" if numbers.n_infinite else same_value(n_missing)
 
 
-def _same(n_missing: int) -> str:
+def same_value(n_missing: int) -> str:
+    """The reason why a column of one value has nothing to learn from."""
     return "every row that has a value has the same" if n_missing else "every row has the same value"
 
 
@@ -409,7 +411,7 @@ def _categories(name: str, evidence: TextEvidence, max_categories: int, mixed: M
         n_missing=evidence.n_missing,
     )
     if n_distinct == 1:
-        return Classification(column, impossible=_same(evidence.n_missing), mixed=mixed)
+        return Classification(column, impossible=same_value(evidence.n_missing), mixed=mixed)
     return Classification(column, advice=_advice(evidence, has_categories=bool(frequent)), mixed=mixed)
 
 

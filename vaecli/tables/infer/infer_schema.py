@@ -17,12 +17,14 @@ from vaecli.tables.convert.arrow_types import arrow_type_to_text
 from vaecli.tables.convert.declared_missing import option_value, words_of
 from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, by_hand
-from vaecli.tables.infer.classify import MOST_COMPARED, Classification, Mixed, classify
+from vaecli.tables.infer.classify import MOST_COMPARED, ORDERS_THE_ROWS, Classification, Mixed, classify
 from vaecli.tables.infer.evidence import Evidence, TextEvidence
 from vaecli.tables.infer.rare_words import with_rare_words_folded
 from vaecli.tables.infer.roles import ALL, ASKED, reject_unfit_roles, requested_roles, with_roles
 from vaecli.tables.infer.scan import read_evidence
+from vaecli.tables.infer.text_columns import found_text, named_text
 from vaecli.tables.read.frames import FrameSource
+from vaecli.tables.read.lines import LINE, TIME, LinesSource
 from vaecli.tables.read.parquet import ParquetSource
 from vaecli.tables.read.parquet_types import index_columns
 from vaecli.tables.source import Source
@@ -38,6 +40,9 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
     have and for options that contradict each other; InputError for a table without rows, and for cells
     that are not of the kind of nearly all others in their column.
     """
+    if isinstance(source, LinesSource):
+        has_time = TIME in source.names and TIME not in config.exclude
+        config = replace(config, text=(*config.text, LINE), time=TIME if has_time else config.time)
     requested = requested_roles(source, config)
     read = [name for name in source.names if requested.get(name) not in (Role.IGNORED, Role.KEY)]
     missing = words_of(source.names, config.missing, source.name)
@@ -48,9 +53,17 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
 
     index = index_columns(source.schema) if isinstance(source, ParquetSource | FrameSource) else frozenset()
     classifications = {
-        name: classify(name, evidence[name], config.max_categories, is_index=name in index) for name in read
+        name: named_text(name, evidence[name])
+        if name in config.text
+        else classify(name, evidence[name], config.max_categories, is_index=name in index)
+        for name in read
     }
+    _reject_typed_text(source, classifications, config.text)
+    free = [name for name in read if name not in requested]
+    classifications |= {name: found_text(classifications[name], evidence[name]) for name in free}
     columns = _with_types(source, with_roles(source.names, classifications, requested, config))
+    if isinstance(source, LinesSource):
+        columns = tuple(replace(one, reason=ORDERS_THE_ROWS) if one.role is Role.TIME else one for one in columns)
     columns = tuple(replace(one, missing=missing[one.name] if one.name in evidence else ()) for one in columns)
     columns = tuple(_as_number(column) if _is_named(column, config.same_unit) else column for column in columns)
     columns = with_rare_words_folded(columns, evidence, n_rows)
@@ -60,6 +73,16 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
     reject_unfit_roles(source, columns, classifications)
     _reject_without_unit(source, columns, config.same_unit)
     return Schema(columns, n_rows)
+
+
+def _reject_typed_text(source: Source, classifications: Mapping[str, Classification], named: Sequence[str]) -> None:
+    """Raise InputError for columns that the user names as text and whose type has no characters."""
+    found = {name: classifications[name] for name in named}
+    problems = [f"--text {quoted(name)}: {one.impossible}" for name, one in found.items() if one.typed]
+    if problems:
+        raise InputError(
+            f"{source.name}: columns that cannot be text:\n{listed(problems)}", "name columns of strings only"
+        )
 
 
 def same_unit_columns(schema: Schema, config: ColumnsConfig) -> frozenset[str]:

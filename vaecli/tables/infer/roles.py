@@ -28,12 +28,16 @@ def requested_roles(source: Source, config: ColumnsConfig) -> dict[str, Role]:
         "--time": ((config.time,) if config.time is not None else (), Role.TIME),
         "--group": ((config.group,) if config.group is not None else (), Role.GROUP),
     }
+    of_text = {"--text": config.text}
     names_by_option = {option: names for option, (names, _) in options.items()}
     _reject_unknown(source, names_by_option)
+    _reject_unknown(source, of_text)
     if config.same_unit != ALL:
         _reject_unknown(source, {"--same-unit": config.same_unit})
+    _reject_contradictions({one: names for one, names in names_by_option.items() if one != "--columns"} | of_text)
     _reject_contradictions(names_by_option)
     requested = {name: role for names, role in options.values() for name in names}
+    requested |= dict.fromkeys(config.text, Role.FEATURE)
     if config.columns:
         requested |= {name: Role.IGNORED for name in source.names if name not in requested}
     return requested

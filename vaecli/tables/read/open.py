@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 
-from vaecli.errors import InputError, UnreadableFile, listed, located
+from vaecli.errors import InputError, UnreadableFile, UsageError, listed, located
 from vaecli.runtime import file_types, inputs as opened_files
 from vaecli.runtime.urls import shown
 from vaecli.tables.read.delimited import decompressed, open_delimited
 from vaecli.tables.read.folders import partition_columns, reject_lake_tables, reject_partitions_of_text
+from vaecli.tables.read.lines import open_lines
 from vaecli.tables.read.live import live_location
 from vaecli.tables.read.locations import LocalFile, Location, find_locations, unreadable
 from vaecli.tables.read.parquet import Constant, open_parquet
@@ -70,12 +71,19 @@ _CONTROL = frozenset(range(9)) | frozenset(range(14, 32))
 
 
 def open_source(
-    inputs: Sequence[str], *, once: bool = False, live: bool = False, since: Progress | None = None
+    inputs: Sequence[str],
+    *,
+    once: bool = False,
+    live: bool = False,
+    since: Progress | None = None,
+    lines: Sequence[str] | None = None,
 ) -> Source:
     """Open files, a directory of Parquet files, a pattern, `-` (standard input) or URLs as one table.
 
     With `once` the source can be read a single time, so that CSV from standard input is not copied first; with `live`
     too, and its rows are given on as they come. With `since` only the rows are read that are new since then.
+    With `lines` text that is named neither as CSV nor as TSV is one of lines without columns, as a table with the
+    columns `lines`; none of them means those that the lines suggest.
     Raises InputError when a file is missing, unreadable or not a table, or the files do not share one format
     and the same columns; UsageError for inputs that cannot be combined; EnvironmentProblem when a URL needs a
     package that is not installed.
@@ -86,6 +94,10 @@ def open_source(
     reject_lake_tables(inputs, locations)
     if since is not None:
         locations = since.select(locations)
+    if lines is not None and not any(map(_is_table, locations)):
+        if live or since is not None:
+            raise UsageError("lines of a log cannot be followed", "score files that are complete")
+        return open_lines(locations, _name_of(inputs, locations), lines)
     return open_locations(locations, _name_of(inputs, locations), None, inputs)
 
 
@@ -114,6 +126,16 @@ def open_locations(
         raise InputError(f"the files are of different formats:\n{listed(lines)}", "give files of one format")
     reject_partitions_of_text(inputs, locations)
     return open_delimited(locations, name, formats[0])
+
+
+def _is_table(location: Location) -> bool:
+    """Whether a file is of a table by its content or its name, and not one of lines."""
+    try:
+        with location.peek() as stream:
+            head = stream.read(8)
+    except OSError as problem:
+        raise unreadable(location.name, problem) from problem
+    return head.startswith(file_types.PARQUET) or format_of_name(location.name) is not None
 
 
 def format_of_name(name: str) -> str | None:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.data.cells import Cells
-from vaecli.schema import Column
+from vaecli.schema import Column, Kind
 from vaecli.tables.convert.arrow_casts import cast
 from vaecli.tables.convert.arrow_types import arrow_type_from_text
 from vaecli.tables.convert.kinds import TABLE_KINDS
@@ -29,8 +29,20 @@ def new_schema(columns: Sequence[Column], *, as_text: bool) -> pa.Schema:
 
 def new_table(cells: Cells, columns: Sequence[Column], schema: pa.Schema) -> pa.Table:
     """The cells of `columns` with the types of `schema`, which `new_schema` gave."""
-    arrays = [_array(cells.values[:, j], column, schema.field(j).type) for j, column in enumerate(columns)]
+    arrays, n_texts = [], 0
+    for j, column in enumerate(columns):
+        kind = schema.field(j).type
+        if column.kind is Kind.TEXT and cells.texts is not None:
+            arrays.append(_strings(cells.texts[:, n_texts], kind))
+            n_texts += 1
+        else:
+            arrays.append(_array(cells.values[:, j], column, kind))
     return pa.table(arrays, schema=schema)
+
+
+def _strings(texts: np.ndarray, kind: pa.DataType) -> pa.Array:
+    words = pa.array([None if text is None else text.decode("utf-8", "replace") for text in texts], pa.large_string())
+    return words.dictionary_encode().cast(kind) if pa.types.is_dictionary(kind) else cast(words, kind)
 
 
 def _kind(column: Column, *, as_text: bool) -> pa.DataType:
