@@ -36,6 +36,7 @@ from vaecli.scoring.scores import ScoredBatch, Scorer, member_parts
 WELL_BEYOND = 0.25  # about standard deviations of a column outside its training range
 TOO_FAR = 1000.0  # beyond it a feature no longer maps back to a number of its column
 MAX_CANDIDATES = 64  # columns tried per row: those with the most nats of their own, or with an unexpected cell
+ROUNDING_OF_SUMS = 1e-12  # of a score, below which nothing is left of it
 ROUNDING = 1e-3  # nats by which an opinion computed among other rows may differ
 ONE_SIGMA = 0.1586552539314571  # Φ(−1)
 
@@ -133,8 +134,11 @@ def attribute(
             weight = np.log1p(beyond[far])
             fall = min(max(score - left, 0.0), max(score, 0.0))
             attribution[i, far] = fall * (weight / weight.sum())
-            score = score - float(attribution[i, far].sum())
-        attribution[i, tried], joint_part[i] = shares(score - without, score)
+            rest = score - float(attribution[i, far].sum())
+            score = rest if abs(rest) > ROUNDING_OF_SUMS * abs(score) else 0.0
+        decrease = score - without
+        decrease[np.abs(decrease) <= ROUNDING_OF_SUMS * abs(float(scored.score[i]))] = 0.0
+        attribution[i, tried], joint_part[i] = shares(decrease, score)
         if scorer.strings is not None and batch.readouts is not None:
             part = scorer.strings.shared(batch.readouts[i], float(scored.score[i]), float(joint_part[i]))
             if layout.n_columns == 1:  # a log: there is nothing else that could explain it
