@@ -105,7 +105,7 @@ def score_batch(scorer: Scorer, batch: FeatureBatch, *, small_tiles: bool = Fals
         total[rows], column_score[rows] = score[within], parts[within]
     if scorer.strings is not None and batch.readouts is not None:
         _raise(total, column_score, scorer.strings.opinions(batch.readouts))
-    of_columns = np.einsum("nc->n", column_score)
+    of_columns = column_score.sum(1)
     latent = total - of_columns
     return ScoredBatch(batch.row, of_columns + latent, column_score, latent)  # exactly the sum of its parts
 
