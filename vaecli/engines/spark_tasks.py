@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 
 import vaecli
 from vaecli.engines.base import Item, Result, Task
+from vaecli.engines.plain_results import plain_result
 from vaecli.engines.spark import PARTITION, absolute, answers, connect, read_parquet, rows_of, sent_errors, source_like
 from vaecli.errors import EnvironmentProblem
 from vaecli.model import tiles
@@ -99,7 +100,7 @@ class SparkEngine:
             if answer["partition"] != partition:
                 before, partition, n_rows = before + n_rows, answer["partition"], 0
             n_rows += answer["rows"]
-            result = pickle.loads(answer["result"])
+            result = plain_result(answer["result"])
             yield result.after(before) if isinstance(result, Numbered) else result
 
     def map_items(self, task: Task[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
