@@ -174,6 +174,7 @@ def small(tables, monkeypatch):
     monkeypatch.setattr(tables, "tables", lambda data: panel)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_it_measures(bench, small, tmp_path, monkeypatch, capsys):
     """Variants stand beside peers, nothing is measured twice, drawn tables are kept, and no path of the machine is."""
     (tmp_path / "adbench").mkdir()

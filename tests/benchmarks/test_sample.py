@@ -97,6 +97,7 @@ def data(tmp_path):
     return tmp_path / "data"
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_it_measures(bench, data, tmp_path, monkeypatch, capsys):
     """One fit per table for all methods, measured once; training rows are not distinguished, a copula's rows are."""
     fits, fit = [], vaecli.fit
