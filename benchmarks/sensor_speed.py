@@ -130,8 +130,7 @@ def report(results: record.Results) -> str:
     header = ["command", "table", "rows", "seconds", "CPU seconds", "rows/s", "peak", "target"]
     return (
         f"# Speed and memory on series of sensors\n\n{N_SENSORS} sensors of float64, a clock and a device, Parquet in "
-        "and out; whole processes. Scores are causal. Other jobs shared the machine, up to 20 processes on 2 cores: "
-        "read CPU seconds, which are what vaecli used; on a free machine it takes about half as many seconds.\n\n"
+        "and out; whole processes. Scores are causal.\n\n"
         f"{record.markdown_table(header, rows)}\n\n{record.machine_line(results.machine())}\n"
     )
 
