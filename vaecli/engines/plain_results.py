@@ -9,7 +9,7 @@ from dataclasses import is_dataclass
 from enum import Enum
 from typing import Any
 
-_OF_ARRAYS = {
+_PLAIN = {
     ("numpy", "dtype"),
     ("numpy", "ndarray"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -22,6 +22,14 @@ _OF_ARRAYS = {
     ("builtins", "set"),
     ("builtins", "slice"),
     ("collections", "Counter"),
+    # what cells of a table are in Python
+    ("datetime", "date"),
+    ("datetime", "datetime"),
+    ("datetime", "time"),
+    ("datetime", "timedelta"),
+    ("datetime", "timezone"),
+    ("decimal", "Decimal"),
+    ("zoneinfo", "ZoneInfo._unpickle"),
 }
 
 
@@ -36,7 +44,7 @@ def plain_result(pickled: bytes) -> Any:
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """The class or helper of arrays of that name. Raises pickle.UnpicklingError for all others."""
-        if (module, name) in _OF_ARRAYS:
+        if (module, name) in _PLAIN:
             return super().find_class(module, name)
         if module.startswith("vaecli.") and "." not in name and module in sys.modules:
             found = super().find_class(module, name)

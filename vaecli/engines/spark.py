@@ -112,6 +112,13 @@ def count_rows(session: SparkSession, folder: str, prefix: str) -> dict[str, int
     return {name: int(counts[name]) for name in ("rows", "anomalies", "unscored")}
 
 
+def rows_in(session: SparkSession, folder: str) -> int:
+    """How many rows a folder of Parquet has. Raises EnvironmentProblem where Spark cannot read it."""
+    with spark_errors():
+        table = session.read.parquet(folder)
+        return table.count() if table.columns else 0
+
+
 def source_like(frame: DataFrame) -> Source:
     """A table without rows that has the columns of `frame`, to check names before anything runs. Raises InputError."""
     types = _imported("pyspark.sql.pandas.types")

@@ -97,7 +97,7 @@ class Ranks:
     one_thread_each: ClassVar[bool] = True
 
     def units(self, costs: Sequence[float], n_members: Sequence[int]) -> list[Unit]:
-        """This rank's share of each family, by cost. Raises UsageError for more ranks than members."""
+        """The share of this rank of each family, by cost. Raises UsageError for more ranks than members."""
         counts = shares(costs, n_members, self.place.n)
         units = []
         for family, of_ranks in enumerate(counts):
@@ -154,7 +154,8 @@ class Ranks:
 def shares(costs: Sequence[float], n_members: Sequence[int], n: int) -> np.ndarray:
     """How many members of each family each of n ranks trains, (families, n); `costs` are those of one member.
 
-    The costliest members go first, each to the rank that has least to do. Raises UsageError for more ranks than members.
+    The costliest members go first, each to the rank that has least to do. Raises UsageError for more ranks than
+    members.
     """
     if n > sum(n_members):
         raise UsageError(
