@@ -101,8 +101,8 @@ def count_rows(session: SparkSession, folder: str, prefix: str) -> dict[str, int
     functions = _imported("pyspark.sql.functions")
     is_flagged, score = functions.col(f"{prefix}is_anomaly"), functions.col(f"{prefix}anomaly_score")
     with spark_errors():
-        table = session.read.parquet(folder)
-        if not table.columns:  # not a row was written
+        table = _read_back(session, folder)
+        if table is None:
             return {"rows": 0, "anomalies": 0, "unscored": 0}
         (counts,) = table.agg(
             functions.count(functions.lit(1)).alias("rows"),
@@ -115,8 +115,19 @@ def count_rows(session: SparkSession, folder: str, prefix: str) -> dict[str, int
 def rows_in(session: SparkSession, folder: str) -> int:
     """How many rows a folder of Parquet has. Raises EnvironmentProblem where Spark cannot read it."""
     with spark_errors():
+        table = _read_back(session, folder)
+        return 0 if table is None else table.count()
+
+
+def _read_back(session: SparkSession, folder: str) -> DataFrame | None:
+    """The table that was written to a folder; None where not a row was: Sail finds no columns, Spark no schema."""
+    try:
         table = session.read.parquet(folder)
-        return table.count() if table.columns else 0
+        return table if table.columns else None
+    except Exception as problem:
+        if "UNABLE_TO_INFER_SCHEMA" in str(problem):
+            return None
+        raise
 
 
 def source_like(frame: DataFrame) -> Source:

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 import vaecli
 from vaecli.engines.base import Item, Result, Task
-from vaecli.engines.plain_results import plain_result
+from vaecli.engines.plain_results import pickled, plain_result
 from vaecli.engines.spark import PARTITION, absolute, answers, connect, read_parquet, rows_of, sent_errors, source_like
 from vaecli.errors import EnvironmentProblem
 from vaecli.model import tiles
@@ -193,18 +193,18 @@ def _numbered(batches: Iterable[pa.RecordBatch], needs: ReadRequest) -> Iterator
 
 
 def _answer(partition: int, first_row: int, n_rows: int, result: Any) -> pa.RecordBatch:
-    values = [partition, first_row, n_rows, pickle.dumps(result)]
+    values = [partition, first_row, n_rows, pickled(result)]
     arrays = [pa.array([value], field.type) for value, field in zip(values, ANSWER, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=ANSWER)
 
 
-def _task(pickled: bytes) -> Any:
+def _task(sent: bytes) -> Any:
     """What was sent, unpickled once for each process; BLAS has one thread from then on, as cores have a task each."""
-    digest = hashlib.sha256(pickled).hexdigest()
+    digest = hashlib.sha256(sent).hexdigest()
     with _loading:
         if digest not in _tasks:
             threadpool_limits(1, "blas")
-            found = pickle.loads(pickled)
+            found = pickle.loads(sent)
             _tasks.clear()
             _tasks[digest] = found
         return _tasks[digest]
