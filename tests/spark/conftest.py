@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +40,12 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             end_session()
             server.kill()
             server.wait()
+
+
+def tolerance() -> float:
+    """How far scores may differ, relative: by nothing where BLAS has the kernels of AVX-512, which know no places."""
+    kernels = {one.get("architecture") for one in threadpool_info() if one["user_api"] == "blas"}
+    return 0.0 if kernels <= {"SkylakeX", "Cooperlake", "SapphireRapids"} else 1e-5
 
 
 def end_session() -> None:

@@ -17,6 +17,7 @@ from hypothesis import given, strategies as st
 
 import vaecli
 from tests.conftest import of_a_hundred
+from tests.spark.conftest import tolerance
 from vaecli import errors
 from vaecli.config import EncodeConfig, ReconstructConfig, ScoreConfig
 from vaecli.engines.spark import PARTITION, sent_errors, spark_errors
@@ -53,12 +54,12 @@ def alone(bundle: Path, table: pa.Table) -> pa.Table:
 
 
 def assert_alike(found: pa.Table, alone: pa.Table) -> None:
-    """The scores are those of the local run to 1e-5, flags differ for no row, and the user's columns are the same."""
+    """Scores and p-values are those of the local run, to the bit with AVX-512; all other columns are the same."""
     assert found.column_names == alone.column_names
     for name in alone.column_names:
         assert found[name].type == alone[name].type, name
         if name in ("anomaly_score", "p_value"):
-            np.testing.assert_allclose(found[name].to_numpy(), alone[name].to_numpy(), rtol=1e-5)
+            np.testing.assert_allclose(found[name].to_numpy(), alone[name].to_numpy(), rtol=tolerance())
         else:
             assert found[name].to_pylist() == alone[name].to_pylist(), name
 

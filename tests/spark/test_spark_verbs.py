@@ -181,6 +181,14 @@ def test_rows_as_the_model_expects_them(run: Callable, remote: str, numbered: Pa
             assert there[name].to_pylist() == here[name].to_pylist(), name
 
 
+def test_a_name_with_a_dot_is_refused(run: Callable, remote: str, place: Path) -> None:
+    """The client's `mapInArrow` would look for a field `name` of a column `dotted`: the column is named at once."""
+    done = run("encode", "data", "--keep", "-o", "out/", "--engine", "spark", "--remote", remote)
+    assert done.code == 4, done.err
+    assert "column 'dotted.name': Spark hands no column with a dot" in done.err
+    assert not Path("out").exists()
+
+
 def test_dataframes_are_encoded_and_reconstructed(remote: str, numbered: Path) -> None:
     """From Python, lazily: the columns that come after those of the DataFrame, and what is refused at once."""
     frame = connect(remote).read.parquet(str(numbered / "data"))
