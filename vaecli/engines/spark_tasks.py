@@ -97,7 +97,7 @@ class SparkEngine:
         """
         assert isinstance(source, SparkSource)
         needs = replace(needs, batch_rows=self.batch_rows, multiple_of=tiles.TILE_ROWS)
-        sent = {"version": vaecli.__version__, "task": pickle.dumps((task, needs, self.adds_up))}
+        sent: dict[str, Any] = {"version": vaecli.__version__, "task": pickle.dumps((task, needs, self.adds_up))}
         columns = source.names if needs.columns is None or needs.keep else needs.columns
         first_rows: dict[int, int] | None = None
         if self.numbers_rows:
