@@ -173,6 +173,7 @@ def test_the_page_about_spark(run: Callable, remote: str, place: Path, capsys: p
     page = DOCS / "how-to/spark.md"
     (python,) = blocks(page, "python")
     shown = {"sc://localhost:15002": remote, "/data/readings": str(place / "data")}
+    shown |= {"s3://lake/codes/": "codes/", "s3://lake/filled/": "filled/"}
     shown |= {"s3://lake/readings/": "data/", "s3://lake/scored/": "scored/", "sc://host:15002": remote}
     commands = [line for block in blocks(page, "sh") for line in block.splitlines() if "--engine" in line]
     for text, here in shown.items():
@@ -182,7 +183,9 @@ def test_the_page_about_spark(run: Callable, remote: str, place: Path, capsys: p
     for command in commands:
         done = run(*command.split()[1:])
         assert done.code in (0, 6), done.err  # `check` finds drift in some rows of the table
-    assert Path("scored/_manifest.json").exists()
+    for folder in ("scored", "codes", "filled"):
+        assert Path(f"{folder}/_manifest.json").exists()
+    assert Path("pump.html").exists()
 
 
 @pytest.mark.parametrize(
