@@ -110,7 +110,12 @@ def stages(table: Path, preset: str, n: int) -> list[dict[str, list[float]]]:
     """The seconds of computing and on the wall of each stage, for each of n ranks."""
     words = ["fit", str(table), "-o", "model.vae", "--preset", preset, "--seed", "0", "--quiet"]
     script = str(Path(__file__).resolve().with_name("rank_stages.py"))
-    done = subprocess.run([*RANKS, str(n), script, *words], capture_output=True, text=True, check=False)
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, cores[:n])
+    try:
+        done = subprocess.run([*RANKS, str(n), script, *words], capture_output=True, text=True, check=False)
+    finally:
+        os.sched_setaffinity(0, cores)
     if done.returncode:
         record.stop(f"{n} ranks: exit code {done.returncode}: {done.stderr[-2000:]}")
     return [json.loads(Path(f"stages-{rank}.json").read_text(encoding="utf-8")) for rank in range(n)]

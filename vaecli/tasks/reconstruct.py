@@ -63,7 +63,7 @@ class CellCounts:
 
     @property
     def needs(self) -> ReadRequest:
-        """The features."""
+        """A request for the features."""
         return features_of(self.detector.schema)
 
     @property
