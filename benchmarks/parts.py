@@ -219,7 +219,8 @@ def _block(rows: Sequence[dict[str, Any]]) -> list[str]:
             "parts there when killed: " + ", ".join(str(row["parts_left"]) for row in kills),
         ),
     ]
-    return record.markdown_table(("what", "measured", "asked for", "of"), table).splitlines()
+    found = [row for row in table if row[1] is not None and row[1] != "0 of 0"]
+    return record.markdown_table(("what", "measured", "asked for", "of"), found).splitlines()
 
 
 def _median(values: Sequence[float]) -> float | None:
