@@ -30,7 +30,7 @@ import record
 import tables
 
 KEYS = ("question", "files", "rows", "run")
-LEAST_RATIO, MOST_SHARE, KILLS = 1.0, 0.6, 20  # what issue 18 asks for
+LEAST_RATIO, MOST_SHARE, KILLS = 1.0, 0.6, 20  # what is aimed at
 FIT = ("--seed", "0", "--quiet")
 
 

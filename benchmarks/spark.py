@@ -29,7 +29,7 @@ import record
 import tables
 
 KEYS = ("question", "rows", "files", "run")
-LEAST_RATIO = 0.75  # what issue 18 asks for
+LEAST_RATIO = 0.75  # what is aimed at
 MANY = 64
 JOBS = 4
 VAECLI = [sys.executable, "-m", "vaecli"]

@@ -29,7 +29,7 @@ import record
 import tables
 
 KEYS = ("preset", "rows", "run")
-LEAST_RATIO = 1.6  # what issue 18 asks for
+LEAST_RATIO = 1.6  # what is aimed at
 RANKS = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
 VAECLI = ["-m", "vaecli"]
 # what each is called, its command, the cores it may use
