@@ -8,7 +8,9 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +116,34 @@ FAILURES = {
     "reader": (BrokenPipeError(32, "Broken pipe"), 141),
     "memory": (MemoryError(), 7),
 }
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@pytest.mark.parametrize("ending", ["done", "gate", "drift", "skipped", "under way", *FAILURES])
+def test_promtool_accepts_the_page_of_a_run(run, workflows: Pretence, ending: str):
+    """Prometheus' own checker has nothing to report, however the run ended, and while it is under way."""
+    checked: list[object] = []
+
+    def check() -> None:
+        done = subprocess.run(
+            ["promtool", "check", "metrics"], input=Path("a.prom").read_bytes(), capture_output=True, check=False
+        )
+        checked.append((done.returncode, done.stdout, done.stderr))
+
+    verb, more = ("check" if ending == "drift" else "score"), ["--fail-on", "any"] if ending == "gate" else []
+    if ending in FAILURES:
+        workflows.answers[verb] = FAILURES[ending][0]
+    elif ending == "under way":
+        workflows.answers[verb] = lambda: (check(), SCORE)[1]
+    elif ending == "drift":
+        finding = Finding("fail", "range", 'flow "raw"\n\\', "0 %", "9 %", 0.09, 0.01, "flow lies outside")
+        workflows.answers[verb] = dataclasses.replace(CHECK, level="fail", findings=(finding,))
+    with open("run.lock", "w") as file:
+        if ending == "skipped":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        run(verb, "a.csv", *more, "--metrics", "a.prom", "--lock", "run.lock")
+    check()
+    assert checked == [(0, b"", b"")] * (2 if ending == "under way" else 1)
 
 
 @pytest.mark.parametrize("failure", FAILURES)
