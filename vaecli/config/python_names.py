@@ -52,7 +52,7 @@ FIT_SETTINGS = {
 
 
 def known(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The settings. Raises UsageError for others than `names`."""
+    """Return the settings of a call. Raises UsageError for others than `names`."""
     if unknown := sorted(settings.keys() - set(names)):
         raise UsageError(f"unknown settings: {', '.join(unknown)}", f"here are {', '.join(names)}")
     return settings

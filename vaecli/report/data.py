@@ -25,7 +25,7 @@ class ReportedModel:
     version: str | None = None
 
     def facts(self) -> tuple[tuple[str, str], ...]:
-        """Names and values, where the page tells how it was made."""
+        """Return the names and values of the section about how the page was made."""
         version = () if self.version is None else (("vaecli", self.version),)
         named = (("bundle", self.name), ("schema", self.schema_fingerprint[:16]))
         return (*version, *named, *sorted(flat_settings(self.settings)))
