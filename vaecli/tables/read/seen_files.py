@@ -68,7 +68,7 @@ class SeenFiles:
         return SeenFile(*(column[i] for column in self.columns.values()))
 
     def statuses(self) -> list[Status | None]:
-        """Return for each file the status that it has if nothing is new in it; None where its content has to be read."""
+        """Return the status that each file has if nothing is new in it; None where its content has to be read."""
         columns = (self.columns[name] for name in _NAMES[1:8])
         return [
             (device, inode, size, changed_ns) if found_ns - changed_ns > _TICK_NS and size == offset + taken else None
