@@ -407,8 +407,16 @@ def test_a_file_that_is_no_state(content: bytes):
     Path("state").write_bytes(content)
     with pytest.raises(BundleError) as caught:
         Progress.load(Path("state"))
-    assert caught.value.hint.startswith("remove it")
+    assert caught.value.hint.startswith("name another file")  # before anything is removed: it may be a bundle
     assert Path("state").read_bytes() == content
+
+
+def test_a_state_that_cannot_be_read_is_not_to_be_removed():
+    """A folder by mistake: the hint is no advice to remove it."""
+    os.mkdir("folder")
+    with pytest.raises(BundleError, match="folder: cannot be read: Is a directory") as caught:
+        Progress.load(Path("folder"))
+    assert "remove" not in caught.value.hint
 
 
 # -- a law ----------------------------------------------------------------------------------------

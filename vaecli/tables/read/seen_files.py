@@ -14,7 +14,8 @@ from vaecli.runtime.atomic_file import replacing
 
 _FORMAT = 2
 _OF_ROWS = 1  # an object per file, as it was written once
-_HINT = "remove it, and the next run reads all rows; or name another file with --since-last-run"
+_HINT = "name another file with --since-last-run; or, if it was a state, remove it, and the next run reads all rows"
+_UNREAD = "check its rights, or name another file with --since-last-run"
 # a file that was written to so shortly before may have been written to once more within one tick of its clock
 _TICK_NS = 2 * 10**9
 
@@ -107,7 +108,7 @@ class SeenFiles:
         except FileNotFoundError:
             return cls({name: [] for name in _NAMES})
         except OSError as problem:
-            raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _HINT) from None
+            raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _UNREAD) from None
         except (ValueError, TypeError, KeyError, AttributeError) as problem:
             raise BundleError(f"{path}: is not a state of --since-last-run, or is damaged ({problem})", _HINT) from None
 
