@@ -387,6 +387,22 @@ def test_python_reports_as_the_command_line(model, bundle, fresh_table, tmp_path
     assert page == expected.replace(version, "")
 
 
+def test_python_reports_series_as_the_command_line(tmp_path, monkeypatch):
+    """A model of series, whose table is read twice: from a frame as from its file."""
+    golden = Path(__file__).parent / "golden/sensors_v11"
+    monkeypatch.chdir(tmp_path)
+    words = ["report", str(golden / "rows.csv"), "-m", str(golden / "model.vae"), "-o", "shell.html", "--quiet"]
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--alarm-budget", "1/day"])
+    assert not left.value.code
+    found = vaecli.load(golden / "model.vae").report(
+        golden / "rows.csv", "python.html", model_name=str(golden / "model.vae"), alarm_budget="1/day"
+    )
+    page, expected = Path("python.html").read_text(), Path("shell.html").read_text()
+    assert (found.output, found.size_bytes) == ("python.html", len(page.encode()))
+    assert page == re.sub(r"<tr><td>vaecli</td>.*?</tr>", "", expected)
+
+
 def test_a_report_names_what_is_in_memory(model, fresh_table, tmp_path):
     """Without names the page calls table and model by what they are; its own input is never overwritten."""
     model.report(fresh_table, tmp_path / "page.html", table_name="pump <7>")
