@@ -393,10 +393,10 @@ def test_python_reports_series_as_the_command_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["report", str(golden / "rows.csv"), "-m", str(golden / "model.vae"), "-o", "shell.html", "--quiet"]
     with pytest.raises(SystemExit) as left:
-        main([*words, "--alarm-budget", "1/day"])
+        main([*words, "--merge-gap", "3"])
     assert not left.value.code
     found = vaecli.load(golden / "model.vae").report(
-        golden / "rows.csv", "python.html", model_name=str(golden / "model.vae"), alarm_budget="1/day"
+        golden / "rows.csv", "python.html", model_name=str(golden / "model.vae"), merge_gap=3
     )
     page, expected = Path("python.html").read_text(), Path("shell.html").read_text()
     assert (found.output, found.size_bytes) == ("python.html", len(page.encode()))
