@@ -80,6 +80,7 @@ bench: install  ## measure quality, speed and memory next to peers (hours); writ
 	$(BIN)/python benchmarks/reliability.py --work build/reliability
 	$(BIN)/python benchmarks/fuzz.py --work build/fuzz
 	$(BIN)/python benchmarks/soak.py --work build/soak
+	$(BIN)/python benchmarks/known_files.py --work build/known_files
 	$(BIN)/python benchmarks/single_row.py
 	$(BIN)/python benchmarks/memory.py --work build/memory
 	$(BIN)/python benchmarks/throughput.py --work build/throughput

@@ -29,6 +29,7 @@ from reliability_place import (
 )
 
 _DAY = 86_400
+_AFTER_CHECKPOINT = 0.2  # seconds, in which the next ones are written over the first
 _GROWTH = b"1,2,3,eco\n"
 
 
@@ -308,17 +309,20 @@ def clock_of_records(place: Place, line: Line) -> None:
 
 
 def clock_of_checkpoint(place: Place, line: Line) -> None:
-    """A fit that is killed, and resumed with an earlier clock."""
+    """A fit that is killed shortly after its first checkpoint, and resumed with an earlier clock."""
     (place.folder / "out.vae").unlink(missing_ok=True)
+    checkpoint = place.folder / "out.vae.checkpoint"
     run = place.start(*LONGER_FIT, env=_wrong_clock(place, _DAY))
-    place.wait(*LONGER_FIT)
+    while run.poll() is None and not checkpoint.exists():
+        time.sleep(0.001)
+    time.sleep(place.chance.random() * _AFTER_CHECKPOINT)
     run.kill()
     run.communicate()
-    resumes = (place.folder / "out.vae.checkpoint").exists()
+    resumes = checkpoint.exists()
     again = place.run(*LONGER_FIT, *(["--resume"] if resumes else []))
     same = place.read("out.vae") == place.read("longer.vae")
     problems = [*two_lines(again, 0), *([] if same else ["other bytes"])]
-    line.add("resumed" if resumes else "no checkpoint yet", [*problems, *place.left()])
+    line.add("resumed" if resumes else "ended before the kill", [*problems, *place.left()])
 
 
 def bare_environment(place: Place, line: Line) -> None:

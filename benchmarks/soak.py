@@ -34,6 +34,8 @@ N_ROWS, N_WARM, N_BLOCKS = 50, 200, 20
 DAY = 1440  # minutes
 FIGURES = {
     "memory": "resident memory, kB",
+    "blocks": "blocks of Python's allocator",
+    "arrow": "memory of Arrow, bytes",
     "files": "open files",
     "temporary": "temporary files",
     "seconds": "CPU ms of a run",
@@ -134,7 +136,10 @@ MEASURES: dict[str, Callable[[int, float], dict[str, Any]]] = {
 def _points(n: int, until: float, run: Callable[[int], object], first: int = 0) -> dict[str, Any]:
     """Measure `n` runs after some that warm up, fewer if the time is `until`: begin, end, slope of each figure."""
     n_warm = min(N_WARM, n // 4)
-    measured: dict[str, list[float]] = {name: [] for name in FIGURES}
+    # made before the first run: lists that grow with the runs are growth that is measured
+    measured, done = {name: np.zeros(n) for name in FIGURES}, 0
+    for values in measured.values():
+        values.fill(1)  # so that the pages are there
     started = time.monotonic()
     for i in range(first, first + n_warm + n):
         if time.monotonic() > until:
@@ -144,9 +149,10 @@ def _points(n: int, until: float, run: Callable[[int], object], first: int = 0) 
         if i >= first + n_warm:
             seconds = 1e3 * (_cpu_seconds() - before)
             for name, value in {"seconds": seconds, "relative": seconds / _control(), **_state()}.items():
-                measured[name].append(value)
-    figures = {name: slope_of(np.array(values)) for name, values in measured.items()}
-    return {"n": len(measured["seconds"]), "wall_seconds": round(time.monotonic() - started), "figures": figures}
+                measured[name][done] = value
+            done += 1
+    figures = {name: slope_of(values[:done]) for name, values in measured.items()}
+    return {"n": done, "wall_seconds": round(time.monotonic() - started), "figures": figures}
 
 
 def _control() -> float:
@@ -164,7 +170,11 @@ def _cpu_seconds() -> float:
 def _state() -> dict[str, float]:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     names = [*os.listdir("tmp"), *(name for name in os.listdir() if name.endswith(".part"))]
+    import pyarrow as pa
+
     return {
+        "blocks": sys.getallocatedblocks(),
+        "arrow": pa.total_allocated_bytes(),
         "memory": pages * os.sysconf("SC_PAGE_SIZE") / 1024,
         "files": len(os.listdir("/proc/self/fd")),
         "temporary": len(names),

@@ -193,7 +193,7 @@ def test_a_saved_model_is_the_same_model(model: vaecli.Model, scored: pd.DataFra
         loaded = vaecli.load(path)
         pd.testing.assert_frame_equal(loaded.score(fresh_table), scored)
         assert (loaded.schema, loaded.threshold, loaded.summary) == (model.schema, model.threshold, None)
-        assert loaded.report["n_rows"] == 600
+        assert loaded.fit_report["n_rows"] == 600
     loaded.save(tmp_path / "again.vae")
     assert (tmp_path / "again.vae").read_bytes() == (tmp_path / "a.vae").read_bytes()
 
@@ -206,7 +206,7 @@ def test_score_in_one_call(bundle: Path, fresh_table: pd.DataFrame, scored: pd.D
 def test_a_model_cannot_be_changed(model: vaecli.Model):
     """A model is a value."""
     with pytest.raises(FrozenInstanceError):
-        model.report = {}  # type: ignore[misc]
+        model.fit_report = {}  # type: ignore[misc]
 
 
 # -- deciding -------------------------------------------------------------------------------------
@@ -371,12 +371,65 @@ def test_python_reconstructs_as_the_command_line(model, bundle, fresh_table, tmp
     pd.testing.assert_frame_equal(filled.drop(columns="temperature"), fresh_table.drop(columns="temperature"))
 
 
+def test_python_reports_as_the_command_line(model, bundle, fresh_table, tmp_path, monkeypatch):
+    """The page of a frame is that of its file but for the names of table and model, and the version of a bundle."""
+    monkeypatch.chdir(tmp_path)
+    fresh_table.to_parquet("fresh.parquet", index=False)
+    with pytest.raises(SystemExit) as left:
+        main(["report", "fresh.parquet", "-m", str(bundle), "-o", "shell.html", "--threshold", "0.95", "--quiet"])
+    assert not left.value.code
+    expected = Path("shell.html").read_text()
+    found = model.report(fresh_table, "python.html", table_name="fresh.parquet", model_name=str(bundle), threshold=0.95)
+    page = Path("python.html").read_text()
+    assert (found.output, found.bundle, found.rows) == ("python.html", str(bundle), 500)
+    assert found.size_bytes == len(page.encode())
+    assert expected.count(version := f"<tr><td>vaecli</td><td><bdi>{vaecli.__version__}</bdi></td></tr>") == 1
+    assert page == expected.replace(version, "")
+
+
+def test_python_reports_series_as_the_command_line(tmp_path, monkeypatch):
+    """A model of series, whose table is read twice: from a frame as from its file."""
+    golden = Path(__file__).parent / "golden/sensors_v11"
+    monkeypatch.chdir(tmp_path)
+    words = ["report", str(golden / "rows.csv"), "-m", str(golden / "model.vae"), "-o", "shell.html", "--quiet"]
+    with pytest.raises(SystemExit) as left:
+        main([*words, "--merge-gap", "3"])
+    assert not left.value.code
+    found = vaecli.load(golden / "model.vae").report(
+        golden / "rows.csv", "python.html", model_name=str(golden / "model.vae"), merge_gap=3
+    )
+    page, expected = Path("python.html").read_text(), Path("shell.html").read_text()
+    assert (found.output, found.size_bytes) == ("python.html", len(page.encode()))
+    assert page == re.sub(r"<tr><td>vaecli</td>.*?</tr>", "", expected)
+
+
+def test_a_report_names_what_is_in_memory(model, fresh_table, tmp_path):
+    """Without names the page calls table and model by what they are; its own input is never overwritten."""
+    model.report(fresh_table, tmp_path / "page.html", table_name="pump <7>")
+    page = (tmp_path / "page.html").read_text()
+    assert "pump &lt;7&gt;" in page
+    assert "a model in Python" in page
+    fresh_table.to_csv(tmp_path / "fresh.csv", index=False)
+    with pytest.raises(UsageError, match="is the input itself"):
+        model.report(tmp_path / "fresh.csv", tmp_path / "fresh.csv")
+    with pytest.raises(UsageError, match="no such directory"):
+        model.report(fresh_table, tmp_path / "no" / "page.html")
+
+
 @pytest.mark.parametrize("verb", ["check", "explain", "evaluate", "encode", "reconstruct"])
 def test_unknown_settings_are_named(model, fresh_table, verb: str):
     """A setting of another verb is refused, with those that there are."""
     with pytest.raises(UsageError, match="unknown settings: plot") as problem:
         getattr(model, verb)(fresh_table, plot="a.png")
     assert "workers" in problem.value.hint
+
+
+def test_unknown_settings_of_a_report_are_named(model, fresh_table, tmp_path):
+    """The same for the verb that writes."""
+    with pytest.raises(UsageError, match="unknown settings: plot") as problem:
+        model.report(fresh_table, tmp_path / "page.html", plot="a.png")
+    assert "image_shape" in problem.value.hint
+    assert not (tmp_path / "page.html").exists()
 
 
 # -- the public face ------------------------------------------------------------------------------

@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vaecli.config import (
-    FitConfig,
     calibrate_config,
     encode_config,
     evaluate_config,
     explain_config,
-    fit_config,
     flag_config,
     reconstruct_config,
+    report_config,
     sample_config,
 )
 from vaecli.config.python_names import (
@@ -32,15 +31,18 @@ from vaecli.config.python_names import (
     ENCODE_SETTINGS,
     EVALUATE_SETTINGS,
     EXPLAIN_SETTINGS,
-    FIT_SETTINGS,
     RECONSTRUCT_SETTINGS,
+    REPORT_SETTINGS,
+    given_fit_config,
+    known,
 )
 from vaecli.config.score import score_settings
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import CalibrateSummary, FitSummary, OnEvent, ignore
 from vaecli.schema import Schema
-from vaecli.tables import Source, check_schema, collect_sink, exact_types, frame_source, new_schema, open_source
+from vaecli.tables import check_schema, collect_sink, exact_types, frame_source, new_schema
+from vaecli.tables.python_tables import given_source, is_pandas, with_columns
 
 if TYPE_CHECKING:
     from vaecli.results.check import CheckSummary
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from vaecli.results.fit_sensors import SensorFitSummary
     from vaecli.results.incidents import Incident
     from vaecli.results.mark import MarkSummary
+    from vaecli.results.report import ReportSummary
+    from vaecli.results.report_sensors import SensorReportSummary
     from vaecli.sensors.detector import SensorDetector
 
 
@@ -56,9 +60,9 @@ if TYPE_CHECKING:
 class Model:
     """A fitted detector with its settings, which cannot be changed: `fit` and `load` make one.
 
-    `settings` are those of the fit by stage, `report` is what a bundle keeps of its summary, and `summary` is what the
-    fit or the calibration reported, None for a loaded model. `detector` computes on cells and is not part of the public
-    interface.
+    `settings` are those of the fit by stage, `fit_report` is what a bundle keeps of its summary, and `summary` is what
+    the fit or the calibration reported, None for a loaded model. `detector` computes on cells and is not part of the
+    public interface.
 
     >>> model = vaecli.load("cars.vae")
     >>> model.settings["train"]["seed"]
@@ -67,7 +71,7 @@ class Model:
 
     detector: Detector | SensorDetector
     settings: dict[str, Any]
-    report: dict[str, Any]
+    fit_report: dict[str, Any]
     summary: FitSummary | SensorFitSummary | CalibrateSummary | None = None
 
     @property
@@ -117,20 +121,20 @@ class Model:
         from vaecli.workflows.scored_output import added_columns
 
         config = score_settings(settings)
-        source = _source(table, self._lines)
+        source = given_source(table, self._lines)
         modelled = as_modelled(source, self.detector)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         decision = decision_of(self.detector, config)
         added = added_columns(config.explain)
         # the rows of a DataFrame are chosen at the end: they keep its index
-        every_row = replace(config, anomalies_only=config.anomalies_only and not _is_pandas(table))
+        every_row = replace(config, anomalies_only=config.anomalies_only and not is_pandas(table))
         is_text = source.format in ("csv", "tsv")  # others have their types
         types = exact_types(self.schema) if modelled is source and is_text else {}
         with collect_sink(source, added, prefix=config.prefix, types=types) as sink:
             score_table(self.detector, modelled, sink, decision, every_row)
-        if not _is_pandas(table):
+        if not is_pandas(table):
             return sink.table()
-        frame = _with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
+        frame = with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
         return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
 
     def incidents(self, table: Any, **settings: Any) -> tuple[Incident, ...]:
@@ -150,7 +154,7 @@ class Model:
         from vaecli.workflows.long_table import as_modelled
 
         config = score_settings(settings)
-        modelled = as_modelled(_source(table, self._lines), self.detector)
+        modelled = as_modelled(given_source(table, self._lines), self.detector)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         return incidents_of(self.detector, modelled, config)
 
@@ -172,8 +176,8 @@ class Model:
 
         if not isinstance(self.detector, Detector):
             raise UsageError("a model of sensors in time checks no tables", "fit with window=0 for a model of rows")
-        config = check_config(_known(settings, CHECK_SETTINGS), environment={})
-        source = _source(table, self._lines)
+        config = check_config(known(settings, CHECK_SETTINGS), environment={})
+        source = given_source(table, self._lines)
         check_schema(source, self.schema, self.detector.by_column)
         return check_source(self.detector, source, config, "")[0]
 
@@ -193,8 +197,8 @@ class Model:
         from vaecli.workflows.explain import SCHEMA, explain_source
         from vaecli.workflows.score import decision_of
 
-        detector, config = self._of_rows("explain"), explain_config(_known(settings, EXPLAIN_SETTINGS), environment={})
-        source, decision = _source(table, self._lines), decision_of(detector, config.score)
+        detector, config = self._of_rows("explain"), explain_config(known(settings, EXPLAIN_SETTINGS), environment={})
+        source, decision = given_source(table, self._lines), decision_of(detector, config.score)
         check_schema(source, self.schema, detector.by_column)
         with collect_sink(frame_source(SCHEMA.empty_table()), ()) as sink:
             explain_source(detector, source, decision, config, sink)
@@ -216,8 +220,8 @@ class Model:
         from vaecli.workflows.evaluate import evaluate_source
         from vaecli.workflows.long_table import as_modelled
 
-        config = evaluate_config(_known(settings, EVALUATE_SETTINGS), environment={})
-        return evaluate_source(self.detector, as_modelled(_source(table), self.detector, config.label), config)
+        config = evaluate_config(known(settings, EVALUATE_SETTINGS), environment={})
+        return evaluate_source(self.detector, as_modelled(given_source(table), self.detector, config.label), config)
 
     def encode(self, table: Any, **settings: Any) -> Any:
         """The coordinates of the latent code of every row of `table`.
@@ -237,8 +241,8 @@ class Model:
         from vaecli.tasks.encode import ROW, EncodeTask
         from vaecli.workflows.encode import coordinate_names, encode_source, layout
 
-        detector, config = self._of_rows("encode"), encode_config(_known(settings, ENCODE_SETTINGS), environment={})
-        names, source = coordinate_names(detector, config), _source(table, self._lines)
+        detector, config = self._of_rows("encode"), encode_config(known(settings, ENCODE_SETTINGS), environment={})
+        names, source = coordinate_names(detector, config), given_source(table, self._lines)
         check_schema(source, self.schema)
         task = EncodeTask(detector, names, config, layout(detector, config), with_points=False)
         rows, prefix = source if config.keep else frame_source(ROW.empty_table()), config.run.prefix
@@ -246,9 +250,9 @@ class Model:
             rows, [(name, pa.float64()) for name in names], prefix=prefix, types=exact_types(self.schema)
         ) as sink:
             encode_source(task, source, sink)
-        if not _is_pandas(table):
+        if not is_pandas(table):
             return sink.table()
-        return _with_columns(table if config.keep else table[[]], sink.table(), [prefix + name for name in names])
+        return with_columns(table if config.keep else table[[]], sink.table(), [prefix + name for name in names])
 
     def reconstruct(self, table: Any, **settings: Any) -> Any:
         """Every cell of `table` as the model expects it, or with `impute` the missing ones alone.
@@ -266,18 +270,15 @@ class Model:
         from vaecli.tasks.reconstruct import ReconstructTask
         from vaecli.workflows.reconstruct import reconstruct_source
 
-        detector = self._of_rows("reconstruct")
-        config, source = (
-            reconstruct_config(_known(settings, RECONSTRUCT_SETTINGS), environment={}),
-            _source(table, self._lines),
-        )
+        detector, source = self._of_rows("reconstruct"), given_source(table, self._lines)
+        config = reconstruct_config(known(settings, RECONSTRUCT_SETTINGS), environment={})
         check_schema(source, self.schema)
         task = ReconstructTask(detector, Spelling.of(source), config.impute)
         with collect_sink(source, (), types=exact_types(self.schema)) as sink:
             reconstruct_source(task, source, sink, config)
-        if not _is_pandas(table):
+        if not is_pandas(table):
             return sink.table()
-        return _with_columns(table, sink.table(), [column.name for column in self.schema.features])
+        return with_columns(table, sink.table(), [column.name for column in self.schema.features])
 
     def _of_rows(self, verb: str) -> Detector:
         if not isinstance(self.detector, Detector):
@@ -302,8 +303,8 @@ class Model:
         if not isinstance(self.detector, Detector):
             raise UsageError("a model of sensors in time is not calibrated anew", "fit again, or with window=0")
         config = calibrate_config(settings, environment={})
-        detector, summary = calibrate_source(self.detector, _source(table, self._lines), config)
-        return Model(detector, self.settings, recalibrated_report(self.report, summary), summary)
+        detector, summary = calibrate_source(self.detector, given_source(table, self._lines), config)
+        return Model(detector, self.settings, recalibrated_report(self.fit_report, summary), summary)
 
     def flag(self, scored: Any, *, rules: Any = None, **settings: Any) -> Any:
         """Decide again which rows of a table that `score` returned or wrote are flagged.
@@ -325,15 +326,15 @@ class Model:
 
         known = rules_of(rules, "rules") if isinstance(rules, Mapping) else None if rules is None else Path(rules)
         config = flag_config(settings, environment={}, rules=known)
-        every_row = replace(config, anomalies_only=config.anomalies_only and not _is_pandas(scored))
-        source = _source(scored)
+        every_row = replace(config, anomalies_only=config.anomalies_only and not is_pandas(scored))
+        source = given_source(scored)
         plan = plan_of(source, self.detector, every_row, ignore)
         with collect_sink(source, plan.added, prefix=config.run.prefix) as sink:
             flag_source(plan, sink)
-        if not _is_pandas(scored):
+        if not is_pandas(scored):
             return sink.table()
         names = [plan.columns.is_anomaly, *(config.run.prefix + name for name, _ in plan.added)]
-        frame = _with_columns(scored, sink.table(), list(dict.fromkeys(names)))
+        frame = with_columns(scored, sink.table(), list(dict.fromkeys(names)))
         return frame[frame[plan.columns.is_anomaly]] if config.anomalies_only else frame
 
     def sample(self, n_rows: int = 1000, *, seed: int = 0, like: Any = None) -> Any:
@@ -356,13 +357,44 @@ class Model:
         if not isinstance(self.detector, Detector):
             raise UsageError("a model of sensors in time draws no rows", "fit with window=0 for a model of rows")
         config = sample_config({"rows": n_rows, "seed": seed}, environment={})
-        source = None if like is None else _source(like, self._lines)
+        source = None if like is None else given_source(like, self._lines)
         if source is not None:
             check_schema(source, self.schema)
         schema = new_schema(self.schema.features, as_text=False)
         with collect_sink(frame_source(schema.empty_table()), ()) as sink:
             sample_rows(self.detector, source, sink, schema, config)
         return sink.table()
+
+    def report(
+        self,
+        table: Any,
+        output: str | Path,
+        *,
+        table_name: str | None = None,
+        model_name: str = "a model in Python",
+        on_event: OnEvent = ignore,
+        **settings: Any,
+    ) -> ReportSummary | SensorReportSummary:
+        """Write one HTML page about `table` to `output`: how many rows are anomalous, which, and why.
+
+        The page calls the table `table_name`, or else by the name of its file (`frame` for one in memory), and the
+        model `model_name`. `settings` are those of `vaecli report`: threshold, min_score, score_kind, image_shape,
+        batch_rows, workers; of models of series also offline, merge_gap, min_duration, alarm_budget.
+
+        Returns a summary with `rows`, `anomalies`, `headline` and `size_bytes`. An earlier file at `output` is
+        replaced by the whole page or stays. Raises UsageError, InputError and EnvironmentProblem.
+
+        >>> page = vaecli.load("cars.vae").report("sample_data/cars/mixed.csv", "cars.html", table_name="today's cars")
+        >>> page.rows, page.output
+        (94, 'cars.html')
+        """
+        from vaecli.report.data import ReportedModel
+        from vaecli.workflows.report import report_source
+
+        config = report_config(known(settings, REPORT_SETTINGS), environment={})
+        model = ReportedModel(model_name, self.schema.fingerprint, self.settings, self.fit_report)
+        source = given_source(table, self._lines)
+        return report_source(self.detector, model, source, str(output), config, table=table_name, on_event=on_event)
 
     def save(self, path: str | Path) -> None:
         """Write the bundle, whole or not at all; an earlier file at `path` is replaced.
@@ -376,7 +408,7 @@ class Model:
         """
         from vaecli.bundle import save_detector
 
-        save_detector(Path(path), self.detector, self.settings, self.report)
+        save_detector(Path(path), self.detector, self.settings, self.fit_report)
 
 
 def fit(table: Any, *, on_event: OnEvent = ignore, **settings: Any) -> Model:
@@ -397,12 +429,12 @@ def fit(table: Any, *, on_event: OnEvent = ignore, **settings: Any) -> Model:
     """
     from vaecli.workflows import require_fitting_packages
 
-    config = _fit_config(settings)
+    config = given_fit_config(settings)
     require_fitting_packages()
 
     from vaecli.workflows.fit import fit_source, report_of, settings_of
 
-    source = _source(table, () if config.columns.lines else None)
+    source = given_source(table, () if config.columns.lines else None)
     detector, summary = fit_source(source, config, on_event=on_event)
     return Model(detector, settings_of(config, detector), report_of(summary), summary)
 
@@ -453,40 +485,6 @@ def mark(
             "neither key nor a model of rows names the rows", 'mark(…, key=["machine", "when"]) or model=…'
         )
     tables = {"normal": normal, "fault": fault}
-    given = [(decision, _source(table)) for decision, table in tables.items() if table is not None]
+    given = [(decision, given_source(table)) for decision, table in tables.items() if table is not None]
     named = (key,) if isinstance(key, str) else tuple(key)
     return mark_sources(Path(file), given, model.schema if model is not None and not named else None, named)
-
-
-def _known(settings: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """The settings. Raises UsageError for others than `names`."""
-    if unknown := sorted(settings.keys() - set(names)):
-        raise UsageError(f"unknown settings: {', '.join(unknown)}", f"here are {', '.join(names)}")
-    return settings
-
-
-def _fit_config(settings: dict[str, Any]) -> FitConfig:
-    unknown = [name for name in settings if "." not in name and name not in FIT_SETTINGS]
-    if unknown:
-        raise UsageError(f"unknown settings: {', '.join(unknown)}", f"fit takes {', '.join(FIT_SETTINGS)}")
-    return fit_config({FIT_SETTINGS.get(name, name): value for name, value in settings.items()}, environment={})
-
-
-def _source(table: Any, lines: Sequence[str] | None = None) -> Source:
-    if isinstance(table, str | Path):
-        return open_source([str(table)], lines=lines)
-    if isinstance(table, Sequence) and table and all(isinstance(path, str | Path) for path in table):
-        return open_source([str(path) for path in table], lines=lines)
-    return frame_source(table)
-
-
-def _is_pandas(table: Any) -> bool:
-    return type(table).__module__.partition(".")[0] == "pandas"
-
-
-def _with_columns(frame: Any, scored: Any, names: Sequence[str]) -> Any:
-    """A copy of the DataFrame with the columns `names` of the Arrow table added; its index and types stay."""
-    frame = frame.copy()
-    for name in names:
-        frame[name] = scored.column(name).to_numpy()
-    return frame

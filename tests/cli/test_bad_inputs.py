@@ -759,7 +759,7 @@ SCORE = [
         "mkdir -p no",
     ),
     fails("output-is-a-directory", "score normal.csv -o data", 2, "data: is a directory", data=folder),
-    fails("output-without-a-name", "score normal.csv -o ''", 2, "the output has an empty name"),
+    fails("output-without-a-name", "score normal.csv -o ''", 2, "-o names no file: its value is empty"),
     fails("output-of-no-table", "score normal.csv -o out.xlsx", 2, "out.xlsx: .xlsx files are not written", ".parquet"),
     fails(
         "output-in-a-locked-directory",

@@ -145,7 +145,7 @@ def test_a_new_level_and_too_few_rows(vae: Vae, place: Path, sites: pd.DataFrame
     done = vae("calibrate", "model.vae", "few.csv", "-o", "new.vae", "--threshold", "0.999")
     assert "threshold 0.999 needs 999 normal rows to be measured; there are 50" in done.out
     assert vaecli.load("new.vae").threshold == 0.999
-    assert vaecli.load("new.vae").report["n_calibration_rows"] == 50
+    assert vaecli.load("new.vae").fit_report["n_calibration_rows"] == 50
     sites[:7].to_csv("few.csv", index=False)
     assert (
         "7 normal rows with a score; at least 8" in vae("calibrate", "model.vae", "few.csv", "-o", "x.vae", code=4).err

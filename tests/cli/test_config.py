@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.published import assert_published
 from vaecli.config import fit_config
+from vaecli.config.origins import VARIABLES
 
 
 def shown(run, *words: str) -> dict[str, tuple[object, str]]:
@@ -91,3 +93,20 @@ def test_a_setting_out_of_range_is_refused(run, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("VAECLI_SEED", "-3")
     done = run("config", "show")
     assert (done.code, "VAECLI_SEED" in done.err) == (2, True)
+
+
+def test_a_variable_that_nothing_reads_is_named(run, monkeypatch: pytest.MonkeyPatch):
+    """A slip in the name of a variable would otherwise be a setting that is silently not made."""
+    monkeypatch.setenv("VAECLI_TRESHOLD", "0.9")
+    monkeypatch.setenv("VAECLI_RUN_ID", "7")
+    done = run("config", "show", "score")
+    assert done.code == 0
+    said = "VAECLI_TRESHOLD: no verb reads this variable (did you mean 'VAECLI_THRESHOLD'?)"
+    assert done.err == f"warning: {said}\n"
+    assert run("config", "show", "score", "--quiet").err == ""
+
+
+def test_every_variable_that_is_read_is_known():
+    """The list is that of the sources."""
+    sources = [path.read_text() for path in (Path(__file__).parents[2] / "vaecli").rglob("*.py")]
+    assert set(VARIABLES) == {name for text in sources for name in re.findall(r"VAECLI_[A-Z]\w*", text)}

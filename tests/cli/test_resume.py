@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,6 +61,21 @@ def test_the_same_table_goes_on(checkpoint: Path, fit: Callable) -> None:
     """The same table with the same options is resumed, and the checkpoint is deleted."""
     assert fit("--resume").code == 0
     assert not checkpoint.exists()
+
+
+def test_the_clock_does_not_matter(checkpoint: Path, fit: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resumed with a clock of the day before, on files of the day after: the bundle of an undisturbed fit."""
+    now, now_ns = time.time, time.time_ns
+    for path in (checkpoint, checkpoint.with_name("table.csv")):
+        os.utime(path, (now() + 86_400,) * 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: now() - 86_400)
+        patch.setattr(time, "time_ns", lambda: now_ns() - 86_400 * 10**9)
+        assert fit("--resume").code == 0
+    resumed = checkpoint.with_name("model.vae").read_bytes()
+    assert not checkpoint.exists()
+    assert fit().code == 0
+    assert checkpoint.with_name("model.vae").read_bytes() == resumed
 
 
 @pytest.mark.parametrize(

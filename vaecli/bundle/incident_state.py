@@ -16,7 +16,8 @@ from vaecli.runtime.atomic_file import write_bytes
 
 VERSION = 1
 _ID = re.compile(r"inc-[0-9a-f]{1,64}")
-_HINT = "remove it, and every incident is new; or name another file with --incident-state"
+_HINT = "name another file with --incident-state; or, if it was a state, remove it, and every incident is new"
+_UNREAD = "check its rights, or name another file with --incident-state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ def load_incident_state(path: Path) -> IncidentState:
     except FileNotFoundError:
         return IncidentState()
     except OSError as problem:
-        raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _HINT) from None
+        raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _UNREAD) from None
     except ValueError as problem:
         raise BundleError(f"{path}: is not a state of incidents, or is damaged ({problem})", _HINT) from None
     try:

@@ -19,7 +19,8 @@ from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.history import Histories, SeriesHistory
 
 _VERSION = 1
-_HINT = "remove it, and the next run begins anew; or name another file with --state"
+_HINT = "name another file with --state; or, if it was a state, remove it, and the next run begins anew"
+_UNREAD = "check its rights, or name another file with --state"
 _TYPES = {
     "time": "F64",
     "readings": "F32",
@@ -80,7 +81,7 @@ def load_histories(path: Path, detector: SensorDetector, model: str) -> Historie
     except FileNotFoundError:
         return histories
     except OSError as problem:
-        raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _HINT) from None
+        raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _UNREAD) from None
     try:
         types = _TYPES if histories.hold is None else _TYPES | _REPORTED
         arrays = _unpacked(packed, types if histories.silence_limit is None else types | _MISSING)

@@ -174,7 +174,7 @@ def _with_exit_codes(verb: Callable[..., None], name: str, *, as_json: bool) -> 
     @functools.wraps(verb)
     def answer(**given: Any) -> None:
         try:
-            unattended.begin(given)
+            unattended.begin(given, files)
             verb(**given)
             render.flush()
         except BaseException as problem:
@@ -182,6 +182,7 @@ def _with_exit_codes(verb: Callable[..., None], name: str, *, as_json: bool) -> 
             raise typer.Exit(code) from None
 
     parameters = unattended.signature(verb, name)
+    files = unattended.file_options(parameters)
     answer.__annotations__ = {key: one.annotation for key, one in parameters.parameters.items()}
     answer.__signature__ = parameters  # type: ignore[attr-defined]
     return answer

@@ -30,9 +30,11 @@ def config(
     """
     if action != "show":
         raise UsageError(f"config can show, not {quoted(action)}", "type: vaecli config show")
-    from vaecli.config.origins import origins
+    from vaecli.config.origins import origins, unread_variables
     from vaecli.results.settings import SettingsSummary, ShownSetting
 
     with render.warnings_shown(quiet=quiet):
         found = tuple(ShownSetting(*one) for one in origins(verb, config_file))
     render.show(SettingsSummary(verb, found), as_json=as_json, quiet=quiet)
+    for warning in unread_variables() if not quiet else ():
+        render.warn(warning)

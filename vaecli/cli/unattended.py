@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.models import OptionInfo
 
 import vaecli
 from vaecli import render
@@ -29,6 +30,7 @@ WITHOUT_LOCK = ("inspect", "config", "schema")
 _WITHOUT_OUTPUT = ("mark",)
 _WITHOUT_DEFAULT_OUTPUT = ("check", "explain", "evaluate", "selftest")
 _LONGEST_ID = 128
+_FILES = ("FILE", "OUT", "BUNDLE", "SCORED", "STATE", "TABLE")  # the metavars, up to a dot, of options that name a file
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _DONE = (0, 3, 6)  # exit codes of runs whose output is complete
 
@@ -120,6 +122,12 @@ def prepare(words: Sequence[str]) -> None:
     inputs.forget_all()
     if _run.verb in WITH_METRICS and helper() is None:
         _run.metrics = _value_in(words, "--metrics")
+        if _run.metrics is not None and not _is_page(_run.metrics):
+            _run.metrics = None  # a name by mistake, as that of a table, is never written to
+
+
+def _is_page(path: str) -> bool:
+    return path.endswith(".prom")
 
 
 def helper() -> Place | None:
@@ -133,11 +141,26 @@ def note(summary: render.Summary) -> None:
     _run.summary = summary
 
 
-def begin(given: dict[str, Any]) -> None:
+def file_options(parameters: inspect.Signature) -> tuple[str, ...]:
+    """The options of a verb that name a file, as they are written on the command line."""
+    found: list[str] = []
+    for name, one in parameters.parameters.items():
+        for info in getattr(one.annotation, "__metadata__", ()):
+            if isinstance(info, OptionInfo) and (info.metavar or "").partition(".")[0] in _FILES:
+                given = [info.default, *(info.param_decls or ())]  # Typer takes the first name for a default
+                found += [one for one in given if isinstance(one, str)] or [f"--{name.replace('_', '-')}"]
+    return tuple(found)
+
+
+def begin(given: dict[str, Any], files: Sequence[str] = ()) -> None:
     """Take the lock, and leave metrics of a run under way; removes its own options from `given`.
+
+    `files` are the options that name a file: an empty name is mostly a variable of a script that is not set.
 
     Raises LockHeld, whose exit code is 0 with --skip-if-locked, UsageError or EnvironmentProblem.
     """
+    if empty := [name for name in files if _value_in(_run.words, name) == ""]:
+        raise UsageError(f"{empty[0]} names no file: its value is empty", "name a file; is a variable not set?")
     is_dry = given.get("dry_run", False)
     skip, metrics = given.pop("skip_if_locked", False), given.pop("metrics", None)
     _run.lock, _run.metrics = given.pop("lock", None), None
@@ -148,7 +171,7 @@ def begin(given: dict[str, Any]) -> None:
         raise UsageError(
             f"--log-format {quoted(log_format)} is not one of text, json", f"see `vaecli {_run.verb} --help`"
         )
-    if metrics is not None and not metrics.endswith(".prom"):
+    if metrics is not None and not _is_page(metrics):
         raise UsageError(f"--metrics {shown(metrics)}: the collector reads files that end in .prom", "name FILE.prom")
     _run.metrics = None if is_dry else metrics
     _run.bundle = given.get("output" if _run.verb == "fit" else "model")
@@ -158,7 +181,7 @@ def begin(given: dict[str, Any]) -> None:
     if skip and _run.lock is None:
         raise UsageError("--skip-if-locked needs --lock", "name the file that is locked: --lock FILE")
     if _run.lock is not None:
-        _refuse_data(_run.lock, given)
+        _refuse_data(_run.lock, given | {"metrics": metrics})
     if _run.lock is not None and not is_dry:
         from vaecli.runtime.lock import locked
 
@@ -290,9 +313,10 @@ def _value_of(lines: Sequence[str] | None) -> float:
 
 def _refuse_data(lock: str, given: dict[str, Any]) -> None:
     """Raise UsageError for a lock on a file of the run, which the run would replace under its own lock."""
-    for value in (given.get("output"), given.get("model"), *given.get("inputs", ())):
-        if value is not None and os.path.realpath(str(value)) == os.path.realpath(lock):
-            raise UsageError(f"--lock {quoted(lock, marks=False)}: is a file of this run", "name a file of its own")
+    files = [value for value in given.values() if isinstance(value, str | Path)]
+    files += [*given.get("inputs", ()), f"{given.get('output')}.manifest.json"]
+    if os.path.realpath(lock) in (os.path.realpath(one) for one in files):
+        raise UsageError(f"--lock {quoted(lock, marks=False)}: is a file of this run", "name a file of its own")
 
 
 def _value_in(words: Sequence[str], name: str) -> str | None:

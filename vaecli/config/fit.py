@@ -67,7 +67,7 @@ _RANGES: dict[str, Range] = {
     "windows.max_gap_seconds": (0, float("inf"), True),
 }
 
-_FIT_VARIABLES = {
+FIT_VARIABLES = {
     "VAECLI_PRESET": "preset",
     "VAECLI_SCORE_KIND": "score_kind",
     "VAECLI_SEED": "train.seed",
@@ -115,7 +115,7 @@ def given_settings(
     Raises UsageError for a file that is no TOML file.
     """
     given = {name: (value, f"{file}: {name} =") for name, value in _from_file(file, problems)}
-    given |= from_environment(_FIT_VARIABLES, environment)
+    given |= from_environment(FIT_VARIABLES, environment)
     given |= {name: (value, flag_of(name)) for name, value in flags.items() if value not in (None, ())}
     return to_current_names(given, problems)
 

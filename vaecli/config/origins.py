@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from vaecli.config.check import check_config, file_limits
-from vaecli.config.fit import fit_config, given_settings
+from vaecli.config.fit import FIT_VARIABLES, fit_config, given_settings
 from vaecli.config.incidents import incident_config, settings_in_file
 from vaecli.config.score import SCORE_VARIABLES, score_config
 from vaecli.config.stages import PRESET_SETTINGS, SAME_UNIT_SETTINGS
-from vaecli.errors import UsageError
+from vaecli.errors import UsageError, did_you_mean
 from vaecli.runtime.urls import shown
 
 VERBS = ("fit", "score", "check")
 BUNDLE_VARIABLE = "VAECLI_MODEL"
+VARIABLES = tuple(sorted({BUNDLE_VARIABLE, "VAECLI_RUN_ID", *FIT_VARIABLES, *SCORE_VARIABLES}))
 
 
 def origins(
@@ -33,6 +34,12 @@ def origins(
     yield "bundle", bundle or "model.vae", BUNDLE_VARIABLE if bundle else "default"
     found = {"fit": _of_fit, "score": _of_score, "check": _of_check}[verb](file, environment)
     yield from found
+
+
+def unread_variables(environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """A sentence for each variable `VAECLI_…` that no verb reads, mostly for a slip in its name."""
+    unread = sorted(name for name in environment if name.startswith("VAECLI_") and name not in VARIABLES)
+    return tuple(f"{name}: no verb reads this variable{did_you_mean(name, VARIABLES)}" for name in unread)
 
 
 def _of_fit(file: Path | None, environment: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from vaecli.results import FlaggedRow, TrainingCheck
+from vaecli.results.flat_settings import flat_settings
 from vaecli.results.incidents import Incident
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedModel:
+    """What a page shows of a model: its name, the settings of its fit by stage, and what the fit reported.
+
+    `version` is that of the vaecli that wrote its bundle, None for a model that was not read from one.
+    """
+
+    name: str
+    schema_fingerprint: str
+    settings: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    version: str | None = None
+
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Return the names and values of the section about how the page was made."""
+        version = () if self.version is None else (("vaecli", self.version),)
+        named = (("bundle", self.name), ("schema", self.schema_fingerprint[:16]))
+        return (*version, *named, *sorted(flat_settings(self.settings)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
@@ -36,6 +37,11 @@ def without_file_scheme(text: str) -> str:
 def end_of_chain(text: str) -> str:
     """What is read in the end: `s3://lake/pump.csv` of `simplecache::s3://lake/pump.csv`."""
     return text[_length_of_chain(text) :]
+
+
+def in_shell(name: str) -> str:
+    """The file of that name as a word of a command that a hint gives; what came on standard input comes there again."""
+    return "/dev/stdin" if name == "standard input" else shlex.quote(name)
 
 
 def shown(name: str) -> str:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaecli.bundle import Manifest, load_any_detector
+from vaecli.bundle import load_any_detector
 from vaecli.calibration.conformal import Calibration
 from vaecli.config import ReportConfig
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
-from vaecli.report.data import Facts, ReportData, Training
+from vaecli.engines.base import Engine
+from vaecli.engines.local import LocalEngine
+from vaecli.report.data import Facts, ReportData, ReportedModel, Training
 from vaecli.report.page import headline, page
 from vaecli.results import OnEvent, ReportSummary, TrainingCheck, ignore
-from vaecli.results.flat_settings import flat_settings
 from vaecli.runtime import urls
-from vaecli.tables import Targets, check_schema, default_output, whole_output
+from vaecli.tables import Source, Targets, check_schema, default_output, open_source, whole_output
 from vaecli.tasks.report import ReportInputs, ReportTask, collect
 from vaecli.tasks.report_images import ImageLayout
 from vaecli.workflows.drift_warning import warnings_of
@@ -28,6 +30,7 @@ from vaecli.workflows.where import refuse_on_spark, table_and_engine
 
 if TYPE_CHECKING:
     from vaecli.results.report_sensors import SensorReportSummary
+    from vaecli.sensors.detector import SensorDetector
 
 
 def report(
@@ -48,29 +51,71 @@ def report(
     started = time.monotonic()
     detector, manifest = load_any_detector(bundle)
     refuse_on_spark(bundle, remote, {"--workers": config.score.workers}, is_of_rows=isinstance(detector, Detector))
+    settings, summary = manifest.config["fit"], manifest.summary
+    model = ReportedModel(str(bundle), manifest.schema_fingerprint, settings, summary, manifest.version)
+    target = output if output is not None else default_output(inputs, "report", ".html")
+    if isinstance(detector, Detector):
+        refuse_for_rows(bundle, config.score)
+        decision_of(detector, config.score)
+        source, engine = table_and_engine(
+            inputs, config.score, remote, adds_up=True, numbers_rows=True, lines=detector.lines
+        )
+        found = report_source(
+            detector,
+            model,
+            source,
+            target,
+            config,
+            bundle=bundle,
+            engine=engine,
+            with_incidents=remote is None,
+            on_event=on_event,
+        )
+    else:
+        source = open_source(inputs)  # which is read twice
+        found = report_source(detector, model, source, target, config, bundle=bundle, on_event=on_event)
+    return replace(found, seconds=time.monotonic() - started)
+
+
+def report_source(
+    detector: Detector | SensorDetector,
+    model: ReportedModel,
+    source: Source,
+    target: str,
+    config: ReportConfig,
+    *,
+    table: str | None = None,
+    bundle: Path | None = None,
+    engine: Engine | None = None,
+    with_incidents: bool = True,
+    on_event: OnEvent = ignore,
+) -> ReportSummary | SensorReportSummary:
+    """Write a page about the table `source`, which it calls `table` or else by its own name.
+
+    An `engine` other than that of this machine adds up there what the page shows. Neither a file of the table nor the
+    `bundle` is overwritten. Raises UsageError, InputError or EnvironmentProblem.
+    """
+    started = time.monotonic()
     if not isinstance(detector, Detector):  # what series need is loaded for them alone
         from vaecli.workflows.report_sensors import report_sensors
 
-        return report_sensors(detector, manifest, inputs, bundle, output, config, started, on_event)
-    refuse_for_rows(bundle, config.score)
+        return report_sensors(detector, model, source, target, config, table, bundle, started, on_event)
+    refuse_for_rows(model.name, config.score)
     decision = decision_of(detector, config.score)
     layout = None if config.image_shape is None else ImageLayout.of(detector, config.image_shape)
-    target = output if output is not None else default_output(inputs, "report", ".html")
-    source, engine = table_and_engine(
-        inputs, config.score, remote, adds_up=True, numbers_rows=True, lines=detector.lines
-    )
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, None, bundle, source)
     with whole_output(target) as write:
-        task = ReportTask.of(detector, source, decision, with_incidents=remote is None)
-        shown = collect(engine, task, source, layout, on_event)
-        facts = _facts(detector.calibrations[decision.score_kind], source.name, bundle, decision, shown)
-        data = _data(facts, shown, manifest)
+        task = ReportTask.of(detector, source, decision, with_incidents=with_incidents)
+        shown = collect(LocalEngine.of(config.score) if engine is None else engine, task, source, layout, on_event)
+        named = source.name if table is None else table
+        facts = _facts(detector.calibrations[decision.score_kind], named, model.name, decision, shown)
+        data = _data(facts, shown, model)
         content = page(data).encode()
         write(content)
     return ReportSummary(
         output=urls.shown(target),
-        bundle=str(bundle),
+        bundle=model.name,
         rows=facts.rows,
         anomalies=facts.flagged,
         unscored=facts.unscored,
@@ -86,13 +131,13 @@ def report(
     )
 
 
-def _facts(calibration: Calibration, table: str, bundle: Path, decision: Decision, shown: ReportInputs) -> Facts:
+def _facts(calibration: Calibration, table: str, model: str, decision: Decision, shown: ReportInputs) -> Facts:
     by_chance = (
         decision.alpha if decision.alpha is not None else float(calibration.p_value(np.array(decision.min_score)))
     )
     return Facts(
         table=table,
-        bundle=str(bundle),
+        bundle=model,
         rows=shown.rows,
         flagged=shown.flagged,
         unscored=shown.unscored,
@@ -108,7 +153,7 @@ def _facts(calibration: Calibration, table: str, bundle: Path, decision: Decisio
     )
 
 
-def _data(facts: Facts, shown: ReportInputs, manifest: Manifest) -> ReportData:
+def _data(facts: Facts, shown: ReportInputs, model: ReportedModel) -> ReportData:
     return ReportData(
         facts=facts,
         worst=shown.worst,
@@ -118,13 +163,8 @@ def _data(facts: Facts, shown: ReportInputs, manifest: Manifest) -> ReportData:
         map=shown.map,
         profiles=shown.profiles,
         n_other_columns=shown.n_other_columns,
-        training=_training(manifest.summary),
-        settings=(
-            ("vaecli", manifest.version),
-            ("bundle", facts.bundle),
-            ("schema", manifest.schema_fingerprint[:16]),
-            *flat_settings(manifest.config["fit"]),
-        ),
+        training=_training(model.summary),
+        settings=model.facts(),
         pictures=shown.pictures,
         incidents=shown.incidents,
         n_incidents=shown.n_incidents,

@@ -11,12 +11,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.aggregates.score_lines import ScoreLine
-from vaecli.bundle import Manifest
 from vaecli.config import ReportConfig, ScoreConfig
 from vaecli.data.clock_units import has_moments
 from vaecli.data.sensor_scale import DEAD
 from vaecli.decisions.threshold import Decision
 from vaecli.errors import UsageError
+from vaecli.report.data import ReportedModel
 from vaecli.report.series_data import (
     Covered,
     EventDetail,
@@ -30,7 +30,6 @@ from vaecli.report.series_data import (
 )
 from vaecli.report.series_page import series_headline, series_page
 from vaecli.results import Event, OnEvent
-from vaecli.results.flat_settings import flat_settings
 from vaecli.results.long_table import LongTable
 from vaecli.results.number_format import counted
 from vaecli.results.report_sensors import SensorReportSummary
@@ -39,7 +38,7 @@ from vaecli.runtime import urls
 from vaecli.schema import Kind
 from vaecli.sensors.detector import MODEL, SensorDetector
 from vaecli.sensors.history import Histories
-from vaecli.tables import LongSource, Source, Targets, check_schema, default_output, open_source, whole_output
+from vaecli.tables import LongSource, Source, Targets, check_schema, whole_output
 from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.event_readings import FlagBits, ReadZooms, Zoom, ZoomReadings, no_readings
 from vaecli.tasks.events import time_of
@@ -60,15 +59,16 @@ DEVIATIONS = 2.0  # of the band that training had
 
 def report_sensors(
     detector: SensorDetector,
-    manifest: Manifest,
-    inputs: list[str],
-    bundle: Path,
-    output: str | None,
+    model: ReportedModel,
+    source: Source,
+    target: str,
     config: ReportConfig,
+    table: str | None,
+    bundle: Path | None,
     started: float,
     on_event: OnEvent,
 ) -> SensorReportSummary:
-    """Score the table of series in `inputs`, and write a page about it, as `report` does.
+    """Score the table of series `source`, and write a page about it, as `report_source` does.
 
     Raises UsageError, InputError or EnvironmentProblem.
     """
@@ -76,8 +76,7 @@ def report_sensors(
         raise UsageError("--image-shape: rows of series are not drawn as pictures", "leave it out")
     decision = series_decision(detector, config.score)
     rules = event_rules(detector, decision, config.score)
-    target = output if output is not None else default_output(inputs, "report", ".html")
-    source = as_modelled(open_source(inputs), detector)
+    source = as_modelled(source, detector)
     check_schema(source, detector.schema)
     Targets.of(target, None, bundle, source)
     with whole_output(target) as write:
@@ -97,26 +96,22 @@ def report_sensors(
         )
         drawn = _drawn(totals.lines, kept)
         long = long_summary(source) if isinstance(source, LongSource) else None
-        facts = _facts(detector, source.name, bundle, decision, config.score, totals, kept, histories, long)
+        named = source.name if table is None else table
+        facts = _facts(detector, named, model.name, decision, config.score, totals, kept, histories, long)
         data = SeriesReportData(
             facts,
             tuple(kept.highest),
             _series(detector, totals, kept) if len(totals.lines) > 1 else (),
             _details(detector, source, config.score, totals, kept, drawn, flags, on_event),
             _responsible(kept),
-            (
-                ("vaecli", manifest.version),
-                ("bundle", str(bundle)),
-                ("schema", manifest.schema_fingerprint[:16]),
-                *flat_settings(manifest.config["fit"]),
-            ),
+            model.facts(),
             collected.incidents(),
         )
         content = series_page(data).encode()
         write(content)
     return SensorReportSummary(
         output=urls.shown(target),
-        bundle=str(bundle),
+        bundle=model.name,
         model=MODEL,
         rows=totals.rows,
         anomalies=totals.anomalies,
@@ -146,7 +141,7 @@ def report_sensors(
 def _facts(
     detector: SensorDetector,
     table: str,
-    bundle: Path,
+    model: str,
     decision: Decision,
     config: ScoreConfig,
     totals: SensorTotals,
@@ -167,7 +162,7 @@ def _facts(
     known = set(detector.known_groups)
     return SeriesFacts(
         table=table,
-        bundle=str(bundle),
+        bundle=model,
         rows=totals.rows,
         flagged=totals.anomalies,
         unscored=totals.unscored,

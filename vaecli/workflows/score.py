@@ -247,7 +247,9 @@ def _refuse_for_parts(given: Mapping[str, object | None]) -> None:
         )
 
 
-def refuse_for_rows(bundle: Path, config: ScoreConfig, state: Path | None = None, events: str | None = None) -> None:
+def refuse_for_rows(
+    bundle: str | Path, config: ScoreConfig, state: Path | None = None, events: str | None = None
+) -> None:
     """Raise UsageError for settings that only models of series know."""
     given = {
         "--state": state,

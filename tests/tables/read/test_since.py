@@ -18,7 +18,7 @@ from hypothesis import given, strategies as st
 from tests.conftest import of_a_hundred
 from vaecli.errors import BundleError, InputError, UsageError
 from vaecli.tables import ReadRequest, open_source
-from vaecli.tables.read.locations import SinglePassStream
+from vaecli.tables.read import since
 from vaecli.tables.read.since import Progress
 
 HEADER = "id,text\n"
@@ -225,7 +225,7 @@ def test_a_file_that_is_not_of_this_run_is_remembered():
     assert new_ids() == []
     os.remove("a.csv")
     new_ids("b.csv")
-    assert len(json.loads(Path("state").read_text())["files"]) == 1
+    assert len(json.loads(Path("state").read_text())["files"]["path"]) == 1
 
 
 def test_a_run_that_fails_notes_nothing():
@@ -263,8 +263,11 @@ def test_a_file_that_is_replaced_while_it_is_read(change: Callable[[], None]):
 
 def test_only_files_of_this_machine():
     """A stream has no earlier rows that could be found again."""
-    with open(os.devnull, "rb") as stream, pytest.raises(UsageError, match="not streams or URLs: pipe"):
-        Progress.load(Path("state")).select((SinglePassStream("pipe", b"", stream),))
+    os.mkfifo("pipe")
+    for name in ("pipe", "-", "https://user:secret@example.org/a.csv", "pip*"):
+        with pytest.raises(UsageError, match="not streams or URLs") as refused:
+            new_ids(name)
+        assert "secret" not in refused.value.message
 
 
 GOOD = {
@@ -281,6 +284,103 @@ GOOD = {
 }
 
 
+def test_one_look_at_each_file_is_enough(monkeypatch: pytest.MonkeyPatch):
+    """However many files are known, a run looks at the status of each once and opens only what is new."""
+    for i in range(300):
+        write(f"{i:03d}.csv", i)
+        os.utime(f"{i:03d}.csv", (1e9, 1e9))
+    assert len(new_ids("*.csv")) == 300
+    write("new.csv", "new")
+    looks: list[str] = []
+    opened: list[str] = []
+    lstat, is_of = os.lstat, since._is_of
+    with monkeypatch.context() as patch:
+        patch.setattr("os.lstat", lambda path, **given: (looks.append(str(path)), lstat(path, **given))[1])
+        patch.setattr(since, "_is_of", lambda reading, seen: (opened.append(reading.path), is_of(reading, seen))[1])
+        assert new_ids("*.csv") == ["new"]
+    assert sorted(Path(one).name for one in looks if one.endswith(".csv") and "*" not in one) == sorted(
+        map(str, Path().glob("*.csv"))
+    )
+    assert opened == []
+
+
+def test_a_state_that_would_be_the_same_is_not_written():
+    """A job without new rows leaves its state as it is, to the inode."""
+    write("a.csv", 1)
+    os.utime("a.csv", (1e9, 1e9))
+    new_ids()
+    before = os.stat("state")
+    assert new_ids() == []
+    assert os.stat("state") == before
+
+
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_a_file_that_two_patterns_match_is_one(is_settled: bool):
+    """Its rows come once, also when it has grown."""
+    write("a.csv", 1)
+
+    def run() -> list[int]:
+        if is_settled:
+            os.utime("a.csv", (1e9, os.stat("a.csv").st_size))
+        progress = Progress.load(Path("state"))
+        source = open_source(["*.csv", "./a.*", str(Path("a.csv").resolve())], once=True, since=progress)
+        found = [one for batch in source.batches(ReadRequest(["id"])) for one in batch.table["id"].to_pylist()]
+        progress.save()
+        return [int(one) for one in found]
+
+    assert [run(), run()] == [[1], []]
+    append("a.csv", rows(2))
+    assert [run(), run()] == [[2], []]
+
+
+def test_a_file_removed_after_it_was_listed(monkeypatch: pytest.MonkeyPatch):
+    """A log rotated away between the listing and the look at it is left out; a named one, or all, is an error."""
+    write("a.csv", 1)
+    write("b.csv", 2)
+    lstat = os.lstat
+
+    def vanishing(path: str, **given: object) -> os.stat_result:
+        if str(path).endswith("b.csv"):
+            raise FileNotFoundError(2, "gone", path)
+        return lstat(path)
+
+    monkeypatch.setattr("os.lstat", vanishing)
+    assert new_ids("*.csv") == ["1"]
+    with pytest.raises(InputError, match=r"b\*: the pattern matches no file"):
+        new_ids("b*")
+    os.symlink("nowhere", "c.csv")
+    with pytest.raises(InputError, match=r"c\.csv: no such file"):
+        new_ids("*.csv")
+
+
+def test_columns_of_folders_are_those_of_all_inputs():
+    """A later run, of which one file alone has new rows, finds the same columns in the names of folders."""
+    for day in (1, 2):
+        os.mkdir(f"day={day}")
+        pq.write_table(pa.table({"id": ["1"]}), f"day={day}/a.parquet")
+    names = []
+    for _ in range(2):
+        progress = Progress.load(Path("state"))
+        source = open_source([f"day={day}/a.parquet" for day in (1, 2)], once=True, since=progress)
+        names.append(source.names)
+        for _ in source.batches():
+            pass
+        progress.save()
+        pq.write_table(pa.table({"id": ["1", "2"]}), "day=2/a.parquet")
+    assert names == [("id", "day")] * 2
+
+
+def test_a_state_with_an_object_per_file_is_read():
+    """As it was written before columns: nothing is read twice."""
+    write("a.csv", 1)
+    new_ids()
+    files = json.loads(Path("state").read_text())["files"]
+    old = [{name: column[0] for name, column in files.items()}]
+    Path("state").write_text(json.dumps({"format": 1, "files": old}))
+    append("a.csv", rows(2))
+    assert [new_ids(), new_ids()] == [["2"], []]
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -289,7 +389,12 @@ GOOD = {
         b"{}",
         b"\xff\xfe",
         b"id,text\n1,2\n",
+        json.dumps({"format": 3, "files": []}).encode(),
         json.dumps({"format": 2, "files": []}).encode(),
+        json.dumps({"format": 2, "files": {}}).encode(),
+        json.dumps({"format": 2, "files": {name: [value] for name, value in GOOD.items()} | {"line": []}}).encode(),
+        json.dumps({"format": 2, "files": {name: [value] for name, value in GOOD.items()} | {"line": [True]}}).encode(),
+        json.dumps({"format": 2, "files": {name: [value] for name, value in GOOD.items()} | {"path": "a"}}).encode(),
         json.dumps({"format": 1, "files": [{}]}).encode(),
         json.dumps({"format": 1, "files": [GOOD | {"offset": "1"}]}).encode(),
         json.dumps({"format": 1, "files": [GOOD | {"offset": True}]}).encode(),
@@ -302,8 +407,16 @@ def test_a_file_that_is_no_state(content: bytes):
     Path("state").write_bytes(content)
     with pytest.raises(BundleError) as caught:
         Progress.load(Path("state"))
-    assert caught.value.hint.startswith("remove it")
+    assert caught.value.hint.startswith("name another file")  # before anything is removed: it may be a bundle
     assert Path("state").read_bytes() == content
+
+
+def test_a_state_that_cannot_be_read_is_not_to_be_removed():
+    """A folder by mistake: the hint is no advice to remove it."""
+    os.mkdir("folder")
+    with pytest.raises(BundleError, match="folder: cannot be read: Is a directory") as caught:
+        Progress.load(Path("folder"))
+    assert "remove" not in caught.value.hint
 
 
 # -- a law ----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import pyarrow.csv as pa_csv
 
 from vaecli.errors import InputError, MalformedText, listed, located, quoted
 from vaecli.runtime import file_types
+from vaecli.runtime.urls import in_shell
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
 from vaecli.tables.read.live import LiveStream, live_pieces
@@ -203,7 +204,7 @@ def _reject_repeated_header(block: RecordBlock, header: Header, name: str) -> No
             line = block.line(row)
             raise MalformedText(
                 f"{name}, line {line}: the header once more; files may have been joined one below the other",
-                f"keep the first: `awk 'NR == 1 {{h = $0}} NR == 1 || $0 != h' {name} > table.csv`",
+                f"keep the first: `awk 'NR == 1 {{h = $0}} NR == 1 || $0 != h' {in_shell(name)} > table.csv`",
                 path=name,
                 line=line,
             )

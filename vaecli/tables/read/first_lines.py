@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from vaecli.errors import MalformedText, UnreadableFile
+from vaecli.runtime.urls import in_shell
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -45,7 +46,7 @@ def reject_known_preamble(data: bytes, name: str) -> None:
         raise MalformedText(
             f"{name}, line 1: a {first.split(',')[0]} file of a Campbell Scientific logger: "
             f"line 2 looks like the header, and rows begin at line {rows}",
-            f"keep the names and the rows: `sed '{cut}' {name} > table.csv`",
+            f"keep the names and the rows: `sed '{cut}' {in_shell(name)} > table.csv`",
             line=1,
         )
     if first.startswith("LabVIEW Measurement"):
@@ -53,7 +54,7 @@ def reject_known_preamble(data: bytes, name: str) -> None:
         n_above = ends[-1] + 1 if ends else 1
         raise MalformedText(
             f"{name}, line 1: a LabVIEW measurement file (LVM): line {n_above + 1} looks like the header",
-            f"cut what is above it: `sed '{_first(n_above)}' {name} > table.csv`",
+            f"cut what is above it: `sed '{_first(n_above)}' {in_shell(name)} > table.csv`",
             line=1,
         )
     if any(line.lower().lstrip().startswith("@relation") for line in lines[:_LINES_LOOKED_AT]):
@@ -113,7 +114,7 @@ def choose_delimiter(data: bytes, name: str) -> str:
         spelled = " or ".join(map(repr, tied))
         raise MalformedText(
             f"{name}, line 1: fields may be separated by {spelled}: both occur equally often in every line",
-            f"name it in a line above the header: `sed '1i sep={tied[-1]}' {name} > table.csv`",
+            f"name it in a line above the header: `sed '1i sep={tied[-1]}' {in_shell(name)} > table.csv`",
             line=1,
         )
     return tied[0]
@@ -129,7 +130,7 @@ def hint_for_names(names: Sequence[str], data: bytes, delimiter: str, name: str)
     if any(len(row) > i and row[i].strip() for row in rows):
         return ""
     if i == len(names) - 1:
-        return f"every line ends with a delimiter: `sed 's/{_in_sed(delimiter)}\\r*$//' {name} > table.csv`"
+        return f"every line ends with a delimiter: `sed 's/{_in_sed(delimiter)}\\r*$//' {in_shell(name)} > table.csv`"
     if i == 0:
         return f"column 1 is empty: `{_cut(delimiter)} -f2- {name} > table.csv`"
     return ""
@@ -171,7 +172,7 @@ def _reject_comments(lines: Sequence[str], name: str) -> None:
         raise MalformedText(
             f"{name}, line 1: annotated CSV of InfluxDB (#group, #datatype, #default): "
             f"line {n + 1} looks like the header",
-            f"export without annotations, or cut them: `grep -v '^#' {name} | cut -d, -f2- > table.csv`; "
+            f"export without annotations, or cut them: `grep -v '^#' {in_shell(name)} | cut -d, -f2- > table.csv`; "
             "`pivot` in the query gives every field its own column",
             line=1,
         )
@@ -188,7 +189,7 @@ def _reject_comments(lines: Sequence[str], name: str) -> None:
     which = "line 1 begins" if n == 1 else f"lines 1 to {n} begin"
     raise MalformedText(
         f"{name}: {which} with `#`, as comments do; line {header} looks like the header",
-        f"cut the comments: `sed '{cut}' {name} > table.csv`",
+        f"cut the comments: `sed '{cut}' {in_shell(name)} > table.csv`",
         line=1,
     )
 
@@ -202,7 +203,7 @@ def _reject_blanks(lines: Sequence[str], n_above: int, name: str) -> None:
     if len(header) > 1 and len(alike) >= 0.9 * len(rows) and n_numbers >= 0.5 * len(header) * len(rows):
         raise MalformedText(
             f"{name}, line {n_above + 1}: fields seem to be separated by blanks, which are not a delimiter here",
-            f"write commas: `awk '{{$1=$1}}1' OFS=, {name} > table.csv`",
+            f"write commas: `awk '{{$1=$1}}1' OFS=, {in_shell(name)} > table.csv`",
             line=n_above + 1,
         )
 
@@ -235,13 +236,13 @@ def _reject_lines_above(bare: Sequence[str], lines: Sequence[str], delimiter: st
             raise MalformedText(
                 f"{name}: lines {n_above + 1} to {number - 1} are not part of the table, and line {number} looks "
                 "like a row: there is no line of names",
-                f"cut them and add names: `sed '{_first(number - 1)}' {name} | sed '1i {_names(n + 1, other)}' "
-                "> table.csv`",
+                f"cut them and add names: `sed '{_first(number - 1)}' {in_shell(name)} | "
+                f"sed '1i {_names(n + 1, other)}' > table.csv`",
                 line=n_above + 1,
             )
         raise MalformedText(
             f"{name}, line {number} looks like the header: the lines above it are not part of the table",
-            f"cut them: `sed '{_first(number - 1)}' {name} > table.csv`",
+            f"cut them: `sed '{_first(number - 1)}' {in_shell(name)} > table.csv`",
             line=number,
         )
 
@@ -265,7 +266,7 @@ def _reject_row_as_header(
     which = "every name is a number or a date" if not others else "its fields are values of the rows below"
     raise MalformedText(
         f"{name}, line {n_above + 1}: the first line looks like a row ({which}); vaecli needs a line of names",
-        f"add one, with your names: `sed '1i {_names(len(names), delimiter)}' {name} > table.csv`",
+        f"add one, with your names: `sed '1i {_names(len(names), delimiter)}' {in_shell(name)} > table.csv`",
         line=n_above + 1,
     )
 
@@ -288,7 +289,7 @@ def _reject_units(names: Sequence[str], rows: Sequence[Sequence[str]], n_above: 
         raise MalformedText(
             f"{name}, line {n_above + 2}: looks like a row of units or a second header ({', '.join(given[:4])}), "
             "below the header",
-            f"leave it out: `sed {n_above + 2}d {name} > table.csv`",
+            f"leave it out: `sed {n_above + 2}d {in_shell(name)} > table.csv`",
             line=n_above + 2,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import unquote
 
 from vaecli.errors import InputError, UnreadableFile, listed
@@ -26,12 +26,11 @@ _LAKE_TABLES = (
 )
 
 
-def reject_lake_tables(inputs: Sequence[str], locations: Sequence[Location]) -> None:
-    """Raise UnreadableFile where the files belong to a Delta, Iceberg or Hudi table.
+def reject_lake_tables(root: str, locations: Sequence[Location]) -> None:
+    """Raise UnreadableFile where the files, whose inputs have this `root`, belong to a Delta, Iceberg or Hudi table.
 
     Some of the Parquet files of such a table hold rows that were replaced or deleted.
     """
-    root = root_of(inputs, locations)
     checked: set[str] = set()
     for location in locations:
         if not isinstance(location, (LocalFile, RemoteFile)):
@@ -45,14 +44,12 @@ def reject_lake_tables(inputs: Sequence[str], locations: Sequence[Location]) -> 
             folder = os.path.dirname(folder)
 
 
-def partition_columns(inputs: Sequence[str], locations: Sequence[Location]) -> list[dict[str, str | int | None]]:
-    """The columns that the names of folders hold, `pump=P1`, for each file; empty where there are none.
+def partition_columns(root: str, locations: Sequence[Location]) -> list[dict[str, str | int | None]]:
+    """The columns that the names of folders below `root` hold, `pump=P1`, for each file; empty where there are none.
 
-    They are looked for below a folder that is an input, from the first wildcard of a pattern on, and below the folder
-    that several inputs have in common. A column has whole numbers where every file's value is one, else text. Raises
-    InputError where some files lie in folders that others do not have.
+    A column has whole numbers where every file's value is one, else text. Raises InputError where some files lie in
+    folders that others do not have.
     """
-    root = root_of(inputs, locations)
     found: list[dict[str, str | int | None]] = [
         dict(map(_key_and_value, _hive_folders(path_of(location), root))) for location in locations
     ]
@@ -75,11 +72,11 @@ def partition_columns(inputs: Sequence[str], locations: Sequence[Location]) -> l
     return found
 
 
-def reject_partitions_of_text(inputs: Sequence[str], locations: Sequence[Location]) -> None:
+def reject_partitions_of_text(inputs: Sequence[str], root: str, locations: Sequence[Location]) -> None:
     """Raise InputError where the folders of a pattern over delimited files hold columns in their names."""
     if not any(_WILDCARD.search(text) for text in inputs):
         return  # files that are named one by one
-    columns = sorted({name for values in partition_columns(inputs, locations) for name in values})
+    columns = sorted({name for values in partition_columns(root, locations) for name in values})
     if columns:
         raise InputError(
             f"{inputs[0]}: the folders hold columns in their names ({', '.join(columns)}), "
@@ -93,13 +90,17 @@ def path_of(location: Location) -> str:
     return location.url if isinstance(location, RemoteFile) else os.path.abspath(location.name)
 
 
-def root_of(inputs: Sequence[str], locations: Sequence[Location]) -> str:
-    """The folder below which the names of folders belong to the table."""
+def root_of(inputs: Sequence[str], paths: Iterable[str]) -> str:
+    """The folder below which the names of folders belong to the table; `paths` are those of all its files, in order.
+
+    It is a folder that is an input, the one before the first wildcard of a pattern, or that which several inputs have
+    in common.
+    """
     if len(inputs) > 1:
-        folders = [os.path.dirname(path_of(location)) for location in locations]
+        folders = [os.path.dirname(path) for path in paths]
         # whole folders, as each ends with a slash; `commonpath` would turn `s3://` into `s3:/`
         return os.path.commonprefix([f"{folder}/" for folder in folders]).rpartition("/")[0]  # noqa: RUF071
-    path = path_of(locations[0])
+    path = next(iter(paths))
     text = inputs[0] if is_url(inputs[0]) else os.path.abspath(without_file_scheme(inputs[0]))
     if path == text:
         return os.path.dirname(path)

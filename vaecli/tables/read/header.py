@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from vaecli.errors import MalformedText, UnreadableFile, listed, quoted
+from vaecli.runtime.urls import in_shell
 from vaecli.tables.read.first_lines import (
     choose_delimiter,
     hint_for_names,
@@ -86,7 +87,7 @@ def _reject_non_text(data: bytes, name: str) -> None:
     if data.startswith(_UTF16_OR_32):
         raise UnreadableFile(
             f"{name}: UTF-16 text, not UTF-8",
-            f"`iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`",
+            f"`iconv -f UTF-16 -t UTF-8 {in_shell(name)} > utf8.csv`",
         )
     if not data.removeprefix(BYTE_ORDER_MARK).strip():
         raise UnreadableFile(f"{name}: the file is empty", "the first line has to name the columns")
@@ -132,7 +133,7 @@ def _names(line: bytes, delimiter: str, name: str, line_number: int) -> tuple[st
     except UnicodeDecodeError as problem:
         raise MalformedText(
             f"{name}, line {line_number}: byte 0x{line[problem.start]:02x} in the header is not UTF-8",
-            f"convert it: `iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8.csv`",
+            f"convert it: `iconv -f WINDOWS-1252 -t UTF-8 {in_shell(name)} > utf8.csv`",
         ) from None
     # the same parser as for the rows, so that header and rows agree on what a field is
     fields = pa_csv.read_csv(

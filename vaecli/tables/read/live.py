@@ -21,6 +21,7 @@ import pyarrow as pa
 from vaecli.errors import InputError, MalformedText, UsageError
 from vaecli.runtime import file_types
 from vaecli.runtime.signals import waiting
+from vaecli.runtime.urls import in_shell
 from vaecli.tables.read.first_lines import DELIMITERS
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.locations import STANDARD_INPUT, STANDARD_INPUT_FILE, unreadable
@@ -65,7 +66,7 @@ def live_location(inputs: Sequence[str]) -> LiveStream:
         elif stat.S_ISREG(os.stat(name).st_mode) or stat.S_ISDIR(os.stat(name).st_mode):
             raise UsageError(
                 f"{name}: --follow reads standard input or a named pipe, not files",
-                f"`tail -n +1 -F {name} | vaecli score - --follow`",
+                f"`tail -n +1 -F {in_shell(name)} | vaecli score - --follow`",
             )
         else:
             file, stream = name, open(name, "rb", buffering=0)  # noqa: SIM115 - read as long as the location exists

@@ -65,11 +65,11 @@ class LocalFile:
     prefix: Prefix | None = None
 
     @classmethod
-    def found(cls, path: str, *, opened: bool = True) -> LocalFile:
-        """Remember the state of the file at `path`, without its prefix unless it is `opened`. Raises UnreadableFile."""
+    def found(cls, path: str) -> LocalFile:
+        """Remember the state and the prefix of the file at `path`. Raises UnreadableFile."""
         try:
             state = _state_of(path)
-            return cls(path, state, Prefix.found(path, state[_SIZE]) if opened else None)
+            return cls(path, state, Prefix.found(path, state[_SIZE]))
         except OSError as problem:
             raise unreadable(path, problem) from None
 
@@ -209,21 +209,25 @@ class SinglePassStream:
         """A stream is read once."""
 
 
-def find_locations(inputs: Sequence[str], *, once: bool = False, opened: bool = True) -> tuple[Location, ...]:
+def find_locations(inputs: Sequence[str], *, once: bool = False) -> tuple[Location, ...]:
     """The location of every file that `inputs` name, in the order in which they are read.
 
     A directory names the Parquet files below it and a pattern its matches, both sorted by name; `-` names standard
-    input. With `once` a stream that is not Parquet is not copied; files that are not `opened` have no prefix. Raises
-    UnreadableFile naming what does not exist or
+    input. With `once` a stream that is not Parquet is not copied. Raises UnreadableFile naming what does not exist or
     cannot be read, and UsageError when there is no input or `-` is one of several.
     """
+    require_inputs(inputs)
+    return tuple(location for text in inputs for location in _locations_of(text, once))
+
+
+def require_inputs(inputs: Sequence[str]) -> None:
+    """Raise UsageError when there is no input, one without a name, or `-` as one of several."""
     if not inputs:
         raise UsageError("no input was given", "name a CSV or Parquet file, or `-` for standard input")
     if "" in inputs:
         raise UsageError("an input has an empty name", "name a CSV or Parquet file; is a variable not set?")
     if "-" in inputs and len(inputs) > 1:
         raise UsageError("`-` cannot be combined with other inputs", "give either files or standard input")
-    return tuple(location for text in inputs for location in _locations_of(text, once, opened))
 
 
 def unreadable(name: str, problem: OSError) -> VaecliError:
@@ -261,7 +265,11 @@ _SIZE = 2  # the place of the size in the state of a local file
 
 
 def _state_of(path: str) -> tuple[int, ...]:
-    found = os.stat(path)
+    return state_in(os.stat(path))
+
+
+def state_in(found: os.stat_result) -> tuple[int, ...]:
+    """What identifies the content of a file: device, inode, size and time of change."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
@@ -269,7 +277,7 @@ def _file_of_stream(name: str) -> str:
     return STANDARD_INPUT_FILE if name == STANDARD_INPUT else name
 
 
-def _locations_of(text: str, once: bool, opened: bool) -> tuple[Location, ...]:
+def _locations_of(text: str, once: bool) -> tuple[Location, ...]:
     if text == "-":
         return (_streamed(STANDARD_INPUT, sys.stdin.buffer, once),)
     if is_url(text):
@@ -279,12 +287,12 @@ def _locations_of(text: str, once: bool, opened: bool) -> tuple[Location, ...]:
         mode = os.stat(path).st_mode
     except OSError as problem:
         if glob.has_magic(path) and isinstance(problem, FileNotFoundError):
-            return _matches(path, opened)
+            return tuple(location for name in matches(path) for location in _matched(name))
         raise unreadable(text, problem) from None
     if stat.S_ISDIR(mode):
-        return _parquet_below(path, opened)
+        return tuple(map(LocalFile.found, parquet_below(path)))
     if stat.S_ISREG(mode):
-        return (LocalFile.found(path, opened=opened),)
+        return (LocalFile.found(path),)
     return (_pipe(path, once),)
 
 
@@ -337,7 +345,8 @@ def _remote_locations(url: str) -> tuple[Location, ...]:
     return tuple(RemoteFile.found(file_url) for file_url in urls)
 
 
-def _matches(pattern: str, opened: bool) -> tuple[Location, ...]:
+def matches(pattern: str) -> list[str]:
+    """The paths that a pattern matches, sorted. Raises UnreadableFile if there are none."""
     wants_underscore = os.path.basename(pattern).startswith("_")
     paths = sorted(
         path
@@ -345,18 +354,27 @@ def _matches(pattern: str, opened: bool) -> tuple[Location, ...]:
         if wants_underscore or not os.path.basename(path).startswith("_")
     )
     if not paths:
-        raise UnreadableFile(
-            f"{pattern}: the pattern matches no file", "check the path and the current directory", path=pattern
-        )
-    return tuple(location for path in paths for location in _matched(path, opened))
+        raise no_match(pattern)
+    return paths
 
 
-def _matched(path: str, opened: bool) -> tuple[Location, ...]:
-    return _parquet_below(path, opened) if os.path.isdir(path) else (LocalFile.found(path, opened=opened),)
+def no_match(pattern: str) -> UnreadableFile:
+    """The error that reports a pattern without files."""
+    return UnreadableFile(
+        f"{pattern}: the pattern matches no file", "check the path and the current directory", path=pattern
+    )
 
 
-def _parquet_below(directory: str, opened: bool) -> tuple[Location, ...]:
-    """The Parquet files below `directory`, without hidden and `_`-prefixed ones (Spark's markers, temporary files)."""
+def _matched(path: str) -> tuple[Location, ...]:
+    names = parquet_below(path) if os.path.isdir(path) else [path]
+    return tuple(map(LocalFile.found, names))
+
+
+def parquet_below(directory: str) -> list[str]:
+    """The paths of the Parquet files below `directory`, sorted.
+
+    Hidden and `_`-prefixed ones are left out (Spark's markers, temporary files). Raises UnreadableFile.
+    """
     paths: list[str] = []
     try:
         os.listdir(directory)  # os.walk would skip a directory that may not be listed
@@ -375,7 +393,7 @@ def _parquet_below(directory: str, opened: bool) -> tuple[Location, ...]:
             f"for CSV files, quote a pattern: '{os.path.join(directory, '*.csv')}'",
             path=directory,
         )
-    return tuple(LocalFile.found(path, opened=opened) for path in sorted(paths))
+    return sorted(paths)
 
 
 def _read(stream: BinaryIO, n_bytes: int) -> bytes:

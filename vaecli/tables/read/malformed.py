@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from vaecli.errors import MalformedText, UnreadableCell, listed, quoted
+from vaecli.runtime.urls import in_shell
 from vaecli.tables.convert.arrow_types import as_numpy, one_array
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.convert.parse import parse_numbers
@@ -114,13 +115,13 @@ def _why_ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, 
     delimiter = header.delimiter.encode()
     if all(n == len(header.names) + 1 for _, n in ragged) and all(row.endswith(delimiter) for row in rows):
         in_sed = "\\t" if header.delimiter == "\t" else header.delimiter
-        return f"the lines end with a delimiter: `sed 's/{in_sed}\\r*$//' {name} > table.csv`"
+        return f"the lines end with a delimiter: `sed 's/{in_sed}\\r*$//' {in_shell(name)} > table.csv`"
     [(row, n), *others] = ragged
     is_last = row == len(block) - 1 and not block.data[: block.size].endswith(b"\n")
     if is_last and not others and n < len(header.names):
         return (
             "the line has no end: the last line is half-written, as by a writer that is still at it; "
-            f"`sed '$d' {name} > table.csv` leaves it out"
+            f"`sed '$d' {in_shell(name)} > table.csv` leaves it out"
         )
     return ""
 

@@ -9,7 +9,14 @@ from vaecli.errors import InputError, UnreadableFile, UsageError, listed, locate
 from vaecli.runtime import file_types, inputs as opened_files
 from vaecli.runtime.urls import shown
 from vaecli.tables.read.delimited import decompressed, open_delimited
-from vaecli.tables.read.folders import partition_columns, reject_lake_tables, reject_partitions_of_text
+from vaecli.tables.read.folders import (
+    partition_columns,
+    path_of,
+    reject_lake_tables,
+    reject_partitions_of_text,
+    root_of,
+)
+from vaecli.tables.read.found_files import find_files
 from vaecli.tables.read.lines import open_lines
 from vaecli.tables.read.live import live_location
 from vaecli.tables.read.locations import LocalFile, Location, find_locations, unreadable
@@ -88,17 +95,21 @@ def open_source(
     and the same columns; UsageError for inputs that cannot be combined; EnvironmentProblem when a URL needs a
     package that is not installed.
     """
-    locations: Sequence[Location] = (
-        (live_location(inputs),) if live else find_locations(inputs, once=once, opened=since is None)
-    )
-    reject_lake_tables(inputs, locations)
+    locations: Sequence[Location]
     if since is not None:
-        locations = since.select(locations)
+        found = find_files(inputs)
+        root = root_of(inputs, map(os.path.abspath, (one.path for one in found)))
+        locations = since.select(found)
+        reject_lake_tables(root, [one.found if isinstance(one, NewRows) else one for one in locations])
+    else:
+        locations = (live_location(inputs),) if live else find_locations(inputs, once=once)
+        root = "" if live else root_of(inputs, map(path_of, locations))
+        reject_lake_tables(root, locations)
     if lines is not None and not any(map(_is_table, locations)):
         if live or since is not None:
             raise UsageError("lines of a log cannot be followed", "score files that are complete")
         return open_lines(locations, _name_of(inputs, locations), lines)
-    return open_locations(locations, _name_of(inputs, locations), None, inputs)
+    return open_locations(locations, _name_of(inputs, locations), None, inputs, root)
 
 
 def open_locations(
@@ -106,10 +117,11 @@ def open_locations(
     name: str,
     constants: Sequence[Mapping[str, Constant]] | None,
     inputs: Sequence[str] = (),
+    root: str = "",
 ) -> Source:
     """Open files as one table called `name`.
 
-    `constants` are the columns that the names of the folders of each file hold; None: those that `inputs` show. Raises
+    `constants` are the columns that the names of the folders of each file hold; None: those below `root`. Raises
     InputError as `open_source`.
     """
     formats = []
@@ -119,12 +131,12 @@ def open_locations(
             formats.append(_format_of(location, len(locations) - 1))
     is_parquet = [format == "parquet" for format in formats]
     if all(is_parquet):
-        return open_parquet(locations, name, partition_columns(inputs, locations) if constants is None else constants)
+        return open_parquet(locations, name, partition_columns(root, locations) if constants is None else constants)
     if any(is_parquet):
         by_file = zip(locations, is_parquet, strict=True)
         lines = [f"{location.name}: {'Parquet' if parquet else 'text'}" for location, parquet in by_file]
         raise InputError(f"the files are of different formats:\n{listed(lines)}", "give files of one format")
-    reject_partitions_of_text(inputs, locations)
+    reject_partitions_of_text(inputs, root, locations)
     return open_delimited(locations, name, formats[0])
 
 

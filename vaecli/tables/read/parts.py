@@ -57,9 +57,9 @@ def find_parts(inputs: Sequence[str]) -> tuple[Part, ...]:
             raise UsageError(
                 f"{location.name}: a stream has no parts", "name files or a folder, or write one file: -o FILE"
             )
-    reject_lake_tables(inputs, locations)
-    constants = partition_columns(inputs, locations)
-    root = root_of(inputs, locations)
+    root = root_of(inputs, map(path_of, locations))
+    reject_lake_tables(root, locations)
+    constants = partition_columns(root, locations)
     names = [path_of(location).removeprefix(root).lstrip("/") for location in locations]
     if twice := sorted(name for name, n in Counter(names).items() if n > 1):
         raise UsageError(f"files are named twice:\n{listed(twice)}", "name each file once")

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.errors import MalformedText
+from vaecli.runtime.urls import in_shell
 from vaecli.tables.read.quotes import CR, LF, find_quotes, swallowed_row
 from vaecli.tables.row_bytes import FEWEST_ROWS, MAX_ROW_BYTES
 
@@ -264,13 +265,13 @@ def nul_byte(data: bytes, position: int, name: str, line: int, byte: int) -> Mal
         return MalformedText(
             f"{name}, line {line}: {n:,} NUL bytes in a row (from byte {byte:,} of the file), "
             "as a power cut leaves them in a file that was being written",
-            f"take them out: `tr -d '\\000' < {name} > table.csv`; the line may still be cut off",
+            f"take them out: `tr -d '\\000' < {in_shell(name)} > table.csv`; the line may still be cut off",
             path=name,
             line=line,
         )
     return MalformedText(
         f"{name}, line {line}: a NUL byte (byte {byte:,} of the file)",
-        f"not plain text, or UTF-16: try `iconv -f UTF-16 -t UTF-8 {name} > utf8.csv`",
+        f"not plain text, or UTF-16: try `iconv -f UTF-16 -t UTF-8 {in_shell(name)} > utf8.csv`",
         path=name,
         line=line,
     )
@@ -296,7 +297,7 @@ def _not_utf8(data: bytes, name: str, first_line: int, first_byte: int) -> Malfo
         line = first_line + data.count(b"\n", 0, position)
         return MalformedText(
             f"{name}, line {line}: byte 0x{value:02x} is not UTF-8 (byte {first_byte + position + 1:,} of the file)",
-            f"convert it: `iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8.csv`",
+            f"convert it: `iconv -f WINDOWS-1252 -t UTF-8 {in_shell(name)} > utf8.csv`",
             path=name,
             line=line,
         )

@@ -9,57 +9,28 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
+import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from vaecli.errors import BundleError, UsageError
 from vaecli.runtime import file_types
-from vaecli.runtime.atomic_file import replacing
 from vaecli.runtime.urls import without_file_scheme
+from vaecli.tables.read.found_files import FoundFile
 from vaecli.tables.read.growing import Prefix
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.locations import LocalFile, Location, changed, unreadable
+from vaecli.tables.read.seen_files import SeenFile, SeenFiles, real_path
 
-_FORMAT = 1
 _PIECE_BYTES = 2**20
 _LINE_END_BYTES = 64 * 2**10
+NEW = sys.maxsize  # the place of a file that no earlier run has seen: after all others
 _WHOLE = (file_types.PARQUET, file_types.GZIP, file_types.ZSTD, file_types.BZIP2)
-_HINT = "remove it, and the next run reads all rows; or name another file with --since-last-run"
-# a file that was written to so shortly before may have been written to once more within one tick of its clock
-_TICK_NS = 2 * 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class SeenFile:
-    """What was read of a file: whole lines up to `offset`, and `taken` bytes of a last line without an end.
-
-    `line` is the number of the line, from 1, that begins at `offset`; 0 for a file that is read as a whole, as Parquet
-    and compressed text are. `digest` is that of all bytes read; `device`, `inode`, `size` and `changed_ns` are of the
-    file as it was found at `found_ns`.
-    """
-
-    path: str
-    device: int
-    inode: int
-    size: int
-    changed_ns: int
-    found_ns: int
-    offset: int
-    taken: int
-    line: int
-    digest: str
-
-    @property
-    def n_bytes(self) -> int:
-        """How many bytes were read, from the start of the file."""
-        return self.offset + self.taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +104,12 @@ class NothingNew:
 
 @dataclass(slots=True)
 class _Reading:
-    """A file of this run, what is known of it, and how its digest goes on."""
+    """A file of this run to be looked at, what is known of it, and how its digest goes on."""
 
     location: LocalFile
     path: str
     found_ns: int
+    number: int = NEW  # its place among the files seen before
     seen: SeenFile | None = None
     digest: Any = None  # of the first `seen.n_bytes`, where they had to be read
     rows: NewRows | None = None
@@ -146,117 +118,124 @@ class _Reading:
 
 @dataclass(slots=True)
 class Progress:
-    """What earlier runs have read, in the file at `path`, and what this run reads."""
+    """What earlier runs have read, in the file at `path`, and what this run reads.
+
+    `settled` are the places among the `earlier` files of those of which a look at their status shows that nothing is
+    new; the other files of this run are `readings`.
+    """
 
     path: Path
-    earlier: tuple[SeenFile, ...]
+    earlier: SeenFiles
+    found: dict[str, FoundFile] = field(default_factory=dict)  # the files of this run by their paths without links
+    settled: list[int] = field(default_factory=list)
     readings: list[_Reading] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: Path) -> Progress:
         """What the file at `path` holds; nothing where there is no file. Raises BundleError for any other content."""
-        try:
-            content = json.loads(path.read_bytes())
-            if content["format"] != _FORMAT:
-                raise BundleError(f"{path}: written by a newer vaecli (format {content['format']})", _HINT)
-            seen = tuple(SeenFile(**one) for one in content["files"])
-            if any(type(getattr(one, name)) is not kind for one in seen for name, kind in _TYPES.items()):
-                raise ValueError("a value of another type")
-            return cls(path, seen)
-        except FileNotFoundError:
-            return cls(path, ())
-        except OSError as problem:
-            raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _HINT) from None
-        except (ValueError, TypeError, KeyError, AttributeError) as problem:
-            raise BundleError(f"{path}: is not a state of --since-last-run, or is damaged ({problem})", _HINT) from None
+        return cls(path, SeenFiles.load(path))
 
-    def select(self, locations: Sequence[Location]) -> tuple[Location, ...]:
+    def select(self, found: Sequence[FoundFile]) -> tuple[Location, ...]:
         """The new rows of the files found, without those files that have none; known files come first, in their order.
 
-        If nothing is new it is the first file, without any row. Raises UsageError for what is no local file.
+        A file that is found twice, as by two patterns, is one file. If nothing is new it is the first file, without
+        any row. Raises UnreadableFile.
         """
-        folders: dict[str, str] = {}
-        for location in locations:
-            if not isinstance(location, LocalFile):
-                raise UsageError(
-                    f"--since-last-run reads files, not streams or URLs: {location.name}",
-                    "give files of this machine, a folder or a pattern",
-                )
-            self.readings.append(_Reading(location, _real_path(location.name, folders), time.time_ns()))
+        places = {path: i for i, path in enumerate(self.earlier.columns["path"])}
+        statuses, folders, found_ns = self.earlier.statuses(), dict[str, str](), time.time_ns()
+        for one in found:
+            path, status = real_path(one.path, folders, is_link=one.is_link), one.status
+            if path in self.found:
+                continue
+            self.found[path] = one
+            i = places.get(path)
+            now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+            if i is not None and statuses[i] == now:
+                self.settled.append(i)
+            else:
+                self.readings.append(_Reading(one.location, path, found_ns))
         try:
-            self._recognise()
-            ranks = {seen: i for i, seen in enumerate(self.earlier)}
-            self.readings.sort(key=lambda one: len(ranks) if one.seen is None else ranks[one.seen])
+            self._recognise(places)
+            self.readings.sort(key=lambda one: one.number)
             chosen = [part for one in self.readings if (part := _new_part(one)) is not None]
         except OSError as problem:
             raise unreadable(str(problem.filename or "the files"), problem) from None
-        return tuple(chosen) or (NothingNew(self.readings[0].location),)
+        return tuple(chosen) or (NothingNew(self._first()),)
+
+    def _first(self) -> LocalFile:
+        """The file of this run that is known for the longest time, or else the first."""
+        number = min(self.settled, default=NEW)
+        if self.readings and self.readings[0].number <= number:
+            return self.readings[0].location
+        return self.found[self.earlier[number].path].location
 
     def files_at(self, target: str) -> tuple[str, ...]:
         """The files of this run that are what lies at `target`; one stat, however many files there are."""
         try:
-            found = os.stat("/dev/stdout" if target == "-" else without_file_scheme(target))
+            at = os.stat("/dev/stdout" if target == "-" else without_file_scheme(target))
         except OSError:
             return ()
-        return tuple(
-            one.location.name for one in self.readings if one.location.state[:2] == (found.st_dev, found.st_ino)
-        )
+        same = (one for one in self.found.values() if one.status.st_ino == at.st_ino)
+        return tuple(one.path for one in same if one.status.st_dev == at.st_dev)
 
     @property
     def counts(self) -> tuple[int, int, int]:
         """How many files are new, have grown, and have nothing new."""
-        same = sum(one.is_unchanged for one in self.readings)
+        same = len(self.settled) + sum(one.is_unchanged for one in self.readings)
         new = sum(one.seen is None and not one.is_unchanged for one in self.readings)
-        return new, len(self.readings) - same - new, same
+        return new, len(self.found) - same - new, same
 
     def save(self) -> None:
-        """Note what this run has read, once its output is complete.
+        """Note what this run has read, once its output is complete; a note that would be the same is not written.
 
         Raises UnreadableFile where a file is no longer what was read, UsageError or EnvironmentProblem.
         """
         try:
-            seen = [_seen_now(one) for one in self.readings]
+            noted = [(one.number, seen) for one in self.readings if (seen := _seen_now(one))]
         except OSError as problem:
             raise unreadable(str(problem.filename or "the files"), problem) from None
-        paths = {one.path for one in self.readings}
-        others = [one for one in self.earlier if one.path not in paths and os.path.exists(one.path)]
-        files = ({name: getattr(one, name) for name in _TYPES} for one in (*others, *seen) if one)
-        with replacing(self.path, is_output=False) as stream:
-            lines = ",\n".join(map(json.dumps, files))  # with `indent` it takes ten times as long
-            stream.write(f'{{"format": {_FORMAT}, "files": [\n{lines}\n]}}\n'.encode())
+        at = {number: seen for number, seen in noted if number != NEW}
+        new = [seen for number, seen in noted if number == NEW]
+        known = {*self.settled, *at}
+        gone = [
+            i
+            for i, path in enumerate(self.earlier.columns["path"])
+            if i not in known and (path in self.found or not os.path.exists(path))
+        ]
+        if noted or gone or not self.path.exists():
+            self.earlier.changed(at, gone, new).save(self.path)
 
-    def _recognise(self) -> None:
-        """Find what was read before of each file: at its path, by its inode, or as a copy."""
-        by_path = {one.path: one for one in self.earlier}
-        by_inode = {(one.device, one.inode): one for one in self.earlier}
-        left = set(self.earlier)
+    def _recognise(self, places: Mapping[str, int]) -> None:
+        """Find what was read before of each file that is looked at: at its path, by its inode, or as a copy."""
+        if not self.readings:
+            return
+        left = set(range(len(self.earlier))).difference(self.settled)
         for reading in self.readings:
-            self._take(reading, by_path.get(reading.path), left)
+            self._take(reading, places.get(reading.path), left)
+        of = self.earlier.columns
+        by_inode = {(of["device"][i], of["inode"][i]): i for i in sorted(left)}
         for reading in self.readings:
             device, inode, size, changed_ns = reading.location.state
-            seen = by_inode.get((device, inode))
+            i = by_inode.get((device, inode))
             # numbers of inodes are given out again; renaming keeps the time of change
-            if seen is not None and (size > seen.size or changed_ns == seen.changed_ns):
-                self._take(reading, seen, left)
-        present = {one.path for one in self.readings}
-        for reading in self.readings:
-            for seen in [one for one in left if one.path in present]:  # whose content is no longer at its path
-                self._take(reading, seen, left)
+            if i is not None and (size > of["size"][i] or changed_ns == of["changed_ns"][i]):
+                self._take(reading, i, left)
+        moved = sorted(i for i in left if of["path"][i] in self.found)  # whose content is no longer at its path
+        for reading in self.readings if moved else ():
+            for i in moved:
+                self._take(reading, i, left)
 
-    def _take(self, reading: _Reading, seen: SeenFile | None, left: set[SeenFile]) -> None:
-        if reading.seen is None and seen in left and seen is not None and _is_of(reading, seen):
-            reading.seen = seen
-            left.remove(seen)
-
-
-_TYPES = {name: str if name in ("path", "digest") else int for name in SeenFile.__slots__}
+    def _take(self, reading: _Reading, i: int | None, left: set[int]) -> None:
+        if reading.seen is None and i is not None and i in left and _is_of(reading, seen := self.earlier[i]):
+            reading.number, reading.seen = i, seen
+            left.remove(i)
 
 
 def _is_of(reading: _Reading, seen: SeenFile) -> bool:
     """Whether the file still begins with what was read before. Raises OSError."""
     device, inode, size, changed_ns = reading.location.state
     is_same = (device, inode, size, changed_ns) == (seen.device, seen.inode, seen.size, seen.changed_ns)
-    if is_same and seen.found_ns - seen.changed_ns > _TICK_NS:
+    if is_same and seen.is_settled:
         return True
     if size < seen.n_bytes or (not seen.line and size != seen.n_bytes):
         return False
@@ -267,16 +246,6 @@ def _is_of(reading: _Reading, seen: SeenFile) -> bool:
         return False
     reading.digest = digest
     return True
-
-
-def _real_path(path: str, folders: dict[str, str]) -> str:
-    """The path of a file without symbolic links; `folders` are those of folders that were found before."""
-    if os.path.islink(path):
-        return os.path.realpath(path)
-    folder, name = os.path.split(path)
-    if folder not in folders:
-        folders[folder] = os.path.realpath(folder)
-    return os.path.join(folders[folder], name)
 
 
 def _new_part(reading: _Reading) -> Location | None:

@@ -96,13 +96,14 @@ class Targets:
     plot: str | None
 
     @classmethod
-    def of(cls, output: str | None, plot: str | None, bundle: Path, source: Source | None) -> Targets:
+    def of(cls, output: str | None, plot: str | None, bundle: Path | None, source: Source | None) -> Targets:
         """Raise now what writing would raise later, and what would overwrite the bundle or the input.
 
         Raises UsageError or EnvironmentProblem.
         """
         targets = cls(output, plot)
-        targets.refuse([str(bundle)], "the bundle")
+        if bundle is not None:
+            targets.refuse([str(bundle)], "the bundle")
         if source is not None:
             targets.refuse(source.files, "the input")
         if plot is not None:

@@ -1,0 +1,33 @@
+"""Tables that a Python program gives and gets back: paths, frames and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vaecli.tables.read.frames import frame_source
+from vaecli.tables.read.open import open_source
+from vaecli.tables.source import Source
+
+
+def given_source(table: Any, lines: Sequence[str] | None = None) -> Source:
+    """A path or several, a frame or an array, opened as one table. Raises as `open_source` and `frame_source` do."""
+    if isinstance(table, str | Path):
+        return open_source([str(table)], lines=lines)
+    if isinstance(table, Sequence) and table and all(isinstance(path, str | Path) for path in table):
+        return open_source([str(path) for path in table], lines=lines)
+    return frame_source(table)
+
+
+def is_pandas(table: Any) -> bool:
+    """Whether a table is a DataFrame of pandas, which is not imported for the question."""
+    return type(table).__module__.partition(".")[0] == "pandas"
+
+
+def with_columns(frame: Any, added: Any, names: Sequence[str]) -> Any:
+    """A copy of the DataFrame with the columns `names` of the Arrow table `added`; its index and types stay."""
+    frame = frame.copy()
+    for name in names:
+        frame[name] = added.column(name).to_numpy()
+    return frame
