@@ -33,6 +33,22 @@ def test_an_other_read_out_must_be_rarer_than_a_symbol_to_count_as_much(judge):
         assert symbol - surprisal == pytest.approx(MILDER[name], abs=0.6)  # tails are of 4,000 draws
 
 
+def test_the_networks_hardly_flag_a_row_that_is_a_string_alone():
+    """Of what is flagged in a table of one text column the judge flags 85 % at least; beside a number, about half."""
+    networks = np.random.default_rng(2).pareto(1.0, N)  # a heavy tail
+    readouts = normal_readouts(N, 3)
+    beside = Layout.of([Column("x", Kind.NUMERIC), Column("line", Kind.TEXT, categories=("a",), class_shares=(1.0,))])
+    share = []
+    for layout in (LAYOUT, beside):
+        found, score = fit_string_judge(layout, readouts, networks)
+        assert found is not None
+        opinion = found.opinions(readouts).score
+        flagged = score >= np.quantile(score, 0.99)
+        share.append((opinion[flagged] >= networks[flagged]).mean())
+    assert share[0] > 0.85
+    assert 0.3 < share[1] < 0.7
+
+
 def test_most_alarms_of_normal_strings_are_for_a_symbol(judge):
     """With MILDER of 2 or 3 nats, all others together have less than half of them."""
     readouts = normal_readouts(20_000, 1)
