@@ -57,7 +57,7 @@ def longest_shared(secret: bytes, everything: bytes) -> int:
 
 @pytest.mark.parametrize("n_rows", [1, 4])
 def test_no_more_and_no_longer_copies_are_drawn_than_fresh_rows_are(n_rows: int):
-    """Strings with secrets, each in one row or four, are not drawn; those that many rows have, as often as they come."""
+    """Strings with secrets, each in one row or in four, are not drawn; others no more often than they come."""
     table = [*rows(N, 0), *secrets(1) * n_rows]
     share, longest = copies(drawn_from(table), table)
     of_fresh, longest_of_fresh = copies(rows(N_DRAWN, 3), table)

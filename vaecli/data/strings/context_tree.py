@@ -1,9 +1,10 @@
 """What follows what: probabilities of the next symbol, given as many of the symbols before as enough strings share.
 
-A tree of variable order, of the contexts that enough different strings share (`contexts`). The next symbol is predicted by the longest kept context that the symbols before end with. Its
-probabilities interpolate all shorter ones with absolute discounts, where a shorter context counts each longer one once
-per symbol (Kneser & Ney 1995; Teh 2006). The longest kept context after one more symbol depends only on the one before,
-so reading is one look-up per symbol, for many strings at once.
+A tree of variable order, of the contexts that enough different strings share (`contexts`). The next symbol is predicted
+by the longest kept context that the symbols before end with. Its probabilities interpolate all shorter ones with
+absolute discounts, where a shorter context counts each longer one once per symbol (Kneser & Ney 1995; Teh 2006). The
+longest kept context after one more symbol depends only on the one before, so reading is one look-up per symbol, for
+many strings at once.
 
 NumPy only. Shapes: s states (kept contexts), a symbols.
 """

@@ -24,7 +24,7 @@ class Contexts:
 
     `symbols` (t,) of string i are those from `offsets[i]`, an edge at both ends. Of the rows with string i
     `weight[i, f]` are in fold f. `parts` are `shorter`, `first`, `before` and `last` of `ContextTree`, of s contexts;
-    `least` (s,) is the number of strings that must hold each.
+    `least` strings must hold a context that is kept.
     """
 
     symbols: np.ndarray
@@ -34,13 +34,13 @@ class Contexts:
     parts: tuple[np.ndarray, ...]
     held_by: np.ndarray
     lost: np.ndarray
-    least: np.ndarray
+    least: int
 
     @classmethod
     def of(
-        cls, symbols: np.ndarray, offsets: np.ndarray, n_symbols: int, weight: np.ndarray, least: np.ndarray
+        cls, symbols: np.ndarray, offsets: np.ndarray, n_symbols: int, weight: np.ndarray, longest: int, least: int
     ) -> Contexts:
-        """The contexts of 1 to m symbols that `least` (m,) strings hold, a number for each length that never falls."""
+        """The contexts of at most `longest` symbols that `least` strings hold or more."""
         n_folds = weight.shape[1]
         owner = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
         value = worth(weight.sum(1))
@@ -48,12 +48,12 @@ class Contexts:
         n_losses = np.bincount(loser, minlength=value.size)
         first_loss = np.concatenate([[0], np.cumsum(n_losses)])
         start = offsets[:-1][owner]
-        found, held_by, lost = [np.zeros((4, 1), np.int32)], [np.array([value.size])], [np.zeros((1, n_folds), np.int32)]
-        n_of_length = [1]
+        found, held_by = [np.zeros((4, 1), np.int32)], [np.array([value.size])]
+        lost = [np.zeros((1, n_folds), np.int32)]
         state = np.zeros(symbols.size, np.int64)  # of the context of the current length before each symbol
         at = np.flatnonzero(np.arange(symbols.size) > start)
         n_states = 1
-        for length, enough in enumerate(least.tolist(), 1):
+        for length in range(1, longest + 1):
             at = at[at - length >= start[at]]
             key = state[at] * n_symbols + symbols[at - length]
             order = np.argsort(key, kind="stable")
@@ -63,7 +63,7 @@ class Contexts:
             other = np.flatnonzero(is_new | np.append(True, np.diff(owner[sorted_at]) != 0)[: key.size])
             holder, of_run = owner[sorted_at[other]], run[other]
             holds = np.bincount(of_run, weights=value[holder]).astype(np.int64)
-            kept = holds >= enough
+            kept = holds >= least
             if not kept.any():
                 break
             one = sorted_at[is_new][kept]  # an occurrence of each
@@ -76,17 +76,13 @@ class Contexts:
             cells = np.repeat(of_run, times) * n_folds + of_fold[which]
             of_all = np.bincount(cells, weights=loss[which], minlength=holds.size * n_folds)
             lost.append(of_all.reshape(-1, n_folds)[kept].astype(np.int32))
-            n_of_length.append(int(kept.sum()))
             number = np.where(kept, n_states + np.cumsum(kept) - 1, -1)[run]
-            n_states += n_of_length[-1]
+            n_states += int(kept.sum())
             longer = np.full(symbols.size, -1, np.int64)
             longer[sorted_at] = number
             state, at = longer, np.flatnonzero(longer >= 0)
         parts = tuple(np.concatenate(found, axis=1))
-        needed = np.repeat(np.append(0, least)[: len(n_of_length)], n_of_length)
-        return cls(
-            symbols, offsets, n_symbols, weight, parts, np.concatenate(held_by), np.concatenate(lost), needed
-        )
+        return cls(symbols, offsets, n_symbols, weight, parts, np.concatenate(held_by), np.concatenate(lost), least)
 
     def tree(self, most_states: int, without: int | None = None) -> ContextTree:
         """The tree of all strings, or `without` those of one fold, of at most `most_states` contexts.
@@ -100,9 +96,7 @@ class Contexts:
         most_candidates = _MOST_CELLS // self.n_symbols
         if kept.sum() > most_candidates:
             kept &= held_by > np.partition(held_by[kept], -most_candidates)[-most_candidates]
-        return ContextTree.of(
-            self.symbols, self.offsets, weight, self.n_symbols, chosen(self.parts, kept), most_states
-        )
+        return ContextTree.of(self.symbols, self.offsets, weight, self.n_symbols, chosen(self.parts, kept), most_states)
 
 
 def _losses(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

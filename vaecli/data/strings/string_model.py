@@ -304,11 +304,11 @@ class _Trees:
     def of(cls, alphabet: Alphabet, strings: Texts, weight: np.ndarray) -> _Trees:
         """Of the `strings`, of which `weight` (n, k) rows are in each fold."""
         symbols, offsets = _symbols(alphabet, strings)
-        least = _least(len(strings))
+        shapes = alphabet.shape_of[symbols]
         return cls(
             alphabet,
-            Contexts.of(symbols, offsets, alphabet.n_symbols, weight, least[0]),
-            Contexts.of(alphabet.shape_of[symbols], offsets, alphabet.n_shapes, weight, least[1]),
+            Contexts.of(symbols, offsets, alphabet.n_symbols, weight, LONGEST[0], LEAST_STRINGS),
+            Contexts.of(shapes, offsets, alphabet.n_shapes, weight, LONGEST[1], LEAST_STRINGS),
             np.maximum(strings.length - MOST_BYTES, 0),
         )
 
@@ -319,10 +319,6 @@ class _Trees:
         rest = float(self.beyond @ weight / max(weight.sum(), 1))
         trees = [tree.tree(most, without) for tree, most in zip((self.symbols, self.shapes), MOST_STATES, strict=True)]
         return StringModel(self.alphabet, trees[0], trees[1], exponents, max(rest, LEAST_REST), classes)
-
-
-def _least(n: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.full(LONGEST[0], LEAST_STRINGS), np.full(LONGEST[1], LEAST_STRINGS)
 
 
 def _different(texts: Texts, fold: np.ndarray, n_folds: int) -> tuple[Texts, np.ndarray]:
