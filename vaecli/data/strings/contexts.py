@@ -40,7 +40,10 @@ class Contexts:
     def of(
         cls, symbols: np.ndarray, offsets: np.ndarray, n_symbols: int, weight: np.ndarray, longest: int, least: int
     ) -> Contexts:
-        """The contexts of at most `longest` symbols that `least` strings hold or more."""
+        """The contexts of at most `longest` symbols that `least` strings hold or more.
+
+        `symbols` (t,) of string i are those from `offsets[i]` (n + 1,); `weight` (n, k) is how often it came per fold.
+        """
         n_folds = weight.shape[1]
         owner = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
         value = worth(weight.sum(1))
