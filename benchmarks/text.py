@@ -251,6 +251,9 @@ def report(results: record.Results) -> str:
     """The means over seeds as Markdown."""
     parts = ["# Strings", f"What is measured: `benchmarks/text.py`. Settings of vaecli: {SETTINGS}."]
     rows = [row for row in results.rows if row["part"] == "faults"]
+    splits = {kind: len({row["seed"] for row in rows if row["kind"] == kind}) for kind in (*KINDS, *UNSEEN)}
+    several = [f"{kind} in {n}" for kind, n in splits.items() if n > 1]
+    parts += [f"Splits: one of each kind{''.join(f', {one}' for one in several)}."]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     if rows:
         for title, of_part in (("by kind of string", KINDS), ("kinds on which nothing was chosen", UNSEEN)):
@@ -284,7 +287,9 @@ def _by_kind(rows: Sequence[dict[str, Any]], methods: Sequence[str], kinds: Sequ
         own = [row for row in rows if row["method"] == method]
         of_kind = [[row for row in own if row["kind"] == kind] for kind in kinds]
         shares = [_mean_seen(found) for found in of_kind]
-        alarms = record.percent(record.mean(row["false_alarms"] for row in own))
+        alarms = record.percent(
+            float(np.mean([record.mean(row["false_alarms"] for row in found) for found in of_kind]))
+        )
         lines.append(
             (method, *(record.percent(share) for share in shares), record.percent(float(np.mean(shares))), alarms)
         )
@@ -295,7 +300,9 @@ def _by_fault(rows: Sequence[dict[str, Any]], methods: Sequence[str]) -> str:
     lines = []
     for method in methods:
         own = [row for row in rows if row["method"] == method]
-        lines.append((method, *(record.percent(_mean_seen(own, fault)) for fault in FAULTS)))
+        of_kind = [[row for row in own if row["kind"] == kind] for kind in dict.fromkeys(row["kind"] for row in own)]
+        means = (float(np.mean([_mean_seen(found, fault) for found in of_kind])) for fault in FAULTS)
+        lines.append((method, *map(record.percent, means)))
     return record.markdown_table(("method", *FAULTS), lines)
 
 
