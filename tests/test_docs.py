@@ -160,13 +160,19 @@ def test_the_tutorial(clone: Path, monkeypatch: pytest.MonkeyPatch):
     assert {"anomaly_score", "p_value", "is_anomaly"} <= set(names["scored"].columns)
 
 
+@pytest.mark.walk
+def test_the_page_on_strings(clone: Path):
+    """docs/how-to/text.md: each command succeeds and prints what is shown."""
+    walk(DOCS / "how-to/text.md", clone)
+
+
 def test_every_console_block_is_run():
     """No page shows a session that no test types."""
     run = {"README.md", "docs/tutorial.md"} | {
         f"docs/how-to/{name}.md"
         for name in (
             *("choose-a-threshold", "cron", "decisions", "drift", "events", "feedback", "incidents"),
-            "remote-and-stdin",
+            *("remote-and-stdin", "text"),
         )
     }
     assert {named(page) for page in PAGES if blocks(page, "console")} == run

@@ -74,6 +74,27 @@ def test_the_bundle_is_the_same_for_any_number_of_ranks(table: Path, tmp_path: P
     assert vaecli.load(tmp_path / "2.vae").score(table).num_rows == N_ROWS
 
 
+def test_lines_of_a_log_give_the_bundle_of_one_process(tmp_path: Path) -> None:
+    """`--lines` under torchrun: every rank reads the lines itself; one and two ranks write the same bytes."""
+    rng = np.random.default_rng(0)
+    stamps = (f"2024-03-01 {i // 3600:02d}:{i // 60 % 60:02d}:{i % 60:02d}" for i in range(0, 10 * N_ROWS, 10))
+    lines = [f"{stamp} INFO valve {rng.integers(99)} moved to {rng.integers(100)} %" for stamp in stamps]
+    log = tmp_path / "app.log"
+    log.write_text("\n".join(lines) + "\n")
+    bundles = []
+    for n in (1, 2):
+        words = ["fit", str(log), "--lines", "-o", str(tmp_path / f"{n}.vae"), *QUICKLY]
+        code, out, err = ended(torchrun(n, words, cwd=tmp_path))
+        assert code == 0, err
+        assert out.count("300 used") == 1
+        bundles.append((tmp_path / f"{n}.vae").read_bytes())
+    assert bundles[0] == bundles[1]
+    wrong = tmp_path / "wrong.log"
+    wrong.write_text("\n".join([*lines[:20], "2024-03-01 09:00:00 kernel: Oops: 0002 [#1] SMP"]) + "\n")
+    scored = vaecli.load(tmp_path / "2.vae").score(wrong)
+    assert np.argmax(scored["anomaly_score"]) == 20
+
+
 def test_a_killed_rank_ends_the_fit_and_it_goes_on(table: Path, tmp_path: Path) -> None:
     """SIGKILL of a rank: the first one names the checkpoint, and --resume gives the same bytes."""
     script = tmp_path / "slowly.py"

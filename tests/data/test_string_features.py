@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from vaecli.data.fit_strings import FittedStrings, halved
+from vaecli.data.fit_strings import FittedStrings
 from vaecli.data.string_features import LEAST_HIGH, READOUTS, Strings, worst_stretch
 from vaecli.schema import Column, Kind, Layout
 
@@ -73,12 +73,12 @@ def test_held_out_read_outs_know_nothing_of_their_fold(fitted: FittedStrings):
     assert found[:, 0, 0].mean() > other[:, 0, 0].mean()  # the other model has seen the string
 
 
-def test_halves_are_of_one_fold():
-    """Twice as many folds, none of which mixes two."""
-    fold = np.arange(1000) % 5
-    half = halved(fold, 0)
-    assert (half // 2 == fold).all()
-    assert len(np.unique(half)) == 10
+def test_strings_of_one_fold_have_no_held_out_read_outs():
+    """As where only the rows of one group have strings: no model is without them, and the column is modelled."""
+    found = FittedStrings.of(serials(N, 0)[:, None], np.zeros(N, np.int64), seed=0)
+    assert found is not None
+    assert np.isnan(found.held_out_readouts(serials(5, 1)[:, None], np.zeros(5, np.int64))).all()
+    assert np.isfinite(found.encoder.read(0, serials(5, 1)).readouts).all()
 
 
 def test_arrays_make_the_encoder_again(fitted: FittedStrings):

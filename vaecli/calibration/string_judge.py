@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vaecli.calibration.survival_scale import DECIDES_FROM, FARTHEST, STEEPNESS, SurvivalScale, opinion_scale
@@ -13,6 +15,8 @@ from vaecli.scoring.string_judge import StringJudge, text_columns
 FEWEST_STRINGS = 50  # of a column, below which its tails are not known
 LEAST_SLOPE = 0.5  # nats of a row's score per nat of surprisal
 N_BEYOND = 50  # knots beyond the beginning of a tail
+ALONE = -3.0  # nats that the judge's opinion is worth more where a string is all that a row has
+MILDER = {"whole": 2.0, "stretch": 2.0, "symbol": 0.0, "long": 3.0, "short": 2.0}  # nats, that surprisals count less
 
 
 def fit_string_judge(
@@ -24,11 +28,16 @@ def fit_string_judge(
     """
     if readouts is None or len(readouts) < FEWEST_STRINGS:
         return None, row_scores
-    tails = [tail_of(readouts[:, t, r]) for t in range(readouts.shape[1]) for r in range(len(READOUTS))]
+    tails = [
+        replace(tail, score=tail.score - MILDER[name])
+        for t in range(readouts.shape[1])
+        for name, tail in zip(READOUTS, map(tail_of, readouts[:, t].T), strict=True)
+    ]
     known = StringJudge(text_columns(layout), tuple(tails), OpinionScale(np.empty(0), np.empty(0), 0.0))
     largest = known.surprisals(readouts).reshape(len(readouts), -1).max(1)
     ensemble = _rising(SurvivalScale.of(row_scores, heavy=False))
-    scale = opinion_scale(SurvivalScale.of(largest, heavy=True), ensemble, 0.0)
+    penalty = ALONE if layout.n_columns == 1 else 0.0
+    scale = opinion_scale(SurvivalScale.of(largest, heavy=True), ensemble, penalty)
     return StringJudge(known.columns, known.tails, scale), np.maximum(row_scores, scale.of_scores(largest))
 
 

@@ -1,8 +1,8 @@
 """Fits the string models of text columns: one to the strings of all folds, and one without each fold.
 
 The former has seen more strings than the latter, so it finds new ones a little less unusual than those found the
-strings of their own fold. With five folds a judge of strings would flag half as many as it promises; so where rows are
-independent, folds are halved (docs/adr/0042-text-columns.md).
+strings of their own fold. So where rows are independent, strings have ten folds of their own
+(docs/adr/0044-ten-folds-of-strings.md).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from vaecli.schema import Column, Kind
 
 MOST_FITTED = 50_000  # strings of a column, a uniform sample
 MOST_FOR_LEVELS = 2_000  # held-out strings that give the levels of read-outs
+N_FOLDS = 10  # of strings, in a table of independent rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +41,12 @@ class FittedStrings:
                 chosen = np.random.default_rng([seed, 0x57A1, i]).choice(there.size, MOST_FITTED, replace=False)
                 there = there[np.sort(chosen)]
             strings, of_fold = column[there], fold[there]
-            models.append(StringModel.fit(_texts(strings), seed))
-            others = {int(f): StringModel.fit(_texts(strings[of_fold != f]), seed, 1) for f in np.unique(fold)}
+            model, others = StringModel.fit_without_folds(_texts(strings), of_fold, seed)
+            models.append(model)
             without.append(others)
-            first = min(others)
-            high.append(high_level(others[first].read(_texts(strings[of_fold == first][:MOST_FOR_LEVELS]))))
+            each = -(-MOST_FOR_LEVELS // max(len(others), 1))
+            read = [other.read(_texts(strings[of_fold == f][:each])) for f, other in others.items()]
+            high.append(high_level(read))
         return cls(Strings(tuple(models), np.array(high)), tuple(without))
 
     def held_out_readouts(self, texts: np.ndarray, fold: np.ndarray) -> np.ndarray:
@@ -69,11 +71,6 @@ class FittedStrings:
             else:
                 found.append(column)
         return tuple(found)
-
-
-def halved(fold: np.ndarray, seed: int) -> np.ndarray:
-    """The folds (n,) as twice as many halves, at random."""
-    return 2 * fold + np.random.default_rng([seed, 0x57A2]).integers(2, size=fold.size)
 
 
 def _texts(strings: np.ndarray) -> Texts:

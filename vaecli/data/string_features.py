@@ -35,9 +35,9 @@ LEAST_HIGH = 0.5  # nats: a stretch ends where symbols cost what they always do
 LARGEST_LEVEL = 1e6  # nats
 
 
-def high_level(readings: StringReadings) -> float:
+def high_level(parts: Sequence[StringReadings]) -> float:
     """The level of excess, in nats, that one in ten symbols of held-out strings exceeds, 0.5 at least."""
-    excess = readings.per_symbol - readings.expected
+    excess = np.concatenate([np.empty(0), *(readings.per_symbol - readings.expected for readings in parts)])
     return max(float(np.quantile(excess, HIGH_SHARE)) if excess.size else 0.0, LEAST_HIGH)
 
 

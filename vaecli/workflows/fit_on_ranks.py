@@ -56,6 +56,7 @@ def _train_along(inputs: list[str], config: FitConfig, ranks: Ranks) -> None:
     if is_series(source, schema, config, ignore):
         return
     normal = read_normal_rows(source, schema, config, ignore, Marks.given(config.marks, source))
+    schema = normal.schema  # with the classes of text columns
     ranks.require_equal(IDENTITY, identity_of(normal, schema, config))
     resume = ranks.agreed(None)
     plans = plans_of(normal.rows, normal.n_folds, likelihoods_for(normal, schema, config), config)

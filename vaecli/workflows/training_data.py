@@ -15,7 +15,7 @@ from vaecli.calibration.effective_rows import Dependence
 from vaecli.config import FitConfig
 from vaecli.data import folds
 from vaecli.data.cells import MISSING, Cells
-from vaecli.data.fit_strings import FittedStrings, halved
+from vaecli.data.fit_strings import N_FOLDS, FittedStrings
 from vaecli.data.marginals import Marginals
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
@@ -81,7 +81,8 @@ def read_normal_rows(
 
     strings, unread = None, fold  # rows of which a model of strings knows nothing
     if survey.cells.texts is not None:
-        unread = halved(fold, config.seed) if survey.order is None and survey.group is None else fold
+        if survey.order is None and survey.group is None:
+            unread = folds.assign_folds(survey.n_rows, N_FOLDS, config.seed)
         strings = FittedStrings.of(survey.cells.texts, unread[survey.kept], config.seed)
     if strings is not None:
         schema = replace(schema, columns=strings.described(schema.columns))

@@ -31,6 +31,21 @@ def model() -> StringModel:
     return StringModel.fit(Texts.of(lines(1500, 0)), 0)
 
 
+def test_a_model_without_a_fold_is_that_of_the_other_strings() -> None:
+    """To the bit, with strings that come once, in several folds, and so often that one of them is no secret."""
+    often = [b"SN-2004-0031 received"] * 22 + [b"SN-2003-0007 exceeds"] * 3
+    texts = np.array([*lines(600, 5), *often], object)
+    fold = np.random.default_rng(0).permutation(texts.size) % 7
+    whole, without = StringModel.fit_without_folds(Texts.of(texts.tolist()), fold, 0)
+    assert sorted(without) == list(range(7))
+    fresh = Texts.of([*lines(30, 6), b"SN-2004-0031 recieved", b"SN-2003-0007 exceed"])
+    for number, model in without.items():
+        other = StringModel.fit(Texts.of(texts[fold != number].tolist()), 0, 1)
+        np.testing.assert_array_equal(model.alphabet.known, other.alphabet.known)
+        assert (model.exponents == whole.exponents).all()
+        np.testing.assert_array_equal(model.read(fresh).per_symbol, other._with(model.exponents).read(fresh).per_symbol)
+
+
 @pytest.mark.parametrize("start", [b"", b"SN-2004", b"SN-", b"INFO block blk", "WARN grö".encode(), b"\x00\xff", b"zz"])
 def test_the_probabilities_of_all_next_bytes_sum_to_one(model: StringModel, start: bytes) -> None:
     """Of 256 bytes and the end, after any beginning; `expected` is the mean of what they cost."""

@@ -1,10 +1,10 @@
 """What follows what: probabilities of the next symbol, given as many of the symbols before as enough strings share.
 
-A tree of variable order: a context is kept where `LEAST_STRINGS` different strings of training hold it, or one that
-came `OFTEN`. The next symbol is predicted by the longest kept context that the symbols before end with. Its
-probabilities interpolate all shorter ones with absolute discounts, where a shorter context counts each longer one once
-per symbol (Kneser & Ney 1995; Teh 2006). The longest kept context after one more symbol depends only on the one before,
-so reading is one look-up per symbol, for many strings at once.
+A tree of variable order, of the contexts that enough different strings share (`contexts`). The next symbol is predicted
+by the longest kept context that the symbols before end with. Its probabilities interpolate all shorter ones with
+absolute discounts, where a shorter context counts each longer one once per symbol (Kneser & Ney 1995; Teh 2006). The
+longest kept context after one more symbol depends only on the one before, so reading is one look-up per symbol, for
+many strings at once.
 
 NumPy only. Shapes: s states (kept contexts), a symbols.
 """
@@ -16,11 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vaecli.data.strings.alphabet import LEAST_STRINGS, worth
 from vaecli.schema import MOST_COUNTED
 
 ROOT = 0
-_MOST_CELLS = 2**23  # candidates times symbols
 _LEAST_GAIN = 0.5  # nats of all that followed a context
 _PENALTY = 0.5  # nats for each symbol beyond the first that followed it
 _DISCOUNTS = ((0.2, 0.2, 0.2), (0.97, 1.8, 2.5))  # the least and the largest, of one, two and more
@@ -66,27 +64,23 @@ class ContextTree:
         offsets: np.ndarray,
         weight: np.ndarray,
         n_symbols: int,
-        longest: int,
+        parts: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
         most_states: int,
     ) -> ContextTree:
         """The tree of different strings: `symbols` (t,) of string i are those from `offsets[i]`, an edge at both ends.
 
-        Each string came `weight` (n,) times. At most `most_states` contexts of at most `longest` symbols are
-        kept, those that the most strings share.
+        Each string came `weight` (n,) times. Of the contexts `parts`, as `shorter`, `first`, `before` and `last`, at
+        most `most_states` are kept: those that predict best.
         """
-        parts, n_strings = _contexts(symbols, offsets, weight, n_symbols, longest)
-        enough = LEAST_STRINGS
-        most_candidates = _MOST_CELLS // n_symbols
-        if n_strings.size > most_candidates:
-            enough = int(np.partition(n_strings, -most_candidates)[-most_candidates]) + 1
         nothing = np.empty(0, np.int64), np.empty(0, np.float32)
-        every = cls(n_symbols, *_chosen(parts, n_strings >= enough), *nothing)
-        parts = every.shorter, every.first, every.before, every.last
-        kept = every._informative(every._counts(symbols, offsets, weight), most_states)
-        bare = cls(n_symbols, *_chosen(parts, kept), *nothing)
-        counts = bare._counts(symbols, offsets, weight).ravel()
-        next_of = np.flatnonzero(counts)
-        return cls(n_symbols, bare.shorter, bare.first, bare.before, bare.last, next_of, counts[next_of])
+        bare = cls(n_symbols, *parts, *nothing)
+        counts = bare._counts(symbols, offsets, weight)
+        if bare.shorter.size > most_states:
+            bare = cls(n_symbols, *chosen(parts, bare._informative(counts, most_states)), *nothing)
+            counts = bare._counts(symbols, offsets, weight)
+        flat = counts.ravel()
+        next_of = np.flatnonzero(flat)
+        return cls(n_symbols, bare.shorter, bare.first, bare.before, bare.last, next_of, flat[next_of])
 
     def _counts(self, symbols: np.ndarray, offsets: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """How often each symbol (s, a) float32 followed where a context was the longest kept one."""
@@ -98,13 +92,11 @@ class ContextTree:
         return counts.astype(np.float32).reshape(-1, self.n_symbols)
 
     def _informative(self, counts: np.ndarray, most: int) -> np.ndarray:
-        """Which contexts (s,) bool are kept: all, or where there are more than `most` those that predict best.
+        """Which contexts (s,) bool, more than `most`, are kept: those that predict best.
 
         That is how much less the next symbols cost than given the shorter context, by `counts` (s, a) as of `_counts`.
         Those that a kept one builds on are kept too.
         """
-        if self.order.size <= most:
-            return np.ones(self.order.size, bool)
         counts = counts.copy()
         levels = [np.flatnonzero(self.order == length) for length in range(int(self.order.max()) + 1)]
         for states in levels[:0:-1]:
@@ -188,46 +180,7 @@ class ContextTree:
         return cls(n_symbols, shorter, first, before, last, next_of, n_next)
 
 
-def _contexts(
-    symbols: np.ndarray, offsets: np.ndarray, weight: np.ndarray, n_symbols: int, longest: int
-) -> tuple[tuple[np.ndarray, ...], np.ndarray]:
-    """All contexts that enough strings share, as `shorter`, `first`, `before`, `last`, and how many strings do.
-
-    A string that came often is no secret, and counts as enough.
-    """
-    owner = np.repeat(np.arange(offsets.size - 1), np.diff(offsets))
-    counts_as = worth(weight)[owner]
-    start = offsets[:-1][owner]
-    found = [np.zeros((4, 1), np.int32)]
-    n_strings = [np.array([offsets.size - 1])]
-    state = np.zeros(symbols.size, np.int64)  # of the context of the current length before each symbol
-    at = np.flatnonzero(np.arange(symbols.size) > start)
-    n_states = 1
-    for length in range(1, longest + 1):
-        at = at[at - length >= start[at]]
-        key = state[at] * n_symbols + symbols[at - length]
-        order = np.argsort(key, kind="stable")
-        sorted_key, sorted_at = key[order], at[order]
-        is_new = np.append(True, np.diff(sorted_key) != 0) if key.size else np.empty(0, bool)
-        run = np.cumsum(is_new) - 1
-        other_string = is_new | np.append(True, np.diff(owner[sorted_at]) != 0)[: key.size]
-        held_by = np.bincount(run, weights=other_string * counts_as[sorted_at]).astype(np.int64)
-        enough = held_by >= LEAST_STRINGS
-        if not enough.any():
-            break
-        one = sorted_at[is_new][enough]  # an occurrence of each
-        found.append(np.stack([state[one], symbols[one - length], state[one - 1], symbols[one - 1]]).astype(np.int32))
-        n_strings.append(held_by[enough])
-        number = np.where(enough, n_states + np.cumsum(enough) - 1, -1)[run]
-        n_states += int(enough.sum())
-        longer = np.full(symbols.size, -1, np.int64)
-        longer[sorted_at] = number
-        state, at = longer, np.flatnonzero(longer >= 0)
-    parts = np.concatenate(found, axis=1)
-    return tuple(parts), np.concatenate(n_strings)
-
-
-def _chosen(parts: Sequence[np.ndarray], kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def chosen(parts: Sequence[np.ndarray], kept: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The `parts` of a tree, (s,) each, of the contexts that are `kept` (s,), which name each other by their places."""
     kept[ROOT] = True
     place = (np.cumsum(kept) - 1).astype(np.int32)

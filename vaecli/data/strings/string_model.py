@@ -14,16 +14,16 @@ NumPy only. Shapes: n strings, k classes, s states, g shapes.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from vaecli.data.named_arrays import arrays_within
-from vaecli.data.strings.alphabet import Alphabet
-from vaecli.data.strings.classes import MOST_CLASSES, StringClasses, buckets_of
+from vaecli.data.strings.alphabet import LEAST_STRINGS, Alphabet
+from vaecli.data.strings.classes import MOST_CLASSES, N_BUCKETS, StringClasses, buckets_of
 from vaecli.data.strings.context_tree import ContextTree
+from vaecli.data.strings.contexts import Contexts
 from vaecli.data.strings.drawing import draw
 from vaecli.data.strings.texts import Texts
 from vaecli.schema import MOST_COUNTED
@@ -38,6 +38,7 @@ _DRAWN = 2**12  # strings at once
 _BLOCK = 2**18  # bytes that are read at once
 _CHUNK = 2**12  # symbols whose shapes are weighed at once
 _EXPONENTS = ((1.0, 0.0), (0.7, 0.3), (0.5, 0.5), (0.3, 0.7), (0.8, 0.5), (0.6, 0.8), (0.5, 1.0), (0.9, 0.9))
+_ONE_CLASS = StringClasses(np.ones(1), np.zeros((N_BUCKETS, 1), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,43 +109,41 @@ class StringModel:
     @classmethod
     def fit(cls, texts: Texts, seed: int, most_classes: int = MOST_CLASSES) -> StringModel:
         """The model of the strings `texts`, one or more, of which a random part is read where there are many."""
+        return cls.fit_without_folds(texts, np.zeros(len(texts), np.int64), seed, most_classes)[0]
+
+    @classmethod
+    def fit_without_folds(
+        cls, texts: Texts, fold: np.ndarray, seed: int, most_classes: int = MOST_CLASSES
+    ) -> tuple[StringModel, dict[int, StringModel]]:
+        """The model of the strings `texts`, and those that do not know the strings of a fold, by its number in (n,).
+
+        The latter have the alphabet and the exponents of the former, and a single class. There are none of one fold.
+        """
         rng = np.random.default_rng([seed, 0x57E1])
         order = rng.permutation(len(texts))
-        order = order[: max(int(np.searchsorted(np.cumsum(texts.length[order] + 2), MOST_TRAINED)), 1)]
-        strings, weight = _different(texts[np.sort(order)])
+        order = np.sort(order[: max(int(np.searchsorted(np.cumsum(texts.length[order] + 2), MOST_TRAINED)), 1)])
+        numbers, of_fold = np.unique(fold, return_inverse=True)
+        strings, in_fold = _different(texts[order], of_fold[order], numbers.size)
+        weight = in_fold.sum(1)
         alphabet = Alphabet.of(strings, weight)
         held_out = rng.permutation(len(strings)) < len(strings) // 5
         exponents = np.array(_EXPONENTS[2])
         if held_out.any():
             learned = np.flatnonzero(~held_out)
-            part = cls._fitted(alphabet, strings[learned], weight[learned], exponents, seed, 1)
+            part = _Trees.of(alphabet, strings[learned], weight[learned, None]).model(exponents, _ONE_CLASS)
             tested, tested_weight = strings[np.flatnonzero(held_out)], weight[held_out]
             nats = [
                 float(np.average(part._with(np.array(tried)).read(tested).nats, weights=tested_weight))
                 for tried in _EXPONENTS
             ]
             exponents = np.array(_EXPONENTS[int(np.argmin(nats))])
-        return cls._fitted(alphabet, strings, weight, exponents, seed, most_classes)
-
-    @classmethod
-    def _fitted(
-        cls, alphabet: Alphabet, strings: Texts, weight: np.ndarray, exponents: np.ndarray, seed: int, most_classes: int
-    ) -> StringModel:
-        symbols, offsets = _symbols(alphabet, strings)
-        shapes = alphabet.shape_of[symbols]
-        trees = [
-            ContextTree.of(read, offsets, weight, n, longest, most)
-            for read, n, longest, most in zip(
-                (symbols, shapes), (alphabet.n_symbols, alphabet.n_shapes), LONGEST, MOST_STATES, strict=True
-            )
-        ]
-        rest = np.maximum(strings.length - MOST_BYTES, 0)
-        classes = StringClasses.of(
-            buckets_of(symbols, offsets, alphabet.n_symbols), offsets, weight, seed, most_classes
-        )
-        return cls(
-            alphabet, trees[0], trees[1], exponents, max(float(np.average(rest, weights=weight)), LEAST_REST), classes
-        )
+        trees = _Trees.of(alphabet, strings, in_fold)
+        pieces = buckets_of(trees.symbols.symbols, trees.symbols.offsets, alphabet.n_symbols)
+        classes = StringClasses.of(pieces, trees.symbols.offsets, weight, seed, most_classes)
+        of_all = trees.model(exponents, classes)
+        if numbers.size == 1:
+            return of_all, {}
+        return of_all, {int(f): trees.model(exponents, _ONE_CLASS, i) for i, f in enumerate(numbers)}
 
     def _with(self, exponents: np.ndarray) -> StringModel:
         return StringModel(self.alphabet, self.symbols, self.shapes, exponents, self.rest, self.classes)
@@ -292,10 +291,42 @@ class StringModel:
         return cls(alphabet, trees[0], trees[1], exponents, float(rest[0]), classes)
 
 
-def _different(texts: Texts) -> tuple[Texts, np.ndarray]:
-    """The different strings among n, and how often each came (m,), float64."""
-    counts = Counter(texts.to_list())
-    return Texts.of(list(counts)), np.array(list(counts.values()), np.float64)
+@dataclass(frozen=True, slots=True)
+class _Trees:
+    """What the two trees of different strings are made of, with all strings or without a fold of them."""
+
+    alphabet: Alphabet
+    symbols: Contexts
+    shapes: Contexts
+    beyond: np.ndarray  # (n,) bytes of each string beyond `MOST_BYTES`
+
+    @classmethod
+    def of(cls, alphabet: Alphabet, strings: Texts, weight: np.ndarray) -> _Trees:
+        """Of the `strings`, of which `weight` (n, k) rows are in each fold."""
+        symbols, offsets = _symbols(alphabet, strings)
+        shapes = alphabet.shape_of[symbols]
+        return cls(
+            alphabet,
+            Contexts.of(symbols, offsets, alphabet.n_symbols, weight, LONGEST[0], LEAST_STRINGS),
+            Contexts.of(shapes, offsets, alphabet.n_shapes, weight, LONGEST[1], LEAST_STRINGS),
+            np.maximum(strings.length - MOST_BYTES, 0),
+        )
+
+    def model(self, exponents: np.ndarray, classes: StringClasses, without: int | None = None) -> StringModel:
+        """The model of all strings, or `without` those of one fold."""
+        weight = self.symbols.weight
+        weight = weight.sum(1) if without is None else weight.sum(1) - weight[:, without]
+        rest = float(self.beyond @ weight / max(weight.sum(), 1))
+        trees = [tree.tree(most, without) for tree, most in zip((self.symbols, self.shapes), MOST_STATES, strict=True)]
+        return StringModel(self.alphabet, trees[0], trees[1], exponents, max(rest, LEAST_REST), classes)
+
+
+def _different(texts: Texts, fold: np.ndarray, n_folds: int) -> tuple[Texts, np.ndarray]:
+    """The different strings among n, and how often each came in each fold (m, n_folds), float64."""
+    place: dict[bytes, int] = {}
+    which = np.array([place.setdefault(text, len(place)) for text in texts.to_list()], np.int64)
+    counts = np.bincount(which * n_folds + fold, minlength=len(place) * n_folds)
+    return Texts.of(list(place)), counts.reshape(-1, n_folds).astype(np.float64)
 
 
 def _symbols(alphabet: Alphabet, texts: Texts) -> tuple[np.ndarray, np.ndarray]:
