@@ -43,11 +43,10 @@ def main() -> None:
     """Measure what is missing, then write the table."""
     options = _options()
     results = record.Results(options.out, KEYS)
-    for name, source in _sources(options.data).items():
-        if name not in options.sources:
-            continue
-        for n in options.sizes:
-            for seed in range(options.seeds):
+    sources = {name: source for name, source in _sources(options.data).items() if name in options.sources}
+    for seed in range(options.seeds):  # outermost: a run that is stopped has about as many seeds everywhere
+        for name, source in sources.items():
+            for n in options.sizes:
                 if not results.has(source=name, n=n, seed=seed, preset=options.preset):
                     _measure(name, source, n, seed, options.preset, results)
     record.finish(options.out, report(results.rows))
