@@ -302,3 +302,5 @@ def test_codes_of_rows_that_come_often_are_judged_by_the_mixture_of_all(monkeypa
     assert (np.abs(of_all - by_folds) > 1e-3).all()
     np.testing.assert_allclose(limits(True), [by_folds[0], of_all[1], of_all[2]], rtol=1e-6)
     np.testing.assert_allclose(limits(False), by_folds, rtol=1e-6)
+    monkeypatch.setattr(single_cells, "MOSTLY_ALIKE", 1.01)  # as in a table of more different rows
+    np.testing.assert_allclose(limits(True), by_folds, rtol=1e-6)

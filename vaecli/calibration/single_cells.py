@@ -30,6 +30,7 @@ SHAPE_BEYOND_WALL = 0.9  # then it rises by the logarithm of the steps, since a 
 SMALLEST_STEP = 1e-3  # of readings, in standard deviations
 BLOCK_ROWS = 1024
 MOST_CHECKED = 10_000  # rows, evenly spread
+MOSTLY_ALIKE = 0.9  # of the rows, from which on a table has few different rows: to leave one out changes little
 MORE_BEYOND = 2.0  # times as many training cells beyond a limit as held-out ones
 
 
@@ -56,7 +57,9 @@ def fit_single_cells(
     raised = np.maximum(row_scores, tails_scale.of_scores(rarity))
     mixture = None
     if layout.n_features <= MOST_FEATURES:
-        known = RepeatedRows.alike(rows).of_row >= 0 if are_independent else np.zeros(len(row_scores), bool)
+        known = RepeatedRows.alike(rows).of_row >= 0
+        if not are_independent or known.mean() < MOSTLY_ALIKE:
+            known[:] = False
         mixture, excess = _fit_mixture(layout, rows, may_decide, ensemble, seed, known)
         raised = np.maximum(raised, mixture.scale.of_scores(excess))
     return SingleCells(tails, tails_scale, may_decide, mixture), raised
