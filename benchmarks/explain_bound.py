@@ -92,16 +92,13 @@ def of_first(rows: np.ndarray, known: np.ndarray, scale: np.ndarray) -> np.ndarr
 
 def report(results: record.Results) -> str:
     """The pairs, as Markdown."""
+    shares = ("oracle_expected", "oracle", "vaecli")
     lines = [
-        (" / ".join(row["columns"]), str(row["seed"]), f"{row['rows']:,}")
-        + tuple(f"{100 * row[name]:.1f} %" for name in ("oracle_expected", "oracle", "vaecli"))
+        (" / ".join(row["columns"]), row["seed"], f"{row['rows']:,}", *(f"{100 * row[name]:.1f} %" for name in shares))
         for row in sorted(results.rows, key=lambda row: (row["table"], row["pair"], row["seed"]))
     ]
     total = sum(row["rows"] for row in results.rows)
-    means = tuple(
-        f"{100 * sum(row[name] * row['rows'] for row in results.rows) / total:.1f} %"
-        for name in ("oracle_expected", "oracle", "vaecli")
-    )
+    means = (f"{100 * sum(row[name] * row['rows'] for row in results.rows) / total:.1f} %" for name in shares)
     header = ("pair", "seed", "flagged rows", "oracle, expected", "oracle, right", "vaecli names it first")
     parts = (
         "# Which of two cells is wrong?",
