@@ -169,11 +169,11 @@ def report(rows: list[dict[str, Any]]) -> str:
         runs = sorted((row for row in rows if (row["n"], row["kind"]) == (n, kind)), key=lambda row: int(row["seed"]))
         cells = []
         for level, within in zip(LEVELS, WITHIN, strict=True):
-            cell, met, distance = _cell(runs, level, within)
+            cell, met, n_known, distance = _cell(runs, level, within)
             promised = all(row["finest_level"] >= 1 - level for row in runs)
             n_promised += promised
             n_met += promised and met
-            if promised and distance > 2 / math.sqrt(n * level * len(runs)):
+            if promised and distance > 2 / math.sqrt(n * level * n_known):
                 beyond_chance.append(f"{kind} at {level:g} with {n:,} rows")
             cells.append(cell if promised else f"refused ({cell})")
         finer = [sum(row["shares"][f"{level:g}"] * row["n_fresh"] for row in runs) / len(runs) for level in FINER]
@@ -186,9 +186,10 @@ def report(rows: list[dict[str, Any]]) -> str:
         "# p-values where they are fine",
         f"Share of {fresh} fresh normal rows with a p-value of a level or less, as a multiple of what that level "
         "promises: the mean of the runs, in brackets each run. In tables whose rows come many times a p-value cannot "
-        "take every value; there the largest p-value that is reached within the level is what is promised, and a dash "
-        "says that none is. With n rows of training an exact calibration scatters by 1/√(n · level): 0.7 where two "
-        "rows resolve a level. “refused”: finer than the rows resolve, of which `fit` and `score` warn; what is in "
+        "take every value; there the largest p-value that is reached within the level is what is promised, or the "
+        "finest level that the rows resolve if that is larger, and a dash marks that none is reached. With n rows of "
+        "training an exact calibration scatters by 1/√(n · level): 0.7 where two rows resolve a level. "
+        "“refused”: finer than the rows resolve, of which `fit` and `score` warn; what is in "
         "brackets then comes from the tail model, which errs on the quiet side. "
         f"Of {n_promised} promised levels {n_met} are met within a factor of "
         f"{', '.join(map(str, WITHIN))} in the mean of their runs. Farther outside than by two standard deviations of "
@@ -199,16 +200,30 @@ def report(rows: list[dict[str, Any]]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _cell(runs: list[dict[str, Any]], level: float, within: float) -> tuple[str, bool, float]:
-    """How often a level is met, for the table, whether the mean of the runs is within that factor, and how far not."""
-    ratios = [row["reached"][f"{level:g}"] for row in runs]
+def _of_promised(row: dict[str, Any], level: str) -> float | None:
+    """The share of rows within a level as a multiple of the largest p-value reached within it, or of the finest level.
+
+    A p-value below what the rows resolve comes from the tail model, which promises nothing.
+    """
+    reached: float | None = row["reached"][level]
+    if reached is None or row["finest_level"] < 1 - float(level):
+        return reached
+    return min(reached, float(row["shares"][level]) / (1 - row["finest_level"]))
+
+
+def _cell(runs: list[dict[str, Any]], level: float, within: float) -> tuple[str, bool, int, float]:
+    """How often a level is met, for the table; whether the mean of so many runs is within that factor, and how far not.
+
+    Runs in which no p-value within the level is reached do not count.
+    """
+    ratios = [_of_promised(row, f"{level:g}") for row in runs]
     known = [ratio for ratio in ratios if ratio is not None]
     if not known:
-        return "–", True, 0.0
+        return "–", True, 1, 0.0
     mean = sum(known) / len(known)
     each = ", ".join("–" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
     distance = max(1 / within - mean, mean - within, 0.0)
-    return f"{mean:.2f} ({each})", distance == 0, distance
+    return f"{mean:.2f} ({each})", distance == 0, len(known), distance
 
 
 if __name__ == "__main__":
