@@ -26,6 +26,7 @@ import record
 KEYS = ("kind", "n", "seed", "preset")
 LEVELS = (1e-2, 1e-3, 1e-4)
 FINER = (1e-6, 1e-9, 1e-12)  # of which hardly any row should remain
+FEW_ROWS = ("categories",)  # so few different rows that a p-value within a level may not exist
 WITHIN = (1.3, 1.6, 2.5)  # factors between the share of rows and the level
 SIZES = (2_000, 20_000)
 SEEDS = 3
@@ -187,10 +188,10 @@ def report(rows: list[dict[str, Any]]) -> str:
         f"Share of {fresh} fresh normal rows with a p-value of a level or less, as a multiple of what that level "
         "promises: the mean of the runs, in brackets each run. In tables whose rows come many times a p-value cannot "
         "take every value; there the largest p-value that is reached within the level is what is promised, or the "
-        "finest level that the rows resolve if that is larger, and a dash marks that none is reached. With n rows of "
-        "training an exact calibration scatters by 1/√(n · level): 0.7 where two rows resolve a level. "
-        "“refused”: finer than the rows resolve, of which `fit` and `score` warn; what is in "
-        "brackets then comes from the tail model, which errs on the quiet side. "
+        "finest level that the rows resolve if that is larger, and in a table of categories a dash marks that none is "
+        "reached. With n rows of training an exact calibration scatters by 1/√(n · level): 0.7 where two rows resolve "
+        "a level. “refused”: finer than the rows resolve, of which `fit` and `score` warn; what is in brackets then "
+        "comes from the tail model, which errs on the quiet side. "
         f"Of {n_promised} promised levels {n_met} are met within a factor of "
         f"{', '.join(map(str, WITHIN))} in the mean of their runs. Farther outside than by two standard deviations of "
         f"an exact calibration: {'; '.join(beyond_chance) or 'none'}.",
@@ -206,7 +207,9 @@ def _of_promised(row: dict[str, Any], level: str) -> float | None:
     A p-value below what the rows resolve comes from the tail model, which promises nothing.
     """
     reached: float | None = row["reached"][level]
-    if reached is None or row["finest_level"] < 1 - float(level):
+    if reached is None:
+        return None if row["kind"] in FEW_ROWS else 0.0
+    if row["finest_level"] < 1 - float(level):
         return reached
     return min(reached, float(row["shares"][level]) / (1 - row["finest_level"]))
 
@@ -214,7 +217,7 @@ def _of_promised(row: dict[str, Any], level: str) -> float | None:
 def _cell(runs: list[dict[str, Any]], level: float, within: float) -> tuple[str, bool, int, float]:
     """How often a level is met, for the table; whether the mean of so many runs is within that factor, and how far not.
 
-    Runs in which no p-value within the level is reached do not count.
+    Runs of tables of few different rows in which no p-value within the level is reached do not count.
     """
     ratios = [_of_promised(row, f"{level:g}") for row in runs]
     known = [ratio for ratio in ratios if ratio is not None]
