@@ -29,6 +29,7 @@ import record
 KEYS = ("source", "n", "seed", "preset")
 LEVEL = 0.01  # share of normal rows that threshold 0.99 promises to flag
 SIZES = (60, 100, 200, 500, 1_000, 2_000, 5_000)
+BOUNDS = (0.005, 0.016)  # that the mean of a source and size should keep
 QUICK_SIZES = (100, 1_000)
 QUICK_SOURCES = ("factors", "mixed_kinds", "breast_cancer", "shuttle")
 OF_DATA = {"pendigits": "28_pendigits", "landsat": "19_landsat", "letter": "20_letter"}  # sources by their files
@@ -43,11 +44,10 @@ def main() -> None:
     """Measure what is missing, then write the table."""
     options = _options()
     results = record.Results(options.out, KEYS)
-    for name, source in _sources(options.data).items():
-        if name not in options.sources:
-            continue
-        for n in options.sizes:
-            for seed in range(options.seeds):
+    sources = {name: source for name, source in _sources(options.data).items() if name in options.sources}
+    for seed in range(options.seeds):  # outermost: a run that is stopped has about as many seeds everywhere
+        for name, source in sources.items():
+            for n in options.sizes:
                 if not results.has(source=name, n=n, seed=seed, preset=options.preset):
                     _measure(name, source, n, seed, options.preset, results)
     record.finish(options.out, report(results.rows))
@@ -202,7 +202,7 @@ def _measure(name: str, source: Source, n: int, seed: int, preset: str, results:
 
 def report(rows: list[dict[str, Any]]) -> str:
     """One line for each source and size: mean share flagged, its standard error, observed and expected scatter."""
-    lines = []
+    lines, outside = [], []
     for preset, source, n in sorted({(row["preset"], row["source"], row["n"]) for row in rows}):
         shares, n_fresh = [], 0
         for row in rows:
@@ -213,6 +213,10 @@ def report(rows: list[dict[str, Any]]) -> str:
         expected = math.sqrt(LEVEL * (1 - LEVEL) * (1 / n + 1 / n_fresh))
         error = expected / math.sqrt(len(shares)) if scatter is None else scatter / math.sqrt(len(shares))
         mean = float(np.mean(shares))
+        if not BOUNDS[0] <= mean <= BOUNDS[1]:
+            distance = max(BOUNDS[0] - mean, mean - BOUNDS[1])
+            is_chance = distance <= 2 * expected / math.sqrt(len(shares))
+            outside.append(f"{source}, {n} rows, {record.percent(mean)} ({'within' if is_chance else 'beyond'} chance)")
         cells = map(record.percent, (mean, error, scatter, expected, max(shares)))
         lines.append((source if preset == "default" else f"{source} ({preset})", n, n_fresh, len(shares), *cells))
     scatters = ("scatter of runs", "scatter of an exact calibration")
@@ -226,11 +230,16 @@ def report(rows: list[dict[str, Any]]) -> str:
         *scatters,
         "worst run",
     )
+    bounds = f"{100 * BOUNDS[0]:g} to {100 * BOUNDS[1]:g} %"
+    summary = f"Of {len(lines)} means {len(lines) - len(outside)} are within {bounds}"
+    if outside:
+        summary += f"; outside: {'; '.join(outside)}, chance being two standard errors of an exact calibration"
     parts = (
         "# False alarms at threshold 0.99",
         "Share of fresh normal rows flagged, which should be 1 %. “Scatter” is the standard deviation between runs; "
         "that of an exact calibration is √(p(1−p)(1/n + 1/m)) with p = 0.01, n training and m fresh rows. Below "
         "99 training rows the level is finer than the calibration rows resolve and rests on the fitted tail.",
+        f"{summary}.",
         record.markdown_table(header, lines),
         record.machine_line(record.machine()),
     )

@@ -13,6 +13,7 @@ Results are kept run by run, so a benchmark can stop and go on.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,7 @@ import record
 KEYS = ("kind", "n", "seed", "preset")
 LEVELS = (1e-2, 1e-3, 1e-4)
 FINER = (1e-6, 1e-9, 1e-12)  # of which hardly any row should remain
+FEW_ROWS = ("categories",)  # so few different rows that a p-value within a level may not exist
 WITHIN = (1.3, 1.6, 2.5)  # factors between the share of rows and the level
 SIZES = (2_000, 20_000)
 SEEDS = 3
@@ -162,16 +164,18 @@ def _of_reached(p_value: np.ndarray, level: float) -> float | None:
 
 def report(rows: list[dict[str, Any]]) -> str:
     """For each kind and size how often each level is met, as a multiple of it: the mean of the runs, and each run."""
-    lines, n_met, n_promised = [], 0, 0
+    lines, n_met, n_promised, beyond_chance = [], 0, 0, []
     tables = {(row["n"], list(KINDS).index(row["kind"])) for row in rows}
     for n, kind in ((n, list(KINDS)[place]) for n, place in sorted(tables)):
         runs = sorted((row for row in rows if (row["n"], row["kind"]) == (n, kind)), key=lambda row: int(row["seed"]))
         cells = []
         for level, within in zip(LEVELS, WITHIN, strict=True):
-            cell, met = _cell(runs, level, within)
+            cell, met, n_known, distance = _cell(runs, level, within)
             promised = all(row["finest_level"] >= 1 - level for row in runs)
             n_promised += promised
             n_met += promised and met
+            if promised and distance > 2 / math.sqrt(n * level * n_known):
+                beyond_chance.append(f"{kind} at {level:g} with {n:,} rows")
             cells.append(cell if promised else f"refused ({cell})")
         finer = [sum(row["shares"][f"{level:g}"] * row["n_fresh"] for row in runs) / len(runs) for level in FINER]
         smallest = f"{min(row['smallest'] for row in runs):.0e}"
@@ -183,27 +187,46 @@ def report(rows: list[dict[str, Any]]) -> str:
         "# p-values where they are fine",
         f"Share of {fresh} fresh normal rows with a p-value of a level or less, as a multiple of what that level "
         "promises: the mean of the runs, in brackets each run. In tables whose rows come many times a p-value cannot "
-        "take every value; there the largest p-value that is reached within the level is what is promised, and a dash "
-        "says that none is. With n rows of training an exact calibration scatters by 1/√(n · level): 0.7 where two "
-        "rows resolve a level. “refused”: finer than the rows resolve, of which `fit` and `score` warn; what is in "
-        "brackets then comes from the tail model, which errs on the quiet side. "
+        "take every value; there the largest p-value that is reached within the level is what is promised, or the "
+        "finest level that the rows resolve if that is larger, and in a table of categories a dash marks that none is "
+        "reached. With n rows of training an exact calibration scatters by 1/√(n · level): 0.7 where two rows resolve "
+        "a level. “refused”: finer than the rows resolve, of which `fit` and `score` warn; what is in brackets then "
+        "comes from the tail model, which errs on the quiet side. "
         f"Of {n_promised} promised levels {n_met} are met within a factor of "
-        f"{', '.join(map(str, WITHIN))} in the mean of their runs.",
+        f"{', '.join(map(str, WITHIN))} in the mean of their runs. Farther outside than by two standard deviations of "
+        f"an exact calibration: {'; '.join(beyond_chance) or 'none'}.",
         record.markdown_table(header, lines),
         record.machine_line(record.machine()),
     )
     return "\n\n".join(parts) + "\n"
 
 
-def _cell(runs: list[dict[str, Any]], level: float, within: float) -> tuple[str, bool]:
-    """How often a level is met, for the table, and whether the mean of the runs is within that factor."""
-    ratios = [row["reached"][f"{level:g}"] for row in runs]
+def _of_promised(row: dict[str, Any], level: str) -> float | None:
+    """The share of rows within a level as a multiple of the largest p-value reached within it, or of the finest level.
+
+    A p-value below what the rows resolve comes from the tail model, which promises nothing.
+    """
+    reached: float | None = row["reached"][level]
+    if reached is None:
+        return None if row["kind"] in FEW_ROWS else 0.0
+    if row["finest_level"] < 1 - float(level):
+        return reached
+    return min(reached, float(row["shares"][level]) / (1 - row["finest_level"]))
+
+
+def _cell(runs: list[dict[str, Any]], level: float, within: float) -> tuple[str, bool, int, float]:
+    """How often a level is met, for the table; whether the mean of so many runs is within that factor, and how far not.
+
+    Runs of tables of few different rows in which no p-value within the level is reached do not count.
+    """
+    ratios = [_of_promised(row, f"{level:g}") for row in runs]
     known = [ratio for ratio in ratios if ratio is not None]
     if not known:
-        return "–", True
+        return "–", True, 1, 0.0
     mean = sum(known) / len(known)
     each = ", ".join("–" if ratio is None else f"{ratio:.2f}" for ratio in ratios)
-    return f"{mean:.2f} ({each})", 1 / within <= mean <= within
+    distance = max(1 / within - mean, mean - within, 0.0)
+    return f"{mean:.2f} ({each})", distance == 0, len(known), distance
 
 
 if __name__ == "__main__":

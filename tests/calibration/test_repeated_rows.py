@@ -39,3 +39,10 @@ def test_a_table_of_different_rows_is_calibrated_as_before() -> None:
     repeated = RepeatedRows.among(rows_of(np.arange(40.0)[:, None], np.zeros((40, 1))))
     scores = np.arange(40.0)
     assert repeated.counted(scores, lambda _: np.zeros(0)) is scores
+
+
+def test_rows_that_are_nearly_copies_are_alike() -> None:
+    """Numbers within the same standard deviation count as equal, categories and states have to be equal."""
+    values = np.array([[0.1, 1.0], [0.9, 1.0], [1.1, 1.0], [0.5, 0.0]]).repeat([3, 3, 6, 5], axis=0)
+    found = RepeatedRows.alike(rows_of(values, np.zeros((17, 1)))).of_row >= 0
+    np.testing.assert_array_equal(found, np.array([True, True, True, False]).repeat([3, 3, 6, 5]))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 import vaecli
 from vaecli.config import SCORE_KINDS
-from vaecli.data.cells import PRESENT, Cells
+from vaecli.data.cells import MISSING, PRESENT, Cells
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
-from vaecli.scoring.attribution import Explanation, extend_grid
+from vaecli.scoring.attribution import Explanation, among_rivals, extend_grid
+from vaecli.scoring.max_cell import NEVER_DECIDES
 from vaecli.tables import frame_source, to_cells
 
 MEAN, SD, RHO = np.array([10.0, -5.0, 100.0]), np.array([2.0, 3.0, 10.0]), 0.9
@@ -231,3 +234,53 @@ def test_a_cell_that_the_mixture_finds_is_expected_by_it(detector: Detector) -> 
     assert np.median(error) < 0.3
     spread = 0.5 * (found.high - found.low)[flagged, LEFT]
     assert 0.85 < np.median(spread) / CONDITIONAL_SD[LEFT] < 1.15
+
+
+def test_rivals_share_by_what_the_mixture_finds() -> None:
+    """Parts of a fifth of the largest or more go to the least probable cells; their sum and the others stay."""
+    part = np.array([10.0, 4.0, 0.5, 0.0, 3.0])
+    dealt = among_rivals(part, np.array([1.0, 30.0, 50.0, 50.0, -np.inf]))
+    assert dealt[[0, 1]].sum() == pytest.approx(14.0)
+    assert dealt[1] / dealt[0] == pytest.approx(np.log1p(np.exp(30.0)) / np.log1p(np.exp(1.0)))
+    np.testing.assert_array_equal(dealt[2:], part[2:])  # too small a part, none, and a cell that is not judged
+
+
+@pytest.mark.parametrize(
+    ("part", "beyond"),
+    [([10.0, 4.0], [-1.0, -0.5]), ([10.0, 1.0], [-5.0, 50.0]), ([10.0, 4.0], [-np.inf, 50.0]), ([], [])],
+)
+def test_without_rivals_parts_stay(part: list[float], beyond: list[float]) -> None:
+    """Nothing is shared where no cell is beyond its limit, or only one is a rival that the mixture judges."""
+    np.testing.assert_array_equal(among_rivals(np.array(part), np.array(beyond)), part)
+
+
+def test_of_a_pair_the_cell_that_the_mixture_finds_is_named_first(detector: Detector) -> None:
+    """Two values that never go together: the less probable given the other is first, which networks often miss."""
+    rows = gaussian_rows(N, seed=3)
+    side = np.where(np.arange(N) % 2, 1.6, -1.6)
+    rows[:, LEFT], rows[:, RIGHT] = MEAN[LEFT] + side * SD[LEFT], MEAN[RIGHT] - side * SD[RIGHT]
+    assert detector.cells is not None
+    cells = Cells(rows, np.full(rows.shape, PRESENT, np.uint8), np.arange(N))
+    batch = detector.preprocessor.transform(cells)
+    beyond = np.array([detector.cells.beyond_limit(*row) for row in zip(batch.values, batch.state, strict=True)])
+    first = beyond.argmax(1)
+    np.testing.assert_array_equal(explained(detector, rows)[1].attribution.argmax(1), first)
+    by_networks = explained(replace(detector, cells=None), rows)[1].attribution.argmax(1)
+    assert (by_networks != first).any()
+
+
+def test_cells_that_the_mixture_does_not_judge_are_never_rivals(detector: Detector) -> None:
+    """An absent cell, and one of a column with no limit, are left to the networks."""
+    assert detector.cells is not None
+    assert detector.cells.mixture is not None
+    row = detector.preprocessor.transform(
+        Cells(gaussian_rows(1, seed=0), np.full((1, 3), PRESENT, np.uint8), np.arange(1))
+    )
+    state = row.state[0].copy()
+    assert np.isfinite(detector.cells.beyond_limit(row.values[0], state)).all()
+    state[LEFT] = MISSING
+    limit = detector.cells.mixture.limit.copy()
+    limit[RIGHT] = NEVER_DECIDES
+    cells = replace(detector.cells, mixture=replace(detector.cells.mixture, limit=limit))
+    np.testing.assert_array_equal(np.isfinite(cells.beyond_limit(row.values[0], state)), [False, False, True])
+    assert (replace(cells, mixture=None).beyond_limit(row.values[0], state) == -np.inf).all()

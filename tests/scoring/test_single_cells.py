@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from vaecli.calibration import single_cells
 from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.single_cells import NATS_BEYOND_WALL, column_tails, fit_single_cells
 from vaecli.calibration.survival_scale import DECIDES_FROM, SurvivalScale, opinion_scale
@@ -13,7 +16,9 @@ from vaecli.data.cells import MISSING, PRESENT
 from vaecli.data.training_rows import Rows
 from vaecli.schema import Column, Kind, Layout
 from vaecli.scoring.column_tails import ColumnTails
+from vaecli.scoring.max_cell import CellLimits
 from vaecli.scoring.single_cells import SingleCells
+from vaecli.training.fit_cell_mixture import choose_mixture, fit_mixtures
 
 LAYOUT = Layout.of(
     (
@@ -276,3 +281,26 @@ def test_a_mixture_decides_only_what_its_folds_can_calibrate() -> None:
     nats = cells.mixture.mixture.nats(rows.values, rows.state)
     assert (nats > cells.mixture.limit).mean(0).max() <= 2 * 0.1
     assert (cells.mixture.limit[:3] < 1e3).all()  # which the other columns keep
+
+
+def test_codes_of_rows_that_come_often_are_judged_by_the_mixture_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their limits are those of its nats; the numbers' limits, and all limits of dependent rows, those of folds."""
+    rows = table([i % 2 for i in range(400)], 5)
+    rows.state[:] = PRESENT
+    mixture = fit_mixtures(LAYOUT, rows, choose_mixture(LAYOUT, rows, 0), 0)[0]
+    of_folds = replace(mixture, precision=mixture.precision * np.float32(0.6))
+    monkeypatch.setattr(single_cells, "fit_mixtures", lambda *_: (mixture, dict.fromkeys(range(4), of_folds)))
+
+    def limits(are_independent: bool) -> np.ndarray:
+        scores = np.random.default_rng(0).exponential(size=400)
+        cells, _ = fit_single_cells(LAYOUT, rows, np.ones(3, bool), scores, 0, are_independent=are_independent)
+        assert cells is not None
+        assert cells.mixture is not None
+        return cells.mixture.limit
+
+    of_all, by_folds = (CellLimits.of([one.nats(rows.values, rows.state)]).limit[0] for one in (mixture, of_folds))
+    assert (np.abs(of_all - by_folds) > 1e-3).all()
+    np.testing.assert_allclose(limits(True), [by_folds[0], of_all[1], of_all[2]], rtol=1e-6)
+    np.testing.assert_allclose(limits(False), by_folds, rtol=1e-6)
+    monkeypatch.setattr(single_cells, "MOSTLY_ALIKE", 1.01)  # as in a table of more different rows
+    np.testing.assert_allclose(limits(True), by_folds, rtol=1e-6)

@@ -101,7 +101,9 @@ def calibrated(
             if max_cell is not None:
                 row_scores = larger_of(row_scores, unseen_scores(max_cell.of_members(largest.T).T, held_out))
             if with_max_cell:
-                judges, row_scores = fit_single_cells(preprocessor.layout, rows, may_decide_alone, row_scores, seed)
+                judges, row_scores = fit_single_cells(
+                    preprocessor.layout, rows, may_decide_alone, row_scores, seed, are_independent=repeated is not None
+                )
                 strings, row_scores = fit_string_judge(preprocessor.layout, rows.readouts, row_scores)
             if repeated is not None:
                 beside = (judges, nearest) if with_max_cell else (None, None)

@@ -37,6 +37,14 @@ class RepeatedRows:
         often = count >= FEWEST_COPIES
         return cls(first[often], np.where(often, np.cumsum(often) - 1, -1)[group])
 
+    @classmethod
+    def alike(cls, rows: Rows) -> RepeatedRows:
+        """Find those among `rows` whose categories, booleans and states are equal, and whose numbers are about equal.
+
+        About equal are features within the same standard deviation.
+        """
+        return cls.among(Rows(np.floor(rows.values), rows.state, rows.fold))
+
     def counted(self, row_scores: np.ndarray, score: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
         """The scores (n,) that calibrate, where `score` gives those of new rows like the rows (g,): copies tie."""
         if not self.one.size:

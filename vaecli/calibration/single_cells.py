@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vaecli.calibration.repeated_rows import RepeatedRows
 from vaecli.calibration.survival_scale import SurvivalScale, opinion_scale
 from vaecli.calibration.tail import fit_pareto
 from vaecli.data.cells import PRESENT
@@ -29,16 +30,24 @@ SHAPE_BEYOND_WALL = 0.9  # then it rises by the logarithm of the steps, since a 
 SMALLEST_STEP = 1e-3  # of readings, in standard deviations
 BLOCK_ROWS = 1024
 MOST_CHECKED = 10_000  # rows, evenly spread
+MOSTLY_ALIKE = 0.9  # of the rows, from which on a table has few different rows: to leave one out changes little
 MORE_BEYOND = 2.0  # times as many training cells beyond a limit as held-out ones
 
 
 def fit_single_cells(
-    layout: Layout, rows: Rows, may_decide: np.ndarray, row_scores: np.ndarray, seed: int
+    layout: Layout,
+    rows: Rows,
+    may_decide: np.ndarray,
+    row_scores: np.ndarray,
+    seed: int,
+    *,
+    are_independent: bool = True,
 ) -> tuple[SingleCells | None, np.ndarray]:
     """The judges for the calibration `rows`, and the ensemble's held-out `row_scores` (n,) raised to their opinions.
 
     `may_decide` (c,) bool marks the columns of which one cell may decide. An opinion on a training row is that of
-    judges fitted to the other folds. Tables of fewer than 200 rows, or where no column may decide, get none.
+    judges fitted to the other folds. Tables of fewer than 200 rows, or where no column may decide, get none. Rows that
+    resemble each other by time or group are not `are_independent`.
     """
     if len(row_scores) < FEWEST_ROWS or not may_decide.any() or np.unique(rows.fold).size < 2:
         return None, row_scores
@@ -48,15 +57,22 @@ def fit_single_cells(
     raised = np.maximum(row_scores, tails_scale.of_scores(rarity))
     mixture = None
     if layout.n_features <= MOST_FEATURES:
-        mixture, excess = _fit_mixture(layout, rows, may_decide, ensemble, seed)
+        known = RepeatedRows.alike(rows).of_row >= 0
+        if not are_independent or known.mean() < MOSTLY_ALIKE:
+            known[:] = False
+        mixture, excess = _fit_mixture(layout, rows, may_decide, ensemble, seed, known)
         raised = np.maximum(raised, mixture.scale.of_scores(excess))
     return SingleCells(tails, tails_scale, may_decide, mixture), raised
 
 
 def _fit_mixture(
-    layout: Layout, rows: Rows, may_decide: np.ndarray, ensemble: SurvivalScale, seed: int
+    layout: Layout, rows: Rows, may_decide: np.ndarray, ensemble: SurvivalScale, seed: int, known: np.ndarray
 ) -> tuple[MixtureJudge, np.ndarray]:
-    """The mixture as a judge, and the largest excess (n,) of each row by mixtures of the other folds."""
+    """The mixture as a judge, and the largest excess (n,) of each row by mixtures of the other folds.
+
+    Codes in rows that are `known` (n,) bool, being like several others, are judged by the mixture of all rows: how
+    dense a Gaussian is at a rare combination of codes depends on how many of its few rows a fold holds.
+    """
     mixture, without = fit_mixtures(layout, rows, choose_mixture(layout, rows, seed), seed)
     nats = np.empty(rows.state.shape, np.float32)
     for fold, other in without.items():
@@ -64,6 +80,12 @@ def _fit_mixture(
         for start in range(0, own.size, BLOCK_ROWS):
             block = own[start : start + BLOCK_ROWS]
             nats[block] = other.nats(rows.values[block], rows.state[block])
+    codes = np.array([not KINDS[slot.kind].is_ordered for slot in layout.slots])
+    if codes.any():
+        numbers = np.flatnonzero(known)
+        for start in range(0, numbers.size, BLOCK_ROWS):
+            block = numbers[start : start + BLOCK_ROWS]
+            nats[np.ix_(block, codes)] = mixture.nats(rows.values[block], rows.state[block])[:, codes]
     limits = CellLimits.of([nats])
     may_decide = may_decide & _may_be_calibrated(mixture, rows, limits)
     limits = CellLimits(np.where(may_decide, limits.limit, NEVER_DECIDES), limits.excess, limits.n_beyond)

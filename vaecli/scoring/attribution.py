@@ -8,6 +8,10 @@ So cells that lie far beyond all of training (`SingleCells.far_beyond`) are repl
 falls by is shared among them, by the logarithm of how far beyond each lies. The other columns are then tried in the row
 that is left.
 
+Where the replacement of each of several cells would make the row normal, their falls hardly show which one is wrong: a
+network predicts the others from a code that the wrong cell has moved. So what these rivals take together is shared by
+how improbable each is given the others under the mixture (`among_rivals`), which predicts a cell without it.
+
 The nats of a column alone (`ScoredBatch.column_score`) mark where a row is improbable, which is often not where it
 is wrong: one absurd reading moves the code, and then all columns fit badly. Replacing the wrong one makes the whole row
 normal again. The attributions add up to the score; the joint part is what no single column explains: an unusual
@@ -38,6 +42,7 @@ TOO_FAR = 1000.0  # beyond it a feature no longer maps back to a number of its c
 MAX_CANDIDATES = 64  # columns tried per row: those with the most nats of their own, or with an unexpected cell
 ROUNDING_OF_SUMS = 1e-12  # of a score, below which nothing is left of it
 ROUNDING = 1e-3  # nats by which an opinion computed among other rows may differ
+RIVAL = 0.2  # of the largest fall, from which on another cell may be the wrong one
 ONE_SIGMA = 0.1586552539314571  # Φ(−1)
 
 
@@ -138,7 +143,10 @@ def attribute(
             score = rest if abs(rest) > ROUNDING_OF_SUMS * abs(score) else 0.0
         decrease = score - without
         decrease[np.abs(decrease) <= ROUNDING_OF_SUMS * abs(float(scored.score[i]))] = 0.0
-        attribution[i, tried], joint_part[i] = shares(decrease, score)
+        part, joint_part[i] = shares(decrease, score)
+        if scorer.cells is not None:
+            part = among_rivals(part, scorer.cells.beyond_limit(batch.values[i], batch.state[i])[tried])
+        attribution[i, tried] = part
         if scorer.strings is not None and batch.readouts is not None:
             part = scorer.strings.shared(batch.readouts[i], float(scored.score[i]), float(joint_part[i]))
             if layout.n_columns == 1:  # a log: there is nothing else that could explain it
@@ -174,6 +182,22 @@ def shares(decrease: np.ndarray, score: float) -> tuple[np.ndarray, float]:
     if total <= most:
         return gain, score - total
     return gain * (most / total), min(score, 0.0)  # nothing is left over, not even a rounding difference
+
+
+def among_rivals(part: np.ndarray, beyond_limit: np.ndarray) -> np.ndarray:
+    """The attributions (m,), in which the largest and those near it share their sum by `beyond_limit` (m,).
+
+    Near are those of RIVAL of the largest or more. `beyond_limit` is how far a cell lies beyond the limit of its column
+    given the others, in nats, −inf where the mixture does not judge it. A share is in proportion to log(1 + exp(·)) of
+    it. Where none of them lies beyond its limit, the attributions stay as they are.
+    """
+    rivals = np.flatnonzero((part > 0) & (part >= RIVAL * part.max(initial=0.0)) & (beyond_limit > -np.inf))
+    if rivals.size < 2 or beyond_limit[rivals].max() <= 0:
+        return part
+    weight = np.logaddexp(0.0, beyond_limit[rivals])
+    dealt = part.copy()
+    dealt[rivals] = part[rivals].sum() * (weight / weight.sum())
+    return dealt
 
 
 def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int, replaced: np.ndarray) -> np.ndarray:

@@ -15,10 +15,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vaecli.data.cells import PRESENT
 from vaecli.data.named_arrays import arrays_within
 from vaecli.model.cell_mixture import MOST_FEATURES, CellMixture
 from vaecli.schema import Layout
 from vaecli.scoring.column_tails import ColumnTails
+from vaecli.scoring.max_cell import NEVER_DECIDES
 
 FAR_BEYOND = float(np.log(100))  # nats: of readings beyond all of training one in a hundred is farther
 SMALLEST_SPREAD = 1e-6  # of scores beyond the last knot
@@ -148,6 +150,17 @@ class SingleCells:
         if self.mixture is not None:
             many = self.mixture.mixture.expected_features(many, states, replaced)
         return self.opinions(many, states, replaced).score
+
+    def beyond_limit(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
+        """How far the cells (c,) of one row lie beyond their limits given the others, in nats, by the mixture.
+
+        From features (d,) and states (c,); −inf of cells that it does not judge.
+        """
+        if self.mixture is None:
+            return np.full(state.size, -np.inf)
+        nats = self.mixture.mixture.nats(values[None], state[None])[0].astype(np.float64)
+        judged = self.may_decide & (self.mixture.limit < NEVER_DECIDES) & (state == PRESENT) & np.isfinite(nats)
+        return np.where(judged, nats - self.mixture.limit, -np.inf)
 
     def far_beyond(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
         """How far cells (n, c) that may decide lie beyond all of training, in nats; 0 below FAR_BEYOND.
