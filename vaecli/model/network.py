@@ -120,6 +120,11 @@ def _hidden(parameters: Parameters, part: str, inputs: Array) -> Array:
 
 def kl_to_prior(mean: Array, log_variance: Array) -> Array:
     """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats, (…, n), for (…, n, k). Kingma & Welling 2014, appendix B."""
+    if isinstance(mean, np.ndarray) and mean.dtype == np.float32:
+        parts = np.exp(log_variance)
+        parts -= log_variance
+        parts += np.square(mean)
+        return (parts @ np.full(mean.shape[-1], 0.5, np.float32)) - np.float32(0.5 * mean.shape[-1])
     xp = namespace(mean)
     return 0.5 * (mean**2 + xp.exp(log_variance) - log_variance - 1.0).sum(-1)
 
