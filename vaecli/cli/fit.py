@@ -8,6 +8,7 @@ from functools import partial
 
 from vaecli import render
 from vaecli.cli import options, unattended
+from vaecli.cli.verb import prepare
 from vaecli.config import fit_config
 from vaecli.errors import UsageError
 from vaecli.runtime.place import place_of
@@ -111,6 +112,7 @@ def fit(
     else:
         from vaecli.workflows.fit import fit as run
 
+    prepare()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, output, config, on_event=on_event)
     if summary is None:  # the first process of torchrun has it
