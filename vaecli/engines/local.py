@@ -11,8 +11,10 @@ from vaecli.config import SampleConfig, ScoreConfig
 from vaecli.engines.base import Item, Result, Task
 from vaecli.model import tiles
 from vaecli.runtime.blas import one_blas_thread
-from vaecli.runtime.parallel import map_in_order, n_cores
+from vaecli.runtime.parallel import map_in_order, n_cores, short_turns
 from vaecli.tables import Batch, Piece, ReadRequest, Source, round_up
+
+MOST_AT_ONCE = 8 * tiles.TILE_ROWS  # rows of a task: what a worker holds beside the piece grows with them
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +41,17 @@ class LocalEngine:
 
         @_quiet
         def several(piece: Piece) -> list[Result]:
-            return [task.process(batch) for batch in piece().slices(batch_rows)]
+            return [task.process(batch) for batch in piece().slices(min(batch_rows, MOST_AT_ONCE))]
 
         pieces = source.pieces(replace(needs, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS))
-        with one_blas_thread():  # set here, for all workers: only one thread of a process can
+        # set here, for all workers: only one thread of a process can
+        with one_blas_thread(), short_turns():
             for results in map_in_order(several, pieces, self.workers):
                 yield from results
 
     def map_items(self, task: Task[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
         """Map items as `Engine.map_items`."""
-        with one_blas_thread():  # as in `map_batches`
+        with one_blas_thread(), short_turns():  # as in `map_batches`
             yield from map_in_order(_quiet(task.process), items, self.workers)
 
 

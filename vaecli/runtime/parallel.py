@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+SHORT_TURN = 1e-4  # seconds
 
 
 def n_cores() -> int:
@@ -20,6 +23,21 @@ def n_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@contextmanager
+def short_turns() -> Iterator[None]:
+    """A block in which a thread that waits for the interpreter's lock is given it after a tenth of a millisecond.
+
+    NumPy releases the lock in each operation, and mostly has it back before the thread that waited has woken up. So a
+    thread may wait for the whole of Python's 5 ms, which is as long as a tile takes.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, SHORT_TURN))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_workers: int) -> Generator[Result]:
