@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vaecli.data.cells import PRESENT
+from vaecli.model.array_namespace import product
 from vaecli.schema import Layout
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -146,8 +147,8 @@ class CellMixture:
         """g_k (n, K, d) of standardised features (n, d), and less the means (n, K, d)."""
         known, (n_components, d) = self._constants, self.mean.shape
         if n_components == 1:
-            return np.asarray(centred[:, 0] @ self.precision[0])[:, None]
-        pull = (z @ known.precisions).reshape(len(z), n_components, d)
+            return np.asarray(product(centred[:, 0], self.precision[0], BLOCK_ROWS))[:, None]
+        pull = product(z, known.precisions, BLOCK_ROWS).reshape(len(z), n_components, d)
         pull -= known.pulled_means
         return pull
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.data.cells import MISSING
-from vaecli.model.array_namespace import Array, affine, leaky, like, namespace, plus
+from vaecli.model.array_namespace import Array, affine, leaky, like, namespace, plus, product
 from vaecli.model.likelihoods.likelihood import Likelihood
 
 Parameters = dict[str, Array]
@@ -103,13 +103,13 @@ def posterior_mean(parameters: Parameters, inputs: Array) -> Array:
 
 def _mean(parameters: Parameters, hidden: Array, inputs: Array) -> Array:
     mean = affine(hidden, parameters["encoder.mean.w"], parameters["encoder.mean.b"])
-    return plus(mean, inputs @ parameters["encoder.skip.w"])
+    return plus(mean, product(inputs, parameters["encoder.skip.w"]))
 
 
 def decode(parameters: Parameters, z: Array) -> Array:
     """The parameters of p(x|z), (…, e, n, p), for z (…, e, n, k)."""
     output = affine(_hidden(parameters, "decoder", z), parameters["decoder.out.w"], parameters["decoder.out.b"])
-    return plus(output, z @ parameters["decoder.skip.w"])
+    return plus(output, product(z, parameters["decoder.skip.w"]))
 
 
 def _hidden(parameters: Parameters, part: str, inputs: Array) -> Array:
