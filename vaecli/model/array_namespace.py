@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vaecli.model.tiles import TILE_ROWS
+from vaecli.model.tiles import SMALL_TILE_ROWS, STRIP_ROWS, TILE_ROWS
 
 _SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS takes its kernels for small products
 _LANES = 16  # numbers of float32 that AVX-512 computes at once
@@ -71,7 +71,8 @@ def _small_products_differ() -> bool:
     """Whether the BLAS of NumPy rounds some small product in another way than the same rows of a large one."""
     inputs = np.linspace(-1.0, 1.0, TILE_ROWS * 33, dtype=np.float32).reshape(TILE_ROWS, 33) ** 3
     weight = np.linspace(-1.0, 1.0, 33 * 50, dtype=np.float32).reshape(33, 50) ** 5
-    return not np.array_equal(inputs[:64] @ weight, (inputs @ weight)[:64])
+    small, large = inputs[:SMALL_TILE_ROWS] @ weight, inputs @ weight
+    return not np.array_equal(small[:STRIP_ROWS], large[:STRIP_ROWS])
 
 
 def plus(values: Array, others: Array) -> Array:
