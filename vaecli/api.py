@@ -40,7 +40,16 @@ from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import CalibrateSummary, FitSummary, OnEvent, ignore
 from vaecli.schema import Schema
-from vaecli.tables import Source, added_sink, check_schema, collect_sink, exact_types, frame_source, new_schema, open_source
+from vaecli.tables import (
+    Source,
+    added_sink,
+    check_schema,
+    collect_sink,
+    exact_types,
+    frame_source,
+    new_schema,
+    open_source,
+)
 
 if TYPE_CHECKING:
     from vaecli.results.check import CheckSummary

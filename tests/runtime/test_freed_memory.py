@@ -8,8 +8,6 @@ import sys
 
 import pytest
 
-from vaecli.runtime import freed_memory
-
 CYCLES = """
 import resource, sys
 import numpy as np

@@ -56,6 +56,7 @@ def test_a_product_of_a_small_tile_rounds_as_one_of_a_whole_tile(kernels: str) -
     if ("avx512vl" if kernels == "SkylakeX" else "avx2") not in flags:
         pytest.skip("this processor lacks the instructions")
     environment = os.environ | {"OPENBLAS_CORETYPE": kernels}
-    done = subprocess.run([sys.executable, "-c", PRODUCTS], env=environment, capture_output=True, text=True, check=False)
+    words = [sys.executable, "-c", PRODUCTS]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("same")

@@ -21,7 +21,7 @@ _HEADER = Path("include", "arrow", "util", "config.h")
 def choose(environment: MutableMapping[str, str] = os.environ) -> None:
     """Name jemalloc in the environment, unless it names an allocator, pyarrow is loaded already or has no jemalloc."""
     if VARIABLE not in environment and "pyarrow" not in sys.modules and _has_jemalloc():
-        environment |= {VARIABLE: "jemalloc", _MARK: "1"}
+        environment.update({VARIABLE: "jemalloc", _MARK: "1"})
 
 
 def as_before(environment: Mapping[str, str] = os.environ) -> dict[str, str]:

@@ -151,6 +151,7 @@ class AddedSink:
         self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
     ) -> Rendered:
         """The added columns, (n,) each, of the rows of `batch` that `keep` (n,) marks."""
+        del batch  # the caller has its rows
         arrays = [_as_array(added[name], kind) for name, kind in self.added]
         return arrays if keep is None else [array.filter(pa.array(keep)) for array in arrays]
 
