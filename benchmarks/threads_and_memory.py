@@ -1,7 +1,6 @@
-"""What three settings of the process do for `vaecli score` of Parquet: each is switched off in turn.
+"""What two settings of the process do for `vaecli score` of Parquet: each is switched off in turn.
 
-They are the allocator that Arrow takes, memory that is kept when it is freed, and how soon a thread that waits for the
-interpreter's lock gets it. Every round runs all commands in turn, whole processes with two workers; figures are
+They are the allocator that Arrow takes, and how soon a thread that waits for the interpreter's lock gets it. Every round runs all commands in turn, whole processes with two workers; figures are
 medians over rounds, ratios medians of the ratios round by round. CPU seconds and peaks vary less than seconds where
 the machine does other work.
 
@@ -30,7 +29,6 @@ RUN = "from vaecli.cli.app import run; run()"
 VARIANTS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     BUILT: ("", {}),
     "Arrow's own allocator, mimalloc": ("", {"ARROW_DEFAULT_MEMORY_POOL": "mimalloc"}),
-    "freed memory handed back": ("from vaecli.runtime import freed_memory; freed_memory.keep = lambda: False; ", {}),
     "turns of 5 ms": ("from vaecli.runtime import parallel; parallel.SHORT_TURN = 5e-3; ", {}),
 }
 Cost = dict[str, float]

@@ -8,7 +8,6 @@ from functools import partial
 
 from vaecli import render
 from vaecli.cli import options, unattended
-from vaecli.cli.verb import prepare
 from vaecli.config import fit_config
 from vaecli.errors import UsageError
 from vaecli.runtime.place import place_of
@@ -97,6 +96,8 @@ def fit(
     with render.warnings_shown(quiet=quiet):
         config = fit_config(settings, config_file)
 
+    from vaecli.runtime import freed_memory
+    from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows import require_fitting_packages
 
     require_fitting_packages()
@@ -112,7 +113,8 @@ def fit(
     else:
         from vaecli.workflows.fit import fit as run
 
-    prepare()
+    freed_memory.keep()
+    skip_pandas_import()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, output, config, on_event=on_event)
     if summary is None:  # the first process of torchrun has it

@@ -13,15 +13,6 @@ from vaecli.errors import UsageError
 S = TypeVar("S", bound="render.Summary")
 
 
-def prepare() -> None:
-    """What every verb on tables does before its workflow, so that it takes less time; for the program only."""
-    from vaecli.runtime import freed_memory
-    from vaecli.tables.without_pandas import skip_pandas_import
-
-    freed_memory.keep()
-    skip_pandas_import()
-
-
 def piped(inputs: Sequence[str], output: str | None) -> str | None:
     """The output of a verb that passes rows on: what comes in through a pipe goes out through one."""
     return "-" if output is None and list(inputs) == ["-"] else output
@@ -48,7 +39,9 @@ class Verb:
 
     def run(self, workflow: Callable[..., S], *arguments: Any, **named: Any) -> S:
         """Run `workflow` with the progress that was asked for, and show its summary."""
-        prepare()
+        from vaecli.tables.without_pandas import skip_pandas_import
+
+        skip_pandas_import()
         with render.progress(quiet=self.quiet, verbose=self.verbose) as on_event:
             summary = workflow(*arguments, **named, on_event=on_event)
         unattended.note(summary)

@@ -12,8 +12,8 @@ _TRIMMED_BEYOND, _MAPPED_BEYOND = 64 * 2**20, 32 * 2**20
 def keep() -> bool:
     """Tell the C library to keep up to 64 MB of freed memory per heap; returns whether it will.
 
-    Arrays of a tile are freed as soon as the next are made; without this the system gives new pages for them, which
-    takes up to a tenth of the processor time of `score`. Nothing happens where the library is not glibc.
+    Arrays of a fit are freed as soon as the next are made; without this the system gives half as many pages more for
+    them. Nothing happens where the library is not glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
