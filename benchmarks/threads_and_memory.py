@@ -1,8 +1,8 @@
 """What two settings of the process do for `vaecli score` of Parquet: each is switched off in turn.
 
-They are the allocator that Arrow takes, and how soon a thread that waits for the interpreter's lock gets it. Every round runs all commands in turn, whole processes with two workers; figures are
-medians over rounds, ratios medians of the ratios round by round. CPU seconds and peaks vary less than seconds where
-the machine does other work.
+They are the allocator that Arrow takes, and how soon a thread that waits for the interpreter's lock gets it. Every
+round runs all commands in turn, whole processes with two workers; figures are medians over rounds, ratios medians of
+the ratios round by round. CPU seconds and peaks vary less than seconds where the machine does other work.
 
     python benchmarks/threads_and_memory.py --work DIR
     python benchmarks/threads_and_memory.py --work DIR --rows 200000 --preset fast
