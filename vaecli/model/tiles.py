@@ -14,8 +14,8 @@ from vaecli.data.preprocessor import FeatureBatch
 TILE_ROWS = 1024
 # A few rows that cannot wait for others stand in a small tile. Matrix products take rows in strips of up to 48 and
 # treat what remains, the last 16 of 1,024, in another way; so do strips and a remainder of these sizes. Kernels for
-# small products need `array_namespace.product` for the same bits; where rows of a layer are 512 numbers or more, a score
-# is the same to a few millionths.
+# small products need `array_namespace.product` for the same bits; where a layer is 512 numbers or wider, a score is the
+# same to a few millionths.
 STRIP_ROWS, REST_ROWS = 48, 16
 SMALL_TILE_ROWS = STRIP_ROWS + REST_ROWS
 MOST_IN_SMALL_TILES = 4 * STRIP_ROWS  # rows of a batch; more are computed faster in a whole tile
