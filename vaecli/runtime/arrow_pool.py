@@ -1,8 +1,8 @@
 """Which allocator pyarrow takes in the program `vaecli`: jemalloc, where the installed library has it.
 
-With pyarrow's own choice, mimalloc, copying a Parquet file of 30 columns takes a fifth more processor time and 30 MB
-more memory (docs/adr/0046-memory-of-a-scoring-process.md). The library reads the name once, from the environment, when
-it is loaded, and warns of one that it lacks; so the header that its package comes with is asked first.
+With pyarrow's own choice, mimalloc, scoring a Parquet file of 30 columns takes 37 MB more memory
+(docs/adr/0046-memory-of-a-scoring-process.md). The library reads the name once, from the environment, when it is
+loaded, and warns of one that it lacks; so the header that its package comes with is asked first.
 """
 
 from __future__ import annotations
