@@ -40,16 +40,7 @@ from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import CalibrateSummary, FitSummary, OnEvent, ignore
 from vaecli.schema import Schema
-from vaecli.tables import (
-    Source,
-    added_sink,
-    check_schema,
-    collect_sink,
-    exact_types,
-    frame_source,
-    new_schema,
-    open_source,
-)
+from vaecli.tables import added_sink, check_schema, collect_sink, exact_types, frame_source, new_schema, open_source
 
 if TYPE_CHECKING:
     from vaecli.results.check import CheckSummary
@@ -59,6 +50,7 @@ if TYPE_CHECKING:
     from vaecli.results.incidents import Incident
     from vaecli.results.mark import MarkSummary
     from vaecli.sensors.detector import SensorDetector
+    from vaecli.tables import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +133,7 @@ class Model:
             return sink.table()
         beside = added_sink(source, added, prefix=config.prefix)
         score_table(self.detector, modelled, beside, decision, every_row)
-        frame = table.copy()
-        for name, values in beside.columns().items():
-            frame[name] = values
+        frame = table.assign(**beside.columns())
         return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
 
     def incidents(self, table: Any, **settings: Any) -> tuple[Incident, ...]:
