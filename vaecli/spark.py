@@ -1,4 +1,4 @@
-"""vaecli on Spark DataFrames: rows are scored where Spark has them, with the scores of `vaecli score`.
+"""vaecli on Spark DataFrames: rows are computed where Spark has them, to what `vaecli score` and others give.
 
     import vaecli.spark
     scored = vaecli.spark.score(df, "model.vae", threshold=0.99, explain=3)
@@ -8,13 +8,16 @@ Needs the extra `vaecli[spark]`, and vaecli in the same version wherever Spark r
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from vaecli.errors import UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
-__all__ = ["score"]
+__all__ = ["encode", "reconstruct", "score"]
 
 
 def score(df: DataFrame, model: str | Path, **settings: Any) -> DataFrame:
@@ -38,3 +41,43 @@ def score(df: DataFrame, model: str | Path, **settings: Any) -> DataFrame:
     from vaecli.workflows.score_spark import scored
 
     return scored(df, Path(model), score_settings(settings))
+
+
+def encode(df: DataFrame, model: str | Path, **settings: Any) -> DataFrame:
+    """The rows of a Spark DataFrame with the coordinates of their latent codes; nothing runs before an action.
+
+    `model` is the path of a bundle on this machine. `settings` are those of `vaecli encode --keep`: dims, spreads,
+    prefix, batch_rows.
+
+    Returns a DataFrame with the columns of `df` and then z1, z2, … or, with `dims`, map1, map2, … Raises as `score`.
+
+    >>> vaecli.spark.encode(df, "cars.vae", dims=2).columns[-2:]
+    ['map1', 'map2']
+    """
+    from vaecli.config import encode_config
+    from vaecli.workflows.encode_spark import encoded
+
+    _refuse_unknown(settings, ("dims", "spreads", "prefix", "batch_rows"))
+    return encoded(df, Path(model), encode_config(settings | {"keep": True}, environment={}))
+
+
+def reconstruct(df: DataFrame, model: str | Path, **settings: Any) -> DataFrame:
+    """The rows of a Spark DataFrame as the model expects them; nothing runs before an action.
+
+    `model` is the path of a bundle on this machine. `settings` are those of `vaecli reconstruct`: impute (missing
+    cells only), batch_rows.
+
+    Returns a DataFrame with the columns of `df`, with their types and in their order. Raises as `score`.
+
+    >>> filled = vaecli.spark.reconstruct(df, "cars.vae", impute=True)
+    """
+    from vaecli.config import reconstruct_config
+    from vaecli.workflows.reconstruct_spark import reconstructed
+
+    _refuse_unknown(settings, ("impute", "batch_rows"))
+    return reconstructed(df, Path(model), reconstruct_config(settings, environment={}))
+
+
+def _refuse_unknown(settings: Mapping[str, Any], known: Sequence[str]) -> None:
+    if unknown := [name for name in settings if name not in known]:
+        raise UsageError(f"{unknown[0]}: unknown setting", f"there are {', '.join(known)}")

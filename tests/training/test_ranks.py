@@ -23,7 +23,7 @@ from vaecli.schema import Column, Kind, Layout
 from vaecli.training import schedule
 from vaecli.training.checkpoint import Checkpoint
 from vaecli.training.loop import Plan, Trained, train
-from vaecli.training.ranks import Ranks, owners
+from vaecli.training.ranks import Ranks, shares
 
 E, N = 3, 201  # the last batch of an epoch has 9 rows
 QUICK = TrainConfig(device="cpu", max_steps=40, batch_rows=64)
@@ -134,22 +134,38 @@ def test_ranks_and_one_process_learn_the_same_but_for_rounding(by_one: Trained) 
         np.testing.assert_allclose(alone.best[family].elbo, by_one.best[family].elbo, rtol=1e-3)
 
 
-@given(st.lists(st.floats(0.1, 100.0), min_size=1, max_size=30), st.integers(1, 30))
-def test_every_rank_has_neighbouring_members(costs: Sequence[float], n: int) -> None:
-    """Each rank has at least one member, in order; more ranks than members are refused."""
-    if n > len(costs):
-        with pytest.raises(UsageError, match=f"there are {n} ranks and {len(costs)} members"):
-            owners(np.array(costs), n)
+@given(
+    st.lists(st.tuples(st.floats(0.1, 100.0), st.integers(1, 20)), min_size=1, max_size=4),
+    st.integers(1, 30),
+)
+def test_shares_are_even(families: Sequence[tuple[float, int]], n: int) -> None:
+    """Every member has a rank and every rank a member, and none has more than a member more than it must."""
+    costs, n_members = [cost for cost, _ in families], [n_of for _, n_of in families]
+    if n > sum(n_members):
+        with pytest.raises(UsageError, match=f"there are {n} ranks and {sum(n_members)} members"):
+            shares(costs, n_members, n)
         return
-    owner = owners(np.array(costs), n)
-    assert owner.tolist() == sorted(owner.tolist())
-    assert set(owner.tolist()) == set(range(n))
+    counts = shares(costs, n_members, n)
+    assert counts.sum(1).tolist() == n_members
+    assert counts.sum(0).min() >= 1
+    load = np.array(costs) @ counts
+    assert load.max() <= load.sum() / n + max(costs) * (1 + 1e-9)
 
 
-def test_shares_cost_about_the_same() -> None:
-    """Five members of 128 hidden units and five of 64 are divided by their cost and not by their number."""
-    owner = owners(np.repeat([40_000.0, 20_000.0], 5), 2)
-    assert owner.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 1, 1]
+def test_both_families_are_divided() -> None:
+    """Five members of 128 hidden units and five of 64: each of two ranks has some of both, whatever their ratio."""
+    for cost in (25_000.0, 40_000.0):
+        assert shares([cost, 20_000.0], [5, 5], 2).tolist() == [[3, 2], [2, 3]]
+
+
+def test_ranks_ask_each_other_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a checkpoint is due is asked some twenty times between two of them, and not at every step."""
+    clock, now = schedule.Clock(None, 0.0), [0.0]
+    monkeypatch.setattr(schedule.time, "monotonic", lambda: now[0])
+    clock._began, now[0] = 0.0, 2.0
+    assert clock.pause(1_000) == 250  # half a second
+    now[0] = 100.0
+    assert clock.pause(3) == 1
 
 
 GIVEN = {"RANK": "1", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}

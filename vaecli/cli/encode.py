@@ -9,6 +9,7 @@ import typer
 from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
 from vaecli.config import encode_config
+from vaecli.config.score import check_engine
 from vaecli.errors import UsageError
 
 Output = Annotated[
@@ -49,6 +50,8 @@ def encode(
     spreads: Spreads = False,
     keep: Keep = False,
     prefix: options.Prefix = None,
+    engine: options.Engine = None,
+    remote: options.Remote = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     as_json: options.AsJson = False,
@@ -75,6 +78,8 @@ def encode(
     if color is not None and plot is None:
         raise UsageError("--color colours a picture, but none is asked for", "add --plot FILE")
 
+    check_engine(engine, remote, "encode")
+
     from vaecli.workflows.encode import encode as workflow
 
-    verb.run(workflow, inputs, model, verb.output, config, plot=plot)
+    verb.run(workflow, inputs, model, verb.output, config, plot=plot, remote=remote)

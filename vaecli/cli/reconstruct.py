@@ -9,6 +9,7 @@ import typer
 from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
 from vaecli.config import reconstruct_config
+from vaecli.config.score import check_engine
 
 Output = Annotated[
     str | None,
@@ -33,6 +34,8 @@ def reconstruct(
     model: options.Model = options.DEFAULT_BUNDLE,
     output: Output = None,
     impute: Impute = False,
+    engine: options.Engine = None,
+    remote: options.Remote = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     as_json: options.AsJson = False,
@@ -53,6 +56,8 @@ def reconstruct(
     verb.check(inputs, "the table", "the table")
     config = reconstruct_config({"impute": impute, "batch_rows": batch_rows, "workers": workers})
 
+    check_engine(engine, remote, "reconstruct")
+
     from vaecli.workflows.reconstruct import reconstruct as workflow
 
-    verb.run(workflow, inputs, model, verb.output, config)
+    verb.run(workflow, inputs, model, verb.output, config, remote=remote)

@@ -7,6 +7,7 @@ from typing import Annotated
 from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
 from vaecli.config import report_config
+from vaecli.config.score import check_engine
 
 Output = Annotated[
     str | None,
@@ -37,6 +38,8 @@ def report(
     min_duration: options.MinDuration = None,
     alarm_budget: options.AlarmBudget = None,
     image_shape: ImageShape = None,
+    engine: options.Engine = None,
+    remote: options.Remote = None,
     batch_rows: options.BatchRows = None,
     workers: options.Workers = None,
     as_json: options.AsJson = False,
@@ -62,6 +65,8 @@ def report(
     of_events = {"merge_gap": merge_gap, "min_duration": min_duration, "alarm_budget": alarm_budget}
     config = report_config({"image_shape": image_shape} | decision | running | of_events)
 
+    check_engine(engine, remote, "report")
+
     from vaecli.workflows.report import report as workflow
 
-    verb.run(workflow, inputs, model, verb.output, config)
+    verb.run(workflow, inputs, model, verb.output, config, remote=remote)

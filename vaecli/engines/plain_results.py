@@ -8,8 +8,9 @@ import sys
 from dataclasses import is_dataclass
 from enum import Enum
 from typing import Any
+from zoneinfo import ZoneInfo
 
-_OF_ARRAYS = {
+_PLAIN = {
     ("numpy", "dtype"),
     ("numpy", "ndarray"),
     ("numpy._core.multiarray", "_reconstruct"),
@@ -22,6 +23,14 @@ _OF_ARRAYS = {
     ("builtins", "set"),
     ("builtins", "slice"),
     ("collections", "Counter"),
+    # what cells of a table are in Python
+    ("datetime", "date"),
+    ("datetime", "datetime"),
+    ("datetime", "time"),
+    ("datetime", "timedelta"),
+    ("datetime", "timezone"),
+    ("decimal", "Decimal"),
+    ("zoneinfo", "ZoneInfo"),
 }
 
 
@@ -33,10 +42,23 @@ def plain_result(pickled: bytes) -> Any:
     return _Unpickler(io.BytesIO(pickled)).load()
 
 
+def pickled(result: Any) -> bytes:
+    """What `plain_result` reads."""
+    stream = io.BytesIO()
+    _Pickler(stream).dump(result)
+    return stream.getvalue()
+
+
+class _Pickler(pickle.Pickler):
+    def reducer_override(self, value: Any) -> Any:
+        """A time zone as its name, for which pickle itself would have a function called; all else as ever."""
+        return (ZoneInfo, (value.key,)) if isinstance(value, ZoneInfo) else NotImplemented
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """The class or helper of arrays of that name. Raises pickle.UnpicklingError for all others."""
-        if (module, name) in _OF_ARRAYS:
+        if (module, name) in _PLAIN:
             return super().find_class(module, name)
         if module.startswith("vaecli.") and "." not in name and module in sys.modules:
             found = super().find_class(module, name)

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 import vaecli
 from vaecli import errors
-from vaecli.errors import EnvironmentProblem, InputError, MissingPackage, UsageError, VaecliError, cut, harmless
+from vaecli.errors import EnvironmentProblem, InputError, MissingPackage, UsageError, VaecliError, cut, harmless, quoted
 from vaecli.runtime.urls import is_url, without_file_scheme
 from vaecli.tables import Batch, ReadRequest, Source, frame_source
 
@@ -101,8 +101,8 @@ def count_rows(session: SparkSession, folder: str, prefix: str) -> dict[str, int
     functions = _imported("pyspark.sql.functions")
     is_flagged, score = functions.col(f"{prefix}is_anomaly"), functions.col(f"{prefix}anomaly_score")
     with spark_errors():
-        table = session.read.parquet(folder)
-        if not table.columns:  # not a row was written
+        table = _read_back(session, folder)
+        if table is None:
             return {"rows": 0, "anomalies": 0, "unscored": 0}
         (counts,) = table.agg(
             functions.count(functions.lit(1)).alias("rows"),
@@ -110,6 +110,24 @@ def count_rows(session: SparkSession, folder: str, prefix: str) -> dict[str, int
             functions.count_if(score.isNull()).alias("unscored"),
         ).collect()
     return {name: int(counts[name]) for name in ("rows", "anomalies", "unscored")}
+
+
+def rows_in(session: SparkSession, folder: str) -> int:
+    """How many rows a folder of Parquet has. Raises EnvironmentProblem where Spark cannot read it."""
+    with spark_errors():
+        table = _read_back(session, folder)
+        return 0 if table is None else table.count()
+
+
+def _read_back(session: SparkSession, folder: str) -> DataFrame | None:
+    """The table that was written to a folder; None where not a row was: Sail finds no columns, Spark no schema."""
+    try:
+        table = session.read.parquet(folder)
+        return table if table.columns else None
+    except Exception as problem:
+        if "UNABLE_TO_INFER_SCHEMA" in str(problem):
+            return None
+        raise
 
 
 def source_like(frame: DataFrame) -> Source:
@@ -128,8 +146,9 @@ def mapped(frame: DataFrame, function: Function, added: Sequence[tuple[str, pa.D
     """The DataFrame of what `function` yields for each partition: the columns of `frame` and then those `added`.
 
     The function sees one column more, PARTITION. Nothing is computed before an action. Raises MissingPackage without
-    the Spark client.
+    the Spark client, and InputError for a name with a dot.
     """
+    _refuse_dots(frame.columns)
     functions, types = _imported("pyspark.sql.functions"), _imported("pyspark.sql.types")
     of_arrow = {pa.float64(): types.DoubleType, pa.bool_(): types.BooleanType, pa.string(): types.StringType}
     fields = [types.StructField(name, of_arrow[kind]()) for name, kind in added]
@@ -140,8 +159,9 @@ def mapped(frame: DataFrame, function: Function, added: Sequence[tuple[str, pa.D
 def answers(frame: DataFrame, columns: Sequence[str], function: Function, schema: pa.Schema) -> pa.Table:
     """What `function` yields, as `schema` declares it, for all partitions of the named columns; it runs now.
 
-    The function sees one column more, PARTITION. Raises what the rows raise.
+    The function sees one column more, PARTITION. Raises what the rows raise, and InputError for a name with a dot.
     """
+    _refuse_dots(columns)
     functions, types = _imported("pyspark.sql.functions"), _imported("pyspark.sql.types")
     of_arrow = {pa.int64(): types.LongType, pa.binary(): types.BinaryType}
     fields = [types.StructField(field.name, of_arrow[field.type]()) for field in schema]
@@ -150,6 +170,17 @@ def answers(frame: DataFrame, columns: Sequence[str], function: Function, schema
         numbered = frame.select(*chosen, functions.spark_partition_id().alias(PARTITION))
         found: pa.Table = numbered.mapInArrow(function, types.StructType(fields)).toArrow()
     return found
+
+
+def _refuse_dots(names: Sequence[str]) -> None:
+    """Raise InputError for a column that `mapInArrow` takes for a field of another one, since it quotes no names."""
+    for name in names:
+        if "." in name:
+            raise InputError(
+                f"column {quoted(name)}: Spark hands no column with a dot in its name to a function",
+                "rename it there, or score without --engine spark",
+                column=name,
+            )
 
 
 def absolute(path: str) -> str:

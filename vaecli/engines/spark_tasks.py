@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 import vaecli
 from vaecli.engines.base import Item, Result, Task
-from vaecli.engines.plain_results import plain_result
+from vaecli.engines.plain_results import pickled, plain_result
 from vaecli.engines.spark import PARTITION, absolute, answers, connect, read_parquet, rows_of, sent_errors, source_like
 from vaecli.errors import EnvironmentProblem
 from vaecli.model import tiles
@@ -80,10 +80,15 @@ class SparkSource:
 
 @dataclass(frozen=True, slots=True)
 class SparkEngine:
-    """Runs tasks on the cluster. With `adds_up` results are added up within each partition before they travel."""
+    """Runs tasks on the cluster. With `adds_up` results are added up within each partition before they travel.
+
+    With `numbers_rows` the task sees the numbers that rows have in the whole table, in the order of partitions; a job
+    of its own counts the rows of each partition first.
+    """
 
     batch_rows: int
     adds_up: bool
+    numbers_rows: bool = False
 
     def map_batches(self, task: Task[Batch, Result], source: Source, needs: ReadRequest) -> Iterator[Result]:
         """Map batches as `Engine.map_batches`; only the columns that are needed are read.
@@ -92,11 +97,25 @@ class SparkEngine:
         """
         assert isinstance(source, SparkSource)
         needs = replace(needs, batch_rows=self.batch_rows, multiple_of=tiles.TILE_ROWS)
-        sent = {"version": vaecli.__version__, "task": pickle.dumps((task, needs, self.adds_up))}
+        sent: dict[str, Any] = {"version": vaecli.__version__, "task": pickle.dumps((task, needs, self.adds_up))}
         columns = source.names if needs.columns is None or needs.keep else needs.columns
-        found = answers(source.frame, columns, partial(process_partition, sent), ANSWER)
+        first_rows: dict[int, int] | None = None
+        if self.numbers_rows:
+            counting = {"version": vaecli.__version__, "task": pickle.dumps((_Count(), needs, True))}
+            counted = _in_order(answers(source.frame, columns, partial(process_partition, counting), ANSWER))
+            first_rows = _first_rows([(one["partition"], one["rows"]) for one in counted])
+            sent["first_rows"] = first_rows
+        found = _in_order(answers(source.frame, columns, partial(process_partition, sent), ANSWER))
+        if first_rows is not None:
+            if _first_rows([(one["partition"], one["rows"]) for one in found]) != first_rows:
+                raise EnvironmentProblem(
+                    f"{source.name}: Spark gave the rows in other partitions the second time",
+                    "is somebody writing to the table? Else run the command again",
+                )
+            yield from (plain_result(answer["result"]) for answer in found)
+            return
         before, partition, n_rows = 0, None, 0
-        for answer in found.sort_by([("partition", "ascending"), ("first_row", "ascending")]).to_pylist():
+        for answer in found:
             if answer["partition"] != partition:
                 before, partition, n_rows = before + n_rows, answer["partition"], 0
             n_rows += answer["rows"]
@@ -106,6 +125,29 @@ class SparkEngine:
     def map_items(self, task: Task[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
         """Map items here: they are no rows of the cluster."""
         return map(task.process, items)
+
+
+@dataclass(frozen=True, slots=True)
+class _Count:
+    """Counts nothing: how many rows there are is in every answer."""
+
+    def process(self, batch: Batch) -> int:
+        """The number of rows of the batch."""
+        return batch.n_rows
+
+
+def _in_order(found: pa.Table) -> list[dict[str, Any]]:
+    """The answers in the order of partitions and rows."""
+    return found.sort_by([("partition", "ascending"), ("first_row", "ascending")]).to_pylist()
+
+
+def _first_rows(counted: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """The number of the first row of each partition, from the numbers of rows of all in their order."""
+    found, before = dict[int, int](), 0
+    for partition, n_rows in counted:
+        found.setdefault(partition, before)
+        before += n_rows
+    return found
 
 
 def process_partition(sent: Mapping[str, Any], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -122,6 +164,8 @@ def process_partition(sent: Mapping[str, Any], batches: Iterable[pa.RecordBatch]
         task, needs, adds_up = _task(sent["task"])
         partition, total, n_rows = -1, None, 0
         for batch, number in _numbered(batches, needs):
+            if "first_rows" in sent:
+                batch = replace(batch, first_row=sent["first_rows"][number] + batch.first_row)
             with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
                 result = task.process(batch)
             partition, n_rows = number, n_rows + batch.n_rows
@@ -149,18 +193,18 @@ def _numbered(batches: Iterable[pa.RecordBatch], needs: ReadRequest) -> Iterator
 
 
 def _answer(partition: int, first_row: int, n_rows: int, result: Any) -> pa.RecordBatch:
-    values = [partition, first_row, n_rows, pickle.dumps(result)]
+    values = [partition, first_row, n_rows, pickled(result)]
     arrays = [pa.array([value], field.type) for value, field in zip(values, ANSWER, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=ANSWER)
 
 
-def _task(pickled: bytes) -> Any:
+def _task(sent: bytes) -> Any:
     """What was sent, unpickled once for each process; BLAS has one thread from then on, as cores have a task each."""
-    digest = hashlib.sha256(pickled).hexdigest()
+    digest = hashlib.sha256(sent).hexdigest()
     with _loading:
         if digest not in _tasks:
             threadpool_limits(1, "blas")
-            found = pickle.loads(pickled)
+            found = pickle.loads(sent)
             _tasks.clear()
             _tasks[digest] = found
         return _tasks[digest]

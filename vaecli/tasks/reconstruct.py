@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.data.cells import MISSING, NOVEL
+from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.tables import Batch, ReadRequest, to_cells
@@ -43,7 +43,7 @@ class ReconstructTask:
     @property
     def no_totals(self) -> ReconstructTotals:
         """The totals of no rows."""
-        return ReconstructTotals(0, np.zeros(len(self.detector.schema.features), np.int64), 0)
+        return _no_totals(self.detector)
 
     def process(self, batch: Batch) -> WrittenRows[ReconstructTotals]:
         """The rows with their cells replaced. Raises InputError for a column whose type cannot hold the values."""
@@ -52,5 +52,33 @@ class ReconstructTask:
         values = self.detector.reconstruct(cells, impute=self.impute)
         which = np.isfinite(values) & (missing if self.impute else True)
         replaced = replace_cells(batch, self.spelling, self.detector.schema.features, values, which)
-        totals = ReconstructTotals(len(cells), missing.sum(0), int((cells.state == NOVEL).sum()))
-        return WrittenRows(replaced, {}, totals)
+        return WrittenRows(replaced, {}, _totals(cells))
+
+
+@dataclass(frozen=True, slots=True)
+class CellCounts:
+    """Counts what `ReconstructTask` counts, and reconstructs nothing."""
+
+    detector: Detector
+
+    @property
+    def needs(self) -> ReadRequest:
+        """A request for the features."""
+        return features_of(self.detector.schema)
+
+    @property
+    def nothing(self) -> ReconstructTotals:
+        """The totals of no rows."""
+        return _no_totals(self.detector)
+
+    def process(self, batch: Batch) -> ReconstructTotals:
+        """The totals of one batch. Raises UnreadableCell."""
+        return _totals(to_cells(batch, self.detector.schema))
+
+
+def _totals(cells: Cells) -> ReconstructTotals:
+    return ReconstructTotals(len(cells), (cells.state == MISSING).sum(0), int((cells.state == NOVEL).sum()))
+
+
+def _no_totals(detector: Detector) -> ReconstructTotals:
+    return ReconstructTotals(0, np.zeros(len(detector.schema.features), np.int64), 0)

@@ -210,15 +210,16 @@ class ReportTask:
     profiler: Profiler
     clock: Clock
     places: PlaceColumns  # of incidents
+    with_incidents: bool = True
 
     @classmethod
-    def of(cls, detector: Detector, source: Source, decision: Decision) -> ReportTask:
-        """The task for a table with the columns of `source`."""
+    def of(cls, detector: Detector, source: Source, decision: Decision, *, with_incidents: bool = True) -> ReportTask:
+        """The task for a table with the columns of `source`; incidents need its rows in order, batch after batch."""
         calibration = detector.calibrations[decision.score_kind]
         edges = score_edges(calibration.scores, calibration.ranks, decision.min_score)
         clock = Clock.of(detector.schema, source)
         places = replace(PlaceColumns.of(detector, source.names), clock=clock.column)
-        return cls(detector, decision, edges, Profiler.of(detector), clock, places)
+        return cls(detector, decision, edges, Profiler.of(detector), clock, places, with_incidents)
 
     @property
     def needs(self) -> ReadRequest:
@@ -260,12 +261,14 @@ class ReportTask:
             candidates(RowsToExplain.of(self.detector, batch, cells, decided, flags, order[:N_WORST])),
             highest.take(np.sort(order[: highest.most])),
             everyone.smallest(everyone.most),
-            deviating_rows(
-                self.detector,
-                RowsToExplain.of(self.detector, batch, cells, decided, flags, which),
-                self.places.read(batch, which),
-            ),
+            self._deviating(batch, cells, decided, flags, which) if self.with_incidents else None,
         )
+
+    def _deviating(
+        self, batch: Batch, cells: Cells, decided: ScoredRows, flags: np.ndarray, which: np.ndarray
+    ) -> DeviatingItems[KeptRow]:
+        rows = RowsToExplain.of(self.detector, batch, cells, decided, flags, which)
+        return deviating_rows(self.detector, rows, self.places.read(batch, which))
 
 
 def _n_kept(most: int, most_cells: int, n_columns: int) -> int:

@@ -40,6 +40,9 @@ N_HELD_OUT_ROWS = 4096
 GRADIENT_NORM = 1.0  # per member
 MANY_ROWS = 1024  # a batch from which more than one thread pays
 STEPS_BETWEEN_EVENTS = 10
+# What a step of a member costs whatever its size, in parameters. Measured on one core with 30 columns and 256 rows:
+# 52,476 parameters take 2.85 ms, and 22,788 take 2.13 ms.
+EVERY_MEMBER = 65_000
 
 ALONE = Alone()
 
@@ -98,6 +101,7 @@ def train(
     held_out = HeldOut.of(rows, plans, config.seed, device)
     every = max(1, schedule.n_steps // N_CHECKS)
     clock = Clock(config.time_budget_seconds, run.seconds)
+    first = asks_at = run.n_steps
 
     with _threads(schedule.batch_rows, len(run.families), device, crew) as run.each:
         for batch in _batches(rows, schedule, config.seed, run.n_steps):
@@ -112,9 +116,12 @@ def train(
                 ended = ended or run.checks_since_best >= config.patience or run.has_diverged
             if run.n_steps % STEPS_BETWEEN_EVENTS == 0 or ended:
                 on_event(Event("training", run.n_steps, schedule.n_steps, "steps", run.figures()))
-            if on_checkpoint is not None and not ended and crew.agreed(clock.wants_checkpoint()):
-                run.seconds = clock.elapsed()
-                on_checkpoint(*run.to_parts())
+            if on_checkpoint is not None and not ended and run.n_steps >= asks_at:
+                is_due, pause = crew.agreed((clock.wants_checkpoint(), clock.pause(run.n_steps - first)))
+                asks_at = run.n_steps + pause
+                if is_due:
+                    run.seconds = clock.elapsed()
+                    on_checkpoint(*run.to_parts())
             if ended:
                 break
     families = [run.of_family(i)[0] for i in range(len(plans))]
@@ -248,7 +255,7 @@ class Run:
     ) -> Run:
         """The run at step 0, with a fresh optimiser, from `values` or the start parameters of the plans."""
         values = [plan.start for plan in plans] if values is None else values
-        costs = [sum(math.prod(value.shape[1:]) for value in plan.start.values()) for plan in plans]
+        costs = [EVERY_MEMBER + sum(math.prod(value.shape[1:]) for value in plan.start.values()) for plan in plans]
         units = crew.units(costs, [len(plan.held_out) for plan in plans])
         families = tuple(Family.start(plans[unit.family], values[unit.family], device, unit) for unit in units)
         optimizer = AdamW([family.values for family in families], config.weight_decay)

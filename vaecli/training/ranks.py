@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import pairwise
 from typing import ClassVar, Protocol, TypeVar
 
 import numpy as np
@@ -98,18 +97,18 @@ class Ranks:
     one_thread_each: ClassVar[bool] = True
 
     def units(self, costs: Sequence[float], n_members: Sequence[int]) -> list[Unit]:
-        """Neighbouring members whose costs are about a rank's share. Raises UsageError for more ranks than members."""
-        owner = owners(np.repeat(costs, n_members), self.place.n)
-        units, before = [], 0
-        for family, n in enumerate(n_members):
-            mine = np.flatnonzero(owner[before : before + n] == self.place.rank)
-            before += n
-            if not mine.size:
+        """The share of this rank of each family, by cost. Raises UsageError for more ranks than members."""
+        counts = shares(costs, n_members, self.place.n)
+        units = []
+        for family, of_ranks in enumerate(counts):
+            first = int(of_ranks[: self.place.rank].sum())
+            stop = first + int(of_ranks[self.place.rank])
+            if first == stop:
                 units.append(Unit(family, 0, 0))
             elif self.on_cpu:
-                units += [Unit(family, int(i), int(i) + 1) for i in mine]
+                units += [Unit(family, i, i + 1) for i in range(first, stop)]
             else:
-                units.append(Unit(family, int(mine[0]), int(mine[-1]) + 1))
+                units.append(Unit(family, first, stop))
         return units
 
     @property
@@ -152,22 +151,24 @@ class Ranks:
             )
 
 
-def owners(costs: np.ndarray, n: int) -> np.ndarray:
-    """The rank (m,) that trains each of m members of `costs` (m,): neighbours together, each of n ranks has some.
+def shares(costs: Sequence[float], n_members: Sequence[int], n: int) -> np.ndarray:
+    """How many members of each family each of n ranks trains, (families, n); `costs` are those of one member.
 
-    Raises UsageError for more ranks than members.
+    The costliest members go first, each to the rank that has least to do. Raises UsageError for more ranks than
+    members.
     """
-    if n > costs.size:
+    if n > sum(n_members):
         raise UsageError(
-            f"there are {n} ranks and {costs.size} members of the ensemble to train",
-            f"start at most {costs.size} processes, or more members with a larger preset or calibration.n_folds",
+            f"there are {n} ranks and {sum(n_members)} members of the ensemble to train",
+            f"start at most {sum(n_members)} processes, or more members with a larger preset or calibration.n_folds",
         )
-    middles = np.cumsum(costs) - costs / 2
-    cuts = [0]
-    for rank in range(1, n):
-        cut = int(np.searchsorted(middles, costs.sum() * rank / n))
-        cuts.append(min(max(cut, cuts[-1] + 1), costs.size - (n - rank)))
-    return np.repeat(np.arange(n), [stop - start for start, stop in pairwise([*cuts, costs.size])])
+    counts, load = np.zeros((len(n_members), n), np.int64), np.zeros(n)
+    for family in sorted(range(len(n_members)), key=lambda family: -costs[family]):
+        for _ in range(n_members[family]):
+            rank = int(load.argmin())
+            counts[family, rank] += 1
+            load[rank] += costs[family]
+    return counts
 
 
 @contextmanager

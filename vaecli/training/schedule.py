@@ -11,6 +11,7 @@ from vaecli.config import TrainConfig
 LEARNING_RATE_WARMUP_STEPS = 30
 LARGEST_BATCH_ROWS = 4096
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
+QUESTIONS_PER_CHECKPOINT = 20  # how often processes that train together ask whether one is due
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Clock:
 
     def __init__(self, budget_seconds: float | None, already: float) -> None:
         self._budget, self._start = budget_seconds, time.monotonic() - already
-        self._last_checkpoint = time.monotonic()
+        self._last_checkpoint = self._began = time.monotonic()
 
     def elapsed(self) -> float:
         """Seconds of training so far."""
@@ -55,3 +56,11 @@ class Clock:
             return False
         self._last_checkpoint = now
         return True
+
+    def pause(self, n_steps: int) -> int:
+        """After how many more steps to ask again whether a checkpoint is due, at the speed of the `n_steps` so far.
+
+        Processes that train together have to agree on the answer, and would wait for each other at every step.
+        """
+        seconds = max(time.monotonic() - self._began, 1e-9)
+        return max(1, int(n_steps / seconds * SECONDS_BETWEEN_CHECKPOINTS / QUESTIONS_PER_CHECKPOINT))

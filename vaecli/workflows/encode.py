@@ -30,6 +30,7 @@ from vaecli.tables import (
 )
 from vaecli.tasks.encode import ROW, EncodeTask, EncodeTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
+from vaecli.workflows.where import folder_of, refuse_on_spark
 
 
 def encode(
@@ -39,12 +40,20 @@ def encode(
     config: EncodeConfig,
     *,
     plot: str | None = None,
+    remote: str | None = None,
     on_event: OnEvent = ignore,
 ) -> EncodeSummary:
     """Write the codes of the table in `inputs` to `output`, whole or not at all; with `plot` a picture of the map.
 
+    With `remote` the Spark server there reads, computes and writes.
+
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
+    if remote is not None:
+        refuse_on_spark(bundle, remote, {"--workers": config.run.workers, "--plot": plot}, is_of_rows=True)
+        from vaecli.workflows.encode_spark import encode_on_spark
+
+        return encode_on_spark(inputs, bundle, folder_of(output), config, remote, on_event)
     started = time.monotonic()
     detector, _ = load_detector(bundle)
     names = coordinate_names(detector, config)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from vaecli.bundle import load_detector
 from vaecli.config import ReconstructConfig
+from vaecli.detector import Detector
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import quoted
 from vaecli.results import OnEvent, ReconstructSummary, ignore
@@ -17,15 +18,29 @@ from vaecli.tables import Source, Targets, check_schema, default_output, exact_t
 from vaecli.tables.write.replace_cells import Spelling
 from vaecli.tasks.reconstruct import ReconstructTask, ReconstructTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
+from vaecli.workflows.where import folder_of, refuse_on_spark
 
 
 def reconstruct(
-    inputs: list[str], bundle: Path, output: str | None, config: ReconstructConfig, *, on_event: OnEvent = ignore
+    inputs: list[str],
+    bundle: Path,
+    output: str | None,
+    config: ReconstructConfig,
+    *,
+    remote: str | None = None,
+    on_event: OnEvent = ignore,
 ) -> ReconstructSummary:
     """Write the table in `inputs` as the detector in `bundle` expects it to `output`, whole or not at all.
 
+    With `remote` the Spark server there reads, computes and writes.
+
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
+    if remote is not None:
+        refuse_on_spark(bundle, remote, {"--workers": config.run.workers}, is_of_rows=True)
+        from vaecli.workflows.reconstruct_spark import reconstruct_on_spark
+
+        return reconstruct_on_spark(inputs, bundle, folder_of(output), config, remote, on_event)
     started = time.monotonic()
     detector, _ = load_detector(bundle)
     target = output
@@ -37,9 +52,7 @@ def reconstruct(
     task = ReconstructTask(detector, Spelling.of(source), config.impute)
     with open_sink(target, source, (), types=exact_types(detector.schema)) as sink:
         totals = reconstruct_source(task, source, sink, config, on_event)
-    counted = dict(zip(detector.schema.features, totals.missing.tolist(), strict=True))
-    unfilled = [column.name for column, n in counted.items() if n and config.impute and column.kind is Kind.TEXT]
-    missing = {column.name: n for column, n in counted.items() if n and column.name not in unfilled}
+    missing, warnings = missing_of(detector, totals, impute=config.impute)
     return ReconstructSummary(
         output=urls.shown(target),
         bundle=str(bundle),
@@ -48,7 +61,7 @@ def reconstruct(
         missing_cells=sum(missing.values()),
         missing_by_column=missing,
         novel_cells=totals.novel,
-        warnings=_not_imputed(unfilled),
+        warnings=warnings,
         seconds=time.monotonic() - started,
     )
 
@@ -60,6 +73,16 @@ def reconstruct_source(
     stage = "imputing" if config.impute else "reconstructing"
     parts = LocalEngine.of(config.run).map_batches(Rendered(task, sink), source, task.needs)
     return append_rows(parts, sink, task.no_totals, stage, source.n_rows, on_event)
+
+
+def missing_of(
+    detector: Detector, totals: ReconstructTotals, *, impute: bool
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """The number of missing cells of each column that has any, and warnings; strings are not imputed."""
+    counted = dict(zip(detector.schema.features, totals.missing.tolist(), strict=True))
+    unfilled = [column.name for column, n in counted.items() if n and impute and column.kind is Kind.TEXT]
+    missing = {column.name: n for column, n in counted.items() if n and column.name not in unfilled}
+    return missing, _not_imputed(unfilled)
 
 
 def _not_imputed(names: Sequence[str]) -> tuple[str, ...]:

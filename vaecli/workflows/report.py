@@ -14,31 +14,40 @@ from vaecli.calibration.conformal import Calibration
 from vaecli.config import ReportConfig
 from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
-from vaecli.engines.local import LocalEngine
 from vaecli.report.data import Facts, ReportData, Training
 from vaecli.report.page import headline, page
 from vaecli.results import OnEvent, ReportSummary, TrainingCheck, ignore
 from vaecli.results.flat_settings import flat_settings
 from vaecli.runtime import urls
-from vaecli.tables import Targets, check_schema, default_output, open_source, whole_output
+from vaecli.tables import Targets, check_schema, default_output, whole_output
 from vaecli.tasks.report import ReportInputs, ReportTask, collect
 from vaecli.tasks.report_images import ImageLayout
 from vaecli.workflows.drift_warning import warnings_of
 from vaecli.workflows.score import decision_of, refuse_for_rows
+from vaecli.workflows.where import refuse_on_spark, table_and_engine
 
 if TYPE_CHECKING:
     from vaecli.results.report_sensors import SensorReportSummary
 
 
 def report(
-    inputs: list[str], bundle: Path, output: str | None, config: ReportConfig, *, on_event: OnEvent = ignore
+    inputs: list[str],
+    bundle: Path,
+    output: str | None,
+    config: ReportConfig,
+    *,
+    remote: str | None = None,
+    on_event: OnEvent = ignore,
 ) -> ReportSummary | SensorReportSummary:
     """Score the table in `inputs`, and write a page about it to `output`, whole or not at all.
+
+    With `remote` the Spark server there has the table and adds up what the page shows, except incidents.
 
     Raises UsageError, InputError, BundleError or EnvironmentProblem.
     """
     started = time.monotonic()
     detector, manifest = load_any_detector(bundle)
+    refuse_on_spark(bundle, remote, {"--workers": config.score.workers}, is_of_rows=isinstance(detector, Detector))
     if not isinstance(detector, Detector):  # what series need is loaded for them alone
         from vaecli.workflows.report_sensors import report_sensors
 
@@ -47,12 +56,14 @@ def report(
     decision = decision_of(detector, config.score)
     layout = None if config.image_shape is None else ImageLayout.of(detector, config.image_shape)
     target = output if output is not None else default_output(inputs, "report", ".html")
-    source = open_source(inputs, once=True, lines=detector.lines)
+    source, engine = table_and_engine(
+        inputs, config.score, remote, adds_up=True, numbers_rows=True, lines=detector.lines
+    )
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, None, bundle, source)
     with whole_output(target) as write:
-        task = ReportTask.of(detector, source, decision)
-        shown = collect(LocalEngine.of(config.score), task, source, layout, on_event)
+        task = ReportTask.of(detector, source, decision, with_incidents=remote is None)
+        shown = collect(engine, task, source, layout, on_event)
         facts = _facts(detector.calibrations[decision.score_kind], source.name, bundle, decision, shown)
         data = _data(facts, shown, manifest)
         content = page(data).encode()

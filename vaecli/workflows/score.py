@@ -33,6 +33,7 @@ from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
 from vaecli.workflows.incidents import check_incident_outputs, finished, incident_facts
 from vaecli.workflows.new_rows import note, progress_of, protect
 from vaecli.workflows.scored_output import added_columns, opened_sink
+from vaecli.workflows.where import folder_of
 
 if TYPE_CHECKING:
     from vaecli.engines.live import LiveEngine
@@ -82,9 +83,7 @@ def score(
         _refuse_for_parts(into_one_file | {"--resume": resume or None, "--workers": config.workers})
         from vaecli.workflows.score_spark import score_on_spark
 
-        if output is None or not output.endswith("/"):
-            raise UsageError("--engine spark writes a folder", "name one, with a slash: -o FOLDER/")
-        return score_on_spark(inputs, bundle, output, config, remote, on_event)
+        return score_on_spark(inputs, bundle, folder_of(output), config, remote, on_event)
     if output is not None and output.endswith("/"):
         _refuse_for_parts(into_one_file)
         from vaecli.workflows.score_parts import score_parts

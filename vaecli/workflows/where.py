@@ -19,12 +19,13 @@ def table_and_engine(
     remote: str | None,
     *,
     adds_up: bool,
+    numbers_rows: bool = False,
     once: bool = True,
     lines: Sequence[str] | None = None,
 ) -> tuple[Source, Engine]:
     """The table in `inputs` and what runs a task on its batches: with `remote` the cluster there.
 
-    `adds_up`, `once` and `lines` as in SparkEngine and `open_source`. Raises UsageError, InputError or
+    `adds_up`, `numbers_rows`, `once` and `lines` as in SparkEngine and `open_source`. Raises UsageError, InputError or
     EnvironmentProblem.
     """
     if remote is None:
@@ -33,7 +34,7 @@ def table_and_engine(
         raise UsageError("a model of lines reads log files, which Spark does not", "leave out --engine spark")
     from vaecli.engines.spark_tasks import SparkEngine, SparkSource
 
-    return SparkSource.of(inputs, remote), SparkEngine(config.batch_rows, adds_up)
+    return SparkSource.of(inputs, remote), SparkEngine(config.batch_rows, adds_up, numbers_rows)
 
 
 def refuse_on_spark(bundle: Path, remote: str | None, options: Mapping[str, Any], *, is_of_rows: bool) -> None:
@@ -47,3 +48,10 @@ def refuse_on_spark(bundle: Path, remote: str | None, options: Mapping[str, Any]
             f"{bundle}: is a model of series, whose rows depend on each other: it is not for Spark",
             "fit with --window 0 for a model of rows",
         )
+
+
+def folder_of(output: str | None) -> str:
+    """The folder that a Spark cluster writes to. Raises UsageError for an output that is not one, or not named."""
+    if output is None or not output.endswith("/"):
+        raise UsageError("--engine spark writes a folder", "name one, with a slash: -o FOLDER/")
+    return output
