@@ -41,7 +41,7 @@ from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import CalibrateSummary, FitSummary, OnEvent, ignore
 from vaecli.schema import Schema
-from vaecli.tables import check_schema, collect_sink, exact_types, frame_source, new_schema
+from vaecli.tables import added_sink, check_schema, collect_sink, exact_types, frame_source, new_schema
 from vaecli.tables.python_tables import given_source, is_pandas, with_columns
 
 if TYPE_CHECKING:
@@ -128,13 +128,15 @@ class Model:
         added = added_columns(config.explain)
         # the rows of a DataFrame are chosen at the end: they keep its index
         every_row = replace(config, anomalies_only=config.anomalies_only and not is_pandas(table))
-        is_text = source.format in ("csv", "tsv")  # others have their types
-        types = exact_types(self.schema) if modelled is source and is_text else {}
-        with collect_sink(source, added, prefix=config.prefix, types=types) as sink:
-            score_table(self.detector, modelled, sink, decision, every_row)
         if not is_pandas(table):
+            is_text = source.format in ("csv", "tsv")  # others have their types
+            types = exact_types(self.schema) if modelled is source and is_text else {}
+            with collect_sink(source, added, prefix=config.prefix, types=types) as sink:
+                score_table(self.detector, modelled, sink, decision, every_row)
             return sink.table()
-        frame = with_columns(table, sink.table(), [config.prefix + name for name, _ in added])
+        beside = added_sink(source, added, prefix=config.prefix)
+        score_table(self.detector, modelled, beside, decision, every_row)
+        frame = table.assign(**beside.columns())
         return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
 
     def incidents(self, table: Any, **settings: Any) -> tuple[Incident, ...]:

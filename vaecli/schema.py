@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -187,11 +187,11 @@ class Schema:
 
     columns: tuple[Column, ...]
     n_rows: int = 0
+    features: tuple[Column, ...] = field(init=False, repr=False, compare=False)  # (c,) that are modelled
 
-    @property
-    def features(self) -> tuple[Column, ...]:
-        """The columns that are modelled, in file order; `c` of them."""
-        return tuple(column for column in self.columns if column.role is Role.FEATURE)
+    def __post_init__(self) -> None:
+        """Find the features."""
+        object.__setattr__(self, "features", tuple(one for one in self.columns if one.role is Role.FEATURE))
 
     def with_role(self, role: Role) -> Column | None:
         """The one column that plays `role`, or None."""

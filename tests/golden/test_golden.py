@@ -41,8 +41,8 @@ def kinds_in(folder: Path) -> list[str]:
     return [name.removesuffix(".p_value") for name in pd.read_csv(folder / "scored.csv") if name.endswith(".p_value")]
 
 
-def test_scores_are_what_they_were(folder: Path) -> None:
-    """Every kind scores every row as on the day of making, to 1e-5, from the same CSV."""
+def check_scores(folder: Path, within: float) -> None:
+    """Every kind scores every row as on the day of making, from the same CSV."""
     model, expected = (
         vaecli.load(folder / "model.vae"),
         pd.read_csv(folder / "scored.csv"),
@@ -50,14 +50,22 @@ def test_scores_are_what_they_were(folder: Path) -> None:
     assert len(kinds_in(folder)) >= 4
     for kind in kinds_in(folder):
         found = model.score(str(folder / "rows.csv"), score_kind=kind)
-        np.testing.assert_allclose(found["anomaly_score"], expected[f"{kind}.anomaly_score"], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(found["anomaly_score"], expected[f"{kind}.anomaly_score"], rtol=within, atol=within)
         # far out in the tail an error of 1e-5 in a score is a larger one in its p-value
         np.testing.assert_allclose(found["p_value"], expected[f"{kind}.p_value"], rtol=1e-3)
 
 
+def test_scores_are_what_they_were(folder: Path) -> None:
+    """Every kind scores every row as on the day of making, to 1e-5."""
+    check_scores(folder, 1e-5)
+
+
 def test_scores_of_series_are_what_they_were(series_folder: Path) -> None:
-    """Every kind scores every row as on the day of making, and the same rows are flagged and without a score."""
-    test_scores_are_what_they_were(series_folder)
+    """Every kind scores every row as on the day of making, and the same rows are flagged and without a score.
+
+    To 1e-4: with OpenBLAS's kernels for AVX-512 the whitened statistics of windows differ by 3e-5 from those for AVX2.
+    """
+    check_scores(series_folder, 1e-4)
     test_p_values_are_what_they_were(series_folder)
     expected = pd.read_csv(series_folder / "scored.csv")
     for kind in kinds_in(series_folder):

@@ -21,7 +21,15 @@ from vaecli.model.network import elbo, encoder_inputs, forward, posterior
 from vaecli.model.ppca_init import start_parameters
 from vaecli.model.tiles import TILE_ROWS
 from vaecli.schema import Column, Kind, Layout
-from vaecli.scoring.scores import ScoredBatch, Scorer, member_scores, score_batch, score_index
+from vaecli.scoring.scores import (
+    KINDS_OF_BOUND,
+    ScoredBatch,
+    Scorer,
+    bound_scores,
+    member_scores,
+    score_batch,
+    score_index,
+)
 from vaecli.scoring.surprisal import SurprisalScale
 
 N, D = 90, 4
@@ -323,3 +331,13 @@ def test_a_row_alone_scores_as_in_company(ensemble: Ensemble, kind: str) -> None
     for i in (0, 1, 511, 512, 999):
         alone = scored(ensemble, batch(rows.take(np.array([i]))), kind).score[0]
         assert alone == pytest.approx(whole[i], rel=1e-5, abs=1e-5)
+
+
+def test_both_kinds_of_a_bound_come_from_one_computation() -> None:
+    """What is computed for both kinds together is, to the bit, what each gives alone."""
+    rows = batch(table(2 * TILE_ROWS + 3))
+    scores, nats = bound_scores(ENSEMBLE, rows)
+    for kind, of_kind in zip(KINDS_OF_BOUND, scores, strict=True):
+        alone, alone_nats = member_scores(ENSEMBLE, rows, kind)
+        np.testing.assert_array_equal(of_kind, alone)
+        np.testing.assert_array_equal(nats, alone_nats)

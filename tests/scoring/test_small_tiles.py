@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -19,3 +24,39 @@ def test_every_row_has_one_place_in_a_strip_or_in_the_rest(first: int, n: int):
             assert (place >= STRIP_ROWS) == in_rest
         seen += row[rows].tolist()
     assert seen == row.tolist()
+
+
+PRODUCTS = """
+import numpy as np
+import threadpoolctl
+from vaecli.model.array_namespace import product
+from vaecli.model.tiles import REST_ROWS, SMALL_TILE_ROWS, STRIP_ROWS, TILE_ROWS
+rng = np.random.default_rng(0)
+with threadpoolctl.threadpool_limits(1):
+    for d in (16, 33, 50, 64, 128, 200, 256):
+        for h in (5, 16, 34, 50, 60, 98, 100, 130, 200):
+            inputs = rng.normal(size=(TILE_ROWS, d)).astype(np.float32)
+            weight = rng.normal(size=(d, h)).astype(np.float32)
+            whole = product(inputs, weight)
+            for strip in (0, 5):
+                top = strip * STRIP_ROWS
+                small = np.concatenate([inputs[top : top + STRIP_ROWS], inputs[-REST_ROWS:]])
+                found = product(small, weight)
+                same = np.concatenate([whole[top : top + STRIP_ROWS], whole[-REST_ROWS:]])
+                assert found.shape == same.shape == (SMALL_TILE_ROWS, h)
+                assert (found == same).all(), (d, h, strip)
+print("same", threadpoolctl.threadpool_info()[0].get("architecture"))
+"""
+
+
+@pytest.mark.parametrize("kernels", ["Haswell", "SkylakeX"])
+def test_a_product_of_a_small_tile_rounds_as_one_of_a_whole_tile(kernels: str) -> None:
+    """Rows of a small tile have the bits that they have in a whole one, with kernels for AVX2 and for AVX-512."""
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    if ("avx512vl" if kernels == "SkylakeX" else "avx2") not in flags:
+        pytest.skip("this processor lacks the instructions")
+    environment = os.environ | {"OPENBLAS_CORETYPE": kernels}
+    words = [sys.executable, "-c", PRODUCTS]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("same")

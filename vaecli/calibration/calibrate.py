@@ -24,7 +24,14 @@ from vaecli.results import Event, OnEvent
 from vaecli.runtime.parallel import map_in_order, n_cores
 from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL, NEVER_DECIDES, CellLimits, MaxCellScale, larger_of
 from vaecli.scoring.neighbour_judge import NeighbourJudge
-from vaecli.scoring.scores import Scorer, member_scores, score_batch, score_index
+from vaecli.scoring.scores import (
+    KINDS_OF_BOUND,
+    Scorer,
+    bound_scores,
+    member_scores,
+    score_batch,
+    score_index,
+)
 from vaecli.scoring.single_cells import SingleCells
 from vaecli.scoring.string_judge import StringJudge
 from vaecli.scoring.surprisal import SurprisalScale
@@ -81,13 +88,18 @@ def calibrated(
     if held_out.sum(0).min() < FEW_HELD_OUT and held_out.any(1).all():
         unseen_scores = held_out_scores
     surprisal_scales, calibrations, judges, nearest, strings = {}, {}, None, None, None
+    bounds: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
     # a string is read by a model that does not know it: equal features are no copies there
     repeated = RepeatedRows.among(rows) if dependence is None and rows.readouts is None else None
     with threadpool_limits(1):  # of BLAS and of OpenMP: sums of several threads depend on their number
         for i, kind in enumerate(SCORE_KINDS):
             with_max_cell = kind == KIND_WITH_MAX_CELL
             cells = _cell_limits(ensemble, rows, held_out, may_decide_alone) if with_max_cell else None
-            scores, largest, total_nats = _scored(ensemble, rows, kind, held_out, cells, (i, on_event))
+            if kind in KINDS_OF_BOUND:
+                bounds = bounds or _scored_bounds(ensemble, rows, held_out, (i, on_event))
+                scores, largest, total_nats = bounds.pop(kind)
+            else:
+                scores, largest, total_nats = _scored(ensemble, rows, kind, held_out, cells, (i, on_event))
             max_cell = None
             if cells is not None:
                 max_cell = MaxCellScale.of(cells.limits, largest, ensemble.family_of_member, held_out)
@@ -146,6 +158,31 @@ def _scored(
         n_done = min(len(scored) * BLOCK_ROWS, n_rows)
         on_event(Event("calibrating", n_before * n_rows + n_done, len(SCORE_KINDS) * n_rows, "scores"))
     return np.concatenate(scored), np.concatenate(largest), total_nats
+
+
+def _scored_bounds(
+    ensemble: Ensemble, rows: Rows, held_out: np.ndarray, progress: tuple[int, OnEvent]
+) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """`_scored` by kind for those whose scores are terms of one bound, which is computed once."""
+    n_rows, (n_before, on_event) = rows.fold.size, progress
+
+    def compute(start: int) -> tuple[np.ndarray, np.ndarray]:
+        number = np.arange(start, min(start + BLOCK_ROWS, n_rows))
+        block = rows.take(number)
+        scores, nats = bound_scores(ensemble, FeatureBatch(block.values, block.state, number))
+        return scores, np.einsum("ne,enc->ec", held_out[number].astype(np.float64), nats)
+
+    scored, total_nats, n_done = [], np.zeros((held_out.shape[1], rows.state.shape[1])), 0
+    for scores, sums in map_in_order(compute, range(0, n_rows, BLOCK_ROWS), n_cores()):
+        scored.append(scores)
+        total_nats += sums
+        n_done += len(KINDS_OF_BOUND) * scores.shape[1]
+        on_event(Event("calibrating", n_before * n_rows + n_done, len(SCORE_KINDS) * n_rows, "scores"))
+    of_kinds = np.concatenate(scored, axis=1)
+    return {
+        kind: (of_kind, np.empty((n_rows, 0)), total_nats)
+        for kind, of_kind in zip(KINDS_OF_BOUND, of_kinds, strict=True)
+    }
 
 
 def _cell_limits(

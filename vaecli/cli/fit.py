@@ -96,6 +96,8 @@ def fit(
     with render.warnings_shown(quiet=quiet):
         config = fit_config(settings, config_file)
 
+    from vaecli.runtime import freed_memory
+    from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows import require_fitting_packages
 
     require_fitting_packages()
@@ -111,6 +113,8 @@ def fit(
     else:
         from vaecli.workflows.fit import fit as run
 
+    freed_memory.keep()
+    skip_pandas_import()
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, output, config, on_event=on_event)
     if summary is None:  # the first process of torchrun has it

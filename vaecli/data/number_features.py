@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from vaecli.data.transforms import (
+    CLIP,
     NORMAL_LIMIT,
     bend,
     rank_share,
@@ -114,6 +115,8 @@ class Numbers:
         standardised = self._standardised(which, values)
         standardised -= self.center[which]
         standardised /= self.spread[which]
+        if np.abs(standardised).max(initial=0.0) <= CLIP:  # no NaN either
+            return standardised
         return np.nan_to_num(soft_clip(standardised), copy=False, nan=0.0)
 
     def decode(self, i: int, features: np.ndarray) -> np.ndarray:
@@ -155,7 +158,10 @@ class Numbers:
 
     def _standardised(self, i: int | np.ndarray, numbers: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # a small unit may take a large number beyond the floats
-            return within_largest((within_largest(numbers) - self.mean[i]) / self.scale[i])
+            standardised = within_largest(numbers)
+            standardised -= self.mean[i]
+            standardised /= self.scale[i]
+            return within_largest(standardised)
 
     def _bend(self, i: int, standardised: np.ndarray) -> np.ndarray:
         quantiles, share = self.quantiles[i], self.share[i]

@@ -11,8 +11,10 @@ from vaecli.config import SampleConfig, ScoreConfig
 from vaecli.engines.base import Item, Result, Task
 from vaecli.model import tiles
 from vaecli.runtime.blas import one_blas_thread
-from vaecli.runtime.parallel import map_in_order, n_cores
+from vaecli.runtime.parallel import map_in_order, n_cores, short_turns
 from vaecli.tables import Batch, Piece, ReadRequest, Source, round_up
+
+MOST_AT_ONCE = 8 * tiles.TILE_ROWS  # rows of a batch on the CPU: more take memory and save no time
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,11 @@ class LocalEngine:
 
     @classmethod
     def of(cls, settings: ScoreConfig | SampleConfig, *, most_workers: int | None = None) -> LocalEngine:
-        """The engine that the settings describe, with at most `most_workers` threads."""
+        """The engine that the settings describe, with at most `most_workers` threads, which share a GPU, if given."""
         workers = settings.workers or n_cores()
-        return cls(settings.batch_rows, workers if most_workers is None else min(workers, most_workers))
+        if most_workers is None:
+            return cls(min(settings.batch_rows, MOST_AT_ONCE), workers)
+        return cls(settings.batch_rows, min(workers, most_workers))
 
     def map_batches(self, task: Task[Batch, Result], source: Source, needs: ReadRequest) -> Iterator[Result]:
         """Map batches as `Engine.map_batches`: each thread parses a piece of the source and processes its batches."""
@@ -42,13 +46,14 @@ class LocalEngine:
             return [task.process(batch) for batch in piece().slices(batch_rows)]
 
         pieces = source.pieces(replace(needs, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS))
-        with one_blas_thread():  # set here, for all workers: only one thread of a process can
+        # set here, for all workers: only one thread of a process can
+        with one_blas_thread(), short_turns():
             for results in map_in_order(several, pieces, self.workers):
                 yield from results
 
     def map_items(self, task: Task[Item, Result], items: Iterable[Item]) -> Iterator[Result]:
         """Map items as `Engine.map_items`."""
-        with one_blas_thread():  # as in `map_batches`
+        with one_blas_thread(), short_turns():  # as in `map_batches`
             yield from map_in_order(_quiet(task.process), items, self.workers)
 
 

@@ -8,9 +8,15 @@ lines. torch is never imported here: if an array is not a NumPy array, torch is 
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
+
+from vaecli.model.tiles import SMALL_TILE_ROWS, STRIP_ROWS, TILE_ROWS
+
+_SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS takes its kernels for small products
+_LANES = 16  # numbers of float32 that AVX-512 computes at once
 
 Array = Any  # np.ndarray or torch.Tensor; shapes are in the docstrings
 
@@ -38,11 +44,35 @@ def affine(inputs: Array, weight: Array, bias: Array) -> Array:
     """The sum `inputs @ weight + bias`, (…, n, h), for (…, n, d), (…, d, h), (…, 1, h); NumPy adds in place."""
     if not isinstance(inputs, np.ndarray) and inputs.ndim == weight.ndim:
         return namespace(inputs).baddbmm(bias, inputs, weight)
-    product = inputs @ weight
-    if isinstance(product, np.ndarray):
-        product += bias
-        return product
-    return product + bias
+    result = product(inputs, weight)
+    if isinstance(result, np.ndarray):
+        result += bias
+        return result
+    return result + bias
+
+
+def product(inputs: Array, weight: Array, whole: int = TILE_ROWS) -> Array:
+    """The product `inputs @ weight`, (…, n, h), for (…, n, d) and (…, d, h); NumPy rounds as in one of `whole` rows.
+
+    The BLAS of NumPy has other kernels for small products, on AVX-512, which round the last h % 16 columns in another
+    way. With columns of zeros after them it rounds those as a large product does.
+    """
+    rows, (d, h) = inputs.shape[-2], weight.shape[-2:]
+    is_small = rows * d * h <= _SMALL_PRODUCT < whole * d * h
+    if not is_small or not h % _LANES or not isinstance(inputs, np.ndarray) or not _small_products_differ():
+        return inputs @ weight
+    padded = np.zeros((*weight.shape[:-1], h + -h % _LANES), weight.dtype)
+    padded[..., :h] = weight
+    return (inputs @ padded)[..., :h]
+
+
+@cache
+def _small_products_differ() -> bool:
+    """Whether the BLAS of NumPy rounds some small product in another way than the same rows of a large one."""
+    inputs = np.linspace(-1.0, 1.0, TILE_ROWS * 33, dtype=np.float32).reshape(TILE_ROWS, 33) ** 3
+    weight = np.linspace(-1.0, 1.0, 33 * 50, dtype=np.float32).reshape(33, 50) ** 5
+    small, large = inputs[:SMALL_TILE_ROWS] @ weight, inputs @ weight
+    return not np.array_equal(small[:STRIP_ROWS], large[:STRIP_ROWS])
 
 
 def plus(values: Array, others: Array) -> Array:

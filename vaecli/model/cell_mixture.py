@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vaecli.data.cells import PRESENT
+from vaecli.model.array_namespace import product
 from vaecli.schema import Layout
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -70,19 +71,19 @@ class CellMixture:
         A missing or novel cell has 0; when others are predicted, it holds what they lead one to expect.
         """
         z, absent = self.standardised(values, state), state != PRESENT
-        nats = np.empty(state.shape, np.float32)
+        nats, is_full = np.empty(state.shape, np.float32), not absent.any()
         for start in range(0, len(z), BLOCK_ROWS):  # what a block needs stays in the processor's cache
             block = slice(start, start + BLOCK_ROWS)
             # whole blocks, filled or not: a matrix product rounds differently for another number of rows
-            filled = self._filled(z[block], absent[block]) if absent[block].any() else z[block]
+            filled = z[block] if is_full or not absent[block].any() else self._filled(z[block], absent[block])
             nats[block] = self._nats(filled)
-        return np.where(absent, np.float32(0.0), nats)
+        return nats if is_full else np.where(absent, np.float32(0.0), nats)
 
     def _nats(self, z: np.ndarray) -> np.ndarray:
         """The nats (n, c) of cells that are all there, of standardised features z (n, d)."""
-        log_joint, of_cells, _ = self._terms(z)
         if len(self.mean) == 1:
-            return of_cells[:, 0]
+            return self._of_cells(self._pull(z, z[:, None] - self.mean))[:, 0]
+        log_joint, of_cells, _ = self._terms(z)
         log_joint -= log_joint.max(1, keepdims=True)
         of_cells += log_joint[..., None]
         largest = of_cells.max(1)
@@ -137,14 +138,23 @@ class CellMixture:
 
     def _terms(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """a_k (n, K), n_kj (n, K, c) and g_k (n, K, d) as in the head of this file, of standardised features (n, d)."""
-        known, (n_components, d) = self._constants, self.mean.shape
         centred = z[:, None] - self.mean
+        pull = self._pull(z, centred)
+        log_joint = self._constants.of_joint - 0.5 * np.einsum("nkd,nkd->nk", pull, centred)
+        return log_joint, self._of_cells(pull), pull
+
+    def _pull(self, z: np.ndarray, centred: np.ndarray) -> np.ndarray:
+        """g_k (n, K, d) of standardised features (n, d), and less the means (n, K, d)."""
+        known, (n_components, d) = self._constants, self.mean.shape
         if n_components == 1:
-            pull = (centred[:, 0] @ self.precision[0])[:, None]
-        else:
-            pull = (z @ known.precisions).reshape(len(z), n_components, d)
-            pull -= known.pulled_means
-        log_joint = known.of_joint - 0.5 * np.einsum("nkd,nkd->nk", pull, centred)
+            return np.asarray(product(centred[:, 0], self.precision[0], BLOCK_ROWS))[:, None]
+        pull = product(z, known.precisions, BLOCK_ROWS).reshape(len(z), n_components, d)
+        pull -= known.pulled_means
+        return pull
+
+    def _of_cells(self, pull: np.ndarray) -> np.ndarray:
+        """n_kj (n, K, c) by g_k (n, K, d)."""
+        known = self._constants
         single = pull if known.starts is None else pull[..., known.starts]
         of_cells = np.square(single)
         of_cells *= known.factor
@@ -152,7 +162,7 @@ class CellMixture:
             part = pull[..., block]
             of_cells[..., j] = 0.5 * np.einsum("nki,nki->nk", np.einsum("nki,kij->nkj", part, inverses), part)
         of_cells += known.of_cells
-        return log_joint, of_cells, pull
+        return of_cells
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays for the bundle, of shapes as in this class; `from_arrays` is the inverse."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.data.cells import MISSING
-from vaecli.model.array_namespace import Array, affine, leaky, like, namespace, plus
+from vaecli.model.array_namespace import Array, affine, leaky, like, namespace, plus, product
 from vaecli.model.likelihoods.likelihood import Likelihood
 
 Parameters = dict[str, Array]
@@ -103,13 +103,13 @@ def posterior_mean(parameters: Parameters, inputs: Array) -> Array:
 
 def _mean(parameters: Parameters, hidden: Array, inputs: Array) -> Array:
     mean = affine(hidden, parameters["encoder.mean.w"], parameters["encoder.mean.b"])
-    return plus(mean, inputs @ parameters["encoder.skip.w"])
+    return plus(mean, product(inputs, parameters["encoder.skip.w"]))
 
 
 def decode(parameters: Parameters, z: Array) -> Array:
     """The parameters of p(x|z), (…, e, n, p), for z (…, e, n, k)."""
     output = affine(_hidden(parameters, "decoder", z), parameters["decoder.out.w"], parameters["decoder.out.b"])
-    return plus(output, z @ parameters["decoder.skip.w"])
+    return plus(output, product(z, parameters["decoder.skip.w"]))
 
 
 def _hidden(parameters: Parameters, part: str, inputs: Array) -> Array:
@@ -120,6 +120,11 @@ def _hidden(parameters: Parameters, part: str, inputs: Array) -> Array:
 
 def kl_to_prior(mean: Array, log_variance: Array) -> Array:
     """KL(N(mean, exp(log_variance)) ‖ N(0, I)) in nats, (…, n), for (…, n, k). Kingma & Welling 2014, appendix B."""
+    if isinstance(mean, np.ndarray) and mean.dtype == np.float32:
+        parts = np.exp(log_variance)
+        parts -= log_variance
+        parts += np.square(mean)
+        return (parts @ np.full(mean.shape[-1], 0.5, np.float32)) - np.float32(0.5 * mean.shape[-1])
     xp = namespace(mean)
     return 0.5 * (mean**2 + xp.exp(log_variance) - log_variance - 1.0).sum(-1)
 

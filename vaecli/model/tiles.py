@@ -13,8 +13,9 @@ from vaecli.data.preprocessor import FeatureBatch
 # another place among them (about 1e-6 nats). So batches may be cut anywhere and computed by anyone, to the same bits.
 TILE_ROWS = 1024
 # A few rows that cannot wait for others stand in a small tile. Matrix products take rows in strips of up to 48 and
-# treat what remains, the last 16 of 1,024, in another way; so do strips and a remainder of these sizes, which gives the
-# same bits where that holds, and elsewhere the same score to a few millionths.
+# treat what remains, the last 16 of 1,024, in another way; so do strips and a remainder of these sizes. Kernels for
+# small products need `array_namespace.product` for the same bits; where a layer is 512 numbers or wider, a score is the
+# same to a few millionths.
 STRIP_ROWS, REST_ROWS = 48, 16
 SMALL_TILE_ROWS = STRIP_ROWS + REST_ROWS
 MOST_IN_SMALL_TILES = 4 * STRIP_ROWS  # rows of a batch; more are computed faster in a whole tile

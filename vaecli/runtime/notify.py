@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from vaecli.runtime.arrow_pool import as_before
 from vaecli.runtime.atomic_file import translated
 
 NOTIFIER = Path(__file__).with_name("notifier.py")
@@ -52,6 +53,7 @@ def notify(command: Sequence[str], payload: bytes, receipt: Path, timeout: float
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        env=as_before(),
         pass_fds=[lock.fileno()],
         start_new_session=True,
     ) as running:

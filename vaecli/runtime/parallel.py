@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+SHORT_TURN = 1e-4  # seconds
 
 
 def n_cores() -> int:
@@ -22,11 +25,26 @@ def n_cores() -> int:
     return os.cpu_count() or 1
 
 
+@contextmanager
+def short_turns() -> Iterator[None]:
+    """A block in which a thread that waits for the interpreter's lock is given it after a tenth of a millisecond.
+
+    NumPy releases the lock in each operation, and mostly has it back before the thread that waited has woken up. So a
+    thread may wait for the whole of Python's 5 ms, which is as long as a tile takes.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, SHORT_TURN))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
 def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_workers: int) -> Generator[Result]:
     """Yield `work(item)` for each item, in order, computed by `n_workers` threads; the calling thread reads the items.
 
     Raises what `work` and `items` raise, in the order of a plain loop: a failure in an earlier item is raised before a
-    failure to read a later one. At most `2 * n_workers + 2` items are in work or waiting to be yielded: memory is
+    failure to read a later one. At most `2 * n_workers + 4` items are in work or waiting to be yielded: memory is
     bounded. Threads suffice because NumPy and Arrow release the interpreter lock (docs/adr/0011-threads-in-order.md).
     """
     waiting: deque[Future[Result]] = deque()
@@ -34,7 +52,7 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_worker
     pool = ThreadPoolExecutor(n_workers, thread_name_prefix="vaecli")
     try:
         while True:
-            while not ended and len(waiting) < 2 * n_workers + 2:
+            while not ended and len(waiting) < 2 * n_workers + 4:
                 try:
                     waiting.append(pool.submit(work, next(source)))
                 except StopIteration:

@@ -20,13 +20,13 @@ class AscendingLines:
     """
 
     points: np.ndarray
-    heights: np.ndarray
     per_unit: np.ndarray
     cell: np.ndarray
     crowded: np.ndarray
     point: np.ndarray
     following: np.ndarray
     slope: np.ndarray
+    height: np.ndarray
 
     @classmethod
     def of(cls, points: np.ndarray, heights: np.ndarray) -> AscendingLines:
@@ -41,13 +41,13 @@ class AscendingLines:
         slope = np.divide(np.diff(heights), width, out=np.zeros_like(width), where=width > 1e-300)
         return cls(
             points,
-            heights,
             N_CELLS / span,
-            (start + of_row).astype(np.int32),
+            (start + of_row).astype(np.intp),
             np.asarray(last) - start > 1,
             points.ravel(),
             np.append(points[:, 1:], np.full((len(points), 1), np.inf), axis=1).ravel(),
             np.append(slope, np.zeros((len(points), 1)), axis=1).ravel(),
+            np.tile(heights, len(points)),
         )
 
     def at(self, values: np.ndarray, rows: slice, out: np.ndarray) -> None:
@@ -57,9 +57,11 @@ class AscendingLines:
         """
         points = self.points[rows]
         first, n_points = points[:, :1], points.shape[1]
-        inside = np.clip(np.nan_to_num(values), first, points[:, -1:])
-        cell = ((inside - first) * self.per_unit[rows]).astype(np.intp)
-        np.clip(cell, 0, N_CELLS - 1, out=cell)
+        inside = np.fmin(np.fmax(values, first), points[:, -1:])  # of NaN and a point, the point
+        place = np.subtract(inside, first, out=out)
+        place *= self.per_unit[rows]
+        cell = place.astype(np.intp)
+        np.minimum(cell, N_CELLS - 1, out=cell)
         cell += np.arange(rows.start, rows.start + len(values))[:, None] * N_CELLS
         at = self.cell.ravel()[cell]
         at += self.following[at] <= inside
@@ -71,4 +73,4 @@ class AscendingLines:
                 at[row, mine] += (rows.start + row) * n_points
         np.subtract(inside, self.point[at], out=out)
         out *= self.slope[at]
-        out += self.heights[at % n_points]
+        out += self.height[at]

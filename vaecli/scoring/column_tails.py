@@ -86,12 +86,12 @@ class ColumnTails:
         """
         found = []
         for side, sign in enumerate(SIDES):
-            row, feature = np.nonzero(values >= limits[0] if sign > 0 else values <= -limits[1])
+            row, feature = _true_of(values >= limits[0] if sign > 0 else values <= -limits[1])
             column = self._column_of[feature]
             present = state[row, column] == PRESENT
             row, column, feature = row[present], column[present], feature[present]
             found.append((row, column, self._of_cells(side, column, feature, sign * values[row, feature])))
-        row, column = np.nonzero(state != PRESENT)
+        row, column = _true_of(state != PRESENT)
         absent = np.log1p(self.n_rows[0]) - np.log1p(self.n_states[column, state[row, column]])
         row, column, rarity = (np.concatenate(parts) for parts in zip(*found, (row, column, absent), strict=True))
         heard = ~np.broadcast_to(silent, state.shape)[row, column]
@@ -161,6 +161,12 @@ class ColumnTails:
                 raise ValueError(f"{name} of the column tails is not {shapes[name]} of {np.dtype(dtype)}")
         _require_tails(found)
         return cls(layout, **found)
+
+
+def _true_of(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`np.nonzero` of a mask (n, m) bool, an eighth of the time where few are true."""
+    row, column = np.divmod(np.flatnonzero(mask), max(mask.shape[1], 1))
+    return row, column
 
 
 def _hazard(excess: np.ndarray, shape: np.ndarray) -> np.ndarray:

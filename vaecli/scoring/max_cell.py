@@ -71,6 +71,7 @@ class MaxCellScale:
     spread: np.ndarray  # (e,) mean excess over the last knot
     _scales: TailScales = field(init=False, repr=False, compare=False)
     _per_excess: np.ndarray = field(init=False, repr=False, compare=False)  # (2, e, c) float32: nats · [0] + [1]
+    _never: list[float] = field(default_factory=list, init=False, repr=False, compare=False)  # see `may_decide`
 
     def __post_init__(self) -> None:
         """Compute what does not depend on the rows."""
@@ -90,11 +91,33 @@ class MaxCellScale:
         largest, where = np.empty(column_score.shape[:2]), np.empty(column_score.shape[:2], np.int64)
         first = np.arange(column_score.shape[1]) * column_score.shape[2]
         for k, nats in enumerate(column_score):  # one member after the other: its cells stay in the processor's cache
-            excess = np.multiply(nats, self._per_excess[0, k], dtype=np.float32, casting="same_kind")
-            excess += self._per_excess[1, k]
+            excess = self._excess(k, nats)
             where[k] = excess.argmax(-1)
             largest[k] = excess.take(first + where[k])
         return largest, where
+
+    def may_decide(self, column_score: np.ndarray, together: np.ndarray) -> np.ndarray:
+        """The rows (m,) whose most extreme cell may exceed their surprisal `together` (n,), from nats (e, n, c).
+
+        All rows that it decides are among them, and few others.
+        """
+        if not self._never:
+            tried = np.unique(np.append(self.knots, 0.0))
+            found = self.of_members(np.broadcast_to(tried, (len(self.limit), tried.size))).mean(0)
+            too_little = np.flatnonzero(found <= MAX_CELL_PENALTY)
+            self._never.append(float(tried[too_little[-1]]) if too_little.size else -np.inf)
+        may, never = ~(together >= 0), np.float32(self._never[0])
+        for k, nats in enumerate(column_score):
+            beyond = np.flatnonzero(self._excess(k, nats) > never)
+            beyond //= nats.shape[1]
+            may[beyond] = True
+        return np.flatnonzero(may)
+
+    def _excess(self, k: int, nats: np.ndarray) -> np.ndarray:
+        """The relative excesses (n, c) of cells of `nats` (n, c) by member `k`, float32."""
+        excess = np.multiply(nats, self._per_excess[0, k], dtype=np.float32, casting="same_kind")
+        excess += self._per_excess[1, k]
+        return excess
 
     def of_members(self, largest: np.ndarray) -> np.ndarray:
         """The surprisal (e, n) of each member in nats at the largest excess (e, n); higher is more anomalous."""

@@ -47,6 +47,8 @@ from vaecli.scoring.single_cells import Opinions, SingleCells
 from vaecli.scoring.string_judge import StringJudge, StringOpinions
 from vaecli.scoring.surprisal import SurprisalScale
 
+KINDS_OF_BOUND = ("reconstruction", "elbo")  # the kinds whose scores are terms of one bound
+_BOTH_BOUNDS = "both bounds"
 DEVICE_TILE_ROWS = 16_384  # on a GPU, which small products leave idle
 
 
@@ -148,6 +150,21 @@ def member_scores(ensemble: Ensemble, batch: FeatureBatch, kind: str) -> tuple[n
     return total, cell_nats
 
 
+def bound_scores(ensemble: Ensemble, batch: FeatureBatch) -> tuple[np.ndarray, np.ndarray]:
+    """`member_scores` of both KINDS_OF_BOUND, (2, n, e), and their nats (e, n, c), for the work of one."""
+    of_kinds = np.empty((len(KINDS_OF_BOUND), len(batch), ensemble.n_members))
+    cell_nats = np.empty((ensemble.n_members, len(batch), batch.state.shape[1]))
+    for rows, within, scores, nats in _tiles(ensemble, batch, _BOTH_BOUNDS):
+        first = 0
+        for family in ensemble.families:
+            e = len(family.held_out)
+            of_family = scores[2 * first : 2 * (first + e), within].reshape(2, e, -1)
+            of_kinds[:, rows, first : first + e] = of_family.transpose(0, 2, 1)
+            first += e
+        cell_nats[:, rows] = nats[:, within]
+    return of_kinds, cell_nats
+
+
 def _tiles(
     ensemble: Ensemble, batch: FeatureBatch, kind: str, small_tiles: bool = False
 ) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
@@ -205,6 +222,8 @@ def member_parts(
             return -bound.column_log_prob, [0 * bound.kl]
         case "elbo":
             return -bound.column_log_prob, [bound.kl]
+        case "both bounds":
+            return -bound.column_log_prob, [0 * bound.kl, bound.kl]
         case _:
             raise ValueError(f"unknown score kind {kind!r}")
 
@@ -222,7 +241,8 @@ def _combined_parts(family: Family, x: Array, state: Array | None, row: Array | 
         mean = posterior_mean(parameters, inputs)
         distance = nearest_exemplar_distance(mean, family.nearest, row)
     latent_terms |= {ScoreTerm.NOTHING: 0 * distance, ScoreTerm.EXEMPLAR_DISTANCE: distance}
-    nats = -likelihood.column_log_prob(decode(parameters, mean), x, state)
+    nats = likelihood.column_log_prob(decode(parameters, mean), x, state)
+    nats *= -1  # in place: no one else has it
     return nats, [latent_terms[term] for term in family.score_terms]
 
 

@@ -74,12 +74,14 @@ class SurprisalScale:
             together, parts = beside.joined(together), parts * beside.ensemble_share
         if self.max_cell is None:
             return together, parts
-        largest, where = self.max_cell.largest(column_score)
-        score = larger_of(together, self.max_cell.of_members(largest).mean(0))
-        raised = np.flatnonzero(score > together)
-        more = (score[raised] - together[raised]) / len(where)
+        rows = self.max_cell.may_decide(column_score, together)
+        largest, where = self.max_cell.largest(column_score[:, rows])
+        score, alone = together.copy(), self.max_cell.of_members(largest).mean(0)
+        score[rows] = larger_of(together[rows], alone)
+        raised = np.flatnonzero(score[rows] > together[rows])
+        more = (score[rows[raised]] - together[rows[raised]]) / len(where)
         for column in where[:, raised]:  # what the most extreme cell adds is attributed to it, member by member
-            parts[raised, column] += more
+            parts[rows[raised], column] += more
         return score, parts
 
     def of_members(self, scores: np.ndarray) -> np.ndarray:

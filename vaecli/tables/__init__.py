@@ -37,6 +37,7 @@ from vaecli.tables.write.row_writers import Rendered as Rendered
 from vaecli.tables.write.sinks import (
     CollectSink as CollectSink,
     Sink as Sink,
+    added_sink as added_sink,
     collect_sink as collect_sink,
     default_output as default_output,
     open_live_sink as open_live_sink,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from vaecli.errors import SchemaMismatch, did_you_mean, listed, quoted
 from vaecli.schema import Schema
 from vaecli.tables.convert import arrow_types
-from vaecli.tables.convert.kinds import TABLE_KINDS, can_hold
+from vaecli.tables.convert.kinds import TABLE_KINDS, are_plain_numbers, can_hold
+from vaecli.tables.read.frames import FrameSource
+from vaecli.tables.read.parquet import ParquetSource
 from vaecli.tables.source import ReadRequest, Source
 
 __all__ = ["check_schema"]
@@ -38,12 +40,18 @@ def check_schema(source: Source, schema: Schema, by: str | None = None) -> tuple
 
 
 def _reject_mistyped(source: Source, schema: Schema) -> None:
+    if isinstance(source, ParquetSource | FrameSource) and all(
+        are_plain_numbers(source.schema.field(column.name).type, column) for column in schema.features
+    ):
+        return  # reading the first rows of a Parquet file takes as much memory as reading on
     batches = iter(source.batches(ReadRequest([column.name for column in schema.features], batch_rows=1024)))
     first = next(batches, None)
     if first is None:
         return
     mistyped = []
-    for column in schema.features:
+    for column, kind in zip(schema.features, first.table.schema.types, strict=True):
+        if are_plain_numbers(kind, column):
+            continue
         array = arrow_types.one_array(first.table.column(column.name))
         if not can_hold(array, column):
             learned = TABLE_KINDS[column.kind].holds

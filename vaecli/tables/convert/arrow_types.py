@@ -55,6 +55,8 @@ def one_array(column: pa.ChunkedArray) -> pa.Array:
     UUIDs are their 36 characters. Decimals of 32 and 64 bits, which Arrow neither counts nor replaces, have 128.
     """
     array = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    if array.type.id == FLOAT64 and isinstance(array, pa.Array):
+        return array  # most columns, and the type of a row's cells is asked for each of them
     if isinstance(array, pa.ChunkedArray):  # several chunks may stay several, none may stay none
         array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
     if isinstance(array, pa.ExtensionArray):
@@ -108,6 +110,7 @@ def uuid_texts(stored: pa.FixedSizeBinaryArray) -> pa.LargeStringArray:
     )
 
 
+FLOAT64 = pa.float64().id
 _DECIMAL_BITS = 128
 _FLOAT_DIGITS = 15  # that float64 holds
 _HEXADECIMAL = np.frombuffer(b"0123456789abcdef", np.uint8)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from vaecli.runtime.moments import EPOCH, SECONDS_PER_DAY
 from vaecli.schema import Column, Kind
 from vaecli.tables.convert import dates, parse
-from vaecli.tables.convert.arrow_types import ArrowFamily, as_code, as_numpy, as_text, family
+from vaecli.tables.convert.arrow_types import FLOAT64, ArrowFamily, as_code, as_numpy, as_text, family
 from vaecli.tables.convert.declared_missing import numbers_among, without
 from vaecli.tables.convert.time_zones import ahead_of_utc, zone_named
 
@@ -21,7 +21,6 @@ WHOLE_FLOATS = 2.0**53  # below it floats distinguish all whole numbers
 _MOST_TICKS = 2.0**63
 _FIRST, _LAST = -62_135_510_400.0, 253_402_214_400.0  # what a calendar of four-digit years holds, less a day
 _NO_ROWS = np.empty(0, np.int64)
-_FLOAT64 = pa.float64().id
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class TableKind:
 
 def read(array: pa.Array, column: Column) -> Reading:
     """The cells of a column; those of a type of another kind are failed."""
-    if _are_plain_numbers(array, column):
+    if are_plain_numbers(array.type, column):
         return Reading(as_numpy(array))
     array = without(array, column.missing)
     group = family(array.type)
@@ -87,7 +86,7 @@ def read(array: pa.Array, column: Column) -> Reading:
 
 def can_hold(array: pa.Array, column: Column) -> bool:
     """Whether a column of a table may hold cells of `column`: by its type, or by most of its texts."""
-    if _are_plain_numbers(array, column):
+    if are_plain_numbers(array.type, column):
         return True
     kind = TABLE_KINDS[column.kind]
     if not _is_text(array):
@@ -100,9 +99,9 @@ def can_hold(array: pa.Array, column: Column) -> bool:
     return bool(2 * failed.sum() <= len(text) - text.null_count)
 
 
-def _are_plain_numbers(array: pa.Array, column: Column) -> bool:
-    """Whether the cells are what they seem: float64 in a column of numbers, none of which means "missing"."""
-    return column.kind is Kind.NUMERIC and array.type.id == _FLOAT64 and not column.missing
+def are_plain_numbers(kind: pa.DataType, column: Column) -> bool:
+    """Whether cells of that Arrow type are what they seem: float64 in a column of numbers, none means "missing"."""
+    return column.kind is Kind.NUMERIC and kind.id == FLOAT64 and not column.missing
 
 
 def _is_text(array: pa.Array) -> bool:

@@ -139,6 +139,37 @@ class CollectSink:
         """Close nothing."""
 
 
+@dataclass(frozen=True, slots=True)
+class AddedSink:
+    """Collects the added columns alone, in memory, for a caller who has the rows."""
+
+    added: tuple[tuple[str, pa.DataType], ...]
+    prefix: str
+    parts: list[list[pa.Array]] = field(default_factory=list)
+
+    def render(
+        self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
+    ) -> Rendered:
+        """The added columns, (n,) each, of the rows of `batch` that `keep` (n,) marks."""
+        del batch  # the caller has its rows
+        arrays = [_as_array(added[name], kind) for name, kind in self.added]
+        return arrays if keep is None else [array.filter(pa.array(keep)) for array in arrays]
+
+    def append(self, rendered: Rendered) -> None:
+        """Store them after all earlier ones."""
+        self.parts.append(rendered)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """All cells appended so far by the name of their column: (n,) each, null as NaN or None."""
+        named = [self.prefix + name for name, _ in self.added]
+        of_columns = zip(*self.parts, strict=True) if self.parts else [()] * len(named)
+        kinds = (kind for _, kind in self.added)
+        return {
+            name: pa.chunked_array(chunks, kind).to_numpy()
+            for name, kind, chunks in zip(named, kinds, of_columns, strict=True)
+        }
+
+
 def open_sink(
     target: str,
     like: Source,
@@ -220,6 +251,12 @@ def collect_sink(
     named = [(prefix + name, kind) for name, kind in added]
     _reject_taken_names([name for name, _ in named], like)
     return CollectSink(typed_rows(like, named, types), tuple(added))
+
+
+def added_sink(like: Source, added: Sequence[tuple[str, pa.DataType]], *, prefix: str = "") -> AddedSink:
+    """A sink that collects the added columns alone. Raises UsageError if their names are taken in `like`."""
+    _reject_taken_names([prefix + name for name, _ in added], like)
+    return AddedSink(tuple(added), prefix)
 
 
 def default_output(inputs: Sequence[str], verb: str = "scored", extension: str | None = None) -> str:
