@@ -152,7 +152,7 @@ def test_a_failing_command_leaves_the_scored_table(run: Run, place: Path) -> Non
         (("--incident-state", "s", "--notify-command", "say 'no"), "No closing quotation"),
         (("--incident-state", "s", "--notify-command", " "), "--notify-command is empty"),
         (("--incident-state", "s", "--config", "zero.toml"), "--notify-command holds a zero character"),
-        (("--incident-state", ""), "--incident-state is empty"),
+        (("--incident-state", ""), "--incident-state names no file: its value is empty"),
         (("--incident-state", "t.csv"), "is the input, the bundle or another output itself"),
         (("--incident-state", "s.csv", "--incidents", "s.csv"), "is both --incidents and --incident-state"),
         (("--config", "bad.toml"), "bad.toml: incidents.afterwards: unknown setting"),

@@ -128,7 +128,7 @@ class Verb:
             known.append(Mistake(self.lines[0].format(table="none.csv"), 4, "none.csv: no such file", whole=True))
         if self.streams:
             known += [
-                Mistake("-o ''", 2, "the output has an empty name"),
+                Mistake("-o ''", 2, "-o names no file: its value is empty"),
                 Mistake("-o model.vae", 2, "model.vae: is the bundle itself"),
                 Mistake("-m other.vae", 5, "other.vae: there is no such bundle"),
                 Mistake("--workers 0", 2, "--workers 0 is not between 1 and 1024"),
