@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,6 +29,22 @@ def modules() -> list[Path]:
 
 def named(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
+
+
+def of_each_module(check: Callable[[Path], None]) -> Callable[[], None]:
+    """One test of what must hold for every module; it names those for which `check` fails."""
+
+    def test() -> None:
+        failures = []
+        for path in modules():
+            try:
+                check(path)
+            except AssertionError as failure:
+                failures.append(f"{named(path)}: {failure}")
+        assert not failures, "\n".join(failures)
+
+    test.__name__, test.__doc__ = check.__name__, check.__doc__
+    return test
 
 
 def modules_loaded_by(*words: str) -> set[str]:
@@ -71,7 +87,7 @@ def test_only_the_verb_that_is_asked_for_is_loaded():
     assert {"vaecli.cli.fit", "vaecli.cli.score", "vaecli.cli.report"} < loaded["--help"]
 
 
-@pytest.mark.parametrize("path", modules(), ids=named)
+@of_each_module
 def test_only_render_prints(path: Path):
     """No module but render prints, writes to a standard stream or logs; one warns of renamed settings."""
     if "render" in path.relative_to(PACKAGE).parts:
@@ -98,7 +114,7 @@ def test_the_print_check_finds_a_print():
     assert len(list(_printing(noisy))) == 2
 
 
-@pytest.mark.parametrize("path", modules(), ids=named)
+@of_each_module
 def test_torch_sklearn_and_pandas_are_imported_where_they_are_used(path: Path):
     """At module level only training imports torch, only the estimator scikit-learn, nothing SciPy or pandas."""
     allowed = {"torch"} if named(path) in MAY_IMPORT_TORCH else {"sklearn"} if named(path) == "sklearn.py" else set()
@@ -169,7 +185,7 @@ def test_a_verb_loads_its_own_results_only(bundle: Path, normal_csv: Path, tmp_p
     assert not {f"vaecli.results.{verb}" for verb in others} & loaded
 
 
-@pytest.mark.parametrize("path", modules(), ids=named)
+@of_each_module
 def test_public_things_have_docstrings(path: Path):
     """Every file, public class and public function has a docstring."""
     tree = ast.parse(path.read_text())
@@ -178,7 +194,7 @@ def test_public_things_have_docstrings(path: Path):
     assert [node.name for node in public if not ast.get_docstring(node)] == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=named)
+@of_each_module
 def test_files_stay_short(path: Path):
     """A file that needs more than 500 lines is a folder."""
     assert len(path.read_text().splitlines()) <= 500
@@ -227,7 +243,7 @@ def _dialect(source: str) -> Iterator[str]:
                 yield f"line {token.start[0]}: {found[0]}"
 
 
-@pytest.mark.parametrize("path", modules(), ids=named)
+@of_each_module
 def test_docstrings_open_with_a_sentence(path: Path):
     """The docstring of every public class, function and method opens with a sentence that can be read on its own."""
     found = _public_docstrings(ast.parse(path.read_text()))
@@ -242,7 +258,7 @@ def test_fragments_are_found(text: str):
     assert is_sentence("log(1 + exp(v)), safe from overflow.")
 
 
-@pytest.mark.parametrize("path", modules(), ids=named)
+@of_each_module
 def test_prose_is_plain(path: Path):
     """Docstrings, comments and messages use the words of the style note in CONTRIBUTING.md."""
     assert list(_dialect(path.read_text())) == []
@@ -296,13 +312,13 @@ def _with_unnamed_error(tree: ast.Module) -> Iterator[str]:
             yield function.name
 
 
-@pytest.mark.parametrize("path", modules(), ids=named)
+@of_each_module
 def test_docstrings_name_shapes(path: Path):
     """A public function that takes or returns an array names a shape; arrays by name have theirs in the format."""
     assert list(_without_shape(ast.parse(path.read_text()))) == []
 
 
-@pytest.mark.parametrize("path", modules(), ids=named)
+@of_each_module
 def test_docstrings_name_errors(path: Path):
     """A public function that raises names the error and its cause; the docstring of a verb is its `--help` instead."""
     found = list(_with_unnamed_error(ast.parse(path.read_text())))

@@ -160,6 +160,7 @@ def test_the_tutorial(clone: Path, monkeypatch: pytest.MonkeyPatch):
     assert {"anomaly_score", "p_value", "is_anomaly"} <= set(names["scored"].columns)
 
 
+@pytest.mark.slow  # two fits of text take half a minute
 @pytest.mark.walk
 def test_the_page_on_strings(clone: Path):
     """docs/how-to/text.md: each command succeeds and prints what is shown."""

@@ -40,13 +40,20 @@ OUTPUTS = {
     "fit": ("fit", "fresh.csv", "--config", "quick.toml", "-o", "out.vae"),
 }
 
+# one signal for every verb, and every signal for one; the others are as slow as they are alike
+AT_RENAME = [
+    pytest.param(verb, number, id=f"{verb}-{number.name}", marks=[] if is_quick else pytest.mark.slow)
+    for verb in OUTPUTS
+    for number in ENDS
+    for is_quick in [number == signal.SIGTERM or verb == "score"]
+]
+
 
 def left_over(folder: str | Path = ".") -> list[str]:
     return sorted(path.name for path in Path(folder).iterdir() if path.name.startswith((".vaecli", "vaecli")))
 
 
-@pytest.mark.parametrize("number", ENDS, ids=lambda number: number.name)
-@pytest.mark.parametrize("verb", OUTPUTS)
+@pytest.mark.parametrize(("verb", "number"), AT_RENAME)
 def test_a_signal_after_the_rename(program, verb: str, number: signal.Signals):
     """The output is complete, and the message names it."""
     words = OUTPUTS[verb]

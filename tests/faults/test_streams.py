@@ -26,9 +26,9 @@ CODES = {
     "streams",
     [
         "2>/dev/full",
-        "2>&-",
-        "<&-",
-        ">&-",
+        pytest.param("2>&-", marks=pytest.mark.slow),  # so does the last but one
+        pytest.param("<&-", marks=pytest.mark.slow),
+        pytest.param(">&-", marks=pytest.mark.slow),
         pytest.param(">&- 2>&-", marks=pytest.mark.slow),  # the next closes one more
         "<&- >&- 2>&-",
         "--verbose 2>/dev/full",
