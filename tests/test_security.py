@@ -102,9 +102,10 @@ def test_a_temporary_file_is_new_and_of_the_owner_alone(tmp_path: Path, monkeypa
     assert (stat.S_ISREG(mode), stat.S_IMODE(mode)) == (True, 0o600)
     file.abort()
     (tmp_path / "victim").write_text("mine")
-    names = iter(["taken", "free"])
-    monkeypatch.setattr("vaecli.runtime.temporary.secrets.token_hex", lambda _: next(names))
-    (tmp_path / Path(file.temporary).name.replace(file.temporary.split("-")[-1], "taken.part")).symlink_to("victim")
+    names = iter([b"taken", b"free"])
+    monkeypatch.setattr("vaecli.runtime.temporary.os.urandom", lambda _: next(names))
+    taken = Path(file.temporary).name.replace(file.temporary.split("-")[-1], f"{b'taken'.hex()}.part")
+    (tmp_path / taken).symlink_to("victim")
     with pytest.raises(FileExistsError):
         open_atomic(tmp_path / "out.csv")
     assert (tmp_path / "victim").read_text() == "mine"

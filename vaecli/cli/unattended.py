@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import secrets
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -117,7 +116,7 @@ def prepare(words: Sequence[str]) -> None:
     """Begin a command line; its words are all that is known if they turn out to be no command."""
     global _run
     _run = _Run(words[0] if words else "", words=tuple(words))
-    _run.id = os.environ.get("VAECLI_RUN_ID", "")[:_LONGEST_ID] or secrets.token_hex(8)
+    _run.id = os.environ.get("VAECLI_RUN_ID", "")[:_LONGEST_ID] or os.urandom(8).hex()
     render.log.begin(_run.id, _run.verb, as_json=_value_in(words, "--log-format") == "json")
     inputs.forget_all()
     if _run.verb in WITH_METRICS and helper() is None:

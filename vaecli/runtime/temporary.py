@@ -13,7 +13,6 @@ import fcntl
 import glob
 import hashlib
 import os
-import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,7 +30,7 @@ def create_temporary(folder: str, target: str, mode: int = 0o666, *, hidden: boo
     ours = f"{'.' if hidden else ''}vaecli-{_digest(target)}-{_digest(os.uname().nodename)}-"
     _remove_dead(folder, ours)
     while True:
-        path = os.path.join(folder, f"{ours}{os.getpid()}-{secrets.token_hex(8)}.part")
+        path = os.path.join(folder, f"{ours}{os.getpid()}-{os.urandom(8).hex()}.part")
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode)
         _try_to_lock(descriptor)
         if os.path.exists(path):  # another run may have found it before it was locked
