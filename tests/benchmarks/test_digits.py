@@ -39,6 +39,7 @@ def test_the_target_is_the_mean_of_ten_digits(bench):
     assert "not met, 0.9845" in bench.report(rows, FACTS)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_it_measures(bench, tmp_path, monkeypatch, capsys):
     """Every method is measured once per digit and seed, ours with the unit given; a table per seed."""
     told, fit = [], vaecli.fit

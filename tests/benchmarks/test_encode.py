@@ -56,6 +56,7 @@ def test_methods_are_compared_where_both_were_measured(bench):
     assert bench.behind(rows, "UMAP", "PCA").endswith("not measured.")
 
 
+@pytest.mark.slow
 def test_a_run_keeps_what_it_measures(bench, tmp_path, monkeypatch, capsys):
     """Every method but UMAP, which takes its time, is measured once; codes are better than chance."""
     fits, fit = [], vaecli.fit

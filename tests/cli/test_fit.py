@@ -365,7 +365,9 @@ main(sys.argv[1:])
 """
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow)]
+)
 def test_a_killed_fit_resumes(fit, table, quick: Path, tmp_path: Path, sent: signal.Signals, code: int):
     """A signal leaves a checkpoint; --resume goes on from it to the very bundle that was to be, and removes it."""
     fit("normal.csv", "-o", "whole.vae")

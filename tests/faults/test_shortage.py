@@ -157,7 +157,7 @@ def test_a_checkpoint_that_cannot_be_written_is_a_warning(program):
 
 @pytest.mark.parametrize(
     "error",
-    ["ENOSPC", "EACCES", *(pytest.param(error, marks=pytest.mark.slow) for error in ("EDQUOT", "EIO", "EROFS"))],
+    ["ENOSPC", *(pytest.param(error, marks=pytest.mark.slow) for error in ("EACCES", "EDQUOT", "EIO", "EROFS"))],
 )
 def test_no_failure_of_a_checkpoint_ends_a_fit(program, error: str):
     """Whatever the disk answers while training runs; the bundle is written when it has recovered."""
