@@ -326,8 +326,8 @@ class Model:
         from vaecli.config.rules import rules_of
         from vaecli.workflows.flag import flag_source, plan_of
 
-        known = rules_of(rules, "rules") if isinstance(rules, Mapping) else None if rules is None else Path(rules)
-        config = flag_config(settings, environment={}, rules=known)
+        decided = rules_of(rules, "rules") if isinstance(rules, Mapping) else None if rules is None else Path(rules)
+        config = flag_config(settings, environment={}, rules=decided)
         every_row = replace(config, anomalies_only=config.anomalies_only and not is_pandas(scored))
         source = given_source(scored)
         plan = plan_of(source, self.detector, every_row, ignore)
