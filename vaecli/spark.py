@@ -1,4 +1,4 @@
-"""vaecli on Spark DataFrames: rows are computed where Spark has them, to what `vaecli score` and others give.
+"""vaecli on Spark DataFrames: rows are scored, encoded or reconstructed where Spark has them, as by the command line.
 
     import vaecli.spark
     scored = vaecli.spark.score(df, "model.vae", threshold=0.99, explain=3)
@@ -8,11 +8,8 @@ Needs the extra `vaecli[spark]`, and vaecli in the same version wherever Spark r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from vaecli.errors import UsageError
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -55,10 +52,11 @@ def encode(df: DataFrame, model: str | Path, **settings: Any) -> DataFrame:
     ['map1', 'map2']
     """
     from vaecli.config import encode_config
+    from vaecli.config.python_names import known
     from vaecli.workflows.encode_spark import encoded
 
-    _refuse_unknown(settings, ("dims", "spreads", "prefix", "batch_rows"))
-    return encoded(df, Path(model), encode_config(settings | {"keep": True}, environment={}))
+    given = known(settings, ("dims", "spreads", "prefix", "batch_rows"))
+    return encoded(df, Path(model), encode_config(given | {"keep": True}, environment={}))
 
 
 def reconstruct(df: DataFrame, model: str | Path, **settings: Any) -> DataFrame:
@@ -72,12 +70,8 @@ def reconstruct(df: DataFrame, model: str | Path, **settings: Any) -> DataFrame:
     >>> filled = vaecli.spark.reconstruct(df, "cars.vae", impute=True)
     """
     from vaecli.config import reconstruct_config
+    from vaecli.config.python_names import known
     from vaecli.workflows.reconstruct_spark import reconstructed
 
-    _refuse_unknown(settings, ("impute", "batch_rows"))
-    return reconstructed(df, Path(model), reconstruct_config(settings, environment={}))
-
-
-def _refuse_unknown(settings: Mapping[str, Any], known: Sequence[str]) -> None:
-    if unknown := [name for name in settings if name not in known]:
-        raise UsageError(f"{unknown[0]}: unknown setting", f"there are {', '.join(known)}")
+    config = reconstruct_config(known(settings, ("impute", "batch_rows")), environment={})
+    return reconstructed(df, Path(model), config)

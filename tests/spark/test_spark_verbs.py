@@ -200,7 +200,7 @@ def test_dataframes_are_encoded_and_reconstructed(remote: str, numbered: Path) -
     filled = vaecli.spark.reconstruct(frame, "model.vae", impute=True).toArrow()
     gaps = [sum(table[i].null_count for i in range(5)) for table in (filled, pq.read_table("one.parquet"))]
     assert gaps[0] == 0 < gaps[1]
-    with pytest.raises(vaecli.VaecliError, match="workers: unknown setting"):
+    with pytest.raises(vaecli.VaecliError, match="unknown settings: workers"):
         vaecli.spark.encode(frame, "model.vae", workers=2)
     with pytest.raises(vaecli.VaecliError, match="'flow'"):
         vaecli.spark.reconstruct(frame.drop("flow"), "model.vae")
