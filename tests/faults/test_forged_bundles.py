@@ -100,7 +100,7 @@ def test_forged_fields_and_arrays_are_refused_or_work(tmp_path: Path, attempt: C
     assert codes[0] > 50
 
 
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [20, *(pytest.param(every, marks=pytest.mark.slow) for every in (5, 1))])
 def test_forged_groups_and_offsets_are_refused_or_work(tmp_path: Path, attempt: Callable[..., int], every: int) -> None:
     """What only `calibrate` writes, forged in the same ways."""
     codes: Counter[int] = Counter()

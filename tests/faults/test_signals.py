@@ -180,7 +180,11 @@ def test_files_for_other_targets_and_of_other_hosts_are_kept(waiting, shell):
     assert host != "00000000"
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)],
+    ids=lambda number: number.name,
+)
 def test_the_copy_of_standard_input_has_no_name(place, number: signal.Signals):
     """A Parquet table that comes through a pipe is copied; while the run waits, and after any end, no file is left."""
     temporary = Path("temporary")

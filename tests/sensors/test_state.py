@@ -28,7 +28,10 @@ def day() -> pd.DataFrame:
     return table
 
 
-@pytest.mark.parametrize(("suffix", "n_pieces"), [(".csv", 100), (".csv", 2), (".parquet", 20)])
+@pytest.mark.parametrize(
+    ("suffix", "n_pieces"),
+    [pytest.param(".csv", 100, marks=pytest.mark.slow), (".csv", 20), (".csv", 2), (".parquet", 20)],
+)
 def test_pieces_score_as_the_whole(grouped: Path, day: pd.DataFrame, tmp_path: Path, suffix: str, n_pieces: int):
     whole = scored(day, grouped, tmp_path, suffix=suffix)
     state, parts = tmp_path / "state", []
