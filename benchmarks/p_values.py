@@ -141,10 +141,50 @@ KINDS: dict[str, Callable[[int, np.random.Generator], pd.DataFrame]] = {
 }
 
 
+def law_of(kind: str) -> np.ndarray | None:
+    """The covariance (c, c) of the normal numbers that a kind of table consists of, or their logarithms; or None."""
+    if kind == "gaussian":
+        return np.eye(6)
+    seed, shape, scale, noise = {
+        "correlated": (0, (3, 10), 1.0, 0.5),
+        "skewed": (1, (2, 6), 0.7, 0.2),
+        "with_gaps": (2, (2, 6), 1.0, 0.5),
+    }.get(kind, (0, (0, 0), 0.0, 0.0))
+    loadings = scale * np.random.default_rng(seed).normal(size=shape)
+    return loadings.T @ loadings + noise**2 * np.eye(shape[1]) if shape[1] else None
+
+
+def by_the_law(kind: str, n: int, seed: int) -> dict[float, float] | None:
+    """What an exact judge of the rows of a run gives, as a multiple of each level; None where the law is not known.
+
+    Of these rows k = level · (n + 1) lie beyond the k-th by the density of the law; so many of fresh rows do, with no
+    other error than that the rows were drawn.
+    """
+    from scipy.stats import chi2
+
+    covariance = law_of(kind)
+    if covariance is None:
+        return None
+    values = KINDS[kind](n, _rng_of(kind, n, seed)).to_numpy()
+    values, beyond = np.log(values) if kind == "skewed" else values, np.ones(n)
+    is_gap = np.isnan(values)
+    for pattern in np.unique(is_gap, axis=0):
+        rows, there = (is_gap == pattern).all(1), ~pattern
+        part = values[np.ix_(rows, there)]
+        distance = np.einsum("ni,ij,nj->n", part, np.linalg.inv(covariance[np.ix_(there, there)]), part)
+        beyond[rows] = chi2.sf(distance, there.sum()) if there.any() else 1.0
+    return {level: float(np.sort(beyond)[max(int(level * (n + 1)), 1) - 1] / level) for level in LEVELS}
+
+
+def _rng_of(kind: str, n: int, seed: int) -> np.random.Generator:
+    """The generator that draws the rows of a run, and then the fresh ones."""
+    return np.random.default_rng([seed, n, list(KINDS).index(kind)])
+
+
 def _measure(kind: str, n: int, seed: int, options: argparse.Namespace, results: record.Results) -> None:
     import vaecli
 
-    rng = np.random.default_rng([seed, n, list(KINDS).index(kind)])
+    rng = _rng_of(kind, n, seed)
     model = vaecli.fit(KINDS[kind](n, rng), seed=seed, preset=options.preset)
     p_value = model.score(KINDS[kind](options.fresh, rng))["p_value"].to_numpy()
     shares = {f"{level:g}": float((p_value <= level).mean()) for level in (*LEVELS, *FINER)}
@@ -201,9 +241,37 @@ def report(rows: list[dict[str, Any]]) -> str:
         f"all runs together, for levels outside their factor or less probable than {RARE:g} (two sides; of so many "
         f"levels {RARE * n_promised:.1f} are expected to be): {'; '.join(outside) or 'none'}.",
         record.markdown_table(header, lines),
+        "The rows of training are a draw themselves. Of four kinds the law is known: what a judge by the density "
+        "itself gives, calibrated by the same rows, beside vaecli (means of the runs).",
+        _beside_the_law(rows),
         record.machine_line(record.machine()),
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _beside_the_law(rows: list[dict[str, Any]]) -> str:
+    """For each level that is promised, the multiple of it by the law and by vaecli."""
+    lines = []
+    for n, kind in sorted(
+        {(row["n"], row["kind"]) for row in rows}, key=lambda pair: (pair[0], list(KINDS).index(pair[1]))
+    ):
+        runs = [row for row in rows if (row["n"], row["kind"]) == (n, kind)]
+        exact = [found for row in runs if (found := by_the_law(kind, n, row["seed"])) is not None]
+        if not exact:
+            continue
+        cells = []
+        for level in LEVELS:
+            if any(row["finest_level"] < 1 - level for row in runs):
+                cells.append("–")
+                continue
+            law, mine = (
+                sum(values) / len(runs)
+                for values in ([one[level] for one in exact], [row["shares"][f"{level:g}"] / level for row in runs])
+            )
+            cells.append(f"{law:.2f} / {mine:.2f}")
+        lines.append((kind, f"{n:,}", str(len(runs)), *cells))
+    header = ("law / vaecli", "training rows", "runs", *(f"{level:g}" for level in LEVELS))
+    return record.markdown_table(header, lines)
 
 
 def _of_promised(row: dict[str, Any], level: str) -> float | None:

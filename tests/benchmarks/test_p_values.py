@@ -44,3 +44,19 @@ def test_a_level_that_chance_alone_reaches_is_asked_of_all_runs(bench):
     text, met = bench._cell(runs, 1e-4, 2.5)
     assert (text, met) == ("3.00 (3.00, –)", True)
     assert not bench._cell(runs[:1], 1e-4, 2.5)[1]
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "correlated", "skewed", "with_gaps"])
+def test_the_law_of_a_kind_is_known(bench, kind):
+    """By it fresh rows are as rare as they are: the covariance, the logarithms and the gaps are right."""
+    found = [bench.by_the_law(kind, 4000, seed) for seed in range(12)]
+    # the k-th of n is exceeded by a share of fresh rows that is Beta(k, n + 1 - k)
+    for level, k in ((1e-2, 40), (1e-3, 4)):
+        mean = np.mean([one[level] for one in found])
+        assert abs(mean - 1) < 4 / np.sqrt(k * len(found))
+
+
+def test_other_kinds_have_no_law_here(bench):
+    """And are left out of the comparison."""
+    assert bench.by_the_law("categories", 100, 0) is None
+    assert bench._beside_the_law([run(20, kind="categories")]).count("\n") == 1
