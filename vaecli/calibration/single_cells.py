@@ -148,7 +148,7 @@ def _is_stray(outwards: np.ndarray) -> bool:
         counts.append(outwards.size - inner.size)
         outwards = inner
     n_beyond, at_wall, before = counts
-    enough = min(at_wall, before) >= FEWEST_AT_WALL  # to tell how counts would go on
+    enough = min(at_wall, before) >= FEWEST_AT_WALL  # to know how counts go on
     return n_beyond == 1 and enough and at_wall**2 >= (1 + n_beyond) * EXPECTED_BEYOND_WALL * before
 
 
