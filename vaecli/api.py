@@ -12,7 +12,7 @@ are called x0, x1, …
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ from vaecli.config.score import score_settings
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import CalibrateSummary, FitSummary, OnEvent, ignore
+from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Schema
 from vaecli.tables import added_sink, check_schema, collect_sink, exact_types, frame_source, new_schema
 from vaecli.tables.python_tables import given_source, is_pandas, with_columns

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, refusal
 from vaecli.config.toml_file import table_of, toml_in
 from vaecli.errors import UsageError
+from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

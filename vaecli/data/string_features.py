@@ -18,7 +18,6 @@ the end of the string being the last: the nats that it costs beyond what the nex
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from vaecli.data.named_arrays import arrays_within
 from vaecli.data.number_features import of_shape
 from vaecli.data.strings.string_model import StringModel, StringReadings
 from vaecli.data.strings.texts import Texts
+from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Slot
 
 READOUTS = ("whole", "stretch", "symbol", "long", "short")

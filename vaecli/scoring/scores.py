@@ -21,7 +21,6 @@ extreme cell or string alone where it is larger.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,6 +41,7 @@ from vaecli.model.network import (
 )
 from vaecli.model.tiles import padded_tile, tile_places
 from vaecli.runtime.blas import one_blas_thread
+from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.neighbour_judge import Beside, NeighbourJudge
 from vaecli.scoring.single_cells import Opinions, SingleCells
 from vaecli.scoring.string_judge import StringJudge, StringOpinions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from vaecli.decisions.threshold import Decision, ScoredRows
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
+from vaecli.runtime.dataclass import dataclass
 from vaecli.tables import Batch, BlankRows, ReadRequest, blank_rows, to_cells
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.deviations import KeptRow, PlaceColumns, deviating_rows

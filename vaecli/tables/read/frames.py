@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import InputError, listed
+from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_casts import without_views
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
 from vaecli.tables.row_bytes import require_few_columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any, BinaryIO, Protocol
 
@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, UsageError, listed, quoted
+from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_casts import as_schema
 from vaecli.tables.convert.arrow_types import as_numpy
 from vaecli.tables.convert.kinds import WHOLE_FLOATS, ColumnTypes, NumberType
