@@ -49,46 +49,45 @@ else:
 
 def _init(cls: type) -> Any:
     """The method that takes the fields in order, and those after `KW_ONLY` by name."""
-    values: dict[str, Any] = {"set_": object.__setattr__, "UNSET": MISSING}
-    positional: list[str] = []
-    by_name: list[str] = []
-    body: list[str] = []
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        value, name = field.name, field.name
-        if field.default_factory is not MISSING:
-            values[f"make_{name}"] = field.default_factory
-            value = f"make_{name}() if {name} is UNSET else {name}" if field.init else f"make_{name}()"
-        if field.init:
-            parameters = by_name if field.kw_only else positional
-            parameters.append(_parameter(field, values))
-            if parameters is positional and "=" in "".join(positional[-2:-1]) and "=" not in positional[-1]:
-                raise TypeError(f"non-default argument {name!r} follows default argument")
-        elif field.default_factory is MISSING and field.default is MISSING:
-            continue  # set by __post_init__
-        elif field.default is not MISSING:
-            values[f"default_{name}"], value = field.default, f"default_{name}"
-        body.append(f"set_(self, {name!r}, {value})")
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    values: dict[str, Any] = {"SET": object.__setattr__, "UNSET": MISSING}
+    values |= {f"DEFAULT_{field.name}": field.default for field in fields if field.default is not MISSING}
+    values |= {f"MAKE_{field.name}": field.default_factory for field in fields if _is_made(field)}
+    in_order = [_parameter(field) for field in fields if field.init and not field.kw_only]
+    by_name = [_parameter(field) for field in fields if field.init and field.kw_only]
+    if in_order != sorted(in_order, key=lambda one: "=" in one):
+        raise TypeError(f"{cls.__qualname__}: a field without a default follows one with it")
+    parameters = ", ".join(["self", *in_order, *(["*", *by_name] if by_name else [])])
+    body = [f"SET(self, {field.name!r}, {_value(field)})" for field in fields if _value(field)]
     if hasattr(cls, "__post_init__"):
         body.append("self.__post_init__()")
-    parameters = ", ".join(["self", *positional, *(["*", *by_name] if by_name else [])])
-    code = (
-        f"def make({', '.join(values)}):\n def __init__({parameters}):\n  {'; '.join(body) or 'pass'}\n return __init__"
-    )
+    lines = [f"def make({', '.join(values)}):", f" def __init__({parameters}):"]
+    lines += [f"  {line}" for line in body or ["pass"]]
     made: dict[str, Any] = {}
-    exec(code, {}, made)  # names of fields and nothing else
+    exec("\n".join([*lines, " return __init__"]), {}, made)  # it holds names of fields and nothing else
     init = made["make"](**values)
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     return init
 
 
-def _parameter(field: Field[Any], values: dict[str, Any]) -> str:
-    """The parameter of a field; what its default is called is added to `values`."""
-    if field.default_factory is not MISSING:
+def _is_made(field: Field[Any]) -> bool:
+    return field.default_factory is not MISSING
+
+
+def _parameter(field: Field[Any]) -> str:
+    if _is_made(field):
         return f"{field.name}=UNSET"
-    if field.default is MISSING:
-        return field.name
-    values[f"default_{field.name}"] = field.default
-    return f"{field.name}=default_{field.name}"
+    return field.name if field.default is MISSING else f"{field.name}=DEFAULT_{field.name}"
+
+
+def _value(field: Field[Any]) -> str:
+    """What a field is set to; nothing where `__post_init__` sets it."""
+    name = field.name
+    if _is_made(field):
+        return f"MAKE_{name}() if {name} is UNSET else {name}" if field.init else f"MAKE_{name}()"
+    if field.init:
+        return name
+    return "" if field.default is MISSING else f"DEFAULT_{name}"
 
 
 def _values_of(names: list[str]) -> Any:
