@@ -7,6 +7,7 @@ from dataclasses import field
 
 import numpy as np
 
+from vaecli.data.transforms import distinct
 from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.tail_scale import SMALLEST_SPREAD, TAIL_BEGINS, TailScales, fit_scales
 
@@ -103,7 +104,7 @@ class MaxCellScale:
         All rows that it decides are among them, and few others.
         """
         if not self._never:
-            tried = np.unique(np.append(self.knots, 0.0))
+            tried = distinct(np.append(self.knots, 0.0))
             found = self.of_members(np.broadcast_to(tried, (len(self.limit), tried.size))).mean(0)
             too_little = np.flatnonzero(found <= MAX_CELL_PENALTY)
             self._never.append(float(tried[too_little[-1]]) if too_little.size else -np.inf)

@@ -141,6 +141,11 @@ class Source(Protocol):
         """Stream the rows in order, in bounded memory. Raises InputError naming file, line and column."""
 
 
+def types_of(source: Source) -> pa.Schema | None:
+    """Names and types of the columns of a typed format; None for delimited text and for rows of a long table."""
+    return getattr(source, "schema", None)
+
+
 def parse_in_parallel(pieces: Iterable[Piece], batch_rows: int) -> Iterator[Batch]:
     """Parse the pieces in one thread per core and yield their rows in order, in batches of at most `batch_rows`."""
     for batch in map_in_order(call, pieces, n_cores()):

@@ -10,7 +10,7 @@ vectors in docs/adr/0029-incidents.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Any
 
@@ -59,7 +59,7 @@ class PlaceColumns:
     group: str | None = None
 
     @classmethod
-    def of(cls, detector: Detector, names: Sequence[str]) -> PlaceColumns:
+    def of(cls, detector: Detector, names: Collection[str]) -> PlaceColumns:
         """Find those of a table with these `names`; the group of `calibrate --by` comes before that of the fit."""
         time, fitted = detector.schema.time, detector.schema.group
         group = detector.by_column or (None if fitted is None else fitted.name)

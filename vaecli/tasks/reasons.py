@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +19,11 @@ from vaecli.results import FlaggedRow, Reason
 from vaecli.results.reasons import field_name
 from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
-from vaecli.scoring.attribution import Explanation
 from vaecli.tables import Batch
 from vaecli.tables.convert.kinds import TABLE_KINDS
+
+if TYPE_CHECKING:
+    from vaecli.scoring.attribution import Explanation
 
 LONGEST_WORD = 64  # that is compared letter by letter
 _DIGIT = re.compile(r"\d")

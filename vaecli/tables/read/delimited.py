@@ -23,8 +23,8 @@ from vaecli.tables.read.live import LiveStream, live_pieces
 from vaecli.tables.read.locations import LocalFile, Location, unreadable
 from vaecli.tables.read.malformed import parse_or_explain
 from vaecli.tables.read.named_columns import requested_columns
+from vaecli.tables.read.new_rows import NewRows, NothingNew
 from vaecli.tables.read.records import BLOCK_BYTES, RecordBlock, block_of_lines, cut_into_blocks
-from vaecli.tables.read.since import NewRows, NothingNew
 from vaecli.tables.row_bytes import FEWEST_ROWS
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, Source, parse_in_parallel
 

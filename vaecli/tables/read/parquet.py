@@ -15,8 +15,8 @@ from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_casts import as_schema, cast, changed, common_type, plain_schema
 from vaecli.tables.read.locations import Location, changed as changed_file, unreadable
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
+from vaecli.tables.read.new_rows import NothingNew
 from vaecli.tables.read.parquet_types import has_int96, meant_schema, nanoseconds
-from vaecli.tables.read.since import NothingNew
 from vaecli.tables.row_bytes import (
     BATCH_BYTES,
     FEWEST_ROWS,

@@ -24,7 +24,6 @@ from vaecli.tables.convert.arrow_casts import as_schema
 from vaecli.tables.convert.kinds import ColumnTypes
 from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.open import format_of_name
-from vaecli.tables.read.parquet import ParquetSource
 from vaecli.tables.source import Batch, Source
 from vaecli.tables.write.row_writers import (
     NO_TYPES,
@@ -35,7 +34,6 @@ from vaecli.tables.write.row_writers import (
     TypedRows,
     delimited_rows,
     line_writer,
-    parquet_rows,
     typed_rows,
 )
 from vaecli.tables.write.targets import Target, open_growing, open_target, refuse_to_overwrite
@@ -335,16 +333,10 @@ def _row_writer(
     if isinstance(like, DelimitedSource) and format == like.format:
         return line_writer(stream, like.headers[0], [name for name, _ in added])
     if format == "parquet":
-        return parquet_rows(stream, typed_rows(like, added, types), _compression(like))
+        from vaecli.tables.write.parquet_rows import compression_like, parquet_rows
+
+        return parquet_rows(stream, typed_rows(like, added, types), compression_like(like))
     return delimited_rows(stream, typed_rows(like, added, NO_TYPES), "\t" if format == "tsv" else ",")
-
-
-def _compression(like: Source) -> str:
-    """Snappy, which most writers use, for a Parquet input, zstd for any other.
-
-    The reader library does not check the codec in a footer before it is asked for: a damaged one ends the process.
-    """
-    return "snappy" if isinstance(like, ParquetSource) else "zstd"
 
 
 def _compressed(stream: BinaryIO, target: str, format: str) -> BinaryIO:
