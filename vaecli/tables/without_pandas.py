@@ -1,4 +1,4 @@
-"""Keeps pyarrow from importing pandas in a process that does not use it."""
+"""Keeps pyarrow from importing pandas and dateutil in a process that does not use them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ def skip_pandas_import() -> None:
     """Make pyarrow believe that pandas is not installed, unless it is already imported.
 
     At its first conversion pyarrow imports pandas to know its types, which takes 0.7 s: too long for a job that cron
-    starts every minute. It tries once per process; this function makes it try now, while the import fails. For the
-    command line only: afterwards `to_pandas` does not work in this process.
+    starts every minute. It tries once per process; this function makes it try now, while the import fails. The same
+    conversion imports dateutil, in whose intervals no table comes. For the command line only: afterwards `to_pandas`
+    does not work in this process.
     """
     if "pandas" in sys.modules:
         return
@@ -25,9 +26,9 @@ def skip_pandas_import() -> None:
 
 
 class _NoPandas:
-    """An import finder that reports pandas as not installed."""
+    """An import finder that reports pandas, and dateutil, as not installed."""
 
     def find_spec(self, name: str, *_others: object) -> None:
-        """Raise ModuleNotFoundError for pandas; leave every other module to the other finders."""
-        if name == "pandas":
+        """Raise ModuleNotFoundError for both; leave every other module to the other finders."""
+        if name in ("pandas", "dateutil"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)

@@ -21,6 +21,7 @@ from vaecli.runtime.atomic_file import translated
 from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
 from vaecli.tables.convert.arrow_casts import as_schema
+from vaecli.tables.convert.arrow_types import from_numpy
 from vaecli.tables.convert.kinds import ColumnTypes
 from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.open import format_of_name
@@ -388,4 +389,6 @@ class _Unclosed:
 def _as_array(values: np.ndarray | pa.Array, kind: pa.DataType) -> pa.Array:
     if isinstance(values, pa.Array):
         return values if values.type == kind else values.cast(kind)
+    if values.dtype.kind in "bfiu" and pa.from_numpy_dtype(values.dtype) == kind:
+        return from_numpy(values)
     return pa.array(values, kind, from_pandas=True)
