@@ -43,7 +43,7 @@ from vaecli.results import CalibrateSummary, FitSummary, OnEvent, ignore
 from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Schema
 from vaecli.tables import added_sink, check_schema, collect_sink, exact_types, frame_source, new_schema
-from vaecli.tables.python_tables import given_source, is_pandas, with_columns
+from vaecli.tables.python_tables import given_source, is_pandas, with_added, with_columns
 
 if TYPE_CHECKING:
     from vaecli.results.check import CheckSummary
@@ -137,7 +137,7 @@ class Model:
             return sink.table()
         beside = added_sink(source, added, prefix=config.prefix)
         score_table(self.detector, modelled, beside, decision, every_row)
-        frame = table.assign(**beside.columns())
+        frame = with_added(table, beside.columns())
         return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
 
     def incidents(self, table: Any, **settings: Any) -> tuple[Incident, ...]:

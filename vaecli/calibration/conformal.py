@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,6 +36,7 @@ LARGEST = float(np.finfo(np.float64).max)  # stands for an infinite score, as ar
 SMALLEST_P = 1e-300  # a p-value is never 0, so its logarithm is a number
 
 
+@lru_cache(maxsize=256)
 def alpha_of(level: float) -> float:
     """The share of normal rows flagged at `level`: exactly 0.01 for 0.99, where 1 - 0.99 is 0.010000000000000009.
 

@@ -38,8 +38,9 @@ def check_schema(source: Source, schema: Schema, by: str | None = None) -> tuple
 
 
 def _reject_mistyped(source: Source, schema: Schema) -> None:
-    types = types_of(source)
-    if types is not None and all(are_plain_numbers(types.field(one.name).type, one) for one in schema.features):
+    typed = types_of(source)
+    types = {} if typed is None else dict(zip(typed.names, typed.types, strict=True))
+    if types and all(are_plain_numbers(types[one.name], one) for one in schema.features):
         return  # reading the first rows of a Parquet file takes as much memory as reading on
     batches = iter(source.batches(ReadRequest([column.name for column in schema.features], batch_rows=1024)))
     first = next(batches, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import field
 from functools import partial
 from typing import Any
 
@@ -27,6 +28,11 @@ class FrameSource:
 
     table: pa.Table
     name: str = "frame"
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)  # of the columns in order
+
+    def __post_init__(self) -> None:
+        """Ask Arrow for the names once."""
+        object.__setattr__(self, "names", tuple(self.table.column_names))
 
     @property
     def format(self) -> str:
@@ -37,11 +43,6 @@ class FrameSource:
     def schema(self) -> pa.Schema:
         """Names and types of the columns."""
         return self.table.schema
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Column names in order."""
-        return tuple(self.table.column_names)
 
     @property
     def n_rows(self) -> int:
@@ -72,9 +73,10 @@ def frame_source(frame: Any) -> FrameSource:
     whose values do not share one type (all are listed).
     """
     table = without_views(_to_arrow(frame))
-    require_few_columns(len(table.column_names), "frame")
-    reject_repeated_names(table.column_names, "frame")
-    return FrameSource(table)
+    source = FrameSource(table)
+    require_few_columns(len(source.names), "frame")
+    reject_repeated_names(source.names, "frame")
+    return source
 
 
 def _to_arrow(frame: Any) -> pa.Table:
@@ -106,7 +108,7 @@ def _from_array(array: np.ndarray) -> pa.Table:
 
 
 def _from_pandas(frame: Any) -> pa.Table:
-    names = [str(name) for name in frame.columns]
+    names = [str(name) for name in frame.columns.tolist()]
     reject_repeated_names(names, "frame")
     if len(frame) <= FEW_ROWS and all(kind == np.float64 for kind in frame.dtypes):
         values = frame.to_numpy()

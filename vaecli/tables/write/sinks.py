@@ -299,7 +299,8 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _reject_taken_names(names: Sequence[str], like: Source) -> None:
-    taken = [name for name in names if name in like.names]
+    known = set(like.names)
+    taken = [name for name in names if name in known]
     if taken:
         raise UsageError(
             f"{like.name} already has {'a column' if len(taken) == 1 else 'columns'} {', '.join(map(repr, taken))}",
