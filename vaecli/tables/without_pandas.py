@@ -7,13 +7,14 @@ import sys
 import pyarrow as pa
 
 
-def skip_pandas_import() -> None:
+def skip_pandas_import(*, for_good: bool = False) -> None:
     """Make pyarrow believe that pandas is not installed, unless it is already imported.
 
     At its first conversion pyarrow imports pandas to know its types, which takes 0.7 s: too long for a job that cron
     starts every minute. It tries once per process; this function makes it try now, while the import fails. The same
-    conversion imports dateutil, in whose intervals no table comes. For the command line only: afterwards `to_pandas`
-    does not work in this process.
+    conversion, and each later one without a type, imports dateutil, in whose intervals no table comes. With `for_good`
+    no package finds either later: scikit-learn imports pandas with its first module, for 0.2 s. For the command line
+    only: afterwards `to_pandas` does not work in this process.
     """
     if "pandas" in sys.modules:
         return
@@ -22,7 +23,8 @@ def skip_pandas_import() -> None:
     try:
         pa.array([0])
     finally:
-        sys.meta_path.remove(finder)
+        if not for_good:
+            sys.meta_path.remove(finder)
 
 
 class _NoPandas:
