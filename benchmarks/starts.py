@@ -119,7 +119,9 @@ def definitions() -> dict[str, float]:
 def report(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
     """The Markdown of the results."""
     pairs = [row for row in rows if row["question"] in QUESTIONS]
-    of_classes = next((row["microseconds"] for row in rows if row["question"] == "definitions"), {})
+    of_classes: Mapping[str, float] = next(
+        (row["microseconds"] for row in rows if row["question"] == "definitions"), {}
+    )
     others = ", ".join(sorted({row["against"] for row in pairs}))
     header = ("question", "rounds", "this build, ms", "the other, ms", "this / the other", "modules", "of the other")
     return "\n".join(

@@ -49,7 +49,7 @@ else:
 
 def _init(cls: type) -> Any:
     """The method that takes the fields in order, and those after `KW_ONLY` by name."""
-    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    fields = dataclasses.fields(cls)
     values: dict[str, Any] = {"SET": object.__setattr__, "UNSET": MISSING}
     values |= {f"DEFAULT_{field.name}": field.default for field in fields if field.default is not MISSING}
     values |= {f"MAKE_{field.name}": field.default_factory for field in fields if _is_made(field)}
@@ -103,7 +103,7 @@ def _repr(self: Any) -> str:
     return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
-def _eq(self: Any, other: object) -> bool:
+def _eq(self: Any, other: Any) -> bool:
     if other.__class__ is not self.__class__:
         return NotImplemented
     return bool(self._compared(self) == self._compared(other))
