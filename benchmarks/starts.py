@@ -51,7 +51,7 @@ KINDS: dict[str, Callable[[], object]] = {
         type("Row", (), _body())
     ),
     "`dataclasses.dataclass(slots=True)`": lambda: dataclass(slots=True)(type("Row", (), _body())),
-    "`typing.NamedTuple`": lambda: NamedTuple("Row", list(FIELDS.items())),  # noqa: UP014 - defined anew each time
+    "`typing.NamedTuple`": lambda: NamedTuple("Row", list(FIELDS.items())),
     "`vaecli.runtime.dataclass`, frozen, slots": lambda: ours(frozen=True, slots=True)(type("Row", (), _body())),
     "`vaecli.runtime.dataclass`, slots": lambda: ours(slots=True)(type("Row", (), _body())),
 }
