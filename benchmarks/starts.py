@@ -151,10 +151,15 @@ def _line(row: Mapping[str, Any]) -> tuple[str | None, ...]:
     return (
         row["question"],
         str(len(here)),
-        *(f"{1e3 * median(of):.3g}" for of in (here, there)),
+        *map(_ms, (here, there)),
         f"{ratio:.2f}",
         *modules,
     )
+
+
+def _ms(seconds: Sequence[float]) -> str:
+    ms = 1e3 * median(seconds)
+    return f"{ms:,.0f}" if ms >= 100 else f"{ms:.2f}"
 
 
 if __name__ == "__main__":
