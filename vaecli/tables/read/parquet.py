@@ -13,6 +13,7 @@ from vaecli.errors import InputError, UnreadableFile, VaecliError, listed, quote
 from vaecli.runtime import file_types
 from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_casts import as_schema, cast, changed, common_type, plain_schema
+from vaecli.tables.convert.valid_text import require_valid_text
 from vaecli.tables.read.locations import Location, changed as changed_file, unreadable
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
 from vaecli.tables.read.new_rows import NothingNew
@@ -109,8 +110,10 @@ class ParquetSource:
             for batch in _record_batches(location, stored, request.aligned_rows, self.int96_unit):
                 where = partial(_where, location.name, first_row - first_of_file)
                 table = self._in_common_types(_with_constants(batch, constants, whole), whole, where, request.keep)
+                asked = as_schema(table.select(requested), _with_numbers_encoded(schema))
+                require_valid_text(asked, where, first_row)
                 yield Batch(
-                    as_schema(table.select(requested), _with_numbers_encoded(schema)),
+                    asked,
                     first_row,
                     where,
                     whole=table if request.keep else None,
