@@ -30,7 +30,7 @@ def is_pandas(table: Any) -> bool:
 def with_added(frame: Any, added: Mapping[str, np.ndarray]) -> Any:
     """A copy of the DataFrame with the columns `added`, (n,) each and of new names, after its own.
 
-    As `frame.assign`, which lays out the names of the columns anew for each: a tenth of what it takes to score a row.
+    As `frame.assign`, which lays out the names of all columns anew for each.
     """
     import pandas as pd
 

@@ -75,7 +75,7 @@ def as_numpy(array: pa.Array) -> np.ndarray:
 def from_numpy(values: np.ndarray) -> pa.Array:
     """Numbers or booleans (n,) as Arrow, NaN as null; numbers are not copied.
 
-    As `pa.array(values, from_pandas=True)`, which loads `numpy.ma` to look for masks: a hundredth of a short run.
+    As `pa.array(values, from_pandas=True)`, which loads `numpy.ma` to look for masks.
     """
     kind, valid, n_nulls = pa.from_numpy_dtype(values.dtype), None, 0
     if values.dtype.kind == "f" and (missing := np.isnan(values)).any():

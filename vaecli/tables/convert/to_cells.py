@@ -52,7 +52,7 @@ def to_cells(batch: Batch, schema: Schema, by: str | None = None) -> Cells:
     texts: list[np.ndarray] = []
     for j, column in enumerate(features):
         array = _array(batch, column)
-        if are_plain_numbers(array.type, column):  # most columns, and half of what it costs to read one row
+        if are_plain_numbers(array.type, column):  # most columns: one row should not cost a Reading for each
             cells[:, j] = arrow_types.as_numpy(array)
             continue
         reading = read(array, column)
