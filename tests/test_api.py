@@ -450,12 +450,14 @@ def test_the_public_face_is_lazy():
 
 
 def test_scoring_in_python_loads_no_torch(bundle: Path, fresh_table: pd.DataFrame, tmp_path: Path):
-    """`vaecli.load(...).score(path)` needs neither torch nor scikit-learn."""
+    """`vaecli.load(...).score(path)` needs neither torch nor scikit-learn, nor what series, text and fits need."""
     fresh_table.to_csv(tmp_path / "new.csv", index=False)
     probe = (
         "import sys, vaecli\n"
         f"assert vaecli.load({str(bundle)!r}).score({str(tmp_path / 'new.csv')!r}).num_rows == 500\n"
-        "assert not {'torch', 'sklearn', 'scipy'} & set(sys.modules)\n"
+        "assert not {'torch', 'sklearn', 'scipy', 'pyarrow.parquet'} & set(sys.modules)\n"
+        "others = ('config.fit', 'data.strings.', 'latent', 'sensors', 'tables.infer', 'tasks.incidents', 'training')\n"
+        "assert not [name for name in sys.modules if name.startswith(tuple(f'vaecli.{one}' for one in others))]\n"
     )
     subprocess.run([sys.executable, "-c", probe], check=True)
 

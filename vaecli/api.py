@@ -12,20 +12,10 @@ are called x0, x1, …
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vaecli.config import (
-    calibrate_config,
-    encode_config,
-    evaluate_config,
-    explain_config,
-    flag_config,
-    reconstruct_config,
-    report_config,
-    sample_config,
-)
 from vaecli.config.python_names import (
     CHECK_SETTINGS,
     ENCODE_SETTINGS,
@@ -33,18 +23,19 @@ from vaecli.config.python_names import (
     EXPLAIN_SETTINGS,
     RECONSTRUCT_SETTINGS,
     REPORT_SETTINGS,
-    given_fit_config,
     known,
 )
 from vaecli.config.score import score_settings
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
-from vaecli.results import CalibrateSummary, FitSummary, OnEvent, ignore
+from vaecli.results import OnEvent, ignore
+from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Schema
-from vaecli.tables import added_sink, check_schema, collect_sink, exact_types, frame_source, new_schema
-from vaecli.tables.python_tables import given_source, is_pandas, with_columns
+from vaecli.tables import added_sink, check_schema, collect_sink, exact_types, frame_source
+from vaecli.tables.python_tables import given_source, is_pandas, with_added, with_columns
 
 if TYPE_CHECKING:
+    from vaecli.results import CalibrateSummary, FitSummary
     from vaecli.results.check import CheckSummary
     from vaecli.results.evaluate import EvaluateSummary
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
@@ -54,6 +45,7 @@ if TYPE_CHECKING:
     from vaecli.results.report import ReportSummary
     from vaecli.results.report_sensors import SensorReportSummary
     from vaecli.sensors.detector import SensorDetector
+    from vaecli.tables import Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +79,13 @@ class Model:
     def _lines(self) -> tuple[str, ...] | None:
         return self.detector.lines if isinstance(self.detector, Detector) else None
 
+    def _modelled(self, source: Source) -> Source:
+        if isinstance(self.detector, Detector):
+            return source
+        from vaecli.workflows.long_table import as_modelled
+
+        return as_modelled(source, self.detector)
+
     @property
     def threshold(self) -> float:
         """The level that `score` uses unless another is given, in (0, 1): the share of normal rows it leaves unflagged.
@@ -116,13 +115,12 @@ class Model:
         >>> scored.num_rows
         94
         """
-        from vaecli.workflows.long_table import as_modelled
         from vaecli.workflows.score import decision_of, score_table
         from vaecli.workflows.scored_output import added_columns
 
         config = score_settings(settings)
         source = given_source(table, self._lines)
-        modelled = as_modelled(source, self.detector)
+        modelled = self._modelled(source)
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         decision = decision_of(self.detector, config)
         added = added_columns(config.explain)
@@ -136,7 +134,7 @@ class Model:
             return sink.table()
         beside = added_sink(source, added, prefix=config.prefix)
         score_table(self.detector, modelled, beside, decision, every_row)
-        frame = table.assign(**beside.columns())
+        frame = with_added(table, beside.columns())
         return frame[frame[f"{config.prefix}is_anomaly"]] if config.anomalies_only else frame
 
     def incidents(self, table: Any, **settings: Any) -> tuple[Incident, ...]:
@@ -153,10 +151,9 @@ class Model:
         True
         """
         from vaecli.workflows.incidents import incidents_of
-        from vaecli.workflows.long_table import as_modelled
 
         config = score_settings(settings)
-        modelled = as_modelled(given_source(table, self._lines), self.detector)
+        modelled = self._modelled(given_source(table, self._lines))
         check_schema(modelled, self.schema, self.detector.by_column if isinstance(self.detector, Detector) else None)
         return incidents_of(self.detector, modelled, config)
 
@@ -196,6 +193,7 @@ class Model:
         >>> reasons["rank"].to_pylist()[:2]
         [1, 2]
         """
+        from vaecli.config import explain_config
         from vaecli.workflows.explain import SCHEMA, explain_source
         from vaecli.workflows.score import decision_of
 
@@ -219,6 +217,7 @@ class Model:
         >>> found.rows, found.label
         (94, 'label')
         """
+        from vaecli.config import evaluate_config
         from vaecli.workflows.evaluate import evaluate_source
         from vaecli.workflows.long_table import as_modelled
 
@@ -240,6 +239,7 @@ class Model:
         """
         import pyarrow as pa
 
+        from vaecli.config import encode_config
         from vaecli.tasks.encode import ROW, EncodeTask
         from vaecli.workflows.encode import coordinate_names, encode_source, layout
 
@@ -268,6 +268,7 @@ class Model:
         >>> filled.num_rows
         94
         """
+        from vaecli.config import reconstruct_config
         from vaecli.tables.write.replace_cells import Spelling
         from vaecli.tasks.reconstruct import ReconstructTask
         from vaecli.workflows.reconstruct import reconstruct_source
@@ -300,6 +301,7 @@ class Model:
         >>> [group.group for group in fresh.summary.groups]
         ['toyota']
         """
+        from vaecli.config import calibrate_config
         from vaecli.workflows.calibrate import calibrate_source, recalibrated_report
 
         if not isinstance(self.detector, Detector):
@@ -323,6 +325,7 @@ class Model:
         >>> sum(flagged["is_anomaly"].to_pylist())
         5
         """
+        from vaecli.config import flag_config
         from vaecli.config.rules import rules_of
         from vaecli.workflows.flag import flag_source, plan_of
 
@@ -354,6 +357,8 @@ class Model:
         >>> model.sample(20, like="sample_data/cars/normal.csv").num_rows
         2220
         """
+        from vaecli.config import sample_config
+        from vaecli.tables import new_schema
         from vaecli.workflows.sample import sample_rows
 
         if not isinstance(self.detector, Detector):
@@ -390,6 +395,7 @@ class Model:
         >>> page.rows, page.output
         (94, 'cars.html')
         """
+        from vaecli.config import report_config
         from vaecli.report.data import ReportedModel
         from vaecli.workflows.report import report_source
 
@@ -429,6 +435,7 @@ def fit(table: Any, *, on_event: OnEvent = ignore, **settings: Any) -> Model:
     111
     >>> model.save("cars.vae")
     """
+    from vaecli.config.python_names import given_fit_config
     from vaecli.workflows import require_fitting_packages
 
     config = given_fit_config(settings)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,22 +18,23 @@ from vaecli.data.named_arrays import arrays_within
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.data.string_features import OF_LENGTH, READOUTS, Strings
 from vaecli.decisions.threshold import ScoredRows
-from vaecli.latent.encoding import exemplar_coordinates, latent_coordinates, map_coordinates
-from vaecli.latent.knn_map import KnnMap
-from vaecli.latent.reconstruction import as_cells, imputation, reconstruction
-from vaecli.latent.sampling import Sampler
 from vaecli.model.ensemble import Ensemble
 from vaecli.model.families import likelihoods_of
 from vaecli.runtime.blas import one_blas_thread
+from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import MOST_COUNTED, Kind, Layout, Schema
-from vaecli.scoring.attribution import Explanation, explain
 from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL
 from vaecli.scoring.neighbour_judge import NeighbourJudge
 from vaecli.scoring.scores import Scorer, score_batch, score_index
 from vaecli.scoring.single_cells import SingleCells
-from vaecli.scoring.string_judge import StringJudge
 from vaecli.scoring.surprisal import SurprisalScale
-from vaecli.scoring.unusual_spans import UNUSUAL, UnusualString, unusual_spans
+
+if TYPE_CHECKING:  # what scoring does not need is loaded by the method that does
+    from vaecli.latent.knn_map import KnnMap
+    from vaecli.latent.sampling import Sampler
+    from vaecli.scoring.attribution import Explanation
+    from vaecli.scoring.string_judge import StringJudge
+    from vaecli.scoring.unusual_spans import UnusualString
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Detector:
 
     def explain(self, cells: Cells, decided: ScoredRows, kind: str | None = None, most: int = 3) -> Explanation:
         """Why these rows scored as `decided`, in nats, on the CPU; expectations for the `most` largest attributions."""
+        from vaecli.scoring.attribution import explain
+
         kind = kind or self.score_kind
         offset = self.novelty_offset(kind) * self._is_unexpected(cells)
         batch = self.preprocessor.transform(cells)
@@ -103,6 +106,8 @@ class Detector:
 
     def unusual_string(self, cells: Cells, i: int, j: int) -> UnusualString:
         """What is unusual about the string in row `i` and text column `j` by itself."""
+        from vaecli.scoring.unusual_spans import UNUSUAL, UnusualString, unusual_spans
+
         t = [column for column, _ in self.preprocessor.layout.of_kind(Kind.TEXT)].index(j)
         assert cells.texts is not None
         texts = cells.texts[i : i + 1, t]
@@ -125,16 +130,22 @@ class Detector:
 
     def encode(self, cells: Cells, dims: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of each row's code: both (n, k), or with `dims` (n, dims) on the PCA map."""
+        from vaecli.latent.encoding import latent_coordinates
+
         with one_blas_thread():
             return latent_coordinates(self.ensemble.reference_family, self.preprocessor.transform(cells), dims)
 
     def map_coordinates(self, cells: Cells, on: KnnMap) -> np.ndarray:
         """Where each row's code lies on a map of this detector's exemplars: (n, dims)."""
+        from vaecli.latent.encoding import map_coordinates
+
         with one_blas_thread():
             return map_coordinates(self.ensemble.reference_family, self.preprocessor.transform(cells), on)
 
     def exemplar_coordinates(self, dims: int) -> np.ndarray:
         """Where the exemplars of the first member lie on the PCA map of `encode`: (N, dims)."""
+        from vaecli.latent.encoding import exemplar_coordinates
+
         return exemplar_coordinates(self.ensemble.reference_family.exemplar_prior, dims)
 
     def reconstruct(self, cells: Cells, *, impute: bool = False) -> np.ndarray:
@@ -144,6 +155,8 @@ class Detector:
         string is that of `Column.categories` of the expected class; a missing one is not imputed, since the model would
         make it up.
         """
+        from vaecli.latent.reconstruction import as_cells, imputation, reconstruction
+
         batch, layout = self.preprocessor.transform(cells), self.preprocessor.layout
         which = cells.state == MISSING if impute else np.ones(cells.state.shape, bool)
         if impute:
@@ -158,6 +171,8 @@ class Detector:
 
     def sampler(self, seed: int) -> Sampler:
         """The sampler of new rows; the same seed gives the same rows."""
+        from vaecli.latent.sampling import Sampler
+
         columns, preprocessor = self.schema.features, self.preprocessor
         marginals = self.marginals or Marginals.from_quantiles(preprocessor, columns)
         with one_blas_thread():
@@ -254,9 +269,17 @@ class Detector:
             NeighbourJudge.from_arrays(preprocessor, arrays, "neighbours"),
             _novelty_offsets(settings, calibrations),
             _groups(settings, sorted(calibrations), arrays),
-            StringJudge.from_arrays(layout, arrays, "strings"),
+            _string_judge(layout, arrays),
             _lines(settings),
         )
+
+
+def _string_judge(layout: Layout, arrays: Mapping[str, np.ndarray]) -> StringJudge | None:
+    if not layout.of_kind(Kind.TEXT):
+        return None
+    from vaecli.scoring.string_judge import StringJudge
+
+    return StringJudge.from_arrays(layout, arrays, "strings")
 
 
 def _lines(settings: Mapping[str, Any]) -> tuple[str, ...] | None:

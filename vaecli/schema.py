@@ -10,11 +10,12 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from enum import StrEnum
 from typing import Any
 
 from vaecli.errors import quoted
+from vaecli.runtime.dataclass import dataclass
 
 
 class Kind(StrEnum):

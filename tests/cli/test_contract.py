@@ -20,7 +20,7 @@ from vaecli.errors import BundleError, EnvironmentProblem, InputError, UsageErro
 from vaecli.model import tiles
 from vaecli.results.json_object import SCHEMA_VERSION
 from vaecli.tables.read import delimited
-from vaecli.tables.write import row_writers
+from vaecli.tables.write import parquet_rows
 
 WAYS = ((1, 16_384), (2, 100), (4, 33))  # workers and batch rows
 EARLIER = b"an earlier output\n"
@@ -64,8 +64,8 @@ def place(machine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 4_000)
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
     monkeypatch.setattr(tiles, "TILE_ROWS", 32)
-    monkeypatch.setattr(row_writers, "_SECTION_ROWS", 64)
-    monkeypatch.setattr(row_writers, "_GROUP_ROWS", 128)
+    monkeypatch.setattr(parquet_rows, "_SECTION_ROWS", 64)
+    monkeypatch.setattr(parquet_rows, "_GROUP_ROWS", 128)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -16,7 +16,7 @@ import pytest
 from vaecli.cli.app import main
 from vaecli.tables import row_bytes
 from vaecli.tables.read import parquet
-from vaecli.tables.write import row_writers
+from vaecli.tables.write import parquet_rows
 
 PEAK = """
 import os, sys
@@ -68,7 +68,7 @@ def test_batches_of_few_rows_change_no_byte(
     notes = ["n" * int(size) for size in rng.integers(0, 3_000, 4_000)]
     rows = repeated(fresh_table, 4_000).append_column("note", pa.array(notes))
     pq.write_table(rows, tmp_path / "t.parquet", row_group_size=1_500)
-    monkeypatch.setattr(row_writers, "_SECTION_BYTES", 2**20)
+    monkeypatch.setattr(parquet_rows, "_SECTION_BYTES", 2**20)
     outputs: dict[str, set[bytes]] = {"csv": set(), "parquet": set()}
     for batch_bytes, batch_rows in ((2**23, 4_096), (2**23, 512), (2**19, 4_096)):
         monkeypatch.setattr(parquet, "BATCH_BYTES", batch_bytes)

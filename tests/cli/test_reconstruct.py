@@ -15,7 +15,7 @@ import pytest
 import vaecli
 from vaecli.model import tiles
 from vaecli.tables.read import delimited
-from vaecli.tables.write import row_writers
+from vaecli.tables.write import parquet_rows
 
 N = 400
 NAMES = ["id", "load", "heat", "count", "on", "site", "when", "note"]
@@ -285,7 +285,7 @@ def test_workers_and_batches_change_no_byte(
     """The same output for 1, 2 and 4 workers, and however many rows they hold at a time."""
     monkeypatch.setattr(delimited, "SMALLEST_BLOCK_BYTES", 4_000)
     monkeypatch.setattr(tiles, "TILE_ROWS", 128)
-    monkeypatch.setattr(row_writers, "_SECTION_ROWS", 64)
+    monkeypatch.setattr(parquet_rows, "_SECTION_ROWS", 64)
     table = typed(plant(N, seed=6))
     pq.write_table(table, "new.parquet", row_group_size=90)
     plain = table.to_pandas()

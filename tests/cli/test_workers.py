@@ -13,7 +13,7 @@ import pytest
 
 from vaecli.model import tiles
 from vaecli.tables.read import delimited
-from vaecli.tables.write import row_writers
+from vaecli.tables.write import parquet_rows
 
 TILE = 64
 N_ROWS = 20 * TILE + 77  # many tiles, the last one not full
@@ -59,8 +59,8 @@ def test_workers_and_batches_change_no_byte(
     """CSV and Parquet, into either, whole or only the flagged rows: the same bytes for 1, 2 and 4 workers."""
     monkeypatch.setattr(delimited, "BLOCK_BYTES", 20_000)  # so that a small file has many blocks
     monkeypatch.setattr(tiles, "TILE_ROWS", TILE)
-    monkeypatch.setattr(row_writers, "_SECTION_ROWS", 512)
-    monkeypatch.setattr(row_writers, "_GROUP_ROWS", 1024)
+    monkeypatch.setattr(parquet_rows, "_SECTION_ROWS", 512)
+    monkeypatch.setattr(parquet_rows, "_GROUP_ROWS", 1024)
     source, found = write(table, tmp_path / "new"), {}
     for workers, batch_rows in WAYS if not anomalies_only else WAYS[:3]:
         out = tmp_path / f"{workers}_{batch_rows}{extension}"

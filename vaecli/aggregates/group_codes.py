@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
+
+from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(slots=True)

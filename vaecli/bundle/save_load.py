@@ -21,7 +21,6 @@ from vaecli.bundle.manifest import (
 )
 from vaecli.bundle.read import read_bundle
 from vaecli.bundle.stored_names import to_current_names, to_stored_names
-from vaecli.bundle.write import write_bundle
 from vaecli.detector import Detector
 from vaecli.errors import BundleError, UsageError, located
 from vaecli.schema import Kind, Schema
@@ -37,6 +36,8 @@ def save_detector(
 
     Raises as `write_bundle` does.
     """
+    from vaecli.bundle.write import write_bundle
+
     settings, arrays = detector.to_parts()
     manifest = Manifest(
         format=_format_of(detector),

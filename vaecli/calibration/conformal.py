@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 import numpy as np
 
 from vaecli.calibration.effective_rows import Dependence, EffectiveRows
 from vaecli.calibration.tail import Tail, fitted_tail
+from vaecli.runtime.dataclass import dataclass
 
 N_TOP = 4096  # the largest scores, all kept: where thresholds lie
 N_BULK = 4096  # order statistics kept of the rest: p-values there are too large by 1/N_BULK at most
@@ -35,6 +36,7 @@ LARGEST = float(np.finfo(np.float64).max)  # stands for an infinite score, as ar
 SMALLEST_P = 1e-300  # a p-value is never 0, so its logarithm is a number
 
 
+@lru_cache(maxsize=256)
 def alpha_of(level: float) -> float:
     """The share of normal rows flagged at `level`: exactly 0.01 for 0.99, where 1 - 0.99 is 0.010000000000000009.
 

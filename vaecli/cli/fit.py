@@ -114,7 +114,7 @@ def fit(
         from vaecli.workflows.fit import fit as run
 
     freed_memory.keep()
-    skip_pandas_import()
+    skip_pandas_import(for_good=True)
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, output, config, on_event=on_event)
     if summary is None:  # the first process of torchrun has it

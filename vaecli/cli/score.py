@@ -14,10 +14,10 @@ from vaecli.config.fail_on import Gate
 from vaecli.config.incidents import incident_config
 from vaecli.config.score import check_engine
 from vaecli.errors import GateMet, UsageError
-from vaecli.results.plan import PlanSummary
 
 if TYPE_CHECKING:
     from vaecli.results import ScoreSummary
+    from vaecli.results.plan import PlanSummary
     from vaecli.results.score_parts import PartsSummary
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.results.score_spark import SparkSummary
@@ -170,12 +170,16 @@ def score(
         engine=engine,
         remote=remote,
     )
-    if config.fail_on is not None and not isinstance(summary, PlanSummary):
+    if config.fail_on is not None:
         _raise_if_met(config.fail_on, summary)
 
 
-def _raise_if_met(fail_on: str, summary: ScoreSummary | SensorScoreSummary | PartsSummary | SparkSummary) -> None:
-    if not Gate.parse(fail_on).is_met(summary.anomalies, summary.rows):
+def _raise_if_met(
+    fail_on: str, summary: ScoreSummary | SensorScoreSummary | PartsSummary | SparkSummary | PlanSummary
+) -> None:
+    from vaecli.results.plan import PlanSummary
+
+    if isinstance(summary, PlanSummary) or not Gate.parse(fail_on).is_met(summary.anomalies, summary.rows):
         return
     where = "on standard output" if summary.output == "-" else f"in {summary.output}"
     raise GateMet(

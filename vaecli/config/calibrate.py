@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, refusal, stage_of
 from vaecli.config.score import ScoreConfig, run_config
+from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

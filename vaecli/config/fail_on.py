@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from vaecli.errors import UsageError
+from vaecli.runtime.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,8 @@ class Gate:
     @classmethod
     def parse(cls, text: str) -> Gate:
         """The gate that `any`, a count `N` or a share `P%` describes. Raises UsageError for any other text."""
+        from fractions import Fraction
+
         if text == "any":
             return cls(Fraction(0), is_share=False)
         match = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, refusal
-from vaecli.config.toml_file import table_of, toml_in
 from vaecli.errors import UsageError
+from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,11 @@ class IncidentConfig:
     @property
     def command(self) -> tuple[str, ...]:
         """The words of the command; none without one."""
-        return () if self.notify_command is None else tuple(shlex.split(self.notify_command))
+        if self.notify_command is None:
+            return ()
+        from shlex import split
+
+        return tuple(split(self.notify_command))
 
 
 NO_INCIDENTS = IncidentConfig()
@@ -95,4 +97,8 @@ def _full(name: str) -> str:
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:
-    return {} if file is None else table_of(toml_in(file), "incidents", file)
+    if file is None:
+        return {}
+    from vaecli.config.toml_file import table_of, toml_in
+
+    return table_of(toml_in(file), "incidents", file)

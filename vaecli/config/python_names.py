@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vaecli.config.fit import fit_config
-from vaecli.config.stages import FitConfig
 from vaecli.errors import UsageError
+
+if TYPE_CHECKING:
+    from vaecli.config.stages import FitConfig
 
 _RUN_SETTINGS = ("batch_rows", "workers")
 _DECISION_SETTINGS = ("threshold", "min_score", "score_kind", *_RUN_SETTINGS)
@@ -63,4 +64,6 @@ def given_fit_config(settings: dict[str, Any]) -> FitConfig:
     unknown = [name for name in settings if "." not in name and name not in FIT_SETTINGS]
     if unknown:
         raise UsageError(f"unknown settings: {', '.join(unknown)}", f"fit takes {', '.join(FIT_SETTINGS)}")
+    from vaecli.config.fit import fit_config
+
     return fit_config({FIT_SETTINGS.get(name, name): value for name, value in settings.items()}, environment={})

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from vaecli.config.checks import checked, refusal
 from vaecli.config.score import ScoreConfig, score_config
+from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from vaecli.config.windows import WindowsConfig
+from vaecli.runtime.dataclass import dataclass
 
 PRESETS = ("fast", "default", "best")
 SCORE_KINDS = ("combined", "elbo", "reconstruction", "latent")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
+
+from vaecli.runtime.dataclass import dataclass
 
 PRESENT, MISSING, NOVEL = 0, 1, 2
 

@@ -14,7 +14,7 @@ always blank would count as much as one in the middle of the picture, and its ra
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,12 +23,14 @@ from vaecli.data.transforms import (
     CLIP,
     NORMAL_LIMIT,
     bend,
+    distinct,
     rank_share,
     rank_to_normal,
     soft_clip,
     undo_soft_clip,
     within_largest,
 )
+from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Slot
 
 if TYPE_CHECKING:
@@ -140,7 +142,7 @@ class Numbers:
         """
         known = self.quantiles[i]
         between = np.interp(np.linspace(0, known.size - 1, 4 * known.size), np.arange(known.size), known)
-        numbers = np.union1d(between, [known[0] - FARTHEST, known[-1] + FARTHEST])
+        numbers = distinct(np.concatenate([between, [known[0] - FARTHEST, known[-1] + FARTHEST]]))
         features, first = np.unique(self._bend(i, numbers), return_index=True)
         return np.stack([features, numbers[first]])
 
@@ -152,7 +154,7 @@ class Numbers:
         known = self.quantiles[i][np.linspace(0, self.quantiles.shape[1] - 1, N_GRID // 2).round().astype(int)]
         place = soft_clip(self._bend(i, known))
         even = np.interp(np.linspace(place[0], place[-1], N_GRID // 2), place, known)
-        standardised = np.union1d(known, even)
+        standardised = distinct(np.concatenate([known, even]))
         features, first = np.unique(soft_clip(self._bend(i, standardised)), return_index=True)
         return features[:, None], standardised[first] * self.scale[i] + self.mean[i]
 

@@ -18,15 +18,17 @@ the end of the string being the last: the nats that it costs beyond what the nex
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vaecli.data.named_arrays import arrays_within
 from vaecli.data.number_features import of_shape
-from vaecli.data.strings.string_model import StringModel, StringReadings
-from vaecli.data.strings.texts import Texts
+from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Slot
+
+if TYPE_CHECKING:  # few tables have text: its model is loaded with the first column
+    from vaecli.data.strings.string_model import StringModel, StringReadings
 
 READOUTS = ("whole", "stretch", "symbol", "long", "short")
 OF_LENGTH = ("long", "short")
@@ -111,6 +113,8 @@ class Strings:
         """The encoder in arrays of `to_arrays`. Raises KeyError or ValueError on arrays not written for w slots."""
         if not slots:
             return cls((), np.empty(0))
+        from vaecli.data.strings.string_model import StringModel
+
         high = of_shape("string_levels", arrays["string_levels"], (len(slots),))
         if not (np.abs(high) <= LARGEST_LEVEL).all():
             raise ValueError("string_levels are not numbers of nats")
@@ -124,6 +128,8 @@ class Strings:
 
     def read(self, i: int, texts: np.ndarray) -> ReadStrings:
         """Features and read-outs of the strings `texts` (n,) of column i, None where there is none."""
+        from vaecli.data.strings.texts import Texts
+
         model = self.models[i]
         there = np.flatnonzero(texts != None)  # noqa: E711  (elementwise)
         features = np.zeros((texts.size, model.n_classes), np.float32)

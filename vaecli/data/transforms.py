@@ -16,6 +16,15 @@ FLAT, HEAVY, VERY_HEAVY = -1.1, 3.0, 6.0  # excess kurtosis: about uniform; an e
 MOSTLY_RANK, HALF_RANK = 0.95, 0.5
 
 
+def distinct(values: np.ndarray) -> np.ndarray:
+    """The distinct numbers (m,) among `values` (n,), ascending; none of them is NaN.
+
+    As `numpy.unique`, which loads `numpy.ma` on its way.
+    """
+    ascending: np.ndarray = np.sort(values)
+    return ascending[np.append(True, ascending[1:] != ascending[:-1])[: ascending.size]]
+
+
 def soft_clip(values: np.ndarray) -> np.ndarray:
     """Clip values (n, …) softly: v up to |v| = 10, logarithmic beyond; antisymmetric, increasing, of smooth slope."""
     far = np.abs(values) > CLIP  # few: NumPy's log1p calls the C library cell by cell

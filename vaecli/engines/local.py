@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaecli.config import SampleConfig, ScoreConfig
 from vaecli.engines.base import Item, Result, Task
 from vaecli.model import tiles
 from vaecli.runtime.blas import one_blas_thread
+from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.parallel import map_in_order, n_cores, short_turns
 from vaecli.tables import Batch, Piece, ReadRequest, Source, round_up
+
+if TYPE_CHECKING:
+    from vaecli.config import SampleConfig, ScoreConfig
 
 MOST_AT_ONCE = 8 * tiles.TILE_ROWS  # rows of a batch on the CPU: more take memory and save no time
 

@@ -16,15 +16,19 @@ Shapes: n rows, k latent dimensions, N codes, e members.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import reduce
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaecli.data.training_rows import Rows
 from vaecli.model.array_namespace import Array, empty_like, like, namespace
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, encode
+from vaecli.runtime.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from vaecli.data.training_rows import Rows
 
 # Rows and codes compared at once, in one buffer: fresh memory for the distances costs more than the product. Fewer
 # rows keep the buffer near the processor; on a GPU all rows of a tile are compared at once.

@@ -8,13 +8,17 @@ A start that already explains what is linear makes small tables learnable and la
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from vaecli.data.cells import PRESENT
-from vaecli.data.training_rows import Rows
 from vaecli.model.likelihoods.gaussian import SMALLEST_VARIANCE, raw_log_variance
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, shapes
+
+if TYPE_CHECKING:
+    from vaecli.data.training_rows import Rows
 
 HIDDEN_SCALE = 0.1  # of the products that leave the hidden layers
 SMALLEST_NOISE = 1e-3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from urllib.parse import quote, unquote
 
@@ -41,7 +40,9 @@ def end_of_chain(text: str) -> str:
 
 def in_shell(name: str) -> str:
     """The file of that name as a word of a command that a hint gives; what came on standard input comes there again."""
-    return "/dev/stdin" if name == "standard input" else shlex.quote(name)
+    from shlex import quote  # messages quote names, and few runs have one
+
+    return "/dev/stdin" if name == "standard input" else quote(name)
 
 
 def shown(name: str) -> str:

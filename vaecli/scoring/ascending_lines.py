@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+
+from vaecli.data.transforms import distinct
+from vaecli.runtime.dataclass import dataclass
 
 N_CELLS = 1024  # of a grid over the points, by which the points around a value are found
 
@@ -67,7 +68,7 @@ class AscendingLines:
         at += self.following[at] <= inside
         if self.crowded[rows].any():
             j, i = np.nonzero(self.crowded.ravel()[cell])
-            for row in np.unique(j):
+            for row in distinct(j):
                 mine = i[j == row]
                 at[row, mine] = np.searchsorted(points[row], inside[row, mine], "right") - 1
                 at[row, mine] += (rows.start + row) * n_points

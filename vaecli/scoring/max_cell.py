@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from vaecli.data.transforms import distinct
+from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.tail_scale import SMALLEST_SPREAD, TAIL_BEGINS, TailScales, fit_scales
 
 LIMIT = 0.99  # the quantile of a column's nats beyond which a single cell counts; lower for few rows, so that
@@ -103,7 +105,7 @@ class MaxCellScale:
         All rows that it decides are among them, and few others.
         """
         if not self._never:
-            tried = np.unique(np.append(self.knots, 0.0))
+            tried = distinct(np.append(self.knots, 0.0))
             found = self.of_members(np.broadcast_to(tried, (len(self.limit), tried.size))).mean(0)
             too_little = np.flatnonzero(found <= MAX_CELL_PENALTY)
             never = float(tried[too_little[-1]]) if too_little.size else -np.inf

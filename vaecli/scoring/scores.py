@@ -21,8 +21,7 @@ extreme cell or string alone where it is larger.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,10 +41,13 @@ from vaecli.model.network import (
 )
 from vaecli.model.tiles import padded_tile, tile_places
 from vaecli.runtime.blas import one_blas_thread
+from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.neighbour_judge import Beside, NeighbourJudge
 from vaecli.scoring.single_cells import Opinions, SingleCells
-from vaecli.scoring.string_judge import StringJudge, StringOpinions
 from vaecli.scoring.surprisal import SurprisalScale
+
+if TYPE_CHECKING:
+    from vaecli.scoring.string_judge import StringJudge, StringOpinions
 
 KINDS_OF_BOUND = ("reconstruction", "elbo")  # the kinds whose scores are terms of one bound
 _BOTH_BOUNDS = "both bounds"

@@ -15,10 +15,11 @@ cells: docs/adr/0019-one-cell-alone.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.max_cell import NEVER_DECIDES, MaxCellScale, larger_of
 from vaecli.scoring.neighbour_judge import Beside
 from vaecli.scoring.tail_scale import LEVELS, TailScales, checked_scale, fit_scales
@@ -35,6 +36,9 @@ class SurprisalScale:
     max_cell: MaxCellScale | None = None  # where one cell alone may decide
     _first: tuple[int, ...] = field(init=False, repr=False, compare=False)  # (w,) the first score of equal scale
     _scales: TailScales = field(init=False, repr=False, compare=False)  # of the scores that are the first ones
+    _place: tuple[int, ...] = field(init=False, repr=False, compare=False)  # (w,) of each score's scale among them
+    _n_scores: np.ndarray = field(init=False, repr=False, compare=False)  # (e,) of each member
+    _rate: np.ndarray = field(init=False, repr=False, compare=False)  # (e,) surprisal of a row per nat of the member
 
     def __post_init__(self) -> None:
         """Find the scores of a member that have the scale of an earlier one, itself perhaps: they may count twice."""
@@ -42,6 +46,10 @@ class SurprisalScale:
         object.__setattr__(self, "_first", tuple(scales.index(scale) for scale in scales))
         of_all = sorted(set(self._first))
         object.__setattr__(self, "_scales", TailScales(self.knots[of_all], self.spread[of_all]))
+        object.__setattr__(self, "_place", tuple(of_all.index(same) for same in self._first))
+        n_scores = np.bincount(self.member)
+        object.__setattr__(self, "_n_scores", n_scores)
+        object.__setattr__(self, "_rate", np.bincount(self.member, 1 / self.spread) / n_scores / n_scores.size)
 
     @classmethod
     def of(
@@ -91,11 +99,10 @@ class SurprisalScale:
         """
         first = self._first
         if all(same == i or np.array_equal(scores[i], scores[same]) for i, same in enumerate(first)):
-            of_all = sorted(set(first))
-            found = self._scales.at(scores if len(of_all) == len(first) else scores[of_all])
-            place = [of_all.index(same) for same in first]  # a score that counts twice is looked up once
+            place = self._place  # a score that counts twice is looked up once
+            found = self._scales.at(scores if len(set(first)) == len(first) else scores[sorted(set(first))])
         else:
-            found, place = TailScales(self.knots, self.spread).at(scores), list(range(len(first)))
+            found, place = TailScales(self.knots, self.spread).at(scores), tuple(range(len(first)))
         surprisal = np.zeros((self.mean_column_score.shape[0], scores.shape[1]))
         for member, i in zip(self.member, place, strict=True):
             surprisal[member] += found[i]
@@ -106,15 +113,9 @@ class SurprisalScale:
 
         It is exact where the scale is linear.
         """
-        rate = np.bincount(self.member, 1 / self.spread) / self._n_scores / self._n_scores.size
-        parts: np.ndarray = np.tensordot(rate, column_score, 1)
-        parts -= rate @ self.mean_column_score
+        parts: np.ndarray = np.tensordot(self._rate, column_score, 1)
+        parts -= self._rate @ self.mean_column_score
         return parts
-
-    @property
-    def _n_scores(self) -> np.ndarray:
-        """The number of scores of each member (e,)."""
-        return np.bincount(self.member)
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
         """Named arrays for the bundle; `from_arrays` is the inverse."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.ascending_lines import AscendingLines
 
 TAIL_BEGINS = 0.8

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from vaecli.runtime.dataclass import dataclass
 from vaecli.sensors.events import Event, EventRules, FlaggedRows, Tracker, series_parts
 
 ALL_UP_TO = 256  # flagged rows of an event, all of which are explained

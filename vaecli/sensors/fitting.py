@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +24,7 @@ from vaecli.model.window_model import (
     columns_of,
     fit_window_model,
 )
+from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.look_ahead import looking_ahead
 from vaecli.scoring.single_sensors import SingleSensors
 from vaecli.scoring.window_scores import WindowScales, concatenated, score_of, take

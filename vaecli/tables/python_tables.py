@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vaecli.tables.read.frames import frame_source
 from vaecli.tables.read.open import open_source
@@ -23,6 +25,20 @@ def given_source(table: Any, lines: Sequence[str] | None = None) -> Source:
 def is_pandas(table: Any) -> bool:
     """Whether a table is a DataFrame of pandas, which is not imported for the question."""
     return type(table).__module__.partition(".")[0] == "pandas"
+
+
+def with_added(frame: Any, added: Mapping[str, np.ndarray]) -> Any:
+    """A copy of the DataFrame with the columns `added`, (n,) each and of new names, after its own.
+
+    As `frame.assign`, which lays out the names of all columns anew for each.
+    """
+    import pandas as pd
+
+    if type(frame) is not pd.DataFrame or frame.columns.nlevels > 1:  # names of several parts, and relatives of pandas
+        return frame.assign(**added)
+    found = pd.concat([frame, pd.DataFrame(added, index=frame.index)], axis=1)
+    found.columns.name, found.attrs = frame.columns.name, dict(frame.attrs)
+    return found
 
 
 def with_columns(frame: Any, added: Any, names: Sequence[str]) -> Any:

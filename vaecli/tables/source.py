@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from functools import partial
 from operator import call
 from typing import Protocol
 
 import pyarrow as pa
 
+from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.parallel import map_in_order, n_cores
 
 
@@ -138,6 +139,11 @@ class Source(Protocol):
 
     def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
         """Stream the rows in order, in bounded memory. Raises InputError naming file, line and column."""
+
+
+def types_of(source: Source) -> pa.Schema | None:
+    """Names and types of the columns of a typed format; None for delimited text and for rows of a long table."""
+    return getattr(source, "schema", None)
 
 
 def parse_in_parallel(pieces: Iterable[Piece], batch_rows: int) -> Iterator[Batch]:

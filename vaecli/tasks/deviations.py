@@ -10,8 +10,7 @@ vectors in docs/adr/0029-incidents.md.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Any
 
@@ -23,6 +22,7 @@ from vaecli.data.cells import MISSING, NOVEL
 from vaecli.data.clock_units import clock_seconds
 from vaecli.detector import Detector
 from vaecli.results.incidents import ResponsibleColumn
+from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
 from vaecli.tables import Batch, group_texts, readable_times
 from vaecli.tasks.reasons import Candidate, RowsToExplain, own_values
@@ -59,7 +59,7 @@ class PlaceColumns:
     group: str | None = None
 
     @classmethod
-    def of(cls, detector: Detector, names: Sequence[str]) -> PlaceColumns:
+    def of(cls, detector: Detector, names: Collection[str]) -> PlaceColumns:
         """Find those of a table with these `names`; the group of `calibrate --by` comes before that of the fit."""
         time, fitted = detector.schema.time, detector.schema.group
         group = detector.by_column or (None if fitted is None else fitted.name)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -18,7 +18,16 @@ from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
 from vaecli.results.incidents import Incident, ResponsibleColumn
-from vaecli.tasks.deviations import LEAST_SHARE, N_RESPONSIBLE, KeptRow, KeptRows, coordinates, responsible_columns
+from vaecli.runtime.dataclass import dataclass
+from vaecli.tasks.deviations import (
+    LEAST_SHARE,
+    N_RESPONSIBLE,
+    KeptRow,
+    KeptRows,
+    PlaceColumns,
+    coordinates,
+    responsible_columns,
+)
 from vaecli.tasks.reasons import explained_candidates
 
 N_REASONS = 3
@@ -74,6 +83,10 @@ class RowIncidents:
     places: Places = field(default_factory=Places)
     stretch: int = 0
     newest: float = -np.inf
+
+    def place_columns(self, names: Collection[str]) -> PlaceColumns:
+        """The columns of a table with these `names` by which its rows have a place."""
+        return PlaceColumns.of(self.detector, names)
 
     def following(self, parts: Iterable[tuple[R, T]]) -> Iterator[tuple[R, T]]:
         """The same parts; their flagged rows are taken in."""

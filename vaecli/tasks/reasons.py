@@ -5,9 +5,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,10 +17,13 @@ from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
 from vaecli.results.reasons import field_name
+from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
-from vaecli.scoring.attribution import Explanation
 from vaecli.tables import Batch
 from vaecli.tables.convert.kinds import TABLE_KINDS
+
+if TYPE_CHECKING:
+    from vaecli.scoring.attribution import Explanation
 
 LONGEST_WORD = 64  # that is compared letter by letter
 _DIGIT = re.compile(r"\d")

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vaecli.aggregates.incident_sketch import DeviatingItems
 from vaecli.aggregates.score_bars import ScoreBars
 from vaecli.config import ScoreConfig
 from vaecli.data.cells import Cells
@@ -16,11 +14,15 @@ from vaecli.decisions.threshold import Decision, ScoredRows
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
+from vaecli.runtime.dataclass import dataclass
 from vaecli.tables import Batch, BlankRows, ReadRequest, blank_rows, to_cells
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
-from vaecli.tasks.deviations import KeptRow, PlaceColumns, deviating_rows
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained, top_columns, worst_of
 from vaecli.tasks.written_rows import WrittenRows
+
+if TYPE_CHECKING:
+    from vaecli.aggregates.incident_sketch import DeviatingItems
+    from vaecli.tasks.deviations import KeptRow, PlaceColumns
 
 N_WORST = 10
 NO_ROWS = BlankRows()
@@ -109,6 +111,8 @@ class ScoreTask:
     ) -> DeviatingItems[KeptRow] | None:
         if self.incidents is None or not which.size:
             return None
+        from vaecli.tasks.deviations import deviating_rows
+
         rows = RowsToExplain.of(self.detector, batch, cells, decided, flagged, which)
         return deviating_rows(self.detector, rows, self.incidents.read(batch, which))
 

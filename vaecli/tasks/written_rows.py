@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -11,7 +10,8 @@ import pyarrow as pa
 
 from vaecli.engines.base import Item, Task
 from vaecli.results import Event, OnEvent
-from vaecli.tables import Batch, ReadRequest, frame_source
+from vaecli.runtime.dataclass import dataclass
+from vaecli.tables import Batch, ReadRequest
 
 
 class Totals(Protocol):
@@ -84,5 +84,7 @@ def append_rows(
 
 def append_table(table: pa.Table, output: Output) -> None:
     """Write all rows of a table to `output`."""
+    from vaecli.tables.read.frames import frame_source
+
     for batch in frame_source(table).batches(ReadRequest(keep=True)):
         output.append(output.render(batch, {}))

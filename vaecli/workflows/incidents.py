@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from vaecli.bundle.incident_state import load_incident_state
 from vaecli.config.incidents import IncidentConfig
 from vaecli.config.score import ScoreConfig
+from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.model.device import device_of
 from vaecli.results import ignore
 from vaecli.results.incidents import Incident
 from vaecli.runtime.atomic_file import require_writable
+from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import is_url, shown
 from vaecli.tables import Source, refuse_to_overwrite, whole_output
 from vaecli.tables.write.incident_file import check_incident_file, incident_bytes
@@ -58,6 +59,19 @@ def check_incident_outputs(config: IncidentConfig, bundle: Path, source: Source,
     refuse_to_overwrite(config.incident_state, taken, "the input, the bundle or another output")
     require_writable(config.incident_state)
     load_incident_state(Path(config.incident_state))
+
+
+def rows_to_collect(
+    config: IncidentConfig,
+    detector: Detector,
+    decision: Decision,
+    bundle: Path,
+    source: Source,
+    others: Sequence[str | None],
+) -> RowIncidents:
+    """What takes in the flagged rows of a run whose outputs are checked; raises as `check_incident_outputs`."""
+    check_incident_outputs(config, bundle, source, others)
+    return RowIncidents(detector, quiet_of(detector, decision, config.cooldown_seconds))
 
 
 def finished(

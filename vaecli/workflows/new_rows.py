@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vaecli.errors import UsageError
 from vaecli.results.score import NewFiles
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.tables import refuse_to_overwrite
-from vaecli.tables.read.since import Progress
+
+if TYPE_CHECKING:
+    from vaecli.tables.read.since import Progress
 
 
 def progress_of(state: Path | None, *, follow: bool) -> Progress | None:
@@ -18,6 +21,8 @@ def progress_of(state: Path | None, *, follow: bool) -> Progress | None:
         return None
     if follow:
         raise UsageError("--since-last-run and --follow contradict each other", "a stream has no earlier rows")
+    from vaecli.tables.read.since import Progress
+
     return Progress.load(state)
 
 

@@ -24,13 +24,10 @@ from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.runtime import urls
 from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, growth_notes, open_source
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
-from vaecli.tasks.deviations import PlaceColumns
-from vaecli.tasks.incidents import RowIncidents, quiet_of
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
 from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
-from vaecli.workflows.incidents import check_incident_outputs, finished, incident_facts
 from vaecli.workflows.new_rows import note, progress_of, protect
 from vaecli.workflows.scored_output import added_columns, opened_sink
 from vaecli.workflows.where import folder_of
@@ -42,6 +39,7 @@ if TYPE_CHECKING:
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.results.score_spark import SparkSummary
     from vaecli.sensors.detector import SensorDetector
+    from vaecli.tasks.incidents import RowIncidents
 
 N_TOP_COLUMNS = 3
 WORKERS_ON_DEVICE = 2  # one computes while the other reads; each holds a tile in the device's memory
@@ -110,7 +108,11 @@ def score(
     source = open_source(inputs, once=True, live=config.follow, since=progress, lines=detector.lines)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, plot, bundle, source)
-    check_incident_outputs(incidents, bundle, source, [target, plot])
+    collected = None
+    if incidents.is_wanted:
+        from vaecli.workflows.incidents import rows_to_collect
+
+        collected = rows_to_collect(incidents, detector, decision, bundle, source, [target, plot])
     protect(progress, bundle, (target, plot, *incidents.files))
     if dry_run:
         from vaecli.tables.write.sinks import check_sink
@@ -123,8 +125,6 @@ def score(
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     constants = Constants.of(detector.schema, source.names)
     columns, types = added_columns(config.explain), exact_types(detector.schema)
-    quiet = quiet_of(detector, decision, incidents.cooldown_seconds)
-    collected = RowIncidents(detector, quiet) if incidents.is_wanted else None
     with opened_sink(target, source, columns, config, types) as sink:
         totals = score_source(
             *(detector, source, sink, decision, config, device),
@@ -139,10 +139,13 @@ def score(
 
             counts = np.zeros(N_BARS, np.int64) if totals.counts is None else totals.counts
             draw_scores(plot, counts, bars, calibration, decision.min_score, decision.score_kind)
-    found = None
+    found, facts = None, {}
     if collected is not None:
+        from vaecli.workflows.incidents import finished, incident_facts
+
         model = manifest.digests["arrays.safetensors"]
         found = finished(incidents, collected.incidents(decision.score_kind), totals.rows, source, bundle, model)
+        facts = incident_facts(incidents, found)
     new_files = note(progress)
     changed = constants.changed(totals.moved)
     return ScoreSummary(
@@ -168,7 +171,7 @@ def score(
         plot=plot and urls.shown(plot),
         changed=changed,
         blank_rows=totals.blank.n,
-        **incident_facts(incidents, found),
+        **facts,
         since_last_run=new_files,
     )
 
@@ -194,7 +197,7 @@ def score_source(
     `in_memory` those of a stream, which takes a fraction of the time.
     """
     scorer = detector if device is None else detector.on(device)
-    places = None if incidents is None else PlaceColumns.of(detector, source.names)
+    places = None if incidents is None else incidents.place_columns(source.names)
     at_once = config.follow or (in_memory and source.n_rows is not None and source.n_rows <= MOST_IN_SMALL_TILES)
     task = ScoreTask(detector, scorer, decision, config, n_worst, bars, constants, places, small_tiles=at_once)
     engine: LiveEngine | LocalEngine

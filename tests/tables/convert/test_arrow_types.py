@@ -1,11 +1,12 @@
-"""The Arrow types of a training table, kept as text."""
+"""The Arrow types of a training table, kept as text, and NumPy arrays as Arrow."""
 
 from __future__ import annotations
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from vaecli.tables.convert.arrow_types import arrow_type_from_text, arrow_type_to_text
+from vaecli.tables.convert.arrow_types import arrow_type_from_text, arrow_type_to_text, from_numpy
 
 UNITS = ["s", "ms", "us", "ns"]
 PLAIN = [
@@ -57,3 +58,18 @@ NONE += ["list<item: int8>", "string_view", "dictionary<values=x, indices=int8, 
 def test_no_text_of_a_bundle_is_trusted(text: str) -> None:
     """What `arrow_type_to_text` does not write is no type."""
     assert arrow_type_from_text(text) is None
+
+
+@pytest.mark.parametrize("kind", ["f8", "f4", "i8", "i4", "u1", "?"])
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 1000])
+def test_numpy_arrays_are_those_of_pyarrow(kind: str, n: int) -> None:
+    """Numbers and booleans become the array that pyarrow makes of them, NaN as null, also of every other element."""
+    values = np.random.default_rng(n).normal(size=2 * n) * 100
+    if kind[0] == "f":
+        values[::3] = np.nan
+    typed = (values > 0) if kind == "?" else np.abs(values).astype(kind)
+    for one in (typed, typed[::2], typed[1::2]):
+        found, expected = from_numpy(one), pa.array(one, from_pandas=True)
+        found.validate(full=True)
+        assert found.equals(expected)
+        assert (found.type, found.null_count) == (expected.type, expected.null_count)

@@ -12,10 +12,11 @@ NumPy only. Shapes: s states (kept contexts), a symbols.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import MOST_COUNTED
 
 ROOT = 0

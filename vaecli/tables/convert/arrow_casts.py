@@ -140,6 +140,8 @@ def without_views(table: pa.Table) -> pa.Table:
     pyarrow cannot filter views, and their size depends on how a table was cut into batches. What is written to
     Parquet becomes a view again.
     """
+    if not any(kind in _VIEWS for kind in table.schema.types):
+        return table
     schema = pa.schema([each.with_type(_VIEWS.get(each.type, each.type)) for each in table.schema])
     return as_schema(table, schema.with_metadata(table.schema.metadata))
 

@@ -72,6 +72,18 @@ def as_numpy(array: pa.Array) -> np.ndarray:
     return found
 
 
+def from_numpy(values: np.ndarray) -> pa.Array:
+    """Numbers or booleans (n,) as Arrow, NaN as null; numbers are not copied.
+
+    As `pa.array(values, from_pandas=True)`, which loads `numpy.ma` to look for masks.
+    """
+    kind, valid, n_nulls = pa.from_numpy_dtype(values.dtype), None, 0
+    if values.dtype.kind == "f" and (missing := np.isnan(values)).any():
+        valid, n_nulls = pa.py_buffer(np.packbits(~missing, bitorder="little")), int(missing.sum())
+    content = np.packbits(values, bitorder="little") if values.dtype == bool else np.ascontiguousarray(values)
+    return pa.Array.from_buffers(kind, len(values), [valid, pa.py_buffer(content)], n_nulls)
+
+
 def decimals_as_floats(array: pa.Array) -> pa.Array:
     """Decimals as the nearest float64, as text of the same digits is read: Arrow's own cast is off by a bit in many."""
     kind = array.type

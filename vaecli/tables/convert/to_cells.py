@@ -10,7 +10,7 @@ from vaecli.errors import MAX_LISTED, InputError, UnreadableCell, quoted
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert.declared_missing import words_among
-from vaecli.tables.convert.kinds import TABLE_KINDS, ColumnTypes, NumberType, delimited_type, read
+from vaecli.tables.convert.kinds import TABLE_KINDS, ColumnTypes, NumberType, are_plain_numbers, delimited_type, read
 from vaecli.tables.source import Batch
 
 
@@ -51,7 +51,11 @@ def to_cells(batch: Batch, schema: Schema, by: str | None = None) -> Cells:
     failed: list[tuple[int, Column]] = []
     texts: list[np.ndarray] = []
     for j, column in enumerate(features):
-        reading = read(_array(batch, column), column)
+        array = _array(batch, column)
+        if are_plain_numbers(array.type, column):  # most columns: one row should not cost a Reading for each
+            cells[:, j] = arrow_types.as_numpy(array)
+            continue
+        reading = read(array, column)
         cells[:, j] = reading.values
         novel.append((j, reading.novel))
         failed += [(int(row), column) for row in reading.failed]

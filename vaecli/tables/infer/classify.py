@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 
+from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.convert.dates import DATE_FORMATS, unread_dates

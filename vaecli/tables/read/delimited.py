@@ -7,7 +7,6 @@ number of rows. A blank line is not a row, except in a table of one column, wher
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -16,6 +15,7 @@ import pyarrow.csv as pa_csv
 
 from vaecli.errors import InputError, MalformedText, listed, located, quoted
 from vaecli.runtime import file_types
+from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import in_shell
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
@@ -23,8 +23,8 @@ from vaecli.tables.read.live import LiveStream, live_pieces
 from vaecli.tables.read.locations import LocalFile, Location, unreadable
 from vaecli.tables.read.malformed import parse_or_explain
 from vaecli.tables.read.named_columns import requested_columns
+from vaecli.tables.read.new_rows import NewRows, NothingNew
 from vaecli.tables.read.records import BLOCK_BYTES, RecordBlock, block_of_lines, cut_into_blocks
-from vaecli.tables.read.since import NewRows, NothingNew
 from vaecli.tables.row_bytes import FEWEST_ROWS
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, Source, parse_in_parallel
 

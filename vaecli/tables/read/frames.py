@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import field
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import InputError, listed
+from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_casts import without_views
 from vaecli.tables.convert.valid_text import require_valid_text
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
@@ -28,6 +29,11 @@ class FrameSource:
 
     table: pa.Table
     name: str = "frame"
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)  # of the columns in order
+
+    def __post_init__(self) -> None:
+        """Ask Arrow for the names once."""
+        object.__setattr__(self, "names", tuple(self.table.column_names))
 
     @property
     def format(self) -> str:
@@ -38,11 +44,6 @@ class FrameSource:
     def schema(self) -> pa.Schema:
         """Names and types of the columns."""
         return self.table.schema
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Column names in order."""
-        return tuple(self.table.column_names)
 
     @property
     def n_rows(self) -> int:
@@ -74,9 +75,10 @@ def frame_source(frame: Any) -> FrameSource:
     whose values do not share one type (all are listed).
     """
     table = without_views(_to_arrow(frame))
-    require_few_columns(len(table.column_names), "frame")
-    reject_repeated_names(table.column_names, "frame")
-    return FrameSource(table)
+    source = FrameSource(table)
+    require_few_columns(len(source.names), "frame")
+    reject_repeated_names(source.names, "frame")
+    return source
 
 
 def _to_arrow(frame: Any) -> pa.Table:
@@ -108,7 +110,7 @@ def _from_array(array: np.ndarray) -> pa.Table:
 
 
 def _from_pandas(frame: Any) -> pa.Table:
-    names = [str(name) for name in frame.columns]
+    names = [str(name) for name in frame.columns.tolist()]
     reject_repeated_names(names, "frame")
     if len(frame) <= FEW_ROWS and all(kind == np.float64 for kind in frame.dtypes):
         values = frame.to_numpy()

@@ -12,7 +12,8 @@ def requested_columns(names: Sequence[str], columns: Sequence[str] | None, sourc
     """The columns to read; None means all of `names`. Raises InputError listing those that the table does not have."""
     if columns is None:
         return list(names)
-    missing = [column for column in columns if column not in names]
+    known = set(names)
+    missing = [column for column in columns if column not in known]
     if missing:
         raise InputError(
             f"{source}: missing columns {', '.join(map(quoted, missing))}", f"it has {', '.join(map(quoted, names))}"
@@ -22,6 +23,8 @@ def requested_columns(names: Sequence[str], columns: Sequence[str] | None, sourc
 
 def reject_repeated_names(names: Sequence[str], source: str) -> None:
     """Raise InputError listing names that several columns share, and columns without a name."""
+    if len(set(names)) == len(names) and all(names):
+        return
     problems = [f"{quoted(name)} is given {n} times" for name, n in Counter(names).items() if n > 1]
     problems += [f"column {i + 1} has no name" for i, name in enumerate(names) if not name]
     if problems:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from vaecli.errors import InputError, UnreadableFile, UsageError, listed, located
 from vaecli.runtime import file_types, inputs as opened_files
@@ -16,13 +17,14 @@ from vaecli.tables.read.folders import (
     reject_partitions_of_text,
     root_of,
 )
-from vaecli.tables.read.found_files import find_files
-from vaecli.tables.read.lines import open_lines
 from vaecli.tables.read.live import live_location
 from vaecli.tables.read.locations import LocalFile, Location, find_locations, unreadable
-from vaecli.tables.read.parquet import Constant, open_parquet
-from vaecli.tables.read.since import NewRows, Progress
+from vaecli.tables.read.new_rows import NewRows
 from vaecli.tables.source import Source
+
+if TYPE_CHECKING:
+    from vaecli.tables.read.parquet import Constant
+    from vaecli.tables.read.since import Progress
 
 _EXTENSIONS = (
     ("csv", file_types.CSV_EXTENSIONS),
@@ -97,6 +99,8 @@ def open_source(
     """
     locations: Sequence[Location]
     if since is not None:
+        from vaecli.tables.read.found_files import find_files
+
         found = find_files(inputs)
         root = root_of(inputs, map(os.path.abspath, (one.path for one in found)))
         locations = since.select(found)
@@ -108,6 +112,8 @@ def open_source(
     if lines is not None and not any(map(_is_table, locations)):
         if live or since is not None:
             raise UsageError("lines of a log cannot be followed", "score files that are complete")
+        from vaecli.tables.read.lines import open_lines
+
         return open_lines(locations, _name_of(inputs, locations), lines)
     return open_locations(locations, _name_of(inputs, locations), None, inputs, root)
 
@@ -131,6 +137,8 @@ def open_locations(
             formats.append(_format_of(location, len(locations) - 1))
     is_parquet = [format == "parquet" for format in formats]
     if all(is_parquet):
+        from vaecli.tables.read.parquet import open_parquet
+
         return open_parquet(locations, name, partition_columns(root, locations) if constants is None else constants)
     if any(is_parquet):
         by_file = zip(locations, is_parquet, strict=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -12,12 +11,13 @@ import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, UnreadableFile, VaecliError, listed, quoted, shortage
 from vaecli.runtime import file_types
+from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_casts import as_schema, cast, changed, common_type, plain_schema
 from vaecli.tables.convert.valid_text import require_valid_text
 from vaecli.tables.read.locations import Location, changed as changed_file, unreadable
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
+from vaecli.tables.read.new_rows import NothingNew
 from vaecli.tables.read.parquet_types import has_int96, meant_schema, nanoseconds
-from vaecli.tables.read.since import NothingNew
 from vaecli.tables.row_bytes import (
     BATCH_BYTES,
     FEWEST_ROWS,

@@ -8,14 +8,15 @@ and anywhere else in an unquoted field it is an ordinary character (`5" pipe`).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.errors import MalformedText
+from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import in_shell
+from vaecli.tables.convert.arrow_types import from_numpy
 from vaecli.tables.read.quotes import CR, LF, find_quotes, swallowed_row
 from vaecli.tables.row_bytes import FEWEST_ROWS, MAX_ROW_BYTES
 
@@ -87,7 +88,7 @@ class RecordBlock:
         slots = pa.LargeBinaryArray.from_buffers(
             pa.large_binary(), bounds.size - 1, [None, pa.py_buffer(bounds), pa.py_buffer(self.data)]
         )
-        return slots.take(pa.array(np.arange(0, bounds.size - 1, 2)))
+        return slots.take(from_numpy(np.arange(0, bounds.size - 1, 2)))
 
 
 def block_of_lines(lines: pa.LargeBinaryArray) -> RecordBlock:

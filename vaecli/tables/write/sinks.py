@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
@@ -18,12 +18,13 @@ import pyarrow as pa
 from vaecli.errors import UsageError
 from vaecli.runtime import file_types
 from vaecli.runtime.atomic_file import translated
+from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
 from vaecli.tables.convert.arrow_casts import as_schema
+from vaecli.tables.convert.arrow_types import from_numpy
 from vaecli.tables.convert.kinds import ColumnTypes
 from vaecli.tables.read.delimited import DelimitedSource
 from vaecli.tables.read.open import format_of_name
-from vaecli.tables.read.parquet import ParquetSource
 from vaecli.tables.source import Batch, Source
 from vaecli.tables.write.row_writers import (
     NO_TYPES,
@@ -34,7 +35,6 @@ from vaecli.tables.write.row_writers import (
     TypedRows,
     delimited_rows,
     line_writer,
-    parquet_rows,
     typed_rows,
 )
 from vaecli.tables.write.targets import Target, open_growing, open_target, refuse_to_overwrite
@@ -299,7 +299,8 @@ def _split(name: str) -> tuple[str, str]:
 
 
 def _reject_taken_names(names: Sequence[str], like: Source) -> None:
-    taken = [name for name in names if name in like.names]
+    known = set(like.names)
+    taken = [name for name in names if name in known]
     if taken:
         raise UsageError(
             f"{like.name} already has {'a column' if len(taken) == 1 else 'columns'} {', '.join(map(repr, taken))}",
@@ -334,16 +335,10 @@ def _row_writer(
     if isinstance(like, DelimitedSource) and format == like.format:
         return line_writer(stream, like.headers[0], [name for name, _ in added])
     if format == "parquet":
-        return parquet_rows(stream, typed_rows(like, added, types), _compression(like))
+        from vaecli.tables.write.parquet_rows import compression_like, parquet_rows
+
+        return parquet_rows(stream, typed_rows(like, added, types), compression_like(like))
     return delimited_rows(stream, typed_rows(like, added, NO_TYPES), "\t" if format == "tsv" else ",")
-
-
-def _compression(like: Source) -> str:
-    """Snappy, which most writers use, for a Parquet input, zstd for any other.
-
-    The reader library does not check the codec in a footer before it is asked for: a damaged one ends the process.
-    """
-    return "snappy" if isinstance(like, ParquetSource) else "zstd"
 
 
 def _compressed(stream: BinaryIO, target: str, format: str) -> BinaryIO:
@@ -395,4 +390,6 @@ class _Unclosed:
 def _as_array(values: np.ndarray | pa.Array, kind: pa.DataType) -> pa.Array:
     if isinstance(values, pa.Array):
         return values if values.type == kind else values.cast(kind)
+    if values.dtype.kind in "bfiu" and pa.from_numpy_dtype(values.dtype) == kind:
+        return from_numpy(values)
     return pa.array(values, kind, from_pandas=True)

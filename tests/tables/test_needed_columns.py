@@ -10,7 +10,7 @@ import pytest
 
 from vaecli.errors import InputError
 from vaecli.schema import Column, Kind, Role, Schema
-from vaecli.tables.check_schema import check_schema
+from vaecli.tables.needed_columns import check_schema
 from vaecli.tables.read.frames import FrameSource
 
 SCHEMA = Schema(

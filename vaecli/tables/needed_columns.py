@@ -6,9 +6,7 @@ from vaecli.errors import SchemaMismatch, did_you_mean, listed, quoted
 from vaecli.schema import Schema
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert.kinds import TABLE_KINDS, are_plain_numbers, can_hold
-from vaecli.tables.read.frames import FrameSource
-from vaecli.tables.read.parquet import ParquetSource
-from vaecli.tables.source import ReadRequest, Source
+from vaecli.tables.source import ReadRequest, Source, types_of
 
 __all__ = ["check_schema"]
 
@@ -40,9 +38,9 @@ def check_schema(source: Source, schema: Schema, by: str | None = None) -> tuple
 
 
 def _reject_mistyped(source: Source, schema: Schema) -> None:
-    if isinstance(source, ParquetSource | FrameSource) and all(
-        are_plain_numbers(source.schema.field(column.name).type, column) for column in schema.features
-    ):
+    typed = types_of(source)
+    types = {} if typed is None else dict(zip(typed.names, typed.types, strict=True))
+    if types and all(are_plain_numbers(types[one.name], one) for one in schema.features):
         return  # reading the first rows of a Parquet file takes as much memory as reading on
     batches = iter(source.batches(ReadRequest([column.name for column in schema.features], batch_rows=1024)))
     first = next(batches, None)
