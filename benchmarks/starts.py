@@ -1,4 +1,4 @@
-"""What is paid before the first row: processor time of short runs beside another commit, and of defining a class.
+"""What is paid before the first row: processor time of short runs beside another commit.
 
 The commands of both builds run in turn, A B A B …; bundles are those of short fits of 20,000 rows, whose arrays have
 the size of real ones. Times are of the processor, user and system of the whole process, and medians over the rounds.
@@ -13,18 +13,14 @@ import compileall
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import against
 import record
 from against import HERE, THERE
-
-from vaecli.runtime.dataclass import dataclass as ours
 
 QUESTIONS: dict[str, against.Question] = {
     "`vaecli --help`": against.helping,
@@ -32,29 +28,7 @@ QUESTIONS: dict[str, against.Question] = {
     "`vaecli fit` of 500 × 20, two epochs": against.fitting("few", 20, "default"),
     "`model.score` of one row in a DataFrame": against.in_memory(1),
 }
-DEFINED = 1_000  # classes of each kind
 _MODULE = re.compile(r"import time:.*\| +(\S+)$", re.MULTILINE)
-
-
-FIELDS = {"a": int, "b": float, "c": str, "d": list[int], "e": int, "f": str}
-
-
-def _body() -> dict[str, Any]:
-    return {"__doc__": "Six fields.", "__annotations__": dict(FIELDS), "e": 0, "f": ""}
-
-
-KINDS: dict[str, Callable[[], object]] = {
-    "`dataclasses.dataclass(frozen=True, slots=True)`": lambda: dataclass(frozen=True, slots=True)(
-        type("Row", (), _body())
-    ),
-    "the same without `__eq__` and `__repr__`": lambda: dataclass(frozen=True, slots=True, eq=False, repr=False)(
-        type("Row", (), _body())
-    ),
-    "`dataclasses.dataclass(slots=True)`": lambda: dataclass(slots=True)(type("Row", (), _body())),
-    "`typing.NamedTuple`": lambda: NamedTuple("Row", list(FIELDS.items())),
-    "`vaecli.runtime.dataclass`, frozen, slots": lambda: ours(frozen=True, slots=True)(type("Row", (), _body())),
-    "`vaecli.runtime.dataclass`, slots": lambda: ours(slots=True)(type("Row", (), _body())),
-}
 
 
 def main() -> None:
@@ -71,8 +45,6 @@ def main() -> None:
             if options.redo or not results.has(against=options.against, question=name):
                 found = {"runs": question(builds, options.rounds), "modules": modules_of(name, builds)}
                 results.add({"against": options.against, "question": name} | found)
-    if options.redo or not results.has(against="", question="definitions"):
-        results.add({"against": "", "question": "definitions", "microseconds": definitions()})
     record.finish(options.out, report(results.rows, results.machine()))
 
 
@@ -104,24 +76,9 @@ def _n_modules(folder: Path, words: Sequence[str]) -> int:
     return sum(name.partition(".")[0] == "vaecli" for name in _MODULE.findall(done.stderr))
 
 
-def definitions() -> dict[str, float]:
-    """Microseconds of the processor to define a class of six fields, by kind: the least of five turns."""
-    least = dict.fromkeys(KINDS, float("inf"))
-    for _ in range(5):
-        for name, define in KINDS.items():
-            began = time.process_time()
-            for _ in range(DEFINED):
-                define()
-            least[name] = min(least[name], 1e6 * (time.process_time() - began) / DEFINED)
-    return least
-
-
 def report(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
     """The Markdown of the results."""
     pairs = [row for row in rows if row["question"] in QUESTIONS]
-    of_classes: Mapping[str, float] = next(
-        (row["microseconds"] for row in rows if row["question"] == "definitions"), {}
-    )
     others = ", ".join(sorted({row["against"] for row in pairs}))
     header = ("question", "rounds", "this build, ms", "the other, ms", "this / the other", "modules", "of the other")
     return "\n".join(
@@ -133,10 +90,6 @@ def report(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
             "of vaecli.",
             "",
             record.markdown_table(header, map(_line, pairs)),
-            "",
-            "To define a class of six fields:",
-            "",
-            record.markdown_table(("class", "µs"), [(name, f"{value:.0f}") for name, value in of_classes.items()]),
             "",
             record.machine_line(facts),
             "",

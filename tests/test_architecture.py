@@ -52,8 +52,6 @@ OTHER_TASKS = {
     *("tasks.deviations", "tasks.incidents", "tasks.long_rows", "tasks.sensors", "training", "workflows.incidents"),
 }
 MAY_WARN = {"config/former_names.py"}
-# the one that makes the others, and one that can be sorted
-MAY_USE_THE_LIBRARY = {"runtime/dataclass.py", "tables/marks.py"}
 MAY_IMPORT_TORCH = {"training/adamw.py", "training/loop.py", "training/ranks.py"}  # nobody scores through it
 
 
@@ -153,18 +151,6 @@ def test_torch_sklearn_and_pandas_are_imported_where_they_are_used(path: Path):
     """At module level only training imports torch, only the estimator scikit-learn, nothing SciPy or pandas."""
     allowed = {"torch"} if named(path) in MAY_IMPORT_TORCH else {"sklearn"} if named(path) == "sklearn.py" else set()
     assert set(_at_module_level(ast.parse(path.read_text()))) & NOT_FOR_SCORING <= allowed
-
-
-@of_each_module
-def test_classes_of_fields_are_quick_to_define(path: Path):
-    """A class of fields is made by `vaecli.runtime.dataclass`: half a millisecond faster than the library's."""
-    imported = [
-        name.name
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and node.module == "dataclasses"
-        for name in node.names
-    ]
-    assert "dataclass" not in imported or named(path) in MAY_USE_THE_LIBRARY, "from vaecli.runtime.dataclass import it"
 
 
 def _at_module_level(tree: ast.Module) -> Iterator[str]:

@@ -12,7 +12,7 @@ are called x0, x1, …
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,6 @@ from vaecli.config.score import score_settings
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import OnEvent, ignore
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Schema
 from vaecli.tables import added_sink, check_schema, collect_sink, exact_types, frame_source
 from vaecli.tables.python_tables import given_source, is_pandas, with_added, with_columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +21,6 @@ from vaecli.decisions.threshold import ScoredRows
 from vaecli.model.ensemble import Ensemble
 from vaecli.model.families import likelihoods_of
 from vaecli.runtime.blas import one_blas_thread
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import MOST_COUNTED, Kind, Layout, Schema
 from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL
 from vaecli.scoring.neighbour_judge import NeighbourJudge

@@ -10,12 +10,11 @@ import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from vaecli.errors import quoted
-from vaecli.runtime.dataclass import dataclass
 
 
 class Kind(StrEnum):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Barrier
 from typing import Any
 
@@ -17,7 +18,6 @@ from vaecli.data.training_rows import Rows, RowsInMemory
 from vaecli.errors import UsageError
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.ppca_init import start_parameters
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.place import Place, place_of
 from vaecli.schema import Column, Kind, Layout
 from vaecli.training import schedule

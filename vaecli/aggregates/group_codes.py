@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
-
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(slots=True)

@@ -9,11 +9,11 @@ NumPy only.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.aggregates.timeline import OUTER
-from vaecli.runtime.dataclass import dataclass
 
 N_SCORE_BINS = 44
 N_COLUMN_BINS = 24

@@ -8,14 +8,13 @@ come in the order of the table and distances are sums of whole numbers, so batch
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 import numpy as np
 
 from vaecli.data.hashing import row_hash
 from vaecli.decisions.incident_groups import APART, MIXED
-from vaecli.runtime.dataclass import dataclass
 
 UNIT = 16  # of coordinates, per standard deviation of training
 MOST_PATTERNS = 512

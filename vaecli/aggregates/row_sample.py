@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.data.hashing import row_hash
-from vaecli.runtime.dataclass import dataclass
 
 MOST_POINTS = 5000
 

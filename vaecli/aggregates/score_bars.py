@@ -8,10 +8,11 @@ where the most anomalous row of a table may be a thousand times as far out.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.calibration.conformal import Calibration
-from vaecli.runtime.dataclass import dataclass
 
 N_BARS = 240
 FURTHEST = 2000.0  # thresholds above the median; the last bar holds whatever is beyond

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 
 from vaecli.aggregates.timeline import near_bins
-from vaecli.runtime.dataclass import dataclass
 
 MOST_BINS = 600  # of one series that hold rows
 _FURTHEST = 2.0**61  # bins from time 0, beyond which all rows share a bin

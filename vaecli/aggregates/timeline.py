@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-
-from vaecli.runtime.dataclass import dataclass
 
 MOST_BINS = 150
 MOST_KEPT = 8192  # bins until the end of the table shows which rows lie far off

@@ -6,14 +6,13 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from vaecli.errors import BundleError
 from vaecli.runtime.atomic_file import write_bytes
-from vaecli.runtime.dataclass import dataclass
 
 VERSION = 1
 _ID = re.compile(r"inc-[0-9a-f]{1,64}")

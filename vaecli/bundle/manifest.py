@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
 from vaecli.errors import listed
-from vaecli.runtime.dataclass import dataclass
 
 # The bump rule. Raise FORMAT when a released vaecli would misread or reject what this one writes: a manifest key or
 # an array is renamed, removed, or changes its meaning, shape or unit. A new key or array that older readers may

@@ -8,11 +8,11 @@ same (group-conditional, or Mondrian, conformal prediction: Vovk et al. 2003).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.calibration.conformal import Calibration
-from vaecli.runtime.dataclass import dataclass
 
 MOST_GROUPS = 10_000
 _NO_TAIL = (-1.0, 0.0, 0.0, 0.0)

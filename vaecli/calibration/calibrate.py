@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -20,7 +21,6 @@ from vaecli.data.training_rows import Rows
 from vaecli.model.ensemble import Ensemble
 from vaecli.model.tiles import TILE_ROWS
 from vaecli.results import Event, OnEvent
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.parallel import map_in_order, n_cores
 from vaecli.scoring.max_cell import KIND_WITH_MAX_CELL, NEVER_DECIDES, CellLimits, MaxCellScale, larger_of
 from vaecli.scoring.neighbour_judge import NeighbourJudge

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 
@@ -28,7 +29,6 @@ import numpy as np
 
 from vaecli.calibration.effective_rows import Dependence, EffectiveRows
 from vaecli.calibration.tail import Tail, fitted_tail
-from vaecli.runtime.dataclass import dataclass
 
 N_TOP = 4096  # the largest scores, all kept: where thresholds lie
 N_BULK = 4096  # order statistics kept of the rest: p-values there are too large by 1/N_BULK at most

@@ -15,11 +15,9 @@ distance from what is usual forgets twice as fast as its slowest column does, an
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-
-from vaecli.runtime.dataclass import dataclass
 
 FEWEST_IN_TIME = 20  # independent rows of a series: where there are fewer, their number itself cannot be estimated
 FEWEST_BEYOND = 3  # independent rows beyond a threshold, with fewer of which it is easily off by a factor of two

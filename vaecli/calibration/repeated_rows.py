@@ -8,11 +8,11 @@ trained without; the estimate is then needless, and its scatter orders the few d
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.data.training_rows import Rows
-from vaecli.runtime.dataclass import dataclass
 
 FEWEST_COPIES = 6  # of a row, one more than the neighbours that judge it: to leave it out then changes little
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)

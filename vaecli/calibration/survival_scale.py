@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.calibration.tail import MIN_PARETO, fit_pareto
-from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.single_cells import OpinionScale
 
 DECIDES_FROM = float(np.log(100))  # nats: a judge decides where fewer than one normal row in a hundred score as much

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-
-from vaecli.runtime.dataclass import dataclass
 
 MIN_PARETO = 5  # exceedances, below which a shape cannot be estimated (Vehtari et al. 2024)
 _MAX_SHAPE = 0.9  # the mean of a tail with shape 1 is infinite, and the fit is by means

@@ -8,7 +8,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,6 @@ from vaecli import render
 from vaecli.cli.options import choice, option
 from vaecli.errors import EnvironmentProblem, LockHeld, UsageError, VaecliError, quoted
 from vaecli.runtime import inputs
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.place import Place, place_of
 from vaecli.runtime.urls import is_url, shown
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from vaecli import render
 from vaecli.cli import options, unattended
 from vaecli.errors import UsageError
-from vaecli.runtime.dataclass import dataclass
 
 S = TypeVar("S", bound="render.Summary")
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, refusal, stage_of
 from vaecli.config.score import ScoreConfig, run_config
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

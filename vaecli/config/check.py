@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from vaecli.config.checks import Range, checked, flag_of, refusal
 from vaecli.config.score import ScoreConfig, run_config
 from vaecli.config.toml_file import table_of, toml_in
 from vaecli.errors import UsageError
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

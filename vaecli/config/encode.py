@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from vaecli.config.score import ScoreConfig, run_config
 from vaecli.errors import UsageError
-from vaecli.runtime.dataclass import dataclass
 
 MOST_DIMS = 512
 MAPS = ("pca", "umap")

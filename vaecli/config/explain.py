@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from vaecli.config.checks import Range, checked, refusal
 from vaecli.config.score import ScoreConfig, score_config
-from vaecli.runtime.dataclass import dataclass
 
 MOST_ROWS = 2**62  # that a table can have: a row number that was typed may be beyond any integer of NumPy's
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vaecli.errors import UsageError
-from vaecli.runtime.dataclass import dataclass
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, refusal, stage_of
 from vaecli.config.rules import Rule, read_rules
 from vaecli.config.score import ScoreConfig, run_config
-from vaecli.runtime.dataclass import dataclass
 
 LEVEL_OF_A_DAY = 0.99  # below which no row counts for --per-day, unless --threshold is given
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from vaecli.config.spans import Span
 from vaecli.errors import UsageError, quoted
-from vaecli.runtime.dataclass import dataclass
 
 FORM = "name=COLUMN,value=COLUMN[,every=DURATION][,hold=STEPS]"
 _HINT = "for example: --long name=tag,value=value, or with every=1m for sensors that report at different moments"

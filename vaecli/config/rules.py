@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 from vaecli.config.checks import refusal
 from vaecli.config.toml_file import toml_in
 from vaecli.errors import UsageError, did_you_mean, quoted
-from vaecli.runtime.dataclass import dataclass
 
 DIRECTIONS = ("high", "low")
 _KEYS = ("name", "column", "direction", "min_deviation", "group", "time_of_day", "until")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, from_environment, refusal, stage_of
 from vaecli.errors import UsageError
-from vaecli.runtime.dataclass import dataclass
 
 ENGINES = ("local", "spark")
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from vaecli.config.checks import Range, checked, refusal
 from vaecli.config.score import ScoreConfig, score_config
 from vaecli.errors import UsageError
-from vaecli.runtime.dataclass import dataclass
 
 FAULTS = ("spike", "shift", "scale", "swap", "stuck", "missing", "unseen", "wrong", "borrowed")
 TEXT_FAULTS = ("mistyped", "truncated")  # of tables with text columns, beside these

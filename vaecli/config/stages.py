@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from vaecli.config.windows import WindowsConfig
-from vaecli.runtime.dataclass import dataclass
 
 PRESETS = ("fast", "default", "best")
 SCORE_KINDS = ("combined", "elbo", "reconstruction", "latent")

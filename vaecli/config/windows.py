@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vaecli.runtime.dataclass import dataclass
+from dataclasses import dataclass
 
 FEWEST_WINDOW_ROWS, MOST_ROWS = 8, 128
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
-
-from vaecli.runtime.dataclass import dataclass
 
 PRESENT, MISSING, NOVEL = 0, 1, 2
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column
 
 _FIRST, _LAST = 631_152_000.0, 4_102_444_800.0  # 1990 and 2100, in seconds since 1970

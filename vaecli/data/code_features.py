@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.data.cells import PRESENT
 from vaecli.data.number_features import of_shape
 from vaecli.data.transforms import soft_clip
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Slot
 
 

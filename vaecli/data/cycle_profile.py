@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.data.sensor_scale import CONTINUOUS, LARGEST, SensorScale
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.moments import SECONDS_PER_DAY
 
 PERIODS = (float(SECONDS_PER_DAY), 7.0 * SECONDS_PER_DAY)

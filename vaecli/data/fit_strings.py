@@ -8,14 +8,13 @@ strings of their own fold. So where rows are independent, strings have ten folds
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vaecli.data.string_features import READOUTS, Strings, high_level, readouts_of
 from vaecli.data.strings.string_model import StringModel
 from vaecli.data.strings.texts import Texts
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
 
 MOST_FITTED = 50_000  # strings of a column, a uniform sample

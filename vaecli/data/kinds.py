@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +11,6 @@ import numpy as np
 from vaecli.data.code_features import Booleans, Categories
 from vaecli.data.number_features import Numbers
 from vaecli.data.string_features import Strings
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Slot
 
 

@@ -11,6 +11,7 @@ NumPy only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from vaecli.data.cells import Cells
 from vaecli.data.kinds import KINDS, Encoder
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.data.transforms import rounded
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Layout, Slot
 
 MOST_KNOTS = 2048  # of a number; with 256 as for ranks, a classifier recognised 99 % of generated NSL-KDD rows

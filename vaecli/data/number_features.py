@@ -14,7 +14,7 @@ always blank would count as much as one in the middle of the picture, and its ra
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +30,6 @@ from vaecli.data.transforms import (
     undo_soft_clip,
     within_largest,
 )
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Slot
 
 if TYPE_CHECKING:

@@ -9,12 +9,13 @@ Shapes: n rows, c columns, d features, d + c plain features.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.data.cells import MISSING, PRESENT
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.data.transforms import undo_soft_clip
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ are taken as numbers (`Likelihood.to_likelihood_space`). That it is missing or n
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 import numpy as np
@@ -24,7 +24,6 @@ from vaecli.data.cells import PRESENT, Cells
 from vaecli.data.kinds import KINDS, Encoder
 from vaecli.data.number_features import Numbers
 from vaecli.data.string_features import READOUTS, Strings
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Layout
 
 ENCODERS = tuple(dict.fromkeys(kind.encoder for kind in KINDS.values()))

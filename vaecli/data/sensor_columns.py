@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.data.cells import NOVEL, Cells
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-
-from vaecli.runtime.dataclass import dataclass
 
 LARGEST = 10.0  # standard deviations; readings further out are cut there
 MOST_DISCRETE_VALUES = 10  # sensors with more different readings than this are continuous

@@ -18,13 +18,13 @@ the end of the string being the last: the nats that it costs beyond what the nex
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vaecli.data.named_arrays import arrays_within
 from vaecli.data.number_features import of_shape
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Slot
 
 if TYPE_CHECKING:  # few tables have text: its model is loaded with the first column

@@ -8,12 +8,12 @@ from __future__ import annotations
 import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
 from vaecli.data.string_features import READOUTS
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.temporary import copying
 
 Seed = int | Sequence[int]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import numpy as np
-
-from vaecli.runtime.dataclass import dataclass
 
 SECONDS_PER_DAY = 86_400.0
 UNSUPPRESSED = -1

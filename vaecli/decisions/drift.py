@@ -21,12 +21,12 @@ NumPy only.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
 from vaecli.data.marginals import Marginal
-from vaecli.runtime.dataclass import dataclass
 
 MOST_EDGES = 96  # quantiles of a number between which cells are counted
 N_BLOCKS = 200  # drawn to learn what chance does

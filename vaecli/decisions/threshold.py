@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.scores import ScoredBatch
 
 

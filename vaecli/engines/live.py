@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from vaecli.engines.base import Result, Task
 from vaecli.errors import InputError
 from vaecli.runtime.blas import one_blas_thread
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables import Batch, ReadRequest, Source
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,6 @@ import numpy as np
 from vaecli.engines.base import Item, Result, Task
 from vaecli.model import tiles
 from vaecli.runtime.blas import one_blas_thread
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.parallel import map_in_order, n_cores, short_turns
 from vaecli.tables import Batch, Piece, ReadRequest, Source, round_up
 

@@ -10,7 +10,7 @@ import hashlib
 import pickle
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -24,7 +24,6 @@ from vaecli.engines.plain_results import pickled, plain_result
 from vaecli.engines.spark import PARTITION, absolute, answers, connect, read_parquet, rows_of, sent_errors, source_like
 from vaecli.errors import EnvironmentProblem
 from vaecli.model import tiles
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import shown
 from vaecli.tables import Batch, Piece, ReadRequest, Source
 from vaecli.tables.source import ALL_COLUMNS

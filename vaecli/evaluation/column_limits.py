@@ -13,12 +13,13 @@ counts as ten deviations beyond: such a check costs no false alarm.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.data.cells import PRESENT, Cells
 from vaecli.data.kinds import KINDS
 from vaecli.evaluation.faults import ReferenceRows
-from vaecli.runtime.dataclass import dataclass
 
 N_STATES = 3
 UNSEEN_RARITY = 10.0  # standard deviations

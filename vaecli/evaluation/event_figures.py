@@ -8,10 +8,11 @@ time-series anomaly detection, AAAI 2022).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.evaluation.runs import Runs
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,7 +33,6 @@ from vaecli.config import TEXT_FAULTS
 from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.data.kinds import KINDS
 from vaecli.data.preprocessor import Preprocessor
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
 
 LOOKALIKES = ("O0", "l1I", "S5", "B8", "Z2", "G6", "-_", ".,")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -29,7 +30,6 @@ from vaecli.evaluation.intervals import (
     difference_interval,
     f1_interval,
 )
-from vaecli.runtime.dataclass import dataclass
 
 RANKED = ("auroc", "average_precision")  # what a score is worth by itself
 METRICS = (*RANKED, "precision", "recall", "f1", "false_alarm_rate")

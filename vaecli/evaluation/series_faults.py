@@ -21,12 +21,12 @@ unchanged.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.data.cells import MISSING, PRESENT
 from vaecli.data.sensor_scale import CONTINUOUS, DEAD, SensorScale
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
 
 LONGEST = 128  # rows of a fault that lasts

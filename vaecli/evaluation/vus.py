@@ -16,10 +16,11 @@ random scores on the same labels. Events and buffers end with their series.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.evaluation.runs import Runs
-from vaecli.runtime.dataclass import dataclass
 
 LONGEST_BUFFER = 100
 N_THRESHOLDS = 250

@@ -21,7 +21,7 @@ numbers and dates, b booleans, q categorical columns of K categories altogether,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,7 +34,6 @@ from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.likelihoods.likelihood import Block
 from vaecli.model.network import decode, encode
 from vaecli.model.tiles import tiled
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Layout
 
 MEMBER_ROWS = 128  # of a tile, by each member

@@ -15,14 +15,13 @@ NumPy only. Shapes: n rows, c columns, d features, K components.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from vaecli.data.cells import PRESENT
 from vaecli.model.array_namespace import product
 from vaecli.model.tiles import TILE_ROWS
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Layout
 
 LOG_2PI = float(np.log(2 * np.pi))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from vaecli.model.families import FAMILIES, ScoreTerm
 from vaecli.model.fixed_variances import without_fixed_variances
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, check_shapes
-from vaecli.runtime.dataclass import dataclass
 
 # the most that settings allow (config/fit.py): members of a family, noise draws, latent dimensions, hidden units,
 # exemplars

@@ -16,7 +16,7 @@ Shapes: n rows, k latent dimensions, N codes, e members.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ import numpy as np
 from vaecli.model.array_namespace import Array, empty_like, like, namespace
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, encode
-from vaecli.runtime.dataclass import dataclass
 
 if TYPE_CHECKING:
     from vaecli.data.training_rows import Rows

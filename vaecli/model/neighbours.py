@@ -10,11 +10,9 @@ Shapes: n rows, c columns, d features, N rows of training.
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
-
-from vaecli.runtime.dataclass import dataclass
 
 K = 5
 BLOCK_ROWS = 256  # rows compared at once with all N, in one buffer near the processor

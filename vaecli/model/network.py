@@ -13,12 +13,13 @@ inputs, h hidden units, k latent dimensions, p decoder outputs, s Monte Carlo sa
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.data.cells import MISSING
 from vaecli.model.array_namespace import Array, affine, leaky, like, namespace, plus, product
 from vaecli.model.likelihoods.likelihood import Likelihood
-from vaecli.runtime.dataclass import dataclass
 
 Parameters = dict[str, Array]
 

@@ -7,13 +7,12 @@ that has been out of its range for long is no news.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from vaecli.data.windows import moving_sum, shifted
 from vaecli.model.window_model import HISTORY, SHORT, columns_of
-from vaecli.runtime.dataclass import dataclass
 
 READING, LEVEL, SPREAD, STEP = range(4)
 N_VIEWS = 4

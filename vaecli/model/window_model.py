@@ -7,6 +7,7 @@ the ELBO!", 2019; Tipping & Bishop 1999), so they are computed instead of traine
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,7 +26,6 @@ from vaecli.data.windows import (
     window_statistics,
     windows,
 )
-from vaecli.runtime.dataclass import dataclass
 
 TILE = 64  # columns of one matrix product; see `Chunk`
 LARGEST_FEATURE = 12.0  # standard deviations; statistics further out are cut there

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.errors import UsageError, listed, quoted
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Role, Schema
 
 MOST_PICTURES = 10_000  # in one grid

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vaecli.plots.figure import BACKGROUND, legible, new_figure, write_figure
 from vaecli.results import FlaggedRow, Reason
-from vaecli.runtime.dataclass import dataclass
 
 _COLUMNS = 15
 _ROWS = 12

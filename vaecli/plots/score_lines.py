@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,7 +11,6 @@ import numpy as np
 
 from vaecli.aggregates.score_lines import ScoreLine
 from vaecli.plots.figure import legible, new_rows, write_figure
-from vaecli.runtime.dataclass import dataclass
 
 _LOGARITHMIC = 5.0  # times the threshold; an axis that reaches further is logarithmic beyond it
 _FIRST, _LAST = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2, 9999))

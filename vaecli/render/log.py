@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass
 from typing import Any
-
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(slots=True)

@@ -6,14 +6,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vaecli.errors import escaped
 from vaecli.render import log
 from vaecli.render.console import console_on, is_screen
 from vaecli.results import Event, OnEvent, ignore
-from vaecli.runtime.dataclass import dataclass
 
 if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn, Task, TaskID

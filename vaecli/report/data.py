@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results import FlaggedRow, TrainingCheck
 from vaecli.results.flat_settings import flat_settings
 from vaecli.results.incidents import Incident
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

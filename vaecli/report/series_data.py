@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from vaecli.results.incidents import Incident
 from vaecli.results.sensor_events import EventSensor, SensorEvent
-from vaecli.runtime.dataclass import dataclass
 
 Reading = float | None  # None where there is none
 

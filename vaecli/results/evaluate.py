@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.json_object import json_object
 from vaecli.results.mark import MarksUsed
-from vaecli.runtime.dataclass import dataclass
 
 METRIC_NAMES = {
     "auroc": "AUROC",

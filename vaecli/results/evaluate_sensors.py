@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.evaluate import METRIC_NAMES, Evaluation
 from vaecli.results.json_object import json_object
-from vaecli.runtime.dataclass import dataclass
 
 RANKING_NAMES = {
     "auroc": METRIC_NAMES["auroc"],

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.incidents import Incident, with_incidents
 from vaecli.results.json_object import json_object
 from vaecli.results.sensor_events import EventSensor, SensorEvent
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.columns import ColumnSummary
 from vaecli.results.json_object import json_object
 from vaecli.results.long_table import LongTable
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

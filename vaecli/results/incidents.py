@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from vaecli.errors import quoted
 from vaecli.results.number_format import counted, number
 from vaecli.results.reasons import FlaggedRow, field_name
 from vaecli.results.sensor_events import SensorEvent
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from vaecli.errors import cut, escaped, quoted
-from vaecli.runtime.dataclass import dataclass
 
 LONGEST_TEXT, LONGEST_SPAN = 80, 40  # characters that a sentence shows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.incidents import Incident, with_incidents
@@ -9,7 +10,6 @@ from vaecli.results.json_object import json_object
 from vaecli.results.long_table import LongTable
 from vaecli.results.reasons import FlaggedRow
 from vaecli.results.score import NewFiles
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vaecli.results.json_object import json_object, with_former_keys
-from vaecli.runtime.dataclass import dataclass
 
 if TYPE_CHECKING:
     from vaecli.results.selftest_sensors import SeriesDetectionRate

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from vaecli.results.json_object import json_object
 from vaecli.results.selftest import BlindSpot
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.runtime import outputs
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.temporary import create_temporary
 from vaecli.runtime.urls import shown
 

@@ -12,12 +12,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from vaecli.runtime.arrow_pool import as_before
 from vaecli.runtime.atomic_file import translated
-from vaecli.runtime.dataclass import dataclass
 
 NOTIFIER = Path(__file__).with_name("notifier.py")
 

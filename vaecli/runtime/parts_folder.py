@@ -20,11 +20,11 @@ import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import IO, Any
 
 from vaecli.errors import EnvironmentProblem, UsageError, listed
 from vaecli.runtime.atomic_file import translated, write_bytes
-from vaecli.runtime.dataclass import dataclass
 
 MANIFEST = "_manifest.json"
 _WORK = "_vaecli"

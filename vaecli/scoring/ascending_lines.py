@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.data.transforms import distinct
-from vaecli.runtime.dataclass import dataclass
 
 N_CELLS = 1024  # of a grid over the points, by which the points around a value are found
 

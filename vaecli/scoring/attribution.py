@@ -24,7 +24,7 @@ NumPy only. Shapes: n rows, c columns, d features, e members.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -34,7 +34,6 @@ from vaecli.data.preprocessor import FeatureBatch, Preprocessor
 from vaecli.model.cell_mixture import CellMixture
 from vaecli.model.conditional import conditional, impute
 from vaecli.model.ensemble import Family
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Layout
 from vaecli.scoring.scores import ScoredBatch, Scorer, member_parts
 

@@ -13,13 +13,12 @@ NumPy only. Shapes: n rows, c columns, d features, t ranks.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from vaecli.data.cells import PRESENT
 from vaecli.data.kinds import KINDS
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import MOST_COUNTED, Layout
 
 LARGEST_BEYOND = 1e6  # nats

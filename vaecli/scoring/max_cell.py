@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from vaecli.data.transforms import distinct
-from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.tail_scale import SMALLEST_SPREAD, TAIL_BEGINS, TailScales, fit_scales
 
 LIMIT = 0.99  # the quantile of a column's nats beyond which a single cell counts; lower for few rows, so that

@@ -10,6 +10,7 @@ See docs/adr/0037-neighbours-in-small-tables.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from vaecli.data.named_arrays import arrays_within
 from vaecli.data.plain_features import PlainFeatures
 from vaecli.data.preprocessor import Preprocessor
 from vaecli.model.neighbours import K, Neighbours
-from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.tail_scale import LEVELS, checked_scale, surprisal_at
 
 MOST_ROWS = 2_000

@@ -21,6 +21,7 @@ extreme cell or string alone where it is larger.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,7 +42,6 @@ from vaecli.model.network import (
 )
 from vaecli.model.tiles import padded_tile, tile_places
 from vaecli.runtime.blas import one_blas_thread
-from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.neighbour_judge import Beside, NeighbourJudge
 from vaecli.scoring.single_cells import Opinions, SingleCells
 from vaecli.scoring.surprisal import SurprisalScale

@@ -11,14 +11,13 @@ three judges share one budget of false alarms (docs/adr/0025-two-judges-of-cells
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from vaecli.data.cells import PRESENT
 from vaecli.data.named_arrays import arrays_within
 from vaecli.model.cell_mixture import MOST_FEATURES, CellMixture
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Layout
 from vaecli.scoring.column_tails import ColumnTails
 from vaecli.scoring.max_cell import NEVER_DECIDES

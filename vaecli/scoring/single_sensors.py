@@ -9,6 +9,7 @@ a sensor has had no reading for much longer than it ever had none in training.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from vaecli.data.named_arrays import arrays_within
 from vaecli.data.series import Silence
 from vaecli.model.sensor_views import N_VIEWS, SensorViews
 from vaecli.model.window_model import SHORT
-from vaecli.runtime.dataclass import dataclass
 
 CORROBORATED = 0.9  # of normal rows have a smaller mean of read-outs than rows that a sensor may decide
 PER_NAT = 0.1  # how much more an opinion is worth, as a share, where a sensor lies e times as far out

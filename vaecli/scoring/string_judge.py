@@ -11,12 +11,12 @@ NumPy only. Shapes: n rows, t text columns, 5 read-outs.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.data.named_arrays import arrays_within
 from vaecli.data.string_features import READOUTS
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Kind, Layout
 from vaecli.scoring.single_cells import OpinionScale
 

@@ -15,11 +15,10 @@ cells: docs/adr/0019-one-cell-alone.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.max_cell import NEVER_DECIDES, MaxCellScale, larger_of
 from vaecli.scoring.neighbour_judge import Beside
 from vaecli.scoring.tail_scale import LEVELS, TailScales, checked_scale, fit_scales

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.ascending_lines import AscendingLines
 
 TAIL_BEGINS = 0.8

@@ -10,6 +10,7 @@ NumPy only. Shapes: m symbols of a string, its bytes and its end.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from vaecli.data.string_features import worst_stretch
 from vaecli.data.strings.string_model import StringModel
 from vaecli.data.strings.texts import Texts
 from vaecli.results.reasons import TextSpan
-from vaecli.runtime.dataclass import dataclass
 
 UNUSUAL = 3.0  # nats of surprisal from which on a string is unusual by itself: one normal string in twenty
 MOST_SPANS = 3

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from vaecli.model.window_model import Readouts, WindowModel, WindowShape
-from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.surprisal_tail import SurprisalTails
 
 WORST_SENSORS = 3  # whose mean surprisal is a read-out

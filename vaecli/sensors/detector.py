@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ from vaecli.model.window_model import (
     window_model_from_arrays,
     window_model_to_arrays,
 )
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Schema
 from vaecli.scoring.single_sensors import SingleSensors
 from vaecli.scoring.window_scores import (

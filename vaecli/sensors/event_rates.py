@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.runtime.dataclass import dataclass
 from vaecli.sensors.events import EventRules, runs_of
 
 N_SCORES = 96  # at which events are counted, from the LOWEST_SHARE quantile of the scores to beyond the largest

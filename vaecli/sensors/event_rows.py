@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from vaecli.runtime.dataclass import dataclass
 from vaecli.sensors.events import Event, EventRules, FlaggedRows, Tracker, series_parts
 
 ALL_UP_TO = 256  # flagged rows of an event, all of which are explained

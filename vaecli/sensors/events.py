@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Generic, TypeVar
 
 import numpy as np
-
-from vaecli.runtime.dataclass import dataclass
 
 ENDS_BELOW = 0.7  # times the score from which rows are flagged: an event lasts while scores stay above it
 

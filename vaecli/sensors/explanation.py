@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,6 @@ from vaecli.data.cycle_profile import CycleProfile, bins_of
 from vaecli.data.sensor_scale import LARGEST
 from vaecli.data.series import Chunk, Stretch
 from vaecli.model.window_model import HISTORY
-from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.sensor_parts import AT_ONCE, sensor_parts
 from vaecli.sensors.detector import SensorDetector
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from vaecli.data.series import missing_runs
 from vaecli.model.sensor_views import N_VIEWS, ROUGHNESS, SensorViews, news, range_of
 from vaecli.model.window_model import SHORT
-from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.single_sensors import CORROBORATED, SingleSensors
 
 WITHIN = 0.999  # of held-out rows lie within the limit of one sensor in one view, and a margin beyond it is its limit

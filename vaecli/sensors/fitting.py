@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,7 +24,6 @@ from vaecli.model.window_model import (
     columns_of,
     fit_window_model,
 )
-from vaecli.runtime.dataclass import dataclass
 from vaecli.scoring.look_ahead import looking_ahead
 from vaecli.scoring.single_sensors import SingleSensors
 from vaecli.scoring.window_scores import WindowScales, concatenated, score_of, take

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
 
 from vaecli.data.series import Silence, Stretch, filled_forward, held_forward, missing_runs
 from vaecli.model.window_model import HISTORY, TILE
-from vaecli.runtime.dataclass import dataclass
 
 ROWS_SET_BACK = 8  # rows that are too late and follow each other: the clock was set back
 HOUR = 3600.0  # seconds

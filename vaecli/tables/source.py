@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import KW_ONLY
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from operator import call
 from typing import Protocol
 
 import pyarrow as pa
 
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.parallel import map_in_order, n_cores
 
 

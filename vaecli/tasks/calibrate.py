@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
@@ -11,7 +12,6 @@ import numpy as np
 from vaecli.calibration.effective_rows import MOST_COLUMNS
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column
 from vaecli.tables import Batch, ReadRequest, group_texts, label_mask, time_values, to_cells
 from vaecli.tables.marks import Marks, MarkTally

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.data.cells import MISSING, NOVEL, PRESENT
@@ -9,7 +11,6 @@ from vaecli.data.marginals import Marginal, Marginals
 from vaecli.decisions.drift import Reference
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column
 from vaecli.tables import Batch, ReadRequest, time_values, to_cells
 from vaecli.tasks.constants import Constants

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.data.kinds import KINDS
 from vaecli.detector import Detector
 from vaecli.report.data import CategoryProfile, NumberProfile, Profile
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column
 
 N_PROFILES = 24

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from vaecli.results import ChangedColumn
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables import Batch
 from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array

@@ -11,6 +11,7 @@ vectors in docs/adr/0029-incidents.md.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -22,7 +23,6 @@ from vaecli.data.cells import MISSING, NOVEL
 from vaecli.data.clock_units import clock_seconds
 from vaecli.detector import Detector
 from vaecli.results.incidents import ResponsibleColumn
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
 from vaecli.tables import Batch, group_texts, readable_times
 from vaecli.tasks.reasons import Candidate, RowsToExplain, own_values

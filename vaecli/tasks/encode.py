@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,7 +12,6 @@ from vaecli.config import EncodeConfig
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.latent.knn_map import KnnMap
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables import Batch, ReadRequest, to_cells
 from vaecli.tasks.written_rows import WrittenRows
 

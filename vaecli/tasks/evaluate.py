@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import reduce
 from operator import add
 
@@ -18,7 +19,6 @@ from vaecli.errors import InputError, UsageError, quoted
 from vaecli.evaluation.baselines import Scorer
 from vaecli.evaluation.metrics import Labelled
 from vaecli.results import Event, OnEvent
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables import Batch, ReadRequest, Source, label_mask, numbers_of, to_cells
 from vaecli.tables.convert.arrow_types import ArrowFamily, as_text, family, one_array

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.engines.base import features_of
-from vaecli.runtime.dataclass import dataclass
 from vaecli.sensors.detector import SensorDetector
 from vaecli.tables import Batch, ReadRequest, label_mask
 from vaecli.tasks.evaluate import label_column

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems, IncidentSketch, Pattern
 from vaecli.results.incidents import Incident, ResponsibleColumn
 from vaecli.results.sensor_events import SensorEvent
-from vaecli.runtime.dataclass import dataclass
 from vaecli.sensors.detector import SensorDetector
 from vaecli.tasks.deviations import FARTHEST, LEAST_SHARE, N_RESPONSIBLE, THOUSANDTHS
 from vaecli.tasks.incidents import Places, identity, incident_patterns, most_common_reason, named

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from vaecli.data.cells import MISSING, NOVEL
 from vaecli.engines.base import features_of
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Kind, Schema
 from vaecli.tables import Batch, ReadRequest, to_cells
 from vaecli.tasks.sensors import keys_of, times_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,6 @@ import pyarrow as pa
 from vaecli.data.cells import MISSING, NOVEL
 from vaecli.results import Reason
 from vaecli.results.sensor_events import EventSensor, SensorEvent
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.events import Event, EventRules, FlaggedRows, SeriesPart, series_parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,7 +15,6 @@ from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables import Batch, ReadRequest, to_cells
 from vaecli.tasks.deviations import KeptRow, PlaceColumns, deviating_rows
 from vaecli.tasks.reasons import RowsToExplain, explained

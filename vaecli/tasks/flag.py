@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from vaecli.calibration.by_group import GroupCalibrations
 from vaecli.calibration.conformal import Calibration
 from vaecli.decisions.budget import UNSUPPRESSED
 from vaecli.errors import InputError, UnreadableCell, quoted
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
 from vaecli.tables import Batch, ReadRequest, group_texts, time_values
 from vaecli.tables.write.replace_cells import Spelling, replace_cells

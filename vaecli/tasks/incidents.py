@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -18,7 +18,6 @@ from vaecli.decisions.threshold import Decision
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
 from vaecli.results.incidents import Incident, ResponsibleColumn
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tasks.deviations import (
     LEAST_SHARE,
     N_RESPONSIBLE,

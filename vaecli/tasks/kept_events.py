@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from vaecli.results.sensor_events import SensorEvent
-from vaecli.runtime.dataclass import dataclass
 
 MOST_SPANS = 200  # of one series that are drawn, those with the highest peaks
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -17,7 +18,6 @@ from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
 from vaecli.results.reasons import field_name
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
 from vaecli.tables import Batch
 from vaecli.tables.convert.kinds import TABLE_KINDS

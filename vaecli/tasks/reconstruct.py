@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables import Batch, ReadRequest, to_cells
 from vaecli.tables.write.replace_cells import Spelling, replace_cells
 from vaecli.tasks.written_rows import WrittenRows

@@ -7,7 +7,7 @@ workers. Kept rows are explained and encoded at the end, all together.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -35,7 +35,6 @@ from vaecli.report.data import (
 from vaecli.report.incidents import MOST_SHOWN
 from vaecli.results import Event, FlaggedRow, OnEvent
 from vaecli.results.incidents import Incident
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Schema
 from vaecli.scoring.attribution import Explanation
 from vaecli.scoring.scores import ScoredBatch

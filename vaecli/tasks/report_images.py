@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.data.cells import Cells
@@ -9,7 +11,6 @@ from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.plots.pixel_grid import Pixels, greys, png
 from vaecli.report.data import Picture, Pictures
-from vaecli.runtime.dataclass import dataclass
 
 MOST_ODD, MOST_NORMAL = 40, 12
 MOST_PIXELS = 256 * 256  # of one picture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,6 @@ import pyarrow as pa
 from vaecli.data.cells import Cells
 from vaecli.detector import Detector
 from vaecli.latent.sampling import Sampler
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables import Batch, ReadRequest, Source, new_table, numbers_of, to_cells
 from vaecli.tasks.written_rows import WrittenRows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from vaecli.decisions.threshold import Decision, ScoredRows
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables import Batch, BlankRows, ReadRequest, blank_rows, to_cells
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import Candidate, RowsToExplain, candidates, explained, top_columns, worst_of

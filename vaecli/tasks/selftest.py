@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from vaecli.engines.base import Engine, features_of
 from vaecli.evaluation.column_limits import ColumnLimits
 from vaecli.evaluation.faults import CATALOGUE, Fault, ReferenceRows, assigned, inject
 from vaecli.results import Event, OnEvent
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Schema
 from vaecli.tables import Batch, ReadRequest, Source, label_mask, to_cells
 from vaecli.tasks.known_rows import known_rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,7 +23,6 @@ from vaecli.evaluation.series_faults import (
     column_kinds,
     inject,
 )
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.explanation import explain

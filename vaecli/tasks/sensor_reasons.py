@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +10,6 @@ import pyarrow as pa
 from vaecli.data.cells import MISSING, NOVEL
 from vaecli.data.sensor_scale import LARGEST
 from vaecli.results import FlaggedRow, Reason
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.explanation import ExplainedRows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -19,7 +19,6 @@ from vaecli.decisions.threshold import Decision
 from vaecli.engines.base import features_of
 from vaecli.results import FlaggedRow
 from vaecli.results.explain_sensors import SeriesRow
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Schema
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.event_rows import EventRows

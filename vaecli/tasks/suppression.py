@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,7 +12,6 @@ from vaecli.data.cells import PRESENT, Cells
 from vaecli.data.clock_units import clock_seconds
 from vaecli.decisions.budget import SECONDS_PER_DAY, UNSUPPRESSED
 from vaecli.detector import Detector
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind
 from vaecli.tables import Batch, group_texts, numbers_of, readable_times, to_cells
 

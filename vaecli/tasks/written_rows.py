@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
@@ -10,7 +11,6 @@ import pyarrow as pa
 
 from vaecli.engines.base import Item, Task
 from vaecli.results import Event, OnEvent
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables import Batch, ReadRequest
 
 

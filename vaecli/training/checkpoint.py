@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import numpy as np
 
 from vaecli.errors import BundleError
 from vaecli.runtime.atomic_file import write_bytes
-from vaecli.runtime.dataclass import dataclass
 
 _STATE = "state"  # the array that holds the JSON values, as UTF-8
 _AFRESH = "delete it and fit without --resume"

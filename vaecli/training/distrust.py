@@ -7,13 +7,13 @@ before anything is learned: each of its trees sees 256 rows, among which a few a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from vaecli.data.training_rows import Rows
-from vaecli.runtime.dataclass import dataclass
 
 N_TREES = 200
 BLOCK_ROWS = 65_536

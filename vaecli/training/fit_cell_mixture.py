@@ -9,13 +9,13 @@ Shapes: n rows, c columns, d features, K components.
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.data.kinds import KINDS
 from vaecli.data.training_rows import Rows
 from vaecli.model.cell_mixture import LOG_2PI, CellMixture
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Layout
 
 NUMBERS_OF_COMPONENTS = (1, 2, 4, 8, 16)

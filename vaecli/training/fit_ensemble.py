@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from vaecli.model.network import Parameters
 from vaecli.model.ppca_init import independent_output, start_parameters
 from vaecli.results import OnEvent, ignore
 from vaecli.runtime.blas import one_blas_thread
-from vaecli.runtime.dataclass import dataclass
 from vaecli.training.checkpoint import Checkpoint
 from vaecli.training.choose_centers import choose_centers
 from vaecli.training.distrust import Distrust

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,6 @@ from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Elbo, Parameters, elbo, forward
 from vaecli.model.ppca_init import VARIANCE_WEIGHTS, variance_outputs
 from vaecli.results import Event, OnEvent, ignore
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.parallel import n_cores
 from vaecli.training.adamw import AdamW
 from vaecli.training.checkpoint import Checkpoint

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import ClassVar, Protocol, TypeVar
 
@@ -18,7 +19,6 @@ from torch import Tensor
 
 from vaecli.errors import EnvironmentProblem, MissingDevice, MissingPackage, RankLost, UsageError
 from vaecli.model.device import torch_device
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.place import Place
 
 Value = TypeVar("Value")

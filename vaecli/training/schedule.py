@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
 
 from vaecli.config import TrainConfig
-from vaecli.runtime.dataclass import dataclass
 
 LEARNING_RATE_WARMUP_STEPS = 30
 LARGEST_BATCH_ROWS = 4096

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,6 @@ from vaecli.results import Evaluation, Event, Figure, OnEvent
 from vaecli.results.evaluate_sensors import SensorEvaluateSummary
 from vaecli.results.number_format import counted
 from vaecli.runtime import urls
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.moments import SECONDS_PER_DAY
 from vaecli.runtime.parallel import map_in_order
 from vaecli.sensors.detector import MODEL, SensorDetector

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from vaecli.results import OnEvent
 from vaecli.results.explain_sensors import SensorExplainSummary, SeriesRow
 from vaecli.results.sensor_events import EventSensor, SensorEvent
 from vaecli.runtime import urls
-from vaecli.runtime.dataclass import dataclass
 from vaecli.sensors.detector import MODEL, SensorDetector
 from vaecli.tables import Sink, Source, Targets, check_schema, frame_source, open_sink, open_source
 from vaecli.tasks.event_incidents import EventIncidents

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,6 @@ from vaecli.errors import InputError, SchemaMismatch, UsageError, did_you_mean, 
 from vaecli.results import Event, FlagSummary, OnEvent, ignore
 from vaecli.results.number_format import counted, exact_per_cent
 from vaecli.runtime import urls
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables import (
     ReadRequest,

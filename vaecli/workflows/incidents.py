@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,6 @@ from vaecli.model.device import device_of
 from vaecli.results import ignore
 from vaecli.results.incidents import Incident
 from vaecli.runtime.atomic_file import require_writable
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import is_url, shown
 from vaecli.tables import Source, refuse_to_overwrite, whole_output
 from vaecli.tables.write.incident_file import check_incident_file, incident_bytes

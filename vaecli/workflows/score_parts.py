@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,7 +28,6 @@ from vaecli.results import ChangedColumn, Event, OnEvent
 from vaecli.results.json_object import SCHEMA_VERSION
 from vaecli.results.score_parts import PartCount, PartsSummary
 from vaecli.runtime import outputs
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.parallel import n_cores
 from vaecli.runtime.parts_folder import Claim, PartsFolder, Record, file_digest, opened_folder
 from vaecli.runtime.urls import is_url, shown, without_file_scheme

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -17,7 +17,6 @@ from vaecli.engines.live import LiveEngine
 from vaecli.engines.local import LocalEngine
 from vaecli.errors import UsageError
 from vaecli.results import OnEvent
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.memory import keep_freed_memory
 from vaecli.runtime.parallel import map_in_order
 from vaecli.scoring.look_ahead import looking_ahead

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,7 +14,6 @@ from vaecli.data.cells import Cells
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.errors import InputError
 from vaecli.results import OnEvent
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Role, Schema
 from vaecli.tables import BlankRows, Source, blank_rows
 from vaecli.tasks.sensors import keys_of, times_of

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,6 @@ from vaecli.errors import UsageError
 from vaecli.results import Event, OnEvent
 from vaecli.results.json_object import SCHEMA_VERSION
 from vaecli.runtime.atomic_file import translated
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.lock import locked
 from vaecli.runtime.parts_folder import MANIFEST, file_digest
 from vaecli.runtime.urls import is_url, shown

@@ -6,7 +6,7 @@ import hashlib
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,7 +23,6 @@ from vaecli.detector import Detector
 from vaecli.engines.spark import Function, as_declared, rows_of, sent_errors
 from vaecli.errors import EnvironmentProblem, UsageError
 from vaecli.model import tiles
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables import Batch, ReadRequest, check_schema, collect_sink, exact_types, frame_source
 from vaecli.tables.write.replace_cells import Spelling
 from vaecli.tasks.encode import EncodeTask

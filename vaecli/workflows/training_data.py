@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,6 @@ from vaecli.data.preprocessor import Preprocessor
 from vaecli.data.training_rows import Rows, RowsInMemory, RowsOnDisk, TrainingRows
 from vaecli.errors import InputError, quoted
 from vaecli.results import Event, OnEvent
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Kind, Layout, Schema
 from vaecli.tables import (
     Batch,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from vaecli.data.strings.texts import Texts
-from vaecli.runtime.dataclass import dataclass
 
 N_BYTES = 256
 LEAST_STRINGS = 5  # different ones of training that must share what the model keeps of them

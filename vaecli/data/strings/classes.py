@@ -7,11 +7,11 @@ Pieces overlap, so a string's evidence counts for a third. NumPy only. Shapes: n
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.data.hashing import splitmix64
-from vaecli.runtime.dataclass import dataclass
 
 N_BUCKETS = 2048
 MOST_CLASSES = 16

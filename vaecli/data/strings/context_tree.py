@@ -12,11 +12,10 @@ NumPy only. Shapes: s states (kept contexts), a symbols.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import MOST_COUNTED
 
 ROOT = 0

@@ -8,11 +8,12 @@ NumPy only. Shapes: n different strings, t symbols, s contexts, k folds.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vaecli.data.strings.alphabet import worth
 from vaecli.data.strings.context_tree import ContextTree, chosen
-from vaecli.runtime.dataclass import dataclass
 
 _MOST_CELLS = 2**23  # candidates times symbols
 

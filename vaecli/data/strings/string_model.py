@@ -15,7 +15,7 @@ NumPy only. Shapes: n strings, k classes, s states, g shapes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -26,7 +26,6 @@ from vaecli.data.strings.context_tree import ContextTree
 from vaecli.data.strings.contexts import Contexts
 from vaecli.data.strings.drawing import draw
 from vaecli.data.strings.texts import Texts
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import MOST_COUNTED
 
 MOST_BYTES = 512

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.model.array_namespace import Array, sigmoid, softplus
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Slot
 
 SMALLEST_SHARE = 1e-4  # of a value, where logits start

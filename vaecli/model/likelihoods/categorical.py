@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.model.array_namespace import Array, like, namespace
 from vaecli.model.likelihoods.bernoulli import starting_share
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Slot
 
 MAX_LOGIT = 30.0  # exp stays finite in float32, and no category costs more than 60 nats

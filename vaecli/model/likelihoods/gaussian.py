@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.data.marginals import Marginal
 from vaecli.model.array_namespace import Array, namespace, softplus
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Slot
 
 LOG_2PI = math.log(2 * math.pi)

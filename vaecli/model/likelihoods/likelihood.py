@@ -14,6 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -26,7 +27,6 @@ from vaecli.model.likelihoods.categorical import Categorical
 from vaecli.model.likelihoods.gaussian import Gaussian
 from vaecli.model.likelihoods.presence import Presence
 from vaecli.model.likelihoods.soft_classes import SoftClasses
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Layout, Slot
 
 

@@ -10,13 +10,13 @@ costs log(m + 2) nats. A value that training never saw is two events: something 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.data.cells import MISSING, NOVEL, PRESENT
 from vaecli.model.array_namespace import Array, like, namespace
 from vaecli.model.likelihoods.bernoulli import bernoulli_log_prob, cutoff, log_odds, starting_share
-from vaecli.runtime.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

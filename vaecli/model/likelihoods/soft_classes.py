@@ -9,12 +9,12 @@ not the networks' part.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from vaecli.model.array_namespace import Array, like, namespace
 from vaecli.model.likelihoods.categorical import MAX_LOGIT, Categorical
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Slot
 
 LEAST_RESPONSIBILITY = 1e-5  # of a class, in its share

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
 from vaecli.data.cells import MISSING, Cells
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_types import ArrowFamily, as_numpy, as_text, family, one_array
 from vaecli.tables.convert.parse import filled
 from vaecli.tables.source import Batch

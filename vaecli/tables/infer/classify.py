@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables.convert.arrow_types import ArrowFamily
 from vaecli.tables.convert.dates import DATE_FORMATS, unread_dates

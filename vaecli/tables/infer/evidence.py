@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import field
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.data.hashing import splitmix64
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import MOST_DIGITS
 from vaecli.tables.convert import arrow_types, dates as date_texts, number_spellings, parse as values
 from vaecli.tables.convert.arrow_types import ArrowFamily

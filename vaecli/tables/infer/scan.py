@@ -6,6 +6,7 @@ The blocks do not depend on how the source cuts its batches, so the evidence doe
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
@@ -13,7 +14,6 @@ import pyarrow as pa
 
 from vaecli.errors import InputError, quoted
 from vaecli.results import Event, OnEvent
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_types import ArrowFamily, family, one_array
 from vaecli.tables.convert.declared_missing import without
 from vaecli.tables.infer.evidence import Capacity, Evidence, evidence_for

@@ -7,6 +7,7 @@ number of rows. A blank line is not a row, except in a table of one column, wher
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -15,7 +16,6 @@ import pyarrow.csv as pa_csv
 
 from vaecli.errors import InputError, MalformedText, listed, located, quoted
 from vaecli.runtime import file_types
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import in_shell
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header

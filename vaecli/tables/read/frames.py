@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.errors import InputError, listed
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_casts import without_views
 from vaecli.tables.convert.valid_text import require_valid_text
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import dataclass
 
 from vaecli.runtime import file_types
-from vaecli.runtime.dataclass import dataclass
 
 _MARK_BYTES = 4096
 _NOT_TEXT = (file_types.PARQUET, file_types.GZIP, file_types.ZSTD, file_types.BZIP2)

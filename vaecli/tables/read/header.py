@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from vaecli.errors import MalformedText, UnreadableFile, listed, quoted
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import in_shell
 from vaecli.tables.read.first_lines import (
     choose_delimiter,

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.errors import InputError, UnreadableFile
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.read.delimited import decompressed
 from vaecli.tables.read.locations import Location, unreadable
 from vaecli.tables.read.named_columns import requested_columns

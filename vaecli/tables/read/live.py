@@ -13,13 +13,13 @@ import stat
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import pyarrow as pa
 
 from vaecli.errors import InputError, MalformedText, UsageError
 from vaecli.runtime import file_types
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.signals import waiting
 from vaecli.runtime.urls import in_shell
 from vaecli.tables.read.first_lines import DELIMITERS

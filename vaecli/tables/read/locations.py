@@ -15,13 +15,13 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 import pyarrow as pa
 
 from vaecli.errors import UnreadableFile, UsageError, VaecliError, shortage
 from vaecli.runtime import file_types
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.temporary import copying
 from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
 from vaecli.tables import remote

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +14,6 @@ import pyarrow.compute as pc
 from vaecli.config import LongForm
 from vaecli.data.clock_units import clock_seconds
 from vaecli.errors import InputError, SchemaMismatch, did_you_mean, listed, quoted
-from vaecli.runtime.dataclass import dataclass
 from vaecli.schema import Column, Kind, Role
 from vaecli.tables.convert import arrow_types
 from vaecli.tables.convert.kinds import read

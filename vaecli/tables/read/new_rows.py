@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import dataclass
 
 import pyarrow as pa
 
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.read.growing import Prefix
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.locations import LocalFile, changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,6 @@ import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, UnreadableFile, VaecliError, listed, quoted, shortage
 from vaecli.runtime import file_types
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_casts import as_schema, cast, changed, common_type, plain_schema
 from vaecli.tables.convert.valid_text import require_valid_text
 from vaecli.tables.read.locations import Location, changed as changed_file, unreadable

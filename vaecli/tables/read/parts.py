@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from vaecli.errors import UsageError, listed
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.read.folders import partition_columns, path_of, reject_lake_tables, root_of
 from vaecli.tables.read.locations import LocalFile, Location, RemoteFile, find_locations, unreadable
 from vaecli.tables.read.open import open_locations

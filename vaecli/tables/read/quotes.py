@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
-
-from vaecli.runtime.dataclass import dataclass
 
 LF, CR, QUOTE = 10, 13, 34
 _TO_FIELD_END = re.compile(rb"[ \t]*")

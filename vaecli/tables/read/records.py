@@ -8,13 +8,13 @@ and anywhere else in an unquoted field it is an ordinary character (`5" pipe`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.errors import MalformedText
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import in_shell
 from vaecli.tables.convert.arrow_types import from_numpy
 from vaecli.tables.read.quotes import CR, LF, find_quotes, swallowed_row

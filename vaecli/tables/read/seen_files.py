@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from vaecli.errors import BundleError
 from vaecli.runtime.atomic_file import replacing
-from vaecli.runtime.dataclass import dataclass
 
 _FORMAT = 2
 _OF_ROWS = 1  # an object per file, as it was written once

@@ -12,12 +12,11 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vaecli.runtime import file_types
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import without_file_scheme
 from vaecli.tables.read.found_files import FoundFile
 from vaecli.tables.read.growing import Prefix

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import pyarrow as pa
@@ -15,7 +16,6 @@ import pyarrow.parquet as pq
 from vaecli.errors import UsageError
 from vaecli.results.sensor_events import SensorEvent
 from vaecli.runtime.atomic_file import translated
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import shown
 from vaecli.schema import Column
 from vaecli.tables.convert.kinds import TABLE_KINDS

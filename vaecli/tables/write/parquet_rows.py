@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from vaecli.errors import InputError, listed
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_casts import as_schema
 from vaecli.tables.read.parquet import ParquetSource
 from vaecli.tables.row_bytes import row_bytes

@@ -6,7 +6,7 @@ What is not replaced stays as it is: every byte of delimited text, quotes includ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.errors import InputError, quoted
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.moments import SECONDS_PER_DAY, TICKS_PER_SECOND
 from vaecli.schema import Column
 from vaecli.tables.convert.arrow_casts import cast

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, BinaryIO, Protocol
 
@@ -13,7 +14,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from vaecli.errors import InputError, UsageError, listed, quoted
-from vaecli.runtime.dataclass import dataclass
 from vaecli.tables.convert.arrow_types import as_numpy
 from vaecli.tables.convert.kinds import WHOLE_FLOATS, ColumnTypes, NumberType
 from vaecli.tables.convert.number_spellings import respelled

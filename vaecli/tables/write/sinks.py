@@ -8,7 +8,7 @@ import io
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, BinaryIO, Self, cast
 
@@ -18,7 +18,6 @@ import pyarrow as pa
 from vaecli.errors import UsageError
 from vaecli.runtime import file_types
 from vaecli.runtime.atomic_file import translated
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
 from vaecli.tables.convert.arrow_casts import as_schema
 from vaecli.tables.convert.arrow_types import from_numpy

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO, Protocol, cast
@@ -15,7 +16,6 @@ from typing import BinaryIO, Protocol, cast
 from vaecli.errors import MissingPackage, UsageError
 from vaecli.runtime import outputs
 from vaecli.runtime.atomic_file import STANDARD_OUTPUT, open_atomic, require_writable, translated
-from vaecli.runtime.dataclass import dataclass
 from vaecli.runtime.temporary import create_temporary
 from vaecli.runtime.urls import end_of_chain, is_url, shown, without_file_scheme
 from vaecli.tables import remote
