@@ -34,8 +34,8 @@ def in_groups(
     """Groups of consecutive stretches that end where the number of rows before is a multiple of `multiple_of`.
 
     Rows are counted from the first of all. A group is closed at such a place as soon as it has `most_rows` or
-    `enough_bytes`, and wherever it stands at `most_bytes`: rows may be long. If a stretch cannot be read, the rows
-    before it come first, and then what was raised.
+    `enough_bytes`, and wherever it stands at `most_bytes`: rows may be long. Raises what reading a stretch raises,
+    after the rows before it.
     """
     held: list[Rows] = []
     begin = end = size = 0

@@ -37,7 +37,7 @@ _CHUNKS = 2**16  # of all columns together: each takes a kilobyte, whatever it h
 # saves nothing, and writing takes five times as long.
 _DICTIONARY_BYTES = 128 * 2**10
 _NUMBER_BYTES = 8
-_SAMPLE_ROWS = 256  # of which two are alike in most columns of fewer than 10,000 values
+_SAMPLE_ROWS = 256  # of which two are equal in most columns of fewer than 10,000 values
 
 
 NO_TYPES: ColumnTypes = MappingProxyType({})
