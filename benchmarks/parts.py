@@ -313,7 +313,7 @@ def _small_block(rows: Sequence[dict[str, Any]]) -> list[str]:
                 figures += [f"{statistics.median(more):.2f}" if seen else None]
             lines.append((f"{shown}, {how}", *figures))
     header = ("what", "CPU s", "ms more per file", "the other build, CPU s", "ms more per file there")
-    return [f"Medians of {len(rows)} rounds.", "", *record.markdown_table(header, lines).splitlines()]
+    return [f"Medians; rounds: {len(rows)}.", "", *record.markdown_table(header, lines).splitlines()]
 
 
 def _median(values: Sequence[float]) -> float | None:
