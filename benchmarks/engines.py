@@ -371,7 +371,7 @@ def onnx_compute(path: Path, threads: int) -> Compute:
 
 
 def graph(families: Any, *, grouped: bool) -> bytes:
-    """An ONNX model: features (n, d) → scores (w, n) and column parts (e, n, c), float64, as `scoring._tiles` has them.
+    """An ONNX model: features (n, d) → scores (w, n) float64 and nats (e, n, c) float32, as `scoring._tiles` has them.
 
     Member by member, because ONNX Runtime prepares constant matrices, and not stacks of them, for its products.
     """
@@ -381,7 +381,10 @@ def graph(families: Any, *, grouped: bool) -> bytes:
     nodes = Nodes()
     scores, columns = [], []
     for family in families:
-        if family.likelihood.n_gaussian != family.likelihood.order.size or family.likelihood.has_missing.size:
+        if (
+            family.likelihood.n_gaussian != family.likelihood.presence.n_missing.size
+            or family.likelihood.has_missing.size
+        ):
             raise ValueError("the graph knows only numeric columns without gaps")
         members = [nodes.member(family, k, grouped=grouped) for k in range(len(family.held_out))]
         columns += [member["columns"] for member in members]
@@ -392,7 +395,7 @@ def graph(families: Any, *, grouped: bool) -> bytes:
                 scores.append(nodes.op("Add", member["nats"], *added) if added else member["nats"])
     outputs = [
         helper.make_tensor_value_info(nodes.stack(scores), TensorProto.DOUBLE, ["w", "n"]),
-        helper.make_tensor_value_info(nodes.stack(columns), TensorProto.DOUBLE, ["e", "n", "c"]),
+        helper.make_tensor_value_info(nodes.stack(columns), TensorProto.FLOAT, ["e", "n", "c"]),
     ]
     inputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", families[0].likelihood.n_gaussian])]
     whole = helper.make_graph(nodes.nodes, KIND, inputs, outputs, nodes.constants)
@@ -444,25 +447,24 @@ class Nodes:
         log_variance = self.op("Clip", self.linear(parameters, "encoder.log_variance", hidden), -10.0, 10.0)
         decoded = self.hidden(parameters, "decoder", mean)
         output = self.with_skip(parameters, "decoder.out", "decoder.skip", decoded, mean)
-        columns = self.op("Cast", self.gaussian(output, family.likelihood), to=TensorProto.DOUBLE)
-        distance = self.nearest_exemplar_distance(mean, family.exemplar_prior, k, grouped=grouped)
+        columns = self.gaussian(output, family.likelihood)
+        distance = self.nearest_exemplar_distance(mean, family.nearest, k, grouped=grouped)
         with_kl = self.op("Add", distance, self.kl(mean, log_variance))
         return {
             "columns": columns,
-            "nats": self.sum(columns),
+            "nats": self.op("Cast", self.sum(columns), to=TensorProto.DOUBLE),
             "exemplar distance": distance,
             "exemplar distance and KL": with_kl,
         }
 
     def linear(self, parameters: dict[str, np.ndarray], name: str, inputs: str) -> str:
         """x W + b."""
-        return self.op("Add", self.op("MatMul", inputs, parameters[f"{name}.w"]), parameters[f"{name}.b"])
+        return self.op("Gemm", inputs, parameters[f"{name}.w"], parameters[f"{name}.b"])
 
     def with_skip(self, parameters: dict[str, np.ndarray], name: str, skip: str, hidden: str, inputs: str) -> str:
         """The last layer beside the linear path."""
-        beside = self.op("MatMul", inputs, parameters[f"{skip}.w"])
-        both = self.op("Add", self.op("MatMul", hidden, parameters[f"{name}.w"]), beside)
-        return self.op("Add", both, parameters[f"{name}.b"])
+        beside = self.op("Gemm", inputs, parameters[f"{skip}.w"], parameters[f"{name}.b"])
+        return self.op("Gemm", hidden, parameters[f"{name}.w"], beside)
 
     def hidden(self, parameters: dict[str, np.ndarray], part: str, inputs: str) -> str:
         """`network._hidden`."""

@@ -52,7 +52,7 @@ class FamilyConfig:
     beta: float  # weight of the KL term in training; 1 is the ELBO
 
 
-HETEROSCEDASTIC = FamilyConfig(n_latent=16, n_hidden=128, beta=1.0)
+HETEROSCEDASTIC = FamilyConfig(n_latent=16, n_hidden=96, beta=1.0)
 HOMOSCEDASTIC = FamilyConfig(n_latent=32, n_hidden=64, beta=0.1)
 
 
@@ -127,6 +127,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
         "model.n_centers": 1536,
         "model.n_noise": 8,
         "model.full_crossfit_below": 10**9,
+        "heteroscedastic.n_hidden": 128,
         "calibration.n_folds": 5,
     },
 }

@@ -21,6 +21,7 @@ import numpy as np
 
 from vaecli.data.cells import PRESENT
 from vaecli.model.array_namespace import product
+from vaecli.model.tiles import TILE_ROWS
 from vaecli.schema import Layout
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -72,12 +73,16 @@ class CellMixture:
         """
         z, absent = self.standardised(values, state), state != PRESENT
         nats, is_full = np.empty(state.shape, np.float32), not absent.any()
-        for start in range(0, len(z), BLOCK_ROWS):  # what a block needs stays in the processor's cache
-            block = slice(start, start + BLOCK_ROWS)
+        for start in range(0, len(z), self._block_rows):  # what a block needs stays in the processor's cache
+            block = slice(start, start + self._block_rows)
             # whole blocks, filled or not: a matrix product rounds differently for another number of rows
             filled = z[block] if is_full or not absent[block].any() else self._filled(z[block], absent[block])
             nats[block] = self._nats(filled)
         return nats if is_full else np.where(absent, np.float32(0.0), nats)
+
+    @property
+    def _block_rows(self) -> int:
+        return TILE_ROWS if len(self.mean) == 1 else BLOCK_ROWS
 
     def _nats(self, z: np.ndarray) -> np.ndarray:
         """The nats (n, c) of cells that are all there, of standardised features z (n, d)."""
@@ -147,7 +152,7 @@ class CellMixture:
         """g_k (n, K, d) of standardised features (n, d), and less the means (n, K, d)."""
         known, (n_components, d) = self._constants, self.mean.shape
         if n_components == 1:
-            return np.asarray(product(centred[:, 0], self.precision[0], BLOCK_ROWS))[:, None]
+            return np.asarray(product(centred[:, 0], self.precision[0], TILE_ROWS))[:, None]
         pull = product(z, known.precisions, BLOCK_ROWS).reshape(len(z), n_components, d)
         pull -= known.pulled_means
         return pull

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from vaecli.model.array_namespace import Array
 from vaecli.model.exemplar_prior import ExemplarPrior
 from vaecli.model.families import FAMILIES, ScoreTerm
+from vaecli.model.fixed_variances import without_fixed_variances
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters, check_shapes
 
@@ -35,6 +36,11 @@ class Family:
     held_out: tuple[int, ...]  # the fold that each member was not trained on
     score_terms: tuple[ScoreTerm, ...]  # one for each of the scores that make up `combined`
     centers: ExemplarPrior | None = None  # of the codes of many training rows, which scores compare rows with
+    of_scores: tuple[Likelihood, Parameters] = field(init=False, repr=False, compare=False)  # see `fixed_variances`
+
+    def __post_init__(self) -> None:
+        """Leave out of scores what no row moves."""
+        object.__setattr__(self, "of_scores", without_fixed_variances(self.likelihood, self.parameters))
 
     @property
     def nearest(self) -> ExemplarPrior:

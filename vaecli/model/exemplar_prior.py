@@ -117,8 +117,10 @@ def nearest_exemplar_distance(mean: Array, prior: ExemplarPrior, row: Array | No
     if row is not None and prior.left_out is not None:
         return _without_own_part(mean, prior, prior.left_out, row)
     xp = namespace(mean)
-    z = (mean - prior.center) * prior.scale
-    with_one = xp.concatenate([z, 0 * z[..., :1] + 1], -1)
+    with_one = empty_like(mean, (*mean.shape[:2], mean.shape[2] + 1))
+    with_one[..., :-1] = (mean - prior.center) * prior.scale
+    with_one[..., -1] = 1
+    z = with_one[..., :-1]
     n_members, n_rows = z.shape[0], z.shape[1]
     n_codes = prior.codes.shape[1]
     height = BLOCK_ROWS if isinstance(mean, np.ndarray) else n_rows

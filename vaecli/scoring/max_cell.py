@@ -14,6 +14,7 @@ MIN_BEYOND = 100  # cells are beyond it: the mean excess of fewer is too noisy t
 NEVER_DECIDES = 1e100  # nats: the limit of a column of which no cell decides; differences from it must be finite
 _SLICE_ROWS = 1024  # whose excesses are in memory at once
 KIND_WITH_MAX_CELL = "combined"  # the score kind in which one cell alone may decide
+ROUNDING = 1e-6  # of nats and limits: several times as much as float32 rounds a relative excess by
 MAX_CELL_PENALTY = 2.0  # nats of surprisal by which a single cell must exceed its row
 
 
@@ -71,7 +72,7 @@ class MaxCellScale:
     spread: np.ndarray  # (e,) mean excess over the last knot
     _scales: TailScales = field(init=False, repr=False, compare=False)
     _per_excess: np.ndarray = field(init=False, repr=False, compare=False)  # (2, e, c) float32: nats · [0] + [1]
-    _never: list[float] = field(default_factory=list, init=False, repr=False, compare=False)  # see `may_decide`
+    _never: list[np.ndarray] = field(default_factory=list, init=False, repr=False, compare=False)  # see `may_decide`
 
     def __post_init__(self) -> None:
         """Compute what does not depend on the rows."""
@@ -105,10 +106,13 @@ class MaxCellScale:
             tried = np.unique(np.append(self.knots, 0.0))
             found = self.of_members(np.broadcast_to(tried, (len(self.limit), tried.size))).mean(0)
             too_little = np.flatnonzero(found <= MAX_CELL_PENALTY)
-            self._never.append(float(tried[too_little[-1]]) if too_little.size else -np.inf)
-        may, never = ~(together >= 0), np.float32(self._never[0])
-        for k, nats in enumerate(column_score):
-            beyond = np.flatnonzero(self._excess(k, nats) > never)
+            never = float(tried[too_little[-1]]) if too_little.size else -np.inf
+            floor = self.limit + never * self.excess
+            with np.errstate(over="ignore"):  # a column that never decides
+                self._never.append((floor - ROUNDING * (np.abs(floor) + np.abs(self.limit))).astype(np.float32))
+        may = ~(together >= 0)
+        for nats, floor in zip(column_score, self._never[0], strict=True):
+            beyond = np.flatnonzero(nats > floor)
             beyond //= nats.shape[1]
             may[beyond] = True
         return np.flatnonzero(may)

@@ -230,7 +230,7 @@ def member_parts(
 
 def _combined_parts(family: Family, x: Array, state: Array | None, row: Array | None) -> tuple[Array, list[Array]]:
     """`member_parts` of `combined`: at the code z = μ(x), one latent term for each of the family's `score_terms`."""
-    parameters, likelihood = family.parameters, family.likelihood
+    likelihood, parameters = family.of_scores
     inputs = encoder_inputs(x, state, likelihood.has_missing)
     latent_terms: dict[ScoreTerm, Array] = {}
     if ScoreTerm.EXEMPLAR_DISTANCE_AND_KL in family.score_terms:

@@ -60,10 +60,14 @@ def raw_log_variance(log_variance: np.ndarray, floor: float) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Gaussian:
-    """m columns of one feature each. The decoder's output for them: m means, then m log-variances."""
+    """m columns of one feature each. The decoder's output for them: m means, then m log-variances.
+
+    With `fixed` (e, 1, m), the raw log-variances of e members for every row, it is m means: only `log_prob` is defined.
+    """
 
     n_columns: int
     min_log_variance: float
+    fixed: np.ndarray | None = None
 
     @classmethod
     def of(cls, slots: Sequence[Slot], min_log_variance: float) -> Gaussian:
@@ -72,12 +76,19 @@ class Gaussian:
 
     @property
     def n_parameters(self) -> int:
-        """The number 2m of decoder outputs."""
-        return 2 * self.n_columns
+        """The number of decoder outputs: 2m, or m where variances are fixed."""
+        return self.n_columns if self.fixed is not None else 2 * self.n_columns
 
     def log_prob(self, x: Array, parameters: Array) -> Array:
-        """The log-probabilities log p(x_j|z) in nats, (…, n, m), for `x` (n, m) and `parameters` (…, n, 2m)."""
+        """The log-probabilities log p(x_j|z) in nats, (…, n, m), for `x` (n, m) and `parameters` (…, n, 2m or m)."""
         m = self.n_columns
+        if self.fixed is not None:
+            log_variance = floored_log_variance(self.fixed, self.min_log_variance)
+            log_prob: np.ndarray = x - parameters
+            np.square(log_prob, out=log_prob)
+            log_prob *= -0.5 * np.exp(-log_variance)
+            log_prob -= 0.5 * (LOG_2PI + log_variance)
+            return log_prob
         if isinstance(parameters, np.ndarray) and parameters.dtype == np.float32:
             return _log_prob_in_place(x, parameters[..., :m], parameters[..., m:], self.min_log_variance)
         log_variance = floored_log_variance(parameters[..., m:], self.min_log_variance)
