@@ -138,7 +138,7 @@ def report(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
     heads = ["", "false alarms", "known rows", "mean share", "of the fit: false alarms", "known rows", "mean share"]
     known = [
         [
-            f"{row['table']}, {row['preset']}",
+            _name(row),
             record.percent(row["false_alarm_rate"]),
             row["known_rows"],
             record.percent(row["mean_share"]),
@@ -148,7 +148,7 @@ def report(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
         ]
         for row in rows
     ]
-    seconds = [[f"{row['table']}, {row['preset']}", row["fit_seconds"], row["selftest_seconds"]] for row in rows]
+    seconds = [[_name(row), row["fit_seconds"], row["selftest_seconds"]] for row in rows]
     parts += ["## Fresh rows beside those of the fit", record.markdown_table(heads, known)]
     parts += ["## Seconds", record.markdown_table(["", "fit", "self-test"], seconds)]
     shapes = {row["table"]: f"{row['drawn']:,} × {row['n_columns']}, fitted on {row['n_fit']:,}" for row in rows}
@@ -173,6 +173,10 @@ def blind_line(row: Mapping[str, Any]) -> str:
     """The blind spots of one bundle."""
     spots = "; ".join(f"{column}: {', '.join(faults)}" for column, faults in row["blind"].items())
     return f"Blind, `{row['preset']}` (surely fewer than half seen, at every size): {spots or 'none'}."
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{row['table']}, {row['preset']}, seed {row['seed']}"
 
 
 def _whole(share: float | None) -> str | None:

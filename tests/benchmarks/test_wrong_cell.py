@@ -133,3 +133,9 @@ def test_missing_data_is_one_sentence(bench, table, capsys):
 def test_an_unknown_table_is_refused(bench, capsys):
     """Before anything is measured."""
     assert "unknown: none" in refusal(bench.main, ["--tables", "none"], capsys)
+
+
+def test_false_alarms_show_each_seed(bench):
+    """Of one seed there is nothing to add."""
+    assert bench._each([0.004, 0.018]) == "1.10 % (0.40, 1.80)"
+    assert bench._each([0.004]) == "0.40 %"

@@ -10,7 +10,12 @@ from hypothesis import given, strategies as st
 
 from vaecli.calibration import single_cells
 from vaecli.calibration.conformal import Calibration
-from vaecli.calibration.single_cells import NATS_BEYOND_WALL, column_tails, fit_single_cells
+from vaecli.calibration.single_cells import (
+    NATS_BEYOND_WALL,
+    column_tails,
+    fit_single_cells,
+    strays_beyond_walls,
+)
 from vaecli.calibration.survival_scale import DECIDES_FROM, SurvivalScale, opinion_scale
 from vaecli.data.cells import MISSING, PRESENT
 from vaecli.data.training_rows import Rows
@@ -118,6 +123,76 @@ def test_a_step_through_a_wall_is_rarer_than_one_along_a_tail(seed: int, n: int,
     below, above = column_tails(LAYOUT, rows).beyond(values, np.full((2, 3), PRESENT, np.uint8))[:, 0]
     assert below == pytest.approx(NATS_BEYOND_WALL, rel=1e-3)
     assert above < 10
+
+
+def counter(n: int, lowest: dict[int, int], seed: int = 0) -> Rows:
+    """Rows of one number: as many of each of the `lowest` values as it says, the others evenly from 9 to 250."""
+    rest = np.random.default_rng(seed).integers(9, 251, n - sum(lowest.values()))
+    values = np.concatenate([np.repeat(list(lowest), list(lowest.values())), rest]).astype(np.float32)
+    return Rows(values[:, None], np.full((n, 1), PRESENT, np.uint8), np.arange(n) % 4)
+
+
+COUNTER = Layout.of((Column("x", Kind.NUMERIC),))
+
+
+def test_one_stray_row_opens_no_wall() -> None:
+    """One row at 0 of 2,000, where 1 is frequent: a further 0 is as rare as once, and ten nats for the wall."""
+    rows = counter(2000, {0: 1, 1: 30, 2: 20})
+    strays = strays_beyond_walls(COUNTER, rows)
+    np.testing.assert_array_equal(strays, [[False, True]])
+    new, state = np.array([[-1], [0], [1], [2]], np.float32), np.full((4, 1), PRESENT, np.uint8)
+    minus, zero, at_wall, before = rarity_of_cells(column_tails(COUNTER, rows, strays), new, state)[:, 0]
+    assert zero == pytest.approx(np.log(2001 / 2) + NATS_BEYOND_WALL, rel=1e-4)
+    assert minus > zero
+    open_tails = column_tails(COUNTER, rows)
+    of_open = rarity_of_cells(open_tails, new, state)[:, 0]
+    assert of_open[1] == pytest.approx(np.log(2001 / 2))
+    # within the wall nothing changes, and the stray counts
+    assert (at_wall, before) == (of_open[2], of_open[3])
+
+
+@pytest.mark.parametrize(
+    ("lowest", "n"),
+    [
+        ({0: 2, 1: 30, 2: 20}, 2000),  # two rows are no accident
+        ({0: 1, 1: 20, 2: 20}, 2000),  # counts that go on so would show 20: a clean wall takes that, a stray 40
+        ({0: 1, 1: 30, 2: 9}, 2000),  # how counts go on is not known of so few
+        ({0: 1, 1: 30, 2: 20}, 900),  # in so few rows one in a thousand is less than a row
+        ({1: 30, 2: 20}, 2000),  # a clean wall
+    ],
+)
+def test_what_is_no_stray(lowest: dict[int, int], n: int) -> None:
+    """A stray is alone, beyond a wall that is well known, and rare among the rows."""
+    rows = counter(n, lowest)
+    strays = strays_beyond_walls(COUNTER, rows)
+    assert not strays.any()
+    assert (column_tails(COUNTER, rows, strays).outer == column_tails(COUNTER, rows).outer).all()
+
+
+def test_strays_in_many_columns_are_none() -> None:
+    """A row in a thousand may be a stray; where more are, walls do not hold in this table, and none is kept."""
+    columns = [counter(3000, {0: 1, 1: 30, 2: 20}, seed).values for seed in range(4)]
+    of_rows = [np.roll(column, i) for i, column in enumerate(columns)]
+    for found, apart in ((columns, False), (of_rows[:3], False), (of_rows, True)):
+        layout = Layout.of(tuple(Column(f"x{j}", Kind.NUMERIC) for j in range(len(found))))
+        values = np.concatenate(found, axis=1)
+        rows = Rows(values, np.full(values.shape, PRESENT, np.uint8), np.arange(3000) % 4)
+        assert strays_beyond_walls(layout, rows)[:, 1].all() == (not apart)
+
+
+def test_strays_leave_calibration_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stray of training is judged by other folds, which do not know it: raised scores are the same to the bit."""
+    rows, ensemble = counter(2000, {0: 1, 1: 30, 2: 20}), np.random.default_rng(1).exponential(size=2000)
+    found, raised = fit_single_cells(COUNTER, rows, np.ones(1, bool), ensemble, seed=0)
+    monkeypatch.setattr(single_cells, "MOST_STRAYS", 0.0)
+    before, same = fit_single_cells(COUNTER, rows, np.ones(1, bool), ensemble, seed=0)
+    np.testing.assert_array_equal(raised, same)
+    assert found is not None
+    assert before is not None
+    new = np.zeros((1, 1), np.float32), np.full((1, 1), PRESENT, np.uint8)
+    calibration = Calibration.of(raised)
+    p_value, p_before = (calibration.p_value(judges.opinions(*new).score)[0] for judges in (found, before))
+    assert p_value < 0.002 < 0.01 < p_before
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 600), st.integers(2, 600), st.floats(0, 1))

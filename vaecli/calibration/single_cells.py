@@ -28,6 +28,7 @@ EXPECTED_BEYOND_WALL = 20.0  # of the next value, if counts went on as from the 
 NATS_BEYOND_WALL = 10.0  # at the first step: more than what a judge pays, however many columns there are
 SHAPE_BEYOND_WALL = 0.9  # then it rises by the logarithm of the steps, since a few normal rows are beyond, and far
 SMALLEST_STEP = 1e-3  # of readings, in standard deviations
+MOST_STRAYS = 0.001  # of the rows, that stand alone beyond walls: more are no strays
 BLOCK_ROWS = 1024
 MOST_CHECKED = 10_000  # rows, evenly spread
 MOSTLY_ALIKE = 0.9  # of the rows, from which on a table has few different rows: to leave one out changes little
@@ -115,11 +116,47 @@ def _fit_tails(layout: Layout, rows: Rows, may_decide: np.ndarray) -> tuple[Colu
         for start in range(0, own.size, BLOCK_ROWS):
             block = own[start : start + BLOCK_ROWS]
             rarest[block], _ = others.rarest(rows.values[block], rows.state[block], limits, ~may_decide[None])
-    return column_tails(layout, rows), rarest
+    return column_tails(layout, rows, strays_beyond_walls(layout, rows)), rarest
 
 
-def column_tails(layout: Layout, rows: Rows) -> ColumnTails:
-    """The outer readings and tails of every column in `rows`."""
+def strays_beyond_walls(layout: Layout, rows: Rows) -> np.ndarray:
+    """(c, 2) bool: on which sides of which columns one of the `rows` stands alone beyond a wall.
+
+    One row at 0 of a counter that else is 1 or more, often 1, is no reason to expect others there. No side is marked
+    where more than one row in a thousand is such a stray (docs/adr/0054-strays-beyond-walls.md).
+    """
+    strays, row = np.zeros((layout.n_columns, len(SIDES)), bool), set()
+    for j, slot in enumerate(layout.slots):
+        if not KINDS[slot.kind].is_ordered:
+            continue
+        present = np.flatnonzero(rows.state[:, j] == PRESENT)
+        for side, sign in enumerate(SIDES):
+            outwards = sign * rows.values[present, slot.start]
+            if _is_stray(outwards):
+                strays[j, side] = True
+                row.add(int(present[outwards.argmax()]))
+    return strays if len(row) <= MOST_STRAYS * len(rows.fold) else np.zeros_like(strays)
+
+
+def _is_stray(outwards: np.ndarray) -> bool:
+    """Whether the largest reading (p,) is one, where counts that went on as before it would have shown 40 or more."""
+    counts = []
+    for _ in range(3):
+        if not outwards.size:
+            return False
+        inner = outwards[outwards < outwards.max()]
+        counts.append(outwards.size - inner.size)
+        outwards = inner
+    n_beyond, at_wall, before = counts
+    enough = min(at_wall, before) >= FEWEST_AT_WALL  # to know how counts go on
+    return n_beyond == 1 and enough and at_wall**2 >= (1 + n_beyond) * EXPECTED_BEYOND_WALL * before
+
+
+def column_tails(layout: Layout, rows: Rows, strays: np.ndarray | None = None) -> ColumnTails:
+    """The outer readings and tails of every column in `rows`.
+
+    Where `strays` (c, 2) bool marks one, its reading counts as one at the wall, and what lies beyond as rare as once.
+    """
     n, c = rows.state.shape
     more = np.geomspace(N_EXACT_RANKS + 1, max(n, N_EXACT_RANKS + 2), N_RANKS - N_EXACT_RANKS).astype(np.int64)
     ranks = np.union1d(np.arange(1, N_EXACT_RANKS + 1), more)
@@ -133,8 +170,12 @@ def column_tails(layout: Layout, rows: Rows) -> ColumnTails:
         readings = np.sort(rows.values[present[:, j], slot.start])
         for side, outwards in enumerate((readings[::-1], -readings)):
             kept = ranks[ranks <= outwards.size]
-            outer[j, side, : kept.size] = outwards[kept - 1]
-            scale[j, side], shape[j, side] = _tail_of(outwards[::-1].astype(np.float64))
+            ascending = outwards[::-1].astype(np.float64)
+            is_stray = strays is not None and bool(strays[j, side])
+            if is_stray:
+                ascending[-1] = ascending[-2]
+            outer[j, side, : kept.size] = ascending[-kept]
+            scale[j, side], shape[j, side] = _tail_of(ascending, 1 if is_stray else 0)
     return ColumnTails(
         layout,
         np.array([n], np.int64),
@@ -157,8 +198,8 @@ def _codes(layout: Layout, values: np.ndarray, present: np.ndarray) -> np.ndarra
     return counts
 
 
-def _tail_of(ascending: np.ndarray) -> tuple[float, float]:
-    """Scale and shape of the tail beyond the largest of the readings `ascending` (p,).
+def _tail_of(ascending: np.ndarray, n_strays: int = 0) -> tuple[float, float]:
+    """Scale and shape of the tail beyond the largest of the readings `ascending` (p,), `n_strays` beyond left out.
 
     Where many share the largest, the column ends in a wall: an empty counter, a rate of 1. Nothing drifts through it,
     so the tail beyond is as steep as steps between readings are short (docs/adr/0025-two-judges-of-cells.md).
@@ -169,7 +210,8 @@ def _tail_of(ascending: np.ndarray) -> tuple[float, float]:
     values, counts = np.unique(ascending, return_counts=True)
     if counts[-1] >= max(FEWEST_AT_WALL, np.sqrt(EXPECTED_BEYOND_WALL * counts[-2])):
         step = float(np.diff(values).min())
-        first = np.expm1(SHAPE_BEYOND_WALL * NATS_BEYOND_WALL) / SHAPE_BEYOND_WALL
+        nats = NATS_BEYOND_WALL - np.log1p(n_strays)
+        first = np.expm1(SHAPE_BEYOND_WALL * nats) / SHAPE_BEYOND_WALL
         return float(max(step, SMALLEST_STEP * spread) / first), SHAPE_BEYOND_WALL
     n_outer = int(np.ceil(min(ascending.size / 5, 3 * np.sqrt(ascending.size))))
     excess = ascending[-n_outer:] - ascending[-n_outer - 1]

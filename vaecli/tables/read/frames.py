@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from vaecli.errors import InputError, listed
 from vaecli.tables.convert.arrow_casts import without_views
+from vaecli.tables.convert.valid_text import require_valid_text
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
 from vaecli.tables.row_bytes import require_few_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
@@ -60,6 +61,7 @@ class FrameSource:
     def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
         """Slices of the frame with its own types; see `Source.batches`."""
         table = self.table.select(requested_columns(self.names, request.columns, self.name))
+        require_valid_text(table, partial(_where, self.name), 0)
         rows = Batch(table, 0, partial(_where, self.name), whole=self.table if request.keep else None)
         return rows.slices(request.aligned_rows)
 

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from vaecli.errors import InputError, UnreadableFile, VaecliError, listed, quoted, shortage
 from vaecli.runtime import file_types
 from vaecli.tables.convert.arrow_casts import as_schema, cast, changed, common_type, plain_schema
+from vaecli.tables.convert.valid_text import require_valid_text
 from vaecli.tables.read.joined import joined_batches
 from vaecli.tables.read.locations import Location, changed as changed_file, unreadable
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
@@ -128,8 +129,10 @@ class ParquetSource:
             for batch in _record_batches(location, stored, request.aligned_rows, self.int96_unit):
                 where = partial(_where, location.name, first_row - first_of_file)
                 table = self._in_common_types(_with_constants(batch, constants, whole), whole, where, request.keep)
+                asked = as_schema(table.select(requested), encoded)
+                require_valid_text(asked, where, first_row)
                 yield Batch(
-                    as_schema(table.select(requested), encoded),
+                    asked,
                     first_row,
                     where,
                     whole=table if request.keep else None,
