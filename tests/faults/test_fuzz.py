@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.conftest import of_a_hundred
 from tests.faults import fuzz
 
+MET = Path(__file__).parent / "met"  # inputs that ended in a traceback, or took more memory than is promised
 _SETTINGS = settings(of_a_hundred(15), suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -40,6 +43,20 @@ def test_an_end_that_is_not_promised_is_seen(reader: str, tmp_path: Path, monkey
     monkeypatch.setattr(fuzz, "main", broken)
     with pytest.raises(AssertionError, match="exit 1"):
         fuzz.Bench(reader, tmp_path).attempt(b"", fuzz.VERBS[reader][0])
+
+
+@pytest.mark.parametrize("path", sorted(MET.iterdir()), ids=lambda path: path.name)
+def test_what_was_met_stays_mended(path: Path, tmp_path: Path) -> None:
+    """Inputs that `benchmarks/fuzz.py` met, each in a process of its own, whose peak of memory is the input's."""
+    reader = {".csv": "csv", ".vae": "bundle", ".parquet": "parquet"}[path.suffix]
+    script = (
+        "import sys; from pathlib import Path; from tests.faults import fuzz\n"
+        "bench = fuzz.Bench(sys.argv[1], Path(sys.argv[3]))\n"
+        "for verb in fuzz.VERBS[sys.argv[1]]: bench.attempt(Path(sys.argv[2]).read_bytes(), verb)"
+    )
+    command = [sys.executable, "-c", script, reader, str(path), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_whole_inputs_are_read(tmp_path: Path) -> None:

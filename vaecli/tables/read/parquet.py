@@ -32,6 +32,7 @@ from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_
 # Measured on one row group of 5 million rows of 30 floats (1.2 GB): whole column chunks hold 1,370 MB, read through
 # a small buffer they hold 170 MB, at the same speed. Pre-buffering reads whole row groups ahead.
 _BUFFER_BYTES = 64 * 2**10
+_SMALL_FILE_BYTES = 16 * 2**20  # that may be held as a whole
 
 _SAMPLE_ROWS = 64  # of which the bytes of a row are measured
 _MOST_ROWS_WITH_TEXT = 4096  # of a batch: later cells may be far longer than those that were measured
@@ -297,7 +298,7 @@ def _record_batches(
         with (
             location.open() as stream,
             pq.ParquetFile(
-                stream, pre_buffer=False, buffer_size=_BUFFER_BYTES, coerce_int96_timestamp_unit=int96_unit
+                stream, pre_buffer=False, buffer_size=_buffer_bytes(stream), coerce_int96_timestamp_unit=int96_unit
             ) as file,
         ):
             yield from _within_bytes(file, location.name, columns, batch_rows)
@@ -305,6 +306,14 @@ def _record_batches(
     except _DAMAGE as problem:
         location.require_unchanged()
         raise _damaged(location.name, problem) from problem
+
+
+def _buffer_bytes(stream: pa.NativeFile) -> int:
+    """The size of the buffer through which a file is read; 0, all of a column at once, for a small file.
+
+    Through a buffer pyarrow allocates what a page claims to hold before it finds that the file ends, which may be 2 GB.
+    """
+    return 0 if stream.size() <= _SMALL_FILE_BYTES else _BUFFER_BYTES
 
 
 def _within_bytes(file: pq.ParquetFile, name: str, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
