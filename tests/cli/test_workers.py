@@ -79,6 +79,41 @@ def test_workers_and_batches_change_no_byte(
     assert anomalies_only or len(scored) == N_ROWS
 
 
+FEW = 37  # rows of a file: fewer than a tile
+
+
+@pytest.mark.parametrize("extension", [".csv", ".parquet"])
+@pytest.mark.parametrize("write", [write_csv, write_parquet])
+def test_rows_in_many_small_files_score_as_in_one(
+    write: Callable[[pd.DataFrame, Path], Path],
+    extension: str,
+    table: pd.DataFrame,
+    bundle: Path,
+    tmp_path: Path,
+    run: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A row stands in its tile by its number in all files, so the files may be cut anywhere, and into any batches."""
+    monkeypatch.setattr(tiles, "TILE_ROWS", TILE)
+    monkeypatch.setattr(parquet_rows, "_SECTION_ROWS", 512)
+    (tmp_path / "many").mkdir()
+    table = table[: 10 * TILE + 5]
+    for i, first in enumerate(range(0, len(table), FEW)):
+        write(table[first : first + FEW], tmp_path / f"many/{i:02d}")
+    one = write(table, tmp_path / "one")
+    found = []
+    for name, *flags in (
+        [str(one)],
+        [str(tmp_path / f"many/*{one.suffix}"), "--workers", "1"],
+        [str(tmp_path / f"many/*{one.suffix}"), "--workers", "4", "--batch-rows", str(TILE)],
+    ):
+        out = tmp_path / f"out{extension}"
+        assert run("score", name, "-m", str(bundle), "-o", str(out), "--explain", "1", *flags, "--quiet").code == 0
+        found.append(out.read_bytes() if extension == ".csv" else pq.read_table(out).to_pylist())
+    assert found[1] == found[0]
+    assert found[2] == found[0]
+
+
 def test_the_first_bad_cell_is_named_whoever_finds_it(
     table: pd.DataFrame, bundle: Path, tmp_path: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,6 @@ its locks between hosts.
 from __future__ import annotations
 
 import fcntl
-import glob
 import hashlib
 import os
 import tempfile
@@ -52,7 +51,14 @@ def copying(what: str) -> Iterator[None]:
 
 
 def _remove_dead(folder: str, prefix: str) -> None:
-    for path in glob.iglob(f"{glob.escape(os.path.join(folder, prefix))}*.part"):
+    try:
+        names = os.listdir(folder or ".")
+    except OSError:
+        return
+    for name in names:
+        if not name.startswith(prefix) or not name.endswith(".part"):
+            continue
+        path = os.path.join(folder, name)
         with suppress(OSError):
             descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:

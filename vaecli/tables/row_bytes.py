@@ -35,15 +35,17 @@ def row_bytes(table: pa.Table | pa.RecordBatch, *, as_text: bool = False) -> np.
     return total
 
 
-def fixed_row_bytes(schema: pa.Schema) -> float | None:
-    """The bytes of any row of these columns; None where a column's values differ in length."""
-    widths = [_width(kind) for kind in schema.types]
-    return None if None in widths else float(sum(width for width in widths if width is not None))
+def value_bytes(kind: pa.DataType) -> float | None:
+    """The bytes of any value of a type; None where they differ."""
+    try:
+        return float(kind.bit_width / 8) if not pa.types.is_dictionary(kind) else None
+    except ValueError:
+        return 0.0 if pa.types.is_null(kind) else None
 
 
 def _bytes_of(column: pa.Array | pa.ChunkedArray, *, as_text: bool) -> np.ndarray | float:
     kind = column.type
-    if (width := _width(kind)) is not None:
+    if (width := value_bytes(kind)) is not None:
         return width
     if isinstance(kind, pa.BaseExtensionType):
         chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
@@ -52,7 +54,7 @@ def _bytes_of(column: pa.Array | pa.ChunkedArray, *, as_text: bool) -> np.ndarra
     if pa.types.is_dictionary(kind):
         return _bytes_of_codes(column) if as_text else float(kind.index_type.bit_width / 8)
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        return _numbers(pc.list_value_length(column)) * (_width(kind.value_type) or 8.0)
+        return _numbers(pc.list_value_length(column)) * (value_bytes(kind.value_type) or 8.0)
     if pa.types.is_nested(kind) or pa.types.is_run_end_encoded(kind):
         return 0.0
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):  # Arrow does not measure views
@@ -73,11 +75,3 @@ def _bytes_of_codes(column: pa.DictionaryArray | pa.ChunkedArray) -> np.ndarray:
 def _numbers(array: pa.Array | pa.ChunkedArray, missing: int = 0) -> np.ndarray:
     found: np.ndarray = pc.fill_null(array, missing).to_numpy(zero_copy_only=False).astype(np.float64)
     return found
-
-
-def _width(kind: pa.DataType) -> float | None:
-    """The bytes of any value of a type; None where they differ."""
-    try:
-        return float(kind.bit_width / 8) if not pa.types.is_dictionary(kind) else None
-    except ValueError:
-        return 0.0 if pa.types.is_null(kind) else None

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import vaecli
 from vaecli.bundle import load_any_detector
@@ -28,7 +27,8 @@ from vaecli.results import ChangedColumn, Event, OnEvent
 from vaecli.results.json_object import SCHEMA_VERSION
 from vaecli.results.score_parts import PartCount, PartsSummary
 from vaecli.runtime import outputs
-from vaecli.runtime.parallel import n_cores
+from vaecli.runtime.blas import one_blas_thread
+from vaecli.runtime.parallel import n_cores, short_turns
 from vaecli.runtime.parts_folder import Claim, PartsFolder, Record, file_digest, opened_folder
 from vaecli.runtime.urls import is_url, shown, without_file_scheme
 from vaecli.tables import Batch, ColumnTypes, Sink, check_schema, exact_types, open_sink, refuse_to_overwrite
@@ -267,7 +267,8 @@ def _scored(
     engine = LocalEngine(job.config.batch_rows, n_each) if n_each > 1 else ThreadEngine(job.config.batch_rows)
     stop = threading.Event()
     found: dict[str, tuple[Record, bool]] = {}
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(n_at_once + 1, thread_name_prefix="vaecli") as pool:
+    threads = ThreadPoolExecutor(n_at_once + 1, thread_name_prefix="vaecli")
+    with one_blas_thread(), short_turns(), threads as pool:
         waiting = list(parts)
         try:
             while waiting:

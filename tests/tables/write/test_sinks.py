@@ -225,6 +225,45 @@ def test_many_small_batches_make_few_row_groups(tmp_path):
     assert pq.read_metadata(tmp_path / "out.parquet").num_row_groups == 1
 
 
+ENCODED = {
+    "different": np.arange(600) / 7,
+    "runs": np.repeat(np.arange(120), 5),
+    "cycles": np.arange(600) % 200,
+    "gaps": pa.array([None if i % 9 == 0 else i / 7 for i in range(600)]),
+    "moments": pa.array(np.arange(600), pa.timestamp("ms")),
+    "words": [f"word {i}" for i in range(600)],
+}
+
+
+def dictionaries(path: Path) -> set[str]:
+    """The columns of a file that have a dictionary."""
+    footer = pq.read_metadata(path)
+    chunks = [footer.row_group(0).column(i) for i in range(footer.num_columns)]
+    return {chunk.path_in_schema for chunk in chunks if chunk.has_dictionary_page}
+
+
+def test_numbers_that_do_not_repeat_have_no_dictionary(tmp_path):
+    """A dictionary of as many values as rows takes longer and saves nothing; one of runs, cycles or words may."""
+    source = parquet_input(tmp_path, **ENCODED)
+    out = tmp_path / "out.parquet"
+    score(source, str(out), batch_rows=100)
+    assert dictionaries(out) == {"runs", "cycles", "words", "top_columns"}
+    assert pq.read_table(out).select(list(ENCODED)).equals(pa.table(ENCODED))
+
+
+@pytest.mark.parametrize("n_rows", [255, 20_000])
+def test_the_fewest_and_many_rows_have_dictionaries(tmp_path, n_rows):
+    """Few rows show nothing, and in a large group a dictionary ends by itself."""
+    score(parquet_input(tmp_path, x=np.arange(n_rows) / 7), str(tmp_path / "out.parquet"), batch_rows=n_rows)
+    assert "x" in dictionaries(tmp_path / "out.parquet")
+
+
+def test_beside_nested_columns_all_have_dictionaries(tmp_path):
+    """The columns within a nested one have names of their own, which the library does not tell."""
+    score(parquet_input(tmp_path, x=np.arange(600) / 7, l=[[i % 3] for i in range(600)]), str(tmp_path / "out.parquet"))
+    assert dictionaries(tmp_path / "out.parquet") >= {"x", "l.list.element"}
+
+
 def test_collecting(tmp_path):
     """The same rows can end up in memory."""
     for source in (parquet_input(tmp_path), tables.frame_source(pa.table({"a": [1, 2, 3]}))):

@@ -6,9 +6,11 @@ number of rows. A blank line is not a row, except in a table of one column, wher
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +21,13 @@ from vaecli.runtime import file_types
 from vaecli.runtime.urls import in_shell
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.read.header import Header, read_header
+from vaecli.tables.read.joined import in_groups
 from vaecli.tables.read.live import LiveStream, live_pieces
 from vaecli.tables.read.locations import LocalFile, Location, unreadable
 from vaecli.tables.read.malformed import parse_or_explain
 from vaecli.tables.read.named_columns import requested_columns
 from vaecli.tables.read.new_rows import NewRows, NothingNew
-from vaecli.tables.read.records import BLOCK_BYTES, RecordBlock, block_of_lines, cut_into_blocks
+from vaecli.tables.read.records import BLOCK_BYTES, RecordBlock, block_of_lines, cut_into_blocks, one_block
 from vaecli.tables.row_bytes import FEWEST_ROWS
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, Source, parse_in_parallel
 
@@ -61,21 +64,33 @@ class DelimitedSource:
     def pieces(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Piece]:
         """Blocks of whole records; see `Source.pieces`."""
         columns = requested_columns(self.names, request.columns, self.name)
+        location, header = self.locations[0], self.headers[0]
+        if isinstance(location, NothingNew):
+            return
+        if isinstance(location, LiveStream):
+
+            def live_batch(block: RecordBlock, first: int) -> Batch:
+                return _batch(block, header, columns, request.numbers, location, first, request.keep)
+
+            yield from live_pieces(location, header, live_batch)
+            return
+        first_row = 0
+        for group in self._blocks(request.multiple_of):
+            yield partial(_batch_of, group, columns, request.numbers, first_row, request.keep)
+            first_row += sum(one.n_rows for one in group)
+
+    def _blocks(self, multiple_of: int) -> Iterator[list[_Block]]:
+        """The blocks of all files in order; those of small files in groups that are parsed at once (`in_groups`)."""
+        blocks = self._blocks_of_files(multiple_of)
+        if len(self.locations) == 1 or multiple_of == 1:
+            return ([block] for block in blocks)
+        return in_groups(blocks, multiple_of, enough_bytes=_block_bytes(*self.locations), most_bytes=2 * BLOCK_BYTES)
+
+    def _blocks_of_files(self, multiple_of: int) -> Iterator[_Block]:
         first_row = 0
         for location, header in zip(self.locations, self.headers, strict=True):
-            if isinstance(location, LiveStream):
-
-                def live_batch(
-                    block: RecordBlock, first: int, location: LiveStream = location, header: Header = header
-                ) -> Batch:
-                    return _batch(block, header, columns, request.numbers, location, first, request.keep)
-
-                yield from live_pieces(location, header, live_batch)
-                return
-            if isinstance(location, NothingNew):
-                return
-            for block in _blocks_of(location, header, request.multiple_of, first_row):
-                yield partial(_batch, block, header, columns, request.numbers, location, first_row, request.keep)
+            for block in _blocks_of(location, header, multiple_of, first_row):
+                yield _Block(block, location, header)
                 first_row += len(block)
 
     def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
@@ -84,6 +99,29 @@ class DelimitedSource:
         Batches are slices of a parsed block, so they are often smaller than `request.batch_rows`.
         """
         return parse_in_parallel(self.pieces(request), request.aligned_rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """A block of the records of one file."""
+
+    block: RecordBlock
+    location: Location
+    header: Header
+
+    @property
+    def n_rows(self) -> int:
+        return len(self.block)
+
+    @property
+    def n_bytes(self) -> int:
+        return self.block.size
+
+    def cut(self, n: int) -> tuple[_Block, _Block]:
+        return replace(self, block=self.block.before(n)), replace(self, block=self.block.after(n))
+
+    def batch(self, columns: Sequence[str], numbers: Collection[str], first_row: int, keep: bool) -> Batch:
+        return _batch(self.block, self.header, columns, numbers, self.location, first_row, keep)
 
 
 def open_delimited(locations: Sequence[Location], name: str, format: str | None) -> DelimitedSource:
@@ -194,6 +232,38 @@ def _batch(
     return Batch(table, first_row, partial(_where, location.name, block), block.lines() if keep else None)
 
 
+def _batch_of(
+    blocks: Sequence[_Block], columns: Sequence[str], numbers: Collection[str], first_row: int, keep: bool
+) -> Batch:
+    """The rows of blocks that follow each other, parsed at once, as they are small."""
+    if len(blocks) > 1:
+        joined = one_block([one.block for one in blocks])
+        try:
+            for one in blocks:
+                _reject_repeated_header(one.block, one.header, one.location.name)
+            table = parse(joined, blocks[0].header, columns, numbers)
+        except InputError:  # which names a line of all blocks: parsed one by one, it is that of a file
+            pass
+        else:
+            return Batch(table, first_row, _places(blocks), joined.lines() if keep else None)
+    parts = []
+    for one in blocks:
+        parts.append(one.batch(columns, numbers, first_row, keep))
+        first_row += one.n_rows
+    return parts[0] if len(parts) == 1 else Batch.concatenate(parts)
+
+
+def _places(blocks: Sequence[_Block]) -> Callable[[int], str]:
+    """Where each row of blocks that follow each other stands, for messages."""
+    ends = list(accumulate(one.n_rows for one in blocks))
+
+    def where(i: int) -> str:
+        nth = bisect_right(ends, i)
+        return _where(blocks[nth].location.name, blocks[nth].block, i - (ends[nth - 1] if nth else 0))
+
+    return where
+
+
 def _reject_repeated_header(block: RecordBlock, header: Header, name: str) -> None:
     """Raise MalformedText where a row is the header once more; one column of words may hold its own name."""
     if len(header.names) == 1:
@@ -253,10 +323,17 @@ def _blocks_of(location: Location, header: Header, multiple_of: int, first_row: 
         raise unreadable(location.name, problem) from problem
 
 
-def _block_bytes(location: Location) -> int:
-    """Bytes per block: fewer for a small file, so that there is a block for every worker."""
-    size = location.n_bytes if isinstance(location, LocalFile) else BLOCK_BYTES * PIECES_OF_A_FILE
-    return min(BLOCK_BYTES, max(size // PIECES_OF_A_FILE, SMALLEST_BLOCK_BYTES))
+def _block_bytes(*locations: Location) -> int:
+    """Bytes per block: fewer where there are few bytes in all, so that there is a block for every worker."""
+    sizes = [_n_bytes(location) for location in locations]
+    total = sum(size for size in sizes if size is not None) if None not in sizes else BLOCK_BYTES * PIECES_OF_A_FILE
+    return min(BLOCK_BYTES, max(total // PIECES_OF_A_FILE, SMALLEST_BLOCK_BYTES))
+
+
+def _n_bytes(location: Location) -> int | None:
+    if isinstance(location, NewRows):
+        return location.end - location.start
+    return location.n_bytes if isinstance(location, LocalFile) else None
 
 
 def _skip(stream: pa.NativeFile, n_bytes: int) -> None:

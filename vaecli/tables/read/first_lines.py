@@ -122,12 +122,12 @@ def choose_delimiter(data: bytes, name: str) -> str:
 
 def hint_for_names(names: Sequence[str], data: bytes, delimiter: str, name: str) -> str:
     """How to mend a header in which a column without a name has no values either; empty for other headers."""
-    rows = _records(data, delimiter)[1:]
     unnamed = [i for i, column in enumerate(names) if not column.strip()]
-    if len(unnamed) != 1 or not rows or len(names) < 2:
+    if len(unnamed) != 1 or len(names) < 2:
         return ""
     [i] = unnamed
-    if any(len(row) > i and row[i].strip() for row in rows):
+    rows = _records(data, delimiter)[1:]
+    if not rows or any(len(row) > i and row[i].strip() for row in rows):
         return ""
     if i == len(names) - 1:
         return f"every line ends with a delimiter: `sed 's/{_in_sed(delimiter)}\\r*$//' {in_shell(name)} > table.csv`"
@@ -275,15 +275,18 @@ def _reject_units(names: Sequence[str], rows: Sequence[Sequence[str]], n_above: 
     if len(rows) < 3 or any(len(row) != len(names) for row in rows):
         return
     first, below = rows[0], rows[1:]
-    numeric = [
-        i
-        for i in range(len(names))
-        if all(_NUMBER.fullmatch(row[i].strip()) for row in below if row[i].strip() not in MISSING_TOKENS)
-        and any(row[i].strip() not in MISSING_TOKENS for row in below)
-    ]
+
+    def holds_numbers(i: int) -> bool:
+        cells = [cell for row in below if (cell := row[i].strip()) not in MISSING_TOKENS]
+        return bool(cells) and all(map(_NUMBER.fullmatch, cells))
+
+    columns = range(len(names))
+    if any(_NUMBER.fullmatch(first[i].strip()) and holds_numbers(i) for i in columns):
+        return  # mostly the first column of numbers: the others need not be looked at
+    numeric = [i for i in columns if holds_numbers(i)]
     words = [first[i].strip() for i in numeric]
     given = [word for word in words if word not in MISSING_TOKENS]
-    if not given or any(map(_NUMBER.fullmatch, words)):
+    if not given:
         return
     if any(map(_UNIT.search, given)) or (len(set(given)) > 1 and len(given) == len(words)):
         raise MalformedText(

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -135,6 +136,11 @@ def _names(line: bytes, delimiter: str, name: str, line_number: int) -> tuple[st
             f"{name}, line {line_number}: byte 0x{line[problem.start]:02x} in the header is not UTF-8",
             f"convert it: `iconv -f WINDOWS-1252 -t UTF-8 {in_shell(name)} > utf8.csv`",
         ) from None
+    return _fields(line, delimiter)
+
+
+@lru_cache(1)  # the files of a table have one header
+def _fields(line: bytes, delimiter: str) -> tuple[str, ...]:
     # the same parser as for the rows, so that header and rows agree on what a field is
     fields = pa_csv.read_csv(
         pa.BufferReader(line + b"\n"),

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from vaecli.errors import InputError, UnreadableFile
 from vaecli.tables.read.delimited import decompressed
+from vaecli.tables.read.joined import joined_batches
 from vaecli.tables.read.locations import Location, unreadable
 from vaecli.tables.read.named_columns import requested_columns
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
@@ -64,6 +65,11 @@ class LinesSource:
     def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
         """Stream the lines in order; see `Source.batches`. Raises InputError where a file cannot be read."""
         columns = requested_columns(self.names, request.columns, self.name)
+        batches = self._batches_of_files(request, columns)
+        in_tiles = request.multiple_of > 1 and len(self.locations) > 1 and bool(columns)
+        return joined_batches(batches, request) if in_tiles else batches
+
+    def _batches_of_files(self, request: ReadRequest, columns: Sequence[str]) -> Iterator[Batch]:
         first_row = 0
         for location in self.locations:
             pending: list[tuple[int, str]] = []

@@ -193,6 +193,8 @@ def _format_of(location: Location, n_others: int) -> str | None:
     try:
         with location.peek() as stream:
             head = stream.read(8)
+        if head.startswith(file_types.PARQUET):
+            return "parquet"
         with decompressed(location.peek(), head) as stream:
             content = stream.read(64)
     except OSError as problem:
@@ -205,8 +207,6 @@ def _format_of(location: Location, n_others: int) -> str | None:
         )
     if not head:
         raise UnreadableFile(f"{location.name}: the file is empty", "the first line has to name the columns")
-    if head.startswith(file_types.PARQUET):
-        return "parquet"
     if content.startswith(file_types.PARQUET):
         raise UnreadableFile(
             f"{location.name}: Parquet inside a compressed file", "unpack it; Parquet compresses by itself"

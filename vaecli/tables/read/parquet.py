@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -14,6 +14,7 @@ from vaecli.errors import InputError, UnreadableFile, VaecliError, listed, quote
 from vaecli.runtime import file_types
 from vaecli.tables.convert.arrow_casts import as_schema, cast, changed, common_type, plain_schema
 from vaecli.tables.convert.valid_text import require_valid_text
+from vaecli.tables.read.joined import joined_batches
 from vaecli.tables.read.locations import Location, changed as changed_file, unreadable
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
 from vaecli.tables.read.new_rows import NothingNew
@@ -22,9 +23,9 @@ from vaecli.tables.row_bytes import (
     BATCH_BYTES,
     FEWEST_ROWS,
     MAX_ROW_BYTES,
-    fixed_row_bytes,
     require_few_columns,
     row_bytes,
+    value_bytes,
 )
 from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_piece
 
@@ -44,8 +45,13 @@ _DAMAGE = (OSError, pa.ArrowException, UnicodeDecodeError)
 
 @dataclass(frozen=True, slots=True)
 class Footer:
-    """What is asked of the footer of a file: nothing that the library does not check itself when it reads it."""
+    """What is asked of the footer of a file: nothing that the library does not check itself when it reads it.
 
+    `stored` and `metadata` decide everything else but the number of rows.
+    """
+
+    stored: pq.ParquetSchema
+    metadata: Mapping[bytes, bytes] | None
     schema: pa.Schema
     n_rows: int
     has_int96: bool
@@ -53,7 +59,14 @@ class Footer:
     @classmethod
     def of(cls, footer: pq.FileMetaData, schema: pa.Schema) -> Footer:
         """That of a file whose columns pyarrow reads as `schema`."""
-        return cls(meant_schema(footer, schema), footer.num_rows, has_int96(footer))
+        meant = meant_schema(footer, schema)
+        return cls(footer.schema, footer.metadata, meant, footer.num_rows, has_int96(footer))
+
+    def alike(self, footer: pq.FileMetaData) -> Footer | None:
+        """That of a file with the same columns, which need not be looked at one by one; None where they differ."""
+        if footer.schema.equals(self.stored) and footer.metadata == self.metadata:
+            return replace(self, n_rows=footer.num_rows)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +112,15 @@ class ParquetSource:
     def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
         """Stream the rows with the types of the file; see `Source.batches`."""
         requested = requested_columns(self.names, request.columns, self.name)
+        batches = self._batches_of_files(request, requested)
+        in_tiles = request.multiple_of > 1 and len(self.locations) > 1 and bool(requested)
+        return joined_batches(batches, request) if in_tiles else batches
+
+    def _batches_of_files(self, request: ReadRequest, requested: Sequence[str]) -> Iterator[Batch]:
         read = list(self.names) if request.keep else requested
         schema = pa.schema([self.schema.field(name) for name in requested], metadata=self.schema.metadata)
         whole = plain_schema(pa.schema([self.schema.field(name) for name in read], metadata=self.schema.metadata))
+        encoded = _with_numbers_encoded(schema)
         first_row = 0
         for location, n_rows, constants in zip(self.locations, self.rows, self.constants, strict=True):
             if isinstance(location, NothingNew):
@@ -111,7 +130,7 @@ class ParquetSource:
             for batch in _record_batches(location, stored, request.aligned_rows, self.int96_unit):
                 where = partial(_where, location.name, first_row - first_of_file)
                 table = self._in_common_types(_with_constants(batch, constants, whole), whole, where, request.keep)
-                asked = as_schema(table.select(requested), _with_numbers_encoded(schema))
+                asked = as_schema(table.select(requested), encoded)
                 require_valid_text(asked, where, first_row)
                 yield Batch(
                     asked,
@@ -187,10 +206,10 @@ def open_parquet(
     InputError when a file is damaged, two columns of a file share a name, or the columns of the files are not the
     same (all such files are listed).
     """
-    footers = [_footer(location) for location in locations]
+    footers = _footers(locations)
     unit = _int96_unit(locations, footers)
     if unit != "us":
-        footers = [_footer(location, unit) for location in locations]
+        footers = _footers(locations, unit)
     schemas = [footer.schema for footer in footers]
     for location, schema in zip(locations, schemas, strict=True):
         require_few_columns(len(schema.names), location.name)
@@ -250,13 +269,21 @@ def _with_constants(batch: pa.RecordBatch, constants: Mapping[str, Constant], sc
     return pa.RecordBatch.from_arrays(columns, names=schema.names)
 
 
-def _footer(location: Location, int96_unit: str = "us") -> Footer:
+def _footers(locations: Sequence[Location], int96_unit: str = "us") -> list[Footer]:
+    found: list[Footer] = []
+    for location in locations:
+        found.append(_footer(location, int96_unit, found[-1] if found else None))
+    return found
+
+
+def _footer(location: Location, int96_unit: str = "us", before: Footer | None = None) -> Footer:
     try:
         with (
             location.open() as stream,
             pq.ParquetFile(stream, pre_buffer=False, coerce_int96_timestamp_unit=int96_unit) as file,
         ):
-            return Footer.of(file.metadata, file.schema_arrow)
+            found = None if before is None else before.alike(file.metadata)
+            return Footer.of(file.metadata, file.schema_arrow) if found is None else found
     except pa.ArrowNotImplementedError as problem:
         raise _unknown_type(location, problem) from problem
     except _DAMAGE as problem:
@@ -296,8 +323,9 @@ def _within_bytes(file: pq.ParquetFile, name: str, columns: Sequence[str], batch
     them with fewer. Raises InputError for a row of more than MAX_ROW_BYTES.
     """
     by_name = file.schema_arrow
-    of_varying_length = [name for name in columns if fixed_row_bytes(pa.schema([by_name.field(name)])) is None]
-    fixed = fixed_row_bytes(pa.schema([by_name.field(name) for name in columns if name not in of_varying_length])) or 0
+    widths = {name: value_bytes(by_name.field(name).type) for name in columns}
+    of_varying_length = [name for name, width in widths.items() if width is None]
+    fixed = sum(width for width in widths.values() if width is not None)
     n_rows = max(_rows_of_a_batch(fixed, batch_rows), min(FEWEST_ROWS, batch_rows))
     if of_varying_length:
         batch_rows = min(batch_rows, _MOST_ROWS_WITH_TEXT)

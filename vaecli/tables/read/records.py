@@ -7,7 +7,7 @@ and anywhere else in an unquoted field it is an ordinary character (`5" pipe`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +51,13 @@ class RecordBlock:
         size = int(self.starts[n])
         return RecordBlock(self.data, size, self.starts[:n], self.stops[:n], self.quoted, self.first_line)
 
+    def after(self, n: int) -> RecordBlock:
+        """The records from the `n`-th on, of more than `n`, with a copy of their bytes."""
+        start = int(self.starts[n])
+        data = self.data[start : self.size]
+        starts, stops = self.starts[n:] - start, self.stops[n:] - start
+        return RecordBlock(data, len(data), starts, stops, self.quoted, self.line(n))
+
     def only(self, i: int) -> RecordBlock:
         """Record i alone, with its line end."""
         start, after = int(self.starts[i]), int(self.starts[i + 1]) if i + 1 < len(self) else self.size
@@ -89,6 +96,20 @@ class RecordBlock:
             pa.large_binary(), bounds.size - 1, [None, pa.py_buffer(bounds), pa.py_buffer(self.data)]
         )
         return slots.take(from_numpy(np.arange(0, bounds.size - 1, 2)))
+
+
+def one_block(blocks: Sequence[RecordBlock]) -> RecordBlock:
+    """The records of all blocks in one, which counts its lines from 1: lines of a file are those of its own block."""
+    parts: list[bytes] = []
+    starts, stops, size = [], [], 0
+    for block in blocks:
+        data = block.data[: block.size]
+        parts += (data,) if data.endswith(b"\n") else (data, b"\n")
+        starts.append(block.starts + size)
+        stops.append(block.stops + size)
+        size += len(data) + (not data.endswith(b"\n"))
+    quoted = any(block.quoted for block in blocks)
+    return RecordBlock(b"".join(parts), size, np.concatenate(starts), np.concatenate(stops), quoted, 1)
 
 
 def block_of_lines(lines: pa.LargeBinaryArray) -> RecordBlock:
