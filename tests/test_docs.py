@@ -147,6 +147,7 @@ def test_the_walk_of_the_readme(clone: Path, monkeypatch: pytest.MonkeyPatch, ca
     assert 0 < float(capsys.readouterr().out) < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.walk
 def test_the_tutorial(clone: Path, monkeypatch: pytest.MonkeyPatch):
     """Tutorial: each command succeeds and prints what is shown; so do those of the how-to pages that go on from it."""

@@ -241,6 +241,7 @@ def run(bench, monkeypatch, tmp_path, data, capsys):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_can_stop_and_go_on(run, tmp_path):
     """Every question of every table is measured once; bundles and figures are kept, and no path is."""
     first = run("--seeds", "1", "--rows", "12", "--tables", "shuttle,ai4i2020", "--only", "swap")

@@ -202,6 +202,7 @@ def test_lines_of_a_log_are_not_followed(run, log: Path, monkeypatch: pytest.Mon
     assert (done.code, "--lines and --long" in done.err) == (2, True)
 
 
+@pytest.mark.slow
 def test_new_rows_have_strings(model: vaecli.Model, beside: Path, run):
     """Of the formats of training, by seed and number of the row alone; hardly any is one of training."""
     new = model.sample(300, seed=3).to_pandas()

@@ -1,0 +1,5 @@
+"""Where rows can be computed."""
+
+from __future__ import annotations
+
+ENGINES = ("local", "spark")
