@@ -245,6 +245,7 @@ def test_a_quick_run_is_compared_with_no_target(script, throughput):
     assert "≤" not in throughput.report([row], script("record").machine(), quick=True)
 
 
+@pytest.mark.slow
 def test_the_truth_of_intervals_is_that_of_many_rows(script):
     """Figures that intervals.py takes for true are those of a table of a million rows, in every world."""
     from sklearn.metrics import average_precision_score, roc_auc_score

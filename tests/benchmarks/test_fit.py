@@ -53,6 +53,7 @@ def test_a_ratio_is_taken_within_a_round(fit):
     assert fit.median(rounds, "vaecli", "cpu_seconds") == 8.0
 
 
+@pytest.mark.slow
 def test_rounds_are_kept_and_not_repeated(fit, monkeypatch, tmp_path, capsys):
     """Each round runs the commands in turn and is on disk before the next; a second start runs only what is missing."""
     ran = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 
 def test_a_line_has_its_slope(bench):
@@ -34,6 +35,7 @@ def test_the_runs_that_warm_up_are_not_measured(bench, tmp_path, monkeypatch):
     assert seen == list(range(7, 57))
 
 
+@pytest.mark.slow
 def test_the_measurement_does_not_grow(bench, tmp_path, monkeypatch):
     """Runs that keep nothing leave no more blocks of Python's allocator, however many are measured."""
     monkeypatch.chdir(tmp_path)

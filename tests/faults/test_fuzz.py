@@ -59,6 +59,7 @@ def test_what_was_met_stays_mended(path: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_whole_inputs_are_read(tmp_path: Path) -> None:
     """What the damage starts from is whole: every seed is scored."""
     for reader, whole in (("bundle", fuzz.BUNDLE), ("csv", fuzz.ROWS), *(("parquet", one) for one in fuzz._WHOLE)):

@@ -143,6 +143,7 @@ ALWAYS = "import vaecli.training.schedule as schedule\nschedule.SECONDS_BETWEEN_
 FIT = ("fit", "fresh.csv", "--config", "quick.toml", "-o", "out.vae")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_be_written_is_a_warning(program):
     """Training goes on, the bundle is that of an undisturbed fit, and the summary warns once."""
     assert program("", *FIT, "--quiet").returncode == 0

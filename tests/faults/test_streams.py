@@ -31,7 +31,7 @@ CODES = {
         pytest.param(">&-", marks=pytest.mark.slow),
         pytest.param(">&- 2>&-", marks=pytest.mark.slow),  # the next closes one more
         "<&- >&- 2>&-",
-        "--verbose 2>/dev/full",
+        pytest.param("--verbose 2>/dev/full", marks=pytest.mark.slow),
     ],
 )
 def test_closed_and_full_streams_leave_the_exit_code(shell, streams: str):

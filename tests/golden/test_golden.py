@@ -183,6 +183,7 @@ def test_an_existing_one_is_never_made_anew(make: ModuleType) -> None:
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_making_one_gives_the_files_that_the_tests_read(make: ModuleType, tmp_path: Path) -> None:
     """The script works today, not only on the day of the last format."""
     names = ("bundle", "sensors", "recalibrated", "centers", "text")
