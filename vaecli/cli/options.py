@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from vaecli.config import DEVICES, PRESETS, SCORE_KINDS
-from vaecli.config.engines import ENGINES
+from vaecli.config.score import ENGINES
 from vaecli.errors import UsageError, quoted
 
 DEFAULT_BUNDLE = Path("model.vae")

@@ -1,5 +1,0 @@
-"""Where rows can be computed."""
-
-from __future__ import annotations
-
-ENGINES = ("local", "spark")
