@@ -73,7 +73,7 @@ class MaxCellScale:
     spread: np.ndarray  # (e,) mean excess over the last knot
     _scales: TailScales = field(init=False, repr=False, compare=False)
     _per_excess: np.ndarray = field(init=False, repr=False, compare=False)  # (2, e, c) float32: nats · [0] + [1]
-    _never: list[np.ndarray] = field(default_factory=list, init=False, repr=False, compare=False)  # see `may_decide`
+    _floors: list[np.ndarray] = field(default_factory=list, init=False, repr=False, compare=False)  # see `may_decide`
 
     def __post_init__(self) -> None:
         """Compute what does not depend on the rows."""
@@ -103,16 +103,16 @@ class MaxCellScale:
 
         All rows that it decides are among them, and few others.
         """
-        if not self._never:
+        if not self._floors:
             tried = distinct(np.append(self.knots, 0.0))
             found = self.of_members(np.broadcast_to(tried, (len(self.limit), tried.size))).mean(0)
             too_little = np.flatnonzero(found <= MAX_CELL_PENALTY)
             never = float(tried[too_little[-1]]) if too_little.size else -np.inf
             floor = self.limit + never * self.excess
             with np.errstate(over="ignore"):  # a column that never decides
-                self._never.append((floor - ROUNDING * (np.abs(floor) + np.abs(self.limit))).astype(np.float32))
+                self._floors.append((floor - ROUNDING * (np.abs(floor) + np.abs(self.limit))).astype(np.float32))
         may = ~(together >= 0)
-        for nats, floor in zip(column_score, self._never[0], strict=True):
+        for nats, floor in zip(column_score, self._floors[0], strict=True):
             beyond = np.flatnonzero(nats > floor)
             beyond //= nats.shape[1]
             may[beyond] = True

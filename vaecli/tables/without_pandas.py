@@ -12,7 +12,7 @@ def skip_pandas_import(*, for_good: bool = False) -> None:
 
     At its first conversion pyarrow imports pandas to know its types, which takes 0.7 s: too long for a job that cron
     starts every minute. It tries once per process; this function makes it try now, while the import fails. The same
-    conversion, and each later one without a type, imports dateutil, in whose intervals no table comes. With `for_good`
+    conversion, and each later one without a type, imports dateutil, whose intervals no table holds. With `for_good`
     no package finds either later: scikit-learn imports pandas with its first module. For the command line
     only: afterwards `to_pandas` does not work in this process.
     """
