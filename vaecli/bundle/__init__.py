@@ -11,8 +11,9 @@ no timestamp: `vaecli inspect` shows that of the file. docs/bundle-format.md is 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vaecli.runtime.lazy_names import loaded_when_used
 
 if TYPE_CHECKING:
     from vaecli.bundle.manifest import (
@@ -29,21 +30,13 @@ if TYPE_CHECKING:
     )
     from vaecli.bundle.write import write_bundle as write_bundle
 
-# who reads a bundle does not write one, so every name is loaded when first used (PEP 562)
-_HOME = {
-    "FORMAT": "manifest",
-    "ROWS_FORMAT": "manifest",
-    "SENSORS_FORMAT": "manifest",
-    "Manifest": "manifest",
-    "read_bundle": "read",
-    "load_any_detector": "save_load",
-    "load_detector": "save_load",
-    "save_detector": "save_load",
-    "write_bundle": "write",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'vaecli.bundle' has no attribute {name!r}")
-    return getattr(import_module(f"vaecli.bundle.{_HOME[name]}"), name)
+# who reads a bundle does not write one
+__getattr__ = loaded_when_used(
+    "vaecli.bundle",
+    {
+        "manifest": "FORMAT ROWS_FORMAT SENSORS_FORMAT Manifest",
+        "read": "read_bundle",
+        "save_load": "load_any_detector load_detector save_detector",
+        "write": "write_bundle",
+    },
+)

@@ -8,8 +8,9 @@ A verb needs the settings of one verb of ten, so every name is loaded when first
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vaecli.runtime.lazy_names import loaded_when_used
 
 if TYPE_CHECKING:
     from vaecli.config.calibrate import CalibrateConfig as CalibrateConfig, calibrate_config as calibrate_config
@@ -49,28 +50,24 @@ if TYPE_CHECKING:
         TrainConfig as TrainConfig,
     )
 
-_NAMES = {
-    "calibrate": "CalibrateConfig calibrate_config",
-    "checks": "seconds",
-    "encode": "EncodeConfig encode_config",
-    "evaluate": "EvaluateConfig evaluate_config",
-    "explain": "ExplainConfig explain_config",
-    "fit": "fit_config",
-    "flag": "FlagConfig flag_config",
-    "former_names": "FormerName",
-    "long_form": "LongForm",
-    "reconstruct": "ReconstructConfig reconstruct_config",
-    "report": "ReportConfig report_config",
-    "sample": "SampleConfig sample_config",
-    "score": "ScoreConfig score_config",
-    "selftest": "FAULTS SERIES_FAULTS TEXT_FAULTS SelftestConfig selftest_config",
-    "stages": "DEVICES HETEROSCEDASTIC HOMOSCEDASTIC PRESETS SCORE_KINDS "
-    "CalibrationConfig ColumnsConfig FamilyConfig FitConfig ModelConfig TrainConfig",
-}
-_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'vaecli.config' has no attribute {name!r}")
-    return getattr(import_module(f"vaecli.config.{_HOME[name]}"), name)
+__getattr__ = loaded_when_used(
+    "vaecli.config",
+    {
+        "calibrate": "CalibrateConfig calibrate_config",
+        "checks": "seconds",
+        "encode": "EncodeConfig encode_config",
+        "evaluate": "EvaluateConfig evaluate_config",
+        "explain": "ExplainConfig explain_config",
+        "fit": "fit_config",
+        "flag": "FlagConfig flag_config",
+        "former_names": "FormerName",
+        "long_form": "LongForm",
+        "reconstruct": "ReconstructConfig reconstruct_config",
+        "report": "ReportConfig report_config",
+        "sample": "SampleConfig sample_config",
+        "score": "ScoreConfig score_config",
+        "selftest": "FAULTS SERIES_FAULTS TEXT_FAULTS SelftestConfig selftest_config",
+        "stages": "DEVICES HETEROSCEDASTIC HOMOSCEDASTIC PRESETS SCORE_KINDS "
+        "CalibrationConfig ColumnsConfig FamilyConfig FitConfig ModelConfig TrainConfig",
+    },
+)

@@ -5,8 +5,9 @@ A verb needs one summary of ten, so every name is loaded when first used (PEP 56
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vaecli.runtime.lazy_names import loaded_when_used
 
 if TYPE_CHECKING:
     from vaecli.results.calibrate import CalibratedGroup as CalibratedGroup, CalibrateSummary as CalibrateSummary
@@ -40,28 +41,24 @@ if TYPE_CHECKING:
         verdict_of as verdict_of,
     )
 
-_NAMES = {
-    "calibrate": "CalibratedGroup CalibrateSummary",
-    "columns": "ColumnSummary",
-    "encode": "EncodeSummary",
-    "evaluate": "METRIC_NAMES Comparison EvaluateSummary Evaluation Figure",
-    "events": "Event OnEvent ignore",
-    "explain": "ExplainSummary",
-    "fit": "FitSummary TrainingCheck",
-    "flag": "FlagSummary",
-    "inspect": "InspectSummary",
-    "json_object": "SCHEMA_VERSION",
-    "reasons": "FlaggedRow Reason",
-    "reconstruct": "ReconstructSummary",
-    "report": "ReportSummary",
-    "sample": "SampleSummary",
-    "score": "ChangedColumn ScoreSummary",
-    "selftest": "BlindSpot DetectionRate FAULT_NAMES SelftestSummary Untested blind_spots_of verdict_of",
-}
-_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'vaecli.results' has no attribute {name!r}")
-    return getattr(import_module(f"vaecli.results.{_HOME[name]}"), name)
+__getattr__ = loaded_when_used(
+    "vaecli.results",
+    {
+        "calibrate": "CalibratedGroup CalibrateSummary",
+        "columns": "ColumnSummary",
+        "encode": "EncodeSummary",
+        "evaluate": "METRIC_NAMES Comparison EvaluateSummary Evaluation Figure",
+        "events": "Event OnEvent ignore",
+        "explain": "ExplainSummary",
+        "fit": "FitSummary TrainingCheck",
+        "flag": "FlagSummary",
+        "inspect": "InspectSummary",
+        "json_object": "SCHEMA_VERSION",
+        "reasons": "FlaggedRow Reason",
+        "reconstruct": "ReconstructSummary",
+        "report": "ReportSummary",
+        "sample": "SampleSummary",
+        "score": "ChangedColumn ScoreSummary",
+        "selftest": "BlindSpot DetectionRate FAULT_NAMES SelftestSummary Untested blind_spots_of verdict_of",
+    },
+)

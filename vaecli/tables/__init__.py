@@ -5,8 +5,9 @@ A run reads one format and writes one, so every name is loaded when first used (
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vaecli.runtime.lazy_names import loaded_when_used
 
 if TYPE_CHECKING:
     from vaecli.tables.convert.blank_rows import BlankRows as BlankRows, blank_rows as blank_rows
@@ -56,27 +57,23 @@ if TYPE_CHECKING:
         whole_output as whole_output,
     )
 
-_NAMES = {
-    "needed_columns": "check_schema",
-    "convert.blank_rows": "BlankRows blank_rows",
-    "convert.kinds": "ColumnTypes",
-    "convert.labels": "label_mask",
-    "convert.missing_tokens": "MISSING_TOKENS",
-    "convert.to_cells": "exact_types group_texts numbers_of readable_times time_values to_cells",
-    "read.delimited": "growth_notes",
-    "read.frames": "frame_source",
-    "read.long": "LongPart LongSource long_source require_distinct tags_of",
-    "read.open": "format_of_name open_source",
-    "source": "Batch Piece ReadRequest Source round_up",
-    "write.new_rows": "new_schema new_table",
-    "write.row_writers": "Rendered",
-    "write.sinks": "CollectSink Sink added_sink collect_sink default_output open_live_sink open_sink",
-    "write.targets": "Targets refuse_to_overwrite whole_output",
-}
-_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'vaecli.tables' has no attribute {name!r}")
-    return getattr(import_module(f"vaecli.tables.{_HOME[name]}"), name)
+__getattr__ = loaded_when_used(
+    "vaecli.tables",
+    {
+        "needed_columns": "check_schema",
+        "convert.blank_rows": "BlankRows blank_rows",
+        "convert.kinds": "ColumnTypes",
+        "convert.labels": "label_mask",
+        "convert.missing_tokens": "MISSING_TOKENS",
+        "convert.to_cells": "exact_types group_texts numbers_of readable_times time_values to_cells",
+        "read.delimited": "growth_notes",
+        "read.frames": "frame_source",
+        "read.long": "LongPart LongSource long_source require_distinct tags_of",
+        "read.open": "format_of_name open_source",
+        "source": "Batch Piece ReadRequest Source round_up",
+        "write.new_rows": "new_schema new_table",
+        "write.row_writers": "Rendered",
+        "write.sinks": "CollectSink Sink added_sink collect_sink default_output open_live_sink open_sink",
+        "write.targets": "Targets refuse_to_overwrite whole_output",
+    },
+)
