@@ -1,9 +1,10 @@
 """Thousands of runs in a row: does memory, the number of open files, of temporary files or the time of a run grow?
 
-`runs` scores one small table again and again in one process, through the command line's function; `processes` starts
-a program for each; `minutes` scores a folder into which a file comes each minute, with --since-last-run, and removes
-those older than a day; `month` does the same with a folder that keeps every file. Each measurement is a point of a line
-whose slope has a 95 % interval by blocks of runs, as neighbouring runs resemble each other.
+`runs` scores one small table again and again in one process, through the command line's function; `beside` does so
+too, and compares runs of that process with those of a new one in pairs; `processes` starts a program for each;
+`minutes` scores a folder into which a file comes each minute, with --since-last-run, and removes those older than a
+day; `month` does the same with a folder that keeps every file. Each measurement is a point of a line whose slope has a
+95 % interval by blocks of runs, as neighbouring runs resemble each other.
 
     python benchmarks/soak.py --work DIR
     python benchmarks/soak.py --work DIR --only runs --runs 10000
@@ -29,7 +30,8 @@ import numpy as np
 import pandas as pd
 import record
 
-KINDS = ("runs", "processes", "minutes", "month")
+KINDS = ("runs", "beside", "processes", "minutes", "month")
+N_PAIRS = 30  # after each twentieth of the runs
 N_ROWS, N_WARM, N_BLOCKS = 50, 200, 20
 DAY = 1440  # minutes
 FIGURES = {
@@ -40,6 +42,7 @@ FIGURES = {
     "temporary": "temporary files",
     "seconds": "CPU ms of a run",
     "relative": "the same, in units of a piece of Python",
+    "of_new": "CPU time of a run, in units of one in a new process",
 }
 T_95 = 2.10  # Student's t for 20 blocks
 
@@ -125,8 +128,70 @@ def _command(*words: str) -> None:
                 raise RuntimeError(said.getvalue()) from None
 
 
+def beside_a_new_process(n: int, until: float) -> dict[str, Any]:
+    """One table, `n` times in one process; after each twentieth, pairs of runs by it and by a process with few runs."""
+    with _Runner("old") as old, _Runner("new") as new:
+        old.medians(N_WARM)
+        new.medians(N_WARM)
+        started, ratios, memory = time.monotonic(), [], []
+        for _ in range(N_BLOCKS):
+            if time.monotonic() > until:
+                break
+            old.medians(n // N_BLOCKS)
+            pairs = [(old.medians(1), new.medians(1)) for _ in range(N_PAIRS)]
+            ratios += [one[0] / other[0] for one, other in pairs]
+            memory += [one[1] for one, _ in pairs]
+    figures = {"of_new": np.array(ratios), "memory": np.array(memory)}
+    return {
+        "n": len(ratios) // N_PAIRS * (n // N_BLOCKS),
+        "wall_seconds": round(time.monotonic() - started),
+        "figures": {name: slope_of(values, n / N_BLOCKS / N_PAIRS) for name, values in figures.items()},
+    }
+
+
+class _Runner:
+    """A process that scores the table of the working folder, in a folder of its own, as often as it is asked to."""
+
+    def __init__(self, name: str) -> None:
+        folder = Path(name)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        for path in Path().iterdir():
+            if path.is_file():
+                shutil.copy(path, folder)
+        words = [sys.executable, __file__, "--runner"]
+        self._process = subprocess.Popen(words, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> _Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def medians(self, n: int) -> tuple[float, float]:
+        """Make `n` runs: the median of their CPU ms, and the resident memory after the last, kB."""
+        ask, answer = self._process.stdin, self._process.stdout
+        if ask is None or answer is None:
+            raise RuntimeError("the process has no pipes")
+        print(n, file=ask, flush=True)
+        seconds, memory = map(float, answer.readline().split())
+        return seconds, memory
+
+
+def _serve() -> None:
+    """Make as many runs as each line of standard input says; answer with a median of CPU ms and the memory in kB."""
+    for line in sys.stdin:
+        seconds = []
+        for _ in range(int(line)):
+            before = time.process_time()
+            _command("score", "new.csv", "-o", "out.csv", "-q", "--metrics", "soak.prom")
+            seconds.append(1e3 * (time.process_time() - before))
+        print(float(np.median(seconds)), _resident_kb(), flush=True)
+
+
 MEASURES: dict[str, Callable[[int, float], dict[str, Any]]] = {
     "runs": in_one_process,
+    "beside": beside_a_new_process,
     "processes": in_processes,
     "minutes": minute_files,
     "month": lambda n, until: minute_files(n, until, None),
@@ -137,7 +202,7 @@ def _points(n: int, until: float, run: Callable[[int], object], first: int = 0) 
     """Measure `n` runs after some that warm up, fewer if the time is `until`: begin, end, slope of each figure."""
     n_warm = min(N_WARM, n // 4)
     # made before the first run: lists that grow with the runs are growth that is measured
-    measured, done = {name: np.zeros(n) for name in FIGURES}, 0
+    measured, done = {name: np.zeros(n) for name in FIGURES if name != "of_new"}, 0
     for values in measured.values():
         values.fill(1)  # so that the pages are there
     started = time.monotonic()
@@ -168,27 +233,30 @@ def _cpu_seconds() -> float:
 
 
 def _state() -> dict[str, float]:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
     names = [*os.listdir("tmp"), *(name for name in os.listdir() if name.endswith(".part"))]
     import pyarrow as pa
 
     return {
         "blocks": sys.getallocatedblocks(),
         "arrow": pa.total_allocated_bytes(),
-        "memory": pages * os.sysconf("SC_PAGE_SIZE") / 1024,
+        "memory": _resident_kb(),
         "files": len(os.listdir("/proc/self/fd")),
         "temporary": len(names),
     }
 
 
-def slope_of(values: np.ndarray) -> dict[str, float]:
-    """Of values (n,): the mean of the first and last block, and the slope per 1,000 runs with its 95 % interval.
+def _resident_kb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
 
-    The line is fitted to the medians of 20 blocks: neighbours resemble each other, and single runs that met another
-    program are no growth.
+
+def slope_of(values: np.ndarray, runs_each: float = 1.0) -> dict[str, float]:
+    """Of values (n,), one per `runs_each` runs: first and last block, and the slope per 1,000 runs with its interval.
+
+    A block counts by its median, since single runs that met another program are no growth; the line is fitted to those
+    of 20 blocks, since neighbours resemble each other. The interval is one of 95 %.
     """
     blocks = np.array([np.median(block) for block in np.array_split(values, min(N_BLOCKS, values.size))])
-    at = (np.arange(blocks.size) + 0.5) * values.size / blocks.size / 1000
+    at = (np.arange(blocks.size) + 0.5) * values.size * runs_each / blocks.size / 1000
     centred = at - at.mean()
     slope = float(centred @ blocks / (centred @ centred))
     rest = blocks - blocks.mean() - slope * centred
@@ -204,6 +272,7 @@ def slope_of(values: np.ndarray) -> dict[str, float]:
 
 NAMES = {
     "runs": "{n:,} runs in one process",
+    "beside": "{n:,} runs in one process, beside a new one",
     "processes": "{n:,} programs one after the other",
     "minutes": "{n:,} minute files, those of a day kept",
     "month": "{n:,} minute files, all kept",
@@ -215,8 +284,9 @@ def report(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
     lines = []
     for row in sorted(rows, key=lambda one: KINDS.index(one["kind"])):
         for name, figure in row["figures"].items():
-            interval = f"{figure['low']:+.3f} to {figure['high']:+.3f}"
-            first, last = f"{figure['first']:,.1f}", f"{figure['last']:,.1f}"
+            interval = f"{figure['low']:+.4f} to {figure['high']:+.4f}"
+            digits = 3 if name == "of_new" else 1
+            first, last = (f"{figure[end]:,.{digits}f}" for end in ("first", "last"))
             lines.append([NAMES[row["kind"]].format(n=row["n"]), FIGURES[name], first, last, interval])
     return "\n".join(
         [
@@ -226,7 +296,8 @@ def report(rows: list[dict[str, Any]], machine: dict[str, Any]) -> str:
             "on folders into which a file of one row comes before each run. First and last are medians of the first "
             "and last twentieth, after some runs that warm up; the slope is that of a line through 20 such medians. "
             "Memory and open files are those of the process that makes the runs. CPU time moves with what else runs on "
-            "the machine; in units of a piece of Python that was timed after each run it does so less.",
+            "the machine; in units of a piece of Python that was timed after each run it does so less, and beside a "
+            "process that has made few runs, asked in turn, hardly.",
             "",
             record.markdown_table(["what", "figure", "first", "last", "slope per 1,000 runs, 95 %"], lines),
             "",
@@ -240,6 +311,7 @@ def _options() -> argparse.Namespace:
     parser = record.parser(__doc__, "soak.json")
     parser.add_argument("--work", type=Path, required=True, help="an empty folder; what it holds is removed")
     parser.add_argument("--runs", type=int, default=10_000, help="runs in one process (10,000)")
+    parser.add_argument("--beside", type=int, default=10_000, help="runs in one process, beside a new one (10,000)")
     parser.add_argument("--processes", type=int, default=200, help="programs (200)")
     parser.add_argument("--minutes", type=int, default=43_200, help="minute files where a day is kept (43,200)")
     parser.add_argument("--month", type=int, default=10_080, help="minute files where all are kept (10,080)")
@@ -251,4 +323,7 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:] == ["--runner"]:
+        _serve()
+    else:
+        main()

@@ -42,3 +42,17 @@ def test_the_measurement_does_not_grow(bench, tmp_path, monkeypatch):
     (tmp_path / "tmp").mkdir()
     found = bench._points(800, float("inf"), lambda _: None)["figures"]["blocks"]
     assert abs(found["last"] - found["first"]) < 40  # with a list per figure they were 4 per run
+
+
+@pytest.mark.slow
+def test_an_old_process_is_compared_with_a_new_one(bench, tmp_path, monkeypatch):
+    """Both make the runs that they are asked for, and say what these took."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bench, "N_PAIRS", 3)
+    monkeypatch.setattr(bench, "N_WARM", 3)
+    bench._prepare()
+    found = bench.beside_a_new_process(40, float("inf"))
+    assert found["n"] == 40
+    assert found["figures"]["of_new"]["first"] > 0
+    assert (tmp_path / "old/out.csv").read_bytes() == (tmp_path / "new/out.csv").read_bytes()
+    assert found["figures"]["memory"]["first"] > 10_000
