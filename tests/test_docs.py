@@ -141,10 +141,16 @@ def test_the_walk_of_the_readme(clone: Path, monkeypatch: pytest.MonkeyPatch, ca
     """README: each command succeeds and prints what is shown; so does its Python, and the page on thresholds."""
     walk(README, clone)
     walk(DOCS / "how-to/choose-a-threshold.md", clone)
-    walk(DOCS / "how-to/decisions.md", clone)
-    walk(DOCS / "how-to/feedback.md", clone)
     run_python(README, clone, monkeypatch)
     assert 0 < float(capsys.readouterr().out) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.walk
+def test_the_pages_on_decisions_and_feedback(clone: Path):
+    """The how-to pages that go on from the README: each command succeeds and prints what is shown."""
+    for page in (README, DOCS / "how-to/decisions.md", DOCS / "how-to/feedback.md"):
+        walk(page, clone)
 
 
 @pytest.mark.slow
