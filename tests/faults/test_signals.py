@@ -13,7 +13,6 @@ import pytest
 
 from tests.faults.conftest import PROGRAM
 
-TIMES = 80  # the rows of fresh.csv that a waiting run is given: more than a block
 ENDS = {signal.SIGTERM: (143, "terminated"), signal.SIGHUP: (129, "hung up"), signal.SIGINT: (130, "interrupted")}
 # a signal directly before or after the rename that completes an output
 SIGNAL_AT_RENAME = """
@@ -110,7 +109,7 @@ def waiting(place: Path, fresh_table) -> Callable[..., subprocess.Popen[bytes]]:
         started.append(process)
         assert process.stdin is not None
         header, *rows = Path("fresh.csv").read_bytes().splitlines(keepends=True)
-        process.stdin.write(header + b"".join(rows) * TIMES)
+        process.stdin.write(header + b"".join(rows) * 200)
         process.stdin.flush()
         until = time.monotonic() + 30
         while not set(left_over()) - already and time.monotonic() < until:
@@ -166,7 +165,7 @@ def test_what_a_live_run_writes_is_safe(waiting, shell):
     slow.communicate(timeout=60)
     assert slow.returncode == 0
     n_rows = Path("fresh.csv").read_text().count("\n") - 1
-    assert Path("out.csv").read_text().count("\n") == TIMES * n_rows + 1
+    assert Path("out.csv").read_text().count("\n") == 200 * n_rows + 1
     assert left_over() == []
 
 
