@@ -31,6 +31,7 @@ N_EDGES = 7  # quantiles of a number that its reading may reach
 FARTHEST_READING = 4.0  # standard deviations, beyond which a reading predicts others no further
 SAME_VALUE = 1e-5  # of max(1, |value|), within which a feature has that value
 MOST_PRODUCTS = 200_000  # f L numbers in a bundle, and multiplications per row
+LARGEST_LOGIT = 80.0  # whose exponentials can be added up
 LARGEST_NUMBER = 1e6  # of any array of a bundle
 _DTYPES = dict.fromkeys(("column", "kind"), np.int64) | dict.fromkeys(
     ("value", "edges", "center", "weight", "bias", "usual"), np.float32
@@ -55,16 +56,22 @@ class Levels:
     ordered: np.ndarray = field(init=False, repr=False, compare=False)  # (o,) columns
     codes: np.ndarray = field(init=False, repr=False, compare=False)  # (k,) features of categories
     _feature: np.ndarray = field(init=False, repr=False, compare=False)  # (L,) that a level looks at
+    _starts: np.ndarray = field(init=False, repr=False, compare=False)  # (o,) the features of ordered columns
+    _in_column: np.ndarray = field(init=False, repr=False, compare=False)  # (L, T) float32: 1 of the levels of a column
 
     def __post_init__(self) -> None:
         """Compute what does not depend on the rows."""
         slots = self.layout.slots
         of_categories = [range(slot.start, slot.stop) for slot in slots if slot.kind is Kind.CATEGORICAL]
-        object.__setattr__(self, "starts", np.flatnonzero(np.diff(self.column, prepend=-1)))
-        object.__setattr__(self, "place", np.cumsum(np.diff(self.column, prepend=-1) > 0) - 1)
+        begins = np.diff(self.column, prepend=-1) > 0
+        place, first = np.cumsum(begins) - 1, np.array([slot.start for slot in slots])
+        object.__setattr__(self, "starts", np.flatnonzero(begins))
+        object.__setattr__(self, "place", place)
+        object.__setattr__(self, "_in_column", np.eye(int(begins.sum()), dtype=np.float32)[place])
         object.__setattr__(self, "ordered", ordered_columns(self.layout))
         object.__setattr__(self, "codes", np.array([*chain.from_iterable(of_categories)], np.int64))
-        object.__setattr__(self, "_feature", np.array([slot.start for slot in slots])[self.column])
+        object.__setattr__(self, "_feature", first[self.column])
+        object.__setattr__(self, "_starts", first[self.ordered])
 
     @property
     def columns(self) -> np.ndarray:
@@ -85,26 +92,28 @@ class Levels:
         at[:, self.kind == ABSENT] = here[:, self.kind == ABSENT] == MISSING
         others = np.flatnonzero(self.kind == OTHER)
         if others.size:
-            at[:, others] = False
-            known = np.logical_or.reduceat(at, self.starts, axis=1)[:, self.place[others]]
+            known = self.sums(at.astype(np.float32))[:, self.place[others]] > 0
             at[:, others] = (here[:, others] == PRESENT) & ~known
         return np.asarray(at)
 
-    def inputs(self, values: np.ndarray, state: np.ndarray, at: np.ndarray, center: np.ndarray) -> np.ndarray:
-        """The inputs (n, f) float32 less their `center` (f,), from features (n, d), states (n, c) and `at` (n, L).
+    def sums(self, of_levels: np.ndarray) -> np.ndarray:
+        """The sum (n, T) over the levels of each column, of (n, L) float32."""
+        return np.asarray(product(of_levels, self._in_column, TILE_ROWS))
 
-        Readings that are missing or novel are at the center.
+    def inputs(self, values: np.ndarray, state: np.ndarray, at: np.ndarray, center: np.ndarray) -> np.ndarray:
+        """The inputs (n, f) float32, from features (n, d), states (n, c) and levels `at` (n, L) float32.
+
+        Readings that are missing or novel are at their `center` (f,).
         """
-        readings = values[:, [self.layout.slots[j].start for j in self.ordered]]
-        reaches = readings[..., None] >= self.edges
+        readings = values[:, self._starts]
+        reaches = (readings[..., None] >= self.edges).reshape(len(values), -1)
         near = np.clip(readings, -FARTHEST_READING, FARTHEST_READING)
-        parts = [at, near, reaches.reshape(len(values), -1), values[:, self.codes]]
-        inputs = np.concatenate(parts, axis=1, dtype=np.float32)
-        inputs -= center
+        inputs = np.concatenate([at, near, reaches, values[:, self.codes]], axis=1, dtype=np.float32)
         absent = state[:, self.ordered] != PRESENT
         if absent.any():
-            of_readings = inputs[:, self.column.size : self.column.size + self.ordered.size * (1 + N_EDGES)]
-            of_readings[np.concatenate([absent, np.repeat(absent, N_EDGES, axis=1)], axis=1)] = 0
+            part = slice(self.column.size, self.column.size + self.ordered.size * (1 + N_EDGES))
+            which = np.concatenate([absent, np.repeat(absent, N_EDGES, axis=1)], axis=1)
+            inputs[:, part] = np.where(which, center[part], inputs[:, part])
         return inputs
 
 
@@ -126,6 +135,11 @@ class LevelRegression:
     weight: np.ndarray
     bias: np.ndarray
     usual: np.ndarray
+    _offset: np.ndarray = field(init=False, repr=False, compare=False)  # (L,) logits where all inputs are 0
+
+    def __post_init__(self) -> None:
+        """Compute what does not depend on the rows."""
+        object.__setattr__(self, "_offset", self.bias - self.center @ self.weight)
 
     def nats(self, values: np.ndarray, state: np.ndarray, unknown: np.ndarray | None = None) -> np.ndarray:
         """How much less probable than usual the level of each cell is: log p(level) − log p(level | other cells).
@@ -133,26 +147,27 @@ class LevelRegression:
         (n, T) in nats, float32, below 0 where it is more probable than usual; from features (n, d) and states (n, c). A
         cell at no level has 0. Cells that are `unknown` (n, c) bool predict nothing.
         """
-        at = self.levels.of_cells(values, state)
+        at = self.levels.of_cells(values, state).astype(np.float32)
         logits = self._logits(values, state, at, unknown)
-        nats = log_sums(logits, self.levels)
+        nats = np.log(self.levels.sums(np.exp(logits)))
         logits -= self.usual
         logits *= at
-        nats -= np.add.reduceat(logits, self.levels.starts, axis=1)
-        return np.where(np.logical_or.reduceat(at, self.levels.starts, axis=1), nats, np.float32(0))
+        nats -= self.levels.sums(logits)
+        return np.where(self.levels.sums(at) > 0, nats, np.float32(0))
 
     def probabilities(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
         """The probability of each level (n, L) given the other cells; they sum to 1 per column."""
-        logits = self._logits(values, state, self.levels.of_cells(values, state), None)
-        return np.exp(logits - log_sums(logits, self.levels)[:, self.levels.place])
+        at = self.levels.of_cells(values, state).astype(np.float32)
+        share = np.exp(self._logits(values, state, at, None))
+        return np.asarray(share / self.levels.sums(share)[:, self.levels.place])
 
     def _logits(self, values: np.ndarray, state: np.ndarray, at: np.ndarray, unknown: np.ndarray | None) -> np.ndarray:
         inputs = self.levels.inputs(values, state, at, self.center)
         if unknown is not None:
-            inputs[unknown[:, self.levels.column_of_input]] = 0
+            inputs = np.where(unknown[:, self.levels.column_of_input], self.center, inputs)
         logits = product(inputs, self.weight, TILE_ROWS)
-        logits += self.bias
-        return logits
+        logits += self._offset
+        return np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT, out=logits)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Named arrays for the bundle, of shapes as in these classes; `from_arrays` is the inverse."""
@@ -187,10 +202,3 @@ def _require_levels(layout: Layout, column: np.ndarray, kind: np.ndarray) -> Non
     can_have = [slot.kind not in (Kind.CATEGORICAL, Kind.TEXT) for slot in layout.slots]
     if (kind < VALUE).any() or (kind > OTHER).any() or not np.array(can_have)[column].all():
         raise ValueError("a level is not one of its column")
-
-
-def log_sums(logits: np.ndarray, levels: Levels) -> np.ndarray:
-    """The log of the sum of the exponentials of each column's logits: (n, T) of (n, L)."""
-    largest = np.maximum.reduceat(logits, levels.starts, axis=1)
-    share = np.exp(logits - largest[:, levels.place])
-    return np.asarray(np.log(np.add.reduceat(share, levels.starts, axis=1)) + largest)

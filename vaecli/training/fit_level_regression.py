@@ -16,6 +16,7 @@ from vaecli.data.cells import MISSING, PRESENT
 from vaecli.data.training_rows import Rows
 from vaecli.model.level_regression import (
     ABSENT,
+    LARGEST_LOGIT,
     MOST_PRODUCTS,
     N_EDGES,
     OTHER,
@@ -23,7 +24,6 @@ from vaecli.model.level_regression import (
     VALUE,
     LevelRegression,
     Levels,
-    log_sums,
     ordered_columns,
 )
 from vaecli.runtime.parallel import map_in_order, n_cores
@@ -113,12 +113,12 @@ def fit_level_regressions(levels: Levels, rows: Rows, seed: int) -> tuple[LevelR
     if len(rows.fold) > most:
         rng = np.random.default_rng([seed, 0x1E7E1])
         rows = rows.take(np.sort(rng.choice(len(rows.fold), most, replace=False)))
-    at = levels.of_cells(rows.values, rows.state)
+    at = levels.of_cells(rows.values, rows.state).astype(np.float32)
     center = levels.inputs(rows.values, rows.state, at, np.zeros(n_inputs, np.float32)).mean(0)
-    inputs = levels.inputs(rows.values, rows.state, at, center)
+    inputs = levels.inputs(rows.values, rows.state, at, center) - center
 
     def usual(of: np.ndarray) -> np.ndarray:
-        counts = at[of].sum(0) + 0.5
+        counts = at[of].sum(0, dtype=np.float64) + 0.5
         return np.log(counts / np.add.reduceat(counts, levels.starts)[levels.place]).astype(np.float32)
 
     def fitted(fold: int) -> LevelRegression:
@@ -138,20 +138,20 @@ def _fitted(levels: Levels, inputs: np.ndarray, at: np.ndarray, usual: np.ndarra
 
     n, (n_inputs, n_levels) = len(inputs), (inputs.shape[1], levels.column.size)
     own = levels.column_of_input[:, None] == levels.column
-    target = at.astype(np.float32)
-    known = np.add.reduceat(target, levels.starts, axis=1)[:, levels.place]
+    known = levels.sums(at)[:, levels.place]
 
     def cost(parameters: np.ndarray) -> tuple[float, np.ndarray]:
         """Nats per row with the ridge, and the gradient, both of parameters (f L + L,)."""
         weight = parameters[: n_inputs * n_levels].reshape(n_inputs, n_levels).astype(np.float32)
         logits = inputs @ weight
         logits += parameters[n_inputs * n_levels :].astype(np.float32)
-        logits -= log_sums(logits, levels)[:, levels.place]
-        nats = -float(np.einsum("nl,nl->", logits, target, dtype=np.float64))
+        np.clip(logits, -LARGEST_LOGIT, LARGEST_LOGIT, out=logits)
+        logits -= np.log(levels.sums(np.exp(logits)))[:, levels.place]
+        nats = -float(np.einsum("nl,nl->", logits, at, dtype=np.float64))
         ridge = 0.5 * float(np.einsum("fl,fl->", weight, weight, dtype=np.float64))
         error = np.exp(logits, out=logits)
         error *= known
-        error -= target
+        error -= at
         gradient = inputs.T @ error
         gradient[own] = 0
         gradient += weight
