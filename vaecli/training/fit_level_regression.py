@@ -9,6 +9,8 @@ Shapes: n rows, c columns, d features, L levels, T columns that have levels, f i
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -126,6 +128,7 @@ def fit_level_regressions(levels: Levels, rows: Rows, seed: int) -> tuple[LevelR
         return LevelRegression(levels, center, *_fitted(levels, inputs[of], at[of], usual(of)), usual(of))
 
     folds = np.unique(rows.fold).tolist()
+    importlib.import_module("scipy.optimize")  # whose BLAS has limits only once it is loaded
     with threadpool_limits(1, "blas"):
         without = dict(zip(folds, map_in_order(fitted, folds, n_cores()), strict=True))
     weight, bias = (np.mean([getattr(one, part) for one in without.values()], axis=0) for part in ("weight", "bias"))
