@@ -28,7 +28,8 @@ HUNG_UP, INTERRUPTED, READER_GONE, TERMINATED = 129, 130, 141, 143
 
 SECONDS_TO_BE_STOPPED = 3.0  # within which torchrun ends a process because another one has ended
 
-_COMPLETION = "_VAECLI_COMPLETE"  # the variable by which a shell asks Typer to complete a command line
+_NAME = "vaecli"
+_COMPLETION = f"_{_NAME}_COMPLETE".upper()  # the variable by which a shell asks Typer to complete a command line
 
 # in the order of the help; each is a function of its own module, which is imported when it is asked for
 _VERBS = (
@@ -101,7 +102,7 @@ def _answer(words: list[str]) -> int:
     as_json = "--json" in words
     app = _app(words, as_json=as_json)
     try:
-        code = app(words or ["--help"], prog_name="vaecli", standalone_mode=False)
+        code = app(words or ["--help"], prog_name=_NAME, standalone_mode=False)
         if not code:
             render.flush()
     except typer.TyperException as problem:
