@@ -128,7 +128,7 @@ def report(rows: Iterable[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
     rows = sorted(rows, key=lambda row: (TABLES.index(row["table"]), row["seed"], PRESETS.index(row["preset"])))
     parts = [
         "# Self-tests",
-        "Share of normal rows with a fault that are flagged at 0.99; behind it the column in which the fewest are. "
+        "Share of normal rows with a fault that are flagged at 0.99; after it the column in which the fewest are. "
         "`ranges alone`: limits on each column that raise as many false alarms, on the same rows, as the last preset.",
     ]
     for name, seed in dict.fromkeys((row["table"], row["seed"]) for row in rows):

@@ -112,6 +112,8 @@ def part_names() -> list[str]:
         *(f"cells/mixture/{name}" for name in ("center", "spread", "log_weight", "mean", "precision")),
         *(f"cells/tails/{name}" for name in ("n_rows", "ranks", "n_present", "n_codes", "n_states")),
         *(f"cells/tails/{name}" for name in ("outer", "scale", "shape")),
+        *(f"cells/levels/{name}" for name in ("column", "kind", "value", "edges", "center", "weight", "bias", "usual")),
+        *(f"cells/levels/{name}" for name in ("limit", "excess", "scale.knots", "scale.slope")),
     ]
 
 

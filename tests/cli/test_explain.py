@@ -539,6 +539,7 @@ def test_json_is_strict(run, new):
         "low",
         "high",
         "probability",
+        "own_probability",
         "is_novel",
         "similar",
         "sentence",

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 import vaecli
-from vaecli.bundle.read import read_bundle
+from vaecli.bundle import ROWS_FORMAT, read_bundle
 
 SETTINGS = {
     "train.max_steps": 120,
@@ -83,8 +83,8 @@ def test_neither_text_nor_numbers_drown_the_other(model: vaecli.Model, fresh: pd
 
 
 def test_a_bundle_scores_to_the_bit(model: vaecli.Model, fresh: pd.DataFrame, beside: Path):
-    """Saved and loaded, of format 10, rows score as they did, and alone as among others."""
-    assert read_bundle(Path("model.vae"))[0].format == 10
+    """Saved and loaded, rows score as they did, and alone as among others."""
+    assert read_bundle(Path("model.vae"))[0].format == ROWS_FORMAT
     again = np.asarray(vaecli.load("model.vae").score(fresh)["anomaly_score"])
     assert (again == np.asarray(model.score(fresh)["anomaly_score"])).all()
 

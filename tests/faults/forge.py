@@ -168,6 +168,10 @@ def _everywhere(value: float) -> Callable[[np.ndarray], np.ndarray | None]:
     return change
 
 
+def _whole(array: np.ndarray) -> np.ndarray:
+    return np.clip(np.nan_to_num(array, neginf=0.0), -1e18, 1e18).astype(np.int64)
+
+
 def _a_million_more(array: np.ndarray) -> np.ndarray | None:
     return np.append(array, np.full(10**6, array[-1])) if array.ndim == 1 and array.size else None
 
@@ -183,9 +187,9 @@ _ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray | None]] = {
     "an axis more": lambda a: a[None],
     "scalar": lambda a: a.ravel()[0].reshape(()) if a.size else None,
     "reversed": lambda a: a[::-1].copy() if len(a) > 1 else None,
-    "float32 or float64": lambda a: a.astype(np.float64 if a.dtype == np.float32 else np.float32),
-    "int32": lambda a: np.nan_to_num(a, neginf=0.0).astype(np.int32),
-    "int64": lambda a: np.nan_to_num(a, neginf=0.0).astype(np.int64) if a.dtype != np.int64 else None,
+    "float32 or float64": lambda a: np.clip(a, -1e38, 1e38).astype(np.float64 if a.dtype == np.float32 else np.float32),
+    "int32": lambda a: np.clip(np.nan_to_num(a, neginf=0.0), -1e9, 1e9).astype(np.int32),
+    "int64": lambda a: _whole(a) if a.dtype != np.int64 else None,
     "uint8": lambda a: np.zeros(a.shape, np.uint8),
     "bool": lambda a: np.ones(a.shape, bool),
     "NaN": _filled(np.nan),

@@ -16,7 +16,6 @@ import pandas as pd
 
 import vaecli
 from vaecli.bundle import ROWS_FORMAT, SENSORS_FORMAT
-from vaecli.bundle.manifest import TEXT_FORMAT
 from vaecli.config import SCORE_KINDS
 
 HERE = Path(__file__).parent
@@ -34,7 +33,7 @@ SETTINGS = {
 ROWS, SENSORS = HERE / f"bundle_v{ROWS_FORMAT}", HERE / f"sensors_v{SENSORS_FORMAT}"
 CENTERS = HERE / f"centers_v{ROWS_FORMAT}"
 RECALIBRATED = HERE / f"recalibrated_v{ROWS_FORMAT}"
-TEXT = HERE / f"text_v{TEXT_FORMAT}"
+TEXT = HERE / f"text_v{ROWS_FORMAT}"
 
 
 def main(

@@ -12,7 +12,7 @@ import pytest
 
 import vaecli
 from vaecli.bundle import ROWS_FORMAT, SENSORS_FORMAT
-from vaecli.bundle.manifest import OLDEST, TEXT_FORMAT
+from vaecli.bundle.manifest import OLDEST
 from vaecli.calibration.conformal import alpha_of
 from vaecli.errors import BundleError
 from vaecli.schema import Kind
@@ -21,6 +21,8 @@ HERE = Path(__file__).parent
 BUNDLES = sorted(path.name for path in HERE.glob("bundle_v*") if int(path.name.removeprefix("bundle_v")) >= OLDEST)
 RECALIBRATED = sorted(path.name for path in HERE.glob("recalibrated_v*"))
 SENSORS = sorted(path.name for path in HERE.glob("sensors_v*"))
+CENTERS = sorted(path.name for path in HERE.glob("centers_v*"))
+TEXT = sorted(path.name for path in HERE.glob("text_v*"))
 LARGEST_BYTES = 300_000
 
 
@@ -83,17 +85,19 @@ def test_recalibrated_bundles_score_as_they_did(name: str) -> None:
     test_golden_bundles_stay_small(HERE / name)
 
 
-def test_a_bundle_with_centres_scores_as_it_did() -> None:
+@pytest.mark.parametrize("name", CENTERS)
+def test_a_bundle_with_centres_scores_as_it_did(name: str) -> None:
     """Its rows are compared with the centres that it holds, and not with its exemplars."""
-    test_scores_are_what_they_were(HERE / f"centers_v{ROWS_FORMAT}")
-    families = vaecli.load(HERE / f"centers_v{ROWS_FORMAT}" / "model.vae").detector.ensemble.families
+    test_scores_are_what_they_were(HERE / name)
+    families = vaecli.load(HERE / name / "model.vae").detector.ensemble.families
     assert all(family.nearest is family.centers for family in families)
-    test_golden_bundles_stay_small(HERE / f"centers_v{ROWS_FORMAT}")
+    test_golden_bundles_stay_small(HERE / name)
 
 
-def test_a_bundle_with_text_scores_as_it_did() -> None:
+@pytest.mark.parametrize("name", TEXT)
+def test_a_bundle_with_text_scores_as_it_did(name: str) -> None:
     """Strings are read by the models that it holds."""
-    folder = HERE / f"text_v{TEXT_FORMAT}"
+    folder = HERE / name
     test_scores_are_what_they_were(folder)
     assert pd.read_csv(folder / "scored.csv")["combined.p_value"][:3].max() < 0.02
     test_golden_bundles_stay_small(folder)
@@ -168,7 +172,11 @@ def test_a_bundle_too_old_to_read_is_refused() -> None:
 def test_todays_format_has_a_golden_bundle() -> None:
     """A new format comes with its golden bundle."""
     assert f"bundle_v{ROWS_FORMAT}" in BUNDLES
-    assert f"recalibrated_v{ROWS_FORMAT}" in RECALIBRATED
+    for name, found in (("recalibrated", RECALIBRATED), ("centers", CENTERS), ("text", TEXT)):
+        assert f"{name}_v{ROWS_FORMAT}" in found
+    detector = vaecli.load(HERE / f"bundle_v{ROWS_FORMAT}" / "model.vae").detector
+    assert detector.cells is not None
+    assert detector.cells.levels is not None  # which is what is new in it
     if not SENSORS:
         pytest.skip("the golden bundle of sensors is made when their score is final")
     assert f"sensors_v{SENSORS_FORMAT}" in SENSORS

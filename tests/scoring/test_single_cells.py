@@ -276,7 +276,7 @@ def test_judges_survive_the_bundle(judges: tuple[SingleCells, np.ndarray]) -> No
     assert again is not None
     rows, state = factor_rows(300, 6).astype(np.float32), np.full((300, N_COLUMNS), PRESENT, np.uint8)
     rows[:, 0] += 5
-    for name in ("score", "column", "by_mixture"):
+    for name in ("score", "column", "judge"):
         np.testing.assert_array_equal(
             getattr(again.opinions(rows, state), name), getattr(found.opinions(rows, state), name)
         )

@@ -18,9 +18,10 @@ from vaecli.errors import listed
 # there forever; a bundle written by the last release of the old format goes to tests/golden/bundle_v<old>/ and is never
 # edited again; see CHANGELOG.md. Whatever the format, `manifest.json` stays the first entry and keeps `format`
 # and `version`, so that every reader can report which vaecli is needed.
-FORMAT = 11  # the newest that is read
-TEXT_FORMAT = 10  # of bundles of rows with text columns
-ROWS_FORMAT = 8  # of bundles of rows; in those of 6 no neighbours nor centres judge, in those of 4 no judge of cells
+FORMAT = 12  # the newest that is read
+# of bundles of rows; in those of 10, with text columns, and of 8, without, no levels judge; in those of 6 no neighbours
+# nor centres, in those of 4 no cells
+ROWS_FORMAT = 12
 SENSORS_FORMAT = 11  # of bundles of sensors
 LIMITS_FORMAT = 7  # of those whose judge of single sensors does not know how long one may be silent
 UNJUDGED_FORMAT = 5  # of those without a judge of single sensors, which score as they did

@@ -15,7 +15,6 @@ from vaecli.bundle.manifest import (
     ROWS_FORMAT,
     SCHEMA_ORDER_FORMAT,
     SENSORS_FORMAT,
-    TEXT_FORMAT,
     UNJUDGED_FORMAT,
     Manifest,
 )
@@ -23,7 +22,7 @@ from vaecli.bundle.read import read_bundle
 from vaecli.bundle.stored_names import to_current_names, to_stored_names
 from vaecli.detector import Detector
 from vaecli.errors import BundleError, UsageError, located
-from vaecli.schema import Kind, Schema
+from vaecli.schema import Schema
 
 if TYPE_CHECKING:
     from vaecli.sensors.detector import SensorDetector
@@ -52,8 +51,7 @@ def save_detector(
 
 def _format_of(detector: Detector | SensorDetector) -> int:
     if isinstance(detector, Detector):
-        has_text = any(column.kind is Kind.TEXT for column in detector.schema.features)
-        return TEXT_FORMAT if has_text else ROWS_FORMAT
+        return ROWS_FORMAT
     if detector.judge is None:
         return UNJUDGED_FORMAT
     return LIMITS_FORMAT if detector.judge.silence_limit is None else SENSORS_FORMAT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from vaecli.calibration.level_judge import fit_level_judge
 from vaecli.calibration.repeated_rows import RepeatedRows
 from vaecli.calibration.survival_scale import SurvivalScale, opinion_scale
 from vaecli.calibration.tail import fit_pareto
@@ -63,7 +64,14 @@ def fit_single_cells(
             known[:] = False
         mixture, excess = _fit_mixture(layout, rows, may_decide, ensemble, seed, known)
         raised = np.maximum(raised, mixture.scale.of_scores(excess))
-    return SingleCells(tails, tails_scale, may_decide, mixture), raised
+    levels, judged = (
+        None,
+        fit_level_judge(layout, rows, may_decide, ensemble, seed),
+    )
+    if judged is not None:
+        levels, excess = judged
+        raised = np.maximum(raised, levels.scale.of_scores(excess))
+    return SingleCells(tails, tails_scale, may_decide, mixture, levels), raised
 
 
 def _fit_mixture(

@@ -9,7 +9,7 @@ import numpy as np
 from vaecli.calibration.survival_scale import DECIDES_FROM, FARTHEST, STEEPNESS, SurvivalScale, opinion_scale
 from vaecli.data.string_features import READOUTS
 from vaecli.schema import Layout
-from vaecli.scoring.single_cells import OpinionScale
+from vaecli.scoring.opinion_scale import OpinionScale
 from vaecli.scoring.string_judge import StringJudge, text_columns
 
 FEWEST_STRINGS = 50  # of a column, below which its tails are not known

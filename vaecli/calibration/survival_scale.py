@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.calibration.tail import MIN_PARETO, fit_pareto
-from vaecli.scoring.single_cells import OpinionScale
+from vaecli.scoring.opinion_scale import OpinionScale
 
 DECIDES_FROM = float(np.log(100))  # nats: a judge decides where fewer than one normal row in a hundred score as much
 STEEPNESS = 4.0  # of milder opinions

@@ -53,8 +53,9 @@ class Reason:
 
     `value` is what the cell holds, None when it is missing. `expected` is a number, a moment (ISO 8601) or the most
     probable category; `low` and `high` lie one standard deviation to either side of a number. `probability` is that of
-    the expected category, or for a missing cell how often such a cell is filled in training. Of a string, `spans` are
-    the characters that make it unusual, the worst first; without any, `expected` is a string of the expected class.
+    the expected category or of a number that comes often, or for a missing cell how often such a cell is filled in
+    training; `own_probability` is that of what the cell holds, where that decided. Of a string, `spans` are the
+    characters that make it unusual, the worst first; without any, `expected` is a string of the expected class.
     """
 
     column: str
@@ -64,6 +65,7 @@ class Reason:
     low: float | None = None
     high: float | None = None
     probability: float | None = None
+    own_probability: float | None = None
     is_novel: bool = False  # a value that training never saw
     similar: str | None = None  # the known value that such a word is nearly the same as
     spans: tuple[TextSpan, ...] | None = None  # None of what is no string
@@ -87,8 +89,10 @@ class Reason:
         if self.expected == str(self.value):
             return f"{found}, unusual given the other columns"
         if isinstance(self.expected, str):
-            sure = f" ({_share(self.probability)})" if self.probability is not None and self.low is None else ""
-            return f"{found}, expected {self._written(self.expected)}{sure}"
+            return f"{found}, expected {self._written(self.expected)}{self._sure}"
+        if self.own_probability is not None:
+            seldom = f"{found} (probability {_seldom(self.own_probability)})"
+            return f"{seldom}, expected {self._range()}{self._sure}" if not self._is_within else seldom
         if self._is_within:  # what little it takes away is hardly its own fault
             return f"{found}, within the expected {self._range()}"
         return f"{found}, expected {self._range()}"
@@ -115,6 +119,10 @@ class Reason:
             return found
         sure = f" ({_share(self.probability)})" if self.probability is not None else ""
         return f"{found}; expected {quoted(self.expected)}{sure}"
+
+    @property
+    def _sure(self) -> str:
+        return f" ({_share(self.probability)})" if self.probability is not None and self.low is None else ""
 
     @property
     def _is_within(self) -> bool:
@@ -164,6 +172,11 @@ def _share(probability: float) -> str:
     if probability > 0.999:
         return "over 99.9 %"
     return f"{100 * probability:.1f} %" if probability > 0.99 else f"{100 * probability:.0f} %"
+
+
+def _seldom(probability: float) -> str:
+    """`2 %`, `0.03 %`, `under 0.01 %`."""
+    return "under 0.01 %" if probability < 1e-4 else f"{100 * probability:.1g} %"
 
 
 @dataclass(frozen=True, slots=True)

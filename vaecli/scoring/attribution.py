@@ -34,8 +34,10 @@ from vaecli.data.preprocessor import FeatureBatch, Preprocessor
 from vaecli.model.cell_mixture import CellMixture
 from vaecli.model.conditional import conditional, impute
 from vaecli.model.ensemble import Family
+from vaecli.model.level_regression import VALUE, LevelRegression
 from vaecli.schema import Layout
 from vaecli.scoring.scores import ScoredBatch, Scorer, member_parts
+from vaecli.scoring.single_cells import LEVELS, TAILS
 
 WELL_BEYOND = 0.25  # about standard deviations of a column outside its training range
 TOO_FAR = 1000.0  # beyond it a feature no longer maps back to a number of its column
@@ -43,6 +45,7 @@ MAX_CANDIDATES = 64  # columns tried per row: those with the most nats of their 
 ROUNDING_OF_SUMS = 1e-12  # of a score, below which nothing is left of it
 ROUNDING = 1e-3  # nats by which an opinion computed among other rows may differ
 RIVAL = 0.2  # of the largest fall, from which on another cell may be the wrong one
+DIGITS_OF_LEVEL = 6  # of the spread of a number, which is decoded from a feature of single precision
 ONE_SIGMA = 0.1586552539314571  # Φ(−1)
 
 
@@ -59,7 +62,8 @@ class Explanation:
     expected: np.ndarray  # (n, c)
     low: np.ndarray  # (n, c) of numbers and dates, else NaN
     high: np.ndarray  # (n, c)
-    probability: np.ndarray  # (n, c) of the expected boolean or category; for a missing cell, of being filled
+    probability: np.ndarray  # (n, c) of the expected boolean, category or level; for a missing cell, of being filled
+    own_probability: np.ndarray  # (n, c) of what the cell holds, where the judge of levels decided
 
 
 def explain(
@@ -76,21 +80,29 @@ def explain(
     computed for the `n_columns` columns of each row with the largest attributions above 0.
     """
     family = scorer.ensemble.reference_family
-    by_mixture = _decided_by_mixture(scorer, batch, scored, novelty_offset)
-    expected, low, high, probability = np.full((4, *scored.column_score.shape), np.nan)
+    column, judge = _decided_by(scorer, batch, scored, novelty_offset)
+    expected, low, high, probability, own_probability = np.full((5, *scored.column_score.shape), np.nan)
     attribution, joint_part = attribute(scorer, preprocessor.layout, batch, scored, novelty_offset)
-    batch = _without_far_cells(scorer, batch)
+    as_it_is, batch = batch, _without_far_cells(scorer, batch)
     for i in range(len(batch)):
         for j in np.argsort(-attribution[i], kind="stable")[:n_columns]:
             if attribution[i, j] > 0:
-                judge = scorer.cells.mixture if scorer.cells is not None and by_mixture[i] == j else None
+                of_mixture = scorer.cells is not None and column[i] == j and judge[i] != TAILS
+                mixture = scorer.cells.mixture if of_mixture and scorer.cells is not None else None
                 expected[i, j], low[i, j], high[i, j], probability[i, j] = expectation(
-                    family, preprocessor, batch, i, int(j), None if judge is None else judge.mixture
+                    family, preprocessor, batch, i, int(j), None if mixture is None else mixture.mixture
                 )
+        if scorer.cells is not None and scorer.cells.levels is not None and judge[i] == LEVELS and column[i] >= 0:
+            j = int(column[i])
+            found, share, own_probability[i, j] = expected_level(
+                scorer.cells.levels.regression, preprocessor, as_it_is, i, j
+            )
+            if not math.isnan(found):
+                expected[i, j], low[i, j], high[i, j], probability[i, j] = found, math.nan, math.nan, share
     likelihood = family.likelihood
     filled = (likelihood.presence.n_rows - likelihood.presence.n_missing + 1) / (likelihood.presence.n_rows + 2)
     probability = np.where(batch.state == MISSING, filled, probability)
-    return Explanation(attribution, joint_part, expected, low, high, probability)
+    return Explanation(attribution, joint_part, expected, low, high, probability, own_probability)
 
 
 def _without_far_cells(scorer: Scorer, batch: FeatureBatch) -> FeatureBatch:
@@ -105,15 +117,15 @@ def _without_far_cells(scorer: Scorer, batch: FeatureBatch) -> FeatureBatch:
     return replace(batch, values=values)
 
 
-def _decided_by_mixture(
+def _decided_by(
     scorer: Scorer, batch: FeatureBatch, scored: ScoredBatch, novelty_offset: np.ndarray
-) -> np.ndarray:
-    """The column (n,) of which one cell decided the score by its conditional under the mixture; −1 where none did."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """The column (n,) of which one cell decided the score, −1 where none did, and whose opinion (n,) it was."""
     if scorer.cells is None:
-        return np.full(len(batch), -1)
+        return np.full(len(batch), -1), np.zeros(len(batch), np.uint8)
     opinions = scorer.cells.opinions(batch.values, batch.state)
-    decided = opinions.by_mixture & (opinions.score + novelty_offset.sum(1) >= scored.score - ROUNDING)
-    return np.where(decided, opinions.column, -1)
+    decided = opinions.score + novelty_offset.sum(1) >= scored.score - ROUNDING
+    return np.where(decided, opinions.column, -1), opinions.judge
 
 
 def attribute(
@@ -251,6 +263,27 @@ def expectation(
             beyond = encoder.decode(nth, extended[:, None])
             median, low, high = _median_and_range(by, layout, batch, i, j, extended, beyond)
     return median, low, high, math.nan
+
+
+def expected_level(
+    regression: LevelRegression, preprocessor: Preprocessor, batch: FeatureBatch, i: int, j: int
+) -> tuple[float, float, float]:
+    """(expected, probability, own probability) of the cell in row `i` and column `j`, given the others.
+
+    `expected` is the most probable level as a cell, NaN where that is no single value.
+    """
+    levels, (encoder, nth) = regression.levels, preprocessor.of_columns[j]
+    values, state = batch.values[i : i + 1], batch.state[i : i + 1]
+    probability = np.where(levels.column == j, regression.probabilities(values, state)[0], 0.0)
+    is_own = levels.of_cells(values, state)[0] & (levels.kind == VALUE)
+    own = float(probability[is_own].sum()) if is_own[levels.column == j].any() else math.nan
+    best = int(probability.argmax())
+    if levels.kind[best] != VALUE:
+        return math.nan, float(probability[best]), own
+    cell, spread = float(encoder.decode(nth, levels.value[best : best + 1, None])[0]), encoder.moments(nth)[1]
+    if spread > 0:  # of a number
+        cell = round(cell, DIGITS_OF_LEVEL - 1 - math.floor(math.log10(spread))) + 0.0
+    return cell, float(probability[best]), own
 
 
 def _median_and_range(

@@ -1,11 +1,12 @@
-"""One wrong cell may decide the score of a row: two judges of single cells beside the networks.
+"""One wrong cell may decide the score of a row: judges of single cells beside the networks.
 
-A score of all cells together hides one that is wrong, where the others vary. So every cell is judged in two more ways
-that know nothing of the networks: by its conditional given the other cells under a mixture of Gaussians
-(`model.cell_mixture`), and by its own column alone (`column_tails`). Each judge's score of a row is that of its most
-extreme cell; it is put on the scale of the ensemble's score by what share of held-out normal rows score as much. Where
-less than one row in a hundred does, the larger one decides; a judge's milder opinions count four times less, since
-three judges share one budget of false alarms (docs/adr/0025-two-judges-of-cells.md).
+A score of all cells together hides one that is wrong, where the others vary. So every cell is judged in more ways that
+know nothing of the networks: by its conditional given the other cells under a mixture of Gaussians
+(`model.cell_mixture`), by its own column alone (`column_tails`), and where it holds a value that comes often, by
+whether the other cells predict it (`level_judge`). Each judge's score of a row is that of its most extreme cell; it is
+put on the scale of the ensemble's score by what share of held-out normal rows score as much. Where less than one row in
+a hundred does, the largest one decides; a judge's milder opinions count four times less, since all share one budget of
+false alarms (docs/adr/0025-two-judges-of-cells.md, docs/adr/0057-levels.md).
 """
 
 from __future__ import annotations
@@ -20,59 +21,35 @@ from vaecli.data.named_arrays import arrays_within
 from vaecli.model.cell_mixture import MOST_FEATURES, CellMixture
 from vaecli.schema import Layout
 from vaecli.scoring.column_tails import ColumnTails
+from vaecli.scoring.level_judge import LevelJudge
 from vaecli.scoring.max_cell import NEVER_DECIDES
+from vaecli.scoring.opinion_scale import LARGEST_NUMBER, SMALLEST_SPREAD, OpinionScale
 
+TAILS, MIXTURE, LEVELS = range(3)
 FAR_BEYOND = float(np.log(100))  # nats: of readings beyond all of training one in a hundred is farther
-SMALLEST_SPREAD = 1e-6  # of scores beyond the last knot
-LARGEST_NUMBER = 1e100  # of a knot or a limit in a bundle: differences of such numbers are finite
-
-
-@dataclass(frozen=True, slots=True)
-class OpinionScale:
-    """A judge's scores in the unit of the ensemble's: knots `judged` and `score` (m,), float64, both ascending.
-
-    They are joined by straight lines. There is no opinion below the first knot; beyond the last the line has `slope`.
-    """
-
-    judged: np.ndarray
-    score: np.ndarray
-    slope: float
-
-    def of_scores(self, judged: np.ndarray) -> np.ndarray:
-        """The opinion (n,) on rows that the judge gave the scores `judged` (n,); −inf where it has none."""
-        if not self.judged.size:
-            return np.full(judged.shape, -np.inf)
-        with np.errstate(invalid="ignore"):
-            beyond = self.score[-1] + self.slope * (judged - self.judged[-1])
-        return np.where(judged > self.judged[-1], beyond, np.interp(judged, self.judged, self.score, left=-np.inf))
-
-    def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
-        """Named arrays for the bundle; `from_arrays` is the inverse."""
-        return {f"{prefix}.knots": np.stack([self.judged, self.score]), f"{prefix}.slope": np.array([self.slope])}
-
-    @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray], prefix: str) -> OpinionScale:
-        """The scale in arrays of `to_arrays`. Raises KeyError or ValueError on arrays that no fit gives."""
-        knots, slope = arrays[f"{prefix}.knots"], arrays[f"{prefix}.slope"]
-        if knots.dtype != np.float64 or slope.dtype != np.float64 or knots.ndim != 2 or len(knots) != 2:
-            raise ValueError(f"{prefix}.knots is not (2, m) of float64")
-        if slope.shape != (1,) or not 0 <= slope[0] <= LARGEST_NUMBER or not (np.abs(knots) <= LARGEST_NUMBER).all():
-            raise ValueError(f"{prefix} holds numbers that no fit gives")
-        if (np.diff(knots[0]) <= 0).any() or (np.diff(knots[1]) < 0).any():
-            raise ValueError(f"{prefix}.knots do not ascend")
-        return cls(knots[0], knots[1], float(slope[0]))
 
 
 @dataclass(frozen=True, slots=True)
 class Opinions:
     """What the judges think of n rows: a `score` (n,) in the unit of the ensemble's, −inf where they have none.
 
-    `column` (n,) is the most extreme cell, and `by_mixture` (n,) bool whether the mixture has the higher opinion.
+    `column` (n,) is the most extreme cell, and `judge` (n,) uint8 whose opinion it is: TAILS, MIXTURE or LEVELS.
     """
 
     score: np.ndarray
     column: np.ndarray
-    by_mixture: np.ndarray
+    judge: np.ndarray
+
+    def raised(self, score: np.ndarray, column: np.ndarray, judge: int) -> Opinions:
+        """These opinions, or those of another `judge` where it scores (n,) higher, by its `column` (n,)."""
+        is_higher = score > self.score
+        if not is_higher.any():
+            return self
+        return Opinions(
+            np.where(is_higher, score, self.score),
+            np.where(is_higher, column, self.column),
+            np.where(is_higher, np.uint8(judge), self.judge),
+        )
 
     @classmethod
     def concatenate(cls, parts: Sequence[Opinions]) -> Opinions:
@@ -111,12 +88,13 @@ class MixtureJudge:
 
 @dataclass(frozen=True, slots=True)
 class SingleCells:
-    """The two judges of single cells, and which columns (c,) bool may decide the score of a row."""
+    """The judges of single cells, and which columns (c,) bool may decide the score of a row."""
 
     tails: ColumnTails
     tails_scale: OpinionScale
     may_decide: np.ndarray
     mixture: MixtureJudge | None = None  # None in a table of very many features
+    levels: LevelJudge | None = None  # None where no value comes often
     _limits: np.ndarray = field(init=False, repr=False, compare=False)  # (2, d) of cells that may decide
 
     def __post_init__(self) -> None:
@@ -131,14 +109,14 @@ class SingleCells:
         """
         silent = ~self.may_decide[None] if without is None else without | ~self.may_decide
         rarity, column = self.tails.rarest(values, state, self._limits, silent)
-        score = self.tails_scale.of_scores(rarity)
-        by_mixture = np.zeros(len(score), bool)
+        opinions = Opinions(self.tails_scale.of_scores(rarity), column, np.full(len(values), TAILS, np.uint8))
         if self.mixture is not None:
             excess, of_mixture = self.mixture.largest(values, state, silent)
-            other = self.mixture.scale.of_scores(excess)
-            by_mixture = other > score
-            score, column = np.where(by_mixture, other, score), np.where(by_mixture, of_mixture, column)
-        return Opinions(score, column, by_mixture)
+            opinions = opinions.raised(self.mixture.scale.of_scores(excess), of_mixture, MIXTURE)
+        if self.levels is not None:
+            excess, of_levels = self.levels.largest(values, state, silent, without)
+            opinions = opinions.raised(self.levels.scale.of_scores(excess), of_levels, LEVELS)
+        return opinions
 
     def opinions_without(self, values: np.ndarray, state: np.ndarray, replaced: np.ndarray) -> np.ndarray:
         """The opinions (m,) on one row, features (d,) and states (c,), with the cells `replaced` (m, c) bool.
@@ -152,15 +130,20 @@ class SingleCells:
         return self.opinions(many, states, replaced).score
 
     def beyond_limit(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """How far the cells (c,) of one row lie beyond their limits given the others, in nats, by the mixture.
+        """How far the cells (c,) of one row lie beyond their limits given the others, in nats, by the stricter judge.
 
-        From features (d,) and states (c,); −inf of cells that it does not judge.
+        From features (d,) and states (c,); −inf of cells that neither mixture nor levels judge.
         """
-        if self.mixture is None:
-            return np.full(state.size, -np.inf)
-        nats = self.mixture.mixture.nats(values[None], state[None])[0].astype(np.float64)
-        judged = self.may_decide & (self.mixture.limit < NEVER_DECIDES) & (state == PRESENT) & np.isfinite(nats)
-        return np.where(judged, nats - self.mixture.limit, -np.inf)
+        beyond = np.full(state.size, -np.inf)
+        if self.mixture is not None:
+            nats = self.mixture.mixture.nats(values[None], state[None])[0].astype(np.float64)
+            judged = (self.mixture.limit < NEVER_DECIDES) & (state == PRESENT) & np.isfinite(nats)
+            beyond = np.where(judged, nats - self.mixture.limit, -np.inf)
+        if self.levels is not None:
+            columns, nats = self.levels.columns, self.levels.regression.nats(values[None], state[None])[0]
+            judged = (self.levels.limit < NEVER_DECIDES) & (state[columns] == PRESENT)
+            beyond[columns] = np.maximum(beyond[columns], np.where(judged, nats - self.levels.limit, -np.inf))
+        return np.where(self.may_decide, beyond, -np.inf)
 
     def far_beyond(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
         """How far cells (n, c) that may decide lie beyond all of training, in nats; 0 below FAR_BEYOND.
@@ -178,6 +161,8 @@ class SingleCells:
             arrays |= {f"{prefix}/limit": self.mixture.limit, f"{prefix}/excess": self.mixture.excess}
             arrays |= self.mixture.scale.to_arrays(f"{prefix}/mixture_scale")
             arrays |= {f"{prefix}/mixture/{name}": array for name, array in self.mixture.mixture.to_arrays().items()}
+        if self.levels is not None:
+            arrays |= {f"{prefix}/levels/{name}": array for name, array in self.levels.to_arrays().items()}
         return arrays
 
     @classmethod
@@ -194,7 +179,9 @@ class SingleCells:
             raise ValueError(f"{prefix}/may_decide is not one truth per column")
         tails = ColumnTails.from_arrays(layout, arrays_within(own, "tails/"))
         scale = OpinionScale.from_arrays(own, "tails_scale")
-        return cls(tails, scale, may_decide, _mixture_judge(layout, own, prefix))
+        of_levels = arrays_within(own, "levels/")
+        levels = LevelJudge.from_arrays(layout, of_levels) if of_levels else None
+        return cls(tails, scale, may_decide, _mixture_judge(layout, own, prefix), levels)
 
 
 def _mixture_judge(layout: Layout, own: Mapping[str, np.ndarray], prefix: str) -> MixtureJudge | None:

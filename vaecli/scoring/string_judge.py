@@ -18,7 +18,7 @@ import numpy as np
 from vaecli.data.named_arrays import arrays_within
 from vaecli.data.string_features import READOUTS
 from vaecli.schema import Kind, Layout
-from vaecli.scoring.single_cells import OpinionScale
+from vaecli.scoring.opinion_scale import OpinionScale
 
 MOST_BEYOND = 30.0  # nats beyond the largest surprisal of a held-out string: farther, tails know nothing
 

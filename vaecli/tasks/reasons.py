@@ -151,6 +151,7 @@ def _reason(
         None if column.is_date else low,
         None if column.is_date else high,
         _number(explanation.probability[i, j]),
+        own_probability=_number(explanation.own_probability[i, j]),
         is_novel=bool(state == NOVEL),
         similar=None if state == MISSING else _similar(column, cell, str(own)),
     )
