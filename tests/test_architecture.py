@@ -172,7 +172,17 @@ def test_importing_vaecli_is_light():
 @pytest.mark.parametrize("words", [["--help"], ["fit", "--help"], ["score", "--help"], ["--version"]], ids=" ".join)
 def test_help_is_light(words: list[str]):
     """Help and the version answer without torch, NumPy, pyarrow, pandas or scikit-learn."""
-    assert not (HEAVY | {"dateutil", "rich", "ssl"}) & loaded_by(*words)
+    assert not (HEAVY | {"dateutil", "rich", "ssl", "tomllib"}) & loaded_by(*words)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["fit", "--help"], ["score", "--help"], ["--version"]], ids=" ".join)
+def test_help_loads_no_settings(words: list[str]):
+    """Help and the version read the words that settings can be, and no settings, summaries or layers below."""
+    loaded = {name.removeprefix("vaecli.") for name in modules_loaded_by(*words) if name.startswith("vaecli.")}
+    light = {"cli", "config", "errors", "render", "results", "runtime"}
+    assert {name.partition(".")[0] for name in loaded} <= light
+    needed = {"config", "config.choices", "results", "results.json_object"}
+    assert {name for name in loaded if name.partition(".")[0] in ("config", "results")} <= needed
 
 
 def test_scoring_is_light(bundle: Path, normal_csv: Path, tmp_path: Path):
