@@ -92,8 +92,13 @@ class Full:
     def __init__(self, file: Any) -> None:
         self.file = file
 
+    def __enter__(self) -> Full:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
     def write(self, data: bytes) -> NoReturn:
-        self.file.close()  # which the program leaves to the end of the process
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def __getattr__(self, name: str) -> Any:
@@ -102,14 +107,20 @@ class Full:
 
 @pytest.mark.parametrize("table", ["fresh.csv", "fresh.parquet"])
 def test_a_full_folder_for_temporary_files_is_7(run, monkeypatch: pytest.MonkeyPatch, table: str):
-    """The copy of standard input does not fit: that is no fault of the table."""
-    whole = tempfile.TemporaryFile
-    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *given, **named: Full(whole(*given, **named)))
+    """The copy of standard input does not fit: that is no fault of the table. What there is of it is closed."""
+    whole, made = tempfile.TemporaryFile, []
+
+    def full(*given: Any, **named: Any) -> Full:
+        made.append(Full(whole(*given, **named)))
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(table).read_bytes())))
     done = run("fit", "-", "-o", "out.vae")
     assert done.code == 7
     assert "cannot hold a copy of standard input: No space left on device\nhint: free some space" in done.err
     assert "TMPDIR" in done.err
+    assert [one.file.closed for one in made] == [True]
 
 
 def test_a_limit_on_the_size_of_files_is_7(shell):
