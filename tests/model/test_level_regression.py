@@ -242,3 +242,10 @@ def test_two_values_that_a_feature_cannot_tell_apart_are_one_level() -> None:
 def replace_values(rows: Rows, values: np.ndarray) -> Rows:
     """The rows with other features."""
     return rows._replace(values=values)
+
+
+def test_no_rows_have_no_nats(fitted: tuple[LevelRegression, dict[int, LevelRegression]]) -> None:
+    """As in a table in which no row is flagged."""
+    none = pump(1)
+    assert fitted[0].nats(none.values[:0], none.state[:0]).shape == (0, 2)
+    assert fitted[0].probabilities(none.values[:0], none.state[:0]).shape == (0, 4)

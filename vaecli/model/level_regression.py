@@ -106,7 +106,7 @@ class Levels:
         Readings that are missing or novel are at their `center` (f,).
         """
         readings = values[:, self._starts]
-        reaches = (readings[..., None] >= self.edges).reshape(len(values), -1)
+        reaches = (readings[..., None] >= self.edges).reshape(len(values), self.edges.size)
         near = np.clip(readings, -FARTHEST_READING, FARTHEST_READING)
         inputs = np.concatenate([at, near, reaches, values[:, self.codes]], axis=1, dtype=np.float32)
         absent = state[:, self.ordered] != PRESENT
