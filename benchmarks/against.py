@@ -12,11 +12,12 @@ import argparse
 import compileall
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -30,6 +31,7 @@ import tables
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 GROUP_ROWS = 1_000_000
 ROUNDS = 5
+CALLS = 51  # of a process that is asked how long a call takes
 HERE, THERE, FLOOR = "this build", "the other", "floor"
 ONE_WORKER, PEERS = "this build, one worker", {"isolation forest": "IForest", "kNN": "KNN"}
 KERNELS = "import numpy, threadpoolctl; print(threadpoolctl.threadpool_info()[0].get('architecture', 'unknown'))"
@@ -136,9 +138,13 @@ def _pyod(name: str, learned: Path, new: Path, work: Path) -> list[str]:
     return [str(SCRIPTS / "pyod_score.py"), name, str(learned), str(new), str(work / "pyod.csv")]
 
 
-def helping(builds: Builds, rounds: int) -> dict[str, list[Cost]]:
-    """Seconds of `vaecli --help`."""
-    return _in_turn(builds, {build: ["-m", "vaecli", "--help"] for build in builds.folders}, rounds)
+def helping(*verb: str) -> Question:
+    """Seconds of `vaecli --help`, or of the help of one verb."""
+
+    def question(builds: Builds, rounds: int) -> dict[str, list[Cost]]:
+        return _in_turn(builds, {build: ["-m", "vaecli", *verb, "--help"] for build in builds.folders}, rounds)
+
+    return question
 
 
 def workers(builds: Builds, rounds: int) -> dict[str, list[Cost]]:
@@ -175,24 +181,56 @@ def fitting(n_rows: str, n_columns: int, preset: str) -> Question:
 
 
 def in_memory(n_rows: int) -> Question:
-    """Seconds of scoring a frame of so many rows through Python, in a process that has loaded the bundle."""
+    """Seconds of scoring a frame of so many rows through Python, in processes that have loaded their bundles.
+
+    One process per build is asked in turn for the median of a few calls, so that other work on the machine, which
+    takes the processor's caches, meets both.
+    """
 
     def question(builds: Builds, rounds: int) -> dict[str, list[Cost]]:
-        seen: dict[str, list[Cost]] = {build: [] for build in builds.folders}
         table = builds.table(builds.sizes.start, seed=2)
-        for _ in range(rounds):
-            for build, folder in builds.folders.items():
-                words = [str(SCRIPTS / "score_frame.py"), str(builds.bundle(build, "default")), str(table), str(n_rows)]
-                # a script's own folder comes first on its path, so the build is named in the environment
-                environment = {"PYTHONPATH": str(folder)}
-                seen[build].append(json.loads(fit.said([sys.executable, *words], environment, folder)))
+        seen: dict[str, list[Cost]] = {build: [] for build in builds.folders}
+        with ExitStack() as stack:
+            processes = {build: stack.enter_context(_scorer(builds, build, table, n_rows)) for build in builds.folders}
+            for i in range(1 + rounds):
+                for build, process in processes.items():
+                    cost = _asked(process)
+                    if i:  # the first calls find what later ones know
+                        seen[build].append(cost)
         return seen
 
     return question
 
 
+@contextmanager
+def _scorer(builds: Builds, build: str, table: Path, n_rows: int) -> Iterator[subprocess.Popen[str]]:
+    """A process of a build that scores the first rows of the table as often as it is asked to."""
+    words = [str(SCRIPTS / "score_frame.py"), str(builds.bundle(build, "default")), str(table), str(n_rows)]
+    folder = builds.folders[build]
+    # a script's own folder comes first on its path, so the build is named in the environment
+    environment = os.environ | {"PYTHONPATH": str(folder)}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, *words], cwd=folder, env=environment, text=True, stdin=pipe, stdout=pipe
+    ) as process:
+        yield process
+        process.communicate()
+
+
+def _asked(process: subprocess.Popen[str]) -> Cost:
+    """The median of CALLS calls. Ends the program when the process has ended."""
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the process has no pipes")
+    print(CALLS, file=process.stdin, flush=True)
+    answer = process.stdout.readline()
+    if not answer:
+        record.stop("a process that scores rows in memory has ended")  # its message stands above
+    cost: Cost = json.loads(answer)
+    return cost
+
+
 QUESTIONS: dict[str, Question] = {
-    "`--help`": helping,
+    "`--help`": helping(),
     "1,000 rows of CSV, default": scoring("start", ".csv", "default"),
     "200,000 rows of CSV, default, and PyOD": beside_peers,
     "1,000,000 rows of CSV, default": scoring("large", ".csv", "default"),

@@ -23,7 +23,8 @@ import record
 from against import HERE, THERE
 
 QUESTIONS: dict[str, against.Question] = {
-    "`vaecli --help`": against.helping,
+    "`vaecli --help`": against.helping(),
+    "`vaecli score --help`": against.helping("score"),
     "`vaecli score` of 1,000 rows of CSV": against.scoring("start", ".csv", "default"),
     "`vaecli fit` of 500 × 20, two epochs": against.fitting("few", 20, "default"),
     "`model.score` of one row in a DataFrame": against.in_memory(1),
@@ -60,13 +61,12 @@ def _options() -> argparse.Namespace:
 
 def modules_of(question: str, builds: against.Builds) -> dict[str, int]:
     """How many modules of vaecli each build loads; nothing for a call within a process."""
-    words = {
-        build: ["--help"]
-        if "help" in question
-        else builds.score_words(build, builds.sizes.start, ".csv", "default")[2:]
-        for build in builds.folders
-        if "help" in question or "CSV" in question
-    }
+    if "--help" in question:
+        words = dict.fromkeys(builds.folders, question.strip("`").split()[1:])
+    elif "CSV" in question:
+        words = {one: builds.score_words(one, builds.sizes.start, ".csv", "default")[2:] for one in builds.folders}
+    else:
+        words = {}
     return {build: _n_modules(builds.folders[build], given) for build, given in words.items()}
 
 
@@ -79,15 +79,15 @@ def _n_modules(folder: Path, words: Sequence[str]) -> int:
 def report(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> str:
     """The Markdown of the results."""
     pairs = [row for row in rows if row["question"] in QUESTIONS]
-    others = ", ".join(sorted({row["against"] for row in pairs}))
-    header = ("question", "rounds", "this build, ms", "the other, ms", "this / the other", "modules", "of the other")
+    figures = ("this, ms", "the other, ms", "this / the other", "modules", "of the other")
+    header = ("question", "the other", "rounds", *figures)
     return "\n".join(
         [
             "# What is paid before the first row",
             "",
-            f"Written by `benchmarks/starts.py`: processor time of whole processes beside commit {others}, in pairs; "
-            "medians, and medians of the ratios pair by pair. One row: the median call of a process. Modules are those "
-            "of vaecli.",
+            "Written by `benchmarks/starts.py`: processor time of whole processes beside those of an earlier commit, "
+            "in pairs; medians, and medians of the ratios pair by pair. One row: medians of 51 calls, by a process of "
+            "each build in turn. Modules are those of vaecli.",
             "",
             record.markdown_table(header, map(_line, pairs)),
             "",
@@ -103,6 +103,7 @@ def _line(row: Mapping[str, Any]) -> tuple[str | None, ...]:
     modules = [str(row["modules"][build]) if build in row["modules"] else None for build in (HERE, THERE)]
     return (
         row["question"],
+        row["against"],
         str(len(here)),
         *map(_ms, (here, there)),
         f"{ratio:.2f}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from collections.abc import Generator
 from importlib.util import find_spec
@@ -21,19 +22,24 @@ for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.S
         signal.signal(_number, _handler)
 
 # the same examples on every run, so that a red test means a change; `--hypothesis-profile search` draws new ones
-settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("steady", max_examples=60, derandomize=True, deadline=None)
 settings.register_profile("search", max_examples=500, deadline=None)
 settings.load_profile("steady")
 
 
 def of_a_hundred(n: int) -> settings:
-    """For a law whose examples are costly: `n` of them on every run, and as many times more in a search."""
-    return settings(max_examples=max(1, settings.default.max_examples * n // 100))
+    """For a law whose examples are costly: `n` of them on every run, and five times as many in a search of 500."""
+    return settings(max_examples=n * max(1, settings.default.max_examples // 100))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests first, so that no worker is left alone with one at the end."""
     items.sort(key=lambda item: item.get_closest_marker("walk") is None)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end: half a million objects that no collection looks at again."""
+    gc.freeze()
 
 
 if find_spec("torch") is None:

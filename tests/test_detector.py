@@ -309,6 +309,16 @@ def test_no_rows_no_decisions(model: vaecli.Model, fresh_table: pd.DataFrame) ->
 # ------------------------------------------------------------------------------------------ through Python
 
 
+def test_the_offset_of_novel_cells_is_that_of_the_calibration(model: vaecli.Model) -> None:
+    """It is found once per detector: one with other calibrations has its own."""
+    first, kind = model.detector, model.detector.score_kind
+    assert first.novelty_offset(kind) == first.novelty_offset(kind) == novelty_offset(first.calibrations[kind])
+    wider = replace(first.calibrations[kind], scores=3 * first.calibrations[kind].scores)
+    other = replace(first, calibrations={**first.calibrations, kind: wider})
+    assert other.novelty_offset(kind) == pytest.approx(3 * first.novelty_offset(kind))
+    assert first.novelty_offset(kind) == novelty_offset(first.calibrations[kind])
+
+
 @pytest.mark.parametrize("kind", SCORE_KINDS)
 def test_batch_size_changes_no_bit(
     model: vaecli.Model, fresh_table: pd.DataFrame, kind: str, monkeypatch: pytest.MonkeyPatch

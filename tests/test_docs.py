@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
+import io
 import math
 import os
 import re
@@ -11,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -141,10 +144,16 @@ def test_the_walk_of_the_readme(clone: Path, monkeypatch: pytest.MonkeyPatch, ca
     """README: each command succeeds and prints what is shown; so does its Python, and the page on thresholds."""
     walk(README, clone)
     walk(DOCS / "how-to/choose-a-threshold.md", clone)
-    walk(DOCS / "how-to/decisions.md", clone)
-    walk(DOCS / "how-to/feedback.md", clone)
     run_python(README, clone, monkeypatch)
     assert 0 < float(capsys.readouterr().out) < 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.walk
+def test_the_pages_on_decisions_and_feedback(clone: Path):
+    """The how-to pages that go on from the README: each command succeeds and prints what is shown."""
+    for page in (README, DOCS / "how-to/decisions.md", DOCS / "how-to/feedback.md"):
+        walk(page, clone)
 
 
 @pytest.mark.slow
@@ -206,17 +215,15 @@ def test_the_comparison_of_outputs_sees_differences(shown: str, real: str, missi
 # -- the command line -----------------------------------------------------------------------------
 
 
-@pytest.fixture
-def help_of(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+@cache
+def help_of(*words: str) -> str:
     """The help text of a verb, or of the program."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def ask(*words: str) -> str:
+    text = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(text):
+        patch.setenv("COLUMNS", "80")
         with pytest.raises(SystemExit):
             app.main([*words, "--help"])
-        return capsys.readouterr().out
-
-    return ask
+    return text.getvalue()
 
 
 def options_in(help_text: str) -> dict[str, str]:
@@ -230,7 +237,7 @@ def options_in(help_text: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_the_reference_has_every_option_and_no_other(help_of, verb: str):
+def test_the_reference_has_every_option_and_no_other(verb: str):
     """docs/cli.md: the section of a verb names exactly the options that the verb has, and each has a help text."""
     text = section(DOCS / "cli.md", f"`vaecli {verb}`")
     told = {
@@ -242,7 +249,7 @@ def test_the_reference_has_every_option_and_no_other(help_of, verb: str):
         assert len(entry.split()) >= 5, option
 
 
-def test_the_reference_has_every_verb_and_global_option(help_of):
+def test_the_reference_has_every_verb_and_global_option():
     """docs/cli.md names what `vaecli --help` names."""
     text = (DOCS / "cli.md").read_text()
     listed = help_of().partition("\nCommands:\n")[2]
@@ -254,7 +261,7 @@ def test_the_reference_has_every_verb_and_global_option(help_of):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
-def test_commands_shown_are_commands_that_exist(help_of, page: Path):
+def test_commands_shown_are_commands_that_exist(page: Path):
     """Wherever a page has `vaecli VERB --option`, there is such a verb with such an option."""
     known = {verb: options_in(help_of(verb)).keys() for verb in VERBS}
     text = page.read_text(encoding="utf-8")

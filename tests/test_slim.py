@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import re
@@ -18,6 +20,7 @@ import pyarrow as pa
 import pytest
 
 import vaecli
+from vaecli.cli.app import main
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ROOT / "requirements-scoring.txt"
@@ -73,10 +76,25 @@ class Host:
         )
 
 
+class Here:
+    """This process, which has everything."""
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """One command line."""
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as left:
+            main(words)
+        printed = (stream.buffer.getvalue().decode() for stream in (out, err))
+        return subprocess.CompletedProcess(words, int(left.value.code or 0), *printed)
+
+
 @pytest.fixture
-def full(tmp_path: Path) -> Host:
-    """The environment of these tests, which has everything."""
-    return Host((sys.executable, "-c", COMMAND_LINE), (sys.executable,), tmp_path)
+def full(monkeypatch: pytest.MonkeyPatch) -> Here:
+    """The environment of these tests, as a host with the same width."""
+    for name in [name for name in os.environ if name.startswith("VAECLI_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "80")
+    return Here()
 
 
 @pytest.fixture
@@ -108,25 +126,25 @@ def test_the_pretence_hides_what_is_left_out(pretended: Host):
 # -- what works -----------------------------------------------------------------------------------
 
 
-def test_help_answers(pretended: Host, full: Host):
+def test_help_answers(pretended: Host, full: Here):
     """`vaecli --help` and the help of every verb are those of a full install."""
     check_help(pretended, full)
 
 
 @pytest.mark.parametrize("extension", ["csv", "parquet"])
 def test_scoring_gives_the_same_bytes(
-    pretended: Host, full: Host, bundle: Path, fresh_table: pd.DataFrame, extension: str
+    pretended: Host, full: Here, bundle: Path, fresh_table: pd.DataFrame, extension: str
 ):
     """A CSV and a Parquet file are scored to the bytes that a full install writes."""
     check_score(pretended, full, bundle, fresh_table, extension)
 
 
-def test_explaining_gives_the_same_bytes(pretended: Host, full: Host, bundle: Path, fresh_table: pd.DataFrame):
+def test_explaining_gives_the_same_bytes(pretended: Host, full: Here, bundle: Path, fresh_table: pd.DataFrame):
     """The reasons that `vaecli explain` writes are those of a full install."""
     check_explain(pretended, full, bundle, fresh_table)
 
 
-def test_inspecting_prints_the_same(pretended: Host, full: Host, bundle: Path):
+def test_inspecting_prints_the_same(pretended: Host, full: Here, bundle: Path):
     """`vaecli inspect` prints what it prints on a full install."""
     check_inspect(pretended, full, bundle)
 
@@ -176,7 +194,7 @@ def test_cuda_is_refused_in_two_lines(pretended: Host, bundle: Path, normal_csv:
 
 @pytest.mark.slow
 def test_a_slim_install_keeps_every_promise(
-    full: Host,
+    full: Here,
     model: vaecli.Model,
     bundle: Path,
     normal_csv: Path,
@@ -229,14 +247,14 @@ def _pip(environment: Path, *words: str) -> None:
 # -- promises, the same for a pretended and a real host -------------------------------------------
 
 
-def check_help(host: Host, full: Host) -> None:
+def check_help(host: Host, full: Here) -> None:
     for words in (["--help"], ["fit", "--help"], ["score", "--help"], ["explain", "--help"], ["inspect", "--help"]):
         done, expected = host.run(*words), full.run(*words)
         assert (done.returncode, done.stdout) == (0, expected.stdout), done.stderr
         assert "Usage: vaecli" in done.stdout
 
 
-def check_score(host: Host, full: Host, bundle: Path, rows: pd.DataFrame, extension: str) -> None:
+def check_score(host: Host, full: Here, bundle: Path, rows: pd.DataFrame, extension: str) -> None:
     table, here, there = (host.folder / f"{name}.{extension}" for name in ("new", "here", "there"))
     rows.to_csv(table, index=False) if extension == "csv" else rows.to_parquet(table, index=False)
     words = ["score", str(table), "-m", str(bundle), "--quiet", "-o"]
@@ -248,7 +266,7 @@ def check_score(host: Host, full: Host, bundle: Path, rows: pd.DataFrame, extens
     assert len(pd.read_csv(here) if extension == "csv" else pd.read_parquet(here)) == len(rows)
 
 
-def check_explain(host: Host, full: Host, bundle: Path, rows: pd.DataFrame) -> None:
+def check_explain(host: Host, full: Here, bundle: Path, rows: pd.DataFrame) -> None:
     table, here, there = (host.folder / f"{name}.csv" for name in ("odd", "here", "there"))
     rows.to_csv(table, index=False)
     words = ["explain", str(table), "-m", str(bundle), "--row", "1,17", "--quiet", "-o"]
@@ -259,7 +277,7 @@ def check_explain(host: Host, full: Host, bundle: Path, rows: pd.DataFrame) -> N
     assert len(here.read_text().splitlines()) > 2
 
 
-def check_inspect(host: Host, full: Host, bundle: Path) -> None:
+def check_inspect(host: Host, full: Here, bundle: Path) -> None:
     for option in ("--schema", "--json"):
         done, expected = host.run("inspect", str(bundle), option), full.run("inspect", str(bundle), option)
         assert (done.returncode, done.stdout) == (0, expected.stdout), done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +54,7 @@ class Detector:
     groups: GroupCalibrations | None = None  # where they have by group
     strings: StringJudge | None = None  # of tables with text
     lines: tuple[str, ...] | None = None  # of logs: the columns that their lines are read as
+    _offsets: dict[str, float] = field(default_factory=dict, init=False, repr=False, compare=False)  # found, by kind
 
     def score(self, cells: Cells, kind: str | None = None, *, small_tiles: bool = False) -> ScoredRows:
         """Score rows by `kind` (default: the detector's own), in nats, higher is more anomalous, with p-values.
@@ -69,7 +70,9 @@ class Detector:
         """What an unexpected cell adds to a score of `kind`, in nats: a fresh calibration leaves it as it was."""
         if self.novelty_offsets is not None:
             return self.novelty_offsets[kind]
-        return novelty_offset(self.calibrations[kind])
+        if kind not in self._offsets:  # finding it takes as long as the p-value of a row
+            self._offsets[kind] = novelty_offset(self.calibrations[kind])
+        return self._offsets[kind]
 
     @property
     def by_column(self) -> str | None:

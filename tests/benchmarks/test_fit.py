@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import subprocess
 import sys
 from argparse import Namespace
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.benchmarks.conftest import BENCHMARKS
+from tests.benchmarks.conftest import BENCHMARKS, refusal
 from vaecli.config import SCORE_KINDS, ScoreConfig
 from vaecli.detector import Detector
 from vaecli.workflows.score import score
@@ -160,14 +159,12 @@ def test_the_peer_script_saves_what_scores_rows(name, tmp_path):
 # -- on a GPU ------------------------------------------------------------------------------------
 
 
-def test_without_a_gpu_the_benchmark_reports_it(tmp_path):
+def test_without_a_gpu_the_benchmark_reports_it(gpu, tmp_path, monkeypatch, capsys):
     """Without a CUDA device it ends with exit code 2 and one sentence, and measures nothing."""
-    command = [sys.executable, BENCHMARKS / "gpu.py", "--work", tmp_path / "work", "--out", tmp_path / "gpu.json"]
-    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert done.returncode == 2
-    assert done.stderr.startswith("No CUDA device is available")
-    assert len(done.stderr.splitlines()) == 1
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    printed = refusal(gpu.main, ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "gpu.json")], capsys)
+    assert printed.startswith("No CUDA device is available")
+    assert len(printed.splitlines()) == 1
     assert not list(tmp_path.iterdir())
 
 

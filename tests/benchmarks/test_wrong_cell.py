@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import vaecli
-from tests.benchmarks.conftest import QUICK, refusal, refusal_without_data
+from tests.benchmarks.conftest import BENCHMARKS, QUICK, refusal, refusal_without_data
 from vaecli.data.cells import Cells
 
 pd = pytest.importorskip("pandas")
@@ -50,12 +51,16 @@ def mixed_rows():
     return pd.DataFrame({"a": load, "b": 3 * load + 0.1 * rng.normal(size=600), "kind": rng.choice(["x", "y"], 600)})
 
 
-@pytest.fixture
-def trial(bench, mixed_rows, monkeypatch):
+@pytest.fixture(scope="module")
+def trial(mixed_rows):
+    """A trial with a short fit. Tests must not change it."""
     fit = vaecli.fit
-    monkeypatch.setattr(vaecli, "fit", lambda rows, **given: fit(rows, preset="fast", **given, **QUICK))
-    monkeypatch.setattr(bench, "_normal_rows", lambda name, data: mixed_rows)
-    return bench.trial_of("ai4i2020", 300, 0, None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(BENCHMARKS)
+        bench = importlib.import_module("wrong_cell")
+        patch.setattr(vaecli, "fit", lambda rows, **given: fit(rows, preset="fast", **given, **QUICK))
+        patch.setattr(bench, "_normal_rows", lambda name, data: mixed_rows)
+        return bench.trial_of("ai4i2020", 300, 0, None)
 
 
 def test_cases_say_which_cells_are_wrong(trial):

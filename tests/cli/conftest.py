@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -341,20 +342,23 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 PROBE = """
-import sys
+import json, sys
 from vaecli.cli.app import main
-try:
-    main(sys.argv[1:])
-except SystemExit as left:
-    assert not left.code
-print(*{name.partition(".")[0] for name, module in sys.modules.items() if module is not None}, file=sys.stderr)
+for words in json.loads(sys.argv[1]):
+    try:
+        main(words)
+    except SystemExit as left:
+        assert not left.code, words
+    print(*{name.partition(".")[0] for name, module in sys.modules.items() if module is not None}, file=sys.stderr)
 """
 
 
-def loaded_by(words: list[str]) -> set[str]:
-    """The names of the packages that a process has loaded when it has run a command line."""
-    command = [sys.executable, "-c", PROBE, *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    loaded = set(done.stderr.split())
-    assert "vaecli" in loaded
+def loaded_by(*commands: list[str]) -> list[set[str]]:
+    """The names of the packages that a process has loaded after each of the command lines that it runs in turn."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, json.dumps(commands)], capture_output=True, text=True, check=True
+    )
+    loaded = [set(line.split()) for line in done.stderr.splitlines()]
+    assert len(loaded) == len(commands)
+    assert "vaecli" in loaded[0]
     return loaded

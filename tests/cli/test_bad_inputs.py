@@ -866,7 +866,14 @@ def refused(case: Case, words: str, run, place: Path) -> None:
 IN_EARNEST = {param.id: param for param in (*FIT, *SCORE)}  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("id", ["ragged-row-far-down", "seven-rows", "unknown-choices-all-listed", "added-names-taken"])
+@pytest.mark.parametrize(
+    "id",
+    [
+        "seven-rows",
+        "added-names-taken",
+        *(pytest.param(id, marks=pytest.mark.slow) for id in ("ragged-row-far-down", "unknown-choices-all-listed")),
+    ],
+)
 def test_a_process_refuses(id: str, place: Path):
     """A process of its own prints the same, and no library adds a word."""
     case = IN_EARNEST[id].values[0]  # type: ignore[attr-defined]

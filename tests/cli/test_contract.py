@@ -22,7 +22,8 @@ from vaecli.results.json_object import SCHEMA_VERSION
 from vaecli.tables.read import delimited
 from vaecli.tables.write import parquet_rows
 
-WAYS = ((1, 16_384), (2, 100), (4, 33))  # workers and batch rows
+WAYS = ((1, 16_384), (4, 33))  # workers and batch rows
+MORE_WAYS = ((1, 100), (2, 100), (3, 1), (4, 16_384))
 EARLIER = b"an earlier output\n"
 
 STREAMING = tuple(verb for verb in VERBS if verb.streams)
@@ -139,17 +140,20 @@ class TestContract:
         quiet = run(*verb.command(output="-"), "--quiet")
         assert (quiet.code, quiet.err) == (0, "")
 
+    @pytest.mark.parametrize("ways", [WAYS, pytest.param(WAYS + MORE_WAYS, marks=pytest.mark.slow)], ids=["two", "all"])
     @pytest.mark.parametrize("extension", ["csv", "parquet"])
     @pytest.mark.parametrize(
         ("verb", "line"),
         [pytest.param(verb, i, id=f"{verb.name} {line}") for verb in STREAMING for i, line in enumerate(verb.lines)],
     )
-    def test_workers_and_batches_change_no_byte(self, run, verb: Verb, line: int, extension: str):
-        """The same output and the same summary for 1, 2 and 4 workers, however many rows they hold at a time."""
+    def test_workers_and_batches_change_no_byte(
+        self, run, verb: Verb, line: int, extension: str, ways: tuple[tuple[int, int], ...]
+    ):
+        """The same output and the same summary for 1 to 4 workers, however many rows they hold at a time."""
         outputs = verb.outputs if "parquet" not in verb.outputs else tuple({extension, *verb.outputs[2:]})
         for name in outputs:
             found, told = set(), []
-            for workers, batch_rows in WAYS:
+            for workers, batch_rows in ways:
                 running = ["--workers", str(workers), "--batch-rows", str(batch_rows), "--json"]
                 done = run(*verb.command(line, f"new.{extension}", f"out.{name}"), *running)
                 assert (done.code, done.err) == (0, "")
@@ -158,13 +162,16 @@ class TestContract:
             assert len(found) == 1
             assert all(answer == told[0] for answer in told)
 
-    @of(tuple(verb for verb in VERBS if not verb.fits))
-    def test_it_loads_nothing_that_only_fitting_needs(self, verb: Verb):
-        """A process of its own runs without torch, scikit-learn, SciPy, pandas and matplotlib."""
-        for line in range(len(verb.lines)):
-            silent = "--quiet" if verb.outputs else "--json"
-            loaded = loaded_by([*verb.command(line), silent])
-            assert not loaded & {"torch", "sklearn", "scipy", "pandas", "matplotlib"}
+    def test_it_loads_nothing_that_only_fitting_needs(self):
+        """A process that runs every line of every verb, one after the other, has loaded none of the large packages."""
+        commands = [
+            [*verb.command(line), "--quiet" if verb.outputs else "--json"]
+            for verb in VERBS
+            if not verb.fits
+            for line in range(len(verb.lines))
+        ]
+        for command, loaded in zip(commands, loaded_by(*commands), strict=True):
+            assert not loaded & {"torch", "sklearn", "scipy", "pandas", "matplotlib"}, command
 
     # -- mistakes ---------------------------------------------------------------------------------
 

@@ -492,7 +492,7 @@ def test_workers_and_batches_change_no_byte(run, explain, new, extension: str, m
     new.to_csv("new.csv", index=False)
     new.to_parquet("new.parquet", row_group_size=50)
     files, shown = set(), set()
-    for workers, batch_rows in [(1, 16_384), (2, 25), (4, 32), (2, 1), (4, 1_000_000)]:
+    for workers, batch_rows in [(1, 16_384), (4, 25), (2, 1)]:
         flags = ["--workers", str(workers), "--batch-rows", str(batch_rows), "--threshold", "0.95"]
         summary = explain(f"new{extension}", "-o", f"reasons{extension}", *flags)
         files.add(Path(f"reasons{extension}").read_bytes())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.messages import assert_is_a_message, contents
+from tests.sensors.conftest import call
 from vaecli import tables
 from vaecli.errors import InputError
 
@@ -115,13 +117,21 @@ def scored(run, inputs: list[str], out: str, model: str = "m.vae") -> pa.Table:
 # -- columns in the names of folders -----------------------------------------------------------------
 
 
-@pytest.fixture
-def pumps(place: Path, run, quick: Path) -> Path:
+@pytest.fixture(scope="module")
+def fitted_pumps(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Path:
     """Two pumps with flows of their own in a partitioned folder, a bundle of them, and a folder with them swapped."""
-    partitioned(N_ROWS, **{"pump=P1": 0.0, "pump=P2": 3000.0})(place / "train")
-    partitioned(N_ROWS, **{"pump=P1": 3000.0, "pump=P2": 3000.0})(place / "new")
-    done = run("fit", "train", "-o", "m.vae", "--config", str(quick))
+    folder = tmp_path_factory.mktemp("pumps")
+    partitioned(N_ROWS, **{"pump=P1": 0.0, "pump=P2": 3000.0})(folder / "train")
+    partitioned(N_ROWS, **{"pump=P1": 3000.0, "pump=P2": 3000.0})(folder / "new")
+    done = call("fit", folder / "train", "-o", folder / "m.vae", "--config", quick)
     assert done.code == 0, done.err
+    return folder
+
+
+@pytest.fixture
+def pumps(place: Path, fitted_pumps: Path) -> Path:
+    """The current directory: a copy of them."""
+    shutil.copytree(fitted_pumps, place, dirs_exist_ok=True)
     return place
 
 

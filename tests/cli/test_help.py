@@ -55,6 +55,13 @@ def test_short_help_is_help(run):
     assert run("score", "-h").out == run("score", "--help").out
 
 
+def test_a_verb_after_other_words_has_its_options(run):
+    """The help of the program lists verbs without their options; where a word names a verb, all have them."""
+    assert run("--", "score", "--help").out == run("score", "--help").out
+    assert "--min-score" in run("score", "--help").out
+    assert run("--help", "score").out == run("--help").out
+
+
 def test_help_is_plain_in_a_pipe(run):
     """No boxes and no colours where no terminal is."""
     for verb in VERBS:

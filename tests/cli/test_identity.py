@@ -116,7 +116,22 @@ def test_output_that_is_the_input(command: str, place: Path, run: Callable) -> N
     assert contents(place) == before
 
 
-@pytest.mark.parametrize("command", SAME_IN_SHELL.values(), ids=SAME_IN_SHELL)
+QUICK_IN_SHELL = (
+    "standard input",
+    "standard input, Parquet",
+    "read-write output",
+    "both read-write",
+    "appended by path",
+)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, id=name, marks=[] if name in QUICK_IN_SHELL else pytest.mark.slow)
+        for name, command in SAME_IN_SHELL.items()
+    ],
+)
 def test_redirected_output_that_is_the_input(command: str, place: Path) -> None:
     """The input is not overwritten through a standard stream either."""
     before = contents(place)
@@ -363,8 +378,26 @@ VERBS = {
 }
 
 
-@pytest.mark.parametrize("command", VERBS.values(), ids=VERBS)
-@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o027, 0o640), (0o002, 0o664)])
+MASKS = {0o022: 0o644, 0o077: 0o600, 0o027: 0o640, 0o002: 0o664}
+EARLIER_MODES = {0o640: 0o640, 0o600: 0o600, 0o666: 0o666, 0o4755: 0o755, 0o2770: 0o770}
+
+
+def crossed(modes: dict[int, int], for_all: int) -> list[Any]:
+    """Every mode for `score` and one of them for every verb; the other pairs are slow."""
+    return [
+        pytest.param(
+            command,
+            given,
+            mode,
+            id=f"{verb}-{given:o}",
+            marks=[] if verb == "score" or given == for_all else pytest.mark.slow,
+        )
+        for verb, command in VERBS.items()
+        for given, mode in modes.items()
+    ]
+
+
+@pytest.mark.parametrize(("command", "mask", "mode"), crossed(MASKS, 0o077))
 def test_a_new_file_has_the_mode_of_the_umask(
     command: str, mask: int, mode: int, place: Path, quick: Path, run: Callable, umask: Callable
 ) -> None:
@@ -375,10 +408,7 @@ def test_a_new_file_has_the_mode_of_the_umask(
     assert (place / words[-1]).stat().st_mode & 0o7777 == mode
 
 
-@pytest.mark.parametrize("command", VERBS.values(), ids=VERBS)
-@pytest.mark.parametrize(
-    ("earlier", "mode"), [(0o640, 0o640), (0o600, 0o600), (0o666, 0o666), (0o4755, 0o755), (0o2770, 0o770)]
-)
+@pytest.mark.parametrize(("command", "earlier", "mode"), crossed(EARLIER_MODES, 0o4755))
 def test_a_replaced_file_keeps_its_mode(
     command: str, earlier: int, mode: int, place: Path, quick: Path, run: Callable, umask: Callable
 ) -> None:

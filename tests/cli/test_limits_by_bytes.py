@@ -40,8 +40,14 @@ def ended(*words: object) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is read from /proc")
-@pytest.mark.parametrize("to", ["csv", "parquet"])
-@pytest.mark.parametrize("is_dictionary", [True, False])
+@pytest.mark.parametrize(
+    ("to", "is_dictionary"),
+    [
+        ("csv", True),
+        ("parquet", False),
+        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("csv", False), ("parquet", True))),
+    ],
+)
 def test_a_long_cell_per_row_takes_little_memory(
     fresh_table: pd.DataFrame, bundle: Path, tmp_path: Path, to: str, is_dictionary: bool
 ) -> None:

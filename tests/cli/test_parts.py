@@ -148,7 +148,7 @@ def stopped_at(monkeypatch: pytest.MonkeyPatch, n: int, problem: BaseException, 
 
 
 @pytest.mark.parametrize("renamed", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("n", [1, 3, N_PARTS, N_PARTS + 1])
+@pytest.mark.parametrize("n", [1, pytest.param(3, marks=pytest.mark.slow), N_PARTS, N_PARTS + 1])
 def test_a_stopped_run_that_goes_on_equals_a_whole_one(
     run, place: Path, monkeypatch: pytest.MonkeyPatch, n: int, renamed: bool
 ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 import vaecli
+from vaecli.cli.app import main
 from vaecli.training import schedule
 
 N_ROWS = 3_000  # more than a sample of the rows would look at
@@ -31,29 +33,42 @@ def table() -> pd.DataFrame:
     )
 
 
+def words_of(folder: Path, quick: Path) -> tuple[str, ...]:
+    """A fit of table.csv in a folder."""
+    names = ("--group", "site", "--label", "fault", "--config", str(quick), "-q")
+    return ("fit", str(folder / "table.csv"), "-o", str(folder / "model.vae"), *names)
+
+
 @pytest.fixture
 def fit(tmp_path: Path, quick: Path, run: Callable) -> Callable:
     """Fit table.csv of `tmp_path`, with more words of the command line."""
+    return lambda *words: run(*words_of(tmp_path, quick), *words)
 
-    def fit_with(*words: str):
-        names = ("--group", "site", "--label", "fault", "--config", str(quick), "-q")
-        return run("fit", str(tmp_path / "table.csv"), "-o", str(tmp_path / "model.vae"), *names, *words)
 
-    return fit_with
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> Path:
+    """A folder with table.csv and what a fit leaves that was interrupted before its bundle was written."""
+    folder = tmp_path_factory.mktemp("left")
+    table().to_csv(folder / "table.csv", index=False)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+        patch.setattr("vaecli.workflows.fit.save_detector", interrupt)
+        with pytest.raises(SystemExit) as ended:
+            main(words_of(folder, quick))
+    assert ended.value.code == 130
+    return folder
 
 
 @pytest.fixture
-def checkpoint(tmp_path: Path, fit: Callable, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a fit of table.csv leaves that was interrupted before its bundle was written."""
-    table().to_csv(tmp_path / "table.csv", index=False)
+def checkpoint(tmp_path: Path, left: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of both, of which the checkpoint is that of a fit in this folder."""
     monkeypatch.setattr(schedule, "SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    with monkeypatch.context() as patch:
-
-        def interrupt(*_: object) -> None:
-            raise KeyboardInterrupt
-
-        patch.setattr("vaecli.workflows.fit.save_detector", interrupt)
-        assert fit().code == 130
+    for name in ("table.csv", "model.vae.checkpoint"):
+        shutil.copy2(left / name, tmp_path)
     return tmp_path / "model.vae.checkpoint"
 
 

@@ -12,6 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.sensors.conftest import call
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,12 +87,25 @@ def in_parquet(run) -> list[float]:
     return table["temp"].to_pylist()
 
 
-@pytest.mark.parametrize("name", READ)
-def test_the_same_numbers_have_the_same_scores(run, quick: Path, name: str):
-    """However they are spelled; the faulty row is flagged, and where CSV becomes Parquet they are numbers there."""
+def normal_and_new() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Normal rows, and forty new ones of which one is faulty."""
     normal, new = numbers(0).round(2), numbers(1).head(40).round(2)
     new.loc[FAULT, "temp"] = 9000.0
-    plain = scores(run, quick, normal, new)
+    return normal, new
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, quick: Path) -> pd.DataFrame:
+    """The new rows, scored where all numbers are spelled as CSV has them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("plain"))
+        return scores(call, quick, *normal_and_new())
+
+
+@pytest.mark.parametrize("name", READ)
+def test_the_same_numbers_have_the_same_scores(run, quick: Path, plain: pd.DataFrame, name: str):
+    """However they are spelled; the faulty row is flagged, and where CSV becomes Parquet they are numbers there."""
+    normal, new = normal_and_new()
     found = scores(run, quick, spelled(normal, READ[name]), spelled(new, READ[name]))
     np.testing.assert_allclose(found["anomaly_score"], plain["anomaly_score"], rtol=1e-9)
     assert found["is_anomaly"][FAULT]

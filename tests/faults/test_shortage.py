@@ -2,101 +2,125 @@
 
 from __future__ import annotations
 
+import builtins
+import errno
+import io
 import os
-import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NoReturn
 
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 
-from tests.faults.conftest import PROGRAM
+from tests.cli.conftest import run as run
+from vaecli.runtime import atomic_file
+from vaecli.training import schedule
+from vaecli.workflows import score as workflow
 
-# the reader library, as it fails when an allocation is refused
-NO_ARROW_MEMORY = """
-import pyarrow as pa, pyarrow.parquet as pq, pyarrow.csv as csv
-def refuse(*_, **__):
-    raise pa.ArrowMemoryError("malloc of size 4294967296 failed")
-pq.ParquetFile.iter_batches = refuse
-csv.read_csv = refuse
-"""
-NO_SPACE = """
-import errno, tempfile
-class Full:
-    def __init__(self, file): self.file = file
-    def write(self, data): raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    def __getattr__(self, name): return getattr(self.file, name)
-whole = tempfile.TemporaryFile
-tempfile.TemporaryFile = lambda *a, **k: Full(whole(*a, **k))
-"""
-SCORE_RAISES = """
-import vaecli.workflows.score as workflow
-def refuse(*_, **__):
-    raise {problem}
-workflow.load_any_detector = refuse
-"""
-OPENING_FAILS = """
-import builtins, errno
-whole = builtins.open
-def opening(path, *rest, **named):
-    if str(path).endswith(".vae"):
-        raise OSError(errno.{error}, os.strerror(errno.{error}), str(path))
-    return whole(path, *rest, **named)
-builtins.open = opening
-"""
+pytestmark = pytest.mark.usefixtures("place")
+
+
+def refusing(problem: BaseException) -> Callable[..., NoReturn]:
+    """A function that raises `problem`, whatever it is given."""
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise problem
+
+    return refuse
+
+
+def refuse_bundles(patch: pytest.MonkeyPatch, number: int) -> None:
+    """Opening a file whose name ends with .vae fails with this number of the operating system."""
+    whole = builtins.open
+
+    def opening(path: Any, *rest: Any, **named: Any) -> Any:
+        if str(path).endswith(".vae"):
+            raise OSError(number, os.strerror(number), str(path))
+        return whole(path, *rest, **named)
+
+    patch.setattr(builtins, "open", opening)
 
 
 @pytest.mark.parametrize("table", ["fresh.csv", "fresh.parquet"])
 @pytest.mark.parametrize("verb", ["score", "fit"])
-def test_memory_that_the_reader_lacks_is_7(program, verb: str, table: str):
+def test_memory_that_the_reader_lacks_is_7(run, monkeypatch: pytest.MonkeyPatch, verb: str, table: str):
     """The table is whole: nothing is called damaged."""
-    done = program(
-        NO_ARROW_MEMORY, verb, table, "-o", "out.vae", *(["--config", "quick.toml"] if verb == "fit" else [])
-    )
-    assert done.returncode == 7
-    assert done.stderr.startswith("error: too little free memory: malloc of size 4294967296 failed\nhint: ")
+    refuse = refusing(pa.ArrowMemoryError("malloc of size 4294967296 failed"))
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", refuse)
+    monkeypatch.setattr(pyarrow.csv, "read_csv", refuse)
+    done = run(verb, table, "-o", "out.vae", *(["--config", "quick.toml"] if verb == "fit" else []))
+    assert done.code == 7
+    assert done.err.startswith("error: too little free memory: malloc of size 4294967296 failed\nhint: ")
 
 
 @pytest.mark.parametrize(
     "problem",
     [
-        "MemoryError()",
-        "OSError(12, 'Cannot allocate memory')",
-        "RuntimeError('CUDA out of memory. Tried to allocate 2.00 GiB')",
-        'RuntimeError("can\'t start new thread")',
-        "__import__('pyarrow').ArrowException('Unknown error: Failed to launch worker thread: Resource unavailable')",
-        "ImportError('libfoo.so: failed to map segment from shared object')",
+        MemoryError(),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("can't start new thread"),
+        pa.ArrowException("Unknown error: Failed to launch worker thread: Resource unavailable"),
+        ImportError("libfoo.so: failed to map segment from shared object"),
     ],
+    ids=repr,
 )
-def test_memory_by_any_name_is_7(program, problem: str):
+def test_memory_by_any_name_is_7(run, monkeypatch: pytest.MonkeyPatch, problem: Exception):
     """Libraries raise what they like."""
-    change = SCORE_RAISES.format(problem=problem)
-    done = program(change, "score", "fresh.csv", "-o", "out.csv")
-    assert done.returncode == 7
-    assert done.stderr.startswith("error: too little free memory")
+    monkeypatch.setattr(workflow, "load_any_detector", refusing(problem))
+    done = run("score", "fresh.csv", "-o", "out.csv")
+    assert done.code == 7
+    assert done.err.startswith("error: too little free memory")
 
 
-def test_another_runtime_error_is_a_bug(program):
+def test_another_runtime_error_is_a_bug(run, monkeypatch: pytest.MonkeyPatch):
     """What is not known to be a shortage is reported in full."""
-    change = (
-        "import vaecli.workflows.score as s\ndef refuse(*_, **__): raise RuntimeError('x')\ns.open_source = refuse\n"
-    )
-    done = program(change, "score", "fresh.csv", "-o", "out.csv")
-    assert done.returncode == 1
-    assert "Traceback" in done.stderr
+    monkeypatch.setattr(workflow, "open_source", refusing(RuntimeError("x")))
+    done = run("score", "fresh.csv", "-o", "out.csv")
+    assert done.code == 1
+    assert "Traceback" in done.err
+
+
+class Full:
+    """A temporary file on a disk without space."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+
+    def __enter__(self) -> Full:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()
+
+    def write(self, data: bytes) -> NoReturn:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
 
 
 @pytest.mark.parametrize("table", ["fresh.csv", "fresh.parquet"])
-def test_a_full_folder_for_temporary_files_is_7(program, place, table: str):
-    """The copy of standard input does not fit: that is no fault of the table."""
-    code = f"import os\n{NO_SPACE}\nfrom vaecli.cli.app import run\nrun()\n"
-    done = subprocess.run(
-        [PROGRAM[0], "-c", code, "fit", "-", "-o", "out.vae"],
-        input=Path(table).read_bytes(),
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == 7
-    assert b"cannot hold a copy of standard input: No space left on device\nhint: free some space" in done.stderr
-    assert b"TMPDIR" in done.stderr
+def test_a_full_folder_for_temporary_files_is_7(run, monkeypatch: pytest.MonkeyPatch, table: str):
+    """The copy of standard input does not fit: that is no fault of the table. What there is of it is closed."""
+    whole, made = tempfile.TemporaryFile, []
+
+    def full(*given: Any, **named: Any) -> Full:
+        made.append(Full(whole(*given, **named)))
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(table).read_bytes())))
+    done = run("fit", "-", "-o", "out.vae")
+    assert done.code == 7
+    assert "cannot hold a copy of standard input: No space left on device\nhint: free some space" in done.err
+    assert "TMPDIR" in done.err
+    assert [one.file.closed for one in made] == [True]
 
 
 def test_a_limit_on_the_size_of_files_is_7(shell):
@@ -108,12 +132,13 @@ def test_a_limit_on_the_size_of_files_is_7(shell):
     assert not Path("out.csv").exists()
 
 
-@pytest.mark.parametrize(("error", "code"), [("EACCES", 5), ("EIO", 5), ("ENOMEM", 7), ("EMFILE", 7)])
-def test_a_bundle_that_cannot_be_opened(program, error: str, code: int):
+@pytest.mark.parametrize(("number", "code"), [(errno.EACCES, 5), (errno.EIO, 5), (errno.ENOMEM, 7), (errno.EMFILE, 7)])
+def test_a_bundle_that_cannot_be_opened(run, monkeypatch: pytest.MonkeyPatch, number: int, code: int):
     """5 for the bundle, 7 for the machine."""
-    done = program(OPENING_FAILS.format(error=error), "score", "fresh.csv", "-o", "out.csv")
-    assert done.returncode == code
-    assert "Traceback" not in done.stderr
+    refuse_bundles(monkeypatch, number)
+    done = run("score", "fresh.csv", "-o", "out.csv")
+    assert done.code == code
+    assert "Traceback" not in done.err
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
@@ -129,48 +154,55 @@ def test_a_bundle_without_permission_is_5(shell, words: str):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 @pytest.mark.parametrize("words", ["score fresh.csv -m locked.vae", "inspect locked.vae", "sample -n 5 -m locked.vae"])
-def test_permissions_are_left_to_the_opening(program, words: str):
+def test_permissions_are_left_to_the_opening(run, monkeypatch: pytest.MonkeyPatch, words: str):
     """The command line asks nothing of a file: the one place that opens it explains why it cannot."""
     Path("locked.vae").write_bytes(Path("model.vae").read_bytes())
-    refuse = "os.access = lambda *_, **__: False\n" + OPENING_FAILS.format(error="EACCES")
-    done = program(refuse, *words.split())
-    assert done.returncode == 5
-    assert done.stderr.startswith("error: locked.vae: may not be read: permission denied\n")
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
+    refuse_bundles(monkeypatch, errno.EACCES)
+    done = run(*words.split())
+    assert done.code == 5
+    assert done.err.startswith("error: locked.vae: may not be read: permission denied\n")
 
 
-# every ten seconds is too seldom for a test
-ALWAYS = "import vaecli.training.schedule as schedule\nschedule.SECONDS_BETWEEN_CHECKPOINTS = 0\n"
 FIT = ("fit", "fresh.csv", "--config", "quick.toml", "-o", "out.vae")
 
 
-@pytest.mark.slow
-def test_a_checkpoint_that_cannot_be_written_is_a_warning(program):
+@pytest.fixture
+def checkpoints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fit saves its progress after every step, as every ten seconds is too seldom for a test."""
+    monkeypatch.setattr(schedule, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_a_warning(run, checkpoints):
     """Training goes on, the bundle is that of an undisturbed fit, and the summary warns once."""
-    assert program("", *FIT, "--quiet").returncode == 0
+    assert run(*FIT, "--quiet").code == 0
     undisturbed = Path("out.vae").read_bytes()
     Path("out.vae").unlink()
     Path("out.vae.checkpoint").mkdir()
-    done = program(ALWAYS, *FIT)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("warning: the progress of training could not be saved: out.vae.checkpoint") == 1
+    done = run(*FIT)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("warning: the progress of training could not be saved: out.vae.checkpoint") == 1
     assert Path("out.vae").read_bytes() == undisturbed
 
 
 @pytest.mark.parametrize(
     "error",
-    ["ENOSPC", *(pytest.param(error, marks=pytest.mark.slow) for error in ("EACCES", "EDQUOT", "EIO", "EROFS"))],
+    ["ENOSPC", "EROFS", *(pytest.param(error, marks=pytest.mark.slow) for error in ("EACCES", "EDQUOT", "EIO"))],
 )
-def test_no_failure_of_a_checkpoint_ends_a_fit(program, error: str):
+def test_no_failure_of_a_checkpoint_ends_a_fit(run, checkpoints, monkeypatch: pytest.MonkeyPatch, error: str):
     """Whatever the disk answers while training runs; the bundle is written when it has recovered."""
-    change = (
-        ALWAYS + "import errno\nfrom vaecli.runtime import atomic_file\nrename = os.replace\n"
-        "def renaming(temporary, target):\n"
-        "    if target.endswith('.checkpoint'):\n"
-        f"        raise OSError(errno.{error}, os.strerror(errno.{error}))\n"
-        "    rename(temporary, target)\n"
-        "os.replace = renaming\n"
-    )
-    done = program(change, *FIT)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("warning: the progress of training could not be saved") == 1
+    number, rename = getattr(errno, error), os.replace
+    refused: list[str] = []
+
+    def renaming(temporary: Any, target: Any) -> None:
+        if str(target).endswith(".checkpoint"):
+            refused.append(target)
+            raise OSError(number, os.strerror(number))
+        rename(temporary, target)
+
+    monkeypatch.setattr(atomic_file.os, "replace", renaming)
+    done = run(*FIT)
+    assert (done.code, done.err) == (0, "")
+    assert refused
+    assert done.out.count("warning: the progress of training could not be saved") == 1
     assert [path.name for path in Path().iterdir() if path.name.startswith((".vaecli", "out.vae"))] == ["out.vae"]

@@ -123,7 +123,9 @@ def waiting(place: Path, fresh_table) -> Callable[..., subprocess.Popen[bytes]]:
         process.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)], ids=lambda number: number.name
+)
 def test_a_signal_while_rows_are_written(waiting, number: signal.Signals):
     """The temporary file goes with the run."""
     process = waiting()
@@ -182,7 +184,7 @@ def test_files_for_other_targets_and_of_other_hosts_are_kept(waiting, shell):
 
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)],
+    [signal.SIGKILL, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP))],
     ids=lambda number: number.name,
 )
 def test_the_copy_of_standard_input_has_no_name(place, number: signal.Signals):

@@ -292,9 +292,9 @@ def check(seed: int, bundle: Path, folder: Path) -> int:
     return table.num_columns - len(FEATURES)
 
 
-@pytest.mark.parametrize("tens", range(6))
+@pytest.mark.parametrize("tens", [*range(3), *(pytest.param(tens, marks=pytest.mark.slow) for tens in range(3, 6))])
 def test_typed_tables(tens: int, bundle: Path, tmp_path: Path) -> None:
-    """Sixty drawn tables."""
+    """Thirty drawn tables, and with `-m slow` sixty."""
     for seed in range(10 * tens, 10 * tens + 10):
         try:
             check(seed, bundle, tmp_path)

@@ -58,6 +58,17 @@ def test_a_members_surprisal_is_the_mean_over_its_scores() -> None:
     np.testing.assert_allclose(found, [(each[0] + each[2]) / 2, each[3], (each[1] + each[4]) / 2], rtol=1e-12)
 
 
+def test_scores_on_one_scale_may_differ() -> None:
+    """A score that counts twice is looked up once; where the two differ, each has its own surprisal."""
+    scores, member = exponential(300), np.array([0, 0, 1])
+    normal = np.stack([scores, scores, exponential(300, 9.0)], 1)
+    scale = SurprisalScale.of(normal, member, np.array([0, 0, 1]), np.ones((300, 2), bool), np.zeros((2, 1)))
+    alone = of(scores)
+    for new in (normal[:40].T, np.stack([scores[:40], scores[40:80], normal[:40, 2]])):
+        mean = (alone.of_members(new[:1])[0] + alone.of_members(new[1:2])[0]) / 2
+        np.testing.assert_allclose(scale.of_members(new)[0], mean, rtol=1e-12)
+
+
 def test_a_member_without_one_of_its_scores_has_no_surprisal() -> None:
     """NaN where any of a member's scores is; the other members are as they were."""
     nats, surprisal = with_two_scores()

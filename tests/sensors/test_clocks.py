@@ -42,8 +42,14 @@ def with_clock(table: pd.DataFrame, spell: Spell) -> pd.DataFrame:
     return table.drop(columns="when").assign(timestamp=spell(moments))
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-@pytest.mark.parametrize("name", CLOCKS)
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [
+        pytest.param(name, suffix, marks=[] if suffix == (".csv", ".parquet")[i % 2] else pytest.mark.slow)
+        for i, name in enumerate(CLOCKS)
+        for suffix in (".csv", ".parquet")
+    ],
+)
 def test_a_clock_is_found_and_means_seconds(bundle: Path, tmp_path: Path, name: str, suffix: str):
     """`fit` finds it; `--max-gap` is in its terms; the scores are those of the same moments in ISO."""
     table, new = plant(600), plant(200, 5)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vaecli.config.stages import SCORE_KINDS
+from vaecli.config.choices import SCORE_KINDS
 from vaecli.errors import quoted
 from vaecli.schema import Column, Kind, Schema
 

@@ -28,6 +28,9 @@ HUNG_UP, INTERRUPTED, READER_GONE, TERMINATED = 129, 130, 141, 143
 
 SECONDS_TO_BE_STOPPED = 3.0  # within which torchrun ends a process because another one has ended
 
+_NAME = "vaecli"
+_COMPLETION = f"_{_NAME}_COMPLETE".upper()  # the variable by which a shell asks Typer to complete a command line
+
 # in the order of the help; each is a function of its own module, which is imported when it is asked for
 _VERBS = (
     "fit",
@@ -97,11 +100,9 @@ def _run(words: list[str]) -> int:
 def _answer(words: list[str]) -> int:
     """The exit code of a command line."""
     as_json = "--json" in words
-    # what is not asked for costs nothing: reading the options of ten verbs takes longer than a small table
-    asked = words[:1] if words[:1] and words[0] in _VERBS else _VERBS
-    app = _app(asked, as_json=as_json)
+    app = _app(words, as_json=as_json)
     try:
-        code = app(words or ["--help"], prog_name="vaecli", standalone_mode=False)
+        code = app(words or ["--help"], prog_name=_NAME, standalone_mode=False)
         if not code:
             render.flush()
     except typer.TyperException as problem:
@@ -124,7 +125,8 @@ def _usage_hint(message: str, words: Sequence[str]) -> str:
     return f"name a table, or - for standard input; {page}" if "Missing argument 'INPUT" in message else page
 
 
-def _app(verbs: Sequence[str], *, as_json: bool) -> typer.Typer:
+def _app(words: Sequence[str], *, as_json: bool) -> typer.Typer:
+    """What Typer needs to answer a command line: reading the options of all verbs takes longer than a small table."""
     app = typer.Typer(
         help=_ABOUT,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -133,10 +135,22 @@ def _app(verbs: Sequence[str], *, as_json: bool) -> typer.Typer:
         pretty_exceptions_enable=False,
     )
     app.callback(help=_ABOUT)(_about)
-    for name in verbs:
+    first = words[0] if words else ""
+    has_options = any(word in _VERBS for word in words) or _COMPLETION in os.environ
+    for name in [first] if first in _VERBS else _VERBS:
         verb = getattr(importlib.import_module(f"vaecli.cli.{name}"), name)
-        app.command(name)(_with_exit_codes(verb, name, as_json=as_json))
+        app.command(name)(_with_exit_codes(verb, name, as_json=as_json) if has_options else _listed(verb))
     return app
+
+
+def _listed(verb: Callable[..., None]) -> Callable[[], None]:
+    """A verb in the help of the program, without its options: no word of the command line is its name."""
+
+    def named() -> None:
+        raise AssertionError("a verb that is only listed is run")
+
+    named.__doc__ = verb.__doc__
+    return named
 
 
 _ABOUT = """Find anomalous rows in tables with a variational autoencoder.

@@ -9,7 +9,6 @@ import typer
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
-from vaecli.config import calibrate_config
 from vaecli.errors import UsageError
 
 Bundle = Annotated[
@@ -60,6 +59,8 @@ def calibrate(
       vaecli calibrate model.vae normal.parquet --by device -o by_device.vae
       vaecli calibrate model.vae more.csv --add -o model.vae
     """
+    from vaecli.config import calibrate_config
+
     verb = Verb(str(output), as_json, quiet, verbose)
     verb.check(inputs, "the bundle", "it")
     if str(output) == "-":

@@ -7,8 +7,6 @@ from typing import Annotated
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
-from vaecli.config.check import check_config
-from vaecli.config.score import check_engine
 from vaecli.errors import DriftFound
 
 ExpectRows = Annotated[
@@ -65,6 +63,9 @@ def check(
       vaecli check new.csv --expect-rows 900..1100 && vaecli score new.csv
       vaecli check new.parquet -o drift.csv --fail-distance 0.5
     """
+    from vaecli.config.check import check_config
+    from vaecli.config.score import check_engine
+
     verb = Verb(output, as_json, quiet, verbose)
     verb.check(inputs, "the comparisons", "the comparisons")
     limits = {"warn_distance": warn_distance, "fail_distance": fail_distance}

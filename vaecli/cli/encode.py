@@ -8,8 +8,6 @@ import typer
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
-from vaecli.config import encode_config
-from vaecli.config.score import check_engine
 from vaecli.errors import UsageError
 
 Output = Annotated[
@@ -69,6 +67,9 @@ def encode(
       vaecli encode new.csv --dims 2 --map umap --plot map.png --color site
       vaecli encode new.csv --keep --spreads
     """
+    from vaecli.config import encode_config
+    from vaecli.config.score import check_engine
+
     verb = Verb(piped(inputs, output), as_json, quiet, verbose)
     verb.check(inputs, "the coordinates", "the table")
     own = {"dims": dims, "map": map, "color": color, "spreads": spreads, "keep": keep}

@@ -6,8 +6,6 @@ from typing import Annotated
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
-from vaecli.config import evaluate_config
-from vaecli.config.score import check_engine
 from vaecli.errors import UsageError
 
 Label = Annotated[
@@ -73,6 +71,9 @@ def evaluate(
       vaecli evaluate labelled.csv --label is_fault --baselines normal.csv --plot curves.png
       vaecli evaluate labelled.csv --label is_fault --json | jq .overall.figures.auroc
     """
+    from vaecli.config import evaluate_config
+    from vaecli.config.score import check_engine
+
     if baselines == "-":
         raise UsageError("--baselines takes a file, not standard input", "write the normal rows to a file first")
     verb = Verb(output, as_json, quiet, verbose)

@@ -6,8 +6,6 @@ from typing import Annotated
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
-from vaecli.config import explain_config
-from vaecli.config.score import check_engine
 
 Rows = Annotated[
     list[str] | None,
@@ -67,6 +65,9 @@ def explain(
       vaecli explain new.parquet -o reasons.csv --plot reasons.png
       vaecli explain new.csv --json | jq .shown[0]
     """
+    from vaecli.config import explain_config
+    from vaecli.config.score import check_engine
+
     verb = Verb(output, as_json, quiet, verbose)
     verb.check(inputs, "the reasons", "the reasons")
     own = {"rows": ",".join(rows) if rows else None, "top": top, "most": most}

@@ -8,7 +8,6 @@ from functools import partial
 
 from vaecli import render
 from vaecli.cli import options, unattended
-from vaecli.config import fit_config
 from vaecli.errors import UsageError
 from vaecli.runtime.place import place_of
 
@@ -60,6 +59,8 @@ def fit(
       vaecli fit app.log --lines
       zcat normal.csv.gz | vaecli fit - --threshold 0.999
     """
+    from vaecli.config import fit_config
+
     options.check_verbosity(quiet=quiet, verbose=verbose)
     options.check_inputs(inputs)
     if str(output) == "-":

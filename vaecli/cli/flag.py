@@ -9,8 +9,6 @@ import typer
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
-from vaecli.config import flag_config
-from vaecli.config.fail_on import Gate
 from vaecli.errors import GateMet, InputError
 
 Scored = Annotated[
@@ -88,6 +86,9 @@ def flag(
       vaecli flag new.scored.parquet --fdr 0.05 -o found.parquet
       vaecli flag new.scored.csv --per-day 3 --time when --group device --rules known.toml
     """
+    from vaecli.config import flag_config
+    from vaecli.config.fail_on import Gate
+
     verb = Verb(piped(inputs, output), as_json, quiet, verbose)
     verb.check(inputs, "the table", "the table")
     decision = {"threshold": threshold, "fdr": fdr, "top": top, "per_day": per_day, "fail_on": fail_on}

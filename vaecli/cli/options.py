@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vaecli.config import DEVICES, PRESETS, SCORE_KINDS
-from vaecli.config.score import ENGINES
+from vaecli.config.choices import DEVICES, ENGINES, PRESETS, SCORE_KINDS
 from vaecli.errors import UsageError, quoted
 
 DEFAULT_BUNDLE = Path("model.vae")
@@ -344,6 +342,8 @@ def names(given: Sequence[str] | None) -> tuple[str, ...]:
 
     Each value is one CSV record, so a name that holds a comma is written in double quotes. Raises UsageError.
     """
+    import csv
+
     found: list[str] = []
     for value in given or ():
         try:

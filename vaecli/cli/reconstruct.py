@@ -8,8 +8,6 @@ import typer
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
-from vaecli.config import reconstruct_config
-from vaecli.config.score import check_engine
 
 Output = Annotated[
     str | None,
@@ -52,6 +50,9 @@ def reconstruct(
       vaecli reconstruct new.csv --impute
       vaecli reconstruct new.parquet --impute -m pump.vae -o filled.parquet
     """
+    from vaecli.config import reconstruct_config
+    from vaecli.config.score import check_engine
+
     verb = Verb(piped(inputs, output), as_json, quiet, verbose)
     verb.check(inputs, "the table", "the table")
     config = reconstruct_config({"impute": impute, "batch_rows": batch_rows, "workers": workers})

@@ -6,8 +6,6 @@ from typing import Annotated
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
-from vaecli.config import report_config
-from vaecli.config.score import check_engine
 
 Output = Annotated[
     str | None,
@@ -58,6 +56,9 @@ def report(
       vaecli report digits.csv -m digits.vae --image-shape 8x8
       vaecli report today.csv --quiet
     """
+    from vaecli.config import report_config
+    from vaecli.config.score import check_engine
+
     verb = Verb(piped(inputs, output), as_json, quiet, verbose)
     verb.check(inputs, "the page", "the page")
     decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind}

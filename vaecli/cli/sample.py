@@ -6,7 +6,6 @@ from typing import Annotated
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
-from vaecli.config import sample_config
 
 DEFAULT_OUTPUT = "samples.csv"
 DEFAULT_PICTURE = "samples.png"
@@ -67,6 +66,8 @@ def sample(
       vaecli sample --like faulty.csv -n 20 -o variants.csv
       vaecli sample --image-shape 8x8 -o digits.png
     """
+    from vaecli.config import sample_config
+
     verb = Verb(output if output is not None else _target(like, image_shape), as_json, quiet, verbose)
     verb.check([] if like is None else [like], "the rows", "the table")
     settings = {"rows": rows, "like": like, "image_shape": image_shape, "seed": seed}

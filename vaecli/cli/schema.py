@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -24,6 +23,8 @@ def schema(
       vaecli schema score
       vaecli schema fit > fit.schema.json
     """
+    import json
+
     from vaecli.results.json_schema import VERBS, json_schema
 
     if verb is not None and verb not in VERBS:

@@ -9,10 +9,6 @@ import typer
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb, piped
-from vaecli.config import score_config
-from vaecli.config.fail_on import Gate
-from vaecli.config.incidents import incident_config
-from vaecli.config.score import check_engine
 from vaecli.errors import GateMet, UsageError
 
 if TYPE_CHECKING:
@@ -135,6 +131,10 @@ def score(
       tail -n +1 -F live.csv | vaecli score - --follow --state plant.state
       vaecli score today.csv --quiet --fail-on 2%
     """
+    from vaecli.config import score_config
+    from vaecli.config.incidents import incident_config
+    from vaecli.config.score import check_engine
+
     verb = Verb(piped(inputs, output), as_json, quiet, verbose)
     verb.check(inputs, "the scored table", "the table")
     decision = {"threshold": threshold, "min_score": min_score, "score_kind": score_kind, "fail_on": fail_on}
@@ -177,6 +177,7 @@ def score(
 def _raise_if_met(
     fail_on: str, summary: ScoreSummary | SensorScoreSummary | PartsSummary | SparkSummary | PlanSummary
 ) -> None:
+    from vaecli.config.fail_on import Gate
     from vaecli.results.plan import PlanSummary
 
     if isinstance(summary, PlanSummary) or not Gate.parse(fail_on).is_met(summary.anomalies, summary.rows):

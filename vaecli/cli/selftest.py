@@ -6,7 +6,7 @@ from typing import Annotated
 
 from vaecli.cli import options
 from vaecli.cli.verb import Verb
-from vaecli.config import FAULTS, SERIES_FAULTS, TEXT_FAULTS, selftest_config
+from vaecli.config.choices import FAULTS, SERIES_FAULTS, TEXT_FAULTS
 
 Rows = Annotated[
     str | None,
@@ -67,6 +67,8 @@ def selftest(
       vaecli selftest fresh.parquet --threshold 0.999 -o seen.csv
       vaecli selftest fresh.csv --faults stuck,swap --rows 10000 --plot seen.png
     """
+    from vaecli.config import selftest_config
+
     verb = Verb(output, as_json, quiet, verbose)
     verb.check(inputs, "the shares", "the shares")
     own = {"rows": rows, "faults": options.names(faults), "seed": seed}

@@ -15,6 +15,15 @@ from vaecli.runtime.lazy_names import loaded_when_used
 if TYPE_CHECKING:
     from vaecli.config.calibrate import CalibrateConfig as CalibrateConfig, calibrate_config as calibrate_config
     from vaecli.config.checks import seconds as seconds
+    from vaecli.config.choices import (
+        DEVICES as DEVICES,
+        ENGINES as ENGINES,
+        FAULTS as FAULTS,
+        PRESETS as PRESETS,
+        SCORE_KINDS as SCORE_KINDS,
+        SERIES_FAULTS as SERIES_FAULTS,
+        TEXT_FAULTS as TEXT_FAULTS,
+    )
     from vaecli.config.encode import EncodeConfig as EncodeConfig, encode_config as encode_config
     from vaecli.config.evaluate import EvaluateConfig as EvaluateConfig, evaluate_config as evaluate_config
     from vaecli.config.explain import ExplainConfig as ExplainConfig, explain_config as explain_config
@@ -30,18 +39,12 @@ if TYPE_CHECKING:
     from vaecli.config.sample import SampleConfig as SampleConfig, sample_config as sample_config
     from vaecli.config.score import ScoreConfig as ScoreConfig, score_config as score_config
     from vaecli.config.selftest import (
-        FAULTS as FAULTS,
-        SERIES_FAULTS as SERIES_FAULTS,
-        TEXT_FAULTS as TEXT_FAULTS,
         SelftestConfig as SelftestConfig,
         selftest_config as selftest_config,
     )
     from vaecli.config.stages import (
-        DEVICES as DEVICES,
         HETEROSCEDASTIC as HETEROSCEDASTIC,
         HOMOSCEDASTIC as HOMOSCEDASTIC,
-        PRESETS as PRESETS,
-        SCORE_KINDS as SCORE_KINDS,
         CalibrationConfig as CalibrationConfig,
         ColumnsConfig as ColumnsConfig,
         FamilyConfig as FamilyConfig,
@@ -55,6 +58,7 @@ __getattr__ = loaded_when_used(
     {
         "calibrate": "CalibrateConfig calibrate_config",
         "checks": "seconds",
+        "choices": "DEVICES ENGINES FAULTS PRESETS SCORE_KINDS SERIES_FAULTS TEXT_FAULTS",
         "encode": "EncodeConfig encode_config",
         "evaluate": "EvaluateConfig evaluate_config",
         "explain": "ExplainConfig explain_config",
@@ -66,8 +70,8 @@ __getattr__ = loaded_when_used(
         "report": "ReportConfig report_config",
         "sample": "SampleConfig sample_config",
         "score": "ScoreConfig score_config",
-        "selftest": "FAULTS SERIES_FAULTS TEXT_FAULTS SelftestConfig selftest_config",
-        "stages": "DEVICES HETEROSCEDASTIC HOMOSCEDASTIC PRESETS SCORE_KINDS "
+        "selftest": "SelftestConfig selftest_config",
+        "stages": "HETEROSCEDASTIC HOMOSCEDASTIC "
         "CalibrationConfig ColumnsConfig FamilyConfig FitConfig ModelConfig TrainConfig",
     },
 )

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
+from vaecli.config.choices import DEVICES, PRESETS, SCORE_KINDS
 from vaecli.config.contamination import contamination_share
 from vaecli.config.fail_on import Gate
 from vaecli.config.long_form import FORM, LongForm
 from vaecli.config.spans import AlarmBudget, Span
-from vaecli.config.stages import DEVICES, PRESETS, SCORE_KINDS
 from vaecli.config.windows import FEWEST_WINDOW_ROWS
 from vaecli.errors import UsageError, listed
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from vaecli.config.checks import Range, checked, flag_of, from_environment, refusal, stage_of
+from vaecli.config.choices import ENGINES
 from vaecli.errors import UsageError
-
-ENGINES = ("local", "spark")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vaecli.config.checks import Range, checked, refusal
+from vaecli.config.choices import FAULTS, SERIES_FAULTS, TEXT_FAULTS
 from vaecli.config.score import ScoreConfig, score_config
 from vaecli.errors import UsageError
 
-FAULTS = ("spike", "shift", "scale", "swap", "stuck", "missing", "unseen", "wrong", "borrowed")
-TEXT_FAULTS = ("mistyped", "truncated")  # of tables with text columns, beside these
-SERIES_FAULTS = ("spike", "shift", "drift", "stuck", "noise", "quiet", "delay", "missing")
 _ALL_FAULTS = tuple(dict.fromkeys((*FAULTS, *TEXT_FAULTS, *SERIES_FAULTS)))
 
 

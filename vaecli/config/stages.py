@@ -7,10 +7,6 @@ from typing import Any
 
 from vaecli.config.windows import WindowsConfig
 
-PRESETS = ("fast", "default", "best")
-SCORE_KINDS = ("combined", "elbo", "reconstruction", "latent")
-DEVICES = ("auto", "cpu", "cuda")
-
 
 @dataclass(frozen=True, slots=True)
 class ColumnsConfig:

@@ -18,6 +18,9 @@ TILE_ROWS = 1024
 # same to a few millionths.
 STRIP_ROWS, REST_ROWS = 48, 16
 SMALL_TILE_ROWS = STRIP_ROWS + REST_ROWS
+# Kernels divide a strip into parts. Rows that fit into one part need no more of it: of the smallest tile the last rows
+# are a remainder and hold no row.
+PART_ROWS, SMALLEST_TILE_ROWS = 12, 16
 MOST_IN_SMALL_TILES = 4 * STRIP_ROWS  # rows of a batch; more are computed faster in a whole tile
 
 
@@ -39,10 +42,11 @@ def tile_places(row: np.ndarray, size: int) -> Iterator[tuple[slice, slice]]:
         yield rows, slice(rows.start - start, rows.stop - start)
 
 
-def small_tile_places(row: np.ndarray) -> Iterator[tuple[slice, slice]]:
-    """Yield for each small tile its rows in the batch, whose consecutive numbers are `row` (n,), and their positions.
+def small_tile_places(row: np.ndarray) -> Iterator[tuple[slice, slice, int]]:
+    """Yield for each small tile its rows in the batch, whose consecutive numbers are `row` (n,), their positions, size.
 
-    A small tile holds rows of one strip, or of the rest, of a whole tile.
+    A small tile of SMALL_TILE_ROWS holds rows of one strip, or of the rest, of a whole tile; one of SMALLEST_TILE_ROWS
+    rows of one part of a strip.
     """
     first, in_strips = 0, TILE_ROWS - REST_ROWS
     while first < row.size:
@@ -50,7 +54,9 @@ def small_tile_places(row: np.ndarray) -> Iterator[tuple[slice, slice]]:
         is_rest = place >= in_strips
         within = place - in_strips + STRIP_ROWS if is_rest else place % STRIP_ROWS
         n = min((SMALL_TILE_ROWS if is_rest else STRIP_ROWS) - within, row.size - first)
-        yield slice(first, first + n), slice(within, within + n)
+        of_part, is_part = within % PART_ROWS, not is_rest and within % PART_ROWS + n <= PART_ROWS
+        start, size = (of_part, SMALLEST_TILE_ROWS) if is_part else (within, SMALL_TILE_ROWS)
+        yield slice(first, first + n), slice(start, start + n), size
         first += n
 
 

@@ -6,7 +6,6 @@ something is to be shown to a person.
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import traceback
@@ -16,7 +15,6 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vaecli import results
-from vaecli.config import FormerName
 from vaecli.errors import MAX_LINE, EnvironmentProblem, GateMet, VaecliError, cut, harmless
 from vaecli.render import log
 from vaecli.render.streams import drop_output as drop_output, prepare_streams as prepare_streams, printing
@@ -126,6 +124,8 @@ def show_schema(summary: results.InspectSummary) -> None:
 @contextmanager
 def warnings_shown(*, quiet: bool = False) -> Iterator[None]:
     """Print each warning about a setting that is raised inside as one line on standard error; none with `quiet`."""
+    from vaecli.config import FormerName
+
     with warnings.catch_warnings(record=True) as raised:
         warnings.simplefilter("always", FormerName)
         yield
@@ -185,6 +185,8 @@ def say(line: str) -> None:
 
 def json_line(values: dict[str, Any]) -> str:
     """One strict JSON object on one line of ASCII: not-a-number and infinities become null."""
+    import json
+
     return json.dumps(_strict(values), allow_nan=False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +32,7 @@ def is_json() -> bool:
 def write(level: str, message: str, text: str, **more: Any) -> None:
     """Write one message: `text` for a person, or an object with `level`, `message` and what `more` has."""
     if _log.is_json:
+        import json
         from datetime import UTC, datetime
 
         now = datetime.now(UTC).isoformat(timespec="milliseconds")

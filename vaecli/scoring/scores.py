@@ -173,8 +173,8 @@ def _tiles(
     """For each tile: its rows in the batch, their positions in it, scores (w, t), float32 nats of cells (e, t, c)."""
     on_cpu = isinstance(ensemble.reference_family.noise, np.ndarray)
     if small_tiles and on_cpu and len(batch) <= tiles.MOST_IN_SMALL_TILES:
-        for rows, within in tiles.small_tile_places(batch.row):
-            yield rows, within, *_tile(ensemble, batch, kind, rows, within, tiles.SMALL_TILE_ROWS)
+        for rows, within, size in tiles.small_tile_places(batch.row):
+            yield rows, within, *_tile(ensemble, batch, kind, rows, within, size)
         return
     size = tiles.TILE_ROWS if on_cpu else min(DEVICE_TILE_ROWS, max(len(batch), 1))
     with one_blas_thread():

@@ -36,6 +36,8 @@ class SurprisalScale:
     _first: tuple[int, ...] = field(init=False, repr=False, compare=False)  # (w,) the first score of equal scale
     _scales: TailScales = field(init=False, repr=False, compare=False)  # of the scores that are the first ones
     _place: tuple[int, ...] = field(init=False, repr=False, compare=False)  # (w,) of each score's scale among them
+    _distinct: list[int] = field(init=False, repr=False, compare=False)  # the scores that are the first ones
+    _again: list[int] = field(init=False, repr=False, compare=False)  # the others
     _n_scores: np.ndarray = field(init=False, repr=False, compare=False)  # (e,) of each member
     _rate: np.ndarray = field(init=False, repr=False, compare=False)  # (e,) surprisal of a row per nat of the member
 
@@ -44,6 +46,8 @@ class SurprisalScale:
         scales = [(k, tuple(row), unit) for k, row, unit in zip(self.member, self.knots, self.spread, strict=True)]
         object.__setattr__(self, "_first", tuple(scales.index(scale) for scale in scales))
         of_all = sorted(set(self._first))
+        object.__setattr__(self, "_distinct", of_all)
+        object.__setattr__(self, "_again", [i for i, same in enumerate(self._first) if same != i])
         object.__setattr__(self, "_scales", TailScales(self.knots[of_all], self.spread[of_all]))
         object.__setattr__(self, "_place", tuple(of_all.index(same) for same in self._first))
         n_scores = np.bincount(self.member)
@@ -96,12 +100,12 @@ class SurprisalScale:
 
         Higher is more anomalous; it never decreases with a score. It is NaN if one of the member's scores is.
         """
-        first = self._first
-        if all(same == i or np.array_equal(scores[i], scores[same]) for i, same in enumerate(first)):
+        again = self._again
+        if not again or np.array_equal(scores[again], scores[[self._first[i] for i in again]]):
             place = self._place  # a score that counts twice is looked up once
-            found = self._scales.at(scores if len(set(first)) == len(first) else scores[sorted(set(first))])
+            found = self._scales.at(scores[self._distinct] if again else scores)
         else:
-            found, place = TailScales(self.knots, self.spread).at(scores), tuple(range(len(first)))
+            found, place = TailScales(self.knots, self.spread).at(scores), tuple(range(len(scores)))
         surprisal = np.zeros((self.mean_column_score.shape[0], scores.shape[1]))
         for member, i in zip(self.member, place, strict=True):
             surprisal[member] += found[i]

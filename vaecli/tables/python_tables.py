@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,21 @@ def with_added(frame: Any, added: Mapping[str, np.ndarray]) -> Any:
 
     if type(frame) is not pd.DataFrame or frame.columns.nlevels > 1:  # names of several parts, and relatives of pandas
         return frame.assign(**added)
-    found = pd.concat([frame, pd.DataFrame(added, index=frame.index)], axis=1)
-    found.columns.name, found.attrs = frame.columns.name, dict(frame.attrs)
+    beside = pd.DataFrame(dict(enumerate(added.values())), index=frame.index)
+    beside.columns = _index_of(tuple(added))
+    found = pd.concat([frame, beside], axis=1)
+    if frame.columns.name is not None:
+        found.columns.name = frame.columns.name
+    found.attrs = dict(frame.attrs)
     return found
+
+
+@lru_cache(maxsize=8)
+def _index_of(names: tuple[str, ...]) -> Any:
+    """The names as pandas has them, which it takes as long to make as to append their columns."""
+    import pandas as pd
+
+    return pd.Index(names)
 
 
 def with_columns(frame: Any, added: Any, names: Sequence[str]) -> Any:

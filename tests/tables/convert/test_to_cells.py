@@ -42,6 +42,37 @@ COUNT = Column("x", Kind.BOOLEAN, categories=("0", "1"))
 WHEN = Column("x", Kind.DATETIME)
 
 
+READINGS = {"b": [1.5, None, -0.0], "a": [float("nan"), float("inf"), 2.0]}
+LAYOUTS = {
+    "as in the schema": pa.table({name: READINGS[name] for name in ("a", "b")}),
+    "another order": pa.table(READINGS),
+    "more columns": pa.table({**READINGS, "z": ["x", "y", "z"]}),
+    "a slice": pa.table({name: [9.0, *values, None] for name, values in READINGS.items()}).slice(1, 3),
+    "two pieces": pa.concat_tables([pa.table(READINGS).slice(0, 1), pa.table(READINGS).slice(1)]),
+    "other types": pa.table({"a": pa.array(READINGS["a"], pa.float32()), "b": READINGS["b"]}),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_plain_numbers_are_the_same_cells_however_they_lie(layout: str):
+    """Numbers that are copied at once, or column by column, are the same cells, and the table stays as it was."""
+    table = LAYOUTS[layout]
+    before = [column.to_pylist() for column in table.columns]
+    cells = to_cells(Batch(table, 5, str), Schema(tuple(Column(name, Kind.NUMERIC) for name in ("a", "b"))))
+    np.testing.assert_array_equal(cells.values, [[np.nan, 1.5], [np.nan, np.nan], [2.0, -0.0]])
+    assert cells.state.tolist() == [[MISSING, PRESENT], [NOVEL, MISSING], [PRESENT, PRESENT]]
+    assert np.signbit(cells.values[2, 1])
+    assert cells.row.tolist() == [5, 6, 7]
+    assert str([column.to_pylist() for column in table.columns]) == str(before)
+
+
+def test_one_plain_column_is_copied():
+    """An infinite reading becomes a novel cell in the copy, and stays in the table of the caller."""
+    table = pa.table({"x": [float("inf")]})
+    assert to_cells(Batch(table, 0, str), Schema((NUMBER,))).state.tolist() == [[NOVEL]]
+    assert table["x"].to_pylist() == [float("inf")]
+
+
 @pytest.mark.parametrize(
     "values",
     [

@@ -52,6 +52,20 @@ def test_an_array_gets_names():
     assert batch.table.to_pydict() == {"x0": [1.0, 3.0], "x1": [None, 4.0]}
 
 
+@pytest.mark.parametrize("n", [0, 1, 5])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_numbers_are_the_same_columns_in_any_order_of_memory(n: int, order: str):
+    """float64 frames and arrays become columns with their own values and gaps, as Arrow makes them one by one."""
+    values = np.asarray(np.arange(3.0 * n).reshape(n, 3), order=order)
+    values[n // 2 :, 1] = np.nan
+    expected = pa.table({f"x{j}": pa.array(values[:, j], from_pandas=True) for j in range(3)})
+    for frame in (values, pd.DataFrame(values, columns=["x0", "x1", "x2"])):
+        found = tables.frame_source(frame).table
+        found.validate(full=True)
+        assert found.equals(expected)
+        assert [column.null_count for column in found.columns] == [0, n - n // 2, 0]
+
+
 def test_names_of_pandas_become_text():
     """Column labels that are numbers are read as their text."""
     assert tables.frame_source(pd.DataFrame([[1, 2]])).names == ("0", "1")

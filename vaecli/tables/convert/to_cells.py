@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -46,13 +48,14 @@ def to_cells(batch: Batch, schema: Schema, by: str | None = None) -> Cells:
     """
     features = schema.features
     n = batch.table.num_rows
-    cells = np.empty((n, len(features)))
+    plain = _plain_cells(batch, features)
+    cells = np.empty((n, len(features))) if plain is None else plain
     novel: list[tuple[int, np.ndarray]] = []
     failed: list[tuple[int, Column]] = []
     texts: list[np.ndarray] = []
-    for j, column in enumerate(features):
+    for j, column in enumerate(features if plain is None else ()):
         array = _array(batch, column)
-        if are_plain_numbers(array.type, column):  # most columns: one row should not cost a Reading for each
+        if are_plain_numbers(array.type, column):  # many columns: one row should not cost a Reading for each
             cells[:, j] = arrow_types.as_numpy(array)
             continue
         reading = read(array, column)
@@ -73,6 +76,19 @@ def to_cells(batch: Batch, schema: Schema, by: str | None = None) -> Cells:
     rows = np.arange(batch.first_row, batch.first_row + n)
     group = None if by is None else group_texts(batch, by)
     return Cells(cells, state, rows, group, np.stack(texts, axis=1) if texts else None)
+
+
+def _plain_cells(batch: Batch, features: Sequence[Column]) -> np.ndarray | None:
+    """The cells (n, c) of a table whose features are plain numbers, as most are: copied at once; None for others."""
+    names = [column.name for column in features]
+    table = batch.table if batch.table.schema.names == names else batch.table.select(names)
+    if not names or not all(map(are_plain_numbers, table.schema.types, features)):
+        return None
+    pieces = table.to_batches()
+    if len(pieces) != 1:
+        return None
+    cells: np.ndarray = pieces[0].to_tensor(null_to_nan=True).to_numpy()
+    return cells
 
 
 def group_texts(batch: Batch, name: str) -> np.ndarray:

@@ -8,22 +8,24 @@ import pyarrow as pa
 
 from vaecli.errors import UnreadableCell, quoted
 
+_PLAIN = (pa.float64().id, pa.int64().id)  # most columns, and a row in memory is asked too
+
 
 def require_valid_text(table: pa.Table, where: Callable[[int], str], first_row: int) -> None:
     """Raise UnreadableCell for the first cell of a column of text, or of a dictionary of it, that is not UTF-8.
 
     `where` names a row of the table in messages; `first_row` is the number of its first one, from 0.
     """
-    for field in table.schema:
-        if _is_text(field.type) and (found := _first_invalid(table.column(field.name))) is not None:
+    for j, kind in enumerate(table.schema.types):
+        if kind.id not in _PLAIN and _is_text(kind) and (found := _first_invalid(table.column(j))) is not None:
             row, byte, position = found
             raise UnreadableCell(
-                f"{where(row)}, column {quoted(field.name)}: byte 0x{byte:02x} is not UTF-8 "
+                f"{where(row)}, column {quoted(table.field(j).name)}: byte 0x{byte:02x} is not UTF-8 "
                 f"(byte {position + 1:,} of the cell)",
                 "the program that wrote the table put another encoding into a column of text, often windows-1252: "
                 "decode it there",
                 row=first_row + row + 1,
-                column=field.name,
+                column=table.field(j).name,
             )
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from vaecli.errors import InputError, listed
 from vaecli.tables.convert.arrow_casts import without_views
+from vaecli.tables.convert.arrow_types import from_numpy
 from vaecli.tables.convert.valid_text import require_valid_text
 from vaecli.tables.read.named_columns import reject_repeated_names, requested_columns
 from vaecli.tables.row_bytes import require_few_columns
@@ -32,7 +33,7 @@ class FrameSource:
 
     def __post_init__(self) -> None:
         """Ask Arrow for the names once."""
-        object.__setattr__(self, "names", tuple(self.table.column_names))
+        object.__setattr__(self, "names", tuple(self.table.schema.names))
 
     @property
     def format(self) -> str:
@@ -105,6 +106,8 @@ def _from_array(array: np.ndarray) -> pa.Table:
     if array.ndim != 2:
         raise InputError(f"frame: the array has {array.ndim} dimensions, a table has 2 (rows, columns)", _HINT)
     names = [f"x{j}" for j in range(array.shape[1])]
+    if len(array) <= FEW_ROWS and array.dtype == np.float64:
+        return _of_numbers(names, array)
     return _by_column(names, [array[:, j] for j in range(array.shape[1])])
 
 
@@ -112,9 +115,14 @@ def _from_pandas(frame: Any) -> pa.Table:
     names = [str(name) for name in frame.columns.tolist()]
     reject_repeated_names(names, "frame")
     if len(frame) <= FEW_ROWS and all(kind == np.float64 for kind in frame.dtypes):
-        values = frame.to_numpy()
-        return _by_column(names, [values[:, j] for j in range(values.shape[1])])
+        return _of_numbers(names, frame.to_numpy())
     return _by_column(names, [column for _, column in frame.items()])
+
+
+def _of_numbers(names: Sequence[str], values: np.ndarray) -> pa.Table:
+    """The table of float64 `values` (n, c), NaN as null: its columns are slices of one Arrow array."""
+    n, cells = len(values), from_numpy(values.ravel(order="F"))
+    return pa.table([cells.slice(n * j, n) for j in range(len(names))], names=list(names))
 
 
 def _by_column(names: Sequence[str], columns: Sequence[Any]) -> pa.Table:

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import weakref
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -302,14 +303,16 @@ def _streamed(name: str, stream: BinaryIO, once: bool) -> Location:
         head = _read(stream, PEEK_BYTES)
         if once and not head.startswith(file_types.PARQUET):
             return SinglePassStream(name, head, stream)
-        with copying(f"a copy of {name}"):
-            copy: BinaryIO = tempfile.TemporaryFile(prefix="vaecli-")  # noqa: SIM115 - as long as the location exists
-        piece = head
-        while piece:
+        with ExitStack() as until_whole:
             with copying(f"a copy of {name}"):
-                copy.write(piece)
-                copy.flush()
-            piece = _read(stream, 2**20)
+                copy: BinaryIO = until_whole.enter_context(tempfile.TemporaryFile(prefix="vaecli-"))
+            piece = head
+            while piece:
+                with copying(f"a copy of {name}"):
+                    copy.write(piece)
+                    copy.flush()
+                piece = _read(stream, 2**20)
+            until_whole.pop_all()  # the copy stays open as long as the location exists
     except OSError as problem:
         raise unreadable(name, problem) from None
     _close(stream)
