@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,3 +121,28 @@ def test_a_table_whose_other_columns_do_not_tell_has_no_such_judge(column: str) 
     model = vaecli.fit(table, preset="fast", **{"train.max_steps": 20})
     assert model.detector.cells is not None
     assert model.detector.cells.levels is None
+
+
+def measured_sometimes(n: int, seed: int) -> pd.DataFrame:
+    """A load that follows a state; a laboratory value that is there in one state only, three rows of ten."""
+    rng = np.random.default_rng(seed)
+    state = rng.choice(3, n, p=[0.5, 0.3, 0.2])
+    lab = np.where(state == 1, 20 + 2 * rng.normal(size=n), np.nan)
+    load = 50 * state + 3 * rng.normal(size=n)
+    return pd.DataFrame({"state": state, "load": load.round(1), "lab": lab.round(2), "room": rng.normal(20, 3, n)})
+
+
+def test_a_gap_and_a_value_at_the_wrong_time_are_explained_by_what_was_expected() -> None:
+    """A usual laboratory value is no reason by itself, but by being there; nor is a gap, which is usual."""
+    model = vaecli.fit(measured_sometimes(1_000, 0), preset="fast", **{"train.max_steps": 100})
+    table = measured_sometimes(60, 1)
+    of_state = [np.flatnonzero(table["state"] == state)[:4] for state in range(2)]
+    table.loc[of_state[0], "lab"], table.loc[of_state[1], "lab"] = 20.0, np.nan
+    reasons = model.explain(table.iloc[np.concatenate(of_state)], rows=tuple(range(1, 9))).to_pylist()
+    gaps = [one["reason"] for one in reasons if one["column"] == "lab" and one["value"] is None]
+    values = [one["reason"] for one in reasons if one["column"] == "lab" and one["value"] is not None]
+    assert min(len(gaps), len(values)) >= 3
+    for sentence in values:
+        assert re.fullmatch(r"lab = 20(\.0+)?, expected to be missing \(.*\d %\)", sentence)
+    for sentence in gaps:
+        assert re.fullmatch(r"lab is missing \(probability .*\d %\), expected (19|2\d)\.\d+ .*", sentence)

@@ -11,6 +11,7 @@ from vaecli.data.training_rows import Rows
 from vaecli.model.level_regression import ABSENT, MOST_PRODUCTS, OTHER, VALUE, LevelRegression
 from vaecli.model.tiles import TILE_ROWS
 from vaecli.schema import Column, Kind, Layout
+from vaecli.training import fit_level_regression
 from vaecli.training.fit_level_regression import choose_levels, fit_level_regressions
 
 LAYOUT = Layout.of(
@@ -199,6 +200,17 @@ def test_a_fold_is_not_known_without_it(fitted: tuple[LevelRegression, dict[int,
     at = fit_level_regressions(levels, rows._replace(values=values), seed=0)[1]
     weights = [found.weight[levels.column_of_input != 0] for found in (at[1], fitted[1][1])]
     np.testing.assert_allclose(*weights, atol=0.05)  # but for the center of its inputs
+
+
+def test_a_fold_without_a_row_in_the_sample_has_a_regression(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rows are judged like all others; a group of few rows may be a fold of its own."""
+    rows = pump(2_000)
+    fold = rows.fold.copy()
+    fold[:1000:250] = (4, 5, 6, 7)
+    levels = choose_levels(LAYOUT, rows)
+    assert levels is not None
+    monkeypatch.setattr(fit_level_regression, "MOST_ROWS", 400)
+    assert sorted(fit_level_regressions(levels, rows._replace(fold=fold), seed=0)[1]) == [*range(8)]
 
 
 def test_arrays_give_the_regression_back(fitted: tuple[LevelRegression, dict[int, LevelRegression]]) -> None:

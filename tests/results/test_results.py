@@ -35,7 +35,7 @@ GAP = Reason("flow", 12.0, value=None, expected=100.0, low=90.0, high=110.0, pro
         (replace(WORD, value="turbo", is_novel=True), "mode = turbo, never seen, expected boost (93 %)"),
         (replace(WORD, expected="eco"), "mode = eco, unusual given the other columns"),
         (replace(WORD, probability=None), "mode = eco, expected boost"),
-        (replace(WORD, expected=None), "mode = eco"),
+        (replace(WORD, expected=None, probability=None), "mode = eco"),
         (replace(GAP, probability=None), "flow is missing"),
         (
             Reason("built", 3.0, "2030-01-01T00:00:00Z", "2026-01-12T05:07:24Z"),
@@ -112,7 +112,27 @@ def test_a_reading_is_written_as_finely_as_the_expectation(value: float | int | 
 def test_no_probability_is_rounded_to_certainty(probability: float, said: str) -> None:
     """Near 1 one decimal more, and never 100 %."""
     assert replace(WORD, probability=probability).sentence == f"mode = eco, expected boost ({said})"
-    assert replace(GAP, probability=probability).sentence == f"flow is missing, usually present ({said})"
+    usually = f"usually present ({said})" if probability >= 0.5 else "unusual given the other columns"
+    assert replace(GAP, probability=probability).sentence == f"flow is missing, {usually}"
+
+
+def test_a_gap_and_a_value_in_place_of_one_are_named_as_such() -> None:
+    """What the other columns predict stands in the sentence: a value with its range, or that there is none."""
+    gap = replace(GAP, probability=0.3, own_probability=0.004)
+    assert replace(gap, expected=None).sentence == "flow is missing (probability 0.4 %)"
+    told = replace(gap, expected=20.0, low=18.0, high=22.0).sentence
+    assert told == "flow is missing (probability 0.4 %), expected 20.0 ± 2"
+    there = Reason("flow", 9.0, 20.5, None, probability=0.998)
+    assert there.sentence == "flow = 20.5, expected to be missing (99.8 %)"
+
+
+@pytest.mark.parametrize(
+    ("probability", "said"), [(0.00009, "under 0.01 %"), (0.0004, "0.04 %"), (0.02, "2 %"), (0.12, "12 %")]
+)
+def test_the_probability_of_a_value_is_no_power_of_ten(probability: float, said: str) -> None:
+    """One digit below a percent, whole percents above."""
+    reason = Reason("flow", 9.0, 0, 49.0, low=46.0, high=52.0, own_probability=probability)
+    assert reason.sentence.startswith(f"flow = 0 (probability {said}), expected 49.0 ")
 
 
 @given(

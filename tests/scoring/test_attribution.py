@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 import vaecli
 from vaecli.config import SCORE_KINDS
 from vaecli.data.cells import MISSING, PRESENT, Cells
+from vaecli.data.number_features import Numbers
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
-from vaecli.scoring.attribution import Explanation, among_rivals, extend_grid
+from vaecli.schema import Column, Kind
+from vaecli.scoring.attribution import Explanation, among_rivals, extend_grid, number_of_level
 from vaecli.scoring.max_cell import NEVER_DECIDES
 from vaecli.tables import frame_source, to_cells
 
@@ -284,3 +287,18 @@ def test_cells_that_the_mixture_does_not_judge_are_never_rivals(detector: Detect
     cells = replace(detector.cells, mixture=replace(detector.cells.mixture, limit=limit))
     np.testing.assert_array_equal(np.isfinite(cells.beyond_limit(row.values[0], state)), [False, False, True])
     assert (replace(cells, mixture=None).beyond_limit(row.values[0], state) == -np.inf).all()
+
+
+@pytest.mark.parametrize(
+    ("often", "far"), [(1460.25, 1e9), (3.0, 1e6), (1_700_000_123.0, 3e7), (0.0, 1e9), (-0.125, 1.0), (4e-7, 1e-6)]
+)
+def test_a_number_that_comes_often_is_what_the_table_holds(often: float, far: float) -> None:
+    """Also beside readings that are far larger, whose spread single precision resolves; never a negative zero."""
+    rng = np.random.default_rng(0)
+    values = np.where(rng.random(1_000) < 0.3, often, often + far * rng.lognormal(0, 1, 1_000))[:, None]
+    numbers = Numbers.fit(values, (Column("x", Kind.NUMERIC),), ())
+    feature = np.zeros((1, 1), np.float32)
+    numbers.encode(0, np.array([often]), np.array([PRESENT]), feature)
+    found = number_of_level(numbers, 0, feature)
+    assert found == often
+    assert not math.copysign(1.0, found) < 0 <= often

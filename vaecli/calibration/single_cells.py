@@ -64,10 +64,7 @@ def fit_single_cells(
             known[:] = False
         mixture, excess = _fit_mixture(layout, rows, may_decide, ensemble, seed, known)
         raised = np.maximum(raised, mixture.scale.of_scores(excess))
-    levels, judged = (
-        None,
-        fit_level_judge(layout, rows, may_decide, ensemble, seed),
-    )
+    levels, judged = None, fit_level_judge(layout, rows, may_decide, ensemble, seed)
     if judged is not None:
         levels, excess = judged
         raised = np.maximum(raised, levels.scale.of_scores(excess))

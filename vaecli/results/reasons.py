@@ -53,8 +53,9 @@ class Reason:
 
     `value` is what the cell holds, None when it is missing. `expected` is a number, a moment (ISO 8601) or the most
     probable category; `low` and `high` lie one standard deviation to either side of a number. `probability` is that of
-    the expected category or of a number that comes often, or for a missing cell how often such a cell is filled in
-    training; `own_probability` is that of what the cell holds, where that decided. Of a string, `spans` are the
+    the expected category or of a number that comes often, without `expected` that no value was to be there, or for a
+    missing cell how often such a cell is filled in training; `own_probability` is that of what the cell holds, or of no
+    value if it is missing, where that explains it. Of a string, `spans` are the
     characters that make it unusual, the worst first; without any, `expected` is a string of the expected class.
     """
 
@@ -75,8 +76,7 @@ class Reason:
     def sentence(self) -> str:
         """`temp_3 = 91.2, expected 64.0 ± 2.1`."""
         if self.value is None:
-            usually = "" if self.probability is None else f", usually present ({_share(self.probability)})"
-            return f"{quoted(self.column, marks=False)} is missing{usually}"
+            return self._of_gap()
         if self.similar is not None:
             return self._mistyped()
         if self.spans is not None:
@@ -85,7 +85,8 @@ class Reason:
         if self.is_novel:
             found += ", never seen"
         if self.expected is None:
-            return found
+            missing = "" if self.probability is None else f", expected to be missing ({_share(self.probability)})"
+            return found + missing
         if self.expected == str(self.value):
             return f"{found}, unusual given the other columns"
         if isinstance(self.expected, str):
@@ -96,6 +97,18 @@ class Reason:
         if self._is_within:  # what little it takes away is hardly its own fault
             return f"{found}, within the expected {self._range()}"
         return f"{found}, expected {self._range()}"
+
+    def _of_gap(self) -> str:
+        """`flow is missing, usually present (99 %)`, or with what the other columns predict."""
+        found = f"{quoted(self.column, marks=False)} is missing"
+        if self.own_probability is not None:
+            expected = "" if self.expected is None else f", expected {self._range()}"
+            return f"{found} (probability {_seldom(self.own_probability)}){expected}"
+        if self.probability is None:
+            return found
+        if self.probability < 0.5:
+            return f"{found}, unusual given the other columns"
+        return f"{found}, usually present ({_share(self.probability)})"
 
     def _of_text(self) -> str:
         """`serial = "SN-20O4-0031", unusual at 6 "O", expected "0"`."""
@@ -175,8 +188,10 @@ def _share(probability: float) -> str:
 
 
 def _seldom(probability: float) -> str:
-    """`2 %`, `0.03 %`, `under 0.01 %`."""
-    return "under 0.01 %" if probability < 1e-4 else f"{100 * probability:.1g} %"
+    """`12 %`, `2 %`, `0.03 %`, `under 0.01 %`."""
+    if probability < 1e-4:
+        return "under 0.01 %"
+    return f"{100 * probability:.0f} %" if probability >= 0.01 else f"{100 * probability:.1g} %"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ that is left.
 
 Where the replacement of each of several cells would make the row normal, their falls hardly show which one is wrong: a
 network predicts the others from a code that the wrong cell has moved. So what these rivals take together is shared by
-how improbable each is given the others under the mixture (`among_rivals`), which predicts a cell without it.
+how improbable each is given the others under mixture and levels (`among_rivals`), which predict a cell without it.
 
 The nats of a column alone (`ScoredBatch.column_score`) mark where a row is improbable, which is often not where it
 is wrong: one absurd reading moves the code, and then all columns fit badly. Replacing the wrong one makes the whole row
@@ -29,13 +29,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vaecli.data.cells import MISSING, PRESENT
-from vaecli.data.kinds import KINDS
+from vaecli.data.kinds import KINDS, Encoder
 from vaecli.data.preprocessor import FeatureBatch, Preprocessor
 from vaecli.model.cell_mixture import CellMixture
 from vaecli.model.conditional import conditional, impute
 from vaecli.model.ensemble import Family
-from vaecli.model.level_regression import VALUE, LevelRegression
+from vaecli.model.level_regression import ABSENT, OTHER, SAME_VALUE, VALUE, LevelRegression
 from vaecli.schema import Layout
+from vaecli.scoring.level_judge import LevelJudge
 from vaecli.scoring.scores import ScoredBatch, Scorer, member_parts
 from vaecli.scoring.single_cells import LEVELS, TAILS
 
@@ -46,6 +47,7 @@ ROUNDING_OF_SUMS = 1e-12  # of a score, below which nothing is left of it
 ROUNDING = 1e-3  # nats by which an opinion computed among other rows may differ
 RIVAL = 0.2  # of the largest fall, from which on another cell may be the wrong one
 DIGITS_OF_LEVEL = 6  # of the spread of a number, which is decoded from a feature of single precision
+DIGITS_OF_NUMBER = 13  # of a quantile of training, which is kept as a standardised number of double precision
 ONE_SIGMA = 0.1586552539314571  # Φ(−1)
 
 
@@ -63,7 +65,7 @@ class Explanation:
     low: np.ndarray  # (n, c) of numbers and dates, else NaN
     high: np.ndarray  # (n, c)
     probability: np.ndarray  # (n, c) of the expected boolean, category or level; for a missing cell, of being filled
-    own_probability: np.ndarray  # (n, c) of what the cell holds, where the judge of levels decided
+    own_probability: np.ndarray  # (n, c) of what the cell holds, where the levels explain it
 
 
 def explain(
@@ -85,24 +87,41 @@ def explain(
     attribution, joint_part = attribute(scorer, preprocessor.layout, batch, scored, novelty_offset)
     as_it_is, batch = batch, _without_far_cells(scorer, batch)
     for i in range(len(batch)):
-        for j in np.argsort(-attribution[i], kind="stable")[:n_columns]:
-            if attribution[i, j] > 0:
-                of_mixture = scorer.cells is not None and column[i] == j and judge[i] != TAILS
-                mixture = scorer.cells.mixture if of_mixture and scorer.cells is not None else None
-                expected[i, j], low[i, j], high[i, j], probability[i, j] = expectation(
-                    family, preprocessor, batch, i, int(j), None if mixture is None else mixture.mixture
-                )
-        if scorer.cells is not None and scorer.cells.levels is not None and judge[i] == LEVELS and column[i] >= 0:
-            j = int(column[i])
-            found, share, own_probability[i, j] = expected_level(
-                scorer.cells.levels.regression, preprocessor, as_it_is, i, j
+        explained = [
+            j for j in np.argsort(-attribution[i], kind="stable")[:n_columns].tolist() if attribution[i, j] > 0
+        ]
+        for j in explained:
+            of_mixture = scorer.cells is not None and column[i] == j and judge[i] != TAILS
+            mixture = scorer.cells.mixture if of_mixture and scorer.cells is not None else None
+            expected[i, j], low[i, j], high[i, j], probability[i, j] = expectation(
+                family, preprocessor, batch, i, j, None if mixture is None else mixture.mixture
             )
-            if not math.isnan(found):
+        if scorer.cells is None or scorer.cells.levels is None:
+            continue
+        levels = scorer.cells.levels
+        contrary = _contrary_to_levels(levels, as_it_is, i)
+        for j in (j for j in explained if contrary[j] or (judge[i] == LEVELS and column[i] == j)):
+            found, share, own_probability[i, j] = expected_level(levels.regression, preprocessor, as_it_is, i, j)
+            if found is not None:
                 expected[i, j], low[i, j], high[i, j], probability[i, j] = found, math.nan, math.nan, share
     likelihood = family.likelihood
     filled = (likelihood.presence.n_rows - likelihood.presence.n_missing + 1) / (likelihood.presence.n_rows + 2)
     probability = np.where(batch.state == MISSING, filled, probability)
     return Explanation(attribution, joint_part, expected, low, high, probability, own_probability)
+
+
+def _contrary_to_levels(judge: LevelJudge, batch: FeatureBatch, i: int) -> np.ndarray:
+    """(c,) bool: the cells of row `i` that are missing, or that hold a value, where the others predict the opposite.
+
+    What a number is expected to be does not explain such a cell, whichever judge decided the score.
+    """
+    levels, values, state = judge.regression.levels, batch.values[i : i + 1], batch.state[i : i + 1]
+    of_absent = np.where(levels.kind == ABSENT, judge.regression.probabilities(values, state)[0], 0.0)
+    is_gap_expected = np.add.reduceat(of_absent, levels.starts) > 0.5
+    is_gap = state[0, levels.columns] == MISSING
+    contrary = np.zeros(state.shape[1], bool)
+    contrary[levels.columns] = (judge.regression.nats(values, state)[0] > judge.limit) & (is_gap != is_gap_expected)
+    return contrary
 
 
 def _without_far_cells(scorer: Scorer, batch: FeatureBatch) -> FeatureBatch:
@@ -200,8 +219,8 @@ def among_rivals(part: np.ndarray, beyond_limit: np.ndarray) -> np.ndarray:
     """The attributions (m,), in which the largest and those near it share their sum by `beyond_limit` (m,).
 
     Near are those of RIVAL of the largest or more. `beyond_limit` is how far a cell lies beyond the limit of its column
-    given the others, in nats, −inf where the mixture does not judge it. A share is in proportion to log(1 + exp(·)) of
-    it. Where none of them lies beyond its limit, the attributions stay as they are.
+    given the others, in nats, −inf where neither mixture nor levels judge it. A share is in proportion to
+    log(1 + exp(·)) of it. Where none of them lies beyond its limit, the attributions stay as they are.
     """
     rivals = np.flatnonzero((part > 0) & (part >= RIVAL * part.max(initial=0.0)) & (beyond_limit > -np.inf))
     if rivals.size < 2 or beyond_limit[rivals].max() <= 0:
@@ -267,23 +286,43 @@ def expectation(
 
 def expected_level(
     regression: LevelRegression, preprocessor: Preprocessor, batch: FeatureBatch, i: int, j: int
-) -> tuple[float, float, float]:
+) -> tuple[float | None, float, float]:
     """(expected, probability, own probability) of the cell in row `i` and column `j`, given the others.
 
-    `expected` is the most probable level as a cell, NaN where that is no single value.
+    `expected` is the most probable level as a cell: NaN where no value is expected, None where any other value is. The
+    own probability is that of the value of the cell, or of its lack of one; NaN where that is no level of its own.
     """
     levels, (encoder, nth) = regression.levels, preprocessor.of_columns[j]
     values, state = batch.values[i : i + 1], batch.state[i : i + 1]
     probability = np.where(levels.column == j, regression.probabilities(values, state)[0], 0.0)
-    is_own = levels.of_cells(values, state)[0] & (levels.kind == VALUE)
+    is_own = levels.of_cells(values, state)[0] & (levels.kind != OTHER)
     own = float(probability[is_own].sum()) if is_own[levels.column == j].any() else math.nan
     best = int(probability.argmax())
+    share = float(probability[best])
     if levels.kind[best] != VALUE:
-        return math.nan, float(probability[best]), own
-    cell, spread = float(encoder.decode(nth, levels.value[best : best + 1, None])[0]), encoder.moments(nth)[1]
-    if spread > 0:  # of a number
-        cell = round(cell, DIGITS_OF_LEVEL - 1 - math.floor(math.log10(spread))) + 0.0
-    return cell, float(probability[best]), own
+        return math.nan if levels.kind[best] == ABSENT else None, share, own
+    feature = levels.value[best : best + 1, None]
+    if KINDS[preprocessor.layout.slots[j].kind].is_ordered:
+        return number_of_level(encoder, nth, feature), share, own
+    return float(encoder.decode(nth, feature)[0]), share, own
+
+
+def number_of_level(encoder: Encoder, nth: int, feature: np.ndarray) -> float:
+    """The number or date of a level with this `feature` (1, 1) float32, as the table writes it.
+
+    A value that comes often is among the quantiles of training, which are exact. Decoded from its feature it would be
+    off by single precision of the spread: by seconds of a date, or by all of it where a few readings are far larger.
+    """
+    known = encoder.recalled(nth)
+    features = np.zeros((known.size, 1), np.float32)
+    encoder.encode(nth, known, np.full(known.size, PRESENT, np.uint8), features)
+    off = np.abs(features[:, 0] - feature[0, 0])
+    nearest, spread = int(off.argmin()), encoder.moments(nth)[1]
+    if off[nearest] <= SAME_VALUE * max(1.0, abs(float(feature[0, 0]))):
+        found, size, digits = float(known[nearest]), max(spread, abs(float(known[nearest]))), DIGITS_OF_NUMBER
+    else:
+        found, size, digits = float(encoder.decode(nth, feature)[0]), spread, DIGITS_OF_LEVEL
+    return round(found, digits - 1 - math.floor(math.log10(size))) + 0.0
 
 
 def _median_and_range(

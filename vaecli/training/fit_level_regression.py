@@ -10,6 +10,7 @@ Shapes: n rows, c columns, d features, L levels, T columns that have levels, f i
 from __future__ import annotations
 
 import importlib
+from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -34,10 +35,8 @@ from vaecli.schema import Kind, Layout
 FEWEST_ROWS = 30  # of a level, and of the rest of its column
 LEAST_SHARE = 0.005  # of the rows, that a value must have to be a level
 FEW_VALUES = 8  # of a number, which are all levels
-N_NEXT, STANDS_OUT = (
-    3,
-    4.0,
-)  # how many values to either side of one of many are next to it, how much more often it comes
+N_NEXT = 3  # values to either side of one of many are next to it
+STANDS_OUT = 4.0  # times as often as these such a value comes
 MOST_VALUES = (8, 4, 2, 1)  # of one number that are levels: fewer in tables of many columns
 MOST_ROWS = 10_000  # that the regressions are fitted to
 MOST_WORK = 6 * 10**8  # multiplications per pass, beyond which they are fitted to fewer rows
@@ -47,16 +46,17 @@ N_CORRECTIONS = 6  # of L-BFGS
 
 def choose_levels(layout: Layout, rows: Rows) -> Levels | None:
     """The levels of the columns of a table, from its training rows; None where no column has two, or all too many."""
-    edges = _edges(layout, rows)
-    n_others = edges.size + len(edges) + sum(s.stop - s.start for s in layout.slots if s.kind is Kind.CATEGORICAL)
+    n_others = ordered_columns(layout).size * (1 + N_EDGES)
+    n_others += sum(slot.stop - slot.start for slot in layout.slots if slot.kind is Kind.CATEGORICAL)
+    counted = [_count(layout, rows, j) for j in range(layout.n_columns)]
     for most in MOST_VALUES:
-        found = [one for j in range(layout.n_columns) for one in _levels_of(layout, rows, j, most)]
+        found = [one for j, column in enumerate(counted) for one in _levels_of(j, column, most)]
         if not found:
             return None
         if len(found) * (len(found) + n_others) <= MOST_PRODUCTS:
             column, kind, value = zip(*found, strict=True)
             arrays = np.array(column, np.int64), np.array(kind, np.int64), np.array(value, np.float32)
-            return Levels(layout, *arrays, edges)
+            return Levels(layout, *arrays, _edges(layout, rows))
     return None
 
 
@@ -70,47 +70,62 @@ def _edges(layout: Layout, rows: Rows) -> np.ndarray:
     return edges
 
 
-def _levels_of(layout: Layout, rows: Rows, j: int, most: int) -> list[tuple[int, int, float]]:
-    """The levels of column `j`, each as (column, kind, value); none where there are not two."""
-    slot, n = layout.slots[j], len(rows.state)
+class _Counted(NamedTuple):
+    """What one column holds: how many cells are present and missing, and its values that come often."""
+
+    n_present: int
+    n_missing: int
+    often: list[tuple[float, int]]  # each with its count, the most frequent one first
+
+
+def _count(layout: Layout, rows: Rows, j: int) -> _Counted:
+    """Count column `j`; a column of words has nothing that could be a level."""
+    slot = layout.slots[j]
+    if slot.kind in (Kind.CATEGORICAL, Kind.TEXT):
+        return _Counted(0, 0, [])  # new company of a category is not rare in later rows (docs/adr/0057-levels.md)
     present = rows.state[:, j] == PRESENT
+    values, counts = np.unique(rows.values[present, slot.start], return_counts=True)
+    often = _stand_out(counts, np.flatnonzero(counts >= max(FEWEST_ROWS, LEAST_SHARE * len(rows.state))))
+    often = often[np.argsort(-counts[often], kind="stable")]
+    n_missing = int((rows.state[:, j] == MISSING).sum())
+    return _Counted(int(present.sum()), n_missing, [(float(values[i]), int(counts[i])) for i in often])
+
+
+def _levels_of(j: int, column: _Counted, most: int) -> list[tuple[int, int, float]]:
+    """The levels of column `j`, each as (column, kind, value); none where there are not two."""
     found: list[tuple[int, int, float]] = []
     n_known = 0
-    if slot.kind in (Kind.CATEGORICAL, Kind.TEXT):
-        return []  # new company of a category is not rare in later rows (docs/adr/0057-levels.md)
-    values, counts = np.unique(rows.values[present, slot.start], return_counts=True)
-    often = np.flatnonzero((counts >= max(FEWEST_ROWS, LEAST_SHARE * n)) & _stands_out(counts))
-    for place in often[np.argsort(-counts[often], kind="stable")].tolist():
-        value = float(values[place])
+    for value, count in column.often:
         apart = 4 * SAME_VALUE * max(abs(value), 1)
         if len(found) < most and all(abs(value - other) > apart for _, _, other in found):
             found.append((j, VALUE, value))
-            n_known += int(counts[place])
+            n_known += count
     found.sort(key=lambda level: level[2])
-    if (rows.state[:, j] == MISSING).sum() >= FEWEST_ROWS:
+    if column.n_missing >= FEWEST_ROWS:
         found.append((j, ABSENT, 0.0))
-    if present.sum() - n_known >= FEWEST_ROWS:
+    if column.n_present - n_known >= FEWEST_ROWS:
         found.append((j, OTHER, 0.0))
     return found if len(found) > 1 else []
 
 
-def _stands_out(counts: np.ndarray) -> np.ndarray:
-    """(v,) bool: which values of a number, in their order, come far more often than those next to them.
+def _stand_out(counts: np.ndarray, often: np.ndarray) -> np.ndarray:
+    """Those of the values `often` (k,) of a number that come far more often than the values next to them.
+
+    `counts` (v,) are those of all its values, in their order; `often` are places among these.
 
     A whole number that ranges from 0 to 100 has many values that come often, and none that stands for a state. Where
     there are few values in all, each does.
     """
     if counts.size <= FEW_VALUES:
-        return np.ones(counts.size, bool)
-    near = [
-        np.median(np.delete(counts[max(i - N_NEXT, 0) : i + N_NEXT + 1], min(i, N_NEXT))) for i in range(counts.size)
-    ]
-    return np.asarray(counts >= STANDS_OUT * np.array(near))
+        return often
+    near = [np.median(np.delete(counts[max(i - N_NEXT, 0) : i + N_NEXT + 1], min(i, N_NEXT))) for i in often.tolist()]
+    return often[counts[often] >= STANDS_OUT * np.array(near)]
 
 
 def fit_level_regressions(levels: Levels, rows: Rows, seed: int) -> tuple[LevelRegression, dict[int, LevelRegression]]:
     """Regressions for the `rows`, or for a sample of them: the mean of those without each fold, and these."""
     n_inputs, n_levels = levels.column_of_input.size, levels.column.size
+    folds = np.unique(rows.fold).tolist()  # also one so small that a sample has none of it
     most = min(MOST_ROWS, max(MOST_WORK // (n_inputs * n_levels), MOST_ROWS // 5))
     if len(rows.fold) > most:
         rng = np.random.default_rng([seed, 0x1E7E1])
@@ -127,7 +142,6 @@ def fit_level_regressions(levels: Levels, rows: Rows, seed: int) -> tuple[LevelR
         of = rows.fold != fold
         return LevelRegression(levels, center, *_fitted(levels, inputs[of], at[of], usual(of)), usual(of))
 
-    folds = np.unique(rows.fold).tolist()
     importlib.import_module("scipy.optimize")  # whose BLAS has limits only once it is loaded
     with threadpool_limits(1, "blas"):
         without = dict(zip(folds, map_in_order(fitted, folds, n_cores()), strict=True))
