@@ -92,6 +92,16 @@ def test_many_columns_have_fewer_levels_each() -> None:
         assert levels.column.size * levels.column_of_input.size <= MOST_PRODUCTS
 
 
+def test_a_table_of_very_many_numbers_has_none() -> None:
+    """However few levels there are: each number beside them is eight inputs."""
+    for n_numbers, has_levels in ((249, True), (250, False)):
+        layout = Layout.of((*(Column(f"x{j}", Kind.NUMERIC) for j in range(n_numbers)), Column("on", Kind.BOOLEAN)))
+        values = np.random.default_rng(0).normal(size=(200, n_numbers + 1)).astype(np.float32)
+        values[:, -1] = values[:, 0] > 0
+        rows = Rows(values, np.full(values.shape, PRESENT, np.uint8), np.arange(200) % 4)
+        assert (choose_levels(layout, rows) is not None) == has_levels
+
+
 def test_every_cell_is_at_one_level_of_its_column_or_none(
     fitted: tuple[LevelRegression, dict[int, LevelRegression]],
 ) -> None:

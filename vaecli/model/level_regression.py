@@ -30,6 +30,7 @@ VALUE, ABSENT, OTHER = range(3)  # kinds of levels: one value, no value, any oth
 N_EDGES = 7  # quantiles of a number that its reading may reach
 FARTHEST_READING = 4.0  # standard deviations, beyond which a reading predicts others no further
 SAME_VALUE = 1e-5  # of max(1, |value|), within which a feature has that value
+MOST_INPUTS = 2_000  # f: 250 numbers, beyond which no levels are learned
 MOST_PRODUCTS = 200_000  # f L numbers in a bundle, and multiplications per row
 LARGEST_LOGIT = 80.0  # whose exponentials can be added up
 LARGEST_NUMBER = 1e6  # of any array of a bundle
@@ -181,7 +182,7 @@ class LevelRegression:
         n_levels, n_ordered = found["column"].size, ordered_columns(layout).size
         n_codes = sum(slot.stop - slot.start for slot in layout.slots if slot.kind is Kind.CATEGORICAL)
         n_inputs = n_levels + n_ordered * (1 + N_EDGES) + n_codes
-        if not n_levels or n_levels * n_inputs > MOST_PRODUCTS:
+        if not n_levels or n_inputs > MOST_INPUTS or n_levels * n_inputs > MOST_PRODUCTS:
             raise ValueError(f"a regression of {n_levels} levels on {n_inputs} inputs")
         shapes = {"edges": (n_ordered, N_EDGES), "center": (n_inputs,), "weight": (n_inputs, n_levels)}
         for name, array in found.items():

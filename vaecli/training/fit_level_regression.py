@@ -20,6 +20,7 @@ from vaecli.data.training_rows import Rows
 from vaecli.model.level_regression import (
     ABSENT,
     LARGEST_LOGIT,
+    MOST_INPUTS,
     MOST_PRODUCTS,
     N_EDGES,
     OTHER,
@@ -51,9 +52,10 @@ def choose_levels(layout: Layout, rows: Rows) -> Levels | None:
     counted = [_count(layout, rows, j) for j in range(layout.n_columns)]
     for most in MOST_VALUES:
         found = [one for j, column in enumerate(counted) for one in _levels_of(j, column, most)]
-        if not found:
+        n_inputs = len(found) + n_others
+        if not found or n_others > MOST_INPUTS:
             return None
-        if len(found) * (len(found) + n_others) <= MOST_PRODUCTS:
+        if n_inputs <= MOST_INPUTS and len(found) * n_inputs <= MOST_PRODUCTS:
             column, kind, value = zip(*found, strict=True)
             arrays = np.array(column, np.int64), np.array(kind, np.int64), np.array(value, np.float32)
             return Levels(layout, *arrays, _edges(layout, rows))
