@@ -235,6 +235,7 @@ def test_arrays_give_the_regression_back(fitted: tuple[LevelRegression, dict[int
     [
         ("column", np.array([2, 2, 0, 0]), "do not ascend"),
         ("column", np.array([0, 0, 4, 4]), "do not ascend"),
+        ("column", np.array([1, -(2**63), 2, 2]), "do not ascend"),
         ("column", np.array([0, 0, 3, 3]), "not one of its column"),
         ("kind", np.array([0, 3, 0, 0]), "not one of its column"),
         ("bias", np.full(4, np.inf, np.float32), "beyond 1e"),

@@ -123,6 +123,12 @@ def ordered_columns(layout: Layout) -> np.ndarray:
     return np.array([j for j, slot in enumerate(layout.slots) if KINDS[slot.kind].is_ordered], np.int64)
 
 
+def n_other_inputs(layout: Layout) -> int:
+    """How many inputs there are beside the levels: numbers with what they reach, and categories."""
+    n_codes = sum(slot.stop - slot.start for slot in layout.slots if slot.kind is Kind.CATEGORICAL)
+    return ordered_columns(layout).size * (1 + N_EDGES) + n_codes
+
+
 @dataclass(frozen=True, slots=True)
 class LevelRegression:
     """The regressions of all columns side by side, float32.
@@ -180,8 +186,7 @@ class LevelRegression:
         """The regressions in arrays of `to_arrays`. Raises KeyError or ValueError on arrays that no fit gives."""
         found = {name: arrays[name] for name in _DTYPES}
         n_levels, n_ordered = found["column"].size, ordered_columns(layout).size
-        n_codes = sum(slot.stop - slot.start for slot in layout.slots if slot.kind is Kind.CATEGORICAL)
-        n_inputs = n_levels + n_ordered * (1 + N_EDGES) + n_codes
+        n_inputs = n_levels + n_other_inputs(layout)
         if not n_levels or n_inputs > MOST_INPUTS or n_levels * n_inputs > MOST_PRODUCTS:
             raise ValueError(f"a regression of {n_levels} levels on {n_inputs} inputs")
         shapes = {"edges": (n_ordered, N_EDGES), "center": (n_inputs,), "weight": (n_inputs, n_levels)}
@@ -198,7 +203,7 @@ class LevelRegression:
 
 def _require_levels(layout: Layout, column: np.ndarray, kind: np.ndarray) -> None:
     """Raise ValueError unless the levels stand in order, and each is one that its column can have."""
-    if column[0] < 0 or column[-1] >= layout.n_columns or (np.diff(column) < 0).any():
+    if (column < 0).any() or (column >= layout.n_columns).any() or (np.diff(column) < 0).any():
         raise ValueError("the columns of the levels do not ascend")
     can_have = [slot.kind not in (Kind.CATEGORICAL, Kind.TEXT) for slot in layout.slots]
     if (kind < VALUE).any() or (kind > OTHER).any() or not np.array(can_have)[column].all():

@@ -55,8 +55,8 @@ class Reason:
     probable category; `low` and `high` lie one standard deviation to either side of a number. `probability` is that of
     the expected category or of a number that comes often, without `expected` that no value was to be there, or for a
     missing cell how often such a cell is filled in training; `own_probability` is that of what the cell holds, or of no
-    value if it is missing, where that explains it. Of a string, `spans` are the
-    characters that make it unusual, the worst first; without any, `expected` is a string of the expected class.
+    value if it is missing, where that explains it. Of a string, `spans` are the characters that make it unusual, the
+    worst first; without any, `expected` is a string of the expected class.
     """
 
     column: str

@@ -9,7 +9,7 @@ import numpy as np
 
 from vaecli.model.level_regression import LevelRegression
 from vaecli.schema import Layout
-from vaecli.scoring.opinion_scale import LARGEST_NUMBER, SMALLEST_SPREAD, OpinionScale
+from vaecli.scoring.opinion_scale import OpinionScale, require_limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +50,5 @@ class LevelJudge:
         """The judge in arrays of `to_arrays`. Raises KeyError or ValueError on arrays that no fit gives."""
         regression = LevelRegression.from_arrays(layout, arrays)
         limit, excess = arrays["limit"], arrays["excess"]
-        for name, array in (("limit", limit), ("excess", excess)):
-            is_one_each = array.dtype == np.float64 and array.shape == (regression.levels.starts.size,)
-            if not is_one_each or not (np.abs(array) <= LARGEST_NUMBER).all():
-                raise ValueError(f"{name} of the levels is not one finite number per column")
-        if (excess < SMALLEST_SPREAD).any():
-            raise ValueError("excess of the levels is not positive")
+        require_limits(limit, excess, regression.levels.starts.size, "the levels")
         return cls(regression, limit, excess, OpinionScale.from_arrays(arrays, "scale"))

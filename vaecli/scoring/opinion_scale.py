@@ -45,3 +45,13 @@ class OpinionScale:
         if (np.diff(knots[0]) <= 0).any() or (np.diff(knots[1]) < 0).any():
             raise ValueError(f"{prefix}.knots do not ascend")
         return cls(knots[0], knots[1], float(slope[0]))
+
+
+def require_limits(limit: np.ndarray, excess: np.ndarray, n_columns: int, of: str) -> None:
+    """Raise ValueError unless limits and units of excess are (n_columns,) float64 that a fit can give; `of` a judge."""
+    for name, array in (("limit", limit), ("excess", excess)):
+        is_one_each = array.dtype == np.float64 and array.shape == (n_columns,)
+        if not is_one_each or not (np.abs(array) <= LARGEST_NUMBER).all():
+            raise ValueError(f"{name} of {of} is not one finite number per column")
+    if (excess < SMALLEST_SPREAD).any():
+        raise ValueError(f"excess of {of} is not positive")

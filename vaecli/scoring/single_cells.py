@@ -23,7 +23,7 @@ from vaecli.schema import Layout
 from vaecli.scoring.column_tails import ColumnTails
 from vaecli.scoring.level_judge import LevelJudge
 from vaecli.scoring.max_cell import NEVER_DECIDES
-from vaecli.scoring.opinion_scale import LARGEST_NUMBER, SMALLEST_SPREAD, OpinionScale
+from vaecli.scoring.opinion_scale import OpinionScale, require_limits
 
 TAILS, MIXTURE, LEVELS = range(3)
 FAR_BEYOND = float(np.log(100))  # nats: of readings beyond all of training one in a hundred is farther
@@ -189,15 +189,7 @@ def _mixture_judge(layout: Layout, own: Mapping[str, np.ndarray], prefix: str) -
     if not parts or layout.n_features > MOST_FEATURES:
         return None
     limit, excess = own["limit"], own["excess"]
-    for name, array in (("limit", limit), ("excess", excess)):
-        if (
-            array.dtype != np.float64
-            or array.shape != (layout.n_columns,)
-            or not (np.abs(array) <= LARGEST_NUMBER).all()
-        ):
-            raise ValueError(f"{prefix}/{name} is not one finite number per column")
-    if (excess < SMALLEST_SPREAD).any():
-        raise ValueError(f"{prefix}/excess is not positive")
+    require_limits(limit, excess, layout.n_columns, prefix)
     return MixtureJudge(
         CellMixture.from_arrays(layout, parts), limit, excess, OpinionScale.from_arrays(own, "mixture_scale")
     )

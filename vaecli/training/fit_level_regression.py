@@ -28,6 +28,7 @@ from vaecli.model.level_regression import (
     VALUE,
     LevelRegression,
     Levels,
+    n_other_inputs,
     ordered_columns,
 )
 from vaecli.runtime.parallel import map_in_order, n_cores
@@ -47,8 +48,7 @@ N_CORRECTIONS = 6  # of L-BFGS
 
 def choose_levels(layout: Layout, rows: Rows) -> Levels | None:
     """The levels of the columns of a table, from its training rows; None where no column has two, or all too many."""
-    n_others = ordered_columns(layout).size * (1 + N_EDGES)
-    n_others += sum(slot.stop - slot.start for slot in layout.slots if slot.kind is Kind.CATEGORICAL)
+    n_others = n_other_inputs(layout)
     counted = [_count(layout, rows, j) for j in range(layout.n_columns)]
     for most in MOST_VALUES:
         found = [one for j, column in enumerate(counted) for one in _levels_of(j, column, most)]
