@@ -64,7 +64,7 @@ class Detector:
         kind = kind or self.score_kind
         scored = score_batch(self._scorer(kind), self.preprocessor.transform(cells), small_tiles=small_tiles)
         scored = add_novelty_offset(scored, self._is_unexpected(cells), self.novelty_offset(kind))
-        return ScoredRows(scored, self._p_value(kind, scored.score, cells), int((cells.state == NOVEL).sum()))
+        return ScoredRows(scored, self._p_value(kind, scored.score, cells), int(np.count_nonzero(cells.state == NOVEL)))
 
     def novelty_offset(self, kind: str) -> float:
         """What an unexpected cell adds to a score of `kind`, in nats: a fresh calibration leaves it as it was."""

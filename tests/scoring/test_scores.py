@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vaecli.config import SCORE_KINDS
-from vaecli.data.cells import MISSING, NOVEL
+from vaecli.data.cells import MISSING, NOVEL, PRESENT
 from vaecli.data.preprocessor import FeatureBatch
 from vaecli.data.training_rows import Rows
 from vaecli.model.ensemble import Ensemble, Family, draw_noise
@@ -21,6 +21,7 @@ from vaecli.model.network import elbo, encoder_inputs, forward, posterior
 from vaecli.model.ppca_init import start_parameters
 from vaecli.model.tiles import TILE_ROWS
 from vaecli.schema import Column, Kind, Layout
+from vaecli.scoring import scores as module
 from vaecli.scoring.scores import (
     KINDS_OF_BOUND,
     ScoredBatch,
@@ -321,6 +322,24 @@ def test_where_batches_are_cut_changes_no_bit(ensemble: Ensemble, kind: str) -> 
         ]
         np.testing.assert_array_equal(np.concatenate([part.score for part in parts]), whole.score)
         np.testing.assert_array_equal(np.concatenate([part.column_score for part in parts]), whole.column_score)
+
+
+@pytest.mark.parametrize("kind", SCORE_KINDS)
+@pytest.mark.parametrize("n_bytes", [1, 200_000, 2**30], ids=["one by one", "a few", "eight"])
+def test_how_many_tiles_are_computed_at_once_changes_no_bit(kind, n_bytes, monkeypatch) -> None:
+    """With cells of every state, from the middle of a tile on: as one tile after the other."""
+    rows = table(10 * TILE_ROWS + 70, seed=7)
+    rng = np.random.default_rng(7)
+    states = rng.choice([PRESENT, MISSING, NOVEL], rows.state.shape, p=[0.98, 0.01, 0.01]).astype(np.uint8)
+    whole = FeatureBatch(np.where(states == PRESENT, rows.values, 0), states, np.arange(len(states)) + 300)
+    monkeypatch.setattr(module, "_LAYER_BYTES", n_bytes)
+    monkeypatch.setattr(module, "_JUDGED_BYTES", n_bytes)
+    found = scored(ENSEMBLE, whole, kind)
+    for start in range(0, len(states), 4 * TILE_ROWS - 300):
+        part = slice(start, start + 4 * TILE_ROWS - 300)
+        alone = scored(ENSEMBLE, FeatureBatch(whole.values[part], states[part], whole.row[part]), kind)
+        np.testing.assert_array_equal(alone.score, found.score[part])
+        np.testing.assert_array_equal(alone.column_score, found.column_score[part])
 
 
 @pytest.mark.parametrize("kind", SCORE_KINDS)

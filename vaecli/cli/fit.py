@@ -97,7 +97,7 @@ def fit(
     with render.warnings_shown(quiet=quiet):
         config = fit_config(settings, config_file)
 
-    from vaecli.runtime import freed_memory
+    from vaecli.runtime.memory import keep_freed_memory
     from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows import require_fitting_packages
 
@@ -114,7 +114,7 @@ def fit(
     else:
         from vaecli.workflows.fit import fit as run
 
-    freed_memory.keep()
+    keep_freed_memory()
     skip_pandas_import(for_good=True)
     with render.progress(quiet=quiet, verbose=verbose) as on_event:
         summary = run(inputs, output, config, on_event=on_event)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vaecli.data.per_column import per_column
 from vaecli.data.transforms import (
     CLIP,
     NORMAL_LIMIT,
@@ -114,8 +115,8 @@ class Numbers:
     def encode_unbent(self, which: np.ndarray, values: np.ndarray) -> np.ndarray:
         """The features (n, u) of `values` (n, u) of the columns `which` (u,), the same as `encode` gives to the bit."""
         standardised = self._standardised(which, values)
-        standardised -= self.center[which]
-        standardised /= self.spread[which]
+        per_column(np.subtract, standardised, self.center[which], standardised)
+        per_column(np.divide, standardised, self.spread[which], standardised)
         if np.abs(standardised).max(initial=0.0) <= CLIP:  # no NaN either
             return standardised
         return np.nan_to_num(soft_clip(standardised), copy=False, nan=0.0)
@@ -160,8 +161,8 @@ class Numbers:
     def _standardised(self, i: int | np.ndarray, numbers: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):  # a small unit may take a large number beyond the floats
             standardised = within_largest(numbers)
-            standardised -= self.mean[i]
-            standardised /= self.scale[i]
+            per_column(np.subtract, standardised, self.mean[i], standardised)
+            per_column(np.divide, standardised, self.scale[i], standardised)
             return within_largest(standardised)
 
     def _bend(self, i: int, standardised: np.ndarray) -> np.ndarray:

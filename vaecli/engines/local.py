@@ -11,13 +11,15 @@ import numpy as np
 from vaecli.engines.base import Item, Result, Task
 from vaecli.model import tiles
 from vaecli.runtime.blas import one_blas_thread
+from vaecli.runtime.memory import keep_freed_memory
 from vaecli.runtime.parallel import map_in_order, n_cores, short_turns
 from vaecli.tables import Batch, Piece, ReadRequest, Source, round_up
 
 if TYPE_CHECKING:
     from vaecli.config import SampleConfig, ScoreConfig
 
-MOST_AT_ONCE = 8 * tiles.TILE_ROWS  # rows of a batch on the CPU: more take memory and save no time
+MOST_AT_ONCE = tiles.MOST_TILES * tiles.TILE_ROWS  # rows of a batch on the CPU: more take memory and save no time
+_KEPT_BYTES = 8 * 2**20  # of an array of some tiles of rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class LocalEngine:
             return [task.process(batch) for batch in piece().slices(batch_rows)]
 
         pieces = source.pieces(replace(needs, batch_rows=batch_rows, multiple_of=tiles.TILE_ROWS))
+        keep_freed_memory(_KEPT_BYTES)
         # set here, for all workers: only one thread of a process can
         with one_blas_thread(), short_turns():
             for results in map_in_order(several, pieces, self.workers):

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from vaecli.data.per_column import per_column
+from vaecli.model import tiles
 from vaecli.model.tiles import SMALL_TILE_ROWS, STRIP_ROWS, TILE_ROWS
 
 _SMALL_PRODUCT = 10**6  # multiplications up to which OpenBLAS takes its kernels for small products
@@ -45,19 +47,21 @@ def affine(inputs: Array, weight: Array, bias: Array) -> Array:
     if not isinstance(inputs, np.ndarray) and inputs.ndim == weight.ndim:
         return namespace(inputs).baddbmm(bias, inputs, weight)
     result = product(inputs, weight)
-    if isinstance(result, np.ndarray):
-        result += bias
-        return result
-    return result + bias
+    return per_column(np.add, result, bias, result) if isinstance(result, np.ndarray) else result + bias
 
 
 def product(inputs: Array, weight: Array, whole: int = TILE_ROWS) -> Array:
     """The product `inputs @ weight`, (…, n, h), for (…, n, d) and (…, d, h); NumPy rounds as in one of `whole` rows.
 
+    Several whole tiles are as many products, one after the other without the interpreter.
     The BLAS of NumPy has other kernels for small products, on AVX-512, which round the last h % 16 columns in another
     way. With columns of zeros after them it rounds those as a large product does.
     """
     rows, (d, h) = inputs.shape[-2], weight.shape[-2:]
+    if rows > tiles.TILE_ROWS and not rows % tiles.TILE_ROWS and isinstance(inputs, np.ndarray):
+        in_tiles = inputs.reshape(*inputs.shape[:-2], -1, tiles.TILE_ROWS, d)
+        found = in_tiles @ weight[..., None, :, :]
+        return found.reshape(*found.shape[:-3], rows, h)
     is_small = rows * d * h <= _SMALL_PRODUCT < whole * d * h
     if not is_small or not h % _LANES or not isinstance(inputs, np.ndarray) or not _small_products_differ():
         return inputs @ weight

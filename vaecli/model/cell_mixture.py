@@ -20,8 +20,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vaecli.data.cells import PRESENT
+from vaecli.data.per_column import per_column
 from vaecli.model.array_namespace import product
-from vaecli.model.tiles import TILE_ROWS
+from vaecli.model.tiles import MOST_TILES, TILE_ROWS
 from vaecli.schema import Layout
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -73,16 +74,13 @@ class CellMixture:
         """
         z, absent = self.standardised(values, state), state != PRESENT
         nats, is_full = np.empty(state.shape, np.float32), not absent.any()
-        for start in range(0, len(z), self._block_rows):  # what a block needs stays in the processor's cache
-            block = slice(start, start + self._block_rows)
+        n_rows = MOST_TILES * TILE_ROWS if len(self.mean) == 1 else BLOCK_ROWS
+        for start in range(0, len(z), n_rows):  # what a block needs stays in the processor's cache
+            block = slice(start, start + n_rows)
             # whole blocks, filled or not: a matrix product rounds differently for another number of rows
             filled = z[block] if is_full or not absent[block].any() else self._filled(z[block], absent[block])
             nats[block] = self._nats(filled)
         return nats if is_full else np.where(absent, np.float32(0.0), nats)
-
-    @property
-    def _block_rows(self) -> int:
-        return TILE_ROWS if len(self.mean) == 1 else BLOCK_ROWS
 
     def _nats(self, z: np.ndarray) -> np.ndarray:
         """The nats (n, c) of cells that are all there, of standardised features z (n, d)."""
@@ -107,7 +105,8 @@ class CellMixture:
 
     def standardised(self, values: np.ndarray, state: np.ndarray) -> np.ndarray:
         """Features (n, d) in standard deviations, float32; those of a missing or novel cell are 0."""
-        z = (values - self.center) / self.spread
+        z = per_column(np.subtract, values, self.center)
+        per_column(np.divide, z, self.spread, z)
         if state.any():
             z[(state != PRESENT)[:, list(self.layout.column_of_feature)]] = 0.0
         return np.asarray(z, np.float32)
@@ -161,12 +160,12 @@ class CellMixture:
         """n_kj (n, K, c) by g_k (n, K, d)."""
         known = self._constants
         single = pull if known.starts is None else pull[..., known.starts]
-        of_cells = np.square(single)
-        of_cells *= known.factor
+        of_cells, rows = np.square(single, order="C"), (len(single), known.factor.size)
+        per_column(np.multiply, of_cells.reshape(rows), known.factor.ravel(), of_cells.reshape(rows))
         for j, block, inverses in known.inverse_blocks:
             part = pull[..., block]
             of_cells[..., j] = 0.5 * np.einsum("nki,nki->nk", np.einsum("nki,kij->nkj", part, inverses), part)
-        of_cells += known.of_cells
+        per_column(np.add, of_cells.reshape(rows), known.of_cells.ravel(), of_cells.reshape(rows))
         return of_cells
 
     def to_arrays(self) -> dict[str, np.ndarray]:

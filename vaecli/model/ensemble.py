@@ -47,6 +47,11 @@ class Family:
         """The prior whose nearest code scores are about: the centres, or the exemplars where these are all rows."""
         return self.exemplar_prior if self.centers is None else self.centers
 
+    @property
+    def width(self) -> int:
+        """The numbers that the widest layer has for a row, of all members."""
+        return len(self.held_out) * max(int(value.shape[-1]) for value in self.of_scores[1].values())
+
     def without_row_numbers(self) -> Family:
         """The same family for new tables, whose row numbers are not those of the training rows."""
         centers = self.centers and self.centers.leaving_out(None)

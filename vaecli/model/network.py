@@ -114,8 +114,9 @@ def decode(parameters: Parameters, z: Array) -> Array:
 
 def _hidden(parameters: Parameters, part: str, inputs: Array) -> Array:
     """Activation max(v, 0.1 v): the cheapest one whose gradient never dies."""
-    first = leaky(affine(inputs, parameters[f"{part}.0.w"], parameters[f"{part}.0.b"]), LEAK)
-    return leaky(affine(first, parameters[f"{part}.1.w"], parameters[f"{part}.1.b"]), LEAK)
+    hidden = leaky(affine(inputs, parameters[f"{part}.0.w"], parameters[f"{part}.0.b"]), LEAK)
+    hidden = affine(hidden, parameters[f"{part}.1.w"], parameters[f"{part}.1.b"])  # which lets go of the first layer
+    return leaky(hidden, LEAK)
 
 
 def kl_to_prior(mean: Array, log_variance: Array) -> Array:
@@ -124,7 +125,8 @@ def kl_to_prior(mean: Array, log_variance: Array) -> Array:
         parts = np.exp(log_variance)
         parts -= log_variance
         parts += np.square(mean)
-        return (parts @ np.full(mean.shape[-1], 0.5, np.float32)) - np.float32(0.5 * mean.shape[-1])
+        half = np.full((mean.shape[-1], 1), 0.5, np.float32)
+        return product(parts, half)[..., 0] - np.float32(0.5 * mean.shape[-1])
     xp = namespace(mean)
     return 0.5 * (mean**2 + xp.exp(log_variance) - log_variance - 1.0).sum(-1)
 

@@ -12,6 +12,9 @@ from vaecli.data.preprocessor import FeatureBatch
 # number in the whole input puts it: a matrix product rounds differently for another number of rows or threads, or
 # another place among them (about 1e-6 nats). So batches may be cut anywhere and computed by anyone, to the same bits.
 TILE_ROWS = 1024
+# Several tiles are computed in one go, each by products of its own: NumPy gives back the interpreter's lock in every
+# operation, and a thread that waits for it is woken tens of microseconds after it is free.
+MOST_TILES = 8
 # A few rows that cannot wait for others stand in a small tile. Matrix products take rows in strips of up to 48 and
 # treat what remains, the last 16 of 1,024, in another way; so do strips and a remainder of these sizes. Kernels for
 # small products need `array_namespace.product` for the same bits; where a layer is 512 numbers or wider, a score is the
@@ -40,6 +43,23 @@ def tile_places(row: np.ndarray, size: int) -> Iterator[tuple[slice, slice]]:
     for start in range(first, row.size, size):
         rows = slice(max(start, 0), min(start + size, row.size))
         yield rows, slice(rows.start - start, rows.stop - start)
+
+
+def block_places(row: np.ndarray, n_tiles: int) -> Iterator[tuple[slice, slice, int]]:
+    """Yield for each block of up to `n_tiles` tiles its rows in the batch, their positions in it, and its size.
+
+    The batch's rows have consecutive numbers `row` (n,). A block begins and ends where tiles do.
+    """
+    first = -(int(row[0]) % TILE_ROWS) if row.size else 0
+    for start in range(first, row.size, n_tiles * TILE_ROWS):
+        rows = slice(max(start, 0), min(start + n_tiles * TILE_ROWS, row.size))
+        within = slice(rows.start - start, rows.stop - start)
+        yield rows, within, -(-within.stop // TILE_ROWS) * TILE_ROWS
+
+
+def tiles_at_once(width: int, n_bytes: int) -> int:
+    """How many tiles of rows with `width` float32 numbers each take `n_bytes`: 1 to MOST_TILES."""
+    return min(max(n_bytes // (4 * TILE_ROWS * max(width, 1)), 1), MOST_TILES)
 
 
 def small_tile_places(row: np.ndarray) -> Iterator[tuple[slice, slice, int]]:

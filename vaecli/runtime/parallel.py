@@ -44,7 +44,7 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_worker
     """Yield `work(item)` for each item, in order, computed by `n_workers` threads; the calling thread reads the items.
 
     Raises what `work` and `items` raise, in the order of a plain loop: a failure in an earlier item is raised before a
-    failure to read a later one. At most `2 * n_workers + 4` items are in work or waiting to be yielded: memory is
+    failure to read a later one. At most `2 * n_workers + 1` items are in work or waiting to be yielded: memory is
     bounded. Threads suffice because NumPy and Arrow release the interpreter lock (docs/adr/0011-threads-in-order.md).
     """
     waiting: deque[Future[Result]] = deque()
@@ -52,7 +52,7 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_worker
     pool = ThreadPoolExecutor(n_workers, thread_name_prefix="vaecli")
     try:
         while True:
-            while not ended and len(waiting) < 2 * n_workers + 4:
+            while not ended and len(waiting) < 2 * n_workers + 1:
                 try:
                     waiting.append(pool.submit(work, next(source)))
                 except StopIteration:

@@ -19,6 +19,7 @@ import numpy as np
 
 from vaecli.data.cells import PRESENT
 from vaecli.data.kinds import KINDS
+from vaecli.data.per_column import per_column
 from vaecli.schema import MOST_COUNTED, Layout
 
 LARGEST_BEYOND = 1e6  # nats
@@ -86,7 +87,8 @@ class ColumnTails:
         """
         found = []
         for side, sign in enumerate(SIDES):
-            row, feature = _true_of(values >= limits[0] if sign > 0 else values <= -limits[1])
+            reaches, limit = (np.greater_equal, limits[0]) if sign > 0 else (np.less_equal, -limits[1])
+            row, feature = _true_of(per_column(reaches, values, limit))
             column = self._column_of[feature]
             present = state[row, column] == PRESENT
             row, column, feature = row[present], column[present], feature[present]

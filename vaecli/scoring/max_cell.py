@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from vaecli.data.per_column import per_column
 from vaecli.data.transforms import distinct
 from vaecli.scoring.tail_scale import SMALLEST_SPREAD, TAIL_BEGINS, TailScales, fit_scales
 
@@ -113,7 +114,7 @@ class MaxCellScale:
                 self._floors.append((floor - ROUNDING * (np.abs(floor) + np.abs(self.limit))).astype(np.float32))
         may = ~(together >= 0)
         for nats, floor in zip(column_score, self._floors[0], strict=True):
-            beyond = np.flatnonzero(nats > floor)
+            beyond = np.flatnonzero(per_column(np.greater, nats, floor))
             beyond //= nats.shape[1]
             may[beyond] = True
         return np.flatnonzero(may)

@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 KINDS_OF_BOUND = ("reconstruction", "elbo")  # the kinds whose scores are terms of one bound
 _BOTH_BOUNDS = "both bounds"
 DEVICE_TILE_ROWS = 16_384  # on a GPU, which small products leave idle
+# Of the widest layer of a family's members, and of what judges and scales of rows look at: tiles of more are computed
+# one by one, fewer are computed together.
+_LAYER_BYTES, _JUDGED_BYTES = 2 * 2**20, 3 * 2**19
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +118,9 @@ def score_batch(scorer: Scorer, batch: FeatureBatch, *, small_tiles: bool = Fals
 
 
 def _opinions(cells: SingleCells, features: np.ndarray, state: np.ndarray) -> Opinions:
-    """The judges' opinions on the rows of a tile, in blocks of TILE_ROWS."""
-    blocks = [slice(start, start + tiles.TILE_ROWS) for start in range(0, len(state), tiles.TILE_ROWS)]
-    parts = [cells.opinions(features[block], state[block]) for block in blocks]
+    """The judges' opinions on the rows of tiles, some tiles at once."""
+    n_rows = tiles.TILE_ROWS * tiles.tiles_at_once(cells.width, _JUDGED_BYTES)
+    parts = [cells.opinions(features[rows], state[rows]) for rows in _slices(len(state), n_rows)]
     return parts[0] if len(parts) == 1 else Opinions.concatenate(parts)
 
 
@@ -170,16 +173,26 @@ def bound_scores(ensemble: Ensemble, batch: FeatureBatch) -> tuple[np.ndarray, n
 def _tiles(
     ensemble: Ensemble, batch: FeatureBatch, kind: str, small_tiles: bool = False
 ) -> Iterator[tuple[slice, slice, np.ndarray, np.ndarray]]:
-    """For each tile: its rows in the batch, their positions in it, scores (w, t), float32 nats of cells (e, t, c)."""
+    """For each block of tiles: its rows in the batch, their positions in it, scores (w, t), float32 nats (e, t, c)."""
     on_cpu = isinstance(ensemble.reference_family.noise, np.ndarray)
     if small_tiles and on_cpu and len(batch) <= tiles.MOST_IN_SMALL_TILES:
         for rows, within, size in tiles.small_tile_places(batch.row):
             yield rows, within, *_tile(ensemble, batch, kind, rows, within, size)
         return
-    size = tiles.TILE_ROWS if on_cpu else min(DEVICE_TILE_ROWS, max(len(batch), 1))
     with one_blas_thread():
-        for rows, within in tile_places(batch.row if on_cpu else np.arange(len(batch)), size):
+        for rows, within, size in _block_places(ensemble, batch, on_cpu):
             yield rows, within, *_tile(ensemble, batch, kind, rows, within, size)
+
+
+def _block_places(ensemble: Ensemble, batch: FeatureBatch, on_cpu: bool) -> Iterator[tuple[slice, slice, int]]:
+    """As `tiles.block_places`; on a GPU a block is one tile, which begins where the batch does."""
+    if on_cpu:
+        width = ensemble.n_members * batch.state.shape[1]
+        yield from tiles.block_places(batch.row, tiles.tiles_at_once(width, _JUDGED_BYTES))
+        return
+    size = min(DEVICE_TILE_ROWS, max(len(batch), 1))
+    for rows, within in tile_places(np.arange(len(batch)), size):
+        yield rows, within, size
 
 
 def _tile(
@@ -188,13 +201,28 @@ def _tile(
     features, state = (padded_tile(part[rows], within, size, 0) for part in (batch.values, batch.state))
     row = padded_tile(batch.row[rows], within, size, -1)
     is_plain = not ensemble.reference_family.likelihood.has_missing.size and not state.any()
-    scores, cell_nats = [], []
+    cell_nats, scores, first = np.empty((ensemble.n_members, *state.shape), np.float32), [], 0
     for family in ensemble.families:
-        nats, latent_terms = _parts(family, features, None if is_plain else state, row, kind)
-        cell_nats.append(_numpy(nats))
-        total = np.einsum("enc->en", cell_nats[-1], dtype=np.float64)
-        scores += [total + _numpy(latent) for latent in latent_terms]
-    return np.concatenate(scores), np.concatenate(cell_nats)
+        nats_of_family, latent = cell_nats[first : first + len(family.held_out)], []
+        for part in _slices(size, _rows_at_once(family)):
+            nats, terms = _parts(family, features[part], None if is_plain else state[part], row[part], kind)
+            nats_of_family[:, part] = _numpy(nats)
+            latent.append([_numpy(term) for term in terms])
+        total = np.einsum("enc->en", nats_of_family, dtype=np.float64)
+        scores += [total + np.concatenate(term, 1) for term in zip(*latent, strict=True)]
+        first += len(family.held_out)
+    return np.concatenate(scores), cell_nats
+
+
+def _rows_at_once(family: Family) -> int:
+    """How many rows the networks of a family compute at once: some tiles, on a GPU a whole one."""
+    if not isinstance(family.noise, np.ndarray):
+        return DEVICE_TILE_ROWS
+    return tiles.TILE_ROWS * tiles.tiles_at_once(family.width, _LAYER_BYTES)
+
+
+def _slices(n: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
 
 
 def _parts(family: Family, features: Any, state: Any, row: Any, kind: str) -> tuple[Array, list[Array]]:

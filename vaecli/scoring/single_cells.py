@@ -18,6 +18,7 @@ import numpy as np
 
 from vaecli.data.cells import PRESENT
 from vaecli.data.named_arrays import arrays_within
+from vaecli.data.per_column import per_column
 from vaecli.model.cell_mixture import MOST_FEATURES, CellMixture
 from vaecli.schema import Layout
 from vaecli.scoring.column_tails import ColumnTails
@@ -79,8 +80,8 @@ class MixtureJudge:
         From features (n, d) and states (n, c); −inf where all cells are `silent` (n, c) or (1, c).
         """
         nats = self.mixture.nats(values, state)
-        relative = nats * self._per_excess[0]
-        relative += self._per_excess[1]
+        relative = per_column(np.multiply, nats, self._per_excess[0], nats)
+        per_column(np.add, relative, self._per_excess[1], relative)
         np.copyto(relative, np.float32(-np.inf), where=silent)
         column = relative.argmax(1)
         return relative[np.arange(len(nats)), column], column
@@ -101,6 +102,12 @@ class SingleCells:
         """Compute from where on a cell is rare enough for an opinion."""
         at_least = self.tails_scale.judged[0] if self.tails_scale.judged.size else np.inf
         object.__setattr__(self, "_limits", self.tails.limits(float(at_least)))
+
+    @property
+    def width(self) -> int:
+        """The numbers that a judge looks at in a row, of the judge that looks at most."""
+        n_inputs = 0 if self.levels is None else len(self.levels.regression.center)
+        return max(len(self.tails.layout.slots), self.tails.layout.n_features, n_inputs)
 
     def opinions(self, values: np.ndarray, state: np.ndarray, without: np.ndarray | None = None) -> Opinions:
         """The judges' opinions on rows with features (n, d) and states (n, c).

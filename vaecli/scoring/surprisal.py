@@ -116,9 +116,11 @@ class SurprisalScale:
 
         It is exact where the scale is linear.
         """
-        parts: np.ndarray = np.tensordot(self._rate, column_score, 1)
+        parts = np.multiply(column_score[0], self._rate[0], dtype=np.float64)
+        for rate, nats in zip(self._rate[1:], column_score[1:], strict=True):  # all at once would be copied as float64
+            parts += np.multiply(nats, rate, dtype=np.float64)
         parts -= self._rate @ self.mean_column_score
-        return parts
+        return np.asarray(parts)
 
     def to_arrays(self, prefix: str) -> dict[str, np.ndarray]:
         """Named arrays for the bundle; `from_arrays` is the inverse."""

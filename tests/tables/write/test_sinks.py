@@ -251,17 +251,46 @@ def test_numbers_that_do_not_repeat_have_no_dictionary(tmp_path):
     assert pq.read_table(out).select(list(ENCODED)).equals(pa.table(ENCODED))
 
 
-@pytest.mark.parametrize("n_rows", [255, 20_000])
-def test_the_fewest_and_many_rows_have_dictionaries(tmp_path, n_rows):
-    """Few rows show nothing, and in a large group a dictionary ends by itself."""
-    score(parquet_input(tmp_path, x=np.arange(n_rows) / 7), str(tmp_path / "out.parquet"), batch_rows=n_rows)
+def test_the_fewest_rows_have_dictionaries(tmp_path):
+    """Few rows show nothing."""
+    score(parquet_input(tmp_path, x=np.arange(255) / 7), str(tmp_path / "out.parquet"))
     assert "x" in dictionaries(tmp_path / "out.parquet")
+
+
+@pytest.mark.parametrize("batch_rows", [1_000, 20_000])
+def test_of_many_rows_those_that_fill_no_dictionary_have_one(tmp_path, batch_rows):
+    """A group of several sections is looked at as a whole: `late` repeats only after the first 8,192 rows."""
+    rows = np.arange(20_000)
+    columns = {
+        "different": rows / 7,
+        "many": np.random.default_rng(0).permutation(rows % 10_000) / 7,
+        "late": np.where(rows < 9_000, rows, rows % 3),
+    }
+    score(parquet_input(tmp_path, **columns), str(tmp_path / "out.parquet"), batch_rows=batch_rows)
+    assert dictionaries(tmp_path / "out.parquet") >= {"many", "late"}
+    assert "different" not in dictionaries(tmp_path / "out.parquet")
+    assert pq.read_table(tmp_path / "out.parquet").select(list(columns)).equals(pa.table(columns))
 
 
 def test_beside_nested_columns_all_have_dictionaries(tmp_path):
     """The columns within a nested one have names of their own, which the library does not tell."""
     score(parquet_input(tmp_path, x=np.arange(600) / 7, l=[[i % 3] for i in range(600)]), str(tmp_path / "out.parquet"))
     assert dictionaries(tmp_path / "out.parquet") >= {"x", "l.list.element"}
+
+
+@pytest.mark.parametrize("n_rows", [0, 3])
+@pytest.mark.parametrize("kind", [pa.list_(pa.uuid()), pa.struct([("on", pa.bool8())]), pa.bool8()], ids=str)
+def test_extension_types_within_others_pass(tmp_path, kind, n_rows):
+    """Into a file and into memory, with and without rows; the library makes no empty table of such a schema."""
+    table = pa.table({"a": pa.array([1, 2, 3]), "e": pa.nulls(3, kind)}).slice(0, n_rows)
+    pq.write_table(table, tmp_path / "in.parquet")
+    source = tables.open_source([str(tmp_path / "in.parquet")])
+    score(source, str(tmp_path / "out.parquet"))
+    assert pq.read_table(tmp_path / "out.parquet").select(["a", "e"]).equals(table)
+    with tables.collect_sink(tables.frame_source(table), ADDED) as sink:
+        for batch in source.batches(tables.ReadRequest([], keep=True)):
+            sink.append(sink.render(batch, values(batch)))
+    assert sink.table().select(["a", "e"]).equals(table)
 
 
 def test_collecting(tmp_path):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.model.array_namespace import Array, like, namespace
+from vaecli.model.array_namespace import Array, like, namespace, product
 from vaecli.model.likelihoods.bernoulli import starting_share
 from vaecli.schema import Column, Slot
 
@@ -29,8 +29,8 @@ def categorical_log_prob(one_hot: Array, logits: Array, membership: Array) -> Ar
     """
     xp = namespace(logits)
     logits = xp.clip(logits, -MAX_LOGIT, MAX_LOGIT)
-    any_set = one_hot @ membership
-    return (one_hot * logits) @ membership - any_set * xp.log(xp.exp(logits) @ membership)
+    any_set = product(one_hot, membership)
+    return product(one_hot * logits, membership) - any_set * xp.log(product(xp.exp(logits), membership))
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Categorical:
     def log_prob(self, x: Array, parameters: Array) -> Array:
         """The log-probabilities log p(x_j|z) in nats, (…, n, q), for one-hot `x` (n, K) and `parameters` (…, n, K)."""
         log_prob = categorical_log_prob(x, parameters, like(self.membership, parameters))
-        return log_prob - x @ like(self.log_n_folded, parameters)
+        return log_prob - product(x, like(self.log_n_folded, parameters))
 
     def mean(self, parameters: Array) -> Array:
         """The probability of each category, (…, n, K), for `parameters` (…, n, K)."""

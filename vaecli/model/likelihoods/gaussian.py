@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.data.marginals import Marginal
+from vaecli.data.per_column import per_column
 from vaecli.model.array_namespace import Array, namespace, softplus
 from vaecli.schema import Column, Slot
 
@@ -86,9 +87,8 @@ class Gaussian:
             log_variance = floored_log_variance(self.fixed, self.min_log_variance)
             log_prob: np.ndarray = x - parameters
             np.square(log_prob, out=log_prob)
-            log_prob *= -0.5 * np.exp(-log_variance)
-            log_prob -= 0.5 * (LOG_2PI + log_variance)
-            return log_prob
+            per_column(np.multiply, log_prob, -0.5 * np.exp(-log_variance), log_prob)
+            return per_column(np.subtract, log_prob, 0.5 * (LOG_2PI + log_variance), log_prob)
         if isinstance(parameters, np.ndarray) and parameters.dtype == np.float32:
             return _log_prob_in_place(x, parameters[..., :m], parameters[..., m:], self.min_log_variance)
         log_variance = floored_log_variance(parameters[..., m:], self.min_log_variance)

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from vaecli.data.cells import PRESENT
-from vaecli.model.array_namespace import Array, like, namespace
+from vaecli.model.array_namespace import Array, like, namespace, product
 from vaecli.model.likelihoods.bernoulli import Bernoulli
 from vaecli.model.likelihoods.categorical import Categorical
 from vaecli.model.likelihoods.gaussian import Gaussian
@@ -171,7 +171,7 @@ class Likelihood:
             return seen
         there = (state[..., like(self.as_number, features)] == PRESENT) * like(_ONE, features)
         place = like(np.eye(self.likelihood_slope.size, dtype=np.float32)[self.as_number_feature], features)
-        return seen * (like(_ONE, features) - (like(_ONE, features) - there) @ place)
+        return seen * (like(_ONE, features) - product(like(_ONE, features) - there, place))
 
     def from_likelihood_space(self, seen: np.ndarray) -> np.ndarray:
         """The inverse of `to_likelihood_space`, (…, n, d): booleans taken as numbers become probabilities again."""

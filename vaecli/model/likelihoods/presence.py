@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.data.cells import MISSING, NOVEL, PRESENT
-from vaecli.model.array_namespace import Array, like, namespace
+from vaecli.model.array_namespace import Array, like, namespace, product
 from vaecli.model.likelihoods.bernoulli import bernoulli_log_prob, cutoff, log_odds, starting_share
 
 
@@ -60,7 +60,7 @@ class Presence:
         if self.has_missing.size:
             there = like(_ONE, log_prob) - missing[..., like(self.has_missing, log_prob)] * like(_ONE, log_prob)
             place = like(np.eye(self.n_missing.size, dtype=np.float32)[self.has_missing], log_prob)
-            log_prob = log_prob + bernoulli_log_prob(there, logits) @ place
+            log_prob = log_prob + product(bernoulli_log_prob(there, logits), place)
         return log_prob
 
     def independent(self, state: np.ndarray) -> np.ndarray:

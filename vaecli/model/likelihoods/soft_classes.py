@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vaecli.model.array_namespace import Array, like, namespace
+from vaecli.model.array_namespace import Array, like, namespace, product
 from vaecli.model.likelihoods.categorical import MAX_LOGIT, Categorical
 from vaecli.schema import Slot
 
@@ -43,7 +43,8 @@ class SoftClasses(Categorical):
         weight = xp.exp(xp.clip(parameters, -MAX_LOGIT, MAX_LOGIT))
         least = like(_LEAST, parameters)
         evidence = (one - least) * x * like(self.of_share, parameters) + least
-        return (x @ membership) * (xp.log((weight * evidence) @ membership) - xp.log(weight @ membership))
+        log_ratio = xp.log(product(weight * evidence, membership)) - xp.log(product(weight, membership))
+        return product(x, membership) * log_ratio
 
 
 _ONE = np.ones((), np.float32)

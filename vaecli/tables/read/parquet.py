@@ -31,7 +31,7 @@ from vaecli.tables.source import ALL_COLUMNS, Batch, Piece, ReadRequest, parsed_
 
 # Measured on one row group of 5 million rows of 30 floats (1.2 GB): whole column chunks hold 1,370 MB, read through
 # a small buffer they hold 170 MB, at the same speed. Pre-buffering reads whole row groups ahead.
-_BUFFER_BYTES = 64 * 2**10
+_BUFFER_BYTES = 16 * 2**10
 _SMALL_FILE_BYTES = 16 * 2**20  # that may be held as a whole
 
 _SAMPLE_ROWS = 64  # of which the bytes of a row are measured

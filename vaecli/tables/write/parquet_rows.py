@@ -19,7 +19,7 @@ from vaecli.tables.source import Batch, Source
 from vaecli.tables.write.row_writers import Rendered, TypedRows
 
 _GROUP_ROWS = 2**20
-_GROUP_BYTES = 32 * 2**20
+_GROUP_BYTES = 24 * 2**20
 _SECTION_ROWS = 2**13
 _SECTION_BYTES = 64 * 2**20
 _STEP_ROWS = 128
@@ -28,14 +28,15 @@ _CHUNKS = 2**16  # of all columns together: each takes a kilobyte, whatever it h
 # saves nothing, and writing takes five times as long.
 _DICTIONARY_BYTES = 128 * 2**10
 _NUMBER_BYTES = 8
-_SAMPLE_ROWS = 256  # of which two are equal in most columns of fewer than 10,000 values
+# Two of as many rows are equal in nearly all columns of so few values that a dictionary holds them.
+_SAMPLE_ROWS, _SAMPLE_ROWS_OF_MANY = 256, 1024
 
 
 @dataclass(slots=True)
 class ParquetRows:
     """Writes Parquet in row groups that depend on the rows alone, not on how they came in batches.
 
-    A group consists of sections, as many as make a million rows or 32 MB, whichever is reached first. A section has
+    A group consists of sections, as many as make a million rows or 24 MB, whichever is reached first. A section has
     8,192 rows; where these take more than 64 MB, it ends with the 128 rows that reach them. How columns are encoded
     is decided by the first group, with which the file begins.
     """
@@ -47,6 +48,7 @@ class ParquetRows:
     pending: list[pa.Table] = field(default_factory=list)  # fewer rows than a section
     pending_bytes: int = 0
     sections: list[pa.Table] = field(default_factory=list)
+    section_bytes: int = 0  # of all sections; measuring many columns is slow
 
     def render(self, batch: Batch, added: Sequence[pa.Array], keep: np.ndarray | None) -> Rendered:
         return self.rows.table(batch, added, keep)
@@ -70,7 +72,7 @@ class ParquetRows:
             self._add_section(pa.concat_tables(self.pending))
         if self.sections:
             self._write_group()
-        self._begun(self.rows.schema.empty_table()).close()
+        self._begun(pa.Table.from_batches([], self.rows.schema)).close()
 
     def abandon(self) -> None:
         self.pending.clear()
@@ -81,15 +83,16 @@ class ParquetRows:
     def _add_section(self, section: pa.Table) -> None:
         # in one chunk: pages end where chunks do, and the bytes of a table depend on its chunks
         self.sections.append(section.combine_chunks())
-        n_bytes = sum(section.nbytes for section in self.sections)
+        self.section_bytes += self.sections[-1].nbytes
         n_rows = sum(section.num_rows for section in self.sections)
-        if n_rows >= _GROUP_ROWS or n_bytes >= _GROUP_BYTES:
+        if n_rows >= _GROUP_ROWS or self.section_bytes >= _GROUP_BYTES:
             self._write_group()
 
     def _write_group(self) -> None:
         group = as_schema(pa.concat_tables(self.sections), self.rows.schema)
         self._begun(group).write_table(group, row_group_size=_GROUP_ROWS)
         self.sections.clear()
+        self.section_bytes = 0
 
     def _begun(self, first: pa.Table) -> pq.ParquetWriter:
         """The writer of the file, whose first group is `first` where it has not begun."""
@@ -141,28 +144,30 @@ def _discard(writer: pq.ParquetWriter) -> None:
 
 
 def _columns_to_encode(group: pa.Table) -> bool | list[str]:
-    """Which columns of a small first group get a dictionary: all but numbers and moments that do not repeat.
+    """Which columns get a dictionary, by the first group: all but numbers and moments that do not repeat.
 
-    A dictionary ends at _DICTIONARY_BYTES, so a large group of such a column loses little; a small one is all
-    dictionary, which takes three times as long to write and a fifth more bytes.
+    A dictionary ends at _DICTIONARY_BYTES. A small group of such a column would be all dictionary, which takes three
+    times as long to write and a fifth more bytes; a group of 24 MB takes half as long again.
     """
-    if not group.num_rows or group.num_rows * _NUMBER_BYTES > _DICTIONARY_BYTES:
+    if not group.num_rows:
         return True
     if any(pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType) for kind in group.schema.types):
         return True  # whose columns of numbers have names of their own
-    return [name for name in group.column_names if not _is_all_different(group[name].chunk(0))]
+    return [name for name in group.column_names if not _is_all_different(group[name])]
 
 
-def _is_all_different(column: pa.Array) -> bool:
-    """Whether no two of _SAMPLE_ROWS numbers are the same: neighbours, as values come in runs, and from everywhere."""
-    kind, half = column.type, _SAMPLE_ROWS // 2
+def _is_all_different(column: pa.ChunkedArray) -> bool:
+    """Whether no two numbers of a sample are the same: neighbours, as values come in runs, and from everywhere."""
+    kind = column.type
     if not (pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_timestamp(kind)):
         return False
     values = column.drop_null() if column.null_count else column
-    if len(values) < _SAMPLE_ROWS:
+    n_rows = _SAMPLE_ROWS if len(values) * _NUMBER_BYTES <= _DICTIONARY_BYTES else _SAMPLE_ROWS_OF_MANY
+    if len(values) < n_rows:
         return False
+    half = n_rows // 2
     rows = np.r_[:half, np.linspace(half, len(values) - 1, half).astype(np.int64)]
-    return bool(np.unique(values.to_numpy()[rows]).size == _SAMPLE_ROWS)
+    return bool(np.unique(values.to_numpy()[rows]).size == n_rows)
 
 
 def _can_be_stored(kind: pa.DataType) -> bool:

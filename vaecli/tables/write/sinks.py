@@ -129,7 +129,7 @@ class CollectSink:
     def table(self) -> pa.Table:
         """All rows appended so far."""
         parts = [as_schema(part, self.rows.schema) for part in self.parts]
-        return pa.concat_tables([self.rows.schema.empty_table(), *parts])
+        return pa.concat_tables([pa.Table.from_batches([], self.rows.schema), *parts])
 
     def __enter__(self) -> Self:
         return self

@@ -11,9 +11,9 @@ import pytest
 CYCLES = """
 import resource, sys
 import numpy as np
-from vaecli.runtime import freed_memory
+from vaecli.runtime.memory import keep_freed_memory
 if sys.argv[1] == "keep":
-    freed_memory.keep()
+    keep_freed_memory()
 def cycle():
     arrays = [np.ones(3 * 2**20, np.uint8) for _ in range(3)]
 cycle()
