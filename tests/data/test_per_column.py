@@ -55,6 +55,38 @@ def test_rows_that_do_not_follow_each_other(view) -> None:
     np.testing.assert_array_equal(values, expected)
 
 
+@pytest.mark.parametrize(
+    "shape", [(), (1,), (1, 1), (1, 30), (8192, 1), (8192, 30), (1, 1, 30), (3, 1, 1), (3, 1, 30), (2, 3, 1, 30)], ids=str
+)
+def test_constants_of_other_shapes_are_broadcast(shape: tuple[int, ...]) -> None:
+    """Whatever NumPy takes gives what it gives, whether there are rows for long loops or not."""
+    constants = np.arange(float(np.prod(shape))).reshape(shape)
+    for values in (np.arange(8192.0 * 30).reshape(8192, 30), np.arange(8192.0 * 30).reshape(1, 8192, 30)):
+        expected = values * constants
+        found = per_column(np.multiply, values, constants)
+        assert found.shape == expected.shape
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("constants", "n_rows"), [((31,), 256), ((31,), 8192), ((256, 30), 8192)], ids=str)
+def test_constants_that_do_not_fit_are_refused(constants: tuple[int, ...], n_rows: int) -> None:
+    """Or as many rows as there are side by side would be taken for one row."""
+    with pytest.raises(ValueError, match="broadcast"):
+        per_column(np.add, np.zeros((n_rows, 30)), np.ones(constants))
+
+
+@pytest.mark.parametrize("shape", [(30, 8192), (2, 8192, 30), (8192 * 30,)], ids=str)
+def test_a_result_goes_into_an_array_of_its_shape_or_one_that_numpy_fills(shape: tuple[int, ...]) -> None:
+    """An array of as many numbers in another shape is refused; one with more axes is filled."""
+    values, out = np.arange(8192.0 * 30).reshape(8192, 30), np.zeros(shape)
+    if shape[-2:] != values.shape:
+        with pytest.raises(ValueError, match="broadcast"):
+            per_column(np.add, values, np.ones(30), out)
+        return
+    per_column(np.add, values, np.ones(30), out)
+    np.testing.assert_array_equal(out, np.broadcast_to(values + 1, shape))
+
+
 def test_a_single_column_has_one_constant() -> None:
     """Without columns a number is what NumPy takes it for."""
     np.testing.assert_array_equal(per_column(np.add, np.arange(3.0), np.float64(2)), [2.0, 3.0, 4.0])

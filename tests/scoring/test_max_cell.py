@@ -135,3 +135,22 @@ def test_foreign_single_cells_are_refused(name: str, broken: np.ndarray) -> None
         SurprisalScale.from_arrays(
             {k: v for k, v in arrays.items() if k != f"s.single.{name}"}, "s", surprisal.member, 4
         )
+
+
+@pytest.mark.parametrize("n_members", [3, 8, 10, 17])
+def test_a_row_that_a_cell_decides_has_the_bits_that_it_has_among_others(n_members: int) -> None:
+    """How many rows of a tile are looked at closely does not matter; NumPy adds up a single one in another order."""
+    rng = np.random.default_rng(n_members)
+    nats = rng.gamma(2, size=(n_members, 1000, 5))
+    limits, everyone = CellLimits.of(nats), np.ones((n_members, 1000), bool)
+    kinds = np.arange(n_members)
+    plain = SurprisalScale.of(nats.sum(2).T, kinds, kinds, everyone.T, nats.mean(1))
+    scale = replace(plain, max_cell=MaxCellScale.of(limits, limits.largest(nats, everyone).T, kinds, everyone.T))
+    new = rng.gamma(2, size=(n_members, 50, 5))
+    new[:, :, 2] += 40.0
+    score, parts = scale.of_rows(new.sum(2), new)
+    assert (score > scale.of_members(new.sum(2)).mean(0)).all()
+    for i in range(50):
+        alone, its_parts = scale.of_rows(new[:, i : i + 1].sum(2), new[:, i : i + 1])
+        assert alone.tobytes() == score[i : i + 1].tobytes()
+        assert its_parts.tobytes() == parts[i : i + 1].tobytes()

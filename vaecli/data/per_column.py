@@ -21,12 +21,13 @@ def per_column(
     """
     n, h = values.shape[-2:] if values.ndim > 1 else (0, 1)
     side_by_side = 1 << max((_LONG - 1) // max(h, 1), 1).bit_length()
-    contiguous = values.flags.c_contiguous and (out is None or out.flags.c_contiguous)
-    if h >= _LONG or n < _FEWEST_LOOPS * side_by_side or n % side_by_side or not contiguous:
+    contiguous = values.flags.c_contiguous and (out is None or (out.flags.c_contiguous and out.shape == values.shape))
+    several = constants.ndim > 1 and constants.shape[-2] != 1  # numbers per column
+    if h >= _LONG or n < _FEWEST_LOOPS * side_by_side or n % side_by_side or not contiguous or several:
         return np.asarray(operation(values, constants, out=out))
-    shape = (*values.shape[:-2], n // side_by_side, side_by_side * h)
     repeated = np.empty((*constants.shape[:-2], side_by_side, h), constants.dtype)
     repeated[...] = constants
     repeated = repeated.reshape(*constants.shape[:-2], 1, side_by_side * h)
+    shape = (*values.shape[:-2], n // side_by_side, side_by_side * h)
     found = operation(values.reshape(shape), repeated, out=None if out is None else out.reshape(shape))
-    return np.asarray(found.reshape(values.shape))
+    return np.asarray(found.reshape(*found.shape[:-2], n, h))

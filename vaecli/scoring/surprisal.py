@@ -80,14 +80,14 @@ class SurprisalScale:
         They come from the members' scores (w, n) and their nats of each cell (e, n, c), joined with the opinion of the
         judge `beside` them, if there is one.
         """
-        together, parts = self.of_members(scores).mean(0), self.of_columns(column_score)
+        together, parts = _mean_of(self.of_members(scores)), self.of_columns(column_score)
         if beside is not None:
             together, parts = beside.joined(together), parts * beside.ensemble_share
         if self.max_cell is None:
             return together, parts
         rows = self.max_cell.may_decide(column_score, together)
         largest, where = self.max_cell.largest(column_score[:, rows])
-        score, alone = together.copy(), self.max_cell.of_members(largest).mean(0)
+        score, alone = together.copy(), _mean_of(self.max_cell.of_members(largest))
         score[rows] = larger_of(together[rows], alone)
         raised = np.flatnonzero(score[rows] > together[rows])
         more = (score[rows[raised]] - together[rows[raised]]) / len(where)
@@ -154,6 +154,17 @@ class SurprisalScale:
             if np.abs(max_cell.limit).max() > NEVER_DECIDES:
                 raise ValueError(f"{prefix}.single.limit is beyond all nats")
         return cls(stored, **scale, max_cell=max_cell)
+
+
+def _mean_of(surprisal: np.ndarray) -> np.ndarray:
+    """The mean (n,) over the members of `surprisal` (e, n), added up in their order.
+
+    NumPy's own adds eight members and more in another order where there is one row, and so rounds it in another way.
+    """
+    total: np.ndarray = surprisal[0].copy()
+    for of_member in surprisal[1:]:
+        total += of_member
+    return total / len(surprisal)
 
 
 _MAX_CELL = ("limit", "excess", "knots", "spread")
