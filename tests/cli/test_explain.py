@@ -37,6 +37,7 @@ TYPES = {
     "low": pa.float64(),
     "high": pa.float64(),
     "probability": pa.float64(),
+    "own_probability": pa.float64(),
     "reason": pa.string(),
 }
 COMPANY, HOT, UNKNOWN, GAP, SWITCH = 17, 100, 40, 60, 200  # rows, from 1, in which something is wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +111,38 @@ def test_a_reading_where_nothing_was_expected(
     rows = json.loads(capsys.readouterr().out)["shown"]
     assert [row["reasons"][0]["column"] for row in rows] == ["flow"] * 5
     assert all(row["is_anomaly"] for row in rows)
+
+
+def plant(n: int, seed: int) -> pd.DataFrame:
+    """A state of 0, 1 or 2, which speed and flow follow."""
+    rng = np.random.default_rng(seed)
+    status = rng.choice(3, n, p=[0.2, 0.3, 0.5])
+    speed = np.array([0, 700, 1450])[status] + 20 * rng.normal(size=n) * (status > 0)
+    flow, temperature = speed / 30 + rng.normal(size=n), 60 + 5 * rng.normal(size=n)
+    columns = {"status": status, "speed": speed.round(0), "flow": flow.round(1), "temp": temperature.round(1)}
+    return pd.DataFrame(columns)
+
+
+def test_another_state_is_expected_and_no_number_between_two(tmp_path: Path) -> None:
+    """Whatever judge decided: a wrong state, one that training never saw, and a state beside another fault."""
+    model = vaecli.fit(plant(1_000, 0), preset="fast", **{"train.max_steps": 100})
+    assert model.detector.cells is not None
+    assert model.detector.cells.levels is not None
+    states = model.detector.cells.levels.regression.are_states()
+    assert states.tolist() == [True, False, False, False]
+    table = plant(300, 1).query("status == 2")[:4].reset_index(drop=True)
+    table.loc[:, "status"] = [0, 1, 7, 0]
+    table.loc[3, "temp"] = 200.0
+    found = model.explain(table).to_pandas()
+    of_status = found[found["column"] == "status"].set_index("row")
+    assert of_status.index.tolist() == [1, 2, 3, 4]
+    assert (of_status["expected"].astype(float) == 2).all()
+    assert of_status[["low", "high"]].isna().all(axis=None)
+    assert (of_status["probability"] > 0.5).all()
+    assert (of_status["own_probability"].drop(3) < 0.05).all()
+    assert math.isnan(of_status["own_probability"][3])
+    assert of_status["reason"][3] == "status = 7, expected 2"
+    assert re.fullmatch(r"status = 0 \(probability .+ %\), expected 2 \(.+ %\)", of_status["reason"][1])
 
 
 @pytest.mark.parametrize("column", ["speed", "flow"])

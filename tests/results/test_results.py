@@ -126,6 +126,14 @@ def test_a_gap_and_a_value_in_place_of_one_are_named_as_such() -> None:
     assert there.sentence == "flow = 20.5, expected to be missing (99.8 %)"
 
 
+def test_a_state_is_expected_to_be_another_or_unusual() -> None:
+    """A number that is one of a few: which was expected, how surely, and how probable what is there was."""
+    state = Reason("status", 9.0, 0, 2.0, probability=0.93, own_probability=0.0004)
+    assert state.sentence == "status = 0 (probability 0.04 %), expected 2 (93 %)"
+    assert replace(state, own_probability=None).sentence == "status = 0, expected 2"
+    assert replace(state, value=2, own_probability=0.93).sentence == "status = 2, unusual given the other columns"
+
+
 @pytest.mark.parametrize(
     ("probability", "said"), [(0.00009, "under 0.01 %"), (0.0004, "0.04 %"), (0.02, "2 %"), (0.12, "12 %")]
 )

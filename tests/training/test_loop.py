@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,6 +31,7 @@ from vaecli.training.loop import (
     HeldOut,
     Plan,
     Run,
+    Step,
     objective,
     train,
 )
@@ -177,7 +179,7 @@ def test_a_batch_of_one_fold_only_teaches_nothing_to_its_member() -> None:
 
 def test_each_member_is_clipped_alone() -> None:
     """A gradient longer than 1 is scaled to 1, a shorter one left alone, member by member."""
-    family = Family.start(PLAN, PLAN.start, CPU)
+    family = Family.start(PLAN, PLAN.start, CPU, 0.0)
     family.values.grad = torch.zeros_like(family.values)
     family.values.grad[0, 3], family.values.grad[0, 70] = 3.0, 4.0
     family.values.grad[1, 3], family.values.grad[1, 70] = 0.1, 0.2
@@ -187,7 +189,7 @@ def test_each_member_is_clipped_alone() -> None:
 
 def test_the_names_of_parameters_are_views_of_their_values() -> None:
     """What a family starts with comes back under its names, and a change of the values shows there."""
-    family = Family.start(PLAN, PLAN.start, CPU)
+    family = Family.start(PLAN, PLAN.start, CPU, 0.0)
     for name, value in family.parameters.items():
         np.testing.assert_array_equal(value.detach(), PLAN.start[name], err_msg=name)
     with torch.no_grad():
@@ -206,6 +208,47 @@ def test_families_in_threads_learn_the_same(monkeypatch: pytest.MonkeyPatch) -> 
         assert_same(one, other)
 
 
+def test_how_many_steps_families_take_by_themselves_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other or up to the next check: the same parameters, checks and steps."""
+    found, at_once = [], []
+    learn = Run.learn
+
+    def listening(self: Run, steps: Sequence[Step]) -> None:
+        at_once.append(len(steps))
+        learn(self, steps)
+
+    monkeypatch.setattr(Run, "learn", listening)
+    for between in (1, 10, 1000):
+        monkeypatch.setattr(module, "STEPS_BETWEEN_EVENTS", between)
+        found.append(trained(quick(max_steps=60), ROWS, *BOTH))
+    assert {1, 2} == set(at_once)  # 25 checks of 50 steps are due sooner
+    for other in found[1:]:
+        assert other.history == found[0].history
+        for one, same in zip(found[0].parameters, other.parameters, strict=True):
+            assert_same(one, same)
+
+
+@pytest.mark.parametrize(
+    ("done", "every", "pause_at", "expected"),
+    [
+        (0, 40, math.inf, 10),
+        (10, 40, math.inf, 20),
+        (35, 37, math.inf, 37),
+        (0, 40, 0, 1),
+        (0, 40, 7, 7),
+        (95, 40, 200, 98),
+    ],
+)
+def test_families_wait_for_each_other_where_something_is_due(
+    done: int, every: int, pause_at: float, expected: int
+) -> None:
+    """At a check, an event, a question about a checkpoint and the end; with a time budget at every step."""
+    schedule = Schedule(64, 98)
+    assert module._last_step_at_once(done, every, pause_at, schedule, QUICK) == expected
+    budget = dataclasses.replace(QUICK, time_budget_seconds=1.0)
+    assert module._last_step_at_once(done, every, pause_at, schedule, budget) == done + 1
+
+
 # ------------------------------------------------------------------------------------------ the whole loop
 
 
@@ -222,7 +265,7 @@ def test_training_learns_and_the_latent_code_is_used() -> None:
 
 def check_of(plan: Plan, parameters: Parameters, held_out: HeldOut, i: int, step: int) -> Check:
     """One look at held-out rows, of the i-th family."""
-    return held_out.check(Family.start(plan, parameters, CPU), held_out.noise[i], step)
+    return held_out.check(Family.start(plan, parameters, CPU, 0.0), held_out.noise[i], step)
 
 
 def test_the_best_check_is_what_is_returned() -> None:
@@ -290,7 +333,7 @@ def test_members_never_learn_from_the_fold_they_hold_out() -> None:
         run = Run.start(BOTH, QUICK, CPU)
         for i in range(4):
             for batch in rows.shuffled(64, (0, i)):
-                run.step(batch, 1.0, 3e-3)
+                run.learn([run.drawn(batch, 1.0, 3e-3)])
         for family in run.families:
             kept.append({name: value.detach().numpy() for name, value in family.parameters.items()})
     for i, some in enumerate(BOTH):
@@ -323,7 +366,8 @@ def weights_of_the_kl(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def test_the_kl_weight_warms_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each family's beta grows linearly to its value over the share of steps asked for, and stays there."""
     seen = weights_of_the_kl(monkeypatch)
-    monkeypatch.setattr(module, "n_cores", lambda: 1)  # the families in turn
+    monkeypatch.setattr(module, "n_cores", lambda: 1)  # the families in turn,
+    monkeypatch.setattr(module, "STEPS_BETWEEN_EVENTS", 1)  # step by step
     trained(quick(warmup_share=0.4, patience=99), ROWS, plan(beta=0.5), plan(beta=0.1, homoscedastic=True))
     kl_weight = np.minimum(1, np.arange(1, 51) / 20)
     np.testing.assert_allclose(seen[::2], 0.5 * kl_weight)
@@ -506,13 +550,13 @@ def test_a_step_sees_every_row_of_a_large_table(monkeypatch: pytest.MonkeyPatch)
     """With few steps and many rows, each row is in exactly one batch of the epoch."""
     monkeypatch.setattr(schedule_module, "LARGEST_BATCH_ROWS", 32)
     rows, seen = RowsInMemory(correlated(700)), []
-    step = Run.step
+    drawn = Run.drawn
 
-    def listening(self: Run, batch: Rows, *others: float) -> None:
+    def listening(self: Run, batch: Rows, *others: float) -> Step:
         seen.append(batch.values)
-        step(self, batch, *others)
+        return drawn(self, batch, *others)
 
-    monkeypatch.setattr(Run, "step", listening)
+    monkeypatch.setattr(Run, "drawn", listening)
     trained(quick(max_steps=5, batch_rows=8, patience=99), rows)
     found = np.concatenate(seen)
     assert found.shape == rows.rows.values.shape

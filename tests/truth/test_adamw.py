@@ -14,15 +14,16 @@ def test_it_is_torchs_adamw(weight_decay: float) -> None:
     """Forty steps with changing rates and gradients lead where torch.optim.AdamW leads, to float32 rounding."""
     start = [np.random.default_rng(i).normal(size=shape) for i, shape in enumerate([(3, 4), (1, 5), (2, 2, 2)])]
     ours, theirs = ([torch.tensor(value, dtype=torch.float32, requires_grad=True) for value in start] for _ in range(2))
-    optimizer, reference = AdamW(ours, weight_decay), torch.optim.AdamW(theirs, betas=BETAS, weight_decay=weight_decay)
+    optimizers = [AdamW(parameter, weight_decay) for parameter in ours]
+    reference = torch.optim.AdamW(theirs, betas=BETAS, weight_decay=weight_decay)
     for step in range(40):
         rate = 3e-3 * (step + 1) / 40
         reference.param_groups[0]["lr"] = rate
+        reference.zero_grad()
         for parameters in (ours, theirs):
-            for parameter in parameters:
-                parameter.grad = None
             sum((parameter**2 * (i + step % 3)).sum() for i, parameter in enumerate(parameters)).backward()
-        optimizer.step(rate)
+        for optimizer in optimizers:
+            optimizer.step(rate)
         reference.step()
     for mine, its, value in zip(ours, theirs, start, strict=True):
         assert not np.allclose(mine.detach(), value, atol=1e-3)
@@ -32,7 +33,7 @@ def test_it_is_torchs_adamw(weight_decay: float) -> None:
 def test_gradients_are_forgotten() -> None:
     """The next backward pass starts from nothing."""
     parameter = torch.ones(2, requires_grad=True)
-    optimizer = AdamW([parameter], 0.0)
+    optimizer = AdamW(parameter, 0.0)
     parameter.sum().backward()
-    optimizer.zero_grad()
+    optimizer.step(0.1)
     assert parameter.grad is None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
 import numpy as np
 
 from vaecli.calibration.level_judge import fit_level_judge
@@ -12,6 +16,8 @@ from vaecli.data.cells import PRESENT
 from vaecli.data.kinds import KINDS
 from vaecli.data.training_rows import Rows
 from vaecli.model.cell_mixture import MOST_FEATURES, CellMixture
+from vaecli.runtime.blas import one_blas_thread
+from vaecli.runtime.parallel import map_in_order, n_cores
 from vaecli.schema import Layout
 from vaecli.scoring.column_tails import N_STATES, SIDES, ColumnTails
 from vaecli.scoring.max_cell import NEVER_DECIDES, CellLimits
@@ -54,31 +60,34 @@ def fit_single_cells(
     if len(row_scores) < FEWEST_ROWS or not may_decide.any() or np.unique(rows.fold).size < 2:
         return None, row_scores
     ensemble = SurvivalScale.of(row_scores, heavy=False)
-    tails, rarity = _fit_tails(layout, rows, may_decide)
+    fits: list[Callable[[], Any]] = [
+        partial(_fit_tails, layout, rows, may_decide),
+        partial(_fit_mixture, layout, rows, may_decide, ensemble, seed, are_independent=are_independent),
+        partial(fit_level_judge, layout, rows, may_decide, ensemble, seed),
+    ]
+    with one_blas_thread():  # sums of several depend on their number
+        (tails, rarity), *others = map_in_order(lambda fit: fit(), fits, min(len(fits), n_cores()))
     tails_scale = opinion_scale(SurvivalScale.of(rarity, heavy=True), ensemble, TAILS_PENALTY)
     raised = np.maximum(row_scores, tails_scale.of_scores(rarity))
-    mixture = None
-    if layout.n_features <= MOST_FEATURES:
-        known = RepeatedRows.alike(rows).of_row >= 0
-        if not are_independent or known.mean() < MOSTLY_ALIKE:
-            known[:] = False
-        mixture, excess = _fit_mixture(layout, rows, may_decide, ensemble, seed, known)
-        raised = np.maximum(raised, mixture.scale.of_scores(excess))
-    levels, judged = None, fit_level_judge(layout, rows, may_decide, ensemble, seed)
-    if judged is not None:
-        levels, excess = judged
-        raised = np.maximum(raised, levels.scale.of_scores(excess))
+    for judge, excess in filter(None, others):
+        raised = np.maximum(raised, judge.scale.of_scores(excess))
+    mixture, levels = (None if found is None else found[0] for found in others)
     return SingleCells(tails, tails_scale, may_decide, mixture, levels), raised
 
 
 def _fit_mixture(
-    layout: Layout, rows: Rows, may_decide: np.ndarray, ensemble: SurvivalScale, seed: int, known: np.ndarray
-) -> tuple[MixtureJudge, np.ndarray]:
+    layout: Layout, rows: Rows, may_decide: np.ndarray, ensemble: SurvivalScale, seed: int, *, are_independent: bool
+) -> tuple[MixtureJudge, np.ndarray] | None:
     """The mixture as a judge, and the largest excess (n,) of each row by mixtures of the other folds.
 
-    Codes in rows that are `known` (n,) bool, being like several others, are judged by the mixture of all rows: how
-    dense a Gaussian is at a rare combination of codes depends on how many of its few rows a fold holds.
+    Codes in rows that are known, being like several others, are judged by the mixture of all rows: how dense a Gaussian
+    is at a rare combination of codes depends on how many of its few rows a fold holds. None for very many features.
     """
+    if layout.n_features > MOST_FEATURES:
+        return None
+    known = RepeatedRows.alike(rows).of_row >= 0
+    if not are_independent or known.mean() < MOSTLY_ALIKE:
+        known[:] = False
     mixture, without = fit_mixtures(layout, rows, choose_mixture(layout, rows, seed), seed)
     nats = np.empty(rows.state.shape, np.float32)
     for fold, other in without.items():

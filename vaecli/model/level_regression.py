@@ -32,6 +32,7 @@ FARTHEST_READING = 4.0  # standard deviations, beyond which a reading predicts o
 SAME_VALUE = 1e-5  # of max(1, |value|), within which a feature has that value
 MOST_INPUTS = 2_000  # f: 250 numbers, beyond which no levels are learned
 MOST_PRODUCTS = 200_000  # f L numbers in a bundle, and multiplications per row
+MOSTLY_LEVELS = 0.95
 LARGEST_LOGIT = 80.0  # whose exponentials can be added up
 LARGEST_NUMBER = 1e6  # of any array of a bundle
 _DTYPES = dict.fromkeys(("column", "kind"), np.int64) | dict.fromkeys(
@@ -147,6 +148,17 @@ class LevelRegression:
     def __post_init__(self) -> None:
         """Compute what does not depend on the rows."""
         object.__setattr__(self, "_offset", self.bias - self.center @ self.weight)
+
+    def are_states(self) -> np.ndarray:
+        """(c,) bool: the numbers that, unless they are missing, nearly always hold one of a few values, as states do.
+
+        "Nearly always" is MOSTLY_LEVELS of the rows that training had.
+        """
+        levels = self.levels
+        share = np.add.reduceat(np.where(levels.kind == OTHER, 0.0, np.exp(self.usual)), levels.starts)
+        found = np.zeros(levels.layout.n_columns, bool)
+        found[levels.columns[share >= MOSTLY_LEVELS]] = True
+        return found & np.isin(np.arange(found.size), levels.ordered)
 
     def nats(self, values: np.ndarray, state: np.ndarray, unknown: np.ndarray | None = None) -> np.ndarray:
         """How much less probable than usual the level of each cell is: log p(level) − log p(level | other cells).

@@ -87,7 +87,7 @@ class Reason:
         if self.expected is None:
             missing = "" if self.probability is None else f", expected to be missing ({_share(self.probability)})"
             return found + missing
-        if self.expected == str(self.value):
+        if self.expected == str(self.value) or (self.expected == self.value and self.low is None):
             return f"{found}, unusual given the other columns"
         if isinstance(self.expected, str):
             return f"{found}, expected {self._written(self.expected)}{self._sure}"

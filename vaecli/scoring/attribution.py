@@ -86,6 +86,7 @@ def explain(
     expected, low, high, probability, own_probability = np.full((5, *scored.column_score.shape), np.nan)
     attribution, joint_part = attribute(scorer, preprocessor.layout, batch, scored, novelty_offset)
     as_it_is, batch = batch, _without_far_cells(scorer, batch)
+    are_states = _are_states(scorer, scored.column_score.shape[1])
     for i in range(len(batch)):
         explained = [
             j for j in np.argsort(-attribution[i], kind="stable")[:n_columns].tolist() if attribution[i, j] > 0
@@ -99,8 +100,8 @@ def explain(
         if scorer.cells is None or scorer.cells.levels is None:
             continue
         levels = scorer.cells.levels
-        contrary = _contrary_to_levels(levels, as_it_is, i)
-        for j in (j for j in explained if contrary[j] or (judge[i] == LEVELS and column[i] == j)):
+        by_level = are_states | _contrary_to_levels(levels, as_it_is, i)
+        for j in (j for j in explained if by_level[j] or (judge[i] == LEVELS and column[i] == j)):
             found, share, own_probability[i, j] = expected_level(levels.regression, preprocessor, as_it_is, i, j)
             if found is not None:
                 expected[i, j], low[i, j], high[i, j], probability[i, j] = found, math.nan, math.nan, share
@@ -108,6 +109,13 @@ def explain(
     filled = (likelihood.presence.n_rows - likelihood.presence.n_missing + 1) / (likelihood.presence.n_rows + 2)
     probability = np.where(batch.state == MISSING, filled, probability)
     return Explanation(attribution, joint_part, expected, low, high, probability, own_probability)
+
+
+def _are_states(scorer: Scorer, n_columns: int) -> np.ndarray:
+    """(c,) bool: the numbers that stand for states, of which one is expected rather than a number between two."""
+    if scorer.cells is None or scorer.cells.levels is None:
+        return np.zeros(n_columns, bool)
+    return scorer.cells.levels.regression.are_states()
 
 
 def _contrary_to_levels(judge: LevelJudge, batch: FeatureBatch, i: int) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -15,28 +14,23 @@ EPSILON = 1e-8
 class AdamW:
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2), as `torch.optim.AdamW` computes it."""
 
-    def __init__(self, parameters: Iterable[Tensor], weight_decay: float) -> None:
-        self.parameters = list(parameters)
+    def __init__(self, parameter: Tensor, weight_decay: float) -> None:
+        self.parameter = parameter
         self.weight_decay = weight_decay
-        self.exp_avg = [torch.zeros_like(parameter) for parameter in self.parameters]  # of the gradients
-        self.exp_avg_sq = [torch.zeros_like(parameter) for parameter in self.parameters]  # of their squares
+        self.exp_avg = torch.zeros_like(parameter)  # of the gradients
+        self.exp_avg_sq = torch.zeros_like(parameter)  # of their squares
         self.n_steps = 0
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
-        """Update every parameter from its gradient, which must be set."""
+        """Update the parameter from its gradient, which must be set, and drop the gradient."""
         self.n_steps += 1
         bias_correction, bias_correction_sq = (1 - beta**self.n_steps for beta in BETAS)
-        for parameter, exp_avg, exp_avg_sq in zip(self.parameters, self.exp_avg, self.exp_avg_sq, strict=True):
-            gradient = parameter.grad
-            assert gradient is not None
-            parameter.mul_(1 - learning_rate * self.weight_decay)
-            exp_avg.lerp_(gradient, 1 - BETAS[0])
-            exp_avg_sq.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
-            denominator = exp_avg_sq.sqrt().div_(math.sqrt(bias_correction_sq)).add_(EPSILON)
-            parameter.addcdiv_(exp_avg, denominator, value=-learning_rate / bias_correction)
-
-    def zero_grad(self) -> None:
-        """Drop the gradients; call it before the next backward pass."""
-        for parameter in self.parameters:
-            parameter.grad = None
+        gradient = self.parameter.grad
+        assert gradient is not None
+        self.parameter.mul_(1 - learning_rate * self.weight_decay)
+        self.exp_avg.lerp_(gradient, 1 - BETAS[0])
+        self.exp_avg_sq.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
+        denominator = self.exp_avg_sq.sqrt().div_(math.sqrt(bias_correction_sq)).add_(EPSILON)
+        self.parameter.addcdiv_(self.exp_avg, denominator, value=-learning_rate / bias_correction)
+        self.parameter.grad = None

@@ -12,6 +12,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vaecli.data.kinds import KINDS
 from vaecli.data.training_rows import Rows
@@ -168,7 +169,8 @@ def _first_shares(z: np.ndarray, n_components: int, seed: int) -> np.ndarray:
     from sklearn.exceptions import ConvergenceWarning
 
     near = np.clip(z, -LARGEST_OF_MEANS, LARGEST_OF_MEANS).astype(np.float32)
-    with warnings.catch_warnings():
+    # sums of several threads depend on their number; a limit of OpenMP holds only in the thread that sets it
+    with threadpool_limits(1, "openmp"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # fewer different rows than components: some stay empty
         label = KMeans(n_components, n_init=1, max_iter=15, random_state=seed % 2**32).fit_predict(near)
     share = np.full((len(z), n_components), 1e-3 / n_components)

@@ -29,7 +29,7 @@ from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Elbo, Parameters, elbo, forward
 from vaecli.model.ppca_init import VARIANCE_WEIGHTS, variance_outputs
 from vaecli.results import Event, OnEvent, ignore
-from vaecli.runtime.parallel import n_cores
+from vaecli.runtime.parallel import n_cores, short_turns
 from vaecli.training.adamw import AdamW
 from vaecli.training.checkpoint import Checkpoint
 from vaecli.training.ranks import Alone, Crew, Unit
@@ -103,13 +103,17 @@ def train(
     clock = Clock(config.time_budget_seconds, run.seconds)
     first = asks_at = run.n_steps
 
-    with _threads(schedule.batch_rows, len(run.families), device, crew) as run.each:
-        for batch in _batches(rows, schedule, config.seed, run.n_steps):
-            run.n_steps += 1
-            spent = crew.agreed(clock.share()) if config.time_budget_seconds else 0.0
-            progress = max(run.n_steps / schedule.n_steps, spent)
-            kl_weight = min(1.0, progress / config.warmup_share) if config.warmup_share else 1.0
-            run.step(batch, kl_weight, config.learning_rate * learning_rate_factor(run.n_steps, progress))
+    batches, ended = _batches(rows, schedule, config.seed, run.n_steps), False
+    with short_turns(), _threads(schedule.batch_rows, len(run.families), device, crew) as run.each:
+        while not ended:
+            pause_at = math.inf if on_checkpoint is None else asks_at
+            steps, spent = [], crew.agreed(clock.share()) if config.time_budget_seconds else 0.0
+            for n in range(run.n_steps + 1, _last_step_at_once(run.n_steps, every, pause_at, schedule, config) + 1):
+                progress = max(n / schedule.n_steps, spent)
+                kl_weight = min(1.0, progress / config.warmup_share) if config.warmup_share else 1.0
+                rate = config.learning_rate * learning_rate_factor(n, progress)
+                steps.append(run.drawn(next(batches), kl_weight, rate))
+            run.learn(steps)
             ended = progress >= 1
             if run.n_steps % every == 0 or ended:
                 run.validate(held_out, eligible=kl_weight == 1 or ended)
@@ -122,8 +126,6 @@ def train(
                 if is_due:
                     run.seconds = clock.elapsed()
                     on_checkpoint(*run.to_parts())
-            if ended:
-                break
     families = [run.of_family(i)[0] for i in range(len(plans))]
     best = [family.best for family in families]
     if None in best:  # the check at the last step is always eligible, if its bound is finite
@@ -152,6 +154,16 @@ def objective(bound: Elbo, fold: Tensor, held_out: Tensor, beta: float) -> Tenso
     return per_member.sum() / bound.column_log_prob.shape[-1]
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What all families need for a step: a batch as `on_device` gives it, and the noise (1, e, n, k) of each plan."""
+
+    batch: tuple[Tensor, Tensor | None, Tensor]
+    noises: Sequence[Tensor]
+    kl_weight: float
+    learning_rate: float
+
+
 @dataclass(slots=True)
 class Family:
     """The members of one plan, or the unit of them that this process trains in one batched product."""
@@ -161,12 +173,15 @@ class Family:
     values: Tensor  # (e, P) all parameters of a member side by side, so that few operations update them
     held_out: Tensor
     learns: Tensor | None  # (P,) 0 for the weights that make a variance depend on the row, where these stay 0
+    optimizer: AdamW  # of `values`
     history: list[Check] = field(default_factory=list)
     best: Check | None = None
     best_parameters: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, plan: Plan, values: Parameters, device: torch.device, unit: Unit | None = None) -> Family:
+    def start(
+        cls, plan: Plan, values: Parameters, device: torch.device, weight_decay: float, unit: Unit | None = None
+    ) -> Family:
         """The family at its first step, with `values` as parameters; with `unit` only its members."""
         unit = unit or Unit(0, 0, len(plan.held_out))
         n_members = unit.stop - unit.first
@@ -182,13 +197,9 @@ class Family:
             for name in VARIANCE_WEIGHTS:
                 ones[name][..., variance_outputs(plan.likelihood)] = 0
             learns = torch.tensor(np.concatenate([ones[name].ravel() for name in sorted(ones)]), device=device)
-        return cls(
-            plan,
-            unit,
-            torch.tensor(flat, device=device, requires_grad=True),
-            torch.tensor(plan.held_out, device=device),
-            learns,
-        )
+        side_by_side = torch.tensor(flat, device=device, requires_grad=True)
+        held_out = torch.tensor(plan.held_out, device=device)
+        return cls(plan, unit, side_by_side, held_out, learns, AdamW(side_by_side, weight_decay))
 
     def named(self, values: Tensor) -> dict[str, Tensor]:
         """The parameters (e, …) by name that `values` (e, P) holds, or what has its shape, as views of it."""
@@ -196,15 +207,15 @@ class Family:
         parts = values.split([math.prod(shape[1:]) for shape in shapes.values()], dim=1)
         return {name: part.view(shape) for (name, shape), part in zip(shapes.items(), parts, strict=True)}
 
-    def step(self, batch: tuple[Tensor, Tensor | None, Tensor], noise: Tensor, kl_weight: float) -> None:
-        """Set the gradient of `values` on a batch as `on_device` gives it, with `noise` (1, e, n, k)."""
+    def step(self, step: Step) -> None:
+        """One step of AdamW."""
         if not self.plan.held_out:
-            self.values.grad = torch.zeros_like(self.values)
             return
-        values, state, fold = batch
+        (values, state, fold), noise = step.batch, step.noises[self.unit.family][:, self.unit.members]
         bound = elbo(forward(self.parameters, self.plan.likelihood, values, state, noise))
-        objective(bound, fold, self.held_out, self.plan.beta * kl_weight).backward()
+        objective(bound, fold, self.held_out, self.plan.beta * step.kl_weight).backward()
         self.limit_gradient()
+        self.optimizer.step(step.learning_rate)
 
     @property
     def parameters(self) -> dict[str, Tensor]:
@@ -236,7 +247,6 @@ class Run:
     """The state of one training: what a checkpoint must hold to continue as if it had not been interrupted."""
 
     families: tuple[Family, ...]  # of a plan each, or units of several, in the order of the plans
-    optimizer: AdamW
     generator: torch.Generator
     plans: Sequence[Plan]
     crew: Crew
@@ -257,9 +267,10 @@ class Run:
         values = [plan.start for plan in plans] if values is None else values
         costs = [EVERY_MEMBER + sum(math.prod(value.shape[1:]) for value in plan.start.values()) for plan in plans]
         units = crew.units(costs, [len(plan.held_out) for plan in plans])
-        families = tuple(Family.start(plans[unit.family], values[unit.family], device, unit) for unit in units)
-        optimizer = AdamW([family.values for family in families], config.weight_decay)
-        return cls(families, optimizer, torch.Generator(device).manual_seed(config.seed), plans, crew)
+        families = tuple(
+            Family.start(plans[unit.family], values[unit.family], device, config.weight_decay, unit) for unit in units
+        )
+        return cls(families, torch.Generator(device).manual_seed(config.seed), plans, crew)
 
     @classmethod
     def resume(
@@ -273,16 +284,17 @@ class Run:
         """The state that `to_parts` gave to the checkpoint, also one of another crew."""
         values = [arrays_within(checkpoint.arrays, f"{i}/now/") for i in range(len(plans))]
         run = cls.start(plans, config, device, crew, values)
-        run.optimizer.n_steps = int(checkpoint.progress["step"])
-        for i, family in enumerate(run.families):
+        for family in run.families:
 
             def part(kind: str, unit: Unit = family.unit) -> dict[str, Tensor]:
                 whole = arrays_within(checkpoint.arrays, f"{unit.family}/{kind}/")
                 return {name: torch.tensor(value[unit.members], device=device) for name, value in whole.items()}
 
-            for kind, moments in (("mean", run.optimizer.exp_avg), ("square", run.optimizer.exp_avg_sq)):
+            optimizer = family.optimizer
+            for kind, moment in (("mean", optimizer.exp_avg), ("square", optimizer.exp_avg_sq)):
                 named = part(kind)
-                moments[i] = torch.cat([named[name].flatten(1) for name in sorted(named)], dim=1)
+                moment.copy_(torch.cat([named[name].flatten(1) for name in sorted(named)], dim=1))
+            optimizer.n_steps = int(checkpoint.progress["step"])
             state = checkpoint.progress["families"][family.unit.family]
             family.history = [Check(**check) for check in state["history"]]
             family.best, family.best_parameters = (Check(**state["best"]) if state["best"] else None), part("best")
@@ -307,13 +319,12 @@ class Run:
     def arrays(self, *kinds: str) -> dict[str, np.ndarray]:
         """Arrays (e, …) of all members, named `family/kind/parameter`, joined from all processes."""
         parts: dict[str, list[Tensor]] = {}
-        moments = zip(self.optimizer.exp_avg, self.optimizer.exp_avg_sq, strict=True)
-        for family, (mean, square) in zip(self.families, moments, strict=True):
+        for family in self.families:
             by_kind = {
                 "now": family.parameters,
                 "best": family.best_parameters,
-                "mean": family.named(mean),
-                "square": family.named(square),
+                "mean": family.named(family.optimizer.exp_avg),
+                "square": family.named(family.optimizer.exp_avg_sq),
             }
             for kind in kinds:
                 for name, value in by_kind[kind].items():
@@ -333,18 +344,22 @@ class Run:
         """Whether a latest check is not finite; parameters that are not numbers never recover."""
         return any(family.history and not math.isfinite(family.history[-1].elbo) for family in self.families)
 
-    def step(self, batch: Rows, kl_weight: float, learning_rate: float) -> None:
-        """One step of AdamW for all members."""
+    def drawn(self, batch: Rows, kl_weight: float, learning_rate: float) -> Step:
+        """The next step on a batch, with noise drawn for it."""
         rows = on_device(batch, self.plans[0].likelihood, self.generator.device)
         shapes = [_noise_shape(plan, batch.fold.size) for plan in self.plans]
         noises = [torch.randn(shape, generator=self.generator, device=self.generator.device) for shape in shapes]
-        self.optimizer.zero_grad()
+        return Step(rows, noises, kl_weight, learning_rate)
+
+    def learn(self, steps: Sequence[Step]) -> None:
+        """The steps of every family, one after the other; families do not wait for each other between them."""
 
         def learn(family: Family) -> None:
-            family.step(rows, noises[family.unit.family][:, family.unit.members], kl_weight)
+            for step in steps:
+                family.step(step)
 
         deque(self.each(learn, self.families), maxlen=0)
-        self.optimizer.step(learning_rate)
+        self.n_steps += len(steps)
 
     def validate(self, held_out: HeldOut, eligible: bool) -> None:
         """Evaluate every family on the held-out rows."""
@@ -410,6 +425,17 @@ class HeldOut:
         own = self.fold[None, :] == family.held_out[:, None]
         value = bound.column_log_prob.sum(-1) - family.plan.beta * bound.kl
         return Check(step, value[own].mean().item(), bound.kl[own].mean().item())
+
+
+def _last_step_at_once(done: int, every: int, pause_at: float, schedule: Schedule, config: TrainConfig) -> int:
+    """Up to which step families go on by themselves after the `done` ones: to the next one at which something is due.
+
+    With a time budget it is the next, whose learning rate depends on the time.
+    """
+    if config.time_budget_seconds:
+        return done + 1
+    due = [(done // n + 1) * n for n in (every, STEPS_BETWEEN_EVENTS)]
+    return int(min(*due, max(pause_at, done + 1), schedule.n_steps))
 
 
 def _noise_shape(plan: Plan, n_rows: int) -> tuple[int, int, int, int]:

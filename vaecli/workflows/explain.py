@@ -46,6 +46,7 @@ SCHEMA = pa.schema(
         ("low", pa.float64()),
         ("high", pa.float64()),
         ("probability", pa.float64()),
+        ("own_probability", pa.float64()),
         ("reason", pa.string()),
     ]
 )
@@ -162,6 +163,7 @@ def reason_table(rows: Sequence[FlaggedRow]) -> pa.Table:
                     "low": reason.low,
                     "high": reason.high,
                     "probability": reason.probability,
+                    "own_probability": reason.own_probability,
                     "reason": reason.sentence,
                 }
             )

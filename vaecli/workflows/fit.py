@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,9 +38,6 @@ from vaecli.tables.marks import Marks
 from vaecli.tables.read.lines import LinesSource
 from vaecli.tasks.written_rows import Output, append_table
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
-from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble
-from vaecli.training.loop import ALONE, OnCheckpoint
-from vaecli.training.ranks import Ranks
 from vaecli.workflows import distrusted_rows
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.column_warnings import column_warnings
@@ -52,6 +49,11 @@ from vaecli.workflows.mark import marks_used
 from vaecli.workflows.plan import plan
 from vaecli.workflows.sensor_data import as_series, is_series
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
+
+if TYPE_CHECKING:  # torch, which takes a second to load, is for tables whose rows stand alone
+    from vaecli.training.fit_ensemble import FittedEnsemble
+    from vaecli.training.loop import OnCheckpoint
+    from vaecli.training.ranks import Ranks
 
 MAX_NAME_BYTES = 255  # of a file, on nearly every file system
 _CHECKPOINT = ".checkpoint"
@@ -94,7 +96,8 @@ def plan_fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: On
     require_writable(output)
     table = source = open_source(inputs, lines=() if config.columns.lines else None)
     _refuse_to_overwrite(output, config, source)
-    torch_device(config.train.device)
+    if config.train.device == "cuda":
+        torch_device("cuda")
     if config.columns.long is not None:
         source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
     schema = infer_schema(source, config.columns, on_event)
@@ -123,7 +126,8 @@ def fit_source(
     `on_warning` is given what concerns this run only and not the bundle. Raises as `fit` does.
     """
     started = time.monotonic()
-    torch_device(config.train.device)
+    if config.train.device == "cuda":
+        torch_device("cuda")
     if config.columns.long is not None:
         source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
     schema = infer_schema(source, config.columns, on_event)
@@ -143,6 +147,9 @@ def fit_source(
     if ranks is not None:
         ranks.require_equal(IDENTITY, identity)
         resume = ranks.agreed(resume)
+    from vaecli.training.fit_ensemble import fit_ensemble
+    from vaecli.training.loop import ALONE
+
     fitted = fit_ensemble(
         normal.rows,
         normal.n_folds,

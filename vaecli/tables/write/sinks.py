@@ -17,8 +17,9 @@ import pyarrow as pa
 
 from vaecli.errors import UsageError
 from vaecli.runtime import file_types
-from vaecli.runtime.atomic_file import translated
+from vaecli.runtime.atomic_file import AtomicFile, translated
 from vaecli.runtime.urls import is_http, is_url, shown, without_file_scheme
+from vaecli.runtime.write_back import WriteBack
 from vaecli.tables.convert.arrow_casts import as_schema
 from vaecli.tables.convert.arrow_types import from_numpy
 from vaecli.tables.convert.kinds import ColumnTypes
@@ -56,6 +57,7 @@ class Sink:
     rows: RowWriter
     added: tuple[tuple[str, pa.DataType], ...]
     is_live: bool = False  # rows are in the output as soon as they are appended
+    write_back: WriteBack | None = None  # of a file
 
     def render(
         self, batch: Batch, added: Mapping[str, np.ndarray | pa.Array], keep: np.ndarray | None = None
@@ -76,6 +78,8 @@ class Sink:
             self.rows.append(rendered)
             if self.is_live:
                 self.stream.flush()
+            elif self.write_back is not None:
+                self.write_back.go_on()
 
     def __enter__(self) -> Self:
         return self
@@ -199,7 +203,8 @@ def open_sink(
     except BaseException:
         opened.abort()
         raise
-    return Sink(opened, stream, rows, tuple(added))
+    write_back = WriteBack(opened.stream) if isinstance(opened, AtomicFile) else None
+    return Sink(opened, stream, rows, tuple(added), write_back=write_back)
 
 
 def check_sink(target: str, like: Source, added: Sequence[tuple[str, pa.DataType]], *, prefix: str = "") -> None:
