@@ -56,7 +56,7 @@ def test_rows_that_do_not_follow_each_other(view) -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [(), (1,), (1, 1), (1, 30), (8192, 1), (8192, 30), (1, 1, 30), (3, 1, 1), (3, 1, 30), (2, 3, 1, 30)], ids=str
+    "shape", [(), (1,), (1, 1), (1, 30), (8192, 1), (8192, 30), (1, 1, 30), (3, 1, 1), (3, 1, 30), (2, 3, 1, 30)]
 )
 def test_constants_of_other_shapes_are_broadcast(shape: tuple[int, ...]) -> None:
     """Whatever NumPy takes gives what it gives, whether there are rows for long loops or not."""

@@ -19,7 +19,9 @@ def per_column(
 
     `out` (…, n, h) may be `values`. A single column (n,) has one constant.
     """
-    n, h = values.shape[-2:] if values.ndim > 1 else (0, 1)
+    if values.size < _FEWEST_LOOPS * _LONG or values.ndim < 2:  # first, as one row takes some thirty such operations
+        return operation(values, constants, out=out)
+    n, h = values.shape[-2:]
     side_by_side = 1 << max((_LONG - 1) // max(h, 1), 1).bit_length()
     contiguous = values.flags.c_contiguous and (out is None or (out.flags.c_contiguous and out.shape == values.shape))
     several = constants.ndim > 1 and constants.shape[-2] != 1  # numbers per column

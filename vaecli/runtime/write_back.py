@@ -14,7 +14,7 @@ _AT_ONCE = 16 * 2**20  # bytes
 class WriteBack:
     """How much of a file, open for writing from its begin on, the system was asked to write.
 
-    Linux begins to write what it is told will not be needed soon, and returns at once; pages that are being written
+    Linux begins to write what it is advised not to keep, and returns at once; pages that are being written
     stay in its cache. Other systems are not asked.
     """
 

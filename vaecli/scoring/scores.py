@@ -204,7 +204,7 @@ def _tile(
     cell_nats, scores, first = np.empty((ensemble.n_members, *state.shape), np.float32), [], 0
     for family in ensemble.families:
         nats_of_family, latent = cell_nats[first : first + len(family.held_out)], []
-        for part in _slices(size, _rows_at_once(family)):
+        for part in _slices(size, _rows_at_once(family, size)):
             nats, terms = _parts(family, features[part], None if is_plain else state[part], row[part], kind)
             nats_of_family[:, part] = _numpy(nats)
             latent.append([_numpy(term) for term in terms])
@@ -214,10 +214,10 @@ def _tile(
     return np.concatenate(scores), cell_nats
 
 
-def _rows_at_once(family: Family) -> int:
-    """How many rows the networks of a family compute at once: some tiles, on a GPU a whole one."""
-    if not isinstance(family.noise, np.ndarray):
-        return DEVICE_TILE_ROWS
+def _rows_at_once(family: Family, size: int) -> int:
+    """How many of `size` rows the networks of a family compute at once: some tiles, on a GPU a whole one."""
+    if size <= tiles.TILE_ROWS or not isinstance(family.noise, np.ndarray):
+        return size
     return tiles.TILE_ROWS * tiles.tiles_at_once(family.width, _LAYER_BYTES)
 
 
