@@ -272,6 +272,29 @@ def test_of_many_rows_those_that_fill_no_dictionary_have_one(tmp_path, batch_row
     assert pq.read_table(tmp_path / "out.parquet").select(list(columns)).equals(pa.table(columns))
 
 
+@pytest.mark.parametrize("codec", ["SNAPPY", "ZSTD"])
+@pytest.mark.parametrize("n_rows", [600, 20_000])
+def test_what_a_codec_does_not_make_smaller_is_stored_as_it_is(tmp_path, codec, n_rows):
+    """Readings with all their digits; numbers with few, or that ascend, words and what has a dictionary are packed."""
+    rng = np.random.default_rng(0)
+    columns = {
+        "digits": rng.normal(size=n_rows),
+        "few": np.round(np.cumsum(rng.random(n_rows)), 1),
+        "ascending": np.arange(n_rows),
+        "words": [f"word {i}" for i in range(n_rows)],
+    }
+    source = parquet_input(tmp_path, **columns)
+    if codec == "ZSTD":
+        source = tables.frame_source(pa.table(columns))
+    score(source, str(tmp_path / "out.parquet"), batch_rows=n_rows)
+    footer = pq.read_metadata(tmp_path / "out.parquet")
+    chunks = [footer.row_group(0).column(i) for i in range(footer.num_columns)]
+    found = {chunk.path_in_schema: chunk.compression for chunk in chunks}
+    assert {name for name, kind in found.items() if kind == "UNCOMPRESSED"} == {"digits"}
+    assert {found[name] for name in ("few", "ascending", "words", "top_columns")} == {codec}
+    assert pq.read_table(tmp_path / "out.parquet").select(list(columns)).equals(pa.table(columns))
+
+
 def test_beside_nested_columns_all_have_dictionaries(tmp_path):
     """The columns within a nested one have names of their own, which the library does not tell."""
     score(parquet_input(tmp_path, x=np.arange(600) / 7, l=[[i % 3] for i in range(600)]), str(tmp_path / "out.parquet"))

@@ -30,6 +30,7 @@ _DICTIONARY_BYTES = 128 * 2**10
 _NUMBER_BYTES = 8
 # Two of as many rows are equal in nearly all columns of so few values that a dictionary holds them.
 _SAMPLE_ROWS, _SAMPLE_ROWS_OF_MANY = 256, 1024
+_TRIED_ROWS, _LEAST_SAVED = 4096, 0.05
 
 
 @dataclass(slots=True)
@@ -60,9 +61,9 @@ class ParquetRows:
             self.pending = [pa.concat_tables(self.pending).combine_chunks()]
         if sum(len(part) for part in self.pending) < _SECTION_ROWS and self.pending_bytes <= _SECTION_BYTES:
             return
-        table = pa.concat_tables(self.pending)
+        table, is_large = pa.concat_tables(self.pending), self.pending_bytes > _SECTION_BYTES
         self.pending.clear()
-        while n_rows := _rows_of_section(table):
+        while n_rows := _rows_of_section(table, is_large=is_large):
             self._add_section(table.slice(0, n_rows))
             table = table.slice(n_rows)
         self.pending, self.pending_bytes = ([table], table.nbytes) if table.num_rows else ([], 0)
@@ -97,14 +98,19 @@ class ParquetRows:
     def _begun(self, first: pa.Table) -> pq.ParquetWriter:
         """The writer of the file, whose first group is `first` where it has not begun."""
         if self.writer is None:
-            self.writer = _parquet_writer(self.stream, self.rows.schema, self.compression, _columns_to_encode(first))
+            encoded = _columns_to_encode(first)
+            compression = _of_columns(first, encoded, self.compression)
+            self.writer = _parquet_writer(self.stream, self.rows.schema, compression, encoded)
         return self.writer
 
 
-def _rows_of_section(table: pa.Table) -> int:
-    """How many rows the first section of `table` has; 0 where it is not complete."""
+def _rows_of_section(table: pa.Table, *, is_large: bool) -> int:
+    """How many rows the first section of `table` has; 0 where it is not complete.
+
+    One that is not large has fewer bytes in all than a section may have.
+    """
     head = table.slice(0, _SECTION_ROWS)
-    if head.nbytes > _SECTION_BYTES:
+    if is_large and head.nbytes > _SECTION_BYTES:
         after = np.cumsum(row_bytes(head))[_STEP_ROWS - 1 :: _STEP_ROWS]
         steps = np.flatnonzero(after >= _SECTION_BYTES)
         if steps.size:
@@ -128,7 +134,7 @@ def parquet_rows(stream: BinaryIO, rows: TypedRows, compression: str) -> Parquet
 
 
 def _parquet_writer(
-    stream: BinaryIO, schema: pa.Schema, compression: str, dictionaries: bool | list[str]
+    stream: BinaryIO, schema: pa.Schema, compression: str | dict[str, str], dictionaries: bool | list[str]
 ) -> pq.ParquetWriter:
     return pq.ParquetWriter(
         stream,
@@ -154,6 +160,25 @@ def _columns_to_encode(group: pa.Table) -> bool | list[str]:
     if any(pa.types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType) for kind in group.schema.types):
         return True  # whose columns of numbers have names of their own
     return [name for name in group.column_names if not _is_all_different(group[name])]
+
+
+def _of_columns(group: pa.Table, encoded: bool | list[str], codec: str) -> str | dict[str, str]:
+    """The codec, or of each column: none for numbers without a dictionary that it hardly makes smaller.
+
+    Readings with all their digits are such numbers: to compress them takes a third of writing them, for writer and
+    reader, and saves nothing.
+    """
+    if isinstance(encoded, bool):
+        return codec
+    plain = [name for name in group.column_names if name not in encoded and not _shrinks(group[name], codec)]
+    return dict.fromkeys(group.column_names, codec) | dict.fromkeys(plain, "none") if plain else codec
+
+
+def _shrinks(column: pa.ChunkedArray, codec: str) -> bool:
+    """Whether the codec makes the column's first values smaller, by _LEAST_SAVED at least."""
+    values = column.chunk(0).slice(0, _TRIED_ROWS)
+    content = pa.py_buffer(np.ascontiguousarray(values.drop_null().to_numpy()))
+    return bool(pa.compress(content, codec, asbytes=False).size < (1 - _LEAST_SAVED) * content.size)
 
 
 def _is_all_different(column: pa.ChunkedArray) -> bool:
