@@ -35,7 +35,7 @@ STAGES = {
     "train: batches": ("vaecli.training.loop:on_device",),
     "train: noise": ("torch:randn",),
     "train: gradients": ("vaecli.training.loop:Family.step",),
-    "train: AdamW": ("vaecli.training.adamw:AdamW.step", "vaecli.training.adamw:AdamW.zero_grad"),
+    "train: AdamW": ("vaecli.training.adamw:AdamW.step",),
     "train: held-out looks": ("vaecli.training.loop:HeldOut.check",),
     "exchange": ("torch.distributed:all_reduce", "torch.distributed:broadcast_object_list",
                  "torch.distributed:all_gather_object"),

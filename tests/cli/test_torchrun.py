@@ -23,11 +23,11 @@ QUICKLY = ("--preset", "fast", "--max-epochs", "30")
 SLOWLY = """
 import time, vaecli.training.schedule as schedule, vaecli.training.loop as loop
 schedule.SECONDS_BETWEEN_CHECKPOINTS = 0
-step = loop.Run.step
+drawn = loop.Run.drawn
 def slow(self, *given):
     time.sleep(0.02)
-    return step(self, *given)
-loop.Run.step = slow
+    return drawn(self, *given)
+loop.Run.drawn = slow
 """
 
 
