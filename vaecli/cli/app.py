@@ -244,6 +244,10 @@ def _explain(problem: BaseException | None, *, as_json: bool, streamed: bool = F
             return problem.exit_code
         case VaecliError():
             render.show_error(problem, as_json=as_json)
+            if isinstance(problem, RankLost):
+                # the end of this process ends the other one, which waits before it says why it ends
+                with contextlib.suppress(_Stopped, KeyboardInterrupt):
+                    time.sleep(2 * SECONDS_TO_BE_STOPPED)
             return problem.exit_code
         case BaseException() if (short := shortage(problem)) is not None:
             return _explain(short, as_json=as_json)
