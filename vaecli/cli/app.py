@@ -245,7 +245,7 @@ def _explain(problem: BaseException | None, *, as_json: bool, streamed: bool = F
         case VaecliError():
             render.show_error(problem, as_json=as_json)
             if isinstance(problem, RankLost):
-                # the end of this process ends the other one, which waits before it says why it ends
+                # torchrun ends the other one with this one, before it has named its reason
                 with contextlib.suppress(_Stopped, KeyboardInterrupt):
                     time.sleep(2 * SECONDS_TO_BE_STOPPED)
             return problem.exit_code
