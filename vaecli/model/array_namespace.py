@@ -53,7 +53,7 @@ def affine(inputs: Array, weight: Array, bias: Array) -> Array:
 def product(inputs: Array, weight: Array, whole: int = TILE_ROWS) -> Array:
     """The product `inputs @ weight`, (…, n, h), for (…, n, d) and (…, d, h); NumPy rounds as in one of `whole` rows.
 
-    Several whole tiles are as many products, one after the other without the interpreter.
+    The rows of several whole tiles are multiplied tile by tile, in one call that holds no lock of the interpreter.
     The BLAS of NumPy has other kernels for small products, on AVX-512, which round the last h % 16 columns in another
     way. With columns of zeros after them it rounds those as a large product does.
     """

@@ -23,6 +23,12 @@ def torch_device(device: str) -> str:
     return "cpu"
 
 
+def require_device(device: str) -> None:
+    """Raise EnvironmentProblem now where `cuda` is asked for and absent. Of another device torch is not imported."""
+    if device == "cuda":
+        torch_device(device)
+
+
 def device_of(device: str) -> str | None:
     """The torch device that scores, None for NumPy. torch is imported only where there is a GPU to use.
 

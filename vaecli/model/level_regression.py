@@ -32,7 +32,7 @@ FARTHEST_READING = 4.0  # standard deviations, beyond which a reading predicts o
 SAME_VALUE = 1e-5  # of max(1, |value|), within which a feature has that value
 MOST_INPUTS = 2_000  # f: 250 numbers, beyond which no levels are learned
 MOST_PRODUCTS = 200_000  # f L numbers in a bundle, and multiplications per row
-MOSTLY_LEVELS = 0.95
+MOSTLY_LEVELS = 0.95  # of the training rows, from which on a number stands for states
 LARGEST_LOGIT = 80.0  # whose exponentials can be added up
 LARGEST_NUMBER = 1e6  # of any array of a bundle
 _DTYPES = dict.fromkeys(("column", "kind"), np.int64) | dict.fromkeys(
@@ -150,10 +150,7 @@ class LevelRegression:
         object.__setattr__(self, "_offset", self.bias - self.center @ self.weight)
 
     def are_states(self) -> np.ndarray:
-        """(c,) bool: the numbers that, unless they are missing, nearly always hold one of a few values, as states do.
-
-        "Nearly always" is MOSTLY_LEVELS of the rows that training had.
-        """
+        """(c,) bool: the numbers that in MOSTLY_LEVELS of the training rows are missing or at a level of their own."""
         levels = self.levels
         share = np.add.reduceat(np.where(levels.kind == OTHER, 0.0, np.exp(self.usual)), levels.starts)
         found = np.zeros(levels.layout.n_columns, bool)

@@ -12,10 +12,10 @@ _AT_ONCE = 16 * 2**20  # bytes
 
 @dataclass(slots=True)
 class WriteBack:
-    """How much of a file, open for writing from its begin on, the system was asked to write.
+    """How much of a file, open for writing from its beginning, the system was asked to write.
 
-    Linux begins to write what it is advised not to keep, and returns at once; pages that are being written
-    stay in its cache. Other systems are not asked.
+    Linux begins to write what it is advised not to keep, and returns at once; pages that are being written stay in its
+    cache. Other systems are not asked.
     """
 
     stream: BinaryIO

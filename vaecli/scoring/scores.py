@@ -52,8 +52,8 @@ if TYPE_CHECKING:
 KINDS_OF_BOUND = ("reconstruction", "elbo")  # the kinds whose scores are terms of one bound
 _BOTH_BOUNDS = "both bounds"
 DEVICE_TILE_ROWS = 16_384  # on a GPU, which small products leave idle
-# Of the widest layer of a family's members, and of what judges and scales of rows look at: tiles of more are computed
-# one by one, fewer are computed together.
+# As many tiles are computed together as take this: of the widest layer of all members of a family, and of the cells
+# that judges and scales look at.
 _LAYER_BYTES, _JUDGED_BYTES = 2 * 2**20, 3 * 2**19
 
 

@@ -23,7 +23,7 @@ from vaecli.config import FitConfig, LongForm
 from vaecli.data.training_rows import sampled_rows
 from vaecli.detector import Detector
 from vaecli.errors import EnvironmentProblem, UsageError
-from vaecli.model.device import torch_device
+from vaecli.model.device import require_device, torch_device
 from vaecli.model.families import likelihoods_of
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
@@ -96,8 +96,7 @@ def plan_fit(inputs: list[str], output: Path, config: FitConfig, *, on_event: On
     require_writable(output)
     table = source = open_source(inputs, lines=() if config.columns.lines else None)
     _refuse_to_overwrite(output, config, source)
-    if config.train.device == "cuda":
-        torch_device("cuda")
+    require_device(config.train.device)
     if config.columns.long is not None:
         source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
     schema = infer_schema(source, config.columns, on_event)
@@ -126,8 +125,7 @@ def fit_source(
     `on_warning` is given what concerns this run only and not the bundle. Raises as `fit` does.
     """
     started = time.monotonic()
-    if config.train.device == "cuda":
-        torch_device("cuda")
+    require_device(config.train.device)
     if config.columns.long is not None:
         source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
     schema = infer_schema(source, config.columns, on_event)

@@ -30,7 +30,7 @@ _DICTIONARY_BYTES = 128 * 2**10
 _NUMBER_BYTES = 8
 # Two of as many rows are equal in nearly all columns of so few values that a dictionary holds them.
 _SAMPLE_ROWS, _SAMPLE_ROWS_OF_MANY = 256, 1024
-_TRIED_ROWS, _LEAST_SAVED = 4096, 0.05
+_TRIED_ROWS, _LEAST_SAVED = 4096, 0.05  # of a column that is stored without compression
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ class ParquetRows:
         """The writer of the file, whose first group is `first` where it has not begun."""
         if self.writer is None:
             encoded = _columns_to_encode(first)
-            compression = _of_columns(first, encoded, self.compression)
+            compression = _codecs(first, encoded, self.compression)
             self.writer = _parquet_writer(self.stream, self.rows.schema, compression, encoded)
         return self.writer
 
@@ -119,7 +119,7 @@ def _rows_of_section(table: pa.Table, *, is_large: bool) -> int:
 
 
 def parquet_rows(stream: BinaryIO, rows: TypedRows, compression: str) -> ParquetRows:
-    """Begin a Parquet file on `stream`, its column chunks compressed with the codec `compression`.
+    """Begin a Parquet file on `stream`, compressed with the codec `compression` where that makes columns smaller.
 
     Raises InputError listing the columns whose type cannot be written.
     """
@@ -162,8 +162,8 @@ def _columns_to_encode(group: pa.Table) -> bool | list[str]:
     return [name for name in group.column_names if not _is_all_different(group[name])]
 
 
-def _of_columns(group: pa.Table, encoded: bool | list[str], codec: str) -> str | dict[str, str]:
-    """The codec, or of each column: none for numbers without a dictionary that it hardly makes smaller.
+def _codecs(group: pa.Table, encoded: bool | list[str], codec: str) -> str | dict[str, str]:
+    """The codec of all columns, or of each: none for numbers without a dictionary that it hardly makes smaller.
 
     Readings with all their digits are such numbers: to compress them takes a third of writing them, for writer and
     reader, and saves nothing.
