@@ -14,7 +14,7 @@ import pytest
 
 import vaecli
 from tests.cli.conftest import Done
-from tests.conftest import sensor_table
+from tests.conftest import QUICK, sensor_table
 
 Run = Callable[..., Done]
 
@@ -54,6 +54,28 @@ def test_two_faults_are_two_incidents(run: Run, place: Path) -> None:
     assert len(first["examples"]) == 3
     assert first["peak_row"] == first["examples"][0]["row"]
     assert first["sentence"].startswith(f"{first['rows']} rows from row 11 to ")
+
+
+def test_a_deviation_is_that_of_its_column_in_any_order_of_columns(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, normal_table: pd.DataFrame
+) -> None:
+    """A column that is responsible counts in full under its own name, also after columns of words and booleans.
+
+    Weights and names once followed the columns of the table, and features those of the model, in which numbers come
+    first: a wrong price was an incident of a category, and another fault went on with it.
+    """
+    monkeypatch.chdir(tmp_path)
+    order = ["mode", "pressure", "pump_on", "flow", "temperature"]
+    vaecli.fit(normal_table[order], **QUICK).save("mixed.vae")
+    two_faults(sensor_table(300, seed=7))[order].to_csv("t.csv", index=False)
+    assert run("score", "t.csv", "-m", "mixed.vae", "--incident-state", "s").code == 0
+    incidents = sorted(json.loads(Path("s").read_text())["incidents"], key=lambda one: -one["rows"])
+    assert [one["title"] for one in incidents[:2]] == ["pressure up", "flow down"]
+    high, low = (one["deviation"] for one in incidents[:2])
+    assert high["pressure"] > 2.9
+    assert low["flow"] < -2.9
+    for deviation in (high, low):
+        assert all(abs(value) < 2 for name, value in deviation.items() if name.startswith(("mode", "pump_on")))
 
 
 @pytest.mark.parametrize("extension", ["csv", "parquet", "json"])

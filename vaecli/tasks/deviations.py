@@ -103,10 +103,10 @@ def deviating_rows(detector: Detector, rows: RowsToExplain, where: Whereabouts) 
     features = np.clip(detector.preprocessor.transform(rows.cells).values.astype(np.float64), -FARTHEST, FARTHEST)
     nats = np.clip(np.nan_to_num(rows.decided.scored.column_score, posinf=1e9), 0.0, None)
     weight = np.sqrt(nats / np.maximum(nats.max(1, keepdims=True), 1e-9)) if nats.size else nats
-    widths = [slot.stop - slot.start for slot in detector.preprocessor.layout.slots]
+    of_features = weight[:, list(detector.preprocessor.layout.column_of_feature)]
     state = rows.cells.state
     gaps = FARTHEST * weight * ((state == NOVEL).astype(float) - (state == MISSING))
-    deviation = np.hstack([features * np.repeat(0.5 + 0.5 * weight, widths, axis=1), gaps])
+    deviation = np.hstack([features * (0.5 + 0.5 * of_features), gaps])
     shares = nats / np.maximum(nats.sum(1, keepdims=True), 1e-9)
     return DeviatingItems(
         np.rint(UNIT * deviation).astype(np.int64),
@@ -120,12 +120,14 @@ def deviating_rows(detector: Detector, rows: RowsToExplain, where: Whereabouts) 
 
 
 def coordinates(detector: Detector) -> tuple[str, ...]:
-    """The names (d) of the coordinates of a deviation, which another model of the same columns has too."""
+    """The names (d) of the coordinates of a deviation, which another model of the same columns has too.
+
+    Features stand by kind, as in the layout of the model, and not in the order of the columns.
+    """
     columns, slots = detector.schema.features, detector.preprocessor.layout.slots
+    laid_out = sorted(zip(slots, columns, strict=True), key=lambda pair: pair[0].start)
     return (
-        *chain.from_iterable(
-            _features_of(column, slot.stop - slot.start) for column, slot in zip(columns, slots, strict=True)
-        ),
+        *chain.from_iterable(_features_of(column, slot.stop - slot.start) for slot, column in laid_out),
         *(f"{column.name}:gap" for column in columns),
     )
 
