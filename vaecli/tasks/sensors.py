@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import chain
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from vaecli.aggregates.beyond_range import BeyondRange, beyond_both
 from vaecli.aggregates.score_lines import ScoreLine, lines_together, score_lines
 from vaecli.calibration.conformal import Calibration
 from vaecli.data.clock_units import clock_seconds
@@ -53,6 +55,7 @@ class SensorRows:
     novel_cells: int
     blank: BlankRows = NO_ROWS
     long: LongPart | None = None
+    beyond: BeyondRange | None = None  # readings outside the range of training
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class ReadSensors:
             group,
             int((cells.state > 1).sum()),
             blank_rows(batch, cells),
+            beyond=BeyondRange.of(cells.values, schema.features),
         )
 
     def process_part(self, part: LongPart) -> SensorRows:
@@ -154,6 +158,7 @@ def _one(parts: list[SensorRows]) -> SensorRows:
         np.concatenate(group),
         sum(part.novel_cells for part in parts),
         sum((part.blank for part in parts), NO_ROWS),
+        beyond=reduce(beyond_both, (part.beyond for part in parts)),
     )
 
 
@@ -177,6 +182,7 @@ class SensorTotals:
     asked: tuple[SeriesRow, ...] = ()  # the rows that were to be explained by number, in their order
     lines: Mapping[str, ScoreLine] = field(default_factory=dict)  # scores along time by series, where they are wanted
     blank: BlankRows = NO_ROWS
+    beyond: BeyondRange | None = None  # readings outside the range of training
     series: tuple[SeriesPart[RunFound], ...] = ()  # the parts of series in one batch; not added up
 
     def __add__(self, later: SensorTotals) -> SensorTotals:
@@ -192,6 +198,7 @@ class SensorTotals:
             (*self.asked, *later.asked),
             lines_together(self.lines, later.lines),
             self.blank + later.blank,
+            beyond_both(self.beyond, later.beyond),
         )
 
 
@@ -272,6 +279,7 @@ class ScoreSensors:
             self._asked(numbers, rows, found),
             self._lines(work.rows, score, flagged),
             work.rows.blank,
+            work.rows.beyond,
             () if self.rules is None else parts_of(self.detector, self.rules, rows, found),
         )
         written = WrittenRows(rows.batch, added, totals, flagged if self.anomalies_only else None)

@@ -46,6 +46,7 @@ from vaecli.workflows.long_table import as_modelled, hold_warnings, long_summary
 from vaecli.workflows.new_rows import note, progress_of, protect
 from vaecli.workflows.plan import plan
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
+from vaecli.workflows.range_warnings import range_warnings
 from vaecli.workflows.scored_output import added_columns, opened_sink
 from vaecli.workflows.silence_warnings import silence_warnings
 
@@ -186,6 +187,7 @@ def score_series(
             *(() if found is None else found.warnings),
             *hold_warnings(detector, seen.not_held),
             *silence_warnings(detector, histories),
+            *range_warnings(detector, totals.beyond),
         ),
         seconds=time.monotonic() - started,
         state=None if state is None else str(state),
