@@ -135,6 +135,12 @@ PREAMBLES = [
         "titles-semicolon", table(delimiter=";", above="Report\nSite: north, hall 3\n"), "line 3 looks like the header"
     ),
     refused("titles-tab", table(delimiter="\t", above="Report\nSite\tnorth\n"), "line 3 looks like the header"),
+    refused("title-padded", table(above="Pump 7,,\n"), "line 2 looks like the header", "sed '1d'"),
+    refused("titles-padded", table(above="Pump 7,,\n\n,,\nSite,,\n"), "line 5 looks like the header", "sed '1,4d'"),
+    refused(
+        "titles-padded-and-units", table(above="Pump 7,,\n", rows={2: "°C,l/min,"}), "line 2 looks like", "sed '1d'"
+    ),
+    refused("merged-cells", table(delimiter=";", above="Pump;;\n"), "line 2 looks like the header", "sed '1d'"),
     refused(
         "title-without-names",
         b"Pump 7\n" + numbers_only(),

@@ -77,6 +77,7 @@ def reject_other_shapes(data: bytes, delimiter: str, n_above: int, name: str) ->
     if sum(bool(line.strip()) for line in lines) > 1:
         _reject_blanks([line for line in lines if line.strip()], n_above, name)
         _reject_lines_above(lines, text.splitlines(), delimiter, n_above, name)
+        _reject_padded_lines_above(lines, delimiter, n_above, name)
     records = _records(data, delimiter)
     if records:
         _reject_row_as_header(records[0], records[1:], delimiter, n_above, name)
@@ -245,6 +246,33 @@ def _reject_lines_above(bare: Sequence[str], lines: Sequence[str], delimiter: st
             f"cut them: `sed '{_first(number - 1)}' {in_shell(name)} > table.csv`",
             line=number,
         )
+
+
+def _reject_padded_lines_above(bare: Sequence[str], delimiter: str, n_above: int, name: str) -> None:
+    """Raise MalformedText where the first line is a title that a spreadsheet filled up with empty cells.
+
+    `bare` are lines with `q` for each quoted field. Titles and merged cells leave at least half of the fields empty;
+    the first line that does not is the header, if it holds words only and values stand below it.
+    """
+    n = bare[0].count(delimiter)
+    if n < 2 or not _is_half_empty(bare[0], delimiter):
+        return
+    full = [i for i, line in enumerate(bare) if line.count(delimiter) == n and not _is_half_empty(line, delimiter)]
+    if not full or any(map(is_value, bare[full[0]].split(delimiter))):
+        return
+    if not any(is_value(cell) for i in full[1:] for cell in bare[i].split(delimiter)):
+        return
+    number = n_above + full[0] + 1
+    raise MalformedText(
+        f"{name}, line {number} looks like the header: the lines above it are not part of the table",
+        f"cut them: `sed '{_first(number - 1)}' {in_shell(name)} > table.csv`",
+        line=number,
+    )
+
+
+def _is_half_empty(line: str, delimiter: str) -> bool:
+    cells = line.split(delimiter)
+    return 2 * sum(not cell.strip() for cell in cells) >= len(cells)
 
 
 def _has_numbers_below(names: str, rows: Sequence[str], delimiter: str) -> bool:
