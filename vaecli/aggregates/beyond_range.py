@@ -40,9 +40,7 @@ class BeyondRange:
 
     def __add__(self, other: BeyondRange) -> BeyondRange:
         """The counts of both tables."""
-        return BeyondRange(
-            self.n + other.n, np.fmin(self.lowest, other.lowest), np.fmax(self.highest, other.highest)
-        )
+        return BeyondRange(self.n + other.n, np.fmin(self.lowest, other.lowest), np.fmax(self.highest, other.highest))
 
 
 def beyond_both(one: BeyondRange | None, other: BeyondRange | None) -> BeyondRange | None:

@@ -197,6 +197,39 @@ def test_ambiguous_dates_are_not_guessed():
     assert column.reason == "its dates are ambiguous (03/04/2025): day or month first?"
 
 
+def log_of(start, step_minutes, n, spelling):
+    """The times of a log of `n` rows."""
+    begin = dt.datetime.fromisoformat(start)
+    return [(begin + dt.timedelta(minutes=step_minutes * i)).strftime(spelling) for i in range(n)]
+
+
+@pytest.mark.parametrize("form", ["%m/%d/%Y %I:%M:%S %p", "%d/%m/%Y %H:%M", "%d.%m.%y %H:%M:%S"])
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_a_log_that_goes_on_at_midnight_settles_the_order(form, newest_first):
+    """Days 1 to 6 of a month read both ways; with day and month swapped the log would jump by a month each midnight."""
+    times = log_of("2026-03-01", 10, 800, form)
+    column = column_of(times[::-1] if newest_first else times)
+    assert (column.kind, column.role) == (Kind.DATETIME, Role.TIME)
+    assert column.maximum == dt.datetime(2026, 3, 6, 13, 10, tzinfo=dt.UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pytest.param(log_of("2026-03-01", 10, 100, "%m/%d/%Y %H:%M"), id="one-day"),
+        pytest.param([f"01/{month:02}/2026 08:00" for month in range(1, 13)] * 30, id="monthly"),
+        pytest.param(
+            [f"01/{month:02}/2026 {hour:02}:00" for month in range(1, 13) for hour in range(7, 18)], id="shifts"
+        ),
+        pytest.param([f"03/{day:02}/2026" for day in range(1, 13)] * 30, id="days"),
+        pytest.param(cycled(["03/04/2025 10:00", "05/06/2025 11:00", "11/12/2024 12:00"]), id="no-order"),
+    ],
+)
+def test_steps_that_do_not_settle_the_order_leave_it_open(times):
+    """One day, days apart, rows of one day of each month, and rows in no order are ambiguous, with times or without."""
+    assert "ambiguous" in column_of(times).reason
+
+
 def test_one_clear_date_settles_the_order():
     """A single day above 12 at the very end distinguishes day from month for the whole column."""
     column = column_of([*cycled(["03/04/2025", "05/06/2025", "11/12/2024"], 1500), "13/01/2025"])
@@ -476,8 +509,9 @@ def test_time_must_order():
     """Words do not order rows, and neither do dates that cannot be read."""
     with pytest.raises(InputError, match="--time 'site': it holds neither dates nor numbers"):
         roles(time="site")
-    with pytest.raises(InputError, match="--time 'x': its dates are ambiguous"):
+    with pytest.raises(InputError, match="--time 'x': its dates are ambiguous") as caught:
         column_of(["03/04/2025", "05/06/2025"] * 30, time="x")
+    assert "the year first" in caught.value.hint
 
 
 def test_names_stay_as_they_are():

@@ -26,6 +26,8 @@ from vaecli.tables.infer.evidence import (
 MOST = 0.9  # share of cells: a column with this many numbers is meant to hold numbers
 ORDERS_THE_ROWS = "it orders the rows; future rows would all look new"
 MOST_STATUS_WORDS = 10  # different ones that may stand among measurements
+HALF_A_DAY = 12 * 3600  # seconds from one row of a log to the next, at most
+WEEKS = 20 * 86_400  # seconds that a log with day and month swapped jumps at midnight, at least
 MUCH_LONGER = 26  # times the span of dates in another reading: more than monthly dates of one day have since 2001
 MOST_COMPARED = 2000  # of the most frequent texts
 FEWEST_MEASUREMENTS = 20  # different numbers that are measured, not categories
@@ -233,7 +235,7 @@ def _text(name: str, evidence: TextEvidence, max_categories: int) -> Classificat
         return _numbers_as_text(name, evidence)
     if evidence.with_comma is not None and evidence.comma_is_certain:
         return _numeric(name, evidence.with_comma.numbers, evidence.n_missing, spelling=DECIMAL_COMMA)
-    formats = _complete_formats(evidence)
+    formats = _without_jumps(evidence, _complete_formats(evidence))
     if len(formats) > 1:
         example = evidence.first_cells[0].value.strip()
         return _unusable(name, evidence, f"its dates are ambiguous ({example}): {_question(formats)}")
@@ -293,6 +295,19 @@ def _complete_formats(evidence: TextEvidence) -> list[str | None]:
     if "%y-%m-%d" not in first:
         return last
     return last if _are_much_closer(trials_last, trials_first) and _is_no_yearly_date(trials_last) else complete
+
+
+def _without_jumps(evidence: TextEvidence, formats: list[str | None]) -> list[str | None]:
+    """Of several formats the one in which rows with times of day follow each other, if all others jump by weeks.
+
+    A log goes on at midnight; with day and month swapped it jumps by a month there. Rows of one day of each month are
+    a day apart in the wrong reading, so longer steps than HALF_A_DAY decide nothing.
+    """
+    steps = {one: evidence.as_date[one].numbers.longest_step for one in formats if one is not None}
+    near = [one for one, step in steps.items() if step <= HALF_A_DAY and "%M" in (evidence.as_date[one].pattern or "")]
+    if len(near) != 1 or any(step < WEEKS for one, step in steps.items() if one != near[0]):
+        return formats
+    return [near[0]]
 
 
 def _are_much_closer(some: Sequence[ParseTrial], others: Sequence[ParseTrial]) -> bool:

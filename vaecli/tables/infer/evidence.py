@@ -144,6 +144,11 @@ class NumberStatistics:
         return self.is_sorted or (n_steps >= FEWEST_STEPS and 100 * min(self.n_up, self.n_down) <= max(n_steps, 100))
 
     @property
+    def longest_step(self) -> float:
+        """The longest step from one finite number to the next down the file, in either direction; 0 without steps."""
+        return max(abs(self.smallest_step), abs(self.largest_step)) if self.n_finite > 1 else 0.0
+
+    @property
     def strictly_monotone(self) -> bool:
         """Whether each number is larger than the one before it, or each is smaller."""
         return self.smallest_step > 0 or self.largest_step < 0
@@ -151,8 +156,7 @@ class NumberStatistics:
     @property
     def evenly_spaced(self) -> bool:
         """Whether all steps are within a tenth of each other: clocks jitter and are rounded."""
-        step = max(abs(self.smallest_step), abs(self.largest_step))
-        return self.strictly_monotone and self.largest_step - self.smallest_step <= 0.1 * step
+        return self.strictly_monotone and self.largest_step - self.smallest_step <= 0.1 * self.longest_step
 
 
 @dataclass(slots=True)

@@ -77,8 +77,11 @@ def reject_unfit_roles(
         and (reason := _unfit_reason(column, classifications[column.name]))
     ]
     if problems:
+        is_ambiguous = any("ambiguous" in problem for problem in problems)
+        hint = "write its dates with the year first, as in 2026-12-31, or name another column"
         raise InputError(
-            f"{source.name}: columns that cannot play their part:\n{listed(problems)}", "name another column"
+            f"{source.name}: columns that cannot play their part:\n{listed(problems)}",
+            hint if is_ambiguous else "name another column",
         )
 
 
