@@ -172,7 +172,8 @@ class Comparison:
         n, (least, most) = self.counts.rows, self.config.rows_expected
         usual = f"{least:,} to {most:,.0f} rows" if most < float("inf") else f"at least {counted(least, 'row')}"
         if n < least or n > most:
-            sentence = f"the table has {counted(n, 'row') if n else 'no rows'} where {usual} are expected"
+            be = "is" if usual.endswith(" 1 row") else "are"
+            sentence = f"the table has {counted(n, 'row') if n else 'no rows'} where {usual} {be} expected"
             return Finding("fail", "rows", None, usual, f"{n:,}", None, None, sentence)
         level = "ok" if n else "warn"
         sentence = f"the table has {counted(n, 'row') if n else 'no rows, and nothing was compared'}"

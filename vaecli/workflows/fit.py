@@ -48,6 +48,7 @@ from vaecli.workflows.long_table import pivot_of
 from vaecli.workflows.mark import marks_used
 from vaecli.workflows.plan import plan
 from vaecli.workflows.sensor_data import as_series, is_series
+from vaecli.workflows.shape_warnings import shape_warnings
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
 if TYPE_CHECKING:  # torch, which takes a second to load, is for tables whose rows stand alone
@@ -310,7 +311,7 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
             f"calibrated on a uniform sample of {calibration.n_rows:,} of {normal.rows.n_rows:,} rows; "
             "all rows were trained on"
         )
-    warnings += column_warnings(detector.schema)
+    warnings += [*column_warnings(detector.schema), *shape_warnings(detector.schema)]
     if dates := [column.name for column in detector.schema.features if column.is_date]:
         warnings.append(
             f"modelled as a date: {', '.join(dates)}; rows with later dates will look new: if it is a clock, "

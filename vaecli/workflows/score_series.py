@@ -45,8 +45,8 @@ from vaecli.workflows.incidents import check_incident_outputs, finished, inciden
 from vaecli.workflows.long_table import as_modelled, hold_warnings, long_summary, long_warnings
 from vaecli.workflows.new_rows import note, progress_of, protect
 from vaecli.workflows.plan import plan
-from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.range_warnings import range_warnings
+from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.scored_output import added_columns, opened_sink
 from vaecli.workflows.silence_warnings import silence_warnings
 
