@@ -212,6 +212,12 @@ def test_a_model_cannot_be_changed(model: vaecli.Model):
 # -- deciding -------------------------------------------------------------------------------------
 
 
+def test_a_model_is_shown_in_one_line(model: vaecli.Model, bundle: Path):
+    """A notebook shows what a model is, fitted or loaded, and not its arrays."""
+    assert repr(model) == "<vaecli.Model of 5 columns: threshold 0.99, combined score>"
+    assert repr(vaecli.load(bundle)) == repr(model) == f"{model}"
+
+
 def test_decisions_are_settings(model: vaecli.Model, fresh_table: pd.DataFrame, scored: pd.DataFrame):
     """threshold, min_score, score_kind, prefix and batch_rows mean what the flags mean."""
     loose = model.score(fresh_table, threshold=0.5)

@@ -29,6 +29,7 @@ from vaecli.config.score import score_settings
 from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results import OnEvent, ignore
+from vaecli.results.model_text import model_text
 from vaecli.schema import Schema
 from vaecli.tables import added_sink, check_schema, collect_sink, exact_types, frame_source
 from vaecli.tables.python_tables import given_source, is_pandas, with_added, with_columns
@@ -64,6 +65,7 @@ class Model:
     settings: dict[str, Any]
     fit_report: dict[str, Any]
     summary: FitSummary | SensorFitSummary | CalibrateSummary | None = None
+    __repr__ = model_text
 
     @property
     def schema(self) -> Schema:
