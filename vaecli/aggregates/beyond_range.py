@@ -14,7 +14,7 @@ MARGIN = 0.1  # of the range of training, on either side of it
 
 @dataclass(frozen=True, slots=True)
 class BeyondRange:
-    """For c columns: how many readings (c,) lie outside, and the lowest and the highest (c,) of those, NaN for none."""
+    """How many readings `n` (c,) of c columns lie outside, with the lowest and the highest (c,), NaN for none."""
 
     n: np.ndarray
     lowest: np.ndarray
