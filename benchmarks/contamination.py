@@ -26,7 +26,8 @@ import record
 from sklearn.metrics import roc_auc_score
 
 import vaecli
-from vaecli.training import fit_ensemble, loop
+from vaecli.training import loop
+from vaecli.training.trainer import Here
 
 KEYS = ("set", "seed", "table", "method", "preset")
 TABLES = ("clean", "few", "many")
@@ -83,12 +84,12 @@ def _measure(
     train, test, label = rows
     trained: list[Any] = []
 
-    def train_once(*arguments: Any, **named: Any) -> Any:
+    def train_once(_: Here, *arguments: Any, **named: Any) -> Any:
         if not trained:
             trained.append(loop.train(*arguments, **named))
         return trained[0]
 
-    with patch.object(fit_ensemble, "train", train_once):
+    with patch.object(Here, "train", train_once):
         for method in options.methods:
             key = {"set": name, "seed": seed, "table": table, "method": method, "preset": options.preset}
             if not results.has(**key) or options.redo:

@@ -13,7 +13,7 @@ from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.single_cells import (
     NATS_BEYOND_WALL,
     column_tails,
-    fit_single_cells,
+    fit_cell_judges,
     strays_beyond_walls,
 )
 from vaecli.calibration.survival_scale import DECIDES_FROM, SurvivalScale, opinion_scale
@@ -169,6 +169,14 @@ def test_what_is_no_stray(lowest: dict[int, int], n: int) -> None:
     assert (column_tails(COUNTER, rows, strays).outer == column_tails(COUNTER, rows).outer).all()
 
 
+def judged_beside(
+    layout: Layout, rows: Rows, may_decide: np.ndarray, scores: np.ndarray, **settings: bool
+) -> tuple[SingleCells | None, np.ndarray]:
+    """The judges of the rows beside an ensemble with these held-out scores, and the scores as they raise them."""
+    judges = fit_cell_judges(layout, rows, may_decide, seed=0, **settings)
+    return (None, scores) if judges is None else judges.beside(scores)
+
+
 def test_strays_in_many_columns_are_none() -> None:
     """A row in a thousand may be a stray; where more are, walls do not hold in this table, and none is kept."""
     columns = [counter(3000, {0: 1, 1: 30, 2: 20}, seed).values for seed in range(4)]
@@ -183,9 +191,9 @@ def test_strays_in_many_columns_are_none() -> None:
 def test_strays_leave_calibration_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stray of training is judged by other folds, which do not know it: raised scores are the same to the bit."""
     rows, ensemble = counter(2000, {0: 1, 1: 30, 2: 20}), np.random.default_rng(1).exponential(size=2000)
-    found, raised = fit_single_cells(COUNTER, rows, np.ones(1, bool), ensemble, seed=0)
+    found, raised = judged_beside(COUNTER, rows, np.ones(1, bool), ensemble)
     monkeypatch.setattr(single_cells, "MOST_STRAYS", 0.0)
-    before, same = fit_single_cells(COUNTER, rows, np.ones(1, bool), ensemble, seed=0)
+    before, same = judged_beside(COUNTER, rows, np.ones(1, bool), ensemble)
     np.testing.assert_array_equal(raised, same)
     assert found is not None
     assert before is not None
@@ -227,7 +235,7 @@ def judges() -> tuple[SingleCells, np.ndarray]:
         factor_rows(2500, 0).astype(np.float32), np.full((2500, N_COLUMNS), PRESENT, np.uint8), np.arange(2500) % 4
     )
     ensemble = np.random.default_rng(1).exponential(size=2500)
-    found, raised = fit_single_cells(FACTORS, rows, np.ones(N_COLUMNS, bool), ensemble, seed=0)
+    found, raised = judged_beside(FACTORS, rows, np.ones(N_COLUMNS, bool), ensemble)
     assert found is not None
     assert (raised >= ensemble).all()
     return found, raised
@@ -310,7 +318,7 @@ def test_few_rows_have_no_judges() -> None:
     scores = np.random.default_rng(0).exponential(size=250)
     for some, may in ((rows.take(np.arange(199)), True), (rows, False)):
         given_scores = scores[: len(some.fold)]
-        found, raised = fit_single_cells(FACTORS, some, np.full(N_COLUMNS, may), given_scores, 0)
+        found, raised = judged_beside(FACTORS, some, np.full(N_COLUMNS, may), given_scores)
         assert found is None
         np.testing.assert_array_equal(raised, given_scores)
 
@@ -350,7 +358,7 @@ def test_a_mixture_decides_only_what_its_folds_can_calibrate() -> None:
     values[:, :3] = np.column_stack([factor[:, 0], factor.sum(1) / 1.4, factor[:, 1]])
     values[np.arange(n), 3 + place[word]] = 1
     rows = Rows(values, np.full((n, 4), PRESENT, np.uint8), rng.permutation(n) % 2)
-    cells, _ = fit_single_cells(layout, rows, np.ones(4, bool), rng.exponential(size=n), 0)
+    cells, _ = judged_beside(layout, rows, np.ones(4, bool), rng.exponential(size=n))
     assert cells is not None
     assert cells.mixture is not None
     nats = cells.mixture.mixture.nats(rows.values, rows.state)
@@ -368,7 +376,7 @@ def test_codes_of_rows_that_come_often_are_judged_by_the_mixture_of_all(monkeypa
 
     def limits(are_independent: bool) -> np.ndarray:
         scores = np.random.default_rng(0).exponential(size=400)
-        cells, _ = fit_single_cells(LAYOUT, rows, np.ones(3, bool), scores, 0, are_independent=are_independent)
+        cells, _ = judged_beside(LAYOUT, rows, np.ones(3, bool), scores, are_independent=are_independent)
         assert cells is not None
         assert cells.mixture is not None
         return cells.mixture.limit

@@ -25,16 +25,8 @@ from vaecli.results import Event
 from vaecli.schema import Column, Kind, Layout
 from vaecli.training import loop as module, schedule as schedule_module
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
-from vaecli.training.loop import (
-    Check,
-    Family,
-    HeldOut,
-    Plan,
-    Run,
-    Step,
-    objective,
-    train,
-)
+from vaecli.training.loop import Family, HeldOut, Run, Step, objective, train
+from vaecli.training.plans import Check, Plan
 from vaecli.training.schedule import Schedule
 
 E, N, D = 3, 240, 4

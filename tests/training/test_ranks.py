@@ -22,7 +22,8 @@ from vaecli.runtime.place import Place, place_of
 from vaecli.schema import Column, Kind, Layout
 from vaecli.training import schedule
 from vaecli.training.checkpoint import Checkpoint
-from vaecli.training.loop import Plan, Trained, train
+from vaecli.training.loop import train
+from vaecli.training.plans import Plan, Trained
 from vaecli.training.ranks import Ranks, shares
 
 E, N = 3, 201  # the last batch of an epoch has 9 rows

@@ -13,7 +13,7 @@ from vaecli.calibration.cross_fitting import cross_fitted_scores, held_out_score
 from vaecli.calibration.effective_rows import Dependence
 from vaecli.calibration.neighbour_judge import fit_neighbour_judge
 from vaecli.calibration.repeated_rows import RepeatedRows
-from vaecli.calibration.single_cells import fit_single_cells
+from vaecli.calibration.single_cells import CellJudges
 from vaecli.calibration.string_judge import fit_string_judge
 from vaecli.config import SCORE_KINDS
 from vaecli.data.preprocessor import FeatureBatch, Preprocessor
@@ -70,16 +70,16 @@ def calibrated(
     may_decide_alone: np.ndarray,
     on_event: OnEvent,
     preprocessor: Preprocessor,
-    seed: int,
     n_training: int,
+    cell_judges: CellJudges | None,
     dependence: Dependence | None = None,
     distrusted: np.ndarray | None = None,
 ) -> Calibrated:
     """The surprisal scale and the calibration of every score kind, from `rows` of `n_training` rows, with their folds.
 
     `may_decide_alone` (c,) bool marks the columns of which one cell may decide the score of a row. While the exemplar
-    priors have row numbers, these are positions in `rows`. With `dependence`, which of the rows resemble each other.
-    No row is normal for being near rows that are `distrusted` (n,) bool.
+    priors have row numbers, these are positions in `rows`. `cell_judges` are those for `rows`. With `dependence`, which
+    of the rows resemble each other. No row is normal for being near rows that are `distrusted` (n,) bool.
     """
     unseen_scores = cross_fitted_scores
     if dependence is not None:
@@ -89,8 +89,7 @@ def calibrated(
         unseen_scores = held_out_scores
     surprisal_scales, calibrations, judges, nearest, strings = {}, {}, None, None, None
     bounds: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
-    # a string is read by a model that does not know it: equal features are no copies there
-    repeated = RepeatedRows.among(rows) if dependence is None and rows.readouts is None else None
+    repeated = RepeatedRows.among(rows) if are_independent(rows, dependence) else None
     with threadpool_limits(1):  # of BLAS and of OpenMP: sums of several threads depend on their number
         for i, kind in enumerate(SCORE_KINDS):
             with_max_cell = kind == KIND_WITH_MAX_CELL
@@ -113,9 +112,8 @@ def calibrated(
             if max_cell is not None:
                 row_scores = larger_of(row_scores, unseen_scores(max_cell.of_members(largest.T).T, held_out))
             if with_max_cell:
-                judges, row_scores = fit_single_cells(
-                    preprocessor.layout, rows, may_decide_alone, row_scores, seed, are_independent=repeated is not None
-                )
+                if cell_judges is not None:
+                    judges, row_scores = cell_judges.beside(row_scores)
                 strings, row_scores = fit_string_judge(preprocessor.layout, rows.readouts, row_scores)
             if repeated is not None:
                 beside = (judges, nearest) if with_max_cell else (None, None)
@@ -123,6 +121,14 @@ def calibrated(
                 row_scores = repeated.counted(row_scores, partial(_scores_of_new, scorer, rows))
             surprisal_scales[kind], calibrations[kind] = scale, Calibration.of(row_scores, dependence)
     return Calibrated(surprisal_scales, calibrations, judges, nearest, strings)
+
+
+def are_independent(rows: Rows, dependence: Dependence | None) -> bool:
+    """Whether rows resemble each other only by chance, and equal features are copies.
+
+    Strings are read by models that do not know them, so equal ones may have other features.
+    """
+    return dependence is None and rows.readouts is None
 
 
 def _scores_of_new(scorer: Scorer, rows: Rows, number: np.ndarray) -> np.ndarray:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from vaecli.calibration.survival_scale import SurvivalScale, opinion_scale
+from vaecli.calibration.survival_scale import RowOpinions
 from vaecli.data.training_rows import Rows
 from vaecli.schema import Layout
 from vaecli.scoring.level_judge import LevelJudge
 from vaecli.scoring.max_cell import LIMIT, MIN_BEYOND, NEVER_DECIDES
-from vaecli.scoring.opinion_scale import OpinionScale
+from vaecli.scoring.opinion_scale import SILENT, OpinionScale
 from vaecli.scoring.tail_scale import TAIL_BEGINS
 from vaecli.training.fit_level_regression import choose_levels, fit_level_regressions
 
@@ -22,9 +24,12 @@ LEVELS_PENALTY = 2.0  # nats by which the most improbable level must exceed othe
 
 
 def fit_level_judge(
-    layout: Layout, rows: Rows, may_decide: np.ndarray, ensemble: SurvivalScale, seed: int
-) -> tuple[LevelJudge, np.ndarray] | None:
-    """The judge, and the largest excess (n,) of each row by regressions on the other folds; None without levels."""
+    layout: Layout, rows: Rows, may_decide: np.ndarray, seed: int
+) -> tuple[LevelJudge, RowOpinions] | None:
+    """The judge, still silent, for the columns that `may_decide` (c,) bool; None without levels.
+
+    Its opinions are the largest excess of each row by regressions on the other folds.
+    """
     levels = choose_levels(layout, rows)
     if levels is None:
         return None
@@ -47,7 +52,10 @@ def fit_level_judge(
     n_beyond = (beyond > 0).sum(0)
     unit = np.maximum((beyond.sum(0) + N_ALIKE * SMALLEST_EXCESS) / (n_beyond + N_ALIKE), SMALLEST_EXCESS)
     excess = ((nats - limit) / unit).max(1)
-    scale = opinion_scale(SurvivalScale.of(excess, heavy=True), ensemble, LEVELS_PENALTY)
+    return LevelJudge(regression, limit, unit, SILENT), RowOpinions(excess, LEVELS_PENALTY)
+
+
+def scaled(judge: LevelJudge, scale: OpinionScale) -> LevelJudge:
+    """The judge with what its opinions are worth where a cell is beyond a limit; there is none within."""
     is_beyond = scale.judged >= 0
-    scale = OpinionScale(scale.judged[is_beyond], scale.score[is_beyond], scale.slope)
-    return LevelJudge(regression, limit, unit, scale), excess
+    return replace(judge, scale=OpinionScale(scale.judged[is_beyond], scale.score[is_beyond], scale.slope))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from vaecli.calibration.level_judge import fit_level_judge
+from vaecli.calibration.level_judge import fit_level_judge, scaled
 from vaecli.calibration.repeated_rows import RepeatedRows
-from vaecli.calibration.survival_scale import SurvivalScale, opinion_scale
+from vaecli.calibration.survival_scale import RowOpinions, SurvivalScale
 from vaecli.calibration.tail import fit_pareto
 from vaecli.data.cells import PRESENT
 from vaecli.data.kinds import KINDS
@@ -20,7 +21,9 @@ from vaecli.runtime.blas import one_blas_thread
 from vaecli.runtime.parallel import map_in_order, n_cores
 from vaecli.schema import Layout
 from vaecli.scoring.column_tails import N_STATES, SIDES, ColumnTails
+from vaecli.scoring.level_judge import LevelJudge
 from vaecli.scoring.max_cell import NEVER_DECIDES, CellLimits
+from vaecli.scoring.opinion_scale import SILENT
 from vaecli.scoring.single_cells import MixtureJudge, SingleCells
 from vaecli.training.fit_cell_mixture import choose_mixture, fit_mixtures
 
@@ -42,43 +45,57 @@ MOSTLY_ALIKE = 0.9  # of the rows, from which on a table has few different rows:
 MORE_BEYOND = 2.0  # times as many training cells beyond a limit as held-out ones
 
 
-def fit_single_cells(
-    layout: Layout,
-    rows: Rows,
-    may_decide: np.ndarray,
-    row_scores: np.ndarray,
-    seed: int,
-    *,
-    are_independent: bool = True,
-) -> tuple[SingleCells | None, np.ndarray]:
-    """The judges for the calibration `rows`, and the ensemble's held-out `row_scores` (n,) raised to their opinions.
+@dataclass(frozen=True, slots=True)
+class CellJudges:
+    """The judges of single cells with their opinions on the calibration rows; they know nothing of the ensemble."""
+
+    may_decide: np.ndarray  # (c,) bool
+    tails: tuple[ColumnTails, RowOpinions]
+    mixture: tuple[MixtureJudge, RowOpinions] | None
+    levels: tuple[LevelJudge, RowOpinions] | None
+
+    def beside(self, row_scores: np.ndarray) -> tuple[SingleCells, np.ndarray]:
+        """The judges with their scales, and the ensemble's held-out `row_scores` (n,) raised to their opinions."""
+        ensemble, raised = SurvivalScale.of(row_scores, heavy=False), row_scores
+        (tails, opinions), mixture, levels = self.tails, None, None
+        tails_scale = opinions.scale_beside(ensemble)
+        raised = np.maximum(raised, tails_scale.of_scores(opinions.scores))
+        if self.mixture is not None:
+            silent, opinions = self.mixture
+            mixture = replace(silent, scale=opinions.scale_beside(ensemble))
+            raised = np.maximum(raised, mixture.scale.of_scores(opinions.scores))
+        if self.levels is not None:
+            without, opinions = self.levels
+            levels = scaled(without, opinions.scale_beside(ensemble))
+            raised = np.maximum(raised, levels.scale.of_scores(opinions.scores))
+        return SingleCells(tails, tails_scale, self.may_decide, mixture, levels), raised
+
+
+def fit_cell_judges(
+    layout: Layout, rows: Rows, may_decide: np.ndarray, seed: int, *, are_independent: bool = True
+) -> CellJudges | None:
+    """The judges for the calibration `rows`.
 
     `may_decide` (c,) bool marks the columns of which one cell may decide. An opinion on a training row is that of
     judges fitted to the other folds. Tables of fewer than 200 rows, or where no column may decide, get none. Rows that
     resemble each other by time or group are not `are_independent`.
     """
-    if len(row_scores) < FEWEST_ROWS or not may_decide.any() or np.unique(rows.fold).size < 2:
-        return None, row_scores
-    ensemble = SurvivalScale.of(row_scores, heavy=False)
+    if rows.fold.size < FEWEST_ROWS or not may_decide.any() or np.unique(rows.fold).size < 2:
+        return None
     fits: list[Callable[[], Any]] = [
         partial(_fit_tails, layout, rows, may_decide),
-        partial(_fit_mixture, layout, rows, may_decide, ensemble, seed, are_independent=are_independent),
-        partial(fit_level_judge, layout, rows, may_decide, ensemble, seed),
+        partial(_fit_mixture, layout, rows, may_decide, seed, are_independent=are_independent),
+        partial(fit_level_judge, layout, rows, may_decide, seed),
     ]
     with one_blas_thread():  # sums of several depend on their number
-        (tails, rarity), *others = map_in_order(lambda fit: fit(), fits, min(len(fits), n_cores()))
-    tails_scale = opinion_scale(SurvivalScale.of(rarity, heavy=True), ensemble, TAILS_PENALTY)
-    raised = np.maximum(row_scores, tails_scale.of_scores(rarity))
-    for judge, excess in filter(None, others):
-        raised = np.maximum(raised, judge.scale.of_scores(excess))
-    mixture, levels = (None if found is None else found[0] for found in others)
-    return SingleCells(tails, tails_scale, may_decide, mixture, levels), raised
+        tails, mixture, levels = map_in_order(lambda fit: fit(), fits, min(len(fits), n_cores()))
+    return CellJudges(may_decide, tails, mixture, levels)
 
 
 def _fit_mixture(
-    layout: Layout, rows: Rows, may_decide: np.ndarray, ensemble: SurvivalScale, seed: int, *, are_independent: bool
-) -> tuple[MixtureJudge, np.ndarray] | None:
-    """The mixture as a judge, and the largest excess (n,) of each row by mixtures of the other folds.
+    layout: Layout, rows: Rows, may_decide: np.ndarray, seed: int, *, are_independent: bool
+) -> tuple[MixtureJudge, RowOpinions] | None:
+    """The mixture as a silent judge, and the largest excess of each row by mixtures of the other folds.
 
     Codes in rows that are known, being like several others, are judged by the mixture of all rows: how dense a Gaussian
     is at a rare combination of codes depends on how many of its few rows a fold holds. None for very many features.
@@ -105,8 +122,7 @@ def _fit_mixture(
     may_decide = may_decide & _may_be_calibrated(mixture, rows, limits)
     limits = CellLimits(np.where(may_decide, limits.limit, NEVER_DECIDES), limits.excess, limits.n_beyond)
     excess = limits.largest(nats[None], np.ones((1, len(nats)), bool))[0]
-    scale = opinion_scale(SurvivalScale.of(excess, heavy=True), ensemble, 0.0)
-    return MixtureJudge(mixture, limits.limit[0], limits.excess[0], scale), excess
+    return MixtureJudge(mixture, limits.limit[0], limits.excess[0], SILENT), RowOpinions(excess, 0.0)
 
 
 def _may_be_calibrated(mixture: CellMixture, rows: Rows, limits: CellLimits) -> np.ndarray:
@@ -120,8 +136,8 @@ def _may_be_calibrated(mixture: CellMixture, rows: Rows, limits: CellLimits) -> 
     return np.asarray(beyond <= MORE_BEYOND * limits.n_beyond[0] / len(rows.fold))
 
 
-def _fit_tails(layout: Layout, rows: Rows, may_decide: np.ndarray) -> tuple[ColumnTails, np.ndarray]:
-    """The tails of all columns, and the largest rarity (n,) of each row among the rows of the other folds."""
+def _fit_tails(layout: Layout, rows: Rows, may_decide: np.ndarray) -> tuple[ColumnTails, RowOpinions]:
+    """The tails of all columns, and the largest rarity of each row among the rows of the other folds."""
     rarest = np.empty(len(rows.fold))
     for fold in np.unique(rows.fold):
         own = np.flatnonzero(rows.fold == fold)
@@ -130,7 +146,7 @@ def _fit_tails(layout: Layout, rows: Rows, may_decide: np.ndarray) -> tuple[Colu
         for start in range(0, own.size, BLOCK_ROWS):
             block = own[start : start + BLOCK_ROWS]
             rarest[block], _ = others.rarest(rows.values[block], rows.state[block], limits, ~may_decide[None])
-    return column_tails(layout, rows, strays_beyond_walls(layout, rows)), rarest
+    return column_tails(layout, rows, strays_beyond_walls(layout, rows)), RowOpinions(rarest, TAILS_PENALTY)
 
 
 def strays_beyond_walls(layout: Layout, rows: Rows) -> np.ndarray:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.calibration.tail import MIN_PARETO, fit_pareto
-from vaecli.scoring.opinion_scale import OpinionScale
+from vaecli.scoring.opinion_scale import SILENT, OpinionScale
 
 DECIDES_FROM = float(np.log(100))  # nats: a judge decides where fewer than one normal row in a hundred score as much
 STEEPNESS = 4.0  # of milder opinions
@@ -61,13 +61,25 @@ class SurvivalScale:
         return np.where(nats > self.nats[-1], self.scores[-1] + excess * self.scale, between)
 
 
+@dataclass(frozen=True, slots=True)
+class RowOpinions:
+    """A judge's scores (n,) of training rows, given as if they had not been among the fit's; higher is rarer."""
+
+    scores: np.ndarray
+    penalty: float  # nats by which the rarest must exceed other opinions
+
+    def scale_beside(self, ensemble: SurvivalScale) -> OpinionScale:
+        """What the judge's scores are worth beside those of the ensemble."""
+        return opinion_scale(SurvivalScale.of(self.scores, heavy=True), ensemble, self.penalty)
+
+
 def opinion_scale(judge: SurvivalScale, ensemble: SurvivalScale, penalty: float) -> OpinionScale:
     """What scores of the `judge` are worth beside those of the `ensemble`: as much as is as rare, less `penalty` nats.
 
     Opinions below 4.6 nats, one normal row in a hundred, count four times less: all share one budget of false alarms.
     """
     if not judge.scores.size:
-        return OpinionScale(np.empty(0), np.empty(0), 0.0)
+        return SILENT
     begins = DECIDES_FROM * (1 - 1 / STEEPNESS) + penalty
     knees = np.array([begins, DECIDES_FROM + penalty, judge.nats[-1], ensemble.nats[-1] + penalty])
     nats = np.unique(np.concatenate([knees[knees >= begins], np.linspace(begins, knees.max() + FARTHEST, N_KNOTS)]))

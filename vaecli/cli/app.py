@@ -20,7 +20,7 @@ import vaecli
 from vaecli import render
 from vaecli.cli import unattended
 from vaecli.errors import LockHeld, RankLost, UsageError, VaecliError, shortage
-from vaecli.runtime import arrow_pool, outputs
+from vaecli.runtime import arrow_pool, outputs, program
 from vaecli.runtime.place import Place
 
 # 128 and the number of the signal, as shells count
@@ -75,6 +75,7 @@ def run() -> NoReturn:
     every minute pays every minute. Everything that was written is closed by now.
     """
     code = 1
+    program.begin()
     arrow_pool.choose()
     render.prepare_streams()
     try:

@@ -47,6 +47,9 @@ class OpinionScale:
         return cls(knots[0], knots[1], float(slope[0]))
 
 
+SILENT = OpinionScale(np.empty(0), np.empty(0), 0.0)  # has no opinion on any row
+
+
 def require_limits(limit: np.ndarray, excess: np.ndarray, n_columns: int, of: str) -> None:
     """Raise ValueError unless limits and units of excess are (n_columns,) float64 that a fit can give; `of` a judge."""
     for name, array in (("limit", limit), ("excess", excess)):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from vaecli.config import FitConfig
 from vaecli.config.contamination import contamination_share
@@ -22,8 +23,8 @@ from vaecli.runtime.blas import one_blas_thread
 from vaecli.training.checkpoint import Checkpoint
 from vaecli.training.choose_centers import choose_centers
 from vaecli.training.distrust import Distrust
-from vaecli.training.loop import ALONE, OnCheckpoint, Plan, Trained, train
-from vaecli.training.ranks import Crew
+from vaecli.training.plans import OnCheckpoint, Plan, Trained
+from vaecli.training.trainer import Trainer
 
 START_ROWS = 50_000  # rows from which the start parameters (PCA) and the baseline are computed
 
@@ -42,24 +43,22 @@ class FittedEnsemble:
 def fit_ensemble(
     rows: TrainingRows,
     n_folds: int,
-    likelihoods: Sequence[Likelihood],
+    plans: Sequence[Plan],
     config: FitConfig,
+    trainer: Trainer,
     *,
     trusted: np.ndarray | None = None,
     on_event: OnEvent = ignore,
     on_checkpoint: OnCheckpoint | None = None,
     resume: Checkpoint | None = None,
-    crew: Crew = ALONE,
 ) -> FittedEnsemble:
-    """Train one family per likelihood, in the order of FAMILIES, on rows divided into `n_folds` folds.
+    """Train the families of `plans_of`, in the order of FAMILIES, on rows divided into `n_folds` folds.
 
     With `config.train.contamination` the rows that it distrusts are no exemplars, except those `trusted` (n,) bool.
-    `on_checkpoint` is called every few seconds of training, which starts from `resume` if given. The other processes of
-    `crew` train the same plans meanwhile. Raises UsageError when training diverges or a fold has none of the sampled or
-    trusted rows, EnvironmentProblem when the device is absent.
+    `on_checkpoint` is called every few seconds of training, which starts from `resume` if given. Raises UsageError when
+    training diverges or a fold has none of the sampled or trusted rows, EnvironmentProblem when the device is absent.
     """
-    plans = plans_of(rows, n_folds, likelihoods, config)
-    trained = train(rows, plans, config.train, on_event=on_event, on_checkpoint=on_checkpoint, resume=resume, crew=crew)
+    trained = trainer.train(rows, plans, config.train, on_event=on_event, on_checkpoint=on_checkpoint, resume=resume)
     sample = rows.sample(config.calibration.max_rows, config.seed)
     _require_every_fold(sample.fold, n_folds)
     distrust = _distrust(sample, rows.n_rows, trusted, n_folds, config)
@@ -69,7 +68,7 @@ def fit_ensemble(
             _family(plan, parameters, score_terms, sample, config, distrusted)
             for plan, parameters, score_terms in zip(plans, trained.parameters, FAMILIES.values(), strict=True)
         )
-    baseline = _baseline_log_prob(rows, likelihoods[0], config.seed)
+    baseline = _baseline_log_prob(rows, plans[0].likelihood, config.seed)
     return FittedEnsemble(Ensemble(families), sample, trained, distrust, baseline)
 
 
@@ -111,22 +110,26 @@ def _distrust(
 def plans_of(
     rows: TrainingRows, n_folds: int, likelihoods: Sequence[Likelihood], config: FitConfig
 ) -> tuple[Plan, ...]:
-    """The two families to train: each holds out every fold when rows are few, else they take turns."""
+    """The two families to train: each holds out every fold when rows are few, else they take turns.
+
+    The same to the bit for any number of cores.
+    """
     sample = rows.sample(START_ROWS, config.seed)
     folds = tuple(range(n_folds))
     crossed = rows.n_rows < config.model.full_crossfit_below
     plans = []
     for i, family in enumerate((config.heteroscedastic, config.homoscedastic)):
         held_out = folds if crossed else folds[i::2]
-        start = start_parameters(
-            sample,
-            likelihoods[i],
-            held_out=held_out,
-            n_latent=min(family.n_latent, likelihoods[i].likelihood_slope.size),
-            n_hidden=family.n_hidden,
-            homoscedastic=i == 1,
-            seed=config.seed + i,
-        )
+        with threadpool_limits(1, "blas"):  # of NumPy and SciPy; sums of several threads depend on their number
+            start = start_parameters(
+                sample,
+                likelihoods[i],
+                held_out=held_out,
+                n_latent=min(family.n_latent, likelihoods[i].likelihood_slope.size),
+                n_hidden=family.n_hidden,
+                homoscedastic=i == 1,
+                seed=config.seed + i,
+            )
         plans.append(Plan(likelihoods[i], start, held_out, family.beta, homoscedastic=i == 1))
     return tuple(plans)
 

@@ -32,6 +32,7 @@ from vaecli.results import Event, OnEvent, ignore
 from vaecli.runtime.parallel import n_cores, short_turns
 from vaecli.training.adamw import AdamW
 from vaecli.training.checkpoint import Checkpoint
+from vaecli.training.plans import Check, OnCheckpoint, Plan, Trained
 from vaecli.training.ranks import Alone, Crew, Unit
 from vaecli.training.schedule import Clock, Schedule, learning_rate_factor
 
@@ -45,38 +46,6 @@ STEPS_BETWEEN_EVENTS = 10
 EVERY_MEMBER = 65_000
 
 ALONE = Alone()
-
-OnCheckpoint = Callable[[dict[str, Any], dict[str, np.ndarray]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One evaluation on held-out rows: nats per row, mean over rows and members."""
-
-    step: int
-    elbo: float
-    kl: float
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One family of members to train: networks of one shape, with one likelihood and one weight of the KL term."""
-
-    likelihood: Likelihood
-    start: Parameters  # (e, …)
-    held_out: tuple[int, ...]  # the fold that each member must not see
-    beta: float
-    homoscedastic: bool  # a log-variance is a bias of the decoder: the weights that lead to it stay zero
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """The members of each family as they were at its best check, in NumPy, and the checks of its training."""
-
-    parameters: tuple[Parameters, ...]
-    history: tuple[tuple[Check, ...], ...]
-    best: tuple[Check, ...]
-    n_steps: int
 
 
 def train(

@@ -10,25 +10,29 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import vaecli
 from vaecli.bundle import save_detector
-from vaecli.calibration.calibrate import calibrated
+from vaecli.calibration.calibrate import are_independent, calibrated
 from vaecli.calibration.conformal import Calibration, rows_needed
+from vaecli.calibration.single_cells import CellJudges, fit_cell_judges
 from vaecli.config import FitConfig, LongForm
-from vaecli.data.training_rows import sampled_rows
+from vaecli.data.training_rows import Rows, sampled_rows
 from vaecli.detector import Detector
 from vaecli.errors import EnvironmentProblem, UsageError
-from vaecli.model.device import require_device, torch_device
+from vaecli.model.device import require_device
 from vaecli.model.families import likelihoods_of
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.results import FitSummary, OnEvent, TrainingCheck, ignore
 from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.results.plan import PlanSummary
+from vaecli.runtime import program
 from vaecli.runtime.atomic_file import require_writable
 from vaecli.schema import Layout, Schema
 from vaecli.sensors.detector import SensorDetector
@@ -38,6 +42,10 @@ from vaecli.tables.marks import Marks
 from vaecli.tables.read.lines import LinesSource
 from vaecli.tasks.written_rows import Output, append_table
 from vaecli.training.checkpoint import Checkpoint, load_checkpoint
+from vaecli.training.fit_ensemble import FittedEnsemble, fit_ensemble, plans_of
+from vaecli.training.plans import OnCheckpoint
+from vaecli.training.trainer import Here, Trainer
+from vaecli.training.trainer_process import trainer_beside
 from vaecli.workflows import distrusted_rows
 from vaecli.workflows.column_summaries import column_summaries
 from vaecli.workflows.column_warnings import column_warnings
@@ -51,14 +59,13 @@ from vaecli.workflows.sensor_data import as_series, is_series
 from vaecli.workflows.shape_warnings import shape_warnings
 from vaecli.workflows.training_data import NormalRows, read_normal_rows
 
-if TYPE_CHECKING:  # torch, which takes a second to load, is for tables whose rows stand alone
-    from vaecli.training.fit_ensemble import FittedEnsemble
-    from vaecli.training.loop import OnCheckpoint
+if TYPE_CHECKING:  # loads torch
     from vaecli.training.ranks import Ranks
 
 MAX_NAME_BYTES = 255  # of a file, on nearly every file system
 _CHECKPOINT = ".checkpoint"
 IDENTITY = "rows or settings"  # what ranks compare before they train together
+MOST_BYTES_OF_FILES = 2**25  # of a table for whose fit another process loads torch
 FEW_ROWS = 300  # calibration rows below which a warning is printed
 
 
@@ -127,42 +134,46 @@ def fit_source(
     """
     started = time.monotonic()
     require_device(config.train.device)
-    if config.columns.long is not None:
-        source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
-    schema = infer_schema(source, config.columns, on_event)
-    if is_series(source, schema, config, on_event):
-        _refuse_what_is_for_rows(source, config)
-        return fit_sensors(source, schema, config, output, on_event)
-    reject_nothing_to_learn(source, schema)
-    marks = Marks.given(config.marks, source)
-    normal = read_normal_rows(source, schema, config, on_event, marks)
-    schema = normal.schema
-    if normal.blank.n:
-        on_warning(
-            f"{normal.blank.described}; such rows count as normal: remove them if they hold nothing but delimiters"
+    with _trainer(source, ranks) as offered:
+        if config.columns.long is not None:
+            source, config = pivot_of(source, LongForm.parse(config.columns.long), config, on_event)
+        schema = infer_schema(source, config.columns, on_event)
+        if is_series(source, schema, config, on_event):
+            _refuse_what_is_for_rows(source, config)
+            offered.dismiss()
+            return fit_sensors(source, schema, config, output, on_event)
+        reject_nothing_to_learn(source, schema)
+        marks = Marks.given(config.marks, source)
+        normal = read_normal_rows(source, schema, config, on_event, marks)
+        schema = normal.schema
+        if normal.blank.n:
+            on_warning(
+                f"{normal.blank.described}; such rows count as normal: remove them if they hold nothing but delimiters"
+            )
+        # columns sharing one unit (pixels) are judged only as a whole: a single unusual pixel is not an anomaly
+        parts = same_unit_columns(schema, config.columns)
+        may_decide_alone = np.array([column.name not in parts for column in schema.features])
+        trainer = offered.for_rows(normal.rows)
+        # before the judges, which limit the threads of BLAS in the whole process: until they end nothing else uses it
+        plans = plans_of(normal.rows, normal.n_folds, likelihoods_for(normal, schema, config), config)
+        judged = partial(_cell_judges, normal, may_decide_alone, config)
+        judged_meanwhile = trainer.meanwhile(judged)
+        identity = identity_of(normal, schema, config, trainer.device(config.train.device))
+        on_checkpoint, resume = _checkpoints(output, identity, config.resume, on_warning)
+        if ranks is not None:
+            ranks.require_equal(IDENTITY, identity)
+            resume = ranks.agreed(resume)
+        fitted = fit_ensemble(
+            normal.rows,
+            normal.n_folds,
+            plans,
+            config,
+            trainer,
+            trusted=normal.trusted,
+            on_event=on_event,
+            on_checkpoint=on_checkpoint,
+            resume=resume,
         )
-    identity = identity_of(normal, schema, config)
-    on_checkpoint, resume = _checkpoints(output, identity, config.resume, on_warning)
-    if ranks is not None:
-        ranks.require_equal(IDENTITY, identity)
-        resume = ranks.agreed(resume)
-    from vaecli.training.fit_ensemble import fit_ensemble
-    from vaecli.training.loop import ALONE
-
-    fitted = fit_ensemble(
-        normal.rows,
-        normal.n_folds,
-        likelihoods_for(normal, schema, config),
-        config,
-        trusted=normal.trusted,
-        on_event=on_event,
-        on_checkpoint=on_checkpoint,
-        resume=resume,
-        crew=ranks or ALONE,
-    )
-    # columns sharing one unit (pixels) are judged only as a whole: a single unusual pixel is not an anomaly
-    parts = same_unit_columns(schema, config.columns)
-    may_decide_alone = np.array([column.name not in parts for column in schema.features])
     dependence = normal.dependence and normal.dependence.take(
         sampled_rows(normal.rows.n_rows, config.calibration.max_rows, config.seed)
     )
@@ -172,8 +183,8 @@ def fit_source(
         may_decide_alone,
         on_event,
         normal.preprocessor,
-        config.seed,
         normal.rows.n_rows,
+        judged_meanwhile() if judged_meanwhile is not None else judged(fitted.sample),
         dependence,
         None if fitted.distrust is None else fitted.distrust.distrusted,
     )
@@ -197,6 +208,28 @@ def fit_source(
     used = None if marks is None else marks_used(marks, normal.marked)
     summary = _summary(detector, normal, fitted, output, time.monotonic() - started)
     return detector, replace(summary, marks=used)
+
+
+def _trainer(source: Source, ranks: Ranks | None) -> AbstractContextManager[Trainer]:
+    """The program has another process load torch meanwhile, unless torchrun has started several, or the table is large.
+
+    A large one takes much memory while it is read, and trains so long that a second hardly counts.
+    """
+    n_bytes = sum(os.path.getsize(path) for path in source.files if os.path.isfile(path))
+    is_beside = program.is_running() and ranks is None and n_bytes <= MOST_BYTES_OF_FILES
+    return trainer_beside() if is_beside else nullcontext(Here(ranks))
+
+
+def _cell_judges(
+    normal: NormalRows, may_decide_alone: np.ndarray, config: FitConfig, sample: Rows | None = None
+) -> CellJudges | None:
+    """The judges of single cells for the rows that calibrate, which are `sample` if it is there already."""
+    rows = sample or normal.rows.sample(config.calibration.max_rows, config.seed)
+    independent = are_independent(rows, normal.dependence)
+    with threadpool_limits(1):  # sums of several threads depend on their number
+        return fit_cell_judges(
+            normal.preprocessor.layout, rows, may_decide_alone, config.seed, are_independent=independent
+        )
 
 
 def likelihoods_for(normal: NormalRows, schema: Schema, config: FitConfig) -> tuple[Likelihood, ...]:
@@ -324,9 +357,11 @@ def _warnings(detector: Detector, normal: NormalRows, calibration: Calibration) 
     return tuple(warnings)
 
 
-def identity_of(normal: NormalRows, schema: Schema, config: FitConfig) -> str:
-    """A digest of the rows, the settings and the version of vaecli, which a checkpoint must share to be resumed."""
-    device = torch_device(config.train.device)  # the state of a random generator differs between devices
+def identity_of(normal: NormalRows, schema: Schema, config: FitConfig, device: str) -> str:
+    """A digest of the rows, the settings and the version of vaecli, which a checkpoint must share to be resumed.
+
+    `device` is the one that trains: the state of a random generator differs between devices.
+    """
     training = replace(config.train, time_budget_seconds=None, device=device)
     settings = replace(config, resume=False, marks=None, distrusted=None, train=training)
     parts = [vaecli.__version__, asdict(settings), schema.to_json(), normal.digest]

@@ -9,6 +9,7 @@ import numpy as np
 
 from vaecli.config import FitConfig
 from vaecli.errors import RankLost, UsageError
+from vaecli.model.device import torch_device
 from vaecli.results import FitSummary, OnEvent, ignore
 from vaecli.results.fit_sensors import SensorFitSummary
 from vaecli.runtime.blas import one_blas_thread
@@ -57,7 +58,7 @@ def _train_along(inputs: list[str], config: FitConfig, ranks: Ranks) -> None:
         return
     normal = read_normal_rows(source, schema, config, ignore, Marks.given(config.marks, source))
     schema = normal.schema  # with the classes of text columns
-    ranks.require_equal(IDENTITY, identity_of(normal, schema, config))
+    ranks.require_equal(IDENTITY, identity_of(normal, schema, config, torch_device(config.train.device)))
     resume = ranks.agreed(None)
     plans = plans_of(normal.rows, normal.n_folds, likelihoods_for(normal, schema, config), config)
     train(normal.rows, plans, config.train, on_checkpoint=_sent_along, resume=resume, crew=ranks)

@@ -1,0 +1,43 @@
+"""Another process of this interpreter imports what this one would, and none is left when starting is interrupted."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vaecli.runtime.python_process import PythonProcess
+
+
+def test_it_imports_from_the_same_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also from folders with a colon in their name, and where the environment names others."""
+    place = tmp_path / "a b:c"
+    place.mkdir()
+    (place / "answering.py").write_text(
+        "import sys\nfrom vaecli.runtime.python_process import channel_of_child\n"
+        "def answer():\n    channel_of_child().send(sys.path)\n"
+    )
+    monkeypatch.syspath_prepend(str(place))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    started = PythonProcess.start("answering", "answer")
+    assert started.channel.receive() == sys.path
+    started.end()
+
+
+def test_an_interrupt_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is gone before the interrupt is raised."""
+    begun: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def interrupted(*words: object, **settings: object) -> subprocess.Popen[bytes]:
+        begun.append(popen(*words, **settings))  # type: ignore[call-overload]
+        signal.raise_signal(signal.SIGINT)
+        return begun[0]
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        PythonProcess.start("time", "time")
+    assert begun[0].returncode is not None
