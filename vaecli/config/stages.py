@@ -49,7 +49,7 @@ class FamilyConfig:
 
 
 HETEROSCEDASTIC = FamilyConfig(n_latent=16, n_hidden=96, beta=1.0)
-HOMOSCEDASTIC = FamilyConfig(n_latent=32, n_hidden=64, beta=0.1)
+HOMOSCEDASTIC = FamilyConfig(n_latent=32, n_hidden=48, beta=0.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +124,7 @@ PRESET_SETTINGS: dict[str, dict[str, Any]] = {
         "model.n_noise": 8,
         "model.full_crossfit_below": 10**9,
         "heteroscedastic.n_hidden": 128,
+        "homoscedastic.n_hidden": 64,
         "calibration.n_folds": 5,
     },
 }
