@@ -29,9 +29,9 @@ from vaecli.model.network import Parameters, encode
 if TYPE_CHECKING:
     from vaecli.data.training_rows import Rows
 
-# Rows and codes compared at once, in one buffer: fresh memory for the distances costs more than the product. Fewer
-# rows keep the buffer near the processor; on a GPU all rows of a tile are compared at once.
-BLOCK_ROWS = 256
+# Rows and codes compared at once, in one buffer: fresh memory for the distances costs more than the product. With
+# fewer rows workers wait more often for the interpreter's lock; on a GPU all rows of a tile are compared at once.
+BLOCK_ROWS = 1024
 BLOCK_CODES = 3072
 
 
