@@ -19,7 +19,7 @@ from vaecli.tables.source import Batch, Source
 from vaecli.tables.write.row_writers import Rendered, TypedRows
 
 _GROUP_ROWS = 2**20
-_GROUP_BYTES = 22 * 2**20
+_GROUP_BYTES = 20 * 2**20
 _SECTION_ROWS = 2**13
 _SECTION_BYTES = 64 * 2**20
 _STEP_ROWS = 128
@@ -37,7 +37,7 @@ _TRIED_ROWS, _LEAST_SAVED = 4096, 0.05  # of a column that is stored without com
 class ParquetRows:
     """Writes Parquet in row groups that depend on the rows alone, not on how they came in batches.
 
-    A group consists of sections, as many as make a million rows or 22 MB, whichever is reached first. A section has
+    A group consists of sections, as many as make a million rows or 20 MB, whichever is reached first. A section has
     8,192 rows; where these take more than 64 MB, it ends with the 128 rows that reach them. How columns are encoded
     is decided by the first group, with which the file begins.
     """
@@ -153,7 +153,7 @@ def _columns_to_encode(group: pa.Table) -> bool | list[str]:
     """Which columns get a dictionary, by the first group: all but numbers and moments that do not repeat.
 
     A dictionary ends at _DICTIONARY_BYTES. A small group of such a column would be all dictionary, which takes three
-    times as long to write and a fifth more bytes; a group of 22 MB takes half as long again.
+    times as long to write and a fifth more bytes; a group of 20 MB takes half as long again.
     """
     if not group.num_rows:
         return True
