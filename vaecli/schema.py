@@ -61,8 +61,9 @@ class Column:
     kept categories in the order that a typed column declares; all three are stored only where used. Strings
     are of classes: a text column's `categories` are the most probable string of each, as the model makes it up, and
     `class_shares` how frequent they were in training, stored only there. `spikes` (value,
-    count) are numbers that may mean "missing", and `doubtful_point` is a cell whose point may stand between thousands:
-    of these only the fit warns, no bundle has them.
+    count) are numbers that may mean "missing", `doubtful_missing` (word, count) are words that were read as missing and
+    may be values, and `doubtful_point` is a cell whose point may stand between thousands: of these only the fit warns,
+    no bundle has them.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Column:
     order: tuple[str, ...] = ()
     class_shares: tuple[float, ...] = ()
     spikes: tuple[tuple[float, int], ...] = ()
+    doubtful_missing: tuple[tuple[str, int], ...] = ()
     doubtful_point: str = ""
     reason: str = ""  # why it is left out, in plain words
 
@@ -117,7 +119,7 @@ class Column:
 
 def _column_to_json(column: Column) -> dict[str, Any]:
     values = asdict(column)
-    del values["spikes"], values["doubtful_point"]
+    del values["spikes"], values["doubtful_missing"], values["doubtful_point"]
     for name in ("number_spelling", "missing", "placeholders", "order", "class_shares"):
         if not values[name]:
             del values[name]

@@ -273,3 +273,58 @@ def test_a_placeholder_of_64_bits_has_all_its_digits_in_parquet(run, quick: Path
     done = run("score", "new.csv", "-m", "m.vae", "-o", "out.parquet", "--quiet")
     assert done.code == 0, done.err
     assert list(pd.read_parquet("out.parquet")["count"]) == list(new["count"])
+
+
+CODES_OF_COUNTRIES = ["DE", "AT", "CH", "NA"]
+
+
+@pytest.mark.parametrize(
+    ("words", "word", "name"),
+    [
+        (CODES_OF_COUNTRIES, "NA", "normal.csv"),
+        (CODES_OF_COUNTRIES, "NA", "normal.parquet"),
+        (["de", "at", "na"], "na", "normal.csv"),
+        (["none", "light", "strong"], "none", "normal.csv"),
+        (["None", "Mild", "Severe"], "None", "normal.parquet"),
+    ],
+)
+def test_words_read_as_missing_that_may_be_values(run, quick: Path, words: list[str], word: str, name: str):
+    """`fit` names column, word and count: NA among codes of two letters, and none among grades."""
+    table = numbers(0).assign(place=[words[row % len(words)] for row in range(N)])
+    n = sum(one == word for one in table["place"])
+    done = fit(run, quick, table, name=name)
+    assert done.code == 0, done.err
+    warnings = [one for one in json.loads(done.out)["warnings"] if "read as missing" in one]
+    assert warnings == [
+        f"'place': {n} cells hold {word}, which was read as missing; if it is a value, write it in another way; "
+        f"if it means missing: --missing place={word}"
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["DE", "AT", "CH", ""],
+        ["DE", "AT", "CH", "N/A"],
+        ["Berlin", "Wien", "Bern", "NA"],
+        ["DE", "AT", "Bern", "NA"],
+        ["de", "at", "ch", "NA"],
+        ["low", "high", "null"],
+        ["1", "2", "none"],
+    ],
+    ids=lambda words: words[-1] or "empty",
+)
+def test_words_read_as_missing_that_are_no_values(run, quick: Path, words: list[str]):
+    """Nothing is named where the word does not look like the others, or can hardly mean anything else."""
+    table = numbers(0).assign(place=[words[row % len(words)] for row in range(N)])
+    done = fit(run, quick, table)
+    assert done.code == 0, done.err
+    assert [one for one in json.loads(done.out)["warnings"] if "read as missing" in one] == []
+
+
+def test_declared_words_are_not_doubted(run, quick: Path):
+    """Who names NA with --missing means it; no other table is warned of."""
+    table = numbers(0).assign(place=[CODES_OF_COUNTRIES[row % 4] for row in range(N)])
+    done = fit(run, quick, table, "--missing", "place=NA")
+    assert done.code == 0, done.err
+    assert "read as missing" not in done.out

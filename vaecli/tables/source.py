@@ -83,15 +83,17 @@ class ReadRequest:
 
     `columns` are the names of the columns of `Batch.table`, in this order; None means all. Delimited text yields
     strings, null where a cell is empty or a missing-value token, except for the columns named in `numbers`, which
-    are parsed to float64; typed formats keep their own types. With `keep` a batch also holds what passes through to
-    the output. A batch has at most `batch_rows` rows, rounded up to a multiple of `multiple_of`: what is computed in
-    tiles of so many rows then leaves no tile half empty.
+    are parsed to float64; typed formats keep their own types. With `missing_words` tokens are kept in delimited text as
+    in typed formats, and only empty cells are null. With `keep` a batch also holds what passes through to the output. A
+    batch has at most `batch_rows` rows, rounded up to a multiple of `multiple_of`: what is computed in tiles of so many
+    rows then leaves no tile half empty.
     """
 
     columns: Sequence[str] | None = None
     _: KW_ONLY
     numbers: Collection[str] = ()
     keep: bool = False
+    missing_words: bool = False
     batch_rows: int = 16_384
     multiple_of: int = 1
 

@@ -27,6 +27,12 @@ def column_warnings(schema: Schema) -> list[str]:
                 f"{quoted(column.name)}: {column.doubtful_point} was read with a decimal point, though other columns "
                 "have decimal commas; if points stand between thousands: --thousands ."
             )
+        for word, n in column.doubtful_missing:
+            cells = "1 cell holds" if n == 1 else f"{n:,} cells hold"
+            warnings.append(
+                f"{quoted(column.name)}: {cells} {word}, which was read as missing; if it is a value, write it in "
+                f"another way; if it means missing: --missing {option_value([f'{column.name}={word}'])}"
+            )
         for value, n in column.placeholders:
             where = "far outside all others: a placeholder for missing? Set aside in training, anomalous in new rows"
             warnings.append(_proposal(column.name, value, n, where))

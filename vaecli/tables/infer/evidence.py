@@ -6,7 +6,8 @@ time, since its last row may decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -213,7 +214,7 @@ class TextBlock:
     """n consecutive rows of a text column, dictionary-encoded.
 
     `uniques` (u,) are the distinct values, `counts` (u,) how often each occurs, and `code` (n,) the index of each
-    row's value in `uniques`, -1 where the cell is missing.
+    row's value in `uniques`, -1 where the cell is missing. `missing_words` has how often each word stands for that.
     """
 
     uniques: pa.Array
@@ -221,6 +222,7 @@ class TextBlock:
     code: np.ndarray
     first_row: int
     where: Where
+    missing_words: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, text: pa.Array, first_row: int, where: Where) -> TextBlock:
@@ -229,10 +231,13 @@ class TextBlock:
         uniques = encoded.dictionary
         code = arrow_types.as_numpy(encoded.indices.fill_null(-1))
         filled = values.filled(uniques)
+        words: dict[str, int] = {}
         if not filled.all():
+            n_cells = np.bincount(code[code >= 0], minlength=len(uniques))
+            words = {uniques[i].as_py().strip(): int(n_cells[i]) for i in np.flatnonzero(~filled).tolist()}
             renumbered = np.append(np.where(filled, np.cumsum(filled) - 1, -1), -1)
             code, uniques = renumbered[code], uniques.filter(pa.array(filled))
-        return cls(uniques, np.bincount(code[code >= 0], minlength=len(uniques)), code, first_row, where)
+        return cls(uniques, np.bincount(code[code >= 0], minlength=len(uniques)), code, first_row, where, words)
 
     def in_rows(self, by_unique: np.ndarray) -> np.ndarray:
         """Numbers per unique value (u,) as numbers per row (n,); NaN where the cell is missing."""
@@ -258,6 +263,7 @@ class TextEvidence:
         self.family = ArrowFamily.DICTIONARY if declared else ArrowFamily.TEXT
         self.n = 0
         self.n_missing = 0
+        self.missing_words: Counter[str] = Counter()  # how many cells each word makes missing, the empty one too
         self.n_characters = 0
         self.counts = ValueCounts(capacity.n_values, capacity.n_hashes)
         self.as_number = ParseTrial(NumberStatistics(capacity.n_hashes))
@@ -286,6 +292,7 @@ class TextEvidence:
         block = TextBlock.of(text, first_row, where)
         n = int(block.counts.sum())
         self.n_missing += block.code.size - n
+        self.missing_words.update(block.missing_words)
         if not n:
             return
         self.counts.add(block.uniques, block.counts)

@@ -30,6 +30,7 @@ from vaecli.tables.read.parquet_types import index_columns
 from vaecli.tables.source import Source
 
 LONGEST_WORD = 60  # that a hint repeats
+GRADES, CODES = ("none", "None"), ("NA", "na")  # words read as missing that may be a grade, or a code of two letters
 
 
 def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = ignore) -> Schema:
@@ -69,6 +70,7 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
     columns = with_rare_words_folded(columns, evidence, n_rows)
     if any(column.number_spelling == DECIMAL_COMMA for column in columns):
         columns = tuple(_with_doubtful_point(column, evidence) for column in columns)
+    columns = tuple(_with_doubtful_missing(column, evidence) for column in columns)
     _reject_mixed(source, columns, classifications)
     reject_unfit_roles(source, columns, classifications)
     _reject_without_unit(source, columns, config.same_unit)
@@ -99,6 +101,28 @@ def _with_doubtful_point(column: Column, evidence: Mapping[str, Evidence]) -> Co
     texts = [text.strip() for text, _ in found.counts.ranked()[:MOST_COMPARED]]
     doubtful = texts and all(re.fullmatch(r"[+-]?\d{1,3}\.\d{3}", text) for text in texts)
     return replace(column, doubtful_point=texts[0]) if doubtful else column
+
+
+def _with_doubtful_missing(column: Column, evidence: Mapping[str, Evidence]) -> Column:
+    """A column of categories with the words that were read as missing and look like one of them.
+
+    They are `none`, which may be one of several grades, and NA among codes of two letters, such as Namibia among
+    countries.
+    """
+    found = evidence.get(column.name)
+    if not isinstance(found, TextEvidence) or column.kind is not Kind.CATEGORICAL:
+        return column
+    shapes = {_shape(category) for category in column.categories}
+    doubtful = [
+        (word, n)
+        for word, n in found.missing_words.items()
+        if word in GRADES or (word in CODES and shapes == {_shape(word)})
+    ]
+    return replace(column, doubtful_missing=tuple(doubtful)) if doubtful else column
+
+
+def _shape(word: str) -> tuple[int, bool, bool]:
+    return len(word), word.isalpha(), word.isupper()
 
 
 def _is_named(column: Column, same_unit: Sequence[str]) -> bool:

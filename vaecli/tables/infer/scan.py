@@ -85,7 +85,7 @@ def blocks(source: Source, columns: Sequence[str]) -> Iterator[RowBlock]:
     n_block = min(max(_BLOCK_CELLS // len(columns), 1024), 32_768)
     slices: list[BatchSlice] = []
     n_collected, long_bytes = 0, 0.0
-    for batch in source.batches(ReadRequest(columns, batch_rows=n_block)):
+    for batch in source.batches(ReadRequest(columns, missing_words=True, batch_rows=n_block)):
         if slices and not batch.table.schema.equals(slices[-1].batch.table.schema):
             yield RowBlock.of(slices)  # another file, with other types
             slices, n_collected, long_bytes = [], 0, 0.0

@@ -70,13 +70,13 @@ class DelimitedSource:
         if isinstance(location, LiveStream):
 
             def live_batch(block: RecordBlock, first: int) -> Batch:
-                return _batch(block, header, columns, request.numbers, location, first, request.keep)
+                return _batch(block, header, columns, request, location, first)
 
             yield from live_pieces(location, header, live_batch)
             return
         first_row = 0
         for group in self._blocks(request.multiple_of):
-            yield partial(_batch_of, group, columns, request.numbers, first_row, request.keep)
+            yield partial(_batch_of, group, columns, request, first_row)
             first_row += sum(one.n_rows for one in group)
 
     def _blocks(self, multiple_of: int) -> Iterator[list[_Block]]:
@@ -120,8 +120,8 @@ class _Block:
     def cut(self, n: int) -> tuple[_Block, _Block]:
         return replace(self, block=self.block.before(n)), replace(self, block=self.block.after(n))
 
-    def batch(self, columns: Sequence[str], numbers: Collection[str], first_row: int, keep: bool) -> Batch:
-        return _batch(self.block, self.header, columns, numbers, self.location, first_row, keep)
+    def batch(self, columns: Sequence[str], request: ReadRequest, first_row: int) -> Batch:
+        return _batch(self.block, self.header, columns, request, self.location, first_row)
 
 
 def open_delimited(locations: Sequence[Location], name: str, format: str | None) -> DelimitedSource:
@@ -218,37 +218,38 @@ def _batch(
     block: RecordBlock,
     header: Header,
     columns: Sequence[str],
-    numbers: Collection[str],
+    request: ReadRequest,
     location: Location,
     first_row: int,
-    keep: bool,
 ) -> Batch:
     try:
         _reject_repeated_header(block, header, location.name)
-        table = parse(block, header, columns, numbers, location.name)
+        table = parse(block, header, columns, request.numbers, location.name, _null_texts(request))
     except InputError:
         location.require_unchanged()  # of a file that is replaced, the rows themselves are not at fault
         raise
-    return Batch(table, first_row, partial(_where, location.name, block), block.lines() if keep else None)
+    return Batch(table, first_row, partial(_where, location.name, block), block.lines() if request.keep else None)
 
 
-def _batch_of(
-    blocks: Sequence[_Block], columns: Sequence[str], numbers: Collection[str], first_row: int, keep: bool
-) -> Batch:
+def _null_texts(request: ReadRequest) -> Sequence[str]:
+    return ("",) if request.missing_words else MISSING_TOKENS
+
+
+def _batch_of(blocks: Sequence[_Block], columns: Sequence[str], request: ReadRequest, first_row: int) -> Batch:
     """The rows of blocks that follow each other, parsed at once, as they are small."""
     if len(blocks) > 1:
         joined = one_block([one.block for one in blocks])
         try:
             for one in blocks:
                 _reject_repeated_header(one.block, one.header, one.location.name)
-            table = parse(joined, blocks[0].header, columns, numbers)
+            table = parse(joined, blocks[0].header, columns, request.numbers, missing=_null_texts(request))
         except InputError:  # which names a line of all blocks: parsed one by one, it is that of a file
             pass
         else:
-            return Batch(table, first_row, _places(blocks), joined.lines() if keep else None)
+            return Batch(table, first_row, _places(blocks), joined.lines() if request.keep else None)
     parts = []
     for one in blocks:
-        parts.append(one.batch(columns, numbers, first_row, keep))
+        parts.append(one.batch(columns, request, first_row))
         first_row += one.n_rows
     return parts[0] if len(parts) == 1 else Batch.concatenate(parts)
 
