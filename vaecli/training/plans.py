@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from vaecli.model.likelihoods.likelihood import Likelihood
 from vaecli.model.network import Parameters
+from vaecli.results import OnEvent
+from vaecli.training.checkpoint import Checkpoint
 
 OnCheckpoint = Callable[[dict[str, Any], dict[str, np.ndarray]], None]
+
+
+class RunOptions(TypedDict, total=False):
+    """Who hears of a training, and the checkpoint it goes on from; its result is the same whatever they are."""
+
+    on_event: OnEvent
+    on_checkpoint: OnCheckpoint | None  # called every few seconds
+    resume: Checkpoint | None
 
 
 @dataclass(frozen=True, slots=True)

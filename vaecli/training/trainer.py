@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, Unpack
 
 from vaecli.config import TrainConfig
 from vaecli.data.training_rows import TrainingRows
 from vaecli.model.device import torch_device
-from vaecli.results import OnEvent, ignore
-from vaecli.training.checkpoint import Checkpoint
-from vaecli.training.plans import OnCheckpoint, Plan, Trained
+from vaecli.training.plans import Plan, RunOptions, Trained
 
 if TYPE_CHECKING:  # loads torch
     from vaecli.training.ranks import Crew
-
 
 Result = TypeVar("Result")
 
@@ -36,14 +33,7 @@ class Trainer(Protocol):
         """Begin work that is done when training is, and what gives its result; None where this process trains."""
 
     def train(
-        self,
-        rows: TrainingRows,
-        plans: Sequence[Plan],
-        config: TrainConfig,
-        *,
-        on_event: OnEvent = ignore,
-        on_checkpoint: OnCheckpoint | None = None,
-        resume: Checkpoint | None = None,
+        self, rows: TrainingRows, plans: Sequence[Plan], config: TrainConfig, **options: Unpack[RunOptions]
     ) -> Trained:
         """The members of all families, as `training.loop.train` gives them. Raises what it raises."""
 
@@ -70,24 +60,9 @@ class Here:
         return None
 
     def train(
-        self,
-        rows: TrainingRows,
-        plans: Sequence[Plan],
-        config: TrainConfig,
-        *,
-        on_event: OnEvent = ignore,
-        on_checkpoint: OnCheckpoint | None = None,
-        resume: Checkpoint | None = None,
+        self, rows: TrainingRows, plans: Sequence[Plan], config: TrainConfig, **options: Unpack[RunOptions]
     ) -> Trained:
         """The members as `training.loop.train` gives them. See `Trainer`."""
         from vaecli.training.loop import ALONE, train
 
-        return train(
-            rows,
-            plans,
-            config,
-            on_event=on_event,
-            on_checkpoint=on_checkpoint,
-            resume=resume,
-            crew=self.crew or ALONE,
-        )
+        return train(rows, plans, config, crew=self.crew or ALONE, **options)

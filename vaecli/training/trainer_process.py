@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from vaecli.runtime.memory import keep_freed_memory
 from vaecli.runtime.parallel import n_cores
 from vaecli.runtime.python_process import Channel, PythonProcess, can_be_sent, channel_of_child
 from vaecli.training.checkpoint import Checkpoint
-from vaecli.training.plans import OnCheckpoint, Plan, Trained
+from vaecli.training.plans import OnCheckpoint, Plan, RunOptions, Trained
 from vaecli.training.trainer import Here, Result, Trainer
 
 MOST_BYTES = 2**26  # of rows that are sent: more of them train for so long that a second hardly counts
@@ -100,14 +100,7 @@ class Beside:
         return future.result
 
     def train(
-        self,
-        rows: TrainingRows,
-        plans: Sequence[Plan],
-        config: TrainConfig,
-        *,
-        on_event: OnEvent = ignore,
-        on_checkpoint: OnCheckpoint | None = None,
-        resume: Checkpoint | None = None,
+        self, rows: TrainingRows, plans: Sequence[Plan], config: TrainConfig, **options: Unpack[RunOptions]
     ) -> Trained:
         """The members from the process, to the bit as from this one. The rows are those of `for_rows`.
 
@@ -115,10 +108,13 @@ class Beside:
         """
         if self.process.has_ended:
             wait(self.work)
-            return Here().train(rows, plans, config, on_event=on_event, on_checkpoint=on_checkpoint, resume=resume)
+            return Here().train(rows, plans, config, **options)
         assert isinstance(rows, RowsInMemory)
-        task = _Task(rows.rows._replace(readouts=None), plans, config, resume, on_checkpoint is not None)
-        trained = self._answer(task, on_event, on_checkpoint)
+        on_checkpoint = options.get("on_checkpoint")
+        task = _Task(
+            rows.rows._replace(readouts=None), plans, config, options.get("resume"), saves=on_checkpoint is not None
+        )
+        trained = self._answer(task, options.get("on_event", ignore), on_checkpoint)
         self.process.kill()  # its memory is free while this one calibrates
         wait(self.work)  # it sets how many threads BLAS has, in the whole process
         assert isinstance(trained, Trained)
