@@ -27,6 +27,24 @@ def test_it_imports_from_the_same_places(tmp_path: Path, monkeypatch: pytest.Mon
     started.end()
 
 
+@pytest.mark.parametrize(("options", "isolated"), [(["-I", "-W", "error"], 1), (["-W", "error"], 0)])
+def test_it_has_the_options_of_the_interpreter(tmp_path: Path, options: list[str], isolated: int) -> None:
+    """An isolated interpreter starts an isolated one, and warnings that are errors stay so."""
+    (tmp_path / "answering.py").write_text(
+        "import sys\nfrom vaecli.runtime.python_process import channel_of_child\n"
+        "def answer():\n    channel_of_child().send((sys.flags.isolated, sys.warnoptions))\n"
+    )
+    script = (
+        "import sys; sys.path[:] = sys.argv[1:]\n"
+        "from vaecli.runtime.python_process import PythonProcess\n"
+        "started = PythonProcess.start('answering', 'answer')\n"
+        "print(started.channel.receive()); started.end()\n"
+    )
+    command = [sys.executable, *options, "-c", script, str(tmp_path), *sys.path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == (f"({isolated}, ['error'])\n", "")
+
+
 def test_an_interrupt_while_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process is gone before the interrupt is raised."""
     begun: list[subprocess.Popen[bytes]] = []
