@@ -32,7 +32,10 @@ def test_it_has_the_options_of_the_interpreter(tmp_path: Path, options: list[str
     """An isolated interpreter starts an isolated one, and warnings that are errors stay so."""
     (tmp_path / "answering.py").write_text(
         "import sys\nfrom vaecli.runtime.python_process import channel_of_child\n"
-        "def answer():\n    channel_of_child().send((sys.flags.isolated, sys.warnoptions))\n"
+        "def answer():\n"
+        "    channel = channel_of_child()\n"
+        "    channel.send((sys.flags.isolated, sys.warnoptions))\n"
+        "    channel.writer.close()\n"  # else it would warn of that, if it is not killed before
     )
     script = (
         "import sys; sys.path[:] = sys.argv[1:]\n"
