@@ -13,7 +13,7 @@ from safetensors.numpy import save
 
 from vaecli.bundle.manifest import DTYPES
 from vaecli.errors import BundleError
-from vaecli.model.window_model import HISTORY, TILE
+from vaecli.model.window_model import HISTORY
 from vaecli.runtime.atomic_file import replacing
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.history import Histories, SeriesHistory
@@ -25,7 +25,6 @@ _TYPES = {
     "time": "F64",
     "readings": "F32",
     "rows": "I64",
-    "place": "I64",
     "n_refused": "I64",
     "refused": "F64",
     "keys": "U8",
@@ -50,7 +49,6 @@ def save_histories(path: Path, histories: Histories, model: str, *, is_output: b
         "model": np.frombuffer(model.encode(), np.uint8),
         "keys": np.frombuffer(json.dumps(list(series)).encode(), np.uint8),
         "rows": np.array([one.time.size for one in series.values()], np.int64),
-        "place": np.array([one.place for one in series.values()], np.int64),
         "n_refused": np.array([one.n_refused for one in series.values()], np.int64),
         "refused": np.array([one.refused for one in series.values()], np.float64),
         "time": np.concatenate([np.empty(0), *(one.time for one in series.values())]),
@@ -108,13 +106,13 @@ def _unpacked(packed: bytes, types: Mapping[str, str]) -> dict[str, np.ndarray]:
 
 def _restore(arrays: dict[str, np.ndarray], histories: Histories) -> None:
     keys = json.loads(arrays["keys"].tobytes())
-    rows, place, time, readings = (arrays[name] for name in ("rows", "place", "time", "readings"))
+    rows, time, readings = (arrays[name] for name in ("rows", "time", "readings"))
     n_series, n_sensors = len(keys), histories.start.size
     n_refused, refused = arrays["n_refused"], arrays["refused"]
-    fit = all(array.shape == (n_series,) for array in (rows, place, n_refused, refused))
+    fit = all(array.shape == (n_series,) for array in (rows, n_refused, refused))
     if not fit or not all(isinstance(key, str) for key in keys):
         raise ValueError("its series do not fit together")
-    if any((n < 0).any() for n in (rows, place, n_refused)) or (rows > HISTORY).any() or (place >= TILE).any():
+    if any((n < 0).any() for n in (rows, n_refused)) or (rows > HISTORY).any():
         raise ValueError("its counts are out of range")
     if time.shape != (rows.sum(),) or readings.shape != (rows.sum(), n_sensors) or not np.isfinite(readings).all():
         raise ValueError("its rows do not fit its counts")
@@ -132,7 +130,6 @@ def _restore(arrays: dict[str, np.ndarray], histories: Histories) -> None:
         histories.series[key] = SeriesHistory(
             time[part],
             readings[part],
-            int(place[i]),
             int(n_refused[i]),
             float(refused[i]),
             None if reported is None else reported[i],

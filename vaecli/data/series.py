@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -37,15 +38,12 @@ class Stretch:
     """Rows of one series without a gap, and the rows before them.
 
     `before` (h, D) and `readings` (m, D) are scaled float32 without missing cells; h is the history that scores need.
-    `place` is how many rows of the series came earlier, modulo the size of a tile: with it a row's place in its tile is
-    a property of the series and not of the batch. `row` (m,) are the positions of the rows in their batch; `seen` is
-    how many rows the stretch had before, at most h: the others of `before` repeat its first row. `silence` is None
-    where no sensor is silent.
+    `row` (m,) are the positions of the rows in their batch; `seen` is how many rows the stretch had before, at most h:
+    the others of `before` repeat its first row. `silence` is None where no sensor is silent.
     """
 
     before: np.ndarray
     readings: np.ndarray
-    place: int
     row: np.ndarray
     seen: int
     silence: Silence | None = None
@@ -62,7 +60,6 @@ class Stretch:
             yield Stretch(
                 everything[start : start + history],
                 self.readings[start:stop],
-                self.place + start,
                 self.row[start:stop],
                 self.seen + start,
                 None if self.silence is None else self.silence[start:stop],
@@ -73,71 +70,77 @@ class Stretch:
 class Chunk:
     """Stretches side by side: `x` (D, columns) float32, time along the columns, each stretch after its history.
 
-    `tiles` (t,) are the first columns of the tiles that hold rows; `column` (m,) holds where each row is among the
-    columns, `output` (m,) where it is among the columns of the tiles, `row` (m,) where it is in its batch, and `seen`
-    (m,) how many rows of its stretch come before it. `silence` is that of the m rows.
+    `column` (m,) holds where each row is among the columns, `row` (m,) where it is in its batch, and `seen` (m,) how
+    many rows of its stretch come before it. `silence` is that of the m rows.
     """
 
     x: np.ndarray
-    tiles: np.ndarray
     column: np.ndarray
-    output: np.ndarray
     row: np.ndarray
     seen: np.ndarray
     silence: Silence
 
     def take(self, which: np.ndarray) -> Chunk:
         """The same columns with the rows `which` (m,), in that order."""
-        column, output, row, seen = (array[which] for array in (self.column, self.output, self.row, self.seen))
-        return Chunk(self.x, self.tiles, column, output, row, seen, self.silence[which])
+        return Chunk(self.x, self.column[which], self.row[which], self.seen[which], self.silence[which])
+
+    def around(self, which: np.ndarray, history: int, most_columns: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The columns that the rows `which` (k,) need, in pieces: (columns (D, …), where the rows are among them).
+
+        `which` ascends by column. A piece holds each row after the `history` columns before it, and about
+        `most_columns`.
+        """
+        column = self.column[which]
+        first = np.flatnonzero(np.diff(column, prepend=-history - 2) > history)
+        edges = [*first.tolist(), column.size]
+        waiting: list[np.ndarray] = []
+        places: list[np.ndarray] = []
+        n_waiting = 0
+        for a, b in pairwise(edges):
+            for start in range(a, b, most_columns):
+                own = column[start : min(start + most_columns, b)]
+                begin, end = int(own[0]) - history, int(own[-1]) + 1
+                if waiting and n_waiting + end - begin > most_columns:
+                    yield np.concatenate(waiting, axis=1), np.concatenate(places)
+                    waiting, places, n_waiting = [], [], 0
+                waiting.append(self.x[:, begin:end])
+                places.append(own - begin + n_waiting)
+                n_waiting += end - begin
+        if waiting:
+            yield np.concatenate(waiting, axis=1), np.concatenate(places)
 
 
-def chunk_of(stretches: Sequence[Stretch], tile: int) -> Chunk:
-    """Lay stretches out in tiles of `tile` columns; each begins a tile at its own place."""
+def chunk_of(stretches: Sequence[Stretch]) -> Chunk:
+    """Lay stretches out side by side."""
     n_sensors, history = stretches[0].readings.shape[1], stretches[0].before.shape[0]
-    sizes = [history + _up(s.place % tile + s.row.size, tile) for s in stretches]
-    x = np.empty((n_sensors, sum(sizes)), np.float32)
-    tiles, columns, outputs, start, n_tiles = [], [], [], 0, 0
-    for stretch, size in zip(stretches, sizes, strict=True):
-        place, n_rows = stretch.place % tile, stretch.row.size
-        first = start + history + place
-        x[:, start : start + place] = stretch.before[:1].T
-        x[:, start + place : first] = stretch.before.T
-        x[:, first : first + n_rows] = stretch.readings.T
-        x[:, first + n_rows : start + size] = stretch.readings[-1:].T
-        tiles.append(np.arange(start + history, start + size, tile))
-        columns.append(np.arange(first, first + n_rows))
-        outputs.append(np.arange(n_rows) + n_tiles * tile + place)
-        start, n_tiles = start + size, n_tiles + tiles[-1].size
+    x = np.empty((n_sensors, sum(history + s.row.size for s in stretches)), np.float32)
+    columns, start = [], 0
+    for stretch in stretches:
+        first, stop = start + history, start + history + stretch.row.size
+        x[:, start:first] = stretch.before.T
+        x[:, first:stop] = stretch.readings.T
+        columns.append(np.arange(first, stop))
+        start = stop
     row = np.concatenate([stretch.row for stretch in stretches])
     seen = np.concatenate([stretch.seen + np.arange(stretch.row.size) for stretch in stretches])
     silence = Silence.concatenate([s.silence or Silence.none(s.row.size) for s in stretches])
-    return Chunk(x, np.concatenate(tiles), np.concatenate(columns), np.concatenate(outputs), row, seen, silence)
+    return Chunk(x, np.concatenate(columns), row, seen, silence)
 
 
-def chunks_of(stretches: Sequence[Stretch], tile: int, most_columns: int) -> Iterator[Chunk]:
-    """Lay stretches out in chunks of about `most_columns` columns, cutting long ones at the edges of their tiles."""
+def chunks_of(stretches: Sequence[Stretch], most_columns: int) -> Iterator[Chunk]:
+    """Lay stretches out in chunks of about `most_columns` columns, cutting long ones."""
     waiting: list[Stretch] = []
     n_waiting = 0
     for stretch in stretches:
-        for piece in _cut_at_tiles(stretch, tile, most_columns):
+        for piece in stretch.cut(max(most_columns - stretch.before.shape[0], 1)):
             size = piece.before.shape[0] + piece.row.size
             if waiting and n_waiting + size > most_columns:
-                yield chunk_of(waiting, tile)
+                yield chunk_of(waiting)
                 waiting, n_waiting = [], 0
             waiting.append(piece)
             n_waiting += size
     if waiting:
-        yield chunk_of(waiting, tile)
-
-
-def _cut_at_tiles(stretch: Stretch, tile: int, most_columns: int) -> Iterator[Stretch]:
-    n_rows = max(most_columns // tile, 1) * tile
-    return stretch.cut(n_rows)
-
-
-def _up(number: int, multiple: int) -> int:
-    return -(-number // multiple) * multiple
+        yield chunk_of(waiting)
 
 
 def held_forward(

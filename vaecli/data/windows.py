@@ -6,7 +6,9 @@ Arrays are (sensors, rows), time along the last axis. The value at column i is c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,6 +16,7 @@ N_STATISTICS = 7
 STATISTICS = ("level", "spread", "slope", "minimum", "maximum", "smoothness", "activity")
 N_ROW_STATISTICS = 4
 N_SHAPE_STATISTICS = 6
+_SHORT_RUN = 8  # columns; shorter runs cost less as single columns
 _LEAST_REACH = 0.05
 _LEAST_SPREAD = 0.03  # standard deviations; below it a spread is noise of the sensor's last digit
 
@@ -91,6 +94,105 @@ def _with_earlier(
     return _joined(sums, power, by, np.add), found
 
 
+class Rolling:
+    """Sums, extremes and steps of the last columns of x (sensors, n), for several lengths; each is computed once.
+
+    `lengths` are those that are wanted of most of them: in one go they cost little more than the longest.
+    """
+
+    __slots__ = ("_found", "_lengths", "x")
+
+    def __init__(self, x: np.ndarray, lengths: Sequence[int] = ()) -> None:
+        self.x = x
+        self._lengths = tuple(sorted(set(lengths)))
+        self._found: dict[tuple[str, int], np.ndarray] = {}
+
+    def sums(self, length: int) -> np.ndarray:
+        """The sum of the last `length` columns (sensors, n)."""
+        return self._of("sums", length, lambda lengths: _doubled(self.x, lengths, np.add))
+
+    def moments(self, length: int) -> np.ndarray:
+        """The sum of the last `length` columns, each times how many columns ago it was (sensors, n)."""
+        if ("moments", length) not in self._found:
+            lengths = self._lengths if length in self._lengths else (length,)
+            for of_length, (sums, moments) in zip(lengths, _sums_and_moments(self.x, lengths), strict=True):
+                self._found["sums", of_length], self._found["moments", of_length] = sums, moments
+        return self._found["moments", length]
+
+    def squares(self, length: int) -> np.ndarray:
+        """The sum of the squares of the last `length` columns (sensors, n)."""
+        return self._of("squares", length, lambda lengths: _doubled(self.x * self.x, lengths, np.add))
+
+    def least(self, length: int) -> np.ndarray:
+        """The smallest of the last `length` columns (sensors, n)."""
+        return self._of("least", length, lambda lengths: _doubled(self.x, lengths, np.minimum))
+
+    def most(self, length: int) -> np.ndarray:
+        """The largest of the last `length` columns (sensors, n)."""
+        return self._of("most", length, lambda lengths: _doubled(self.x, lengths, np.maximum))
+
+    def rough(self, length: int) -> np.ndarray:
+        """The sum of the squared steps between the last `length` columns (sensors, n)."""
+        return self._of("rough", length, lambda lengths: _doubled(self._steps() ** 2, _one_less(lengths), np.add))
+
+    def active(self, length: int) -> np.ndarray:
+        """The sum of the absolute steps between the last `length` columns (sensors, n)."""
+        return self._of("active", length, lambda lengths: _doubled(np.abs(self._steps()), _one_less(lengths), np.add))
+
+    def _steps(self) -> np.ndarray:
+        if ("steps", 1) not in self._found:
+            self._found["steps", 1] = self.x - shifted(self.x, 1)
+        return self._found["steps", 1]
+
+    def _of(self, name: str, length: int, compute: Callable[[tuple[int, ...]], list[np.ndarray]]) -> np.ndarray:
+        if (name, length) not in self._found:
+            lengths = self._lengths if length in self._lengths else (length,)
+            self._found |= {(name, of): array for of, array in zip(lengths, compute(lengths), strict=True)}
+        return self._found[name, length]
+
+
+def _one_less(lengths: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(length - 1 for length in lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Columns of an array, copied run by run where they follow each other: `index` (m,), `runs` of (first, number)."""
+
+    index: np.ndarray
+    runs: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, index: np.ndarray) -> Columns:
+        """The columns `index` (m,)."""
+        edges = [0, *(np.flatnonzero(np.diff(index) != 1) + 1).tolist(), index.size] if index.size else [0]
+        return cls(index, tuple((int(index[a]), b - a) for a, b in pairwise(edges)))
+
+    def within(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+        """Runs among the columns numbered from `start` to `stop`: (first, its number less `start`, how many)."""
+        at = 0
+        for first, number in self.runs:
+            begin, end = max(at, start), min(at + number, stop)
+            if begin < end:
+                yield first + begin - at, begin - start, end - begin
+            at += number
+            if at >= stop:
+                return
+
+    def take(self, x: np.ndarray, out: np.ndarray | None = None, by: int = 0) -> np.ndarray:
+        """The columns of x (…, n), or those `by` before them, into `out` (…, m)."""
+        if out is None:
+            out = np.empty((*x.shape[:-1], self.index.size), x.dtype)
+        if len(self.runs) * _SHORT_RUN > self.index.size:
+            out[...] = x[..., self.index - by]
+            return out
+        at = 0
+        for first, number in self.runs:
+            out[..., at : at + number] = x[..., first - by : first - by + number]
+            at += number
+        return out
+
+
 def window_statistics(x: np.ndarray, length: int) -> np.ndarray:
     """The seven statistics of the last `length` columns: (sensors, 7, rows), in the order of STATISTICS.
 
@@ -98,42 +200,44 @@ def window_statistics(x: np.ndarray, length: int) -> np.ndarray:
     Neumann ratio (1 for a smooth series, near 0 for white noise), at least -3; log of the mean absolute step. Raises
     ValueError for fewer than 2 columns.
     """
-    out = np.empty((x.shape[0], N_STATISTICS, x.shape[1]), x.dtype)
-    statistics_into(x, (length,), (out,))
-    return out
+    return statistics_at(Rolling(x, (length,)), length, Columns.of(np.arange(x.shape[1])))
 
 
-def statistics_into(x: np.ndarray, lengths: Sequence[int], outs: Sequence[np.ndarray]) -> None:
-    """Write what `window_statistics` gives for each of `lengths` into its array (sensors, 7, rows).
+def statistics_at(rolling: Rolling, length: int, columns: Columns, out: np.ndarray | None = None) -> np.ndarray:
+    """What `window_statistics` gives at some columns, into `out` (sensors, 7, m).
 
-    Several lengths cost little more than the longest: the passes over few columns are shared. Raises ValueError for
-    fewer than 2 columns.
+    Raises ValueError for fewer than 2 columns.
     """
-    if min(lengths) < 2:
-        raise ValueError(f"a window has at least 2 rows, not {min(lengths)}")
-    steps = tuple(length - 1 for length in lengths)
-    step = x - shifted(x, 1)
-    rough = _doubled(step * step, steps, np.add)
-    active = _doubled(np.abs(step), steps, np.add)
-    squares = _doubled(x * x, lengths, np.add)
-    least, most = _doubled(x, lengths, np.minimum), _doubled(x, lengths, np.maximum)
-    for i, (sums, moments) in enumerate(_sums_and_moments(x, lengths)):
-        length, out, n_steps = lengths[i], outs[i], x.dtype.type(steps[i])
-        mean = np.divide(sums, x.dtype.type(length), out=out[:, 0])
-        variance = squares[i] / x.dtype.type(length)
-        variance -= mean * mean
-        np.maximum(variance, 0, out=variance)
-        _log_of(np.sqrt(variance, out=out[:, 1]), _LEAST_SPREAD)
-        slope = np.subtract((length - 1) / 2 * sums, moments, out=out[:, 2])
-        slope *= x.dtype.type(12 / (length * (length * length - 1)))
-        slope *= length
-        out[:, 3], out[:, 4] = least[i], most[i]
-        variance *= 2
-        variance += x.dtype.type(0.02)
-        smooth = np.divide(rough[i], n_steps, out=out[:, 5])
-        smooth /= variance
-        np.clip(np.subtract(1, smooth, out=smooth), -3, 1, out=smooth)
-        _log_of(np.divide(active[i], n_steps, out=out[:, 6]), _LEAST_SPREAD)
+    if length < 2:
+        raise ValueError(f"a window has at least 2 rows, not {length}")
+    dtype = rolling.x.dtype.type
+    if out is None:
+        out = np.empty((rolling.x.shape[0], N_STATISTICS, columns.index.size), dtype)
+    mean, spread, slope, least, most, smooth, active = (out[:, j] for j in range(N_STATISTICS))
+    moments, n_steps = columns.take(rolling.moments(length)), dtype(length - 1)
+    sums = columns.take(rolling.sums(length))
+    np.divide(sums, dtype(length), out=mean)
+    variance = columns.take(rolling.squares(length))
+    variance /= dtype(length)
+    variance -= np.multiply(mean, mean, out=spread)
+    np.maximum(variance, 0, out=variance)
+    _log_of(np.sqrt(variance, out=spread), _LEAST_SPREAD)
+    sums *= dtype((length - 1) / 2)
+    np.subtract(sums, moments, out=slope)
+    slope *= dtype(12 / (length * (length * length - 1)))
+    slope *= dtype(length)
+    columns.take(rolling.least(length), least)
+    columns.take(rolling.most(length), most)
+    variance *= 2
+    variance += dtype(0.02)
+    columns.take(rolling.rough(length), smooth)
+    smooth /= n_steps
+    smooth /= variance
+    np.clip(np.subtract(1, smooth, out=smooth), -3, 1, out=smooth)
+    columns.take(rolling.active(length), active)
+    active /= n_steps
+    _log_of(active, _LEAST_SPREAD)
+    return out
 
 
 def _log_of(values: np.ndarray, least: float) -> np.ndarray:
@@ -144,11 +248,18 @@ def _log_of(values: np.ndarray, least: float) -> np.ndarray:
 
 def row_statistics(x: np.ndarray) -> np.ndarray:
     """Value, step, and distance to the means of the last 8 and 32 columns: (sensors, 4, rows)."""
-    out = np.empty((x.shape[0], N_ROW_STATISTICS, x.shape[1]), x.dtype)
+    return row_statistics_at(Rolling(x), Columns.of(np.arange(x.shape[1])))
+
+
+def row_statistics_at(rolling: Rolling, columns: Columns, out: np.ndarray | None = None) -> np.ndarray:
+    """What `row_statistics` gives at some columns, into `out` (sensors, 4, m)."""
+    x, dtype = columns.take(rolling.x), rolling.x.dtype.type
+    if out is None:
+        out = np.empty((x.shape[0], N_ROW_STATISTICS, x.shape[1]), dtype)
     out[:, 0] = x
-    out[:, 1] = x - shifted(x, 1)
-    out[:, 2] = x - moving_sum(x, 8) / x.dtype.type(8)
-    out[:, 3] = x - moving_sum(x, 32) / x.dtype.type(32)
+    out[:, 1] = x - columns.take(shifted(rolling.x, 1))
+    out[:, 2] = x - columns.take(rolling.sums(8)) / dtype(8)
+    out[:, 3] = x - columns.take(rolling.sums(32)) / dtype(32)
     return out
 
 

@@ -6,13 +6,14 @@ that has been out of its range for long is no news.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 
-from vaecli.data.windows import moving_sum, shifted
-from vaecli.model.window_model import HISTORY, SHORT, columns_of
+from vaecli.data.windows import Columns, Rolling
+from vaecli.model.window_model import HISTORY, SHORT
 
 READING, LEVEL, SPREAD, STEP = range(4)
 N_VIEWS = 4
@@ -31,33 +32,30 @@ class SensorViews:
     middle: np.ndarray
     half: np.ndarray
 
-    def largest(self, x: np.ndarray, tiles: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How far the sensor that is furthest out lies out, in `limits` (4, d), and which it is: (t TILE,) each.
+    def largest(self, rolling: Rolling, column: np.ndarray, limits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far the sensor that is furthest out lies out, in `limits` (4, d), and which it is: (m,) each.
 
-        At the columns of `tiles` (t,) of x (d, …); 0 and −1 where all are within their limits. The bits of a result
-        depend on the column's place in its tile and on the rows before it, on nothing else.
+        At the columns `column` (m,) of sensors (d, …); 0 and −1 where all are within their limits. The bits of a result
+        depend on the columns before it, on nothing else.
         """
-        columns = columns_of(tiles)
-        found, sensor = np.zeros(columns.size, np.float32), np.full(columns.size, -1)
-        before = _before(x)
-        hits = [self._outside(view, _values(x, view), before, columns, limits) for view in range(N_VIEWS)]
+        columns = Columns.of(column)
+        found, sensor = np.zeros(column.size, np.float32), np.full(column.size, -1)
+        hits = [self._outside(view, rolling, columns, limits) for view in range(N_VIEWS)]
         which, at, value = (np.concatenate(part) for part in zip(*hits, strict=True))
         order = np.lexsort((-which, value))  # the last of several stays
         found[at[order]], sensor[at[order]] = value[order], which[order]
         return np.where(found > 1, found, np.float32(0)), np.where(found > 1, sensor, -1)
 
     def _outside(
-        self, view: int, values: np.ndarray, before: np.ndarray, columns: np.ndarray, limits: np.ndarray
+        self, view: int, rolling: Rolling, columns: Columns, limits: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(sensor, place among `columns`, how far in limits) of the values (d, …) of a view that are outside.
-
-        `before` (d, …) are the means of the readings before, which readings and levels are compared with.
-        """
-        now = values[:, columns] - self.middle[view][:, None]
+        """(sensor, place among the columns, how far in limits) of the values of a view that are outside."""
+        now = _values(rolling, view, columns.take)
+        now -= self.middle[view][:, None]
         which, at = np.nonzero(np.abs(now) > limits[view][:, None])
-        is_rough = view in ROUGHNESS
-        earlier = _earlier(values, which, columns[at]) if is_rough else before[which, columns[at]]
-        far = news(now[which, at], earlier - self.middle[view][which], self.half[view][which])
+        column = columns.index[at]
+        earlier = _earlier(rolling, view, lambda values, rows: values[which, column - rows]) - self.middle[view][which]
+        far = news(now[which, at], earlier, self.half[view][which])
         return which, at, far / limits[view][which]
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -85,41 +83,44 @@ def news(now: np.ndarray, before: np.ndarray, half: np.ndarray) -> np.ndarray:
     return np.maximum(np.abs(now) - out, 0)
 
 
-def _before(x: np.ndarray) -> np.ndarray:
-    """The mean of the HISTORY columns before each column of x (d, …)."""
-    return shifted(moving_sum(x, HISTORY), 1) / x.dtype.type(HISTORY)
+def _values(rolling: Rolling, view: int, at: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The values of a view, `at` some columns of (d, …).
 
-
-def _values(x: np.ndarray, view: int) -> np.ndarray:
-    """The values (d, …) of a view of x (d, …).
-
-    They are x; the mean of the last SHORT columns; the logs of their standard deviation, and of their mean step.
+    They are readings; the mean of the last SHORT columns; the logs of their standard deviation, and of their mean step.
     """
+    dtype = rolling.x.dtype.type
     if view == READING:
-        return x
-    least, n = x.dtype.type(_LEAST_ROUGHNESS), x.dtype.type(SHORT)
+        return at(rolling.x)
     if view == STEP:
-        step = np.abs(x - shifted(x, 1))
-        return np.asarray(np.log(moving_sum(step, SHORT - 1) / x.dtype.type(SHORT - 1) + least))
-    level = moving_sum(x, SHORT) / n
+        return np.asarray(np.log(at(rolling.active(SHORT)) / dtype(SHORT - 1) + dtype(_LEAST_ROUGHNESS)))
+    level = at(rolling.sums(SHORT)) / dtype(SHORT)
     if view == LEVEL:
         return level
-    variance = np.maximum(moving_sum(x * x, SHORT) / n - level * level, 0)
-    return np.asarray(np.log(np.sqrt(variance) + least))
+    variance = np.maximum(at(rolling.squares(SHORT)) / dtype(SHORT) - level * level, 0)
+    return np.asarray(np.log(np.sqrt(variance) + dtype(_LEAST_ROUGHNESS)))
 
 
-def _earlier(rough: np.ndarray, which: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The mean of `rough` (d, …) of sensors `which` over the columns EARLIER before `columns`."""
-    first, second, third = (rough[which, columns - rows] for rows in EARLIER)
-    return np.asarray((first + second + third) / rough.dtype.type(len(EARLIER)))
+def _earlier(rolling: Rolling, view: int, at: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+    """What a view was before, `at` so many rows before some columns of (d, …).
+
+    Of roughness the mean of the rows EARLIER before, of others the mean of the HISTORY readings before.
+    """
+    dtype = rolling.x.dtype.type
+    if view not in ROUGHNESS:
+        return np.asarray(at(rolling.sums(HISTORY), 1) / dtype(HISTORY))
+    first, second, third = (_values(rolling, view, partial(_before, at, rows)) for rows in EARLIER)
+    return np.asarray((first + second + third) / dtype(len(EARLIER)))
 
 
-def view_values(x: np.ndarray, view: int, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The values of a view and of the rows before: (d, n) each, at `columns` (n,) of x (d, …)."""
-    values = _values(x, view)
-    if view in ROUGHNESS:
-        return values[:, columns], _earlier(values, np.arange(len(x))[:, None], columns)
-    return values[:, columns], _before(x)[:, columns]
+def _before(at: Callable[[np.ndarray, int], np.ndarray], rows: int, values: np.ndarray) -> np.ndarray:
+    return at(values, rows)
+
+
+def view_values(rolling: Rolling, view: int, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The values of a view and of the rows before: (d, n) each, at `column` (n,) of sensors (d, …)."""
+    columns = Columns.of(column)
+    now = _values(rolling, view, columns.take)
+    return now, _earlier(rolling, view, lambda values, rows: columns.take(values, by=rows))
 
 
 def range_of(now: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

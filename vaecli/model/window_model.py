@@ -16,18 +16,17 @@ from vaecli.data.windows import (
     N_ROW_STATISTICS,
     N_SHAPE_STATISTICS,
     N_STATISTICS,
+    Columns,
+    Rolling,
     each_window,
     movement,
-    moving_sum,
-    row_statistics,
+    row_statistics_at,
     shape_of,
-    shape_statistics,
-    statistics_into,
-    window_statistics,
+    statistics_at,
     windows,
 )
+from vaecli.model.readout_tiles import GUARD, TILE, ReadoutTiles
 
-TILE = 64  # columns of one matrix product; see `Chunk`
 LARGEST_FEATURE = 12.0  # standard deviations; statistics further out are cut there
 EXPLAINED = 0.95  # share of the windows' variance that the components keep
 MOST_WINDOWS = 6_000  # that components are learned from
@@ -93,23 +92,26 @@ class WindowShape:
         """Rows that the statistics look back over."""
         return SHORT if self.with_rows else self.statistics
 
-    def statistics_of(self, x: np.ndarray) -> np.ndarray:
-        """The statistics of sensors (d, rows): (d, n_statistics, rows)."""
-        return self.statistics_and_long(x, with_long=False)[0]
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """The numbers of columns that statistics are taken of."""
+        lengths = (SHORT,) if self.with_rows else (SHORT, self.statistics)
+        return (*lengths, self.long) if self.long else lengths
 
-    def statistics_and_long(self, x: np.ndarray, *, with_long: bool) -> tuple[np.ndarray, np.ndarray | None]:
-        """The statistics of sensors (d, n_statistics, rows), and with_long the seven of `long` rows (d, 7, rows)."""
-        out = np.empty((x.shape[0], self.n_statistics, x.shape[1]), x.dtype)
-        long = np.empty((x.shape[0], N_STATISTICS, x.shape[1]), x.dtype) if with_long else None
-        lengths, outs = [SHORT], [out[:, :N_STATISTICS]]
+    def statistics_at(self, rolling: Rolling, columns: Columns, out: np.ndarray | None = None) -> np.ndarray:
+        """The statistics of sensors at some columns, into `out` (d, n_statistics, m)."""
+        if out is None:
+            out = np.empty((rolling.x.shape[0], self.n_statistics, columns.index.size), rolling.x.dtype)
+        statistics_at(rolling, SHORT, columns, out[:, :N_STATISTICS])
         if self.with_rows:
-            out[:, N_STATISTICS:] = row_statistics(x)
+            row_statistics_at(rolling, columns, out[:, N_STATISTICS:])
         else:
-            lengths, outs = [*lengths, self.statistics], [*outs, out[:, N_STATISTICS:]]
-        if long is not None:
-            lengths, outs = [*lengths, self.long], [*outs, long]
-        statistics_into(x, lengths, outs)
-        return out, long
+            statistics_at(rolling, self.statistics, columns, out[:, N_STATISTICS:])
+        return out
+
+    def long_statistics_at(self, rolling: Rolling, columns: Columns) -> np.ndarray:
+        """The statistics without level of the last `long` rows at some columns (d, 6, m)."""
+        return shape_of(statistics_at(rolling, self.long, columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,75 +158,84 @@ class WindowModel:
     long_deviation: np.ndarray
     long_whitening: np.ndarray
 
-    def readouts(self, x: np.ndarray, tiles: np.ndarray) -> Readouts:
-        """The read-outs at the columns of `tiles` (t,), each the first of TILE columns of x (D, columns).
+    def rolling(self, x: np.ndarray) -> Rolling:
+        """What statistics of x (D, columns) are made of, for the continuous sensors."""
+        return Rolling(x[self.continuous], self.shape.lengths)
 
-        Before each tile x holds at least HISTORY columns of the same series. The bits of a result depend on the
-        column's place in its tile and on the rows before it, on nothing else.
+    def readouts(self, x: np.ndarray, column: np.ndarray, rolling: Rolling | None = None) -> Readouts:
+        """The read-outs at the columns `column` (m,) of x (D, columns), and `rolling` of it.
+
+        Before each of them x holds at least HISTORY columns of the same series. The bits of a result depend on these
+        columns and on nothing else.
         """
-        n, n_single = tiles.size * TILE, self.continuous.size
-        single, residual, code = np.empty((n_single, n), np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
-        joint = np.empty(n, np.float32) if self.joint_whitening.size else None
-        long = np.empty(n, np.float32) if self.long_whitening.size else None
-        moving = x[self.continuous]
-        statistics, long_found = self.shape.statistics_and_long(moving, with_long=long is not None)
-        moved = self._moved(moving, None if long_found is None else long_found[:, 0], tiles)
-        _standardised(statistics, self.statistics_mean, self.statistics_deviation)
-        long_statistics = None
-        if long_found is not None:
-            long_statistics = _standardised(shape_of(long_found), self.long_mean, self.long_deviation)
+        rolling = self.rolling(x) if rolling is None else rolling
+        columns, tiles = Columns.of(column), ReadoutTiles(column.size)
+        single, joint = np.empty((self.continuous.size, column.size), np.float32), None
+        if self.continuous.size:
+            z = tiles.empty(self.continuous.size, self.shape.n_statistics)
+            _standardised(
+                self.shape.statistics_at(rolling, columns, tiles.rows(z)),
+                self.statistics_mean,
+                self.statistics_deviation,
+            )
+            tiles.mean_squares(self.single_whitening, z, single)
+            if self.joint_whitening.size:
+                joint = np.empty(column.size, np.float32)
+                tiles.mean_squares_of_all(self.joint_whitening, z, joint)
+        long = None
+        if self.long_whitening.size:
+            z = tiles.empty(self.continuous.size, N_SHAPE_STATISTICS)
+            tiles.rows(z)[...] = self.shape.long_statistics_at(rolling, columns)
+            _standardised(tiles.rows(z), self.long_mean, self.long_deviation)
+            long = np.empty(column.size, np.float32)
+            tiles.mean_squares_of_all(self.long_whitening, z, long)
+        residual, code = self._reconstructed(x, columns, tiles)
+        return Readouts(joint, single, residual, code, self._moved(rolling, columns), long)
+
+    def _reconstructed(self, x: np.ndarray, columns: Columns, tiles: ReadoutTiles) -> tuple[np.ndarray, np.ndarray]:
+        """Mean squared error and mean squared standardised code (m,) of the windows that end at the columns."""
+        residual, code = (np.empty(columns.index.size, np.float32) for _ in range(2))
         length, scale = self.shape.window, np.float32(1 / self.window_mean.size)
         view, window_mean = each_window(x, length), self.window_mean.reshape(-1, length, 1)
-        window = np.empty((x.shape[0], length, TILE), np.float32)
+        window = np.zeros((x.shape[0], length, TILE), np.float32)
         flat = window.reshape(-1, TILE)
         deviation = np.sqrt(self.component_variance)[:, None]
         n_code = max(self.components.shape[0], 1)
-        for i, tile in enumerate(tiles.tolist()):
-            out, columns = slice(i * TILE, (i + 1) * TILE), slice(tile, tile + TILE)
-            if n_single:
-                z = np.ascontiguousarray(statistics[:, :, columns])
-                single[:, out] = _mean_square(np.matmul(self.single_whitening, z), axis=1)
-                if joint is not None:
-                    joint[out] = _mean_square(self.joint_whitening @ z.reshape(-1, TILE))
-            if long is not None and long_statistics is not None:
-                z = np.ascontiguousarray(long_statistics[:, :, columns])
-                long[out] = _mean_square(self.long_whitening @ z.reshape(-1, TILE))
-            np.subtract(view[:, :, tile - length + 1 : tile - length + 1 + TILE], window_mean, out=window)
+        for out, within in tiles.each():
+            for first, at, number in columns.within(out.start, out.stop):
+                begin = first - length + 1
+                of_run = window[:, :, GUARD + at : GUARD + at + number]
+                np.subtract(view[:, :, begin : begin + number], window_mean, out=of_run)
             projected = self.components @ flat
             total = np.add.reduce(np.square(flat, out=flat), axis=0)
-            residual[out] = np.maximum(total - np.add.reduce(np.square(projected), axis=0), 0) * scale
+            error = np.maximum(total - np.add.reduce(np.square(projected), axis=0), 0) * scale
+            residual[out] = error[within]
             projected /= deviation
-            code[out] = np.add.reduce(np.square(projected, out=projected), axis=0) / np.float32(n_code)
-        return Readouts(joint, single, residual, code, moved, long)
+            code[out] = (np.add.reduce(np.square(projected, out=projected), axis=0) / np.float32(n_code))[within]
+        return residual, code
 
-    def _moved(self, moving: np.ndarray, level: np.ndarray | None, tiles: np.ndarray) -> np.ndarray | None:
-        """Squared distances from the mean of the MOVEMENT rows before, at the columns of the tiles: (d, t TILE).
-
-        `moving` (d, columns) are the continuous sensors, and `level` their means over the last `shape.long` rows.
-        """
+    def _moved(self, rolling: Rolling, columns: Columns) -> np.ndarray | None:
+        """Squared distances from the mean of the MOVEMENT rows before, in training deviations: (d, m)."""
         if not self.movement_deviation.size:
             return None
-        if level is None or self.shape.long != self.shape.movement:
-            level = moving_sum(moving, self.shape.movement) / np.float32(self.shape.movement)
-        columns = columns_of(tiles)
-        distance = moving[:, columns] - level[:, columns - 1]
+        before = columns.take(rolling.sums(self.shape.movement), by=1)
+        before /= np.float32(self.shape.movement)
+        distance = np.subtract(columns.take(rolling.x), before, out=before)
         distance /= self.movement_deviation[:, None]
         return np.square(distance, out=distance)
 
-    def short(self, x: np.ndarray, tiles: np.ndarray) -> np.ndarray:
-        """Mean squared whitened statistic of the last SHORT rows of each sensor, at the columns of the tiles.
+    def short(self, x: np.ndarray, column: np.ndarray) -> np.ndarray:
+        """Mean squared whitened statistic of the last SHORT rows of each sensor, at the columns `column` (m,): (d, m).
 
-        The result is (d, t TILE). A whitening matrix is lower triangular and statistics of SHORT rows come first, so
-        its leading block whitens them alone.
+        A whitening matrix is lower triangular and statistics of SHORT rows come first, so its leading block whitens
+        them alone.
         """
-        k = N_STATISTICS
-        z = window_statistics(x[self.continuous], SHORT)
-        z = _standardised(z, self.statistics_mean[:, :k], self.statistics_deviation[:, :k])
-        whitening = np.ascontiguousarray(self.single_whitening[:, :k, :k])
-        out = np.empty((self.continuous.size, tiles.size * TILE), np.float32)
-        for i, tile in enumerate(tiles.tolist()):
-            whitened = np.matmul(whitening, np.ascontiguousarray(z[:, :, tile : tile + TILE]))
-            out[:, i * TILE : (i + 1) * TILE] = _mean_square(whitened, axis=1)
+        k, tiles = N_STATISTICS, ReadoutTiles(column.size)
+        z = tiles.empty(self.continuous.size, k)
+        statistics_at(Rolling(x[self.continuous], (SHORT,)), SHORT, Columns.of(column), tiles.rows(z))
+        _standardised(tiles.rows(z), self.statistics_mean[:, :k], self.statistics_deviation[:, :k])
+        out = np.empty((self.continuous.size, column.size), np.float32)
+        tiles.mean_squares(np.ascontiguousarray(self.single_whitening[:, :k, :k]), z, out)
         return out
 
 
@@ -233,18 +244,6 @@ def _standardised(found: np.ndarray, mean: np.ndarray, deviation: np.ndarray) ->
     found -= mean[:, :, None]
     found /= deviation[:, :, None]
     return np.clip(found, -LARGEST_FEATURE, LARGEST_FEATURE, out=found)
-
-
-def _mean_square(whitened: np.ndarray, axis: int = 0) -> np.ndarray:
-    """The mean along an axis of squares, which take the place of what they are of."""
-    total = np.add.reduce(np.square(whitened, out=whitened), axis=axis)
-    total /= np.float32(whitened.shape[axis])
-    return np.asarray(total)
-
-
-def columns_of(tiles: np.ndarray) -> np.ndarray:
-    """The columns of tiles that begin at `tiles` (t,): (t TILE,)."""
-    return (tiles[:, None] + np.arange(TILE)).ravel()
 
 
 def fit_window_model(
@@ -256,7 +255,9 @@ def fit_window_model(
     the columns `long_rows`.
     """
     which = scale.continuous
-    mean, deviation, z = _fitted_statistics(x[which], _spread(rows, MOST_JOINT), shape.statistics_of)
+    mean, deviation, z = _fitted_statistics(
+        x[which], _spread(rows, MOST_JOINT), shape.n_statistics, shape.lengths, shape.statistics_at
+    )
     n_joint = which.size * shape.n_statistics
     joint = _whitening(z.reshape(n_joint, -1)) if 0 < n_joint <= MOST_JOINT_FEATURES else np.empty((0, 0), np.float32)
     fewer = _spread(np.arange(z.shape[2]), MOST_SINGLE)
@@ -271,7 +272,7 @@ def fit_window_model(
     if shape.long and 0 < n_long <= MOST_JOINT_FEATURES:
         chosen = _spread(long_rows, MOST_JOINT)
         long_mean, long_deviation, z = _fitted_statistics(
-            x[which], chosen, lambda sensor: shape_statistics(sensor, shape.long)
+            x[which], chosen, N_SHAPE_STATISTICS, (shape.long,), shape.long_statistics_at
         )
         long_whitening = _whitening(z.reshape(n_long, -1))
     return WindowModel(
@@ -297,16 +298,21 @@ def _no_sensor(shape: WindowShape) -> np.ndarray:
 
 
 def _fitted_statistics(
-    x: np.ndarray, chosen: np.ndarray, statistics: Callable[[np.ndarray], np.ndarray]
+    x: np.ndarray,
+    chosen: np.ndarray,
+    n_statistics: int,
+    lengths: tuple[int, ...],
+    statistics_at: Callable[[Rolling, Columns], np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and deviation (d, F) of the statistics of x (d, columns) at chosen columns, and them standardised (d, F, n).
 
     Computed sensor by sensor, so that memory stays small.
     """
     if not x.shape[0]:
-        n = statistics(np.zeros((1, HISTORY), np.float32)).shape[1]
-        return np.empty((0, n), np.float32), np.empty((0, n), np.float32), np.empty((0, n, chosen.size), np.float32)
-    found = np.concatenate([statistics(sensor[None])[:, :, chosen] for sensor in x])
+        shape = (0, n_statistics)
+        return np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty((*shape, chosen.size), np.float32)
+    columns = Columns.of(chosen)
+    found = np.concatenate([statistics_at(Rolling(sensor[None], lengths), columns) for sensor in x])
     mean, deviation = found.mean(2), found.std(2)
     deviation = np.where(deviation < 1e-6, 1, deviation).astype(np.float32)
     return mean, deviation, _standardised(found, mean, deviation)

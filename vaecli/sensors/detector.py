@@ -17,10 +17,10 @@ from vaecli.data.named_arrays import arrays_within
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import SensorScale
 from vaecli.data.series import Chunk, Silence, Stretch, chunks_of
+from vaecli.model.readout_tiles import INNER
 from vaecli.model.window_model import (
     HISTORY,
     SHORT,
-    TILE,
     WindowModel,
     WindowShape,
     window_model_from_arrays,
@@ -34,7 +34,6 @@ from vaecli.scoring.window_scores import (
     from_start,
     mean_of,
     score_of,
-    take,
 )
 from vaecli.sensors.event_rates import EventRates
 from vaecli.sensors.fitting import largest_of, readouts_of, short_of
@@ -121,26 +120,26 @@ class SensorDetector:
 
     def chunks(self, stretches: Sequence[Stretch]) -> list[Chunk]:
         """The stretches laid out in chunks whose windows fit into a processor's cache."""
-        most = max(CHUNK_READINGS // max(self.scale.n_sensors, 1), 4 * TILE + HISTORY)
-        return list(chunks_of(stretches, TILE, most))
+        n_tiles = (CHUNK_READINGS // max(self.scale.n_sensors, 1) - HISTORY) // INNER
+        return list(chunks_of(stretches, HISTORY + max(n_tiles, 1) * INNER))
 
     def surprisals(self, chunk: Chunk) -> Surprisals:
         """The surprisals of the rows of a chunk, in its order."""
-        found = take(self.model.readouts(chunk.x, chunk.tiles), chunk.output)
-        surprisals = self.scales.surprisals(self.model, found)
+        rolling = self.model.rolling(chunk.x)
+        surprisals = self.scales.surprisals(self.model, self.model.readouts(chunk.x, chunk.column, rolling))
         from_start(surprisals.of, chunk.seen, self.model.shape)
         if self.judge is None:
             return surprisals
-        far, sensor = self.judge.views.largest(chunk.x[self.model.continuous], chunk.tiles, self.judge.limits)
-        return self._with_opinions(surprisals, far[chunk.output], sensor[chunk.output], chunk.seen, chunk.silence)
+        far, sensor = self.judge.views.largest(rolling, chunk.column, self.judge.limits)
+        return self._with_opinions(surprisals, far, sensor, chunk.seen, chunk.silence)
 
     def surprisals_at(self, chunk: Chunk, index: np.ndarray) -> Surprisals:
-        """The surprisals of the rows `index` (k,) of a chunk, at the cost of their tiles; the same as all rows give."""
+        """The surprisals of the rows `index` (k,) of a chunk, ascending; the same as all rows give."""
         surprisals = self.scales.surprisals(self.model, readouts_of(self.model, chunk, index))
         from_start(surprisals.of, chunk.seen[index], self.model.shape)
         if self.judge is None:
             return surprisals
-        far, sensor = largest_of(self.judge, self.model.continuous, chunk, index)
+        far, sensor = largest_of(self.judge, self.model, chunk, index)
         return self._with_opinions(surprisals, far, sensor, chunk.seen[index], chunk.silence[index])
 
     def _with_opinions(
@@ -174,7 +173,7 @@ class SensorDetector:
             if index.size and limits.size:
                 out[chunk.row[index]] = (short_of(self.model, chunk, index) > limits).any(0)
                 if self.judge is not None:
-                    out[chunk.row[index]] |= largest_of(self.judge, self.model.continuous, chunk, index)[0] > 1
+                    out[chunk.row[index]] |= largest_of(self.judge, self.model, chunk, index)[0] > 1
                 out[chunk.row[index]] |= chunk.silence.far[index] > 0
         return out
 

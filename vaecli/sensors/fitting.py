@@ -17,11 +17,9 @@ from vaecli.data.series import Chunk, Silence, Stretch, chunk_of
 from vaecli.model.sensor_views import view_values
 from vaecli.model.window_model import (
     HISTORY,
-    TILE,
     Readouts,
     WindowModel,
     WindowShape,
-    columns_of,
     fit_window_model,
 )
 from vaecli.scoring.look_ahead import looking_ahead
@@ -31,7 +29,7 @@ from vaecli.sensors.fit_single_sensors import USUAL_LEVEL, FittedViews, fit_view
 
 Measured = TypeVar("Measured")
 N_BLOCKS = 3  # of time; each is scored by a model of the others
-TILES_AT_ONCE = 64
+COLUMNS_AT_ONCE = 4_096
 MOST_FOR_FEW = 0.5  # that a margin grows by for want of independent rows (docs/adr/0021-windows-of-sensors.md)
 MOST_MARGIN = 10.0
 EVIDENT = 0.995  # share of held-out rows whose latest rows do not make an event go on
@@ -71,7 +69,7 @@ def fit_windows(
 
     `progress` is called with the number of models done and to do.
     """
-    layout = chunk_of(stretches, TILE)
+    layout = chunk_of(stretches)
     order = np.argsort(layout.row, kind="stable")
     layout = layout.take(order)
     n = layout.row.size
@@ -109,11 +107,10 @@ def _fit_views(layout: Chunk, model: WindowModel, warm: np.ndarray, block: np.nd
         return None
 
     def values(view: int) -> tuple[np.ndarray, np.ndarray]:
-        def measure(x: np.ndarray, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            return view_values(x[model.continuous], view, columns_of(tiles))
+        def measure(x: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return view_values(model.rolling(x), view, column)
 
-        parts, place = _measured(layout, rows, measure)
-        now, before = (np.concatenate(part, axis=1)[:, place] for part in zip(*parts, strict=True))
+        now, before = (np.concatenate(part, axis=1) for part in zip(*_measured(layout, rows, measure), strict=True))
         return now, before
 
     found = fit_views(values, block[rows], model.shape.window)
@@ -198,42 +195,30 @@ def _held_out(
 
 
 def readouts_of(model: WindowModel, layout: Chunk, rows: np.ndarray) -> Readouts:
-    """The read-outs of the rows numbered `rows` (m,) of a layout, in bounded memory."""
-    parts, place = _measured(layout, rows, model.readouts)
-    return take(concatenated(parts), place)
+    """The read-outs of the rows numbered `rows` (m,), ascending by column, of a layout, in bounded memory."""
+    return concatenated(_measured(layout, rows, model.readouts))
 
 
 def short_of(model: WindowModel, layout: Chunk, rows: np.ndarray) -> np.ndarray:
-    """What `WindowModel.short` gives (d, m) at the rows numbered `rows` (m,) of a layout, in bounded memory."""
-    parts, place = _measured(layout, rows, model.short)
-    return np.concatenate(parts, axis=1)[:, place]
+    """What `WindowModel.short` gives (d, m) at the rows numbered `rows` (m,), ascending by column, of a layout."""
+    return np.concatenate(_measured(layout, rows, model.short), axis=1)
 
 
 def largest_of(
-    judge: SingleSensors, continuous: np.ndarray, layout: Chunk, rows: np.ndarray
+    judge: SingleSensors, model: WindowModel, layout: Chunk, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What `SensorViews.largest` gives (m,) at the rows numbered `rows` (m,) of a layout of all sensors."""
+    """What `SensorViews.largest` gives (m,) at the rows numbered `rows` (m,), ascending by column, of a layout."""
 
-    def measure(x: np.ndarray, tiles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return judge.views.largest(x[continuous], tiles, judge.limits)
+    def measure(x: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return judge.views.largest(model.rolling(x), column, judge.limits)
 
-    parts, place = _measured(layout, rows, measure)
-    far, sensor = (np.concatenate(part)[place] for part in zip(*parts, strict=True))
+    far, sensor = (np.concatenate(part) for part in zip(*_measured(layout, rows, measure), strict=True))
     return far, sensor
 
 
-def _measured(
-    layout: Chunk, rows: np.ndarray, measure: Callable[[np.ndarray, np.ndarray], Measured]
-) -> tuple[list[Measured], np.ndarray]:
-    """What is measured of the tiles that hold `rows` (m,), part by part, and the places (m,) of the rows in it."""
-    number = np.unique(layout.output[rows] // TILE)
-    parts = []
-    for start in range(0, number.size, TILES_AT_ONCE):
-        tiles = layout.tiles[number[start : start + TILES_AT_ONCE]]
-        for run in np.split(tiles, np.flatnonzero(np.diff(tiles) > TILE + 2 * HISTORY) + 1):
-            first = max(int(run[0]) - HISTORY - 1, 0)
-            parts.append(measure(layout.x[:, first : run[-1] + TILE], run - first))
-    return parts, np.searchsorted(number, layout.output[rows] // TILE) * TILE + layout.output[rows] % TILE
+def _measured(layout: Chunk, rows: np.ndarray, measure: Callable[[np.ndarray, np.ndarray], Measured]) -> list[Measured]:
+    """What is measured of the `rows` (m,), ascending by column, part by part, in bounded memory."""
+    return [measure(x, column) for x, column in layout.around(rows, HISTORY, COLUMNS_AT_ONCE)]
 
 
 def short_limits(short: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 from vaecli.data.series import Silence, Stretch, filled_forward, held_forward, missing_runs
-from vaecli.model.window_model import HISTORY, TILE
+from vaecli.model.window_model import HISTORY
 
 ROWS_SET_BACK = 8  # rows that are too late and follow each other: the clock was set back
 HOUR = 3600.0  # seconds
@@ -21,15 +21,13 @@ LEAST_SPIKE = 1.0  # standard deviations; less does not fill a window with flags
 class SeriesHistory:
     """The last rows of one series since its last gap: `time` (h,) ascending, `readings` (h, D) scaled and filled.
 
-    `place` is how many rows of the series were scored since that gap, modulo TILE. `n_refused` is how many rows that
-    were too late, or an hour late, arrived last, each after the one before, and `refused` the time of the last of them.
-    `reported` (D,) is when each sensor last had a reading, and `missing` (D,) for how many rows it has had none since
-    that gap, where that counts.
+    `n_refused` is how many rows that were too late, or an hour late, arrived last, each after the one before, and
+    `refused` the time of the last of them. `reported` (D,) is when each sensor last had a reading, and `missing` (D,)
+    for how many rows it has had none since that gap, where that counts.
     """
 
     time: np.ndarray
     readings: np.ndarray
-    place: int = 0
     n_refused: int = 0
     refused: float = np.nan
     reported: np.ndarray | None = None
@@ -42,7 +40,7 @@ class SeriesHistory:
 
     def begin_anew(self) -> None:
         """Forget all rows, as after a gap."""
-        self.time, self.readings, self.place, self.n_refused = self.time[:0], self.readings[:0], 0, 0
+        self.time, self.readings, self.n_refused = self.time[:0], self.readings[:0], 0
         self.missing = None
 
 
@@ -210,12 +208,9 @@ class Histories:
             if n_rows:
                 part = readings[:n_rows]
                 of_part = None if silence is None else silence[:n_rows]
-                found.append(
-                    Stretch(_padded(before, part), part, history.place, rows[:n_rows], before.shape[0], of_part)
-                )
+                found.append(Stretch(_padded(before, part), part, rows[:n_rows], before.shape[0], of_part))
                 history.time = np.concatenate([history.time, times[:n_rows]])[-HISTORY:]
                 history.readings = np.concatenate([before[-HISTORY:], part[-HISTORY:]])[-HISTORY:]
-                history.place = (history.place + n_rows) % TILE
                 readings, times, rows = readings[n_rows:], times[n_rows:], rows[n_rows:]
                 silence = None if silence is None else silence[n_rows:]
             if spike is not None:
@@ -230,10 +225,9 @@ class Histories:
         self.seen.late += 1
         before = history.readings[:at]
         filled = filled_forward(scaled[None], before[-1])
-        found.append(Stretch(_padded(before, filled), filled, history.place, np.array([row]), at))
+        found.append(Stretch(_padded(before, filled), filled, np.array([row]), at))
         history.time = np.insert(history.time, at, time)[-HISTORY:]
         history.readings = np.insert(history.readings, at, filled, axis=0)[-HISTORY:]
-        history.place = (history.place + 1) % TILE
 
 
 def spike_height(readings: np.ndarray) -> np.ndarray:

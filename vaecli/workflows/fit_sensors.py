@@ -142,7 +142,7 @@ def _stretches(rows: SeriesRows, max_gap: float, hold: np.ndarray | None) -> tup
 
 def _stretch(scaled: np.ndarray, row: np.ndarray) -> Stretch:
     """Training rows (m, D) numbered (m,), before which their first is repeated."""
-    return Stretch(np.repeat(scaled[:1], HISTORY, axis=0), scaled, 0, row, 0)
+    return Stretch(np.repeat(scaled[:1], HISTORY, axis=0), scaled, row, 0)
 
 
 def _with_cycle(
