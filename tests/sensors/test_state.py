@@ -147,7 +147,7 @@ def missing(arrays: dict[str, np.ndarray], name: str) -> None:
     del arrays[name]
 
 
-NAMES = ["version", "model", "keys", "rows", "place", "n_refused", "refused", "time", "readings", "missing"]
+NAMES = ["version", "model", "keys", "rows", "n_refused", "refused", "time", "readings", "missing"]
 
 
 @pytest.mark.parametrize("damage", [shorter, of_another_type, missing])
@@ -169,8 +169,6 @@ def test_a_forged_state_is_refused(bundle: Path, tmp_path: Path, damage, name: s
     [
         ("rows", -1),
         ("rows", 10**9),
-        ("place", 64),
-        ("place", -1),
         ("n_refused", -1),
         ("time", np.nan),
         ("readings", np.nan),

@@ -96,10 +96,56 @@ def test_windows_are_the_columns_up_to_each(seed: int, length: int, data: st.Dat
 def test_several_lengths_at_once_are_each_by_itself(seed: int, lengths: list[int]):
     """To the last bit: a score does not depend on what else is measured."""
     x = drawn(seed, 2, 150)
-    outs = [np.empty((2, windows.N_STATISTICS, 150), np.float32) for _ in lengths]
-    windows.statistics_into(x, lengths, outs)
-    for length, out in zip(lengths, outs, strict=True):
-        assert out.tobytes() == windows.window_statistics(x, length).tobytes()
+    rolling, columns = windows.Rolling(x, lengths), windows.Columns.of(np.arange(150))
+    for length in lengths:
+        found = windows.statistics_at(rolling, length, columns)
+        assert found.tobytes() == windows.window_statistics(x, length).tobytes()
+
+
+@given(seed=st.integers(0, 2**32 - 1), lengths=st.sets(st.integers(1, 128), min_size=1), other=st.integers(1, 128))
+def test_rolling_sums_are_the_same_alone_and_together(seed: int, lengths: set[int], other: int):
+    x = drawn(seed, 2, 140)
+    rolling = windows.Rolling(x, tuple(lengths))
+    for length in [other, *sorted(lengths)]:
+        assert rolling.sums(length).tobytes() == windows.moving_sum(x, length).tobytes()
+        assert rolling.least(length).tobytes() == windows.moving_minimum(x, length).tobytes()
+        assert rolling.most(length).tobytes() == windows.moving_maximum(x, length).tobytes()
+
+
+runs = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 12)), min_size=1, max_size=8)
+
+
+def ascending(gaps: list[tuple[int, int]], first: int = 0) -> np.ndarray:
+    """Columns in runs: after each (gap, number) a run of so many columns."""
+    columns: list[int] = []
+    for gap, number in gaps:
+        first += gap
+        columns += range(first, first + number)
+        first += number
+    return np.array(columns)
+
+
+@given(gaps=runs, seed=st.integers(0, 2**32 - 1), length=st.sampled_from([2, 8, 32, 128]))
+def test_statistics_at_columns_are_those_of_all_columns(gaps: list[tuple[int, int]], seed: int, length: int):
+    index = ascending(gaps, 128)
+    x = drawn(seed, 3, int(index[-1]) + 5)
+    rolling, columns = windows.Rolling(x, (8, length)), windows.Columns.of(index)
+    whole = windows.window_statistics(x, length)[:, :, index]
+    assert windows.statistics_at(rolling, length, columns).tobytes() == whole.tobytes()
+    assert windows.row_statistics_at(rolling, columns).tobytes() == windows.row_statistics(x)[:, :, index].tobytes()
+
+
+@given(gaps=runs, by=st.integers(0, 20), start=st.integers(0, 60), number=st.integers(1, 60))
+def test_columns_are_taken_run_by_run(gaps: list[tuple[int, int]], by: int, start: int, number: int):
+    index = ascending(gaps, 20)
+    x, columns = np.arange(2 * (int(index[-1]) + 1)).reshape(2, -1), windows.Columns.of(index)
+    np.testing.assert_array_equal(columns.take(x, by=by), x[:, index - by])
+    found = np.full(number, -1)
+    for first, at, many in columns.within(start, start + number):
+        found[at : at + many] = np.arange(first, first + many)
+    wanted = index[start : start + number]
+    np.testing.assert_array_equal(found[: wanted.size], wanted)
+    assert (found[wanted.size :] == -1).all()
 
 
 def test_a_window_of_one_row_has_no_statistics():
