@@ -19,6 +19,25 @@ def drawn(seed: int, n_sensors: int, n_rows: int) -> np.ndarray:
     return np.clip(x, -10, 10).astype(np.float32)
 
 
+def all_columns(x: np.ndarray) -> windows.Columns:
+    return windows.Columns.of(np.arange(x.shape[1]))
+
+
+def window_statistics(x: np.ndarray, length: int) -> np.ndarray:
+    """The seven statistics at all columns (sensors, 7, rows)."""
+    return windows.statistics_at(windows.Rolling(x, (length,)), length, all_columns(x))
+
+
+def shape_statistics(x: np.ndarray, length: int) -> np.ndarray:
+    """The six statistics without level at all columns (sensors, 6, rows)."""
+    return windows.shape_of(window_statistics(x, length))
+
+
+def row_statistics(x: np.ndarray) -> np.ndarray:
+    """The statistics of single rows at all columns (sensors, 4, rows)."""
+    return windows.row_statistics_at(windows.Rolling(x), all_columns(x))
+
+
 def each_window(x: np.ndarray, length: int) -> np.ndarray:
     """(sensors, rows - length + 1, length) float64, oldest first."""
     return np.lib.stride_tricks.sliding_window_view(x.astype(np.float64), length, axis=1)
@@ -28,15 +47,15 @@ def each_window(x: np.ndarray, length: int) -> np.ndarray:
 def test_sums_and_extremes(seed: int, length: int, extra: int):
     x = drawn(seed, 3, length + extra)
     view = each_window(x, length)
-    np.testing.assert_allclose(windows.moving_sum(x, length)[:, length - 1 :], view.sum(2), rtol=1e-4, atol=1e-4)
-    np.testing.assert_array_equal(windows.moving_minimum(x, length)[:, length - 1 :], view.min(2))
-    np.testing.assert_array_equal(windows.moving_maximum(x, length)[:, length - 1 :], view.max(2))
+    np.testing.assert_allclose(windows.Rolling(x).sums(length)[:, length - 1 :], view.sum(2), rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(windows.Rolling(x).least(length)[:, length - 1 :], view.min(2))
+    np.testing.assert_array_equal(windows.Rolling(x).most(length)[:, length - 1 :], view.max(2))
 
 
 @given(seed=st.integers(0, 2**32 - 1), length=st.integers(2, 70), extra=st.integers(1, 60))
 def test_statistics(seed: int, length: int, extra: int):
     x = drawn(seed, 3, length + extra)
-    found = windows.window_statistics(x, length)[:, :, length:].astype(np.float64)
+    found = window_statistics(x, length)[:, :, length:].astype(np.float64)
     view = each_window(x, length)[:, 1:]
     mean, variance, steps = view.mean(2), view.var(2), np.diff(view, axis=2)
     at = np.arange(length) - (length - 1) / 2
@@ -64,7 +83,7 @@ def test_movement_is_the_distance_from_the_rows_before(seed: int, length: int, e
 @given(seed=st.integers(0, 2**32 - 1), extra=st.integers(1, 40))
 def test_statistics_of_single_rows(seed: int, extra: int):
     x = drawn(seed, 2, 32 + extra)
-    found = windows.row_statistics(x)[:, :, 32:]
+    found = row_statistics(x)[:, :, 32:]
     np.testing.assert_array_equal(found[:, 0], x[:, 32:])
     np.testing.assert_array_equal(found[:, 1], np.diff(x, axis=1)[:, 31:])
     for j, length in ((2, 8), (3, 32)):
@@ -76,7 +95,7 @@ def test_statistics_of_single_rows(seed: int, extra: int):
 def test_a_value_does_not_depend_on_where_the_array_begins(seed: int, length: int, cut: int):
     """To the bit, once the window is full: so pieces of a table score as the whole."""
     x = drawn(seed, 2, 130)
-    for statistics in (windows.window_statistics, windows.shape_statistics, windows.movement):
+    for statistics in (window_statistics, shape_statistics, windows.movement):
         whole = statistics(x, length)[..., cut + length + 1 :]
         piece = statistics(np.ascontiguousarray(x[:, cut:]), length)[..., length + 1 :]
         assert whole.tobytes() == piece.tobytes()
@@ -96,10 +115,10 @@ def test_windows_are_the_columns_up_to_each(seed: int, length: int, data: st.Dat
 def test_several_lengths_at_once_are_each_by_itself(seed: int, lengths: list[int]):
     """To the last bit: a score does not depend on what else is measured."""
     x = drawn(seed, 2, 150)
-    rolling, columns = windows.Rolling(x, lengths), windows.Columns.of(np.arange(150))
+    rolling = windows.Rolling(x, lengths)
     for length in lengths:
-        found = windows.statistics_at(rolling, length, columns)
-        assert found.tobytes() == windows.window_statistics(x, length).tobytes()
+        found = windows.statistics_at(rolling, length, all_columns(x))
+        assert found.tobytes() == window_statistics(x, length).tobytes()
 
 
 @given(seed=st.integers(0, 2**32 - 1), lengths=st.sets(st.integers(1, 128), min_size=1), other=st.integers(1, 128))
@@ -107,9 +126,9 @@ def test_rolling_sums_are_the_same_alone_and_together(seed: int, lengths: set[in
     x = drawn(seed, 2, 140)
     rolling = windows.Rolling(x, tuple(lengths))
     for length in [other, *sorted(lengths)]:
-        assert rolling.sums(length).tobytes() == windows.moving_sum(x, length).tobytes()
-        assert rolling.least(length).tobytes() == windows.moving_minimum(x, length).tobytes()
-        assert rolling.most(length).tobytes() == windows.moving_maximum(x, length).tobytes()
+        assert rolling.sums(length).tobytes() == windows.Rolling(x).sums(length).tobytes()
+        assert rolling.least(length).tobytes() == windows.Rolling(x).least(length).tobytes()
+        assert rolling.most(length).tobytes() == windows.Rolling(x).most(length).tobytes()
 
 
 runs = st.lists(st.tuples(st.integers(1, 30), st.integers(1, 12)), min_size=1, max_size=8)
@@ -130,9 +149,9 @@ def test_statistics_at_columns_are_those_of_all_columns(gaps: list[tuple[int, in
     index = ascending(gaps, 128)
     x = drawn(seed, 3, int(index[-1]) + 5)
     rolling, columns = windows.Rolling(x, (8, length)), windows.Columns.of(index)
-    whole = windows.window_statistics(x, length)[:, :, index]
+    whole = window_statistics(x, length)[:, :, index]
     assert windows.statistics_at(rolling, length, columns).tobytes() == whole.tobytes()
-    assert windows.row_statistics_at(rolling, columns).tobytes() == windows.row_statistics(x)[:, :, index].tobytes()
+    assert windows.row_statistics_at(rolling, columns).tobytes() == row_statistics(x)[:, :, index].tobytes()
 
 
 @given(gaps=runs, by=st.integers(0, 20), start=st.integers(0, 60), number=st.integers(1, 60))
@@ -150,4 +169,4 @@ def test_columns_are_taken_run_by_run(gaps: list[tuple[int, int]], by: int, star
 
 def test_a_window_of_one_row_has_no_statistics():
     with pytest.raises(ValueError, match="at least 2 rows"):
-        windows.window_statistics(np.zeros((1, 5), np.float32), 1)
+        window_statistics(np.zeros((1, 5), np.float32), 1)

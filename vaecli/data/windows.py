@@ -55,21 +55,6 @@ def _doubled(x: np.ndarray, lengths: Sequence[int], join: np.ufunc) -> list[np.n
         power, n_power = _joined(power, power, n_power, join), 2 * n_power
 
 
-def moving_sum(x: np.ndarray, length: int) -> np.ndarray:
-    """The sum of the last `length` columns of x (sensors, n), as large as x."""
-    return _doubled(x, (length,), np.add)[0]
-
-
-def moving_minimum(x: np.ndarray, length: int) -> np.ndarray:
-    """The smallest of the last `length` columns of x (sensors, n)."""
-    return _doubled(x, (length,), np.minimum)[0]
-
-
-def moving_maximum(x: np.ndarray, length: int) -> np.ndarray:
-    """The largest of the last `length` columns of x (sensors, n)."""
-    return _doubled(x, (length,), np.maximum)[0]
-
-
 def _sums_and_moments(x: np.ndarray, lengths: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
     """The sum of the last columns, and their sum weighted by how many columns ago each was, for each of `lengths`."""
     partial: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -193,20 +178,12 @@ class Columns:
         return out
 
 
-def window_statistics(x: np.ndarray, length: int) -> np.ndarray:
-    """The seven statistics of the last `length` columns: (sensors, 7, rows), in the order of STATISTICS.
+def statistics_at(rolling: Rolling, length: int, columns: Columns, out: np.ndarray | None = None) -> np.ndarray:
+    """The seven statistics of the last `length` columns, at m columns, into `out` (sensors, 7, m), as STATISTICS.
 
     Of scaled sensors: mean; log of the standard deviation; slope times length; minimum; maximum; one minus the von
     Neumann ratio (1 for a smooth series, near 0 for white noise), at least -3; log of the mean absolute step. Raises
     ValueError for fewer than 2 columns.
-    """
-    return statistics_at(Rolling(x, (length,)), length, Columns.of(np.arange(x.shape[1])))
-
-
-def statistics_at(rolling: Rolling, length: int, columns: Columns, out: np.ndarray | None = None) -> np.ndarray:
-    """What `window_statistics` gives at some columns, into `out` (sensors, 7, m).
-
-    Raises ValueError for fewer than 2 columns.
     """
     if length < 2:
         raise ValueError(f"a window has at least 2 rows, not {length}")
@@ -246,13 +223,8 @@ def _log_of(values: np.ndarray, least: float) -> np.ndarray:
     return np.log(values, out=values)
 
 
-def row_statistics(x: np.ndarray) -> np.ndarray:
-    """Value, step, and distance to the means of the last 8 and 32 columns: (sensors, 4, rows)."""
-    return row_statistics_at(Rolling(x), Columns.of(np.arange(x.shape[1])))
-
-
 def row_statistics_at(rolling: Rolling, columns: Columns, out: np.ndarray | None = None) -> np.ndarray:
-    """What `row_statistics` gives at some columns, into `out` (sensors, 4, m)."""
+    """Value, step, and distance to the means of the last 8 and 32 columns, at m columns, into `out` (sensors, 4, m)."""
     x, dtype = columns.take(rolling.x), rolling.x.dtype.type
     if out is None:
         out = np.empty((x.shape[0], N_ROW_STATISTICS, x.shape[1]), dtype)
@@ -263,17 +235,12 @@ def row_statistics_at(rolling: Rolling, columns: Columns, out: np.ndarray | None
     return out
 
 
-def shape_statistics(x: np.ndarray, length: int) -> np.ndarray:
-    """Six statistics of the last `length` columns that do not know the level: (sensors, 6, rows).
+def shape_of(found: np.ndarray) -> np.ndarray:
+    """Six statistics that do not know the level (sensors, 6, m), of the seven of `statistics_at`.
 
     Log of the standard deviation; slope times length; smoothness; log of the mean absolute step; logs of how far the
     largest and the smallest lie from the mean, in scaled units.
     """
-    return shape_of(window_statistics(x, length))
-
-
-def shape_of(found: np.ndarray) -> np.ndarray:
-    """What `shape_statistics` gives, of what `window_statistics` does (sensors, 7, rows)."""
     out = np.empty((found.shape[0], N_SHAPE_STATISTICS, found.shape[2]), found.dtype)
     for place, j in enumerate((1, 2, 5, 6)):
         out[:, place] = found[:, j]
@@ -285,7 +252,7 @@ def shape_of(found: np.ndarray) -> np.ndarray:
 
 def movement(x: np.ndarray, length: int) -> np.ndarray:
     """Distance of each column of x (sensors, n) from the mean of the `length` columns before it."""
-    return x - shifted(moving_sum(x, length), 1) / x.dtype.type(length)
+    return x - shifted(Rolling(x).sums(length), 1) / x.dtype.type(length)
 
 
 def each_window(x: np.ndarray, length: int) -> np.ndarray:

@@ -39,7 +39,7 @@ from vaecli.sensors.event_rates import EventRates
 from vaecli.sensors.fitting import largest_of, readouts_of, short_of
 from vaecli.sensors.history import Histories
 
-CHUNK_READINGS = 2**16  # readings whose windows are computed at once; of more, memory is fetched anew for each chunk
+CHUNK_READINGS = 2**17  # readings whose windows are computed at once; more take memory and hardly less time
 JUDGED_KINDS = ("combined", "offline/combined")  # of scores that a single sensor may decide
 KINDS = (*SCORE_KINDS, *(f"offline/{kind}" for kind in SCORE_KINDS))  # of scores that are calibrated
 MODEL = "sensors"  # the name of this kind of bundle in its settings
