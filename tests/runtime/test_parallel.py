@@ -32,9 +32,9 @@ def test_results_come_in_order(n_items: int, n_workers: int) -> None:
     assert ours() == []
 
 
-@pytest.mark.parametrize("n_workers", [1, 3])
-def test_no_more_items_are_taken_than_are_worked_on(n_workers: int) -> None:
-    """The source runs ahead of the consumer by a few items for each worker, however long it is."""
+@pytest.mark.parametrize(("n_workers", "most"), [(1, None), (3, None), (1, 2), (3, 4)])
+def test_no_more_items_are_taken_than_are_worked_on(n_workers: int, most: int | None) -> None:
+    """The source runs ahead of the consumer by a few items for each worker, or by `most`, however long it is."""
     taken = 0
 
     def items() -> Iterator[int]:
@@ -43,8 +43,8 @@ def test_no_more_items_are_taken_than_are_worked_on(n_workers: int) -> None:
             taken += 1
             yield i
 
-    for done, _ in enumerate(map_in_order(slow, items(), n_workers)):
-        assert taken - done <= 2 * n_workers + 4
+    for done, _ in enumerate(map_in_order(slow, items(), n_workers, most)):
+        assert taken - done <= (2 * n_workers + 1 if most is None else most)
 
 
 def test_work_goes_on_side_by_side() -> None:

@@ -40,19 +40,23 @@ def short_turns() -> Iterator[None]:
         sys.setswitchinterval(before)
 
 
-def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], n_workers: int) -> Generator[Result]:
+def map_in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], n_workers: int, most: int | None = None
+) -> Generator[Result]:
     """Yield `work(item)` for each item, in order, computed by `n_workers` threads; the calling thread reads the items.
 
     Raises what `work` and `items` raise, in the order of a plain loop: a failure in an earlier item is raised before a
-    failure to read a later one. At most `2 * n_workers + 1` items are in work or waiting to be yielded: memory is
-    bounded. Threads suffice because NumPy and Arrow release the interpreter lock (docs/adr/0011-threads-in-order.md).
+    failure to read a later one. At most `most` items, by default `2 * n_workers + 1`, are in work or waiting to be
+    yielded: memory is bounded. Threads suffice because NumPy and Arrow release the interpreter lock
+    (docs/adr/0011-threads-in-order.md).
     """
     waiting: deque[Future[Result]] = deque()
+    most = 2 * n_workers + 1 if most is None else most
     source, problem, ended = iter(items), None, False
     pool = ThreadPoolExecutor(n_workers, thread_name_prefix="vaecli")
     try:
         while True:
-            while not ended and len(waiting) < 2 * n_workers + 1:
+            while not ended and len(waiting) < most:
                 try:
                     waiting.append(pool.submit(work, next(source)))
                 except StopIteration:

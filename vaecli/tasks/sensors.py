@@ -36,7 +36,8 @@ from vaecli.tasks.sensor_reasons import N_TOP_COLUMNS, reasons_of, shortened
 from vaecli.tasks.series_rows import asked_rows
 from vaecli.tasks.written_rows import WrittenRows
 
-GROUPED_ROWS = 131_072  # rows of a batch where series are interleaved: each series needs its history once per batch
+GROUPED_ROWS = 131_072  # rows of a batch where series are interleaved: each series needs its history once per batch,
+ROWS_PER_SERIES = 4_096  # so fewer suffice where each has so many
 JOINED_BYTES = 2**26  # of batches that are joined to so many rows
 
 
@@ -126,21 +127,22 @@ class SensorWork:
 
 
 def joined(rows: Iterable[SensorRows], least_rows: int) -> Iterator[SensorRows]:
-    """The same rows in batches of at least `least_rows`, or of JOINED_BYTES, but for the last.
+    """The same rows in batches of at least `least_rows`, of ROWS_PER_SERIES each, or of JOINED_BYTES, but for the last.
 
     Interleaved series need their history once per batch: of 1,000 series, batches of 4,096 rows would hold 128 rows of
     history for every 4 to be scored.
     """
     waiting: list[SensorRows] = []
-    n_rows = n_bytes = 0
+    n_rows = n_bytes = n_series = 0
     for part in rows:
         waiting.append(part)
         n_rows += part.batch.n_rows
         n_bytes += part.batch.table.nbytes + part.scaled.nbytes
         n_bytes += sum(held.nbytes for held in (part.batch.lines, part.batch.whole) if held is not None)
-        if n_rows >= least_rows or n_bytes >= JOINED_BYTES:
+        n_series = max(n_series, len(part.keys))
+        if n_rows >= min(least_rows, ROWS_PER_SERIES * n_series) or n_bytes >= JOINED_BYTES:
             yield _one(waiting)
-            waiting, n_rows, n_bytes = [], 0, 0
+            waiting, n_rows, n_bytes, n_series = [], 0, 0, 0
     if waiting:
         yield _one(waiting)
 

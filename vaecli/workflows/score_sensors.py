@@ -218,13 +218,14 @@ def _explained(
 ) -> Generator[tuple[object, SensorTotals]]:
     """Score, explain and render batches, in their order.
 
-    Which rows of an event are explained depends on the rows before: with events, the scores of several batches wait.
+    Which rows of an event are explained depends on the rows before: with events, the scores of several batches wait. As
+    batches of many series are large, no more than one waits beside those in work.
     """
     if task.rules is None:
-        yield from map_in_order(lambda part: rendered.process(scored(part)), work, n_workers)
+        yield from map_in_order(lambda part: rendered.process(scored(part)), work, n_workers, n_workers + 1)
         return
-    with closing(map_in_order(scored, work, n_workers)) as decided:
-        yield from map_in_order(rendered.process, with_event_rows(decided, task.rules), n_workers)
+    with closing(map_in_order(scored, work, n_workers, n_workers + 1)) as decided:
+        yield from map_in_order(rendered.process, with_event_rows(decided, task.rules), n_workers, n_workers + 1)
 
 
 def ahead(
