@@ -81,6 +81,8 @@ bench: install  ## measure quality, speed and memory next to peers (hours); writ
 	$(BIN)/python benchmarks/fuzz.py --work build/fuzz
 	$(BIN)/python benchmarks/soak.py --work build/soak
 	$(BIN)/python benchmarks/known_files.py --work build/known_files
+	$(BIN)/python benchmarks/bad_files.py --work build/bad_files
+	$(BIN)/python benchmarks/usual_rows.py
 	$(BIN)/python benchmarks/single_row.py
 	$(BIN)/python benchmarks/memory.py --work build/memory
 	$(BIN)/python benchmarks/throughput.py --work build/throughput

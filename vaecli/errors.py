@@ -8,7 +8,8 @@ VaecliError
 │   ├── UnreadableFile          it is not there, may not be read, or is not a table
 │   ├── MalformedText           a line of delimited text is not a row of the table
 │   ├── SchemaMismatch          columns of the model are missing, or have another type
-│   └── UnreadableCell          a cell does not hold what its column holds
+│   ├── UnreadableCell          a cell does not hold what its column holds
+│   └── FilesLeftOut            some files of several; the output is complete for the others
 ├── BundleError             5   a bundle is missing, damaged, foreign or of a newer format
 └── EnvironmentProblem      7   the device, the lock or an optional package asked for is not there
     ├── MissingPackage          an optional package is not installed
@@ -112,6 +113,10 @@ class UnreadableCell(InputError):
     """A cell does not hold what its column holds: a word among numbers, an impossible date, an unclear label."""
 
 
+class FilesLeftOut(InputError):
+    """Some files of several cannot be read or do not fit. It is raised after the output of the others is complete."""
+
+
 class BundleError(VaecliError):
     """A bundle is missing, damaged, not a bundle, or written by a newer vaecli."""
 
@@ -187,6 +192,13 @@ def listed(items: Sequence[str]) -> str:
     shown = "\n".join(f"  {item}" for item in items[:MAX_LISTED])
     more = len(items) - MAX_LISTED
     return shown if more <= 0 else f"{shown}\n  … and {more:,} more"
+
+
+def counted_files(n: int, n_files: int) -> str:
+    """How many of the files are meant, with the verb: `2 of 12 files are`."""
+    if n == n_files == 1:
+        return "the only file is"
+    return f"{n:,} of {n_files:,} files {'is' if n == 1 else 'are'}"
 
 
 def quoted(value: object, most: int = MAX_QUOTED, *, marks: bool = True) -> str:

@@ -73,16 +73,20 @@ def test_the_page_counts_files(run, place: Path):
 
 
 def test_a_failed_run_scores_nothing_away(run, place: Path):
-    """A broken row: exit code 4, the line of the file, and the rows come again once it is mended."""
+    """A broken row: exit code 4, the line of the file, no rows, and they come again once it is mended."""
     run(*words("0.csv", "-q"))
     good = Path("logs/a.csv").read_text()
     Path("logs/a.csv").write_text(good + rest(40, 42) + "high,1,1,yes,eco\n")
     before = contents(place)
+    done = run(*words("1.csv", "-q", "--bad-files", "stop"))
+    assert done.code == 4
+    assert done.err.startswith("error: logs/a.csv, line 44")
+    assert contents(place) == before
     done = run(*words("1.csv", "-q"))
     assert done.code == 4
     assert_is_a_message(done.err)
-    assert "logs/a.csv, line 44" in done.err
-    assert contents(place) == before
+    assert done.err.startswith("error: the only file is left out:\n  logs/a.csv, line 44")
+    assert Path("1.csv").read_text().count("\n") == 1
     Path("logs/a.csv").write_text(good + rest(40, 43))
     assert json.loads(run(*words("1.csv", "--json")).out)["rows"] == 3
 
@@ -96,7 +100,7 @@ def test_a_dry_run_notes_nothing(run, place: Path):
 def test_a_run_stopped_before_its_note_is_done_again(run, place: Path, monkeypatch: pytest.MonkeyPatch):
     """Stopped between output and note, a run names its output as complete; the next scores the same rows again."""
 
-    def interrupted(progress: object) -> None:
+    def interrupted(progress: object, rows: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -114,7 +118,10 @@ def test_a_run_stopped_before_its_note_is_done_again(run, place: Path, monkeypat
         ("score logs/a.csv --since-last-run no/state -o o.csv", 2, "no/state: no such directory"),
         ("score - --since-last-run state", 2, "--since-last-run reads files, not streams or URLs: standard input"),
         ("score - --since-last-run state --follow", 2, "--since-last-run and --follow contradict each other"),
-        ("score logs/none*.csv --since-last-run state -o o.csv", 4, "matches no file"),
+        ("score nowhere/*.csv --since-last-run state -o o.csv", 4, "nowhere/*.csv: there is no folder nowhere"),
+        ("score nowhere.csv --since-last-run state -o o.csv", 4, "nowhere.csv: no such file"),
+        ("score logs --since-last-run state -o o.csv", 4, "logs: a directory without Parquet files"),
+        ("score logs/none*.csv -o o.csv", 4, "matches no file"),
     ],
 )
 def test_what_cannot_be_meant(run, place: Path, monkeypatch: pytest.MonkeyPatch, given: str, code: int, names: str):

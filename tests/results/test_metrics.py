@@ -137,4 +137,4 @@ def test_promtool_accepts_the_alerts(tmp_path: Path):
         ["promtool", "check", "rules", tmp_path / "rules.yaml"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "6 rules found" in done.stdout
+    assert "7 rules found" in done.stdout

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from vaecli.cli import options
-from vaecli.cli.verb import Verb
+from vaecli.cli.verb import Verb, raise_for_bad_files
 from vaecli.errors import DriftFound
 
 ExpectRows = Annotated[
@@ -34,6 +34,13 @@ Config = Annotated[
     Path | None, options.option("FILE.toml", "TOML file with limits under [check]; options override it.", "--config")
 ]
 
+SinceLastRun = Annotated[
+    Path | None,
+    options.option(
+        "STATE", "Compare only rows that no run of score with this file has scored; the file stays as it is."
+    ),
+]
+
 
 def check(
     inputs: options.Inputs,
@@ -45,6 +52,8 @@ def check(
     warn_share: WarnShare = None,
     fail_share: FailShare = None,
     config: Config = None,
+    since_last_run: SinceLastRun = None,
+    bad_files: options.BadFiles = None,
     engine: options.Engine = None,
     remote: options.Remote = None,
     batch_rows: options.BatchRows = None,
@@ -62,6 +71,7 @@ def check(
       vaecli check new.csv
       vaecli check new.csv --expect-rows 900..1100 && vaecli score new.csv
       vaecli check new.parquet -o drift.csv --fail-distance 0.5
+      vaecli check 'incoming/*.csv' --since-last-run pump.state
     """
     from vaecli.config.check import check_config
     from vaecli.config.score import check_engine
@@ -76,11 +86,15 @@ def check(
 
     from vaecli.workflows.check import check as workflow
 
-    summary = verb.run(workflow, inputs, model, output, settings, remote=remote)
+    summary = verb.run(
+        workflow, inputs, model, output, settings, remote=remote, since=since_last_run, bad_files=bad_files
+    )
+    met = None
     if summary.level == "fail":
         worst = summary.findings[0].sentence
         n_failed = sum(one.level == "fail" for one in summary.findings)
         more = "" if n_failed == 1 else f"; {n_failed - 1:,} more"
-        raise DriftFound(
+        met = DriftFound(
             f"{summary.table}: {worst}{more}", "look at what has changed; if it is to stay, fit again on recent rows"
         )
+    raise_for_bad_files(summary, met)

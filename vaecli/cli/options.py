@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vaecli.config.choices import DEVICES, ENGINES, PRESETS, SCORE_KINDS
+from vaecli.config.choices import BAD_FILES, DEVICES, ENGINES, PRESETS, SCORE_KINDS
 from vaecli.errors import UsageError, quoted
 
 DEFAULT_BUNDLE = Path("model.vae")
@@ -296,6 +296,15 @@ Workers = Annotated[
 ]
 Engine = Annotated[
     str | None, choice(ENGINES, "Where the rows are computed: here, or where Spark has them.", panel=_RUNNING)
+]
+BadFiles = Annotated[
+    str | None,
+    choice(
+        BAD_FILES,
+        "Leave files out that cannot be read or do not fit (exit code 4), or stop at one (default: stop; with "
+        "--since-last-run skip).",
+        panel=_RUNNING,
+    ),
 ]
 Remote = Annotated[str | None, option("sc://HOST:PORT", "The Spark Connect server of --engine spark.", panel=_RUNNING)]
 DryRun = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vaecli.cli import options
-from vaecli.cli.verb import Verb, piped
+from vaecli.cli.verb import Verb, piped, raise_for_bad_files
 from vaecli.errors import GateMet, UsageError
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ def score(
     config_file: Config = None,
     follow: Follow = False,
     since_last_run: SinceLastRun = None,
+    bad_files: options.BadFiles = None,
     prefix: options.Prefix = None,
     resume: Resume = False,
     engine: options.Engine = None,
@@ -164,26 +165,26 @@ def score(
         events=events,
         incidents=of_incidents,
         since=since_last_run,
+        bad_files=bad_files,
         with_worst=as_json or not quiet,
         dry_run=dry_run,
         resume=resume,
         engine=engine,
         remote=remote,
     )
-    if config.fail_on is not None:
-        _raise_if_met(config.fail_on, summary)
+    raise_for_bad_files(summary, None if config.fail_on is None else _gate_met(config.fail_on, summary))
 
 
-def _raise_if_met(
+def _gate_met(
     fail_on: str, summary: ScoreSummary | SensorScoreSummary | PartsSummary | SparkSummary | PlanSummary
-) -> None:
+) -> GateMet | None:
     from vaecli.config.fail_on import Gate
     from vaecli.results.plan import PlanSummary
 
     if isinstance(summary, PlanSummary) or not Gate.parse(fail_on).is_met(summary.anomalies, summary.rows):
-        return
+        return None
     where = "on standard output" if summary.output == "-" else f"in {summary.output}"
-    raise GateMet(
+    return GateMet(
         f"{summary.anomalies:,} of {summary.rows:,} rows are flagged; --fail-on {fail_on} is met",
         f"the complete scored table is {where}",
     )

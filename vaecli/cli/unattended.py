@@ -18,7 +18,7 @@ from typer.models import OptionInfo
 import vaecli
 from vaecli import render
 from vaecli.cli.options import choice, option
-from vaecli.errors import EnvironmentProblem, LockHeld, UsageError, VaecliError, quoted
+from vaecli.errors import EnvironmentProblem, FilesLeftOut, LockHeld, UsageError, VaecliError, quoted
 from vaecli.runtime import inputs
 from vaecli.runtime.place import Place, place_of
 from vaecli.runtime.urls import is_url, shown
@@ -231,7 +231,7 @@ def _require_output(given: dict[str, Any]) -> None:
 
 def _with_manifest(code: int) -> int:
     """The exit code of the run once its manifest is written, where one was asked for."""
-    if not _run.wants_manifest or code not in _DONE or _run.summary is None:
+    if not _run.wants_manifest or code not in (*_DONE, FilesLeftOut.exit_code) or _run.summary is None:
         return code
     from vaecli.workflows.run_manifest import write_manifest
 

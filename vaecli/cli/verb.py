@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from vaecli import render
 from vaecli.cli import options, unattended
-from vaecli.errors import UsageError
+from vaecli.errors import GateMet, UsageError
 
 S = TypeVar("S", bound="render.Summary")
 
@@ -47,3 +47,22 @@ class Verb:
         unattended.note(summary)
         render.show(summary, as_json=self.as_json, quiet=self.quiet, beside_data=self.output == "-")
         return summary
+
+
+def raise_for_bad_files(summary: object, met: GateMet | None) -> None:
+    """Raise the gate that is `met`, or else for files that were left out; a gate that is met names these too.
+
+    The gate comes first: what it reports is reported once, and a bad file at every run until it is repaired. Raises
+    GateMet or FilesLeftOut.
+    """
+    bad = getattr(summary, "bad_files", ())
+    if not bad:
+        if met is not None:
+            raise met
+        return
+    from vaecli.results.bad_files import left_out_error
+
+    error = left_out_error(bad, getattr(summary, "n_files", len(bad)))
+    if met is None:
+        raise error
+    raise type(met)(f"{met.message}; {error.message}", met.hint)

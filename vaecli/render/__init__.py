@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from vaecli import results
-from vaecli.errors import MAX_LINE, EnvironmentProblem, GateMet, VaecliError, cut, harmless
+from vaecli.errors import MAX_LINE, EnvironmentProblem, FilesLeftOut, GateMet, VaecliError, cut, harmless
 from vaecli.render import log
 from vaecli.render.streams import drop_output as drop_output, prepare_streams as prepare_streams, printing
 from vaecli.results.json_object import SCHEMA_VERSION
@@ -150,8 +150,8 @@ def show_skip(message: str, *, as_json: bool = False, quiet: bool = False) -> No
 def show_error(problem: VaecliError, *, as_json: bool = False) -> None:
     """Two lines on standard error, `error:` and `hint:`; with `as_json` an object on standard output too."""
     _error_lines("error", problem.message, problem.hint, exit_code=problem.exit_code)
-    # a gate is met after the run: its summary is the one object that was promised
-    if as_json and not isinstance(problem, GateMet):
+    # after a run whose output is complete, its summary is the one object that was promised
+    if as_json and not isinstance(problem, GateMet | FilesLeftOut):
         _say_error_json(problem.message, problem.hint, problem.exit_code)
 
 

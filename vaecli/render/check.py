@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from vaecli.errors import escaped
-from vaecli.render.layout import fact_list, headline, warning_lines
+from vaecli.render.layout import fact_list, files_left_out, headline, new_files, warning_lines
 from vaecli.results.number_format import counted, duration
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def check_page(summary: CheckSummary) -> RenderableType:
         rows += f"; rows depend on each other, these are worth about {summary.n_independent:,} independent ones"
     facts = [
         ("rows", rows),
+        *new_files(summary.since_last_run),
+        *files_left_out(summary.bad_files, summary.n_files),
         ("columns", f"{summary.n_columns:,}"),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
     ]

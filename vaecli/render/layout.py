@@ -13,6 +13,7 @@ from vaecli.results.number_format import exact_per_cent, how_often, number
 
 if TYPE_CHECKING:
     from vaecli.results import EvaluateSummary, FlaggedRow, ScoreSummary, SelftestSummary
+    from vaecli.results.bad_files import BadFile
     from vaecli.results.evaluate_sensors import SensorEvaluateSummary
     from vaecli.results.score import NewFiles
     from vaecli.results.score_parts import PartsSummary
@@ -70,6 +71,11 @@ def new_files(found: NewFiles | None) -> list[tuple[str, str]]:
     if found is None:
         return []
     return [("files", f"{found.new:,} new, {found.grown:,} grown, {found.unchanged:,} with nothing new")]
+
+
+def files_left_out(bad: Sequence[BadFile], n_files: int | None) -> list[tuple[str, str]]:
+    """A line about files that are not part of the run; the error that follows the page names them."""
+    return [("left out", f"{len(bad):,} of {n_files:,} files")] if bad and n_files is not None else []
 
 
 def decision(summary: Decided) -> str:

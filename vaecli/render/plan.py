@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 
-from vaecli.render.layout import empty_table, fact_list, headline, plain_cells
+from vaecli.render.layout import empty_table, fact_list, files_left_out, headline, plain_cells
 from vaecli.results.number_format import counted, size
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def plan_page(summary: PlanSummary) -> RenderableType:
     level = "--min-score" if summary.threshold is None else f"{summary.threshold:.10g}"
     facts = [
         *_files(summary),
+        *files_left_out(summary.bad_files, summary.n_files),
         ("table", f"{summary.format}, {counted(summary.n_columns, 'column')}"),
         ("columns", kinds(summary.columns)),
         *(left_out(summary.columns) if summary.planned == "fit" else ()),

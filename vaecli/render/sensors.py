@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 
 from vaecli.errors import quoted
 from vaecli.render.incidents import incident_facts, incident_parts
-from vaecli.render.layout import decision, fact_list, headline, new_files, reason_table, warning_lines
+from vaecli.render.layout import decision, fact_list, files_left_out, headline, new_files, reason_table, warning_lines
 from vaecli.results.number_format import counted, duration, exact_per_cent, how_often, number, per_cent
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def sensor_score_page(summary: SensorScoreSummary) -> RenderableType:
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)} of {summary.n_groups:,} series"),
         *([("long table", _long_score(summary.long))] if summary.long else []),
         *new_files(summary.since_last_run),
+        *files_left_out(summary.bad_files, summary.n_files),
         ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         *([("not scored", f"{counted(summary.unscored, 'row')}: {_unscored(summary)}")] if summary.unscored else []),
         *([("late", f"{counted(summary.late_rows, 'row')}, scored where they belong")] if summary.late_rows else []),

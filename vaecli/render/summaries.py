@@ -22,6 +22,7 @@ from vaecli.render.layout import (
     decision,
     empty_table,
     fact_list,
+    files_left_out,
     headline,
     new_files,
     plain_cells,
@@ -89,6 +90,7 @@ def score_page(summary: ScoreSummary) -> RenderableType:
     facts = [
         ("rows", f"{summary.rows:,} in {duration(summary.seconds)}"),
         *new_files(summary.since_last_run),
+        *files_left_out(summary.bad_files, summary.n_files),
         ("flagged", f"{summary.anomalies:,} ({per_cent(share)})"),
         *([("not scored", counted(summary.unscored, "row"))] if summary.unscored else []),
         *([("new values", _novel(summary))] if summary.novel_cells else []),

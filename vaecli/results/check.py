@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vaecli.results.bad_files import BadFile
 from vaecli.results.json_object import json_object
+from vaecli.results.score import NewFiles
 
 LEVELS = ("ok", "warn", "fail")
 
@@ -43,6 +45,9 @@ class CheckSummary:
     unchecked: tuple[str, ...]  # what the bundle does not let us compare, in words
     warnings: tuple[str, ...]
     seconds: float
+    since_last_run: NewFiles | None = None  # where only new rows were asked for
+    bad_files: tuple[BadFile, ...] = ()  # that were left out
+    n_files: int | None = None  # these and the others, where files may be left out
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

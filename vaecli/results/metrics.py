@@ -36,6 +36,7 @@ METRICS = {
     "vaecli_drift": "How far what warns or fails is from training: standard deviations, or a share.",
     "vaecli_warnings": "Warnings in the summary of the run.",
     "vaecli_bundle_age_seconds": "Time from the writing of the bundle to the end of the run.",
+    "vaecli_bad_files": "Files that were left out, as they cannot be read or do not fit the model.",
 }
 # what a run that does not know better keeps from the page of the run before
 KEPT_ON_FAILURE = ("vaecli_last_success_timestamp_seconds",)
@@ -88,6 +89,8 @@ class Series:
         ):
             if (value := getattr(summary, attribute, None)) is not None:
                 values[name] = value
+        if hasattr(summary, "bad_files"):
+            values["vaecli_bad_files"] = len(summary.bad_files)
         lines = self.lines(values)
         if hasattr(summary, "findings"):
             lines |= self._of_drift(summary)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vaecli.results.bad_files import BadFile
 from vaecli.results.columns import ColumnSummary
 from vaecli.results.json_object import json_object
 
@@ -32,6 +33,8 @@ class PlanSummary:
     threshold: float | None
     score_kind: str
     dry_run: bool = True
+    bad_files: tuple[BadFile, ...] = ()  # that the run would leave out, as far as their columns show
+    n_files: int | None = None  # these and the others, where files may be left out
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vaecli.results.bad_files import BadFile
 from vaecli.results.incidents import Incident, with_incidents
 from vaecli.results.json_object import json_object
 from vaecli.results.long_table import LongTable
@@ -55,6 +56,8 @@ class SensorScoreSummary:
     notified: int = 0  # notifications that were delivered
     not_notified: int = 0  # and that were not
     since_last_run: NewFiles | None = None  # where only new rows were asked for
+    bad_files: tuple[BadFile, ...] = ()  # that were left out
+    n_files: int | None = None  # these and the others, where files may be left out
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object with a `schema_version`."""

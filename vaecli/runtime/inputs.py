@@ -26,6 +26,12 @@ def note(file: OpenedFile) -> None:
     _opened[file] = None
 
 
+def forget(name: str) -> None:
+    """Note that no row of a file is read after all."""
+    for file in [one for one in _opened if one.name == name]:
+        del _opened[file]
+
+
 def forget_all() -> None:
     """Begin a run."""
     _opened.clear()

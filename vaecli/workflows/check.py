@@ -25,10 +25,13 @@ from vaecli.results.check import LEVELS, CheckSummary, Finding
 from vaecli.results.number_format import counted, moment, number, per_cent
 from vaecli.runtime import urls
 from vaecli.schema import Column, Kind, Schema
-from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink
+from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, refuse_to_overwrite
 from vaecli.tasks.check import CheckCounts, CheckTask, share_worth
 from vaecli.tasks.written_rows import append_table
+from vaecli.workflows.bad_files import bad_file_facts, left_out_files, without_bad_files
 from vaecli.workflows.drift_warning import DRIFT_FACTOR, nats_of_count, shown_value
+from vaecli.workflows.file_warnings import file_warnings
+from vaecli.workflows.new_rows import counted_files, opened, progress_of, protect
 from vaecli.workflows.where import refuse_on_spark, table_and_engine
 
 SCHEMA = pa.schema(
@@ -49,24 +52,49 @@ def check(
     config: CheckConfig,
     *,
     remote: str | None = None,
+    since: Path | None = None,
+    bad_files: str | None = None,
     on_event: OnEvent = ignore,
 ) -> CheckSummary:
     """Compare the table in `inputs` with the rows that the detector in `bundle` learned from.
 
-    With `output` every comparison goes there, a line each; with `remote` the Spark server there has the table. Raises
-    UsageError, InputError, BundleError or
+    With `output` every comparison goes there, a line each; with `remote` the Spark server there has the table. With
+    `since`, which a run of `score` keeps, only rows are compared that are new since then; `bad_files` decides what
+    happens to files that cannot be read (`left_out_files`). Raises UsageError, InputError, BundleError or
     EnvironmentProblem.
     """
-    detector, _ = load_detector(bundle)
-    refuse_on_spark(bundle, remote, {"--workers": config.score.workers}, is_of_rows=True)
-    source, engine = table_and_engine(inputs, config.score, remote, adds_up=True, lines=detector.lines)
-    check_schema(source, detector.schema, detector.by_column)
-    Targets.of(output, None, bundle, source)
-    with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-        summary, compared = check_source(detector, source, config, str(bundle), on_event, engine)
-        if sink is not None:
-            append_table(pa.Table.from_pylist([asdict(one) for one in compared], schema=SCHEMA), sink)
-    return replace(summary, output=output and urls.shown(output))
+    detector, manifest = load_detector(bundle)
+    of_files = {"--workers": config.score.workers, "--since-last-run": since, "--bad-files": bad_files}
+    refuse_on_spark(bundle, remote, of_files, is_of_rows=True)
+    left_out = None if remote else left_out_files(bad_files, since, detector, manifest, None)
+
+    # that nothing is new is no drift
+    asked = replace(config, expect_rows="0..") if since is not None and config.expect_rows is None else config
+
+    def run() -> CheckSummary:
+        progress = progress_of(since, follow=False)
+        if progress is not None or left_out is not None:
+            source, engine = opened(inputs, detector, progress, left_out), None
+        else:
+            source, engine = table_and_engine(inputs, config.score, remote, adds_up=True, lines=detector.lines)
+        check_schema(source, detector.schema, detector.by_column)
+        Targets.of(output, None, bundle, source)
+        if progress is not None and output is not None:
+            refuse_to_overwrite(output, [*progress.files_at(output), str(since)], "the input or the state")
+        protect(None, left_out, bundle, (output,))
+        with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
+            summary, compared = check_source(detector, source, asked, str(bundle), on_event, engine)
+            if sink is not None:
+                append_table(pa.Table.from_pylist([asdict(one) for one in compared], schema=SCHEMA), sink)
+        return replace(
+            summary,
+            output=output and urls.shown(output),
+            warnings=(*summary.warnings, *file_warnings(source, progress)),
+            since_last_run=counted_files(progress),
+            **bad_file_facts(left_out),
+        )
+
+    return run() if remote else without_bad_files(run, inputs, detector, left_out)
 
 
 def check_source(

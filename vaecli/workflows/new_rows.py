@@ -6,12 +6,16 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vaecli.detector import Detector
 from vaecli.errors import UsageError
 from vaecli.results.score import NewFiles
 from vaecli.runtime.atomic_file import require_writable
-from vaecli.tables import refuse_to_overwrite
+from vaecli.tables import Source, open_source, refuse_to_overwrite
+from vaecli.workflows.file_warnings import rows_of_files
 
 if TYPE_CHECKING:
+    from vaecli.sensors.detector import SensorDetector
+    from vaecli.tables.read.left_out import LeftOut
     from vaecli.tables.read.since import Progress
 
 
@@ -26,14 +30,16 @@ def progress_of(state: Path | None, *, follow: bool) -> Progress | None:
     return Progress.load(state)
 
 
-def protect(progress: Progress | None, bundle: Path, outputs: Iterable[str | None]) -> None:
-    """Raise for outputs that would replace an input, also one without new rows, or the state, and for the reverse.
+def protect(progress: Progress | None, left_out: LeftOut | None, bundle: Path, outputs: Iterable[str | None]) -> None:
+    """Raise for outputs that would replace an input that is not read, or the state, and for the reverse.
 
-    Raises UsageError or EnvironmentProblem.
+    Such an input is one without new rows, or a bad one. Raises UsageError or EnvironmentProblem.
     """
+    written = [output for output in outputs if output is not None]
+    for output in written:
+        refuse_to_overwrite(output, [] if left_out is None else list(left_out.bad), "the input")
     if progress is None:
         return
-    written = [output for output in outputs if output is not None]
     for output in written:
         refuse_to_overwrite(output, progress.files_at(output), "the input")
     others, state = "the output, the bundle or the input", str(progress.path)
@@ -41,12 +47,49 @@ def protect(progress: Progress | None, bundle: Path, outputs: Iterable[str | Non
     require_writable(progress.path)
 
 
-def note(progress: Progress | None) -> NewFiles | None:
-    """Save what was read, after the output is complete, and count it.
+def opened(
+    inputs: list[str],
+    detector: Detector | SensorDetector,
+    progress: Progress | None,
+    left_out: LeftOut | None,
+    *,
+    once: bool = True,
+    live: bool = False,
+) -> Source:
+    """The table in `inputs`; if new rows are asked for and no file is there yet, one without rows.
+
+    Raises as `open_source`.
+    """
+    lines = detector.lines if isinstance(detector, Detector) else None
+    nothing = None if progress is None else lambda: nothing_delivered(detector)
+    return open_source(inputs, once=once, live=live, since=progress, lines=lines, left_out=left_out, nothing=nothing)
+
+
+def nothing_delivered(detector: Detector | SensorDetector) -> Source:
+    """A table without rows that has the columns of the fit."""
+    import pyarrow as pa
+
+    from vaecli.tables import frame_source, new_schema
+
+    schema = new_schema(detector.schema.columns, as_text=False)
+    others = detector.group_columns if isinstance(detector, Detector) else ()
+    for name in others:
+        if name not in schema.names:
+            schema = schema.append(pa.field(name, pa.string()))
+    return frame_source(schema.empty_table())
+
+
+def note(progress: Progress | None, source: Source) -> NewFiles | None:
+    """Save what was read of `source`, after the output is complete, and count it.
 
     Raises UnreadableFile, UsageError or EnvironmentProblem.
     """
     if progress is None:
         return None
-    progress.save()
-    return NewFiles(str(progress.path), *progress.counts)
+    progress.save(rows_of_files(source))
+    return counted_files(progress)
+
+
+def counted_files(progress: Progress | None) -> NewFiles | None:
+    """How many files are new, have grown, and have nothing new."""
+    return None if progress is None else NewFiles(str(progress.path), *progress.counts)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from vaecli.aggregates.score_bars import N_BARS, ScoreBars
-from vaecli.bundle import load_any_detector
+from vaecli.bundle import Manifest, load_any_detector
 from vaecli.config import ScoreConfig
 from vaecli.config.incidents import NO_INCIDENTS, IncidentConfig
 from vaecli.decisions.resolve import resolve
@@ -22,13 +23,15 @@ from vaecli.model.device import device_of
 from vaecli.model.tiles import MOST_IN_SMALL_TILES
 from vaecli.results import OnEvent, ScoreSummary, ignore
 from vaecli.runtime import urls
-from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, growth_notes, open_source
+from vaecli.tables import Source, Targets, check_schema, default_output, exact_types, growth_notes
 from vaecli.tasks.constants import NO_CONSTANTS, Constants
 from vaecli.tasks.reasons import explained_candidates
 from vaecli.tasks.score import N_WORST, ScoreTask, ScoreTotals
 from vaecli.tasks.written_rows import Output, Rendered, append_rows
+from vaecli.workflows.bad_files import bad_file_facts, left_out_files, without_bad_files
 from vaecli.workflows.drift_warning import warnings_of, warnings_of_changed
-from vaecli.workflows.new_rows import note, progress_of, protect
+from vaecli.workflows.file_warnings import file_warnings
+from vaecli.workflows.new_rows import note, opened, progress_of, protect
 from vaecli.workflows.scored_output import added_columns, opened_sink
 from vaecli.workflows.where import folder_of
 
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from vaecli.results.score_sensors import SensorScoreSummary
     from vaecli.results.score_spark import SparkSummary
     from vaecli.sensors.detector import SensorDetector
+    from vaecli.tables.read.left_out import LeftOut
     from vaecli.tasks.incidents import RowIncidents
 
 N_TOP_COLUMNS = 3
@@ -56,6 +60,7 @@ def score(
     events: str | None = None,
     incidents: IncidentConfig = NO_INCIDENTS,
     since: Path | None = None,
+    bad_files: str | None = None,
     with_worst: bool = True,
     dry_run: bool = False,
     resume: bool = False,
@@ -65,8 +70,10 @@ def score(
 ) -> ScoreSummary | SensorScoreSummary | PlanSummary | PartsSummary | SparkSummary:
     """Score the table in `inputs` with the detector in `bundle`; write it to `output`, whole or not at all.
 
-    With `since`, a file that keeps what earlier runs have read, only new rows are scored. With `dry_run` only what
-    comes before the first row is done. With `plot` the scores become a picture; `incidents` is what is written and
+    With `since`, a file that keeps what earlier runs have read, only new rows are scored. `bad_files` decides what
+    happens to files that cannot be read (`left_out_files`). With `dry_run` only what comes before the first row is
+    done.
+    With `plot` the scores become a picture; `incidents` is what is written and
     remembered of incidents. Without `with_worst` the summary does not name the highest-scoring rows: to explain them
     takes a moment. If `output` ends with a slash, each file is scored into a file of its own below it; `resume` uses
     those that are finished. With the `engine` "spark" the server at `remote` reads, scores and writes.
@@ -75,7 +82,7 @@ def score(
     """
     started = time.monotonic()
     into_one_file = {"--plot": plot, "--state": state, "--events": events, "--follow": config.follow or None}
-    into_one_file |= {"--since-last-run": since, "--dry-run": dry_run or None}
+    into_one_file |= {"--since-last-run": since, "--bad-files": bad_files, "--dry-run": dry_run or None}
     into_one_file |= {"--incidents": incidents.incidents, "--incident-state": incidents.incident_state}
     if engine == "spark" and remote is not None:
         _refuse_for_parts(into_one_file | {"--resume": resume or None, "--workers": config.workers})
@@ -90,22 +97,68 @@ def score(
     if resume:
         raise UsageError("--resume goes on with a folder of parts", "name the folder, with a slash: -o FOLDER/")
     detector, manifest = load_any_detector(bundle)
+    if config.follow and bad_files is not None:
+        raise UsageError("--bad-files and --follow contradict each other", "a stream is one input")
     n_worst = N_WORST if with_worst else 0
-    if not isinstance(detector, Detector):  # what series need is loaded for them alone
-        from vaecli.workflows.score_series import score_series
+    target = output if output is not None else default_output(inputs, extension=_extension(detector))
+    left_out = left_out_files(bad_files, since, detector, manifest, target)
+    written = _Written(target, plot, incidents, since)
+
+    def run() -> ScoreSummary | SensorScoreSummary | PlanSummary:
+        if isinstance(detector, Detector):
+            refuse_for_rows(bundle, config, state, events)
+            return _score_rows(
+                *(detector, manifest, inputs, bundle, config, written, n_worst, started, on_event, left_out),
+                dry_run=dry_run,
+            )
+        from vaecli.workflows.score_series import score_series  # what series need is loaded for them alone
 
         return score_series(
-            *(detector, manifest, inputs, bundle, output, config, plot, state, events, incidents, n_worst),
+            *(detector, manifest, inputs, bundle, target, config, plot, state, events, incidents, n_worst),
             *(started, on_event),
             since=since,
+            left_out=left_out,
             dry_run=dry_run,
         )
-    refuse_for_rows(bundle, config, state, events)
+
+    return without_bad_files(run, inputs, detector, left_out)
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Where a run writes: the scored table, the picture, incidents, and the state of what earlier runs have read."""
+
+    target: str
+    plot: str | None
+    incidents: IncidentConfig
+    since: Path | None
+
+
+def _extension(detector: Detector | SensorDetector) -> str | None:
+    """That of the output by default, None for that of the input."""
+    return ".csv" if isinstance(detector, Detector) and detector.lines else None
+
+
+def _score_rows(
+    detector: Detector,
+    manifest: Manifest,
+    inputs: list[str],
+    bundle: Path,
+    config: ScoreConfig,
+    written: _Written,
+    n_worst: int,
+    started: float,
+    on_event: OnEvent,
+    left_out: LeftOut | None,
+    *,
+    dry_run: bool,
+) -> ScoreSummary | PlanSummary:
+    """Score a table whose rows are judged each by itself; see `score`."""
+    target, plot, incidents = written.target, written.plot, written.incidents
     device = device_of(config.device)
     decision = decision_of(detector, config)
-    target = output if output is not None else default_output(inputs, extension=".csv" if detector.lines else None)
-    progress = progress_of(since, follow=config.follow)
-    source = open_source(inputs, once=True, live=config.follow, since=progress, lines=detector.lines)
+    progress = progress_of(written.since, follow=config.follow)
+    source = opened(inputs, detector, progress, left_out, live=config.follow)
     check_schema(source, detector.schema, detector.by_column)
     Targets.of(target, plot, bundle, source)
     collected = None
@@ -113,14 +166,15 @@ def score(
         from vaecli.workflows.incidents import rows_to_collect
 
         collected = rows_to_collect(incidents, detector, decision, bundle, source, [target, plot])
-    protect(progress, bundle, (target, plot, *incidents.files))
+    protect(progress, left_out, bundle, (target, plot, *incidents.files))
     if dry_run:
         from vaecli.tables.write.sinks import check_sink
         from vaecli.workflows.plan import plan
 
         check_sink(target, source, added_columns(config.explain), prefix=config.prefix)
         writes, schema = (target, plot, *incidents.files), detector.schema
-        return plan("score", source, bundle, writes, schema, decision.level, decision.score_kind, series=False)
+        planned = plan("score", source, bundle, writes, schema, decision.level, decision.score_kind, series=False)
+        return replace(planned, **bad_file_facts(left_out))
     calibration = detector.calibrations[decision.score_kind]
     bars = None if plot is None else ScoreBars.of(calibration, decision.min_score)
     constants = Constants.of(detector.schema, source.names)
@@ -146,7 +200,8 @@ def score(
         model = manifest.digests["arrays.safetensors"]
         found = finished(incidents, collected.incidents(decision.score_kind), totals.rows, source, bundle, model)
         facts = incident_facts(incidents, found)
-    new_files = note(progress)
+    new_files = note(progress, source)
+    of_files = file_warnings(source, progress)
     changed = constants.changed(totals.moved)
     return ScoreSummary(
         output=urls.shown(target),
@@ -165,6 +220,7 @@ def score(
             *warnings_of_changed(changed),
             *totals.blank.noted,
             *growth_notes(source),
+            *of_files,
             *(() if found is None else found.warnings),
         ),
         seconds=time.monotonic() - started,
@@ -173,6 +229,7 @@ def score(
         blank_rows=totals.blank.n,
         **facts,
         since_last_run=new_files,
+        **bad_file_facts(left_out),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vaecli.aggregates.score_lines import ScoreLine
 from vaecli.bundle import Manifest
@@ -30,25 +31,28 @@ from vaecli.tables import (
     LongSource,
     Targets,
     check_schema,
-    default_output,
     exact_types,
     growth_notes,
-    open_source,
     refuse_to_overwrite,
 )
 from vaecli.tables.write.event_file import EventWriter, check_event_file, open_event_file
 from vaecli.tables.write.sinks import check_sink
 from vaecli.tasks.event_incidents import EventIncidents
 from vaecli.tasks.kept_events import KeptEvents
+from vaecli.workflows.bad_files import bad_file_facts
 from vaecli.workflows.drift_warning import warnings_of
+from vaecli.workflows.file_warnings import file_warnings
 from vaecli.workflows.incidents import check_incident_outputs, finished, incident_facts
 from vaecli.workflows.long_table import as_modelled, hold_warnings, long_summary, long_warnings
-from vaecli.workflows.new_rows import note, progress_of, protect
+from vaecli.workflows.new_rows import note, opened, progress_of, protect
 from vaecli.workflows.plan import plan
 from vaecli.workflows.range_warnings import range_warnings
 from vaecli.workflows.score_sensors import EventLog, event_rules, score_rows, within_budget
 from vaecli.workflows.scored_output import added_columns, opened_sink
 from vaecli.workflows.silence_warnings import silence_warnings
+
+if TYPE_CHECKING:
+    from vaecli.tables.read.left_out import LeftOut
 
 N_DRAWN = 6  # series in a picture, the worst
 N_NEW_GROUPS = 5  # series that training did not have, named in a summary
@@ -59,7 +63,7 @@ def score_series(
     manifest: Manifest,
     inputs: list[str],
     bundle: Path,
-    output: str | None,
+    target: str,
     config: ScoreConfig,
     plot: str | None,
     state: Path | None,
@@ -70,6 +74,7 @@ def score_series(
     on_event: OnEvent,
     *,
     since: Path | None = None,
+    left_out: LeftOut | None = None,
     dry_run: bool = False,
 ) -> SensorScoreSummary | PlanSummary:
     """Score a table of series, as `score` does; `started` is when the run began, of the monotonic clock.
@@ -87,10 +92,9 @@ def score_series(
             "--since-last-run: new rows of a series are judged with those before them", "keep these with --state FILE"
         )
     decision = series_decision(detector, config)
-    target = output if output is not None else default_output(inputs)
     once = not config.offline and detector.long is None  # a long table is read twice: is it in the order of time?
     progress = progress_of(since, follow=config.follow)
-    table = open_source(inputs, once=once, live=config.follow, since=progress)
+    table = opened(inputs, detector, progress, left_out, once=once, live=config.follow)
     source = as_modelled(table, detector, follow=config.follow)
     check_schema(source, detector.schema)
     Targets.of(target, plot, bundle, source)
@@ -109,11 +113,12 @@ def score_series(
             "the input, the bundle or another output",
         )
     check_incident_outputs(incidents, bundle, source, [target, events, plot, None if state is None else str(state)])
-    protect(progress, bundle, (target, plot, events, None if state is None else str(state), *incidents.files))
+    protect(progress, left_out, bundle, (target, plot, events, None if state is None else str(state), *incidents.files))
     if dry_run:
         check_sink(target, table, added_columns(config.explain), prefix=config.prefix)
         writes, schema = (target, plot, events, state, *incidents.files), detector.schema
-        return plan("score", table, bundle, writes, schema, decision.level, decision.score_kind, series=True)
+        planned = plan("score", table, bundle, writes, schema, decision.level, decision.score_kind, series=True)
+        return replace(planned, **bad_file_facts(left_out))
     columns, kept = added_columns(config.explain), KeptEvents(0)
     collected = EventIncidents(detector, incidents.cooldown_seconds or None)
     types = exact_types(detector.schema) if source is table else {}
@@ -150,7 +155,8 @@ def score_series(
         found = finished(incidents, collected.incidents(), totals.rows, source, bundle, digest)
     if state is not None:
         save_histories(state, histories, digest)
-    new_files = note(progress)
+    new_files = note(progress, table)
+    of_files = file_warnings(table, progress)
     seen, known = histories.seen, set(detector.known_groups)
     new = [str(key) for key in histories.series if known and key not in known]
     long = long_summary(source) if isinstance(source, LongSource) else None
@@ -182,6 +188,7 @@ def score_series(
         warnings=(
             *totals.blank.noted,
             *growth_notes(table),
+            *of_files,
             *warnings_of(calibration, decided, totals.scored, totals.flagged),
             *(() if long is None else long_warnings(long)),
             *(() if found is None else found.warnings),
@@ -200,6 +207,7 @@ def score_series(
         blank_rows=totals.blank.n,
         **incident_facts(incidents, found),
         since_last_run=new_files,
+        **bad_file_facts(left_out),
     )
 
 

@@ -282,6 +282,13 @@ GOOD = {
     "line": 1,
     "digest": "",
 }
+REFUSED = {
+    name: [value]
+    for name, value in {
+        **dict.fromkeys(("device", "inode", "size", "changed_ns", "is_passing", "line", "row"), 1),
+        **dict.fromkeys(("path", "model", "error", "hint", "column"), "a"),
+    }.items()
+}
 
 
 def test_one_look_at_each_file_is_enough(monkeypatch: pytest.MonkeyPatch):
@@ -400,6 +407,10 @@ def test_a_state_with_an_object_per_file_is_read():
         json.dumps({"format": 1, "files": [GOOD | {"offset": True}]}).encode(),
         json.dumps({"format": 1, "files": [GOOD | {"path": 3}]}).encode(),
         json.dumps({"format": 1, "files": 3}).encode(),
+        json.dumps({"format": 2, "files": {name: [] for name in GOOD}, "refused": 3}).encode(),
+        json.dumps({"format": 2, "files": {name: [] for name in GOOD}, "refused": {"path": ["a"]}}).encode(),
+        json.dumps({"format": 2, "files": {name: [] for name in GOOD}, "refused": REFUSED | {"error": [3]}}).encode(),
+        json.dumps({"format": 2, "files": {name: [] for name in GOOD}, "refused": REFUSED | {"line": []}}).encode(),
     ],
 )
 def test_a_file_that_is_no_state(content: bytes):
@@ -409,6 +420,16 @@ def test_a_file_that_is_no_state(content: bytes):
         Progress.load(Path("state"))
     assert caught.value.hint.startswith("name another file")  # before anything is removed: it may be a bundle
     assert Path("state").read_bytes() == content
+
+
+def test_states_of_earlier_versions_are_read():
+    """Format 2 without numbers of rows and without bad files: the rows are not known, and no file is refused."""
+    files = {name: [value] for name, value in GOOD.items()}
+    Path("state").write_text(json.dumps({"format": 2, "files": files}))
+    seen = Progress.load(Path("state")).earlier
+    assert (seen.columns["rows"], seen.refused) == ([-1], ())
+    Path("state").write_text(json.dumps({"format": 2, "files": files, "refused": REFUSED}))
+    assert [one.path for one in Progress.load(Path("state")).earlier.refused] == ["a"]
 
 
 def test_a_state_that_cannot_be_read_is_not_to_be_removed():

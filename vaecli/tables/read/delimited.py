@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
 
@@ -45,6 +45,7 @@ class DelimitedSource:
     format: str  # `csv` or `tsv`
     locations: tuple[Location, ...]
     headers: tuple[Header, ...]
+    rows_of_files: dict[str, int] = field(default_factory=dict, compare=False)  # as far as they have been read
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,9 +90,11 @@ class DelimitedSource:
     def _blocks_of_files(self, multiple_of: int) -> Iterator[_Block]:
         first_row = 0
         for location, header in zip(self.locations, self.headers, strict=True):
+            before = first_row
             for block in _blocks_of(location, header, multiple_of, first_row):
                 yield _Block(block, location, header)
                 first_row += len(block)
+            self.rows_of_files[location.name] = first_row - before
 
     def batches(self, request: ReadRequest = ALL_COLUMNS) -> Iterator[Batch]:
         """Stream the rows: strings, and float64 for `request.numbers`; see `Source.batches`.

@@ -350,15 +350,19 @@ def _remote_locations(url: str) -> tuple[Location, ...]:
 
 def matches(pattern: str) -> list[str]:
     """The paths that a pattern matches, sorted. Raises UnreadableFile if there are none."""
+    if not (paths := matching(pattern)):
+        raise no_match(pattern)
+    return paths
+
+
+def matching(pattern: str) -> list[str]:
+    """The paths that a pattern matches, sorted, of which there may be none."""
     wants_underscore = os.path.basename(pattern).startswith("_")
-    paths = sorted(
+    return sorted(
         path
         for path in glob.glob(pattern, recursive=True)
         if wants_underscore or not os.path.basename(path).startswith("_")
     )
-    if not paths:
-        raise no_match(pattern)
-    return paths
 
 
 def no_match(pattern: str) -> UnreadableFile:
@@ -373,24 +377,25 @@ def _matched(path: str) -> tuple[Location, ...]:
     return tuple(map(LocalFile.found, names))
 
 
-def parquet_below(directory: str) -> list[str]:
+def parquet_below(directory: str, *, may_be_none: bool = False) -> list[str]:
     """The paths of the Parquet files below `directory`, sorted.
 
-    Hidden and `_`-prefixed ones are left out (Spark's markers, temporary files). Raises UnreadableFile.
+    Hidden and `_`-prefixed ones are left out (Spark's markers, temporary files). Raises UnreadableFile; for a directory
+    without such files only if it has other ones, where there `may_be_none`.
     """
     paths: list[str] = []
+    n_others = 0
     try:
         os.listdir(directory)  # os.walk would skip a directory that may not be listed
     except OSError as problem:
         raise unreadable(directory, problem) from None
     for folder, folders, names in os.walk(directory):
         folders[:] = [name for name in folders if not name.startswith((".", "_"))]
-        paths += [
-            os.path.join(folder, name)
-            for name in names
-            if name.lower().endswith(file_types.PARQUET_EXTENSIONS) and not name.startswith((".", "_"))
-        ]
-    if not paths:
+        shown_names = [name for name in names if not name.startswith((".", "_"))]
+        tables = [name for name in shown_names if name.lower().endswith(file_types.PARQUET_EXTENSIONS)]
+        paths += [os.path.join(folder, name) for name in tables]
+        n_others += len(shown_names) - len(tables)
+    if not paths and (n_others or not may_be_none):
         raise UnreadableFile(
             f"{directory}: a directory without Parquet files",
             f"for CSV files, quote a pattern: '{os.path.join(directory, '*.csv')}'",

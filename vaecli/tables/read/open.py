@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from vaecli.errors import InputError, UnreadableFile, UsageError, listed, located
@@ -23,6 +23,7 @@ from vaecli.tables.read.new_rows import NewRows
 from vaecli.tables.source import Source
 
 if TYPE_CHECKING:
+    from vaecli.tables.read.left_out import LeftOut
     from vaecli.tables.read.parquet import Constant
     from vaecli.tables.read.since import Progress
 
@@ -86,24 +87,41 @@ def open_source(
     live: bool = False,
     since: Progress | None = None,
     lines: Sequence[str] | None = None,
+    left_out: LeftOut | None = None,
+    nothing: Callable[[], Source] | None = None,
 ) -> Source:
     """Open files, a directory of Parquet files, a pattern, `-` (standard input) or URLs as one table.
 
     With `once` the source can be read a single time, so that CSV from standard input is not copied first; with `live`
     too, and its rows are given on as they come. With `since` only the rows are read that are new since then.
     With `lines` text that is named neither as CSV nor as TSV is one of lines without columns, as a table with the
-    columns `lines`; none of them means those that the lines suggest.
+    columns `lines`; none of them means those that the lines suggest. With `left_out` the files that are there are left
+    out, and those that cannot be opened go there; the others are the table. With `nothing`, and `since`, it is the
+    table where no file has been delivered yet.
     Raises InputError when a file is missing, unreadable or not a table, or the files do not share one format
     and the same columns; UsageError for inputs that cannot be combined; EnvironmentProblem when a URL needs a
     package that is not installed.
     """
     locations: Sequence[Location]
-    if since is not None:
+    if since is not None or left_out is not None:
         from vaecli.tables.read.found_files import find_files
 
-        found = find_files(inputs)
-        root = root_of(inputs, map(os.path.abspath, (one.path for one in found)))
-        locations = since.select(found)
+        option = "--since-last-run" if left_out is None or since is not None else left_out.option
+        closed = None if left_out is None else list[str]()
+        found = find_files(inputs, option, may_be_none=nothing is not None, closed=closed)
+        root = root_of(inputs, map(os.path.abspath, (one.path for one in found))) if found else ""
+        if left_out is not None:
+            left_out.begin(len({one.path for one in found}), root, closed or ())
+        if since is not None:
+            locations = since.select(found, left_out)
+        else:
+            assert left_out is not None
+            locations = left_out.readable(found)
+        if not locations:
+            assert nothing is not None
+            return nothing()
+        if left_out is not None:
+            left_out.locations = tuple(locations)
         reject_lake_tables(root, [one.found if isinstance(one, NewRows) else one for one in locations])
     else:
         locations = (live_location(inputs),) if live else find_locations(inputs, once=once)
@@ -116,6 +134,15 @@ def open_source(
 
         return open_lines(locations, _name_of(inputs, locations), lines)
     return open_locations(locations, _name_of(inputs, locations), None, inputs, root)
+
+
+def open_alone(location: Location, root: str, lines: Sequence[str] | None) -> Source:
+    """Open one file of several as a table; `root` and `lines` as for `open_source`. Raises InputError."""
+    if lines is not None and not _is_table(location):
+        from vaecli.tables.read.lines import open_lines
+
+        return open_lines([location], location.name, lines)
+    return open_locations([location], location.name, None, (), root)
 
 
 def open_locations(

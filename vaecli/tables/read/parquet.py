@@ -101,6 +101,11 @@ class ParquetSource:
         return sum(self.rows)
 
     @property
+    def rows_of_files(self) -> dict[str, int]:
+        """The number of rows of each file by its name."""
+        return dict(zip((location.name for location in self.locations), self.rows, strict=True))
+
+    @property
     def files(self) -> tuple[str, ...]:
         """Paths and URLs that are read, so that no output overwrites them."""
         return tuple(location.file for location in self.locations)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ class SeenFile:
 
     `line` is the number of the line, from 1, that begins at `offset`; 0 for a file that is read as a whole, as Parquet
     and compressed text are. `digest` is that of all bytes read; `device`, `inode`, `size` and `changed_ns` are of the
-    file as it was found at `found_ns`.
+    file as it was found at `found_ns`. `rows` is how many rows it had when it was new, -1 where that is not known.
     """
 
     path: str
@@ -39,6 +39,7 @@ class SeenFile:
     taken: int
     line: int
     digest: str
+    rows: int = -1
 
     @property
     def n_bytes(self) -> int:
@@ -48,12 +49,43 @@ class SeenFile:
     @property
     def is_settled(self) -> bool:
         """Whether the file was last written well before it was found, so that its status shows any later change."""
-        return self.found_ns - self.changed_ns > _TICK_NS
+        return is_settled(self.changed_ns, self.found_ns)
+
+
+Status = tuple[int, int, int, int]  # device, inode, size, time of change
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFile:
+    """A file that a run could not read: its status then, the digest of the bundle it did not fit, and the reason.
+
+    `is_passing`: it is read again although nothing has changed. Without an `error` it had no whole line as yet. `line`
+    and `row` are 0, `column` is empty where the problem has none.
+    """
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    changed_ns: int
+    model: str
+    is_passing: int
+    error: str
+    hint: str
+    line: int
+    row: int
+    column: str
+
+    @property
+    def status(self) -> Status:
+        """The status of the file when it was found."""
+        return self.device, self.inode, self.size, self.changed_ns
 
 
 _NAMES = [one.name for one in fields(SeenFile)]
-_TYPES = {name: str if name in ("path", "digest") else int for name in _NAMES}
-Status = tuple[int, int, int, int]  # device, inode, size, time of change
+_LATER = {"rows": -1}  # values of columns that earlier versions did not write
+_TYPES = {one.name: str if one.type == "str" else int for kind in (SeenFile, RefusedFile) for one in fields(kind)}
+_OF_REFUSED = [one.name for one in fields(RefusedFile)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +93,7 @@ class SeenFiles:
     """Many of them, a list per field; a folder of a month of minute files has 43,200."""
 
     columns: Mapping[str, list[Any]]
+    refused: tuple[RefusedFile, ...] = ()
 
     def __len__(self) -> int:
         return len(self.columns["path"])
@@ -76,8 +109,14 @@ class SeenFiles:
             for device, inode, size, changed_ns, found_ns, offset, taken in zip(*columns, strict=True)
         ]
 
-    def changed(self, at: Mapping[int, SeenFile], without: Iterable[int], new: Iterable[SeenFile]) -> SeenFiles:
-        """These with other values `at` some places, some left out, and `new` ones after them."""
+    def changed(
+        self,
+        at: Mapping[int, SeenFile],
+        without: Iterable[int],
+        new: Iterable[SeenFile],
+        refused: tuple[RefusedFile, ...] = (),
+    ) -> SeenFiles:
+        """These with other values `at` some places, some left out, `new` ones after them, and other `refused` ones."""
         left_out = set(without)
         kept = [i for i in range(len(self)) if i not in left_out] if left_out else None
         columns = {}
@@ -87,7 +126,7 @@ class SeenFiles:
                 column[i] = getattr(seen, name)
             column = column if kept is None else [column[i] for i in kept]
             columns[name] = [*column, *(getattr(seen, name) for seen in new)]
-        return SeenFiles(columns)
+        return SeenFiles(columns, refused)
 
     @classmethod
     def load(cls, path: Path) -> SeenFiles:
@@ -98,13 +137,11 @@ class SeenFiles:
                 raise BundleError(f"{path}: written by a newer vaecli (format {content['format']})", _HINT)
             files = content["files"]
             if content["format"] == _OF_ROWS:
-                files = {name: [one[name] for one in files] for name in _NAMES}
-            columns = {name: files[name] for name in _NAMES}
-            for name, column in columns.items():
-                is_list = type(column) is list and len(column) == len(columns["path"])
-                if not is_list or not set(map(type, column)) <= {_TYPES[name]}:
-                    raise ValueError(f"{name!r} holds something else")
-            return cls(columns)
+                files = {name: [one[name] for one in files] for name in _NAMES if name not in _LATER}
+            earlier = {name: [value] * len(files["path"]) for name, value in _LATER.items() if name not in files}
+            columns = _checked(files | earlier, _NAMES)
+            refused = _checked(content.get("refused") or {one.name: [] for one in fields(RefusedFile)}, _OF_REFUSED)
+            return cls(columns, tuple(RefusedFile(*values) for values in zip(*refused.values(), strict=True)))
         except FileNotFoundError:
             return cls({name: [] for name in _NAMES})
         except OSError as problem:
@@ -115,7 +152,25 @@ class SeenFiles:
     def save(self, path: Path) -> None:
         """Write the file at `path`, whole or not at all. Raises UsageError or EnvironmentProblem."""
         with replacing(path, is_output=False) as stream:
-            stream.write((json.dumps({"format": _FORMAT, "files": self.columns}) + "\n").encode())
+            content: dict[str, Any] = {"format": _FORMAT, "files": self.columns}
+            if self.refused:
+                content["refused"] = {name: [getattr(one, name) for one in self.refused] for name in _OF_REFUSED}
+            stream.write((json.dumps(content) + "\n").encode())
+
+
+def _checked(columns: Mapping[str, Any], names: Sequence[str]) -> dict[str, list[Any]]:
+    """The columns of these names. Raises ValueError where they are not lists of one length and of their types."""
+    for name in names:
+        column = columns[name]
+        is_list = type(column) is list and len(column) == len(columns["path"])
+        if not is_list or not set(map(type, column)) <= {_TYPES[name]}:
+            raise ValueError(f"{name!r} holds something else")
+    return {name: columns[name] for name in names}
+
+
+def is_settled(changed_ns: int, found_ns: int) -> bool:
+    """Whether a file was last written well before it was found, so that its status shows any later change."""
+    return found_ns - changed_ns > _TICK_NS
 
 
 def real_path(path: str, folders: dict[str, str], *, is_link: bool) -> str:

@@ -8,21 +8,27 @@ new, so that a row may be read twice but is never left out.
 from __future__ import annotations
 
 import hashlib
+import operator
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from vaecli.errors import VaecliError
+from vaecli.results.bad_files import BadFile
 from vaecli.runtime import file_types
 from vaecli.runtime.urls import without_file_scheme
 from vaecli.tables.read.found_files import FoundFile
 from vaecli.tables.read.growing import Prefix
+from vaecli.tables.read.left_out import LeftOut
 from vaecli.tables.read.locations import LocalFile, Location, unreadable
 from vaecli.tables.read.new_rows import NewRows, NothingNew
-from vaecli.tables.read.seen_files import SeenFile, SeenFiles, real_path
+from vaecli.tables.read.repeated import digest_of
+from vaecli.tables.read.seen_files import RefusedFile, SeenFile, SeenFiles, Status, is_settled, real_path
 
 _PIECE_BYTES = 2**20
 _LINE_END_BYTES = 64 * 2**10
@@ -42,6 +48,8 @@ class _Reading:
     digest: Any = None  # of the first `seen.n_bytes`, where they had to be read
     rows: NewRows | None = None
     is_unchanged: bool = False
+    noted: str = ""  # the digest of all bytes read, once it is known
+    has_waited: bool = False  # since an earlier run, which found no whole line in it, it has not changed
 
 
 @dataclass(slots=True)
@@ -49,7 +57,7 @@ class Progress:
     """What earlier runs have read, in the file at `path`, and what this run reads.
 
     `settled` are the places among the `earlier` files of those of which a look at their status shows that nothing is
-    new; the other files of this run are `readings`.
+    new; the other files of this run are `readings`, but for those that are `left_out`.
     """
 
     path: Path
@@ -57,38 +65,73 @@ class Progress:
     found: dict[str, FoundFile] = field(default_factory=dict)  # the files of this run by their paths without links
     settled: list[int] = field(default_factory=list)
     readings: list[_Reading] = field(default_factory=list)
+    left_out: LeftOut | None = None
 
     @classmethod
     def load(cls, path: Path) -> Progress:
         """What the file at `path` holds; nothing where there is no file. Raises BundleError for any other content."""
         return cls(path, SeenFiles.load(path))
 
-    def select(self, found: Sequence[FoundFile]) -> tuple[Location, ...]:
+    def select(self, found: Sequence[FoundFile], left_out: LeftOut | None = None) -> tuple[Location, ...]:
         """The new rows of the files found, without those files that have none; known files come first, in their order.
 
         A file that is found twice, as by two patterns, is one file. If nothing is new it is the first file, without
-        any row. Raises UnreadableFile.
+        any row; nothing if there is none, or all are left out. With `left_out` a file that cannot be read goes there.
+        Raises UnreadableFile.
         """
+        self.left_out = left_out
         places = {path: i for i, path in enumerate(self.earlier.columns["path"])}
         statuses, folders, found_ns = self.earlier.statuses(), dict[str, str](), time.time_ns()
+        refused = {} if left_out is None else {one.path: one for one in self.earlier.refused}
         for one in found:
-            path, status = real_path(one.path, folders, is_link=one.is_link), one.status
+            path = real_path(one.path, folders, is_link=one.is_link)
             if path in self.found:
                 continue
             self.found[path] = one
             i = places.get(path)
-            now = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-            if i is not None and statuses[i] == now:
+            now = _status(one)
+            if i is not None and statuses[i] == now and (left_out is None or one.path not in left_out.bad):
                 self.settled.append(i)
-            else:
-                self.readings.append(_Reading(one.location, path, found_ns))
+            elif left_out is None or not _is_out(one, refused.get(path), left_out):
+                known = refused.get(path)
+                has_waited = known is not None and not known.error and known.status == now
+                self.readings.append(_Reading(one.location, path, found_ns, has_waited=has_waited))
+        self._recognise(places)
+        self._without_bad()
+        self.readings.sort(key=lambda one: one.number)
+        chosen = [part for one in self.readings if (part := self._new_part(one)) is not None]
+        if left_out is not None:
+            chosen = left_out.good(chosen, {self.found[path].path for path in refused if path in self.found})
+            self._without_bad()
+            self._know_again(refused)
+        return tuple(chosen) or ((NothingNew(self._first()),) if self.settled or self.readings else ())
+
+    def _know_again(self, refused: Mapping[str, RefusedFile]) -> None:
+        """Mark the files that an earlier run has named for the same reason, and that have not changed."""
+        assert self.left_out is not None
+        for path, one in refused.items():
+            found = self.found.get(path)
+            bad = None if found is None else self.left_out.bad.get(found.path)
+            if found is not None and bad is not None and (bad.error, _status(found)) == (one.error, one.status):
+                self.left_out.bad[found.path] = replace(bad, is_known=True)
+
+    def _without_bad(self) -> None:
+        if self.left_out is not None and self.left_out.bad:
+            self.readings = [one for one in self.readings if one.location.name not in self.left_out.bad]
+
+    def _fail(self, reading: _Reading, problem: VaecliError) -> None:
+        """Leave out a file that cannot be read now, or raise its error where that is not wanted."""
+        if self.left_out is None:
+            raise problem
+        self.left_out.add(reading.location.name, problem, is_passing=True)
+
+    def _new_part(self, reading: _Reading) -> Location | None:
+        """The new rows of a file, None where there are none, or where it is left out. Raises UnreadableFile."""
         try:
-            self._recognise(places)
-            self.readings.sort(key=lambda one: one.number)
-            chosen = [part for one in self.readings if (part := _new_part(one)) is not None]
+            return _new_part(reading)
         except OSError as problem:
-            raise unreadable(str(problem.filename or "the files"), problem) from None
-        return tuple(chosen) or (NothingNew(self._first()),)
+            self._fail(reading, unreadable(reading.location.name, problem))
+        return None
 
     def _first(self) -> LocalFile:
         """The file of this run that is known for the longest time, or else the first."""
@@ -107,31 +150,85 @@ class Progress:
         return tuple(one.path for one in same if one.status.st_dev == at.st_dev)
 
     @property
+    def new_files(self) -> list[str]:
+        """The names of the files that no earlier run has read and this one reads."""
+        return [one.location.name for one in self.readings if one.seen is None and not one.is_unchanged]
+
+    def repeated(self) -> list[tuple[str, str]]:
+        """The name of each new file whose bytes another one of this or an earlier run has, and the name of that.
+
+        Only files of a size that occurs twice are read, if their digest is not known yet.
+        """
+        new = [one for one in self.readings if one.seen is None and not one.is_unchanged]
+        sizes = Counter(_n_read(one) for one in new)
+        of, first = self.earlier.columns, dict[str, str]()
+        for i, n_bytes in enumerate(map(operator.add, of["offset"], of["taken"]) if new else ()):
+            if n_bytes in sizes:
+                sizes[n_bytes] += 1
+                first.setdefault(of["digest"][i], of["path"][i])
+        found: list[tuple[str, str]] = []
+        for reading in new:
+            name, n_bytes = reading.location.name, _n_read(reading)
+            digest = reading.noted or (digest_of(name, n_bytes) if sizes[n_bytes] > 1 else None)
+            if digest is not None and (other := first.setdefault(digest, name)) != name:
+                found.append((name, other))
+        return found
+
+    @property
     def counts(self) -> tuple[int, int, int]:
         """How many files are new, have grown, and have nothing new."""
-        same = len(self.settled) + sum(one.is_unchanged for one in self.readings)
-        new = sum(one.seen is None and not one.is_unchanged for one in self.readings)
-        return new, len(self.found) - same - new, same
+        n_same = len(self.settled) + sum(one.is_unchanged for one in self.readings)
+        n_new = sum(one.seen is None and not one.is_unchanged for one in self.readings)
+        return n_new, len(self.settled) + len(self.readings) - n_same - n_new, n_same
 
-    def save(self) -> None:
+    def save(self, rows: Mapping[str, int] | None = None) -> None:
         """Note what this run has read, once its output is complete; a note that would be the same is not written.
 
-        Raises UnreadableFile where a file is no longer what was read, UsageError or EnvironmentProblem.
+        `rows` are those that were read of each file, by its name. A file that is no longer what was read is left out
+        where that is wanted, so that its rows are read again. Raises UnreadableFile for it elsewhere, UsageError or
+        EnvironmentProblem.
         """
-        try:
-            noted = [(one.number, seen) for one in self.readings if (seen := _seen_now(one))]
-        except OSError as problem:
-            raise unreadable(str(problem.filename or "the files"), problem) from None
+        noted = [(one.number, seen) for one in self.readings if (seen := self._seen_now(one, rows or {}))]
         at = {number: seen for number, seen in noted if number != NEW}
         new = [seen for number, seen in noted if number == NEW]
+        bad = {} if self.left_out is None else self.left_out.bad
         known = {*self.settled, *at}
         gone = [
             i
             for i, path in enumerate(self.earlier.columns["path"])
-            if i not in known and (path in self.found or not os.path.exists(path))
+            if i not in known and (self.found[path].path not in bad if path in self.found else not os.path.exists(path))
         ]
-        if noted or gone or not self.path.exists():
-            self.earlier.changed(at, gone, new).save(self.path)
+        waiting = {one.location.name for one in self.readings if one.seen is None and one.is_unchanged}
+        refused = tuple(
+            self._refused(path, one)
+            for path, one in (self.found.items() if self.left_out is not None and (bad or waiting) else ())
+            if one.path in bad or one.path in waiting
+        )
+        if noted or gone or refused != self.earlier.refused or not self.path.exists():
+            self.earlier.changed(at, gone, new, refused).save(self.path)
+
+    def _seen_now(self, reading: _Reading, rows: Mapping[str, int]) -> SeenFile | None:
+        """What has been read of a file after this run, None where nothing is noted. Raises UnreadableFile."""
+        try:
+            return _seen_now(reading, rows.get(reading.location.name, -1))
+        except OSError as problem:
+            self._fail(reading, unreadable(reading.location.name, problem))
+        except VaecliError as problem:
+            self._fail(reading, problem)
+        return None
+
+    def _refused(self, path: str, found: FoundFile) -> RefusedFile:
+        """The note of a file that is left out, without an error if it only waits for its first line."""
+        assert self.left_out is not None
+        one, status = self.left_out.bad.get(found.path, BadFile(found.path, "", "")), found.status
+        is_passing = (
+            found.path in self.left_out.passing or not one.error or not is_settled(status.st_mtime_ns, time.time_ns())
+        )
+        return RefusedFile(
+            *(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns),
+            *(self.left_out.model, int(is_passing), one.error, one.hint),
+            *(one.line or 0, one.row or 0, one.column or ""),
+        )
 
     def _recognise(self, places: Mapping[str, int]) -> None:
         """Find what was read before of each file that is looked at: at its path, by its inode, or as a copy."""
@@ -154,7 +251,14 @@ class Progress:
                 self._take(reading, i, left)
 
     def _take(self, reading: _Reading, i: int | None, left: set[int]) -> None:
-        if reading.seen is None and i is not None and i in left and _is_of(reading, seen := self.earlier[i]):
+        if reading.seen is not None or i is None or i not in left:
+            return
+        try:
+            is_of = _is_of(reading, seen := self.earlier[i])
+        except OSError as problem:
+            self._fail(reading, unreadable(reading.location.name, problem))
+            return
+        if is_of:
             reading.number, reading.seen = i, seen
             left.remove(i)
 
@@ -176,6 +280,20 @@ def _is_of(reading: _Reading, seen: SeenFile) -> bool:
     return True
 
 
+def _status(found: FoundFile) -> Status:
+    status = found.status
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _is_out(found: FoundFile, refused: RefusedFile | None, left_out: LeftOut) -> bool:
+    """Whether a file is left out: this run has read it by itself, or an earlier one and nothing has changed since."""
+    is_known = refused is not None and refused.status == _status(found) and refused.model == left_out.model
+    if is_known and refused is not None and not refused.is_passing:
+        place = (refused.line or None, refused.row or None, refused.column or None)
+        left_out.bad[found.path] = BadFile(found.path, refused.error, refused.hint, *place, is_known=True)
+    return found.path in left_out.bad
+
+
 def _new_part(reading: _Reading) -> Location | None:
     """The new rows of a file; None, and a note, where there are none. Raises OSError."""
     location, seen = reading.location, reading.seen
@@ -183,11 +301,13 @@ def _new_part(reading: _Reading) -> Location | None:
         reading.is_unchanged = True
         return None
     with open(location.name, "rb", buffering=0) as file:
-        if file.read(8).startswith(_WHOLE):
+        if file.read(8).startswith(_WHOLE) or (reading.has_waited and not location.n_bytes):
             return location
     start, line = (0, 0) if seen is None else _start_of(location, seen)
     end = _end_of_lines(location.name, start, location.n_bytes)
-    if seen is not None and (location.n_bytes, location.state[3]) == (seen.size, seen.changed_ns):
+    if reading.has_waited or (
+        seen is not None and (location.n_bytes, location.state[3]) == (seen.size, seen.changed_ns)
+    ):
         end = location.n_bytes  # a line that has had no end for a whole run is complete
     if end <= (start if seen is None else seen.n_bytes):
         reading.is_unchanged = True
@@ -197,6 +317,11 @@ def _new_part(reading: _Reading) -> Location | None:
         return None
     reading.rows = NewRows(location, start, end, line, marks)
     return reading.rows
+
+
+def _n_read(reading: _Reading) -> int:
+    """How many bytes of a new file are read."""
+    return reading.location.n_bytes if reading.rows is None else reading.rows.end
 
 
 def _start_of(location: LocalFile, seen: SeenFile) -> tuple[int, int]:
@@ -224,8 +349,11 @@ def _end_of_lines(path: str, start: int, size: int) -> int:
     return start
 
 
-def _seen_now(reading: _Reading) -> SeenFile | None:
-    """What has been read of a file after this run; None where it has no whole line yet. Raises OSError."""
+def _seen_now(reading: _Reading, rows_now: int) -> SeenFile | None:
+    """What has been read of a file after this run, which read so many rows; None where it has no whole line yet.
+
+    Raises OSError, and UnreadableFile where it has changed.
+    """
     location, seen, rows = reading.location, reading.seen, reading.rows
     device, inode, size, changed_ns = location.state
     if reading.is_unchanged and seen is None:
@@ -245,7 +373,9 @@ def _seen_now(reading: _Reading) -> SeenFile | None:
             known.update(piece)
         digest = known.hexdigest()
         (rows or location).require_unchanged()
-    return SeenFile(reading.path, device, inode, size, changed_ns, reading.found_ns, offset, taken, line, digest)
+    now = (device, inode, size, changed_ns, reading.found_ns)
+    n_rows, reading.noted = rows_now if seen is None else seen.rows, digest
+    return SeenFile(reading.path, *now, offset, taken, line, digest, n_rows)
 
 
 def _pieces(path: str, start: int, end: int) -> Iterator[bytes]:
