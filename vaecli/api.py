@@ -165,21 +165,17 @@ class Model:
         batch_rows, workers.
 
         Returns a summary whose `level` is `ok`, `warn` or `fail`, with `findings`, the worst first: rows of the fit
-        warn where the networks know them. Raises what `score` raises for tables that it cannot read, and UsageError
-        for a model of series.
+        warn where the networks know them. Raises what `score` raises for tables that it cannot read.
 
         >>> vaecli.load("cars.vae").check("sample_data/cars/normal.csv").level
         'warn'
         """
         from vaecli.config.check import check_config
-        from vaecli.workflows.check import check_source
+        from vaecli.workflows.check import as_checked, check_any_source
 
-        if not isinstance(self.detector, Detector):
-            raise UsageError("a model of sensors in time checks no tables", "fit with window=0 for a model of rows")
         config = check_config(known(settings, CHECK_SETTINGS), environment={})
-        source = given_source(table, self._lines)
-        check_schema(source, self.schema, self.detector.by_column)
-        return check_source(self.detector, source, config, "")[0]
+        source = as_checked(given_source(table, self._lines), self.detector)
+        return check_any_source(self.detector, source, config, "")[0]
 
     def explain(self, table: Any, **settings: Any) -> Any:
         """Name the columns that made rows of `table` anomalous, and what was expected instead.

@@ -116,13 +116,11 @@ def test_a_bundle_without_counts_names_what_it_cannot_compare(found, bundle: Pat
     assert {one["column"] for one in of(answer, "distribution")} == {"pressure"}
 
 
-def test_models_of_series_are_refused(run, tmp_path: Path):
-    """A model of series compares no rows: exit code 2, and what to fit instead."""
+def test_series_are_not_checked_on_spark(run, tmp_path: Path):
+    """Rows of a model of series depend on each other: exit code 2 with Spark, before a server is asked."""
     plant(300).to_csv(tmp_path / "plant.csv", index=False)
     assert run("fit", str(tmp_path / "plant.csv"), "-o", str(tmp_path / "series.vae"), "--window", "16").code == 0
-    done = run("check", str(tmp_path / "plant.csv"), "-m", str(tmp_path / "series.vae"))
+    words = ("--engine", "spark", "--remote", "sc://localhost:1")
+    done = run("check", "s3://lake/plant/", "-m", str(tmp_path / "series.vae"), *words)
     assert done.code == 2
-    assert "model of sensors in time" in done.err
-    assert "hint: fit with --window 0" in done.err
-    with pytest.raises(vaecli.VaecliError, match="model of sensors in time"):
-        vaecli.load(tmp_path / "series.vae").check(plant(300))
+    assert "model of series" in done.err

@@ -33,8 +33,10 @@ def test_quantiles_are_those_of_scipy(share: float, a: float, b: float):
 
 @pytest.mark.parametrize("degrees", [1, 2, 4, 19, 100_000])
 def test_student_is_that_of_scipy(degrees: int):
-    """The t quantile agrees with SciPy."""
+    """The t quantile agrees with SciPy, far out too."""
     assert t_quantile(degrees) == pytest.approx(t.ppf(0.975, degrees), rel=1e-7)
+    for tail in (0.2, 1e-3, 1e-6):
+        assert t_quantile(degrees, tail) == pytest.approx(t.isf(tail, degrees), rel=1e-6)
 
 
 def test_nothing_seen_is_not_nothing_there():

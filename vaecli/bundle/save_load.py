@@ -67,7 +67,7 @@ def load_detector(path: Path) -> tuple[Detector, Manifest]:
     if not isinstance(detector, Detector):
         raise UsageError(
             f"{path}: is a model of sensors in time, which this verb does not know",
-            "fit with --window 0 for a model of rows; score, explain, report, evaluate, selftest and inspect know both",
+            "fit with --window 0 for a model of rows; encode, reconstruct, sample, calibrate and mark know no other",
         )
     return detector, manifest
 

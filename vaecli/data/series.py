@@ -174,6 +174,23 @@ def missing_runs(missing: np.ndarray, before: np.ndarray) -> np.ndarray:
     return np.asarray(place - last + np.where(last == 0, before, 0))
 
 
+def equal_runs(
+    readings: np.ndarray, last: np.ndarray | None = None, same: np.ndarray | int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """(readings (m, D) that hold the last one where missing, how many readings up to each row were equal (m, D)).
+
+    `last` (D,) is the reading before the first row, NaN for none, and `same` (D,) how many were equal up to it. A
+    missing cell neither counts nor ends a run.
+    """
+    here = ~np.isnan(readings)
+    before = np.full(readings.shape[1], np.nan) if last is None else last
+    filled = filled_forward(readings, before)
+    begins = here & (filled != np.concatenate([before[None], filled[:-1]]))
+    n_here = np.cumsum(here, axis=0)
+    since = np.maximum.accumulate(np.where(begins, n_here, 0), axis=0)
+    return filled, np.where(since > 0, n_here - since + 1, n_here + same)
+
+
 def filled_forward(readings: np.ndarray, before: np.ndarray) -> np.ndarray:
     """Readings (m, D) whose missing cells (NaN) hold the last reading of their sensor; `before` (D,) comes first."""
     missing = np.isnan(readings)

@@ -23,10 +23,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from vaecli.data.marginals import Marginal
+if TYPE_CHECKING:
+    from vaecli.data.marginals import Marginal
 
 MOST_EDGES = 96  # quantiles of a number between which cells are counted
 N_BLOCKS = 200  # drawn to learn what chance does
@@ -99,6 +101,10 @@ class Reference:
         ninth = variance / (9 * mean * mean)  # 1 / (9 · shape)
         z = NormalDist().inv_cdf(1 - FAMILY_ERROR / family)
         return mean * max(1 - ninth + z * math.sqrt(ninth), 1.0) ** 3
+
+    def between(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """The distances (…) between counts (…, b), measured along the ranks of training; 0 of no cells."""
+        return self._between(_shares(one), _shares(other))
 
     def _between(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         if self.edges is None:

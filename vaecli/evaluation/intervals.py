@@ -92,9 +92,9 @@ def difference_interval(
     return gap - below, gap + above
 
 
-def t_quantile(degrees: int) -> float:
-    """What Student's t with that many degrees of freedom exceeds in 2.5 of 100 cases."""
-    x = beta_quantile(2 * _TAIL, degrees / 2, 0.5)  # of degrees / (degrees + t²)
+def t_quantile(degrees: int, tail: float = _TAIL) -> float:
+    """What Student's t with that many degrees of freedom exceeds in a share `tail` of the cases, below a half."""
+    x = beta_quantile(2 * tail, degrees / 2, 0.5)  # of degrees / (degrees + t²)
     return math.sqrt(degrees * (1 - x) / x)
 
 

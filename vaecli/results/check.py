@@ -21,13 +21,14 @@ class Finding:
     """
 
     level: str  # one of LEVELS
-    what: str  # distribution, missing, unseen, range, constant, scores, flagged, rows or clock
+    what: str  # distribution, missing, unseen, range, constant, scores, flagged, rows or clock; of series more
     column: str | None
     before: str
     after: str
     effect: float | None
     by_chance: float | None
     sentence: str
+    group: str | None = None  # the series that is meant, None for all and for rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ from vaecli.scoring.window_scores import (
 from vaecli.sensors.event_rates import EventRates
 from vaecli.sensors.fitting import largest_of, readouts_of, short_of
 from vaecli.sensors.history import Histories
+from vaecli.sensors.stretches import TrainingStretches
 
 CHUNK_READINGS = 2**17  # readings whose windows are computed at once; more take memory and hardly less time
 JUDGED_KINDS = ("combined", "offline/combined")  # of scores that a single sensor may decide
@@ -89,6 +90,7 @@ class SensorDetector:
     hold: np.ndarray | None = None  # (D,) float64, in units of the clock, where `long.hold` is given; see Histories
     cycle: CycleProfile | None = None  # None where the hour of the day does not help; its companions are among the D
     judge: SingleSensors | None = None  # None in earlier bundles, and where no sensor moved
+    stretches: TrainingStretches | None = None  # what a check compares with; None in earlier bundles
 
     @property
     def sensors(self) -> SensorColumns:
@@ -100,6 +102,14 @@ class SensorDetector:
         """(D,) the column of each sensor, companions after theirs."""
         column = self.sensors.column
         return column if self.cycle is None else self.cycle.widened(column, column[self.cycle.sensor], column)
+
+    @property
+    def companions(self) -> np.ndarray:
+        """(k,) the places among the D sensors of those that are companions."""
+        if self.cycle is None:
+            return np.empty(0, np.int64)
+        column = self.sensors.column
+        return np.flatnonzero(self.cycle.order(column) >= column.size)
 
     def scaled(self, cells: Cells, time: np.ndarray) -> np.ndarray:
         """Scaled readings (n, D) of cells at times (n,), NaN where missing."""
@@ -209,6 +219,7 @@ class SensorDetector:
         arrays |= {} if self.cycle is None else self.cycle.to_arrays()
         arrays |= {} if self.hold is None else {"history/hold": self.hold}
         arrays |= {} if self.judge is None else self.judge.to_arrays("alone")
+        arrays |= {} if self.stretches is None else self.stretches.to_arrays()
         return settings, arrays
 
     @classmethod
@@ -261,6 +272,8 @@ class SensorDetector:
         judge = SingleSensors.from_arrays(arrays, "alone", n_sensors, model.continuous.size)
         if settings.get("judges_silence", False) is not (judge is not None and judge.silence_limit is not None):
             raise ValueError("alone/silence is missing, or not asked for")
+        n_companions = 0 if cycle is None else cycle.sensor.size
+        stretches = TrainingStretches.from_arrays(arrays, schema.features, n_companions)
         return cls(
             schema,
             scale,
@@ -279,4 +292,5 @@ class SensorDetector:
             hold,
             cycle,
             judge,
+            stretches,
         )

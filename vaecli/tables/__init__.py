@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vaecli.tables.convert.labels import label_mask as label_mask
     from vaecli.tables.convert.missing_tokens import MISSING_TOKENS as MISSING_TOKENS
     from vaecli.tables.convert.to_cells import (
+        clock_zones as clock_zones,
         exact_types as exact_types,
         group_texts as group_texts,
         numbers_of as numbers_of,
@@ -65,7 +66,7 @@ __getattr__ = loaded_when_used(
         "convert.kinds": "ColumnTypes",
         "convert.labels": "label_mask",
         "convert.missing_tokens": "MISSING_TOKENS",
-        "convert.to_cells": "exact_types group_texts numbers_of readable_times time_values to_cells",
+        "convert.to_cells": "clock_zones exact_types group_texts numbers_of readable_times time_values to_cells",
         "read.delimited": "growth_notes",
         "read.frames": "frame_source",
         "read.long": "LongPart LongSource long_source require_distinct tags_of",

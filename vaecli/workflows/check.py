@@ -5,42 +5,49 @@ from __future__ import annotations
 import functools
 import operator
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
 
-from vaecli.bundle import load_detector
+from vaecli.bundle import load_any_detector
 from vaecli.config.check import CheckConfig
 from vaecli.decisions.drift import FAMILY_ERROR, Reference, least_by_chance, most_by_chance
 from vaecli.detector import Detector
 from vaecli.engines.base import Engine
 from vaecli.engines.local import LocalEngine
-from vaecli.errors import MAX_LISTED, quoted
+from vaecli.errors import quoted
 from vaecli.results import ChangedColumn, Event, OnEvent, ignore
 from vaecli.results.check import LEVELS, CheckSummary, Finding
-from vaecli.results.number_format import counted, moment, number, per_cent
+from vaecli.results.number_format import counted, number, per_cent
 from vaecli.runtime import urls
-from vaecli.schema import Column, Kind, Schema
+from vaecli.schema import Column
 from vaecli.tables import Source, Targets, check_schema, frame_source, open_sink, refuse_to_overwrite
 from vaecli.tasks.check import CheckCounts, CheckTask, share_worth
 from vaecli.tasks.written_rows import append_table
 from vaecli.workflows.bad_files import bad_file_facts, left_out_files, without_bad_files
+from vaecli.workflows.check_findings import (
+    SCHEMA,
+    category_of,
+    level_of,
+    moment_of,
+    rank_of,
+    table_of_findings,
+    unknown_columns,
+    volume,
+    worst_level,
+)
 from vaecli.workflows.drift_warning import DRIFT_FACTOR, nats_of_count, shown_value
 from vaecli.workflows.file_warnings import file_warnings
 from vaecli.workflows.new_rows import counted_files, opened, progress_of, protect
 from vaecli.workflows.where import refuse_on_spark, table_and_engine
 
-SCHEMA = pa.schema(
-    [
-        *((name, pa.string()) for name in ("level", "what", "column", "before", "after")),
-        *((name, pa.float64()) for name in ("effect", "by_chance")),
-        ("sentence", pa.string()),
-    ]
-)
+if TYPE_CHECKING:
+    from vaecli.sensors.detector import SensorDetector
+
 TESTS_PER_COLUMN = 5  # distribution; missing more and less often; outside on either side, or unseen
 TESTS_OF_SCORES = 2
 
@@ -63,10 +70,13 @@ def check(
     happens to files that cannot be read (`left_out_files`). Raises UsageError, InputError, BundleError or
     EnvironmentProblem.
     """
-    detector, manifest = load_detector(bundle)
+    detector, manifest = load_any_detector(bundle)
+    is_of_rows = isinstance(detector, Detector)
     of_files = {"--workers": config.score.workers, "--since-last-run": since, "--bad-files": bad_files}
-    refuse_on_spark(bundle, remote, of_files, is_of_rows=True)
+    refuse_on_spark(bundle, remote, of_files, is_of_rows=is_of_rows)
     left_out = None if remote else left_out_files(bad_files, since, detector, manifest, None)
+    lines = detector.lines if isinstance(detector, Detector) else None
+    once = isinstance(detector, Detector) or detector.long is None  # a long table is read twice: is it in order?
 
     # that nothing is new is no drift
     asked = replace(config, expect_rows="0..") if since is not None and config.expect_rows is None else config
@@ -74,27 +84,55 @@ def check(
     def run() -> CheckSummary:
         progress = progress_of(since, follow=False)
         if progress is not None or left_out is not None:
-            source, engine = opened(inputs, detector, progress, left_out), None
+            table, engine = opened(inputs, detector, progress, left_out, once=once), None
         else:
-            source, engine = table_and_engine(inputs, config.score, remote, adds_up=True, lines=detector.lines)
-        check_schema(source, detector.schema, detector.by_column)
+            table, engine = table_and_engine(inputs, config.score, remote, adds_up=True, once=once, lines=lines)
+        source = as_checked(table, detector)
         Targets.of(output, None, bundle, source)
         if progress is not None and output is not None:
             refuse_to_overwrite(output, [*progress.files_at(output), str(since)], "the input or the state")
         protect(None, left_out, bundle, (output,))
         with nullcontext() if output is None else open_sink(output, frame_source(SCHEMA.empty_table()), ()) as sink:
-            summary, compared = check_source(detector, source, asked, str(bundle), on_event, engine)
+            summary, compared = check_any_source(detector, source, asked, str(bundle), on_event, engine)
             if sink is not None:
-                append_table(pa.Table.from_pylist([asdict(one) for one in compared], schema=SCHEMA), sink)
+                append_table(table_of_findings(compared), sink)
         return replace(
             summary,
             output=output and urls.shown(output),
-            warnings=(*summary.warnings, *file_warnings(source, progress)),
+            warnings=(*summary.warnings, *file_warnings(table, progress)),
             since_last_run=counted_files(progress),
             **bad_file_facts(left_out),
         )
 
     return run() if remote else without_bad_files(run, inputs, detector, left_out)
+
+
+def as_checked(source: Source, detector: Detector | SensorDetector) -> Source:
+    """The table as the model knows it. Raises SchemaMismatch for columns that are missing or cannot be read."""
+    if isinstance(detector, Detector):
+        check_schema(source, detector.schema, detector.by_column)
+        return source
+    from vaecli.workflows.long_table import as_modelled
+
+    modelled = as_modelled(source, detector)
+    check_schema(modelled, detector.schema)
+    return modelled
+
+
+def check_any_source(
+    detector: Detector | SensorDetector,
+    source: Source,
+    config: CheckConfig,
+    bundle: str,
+    on_event: OnEvent = ignore,
+    engine: Engine | None = None,
+) -> tuple[CheckSummary, tuple[Finding, ...]]:
+    """What `check_source` returns, of a model of rows or of series; `source` is as `as_checked` gives it."""
+    if isinstance(detector, Detector):
+        return check_source(detector, source, config, bundle, on_event, engine)
+    from vaecli.workflows.check_sensors import check_series
+
+    return check_series(detector, source, config, bundle, on_event)
 
 
 def check_source(
@@ -112,32 +150,22 @@ def check_source(
         operator.add, _announced(task, source, engine or LocalEngine.of(config.score), on_event), task.nothing()
     )
     comparison = Comparison(detector, task, counts, config)
-    compared = sorted(comparison.findings(), key=lambda one: _rank(one, config))
+    compared = sorted(comparison.findings(), key=lambda one: rank_of(one, config))
     findings = tuple(one for one in compared if one.level != "ok")
     summary = CheckSummary(
         table=source.name,
         bundle=bundle,
         output=None,
-        level=max((one.level for one in findings), key=LEVELS.index, default="ok"),
+        level=worst_level(findings),
         rows=counts.rows,
         n_independent=round(comparison.n_rows),
         n_columns=len(task.references),
         findings=findings,
         unchecked=comparison.unchecked(),
-        warnings=_unknown(detector.schema, source.names),
+        warnings=unknown_columns(detector.schema, source.names),
         seconds=time.monotonic() - started,
     )
     return summary, tuple(compared)
-
-
-def _unknown(schema: Schema, names: Sequence[str]) -> tuple[str, ...]:
-    """A warning that names the columns of a table that the table of the fit did not have."""
-    known = {column.name for column in schema.columns}
-    new = [quoted(name, marks=False) for name in names if name not in known]
-    if not new:
-        return ()
-    more = f", and {len(new) - MAX_LISTED:,} more" if len(new) > MAX_LISTED else ""
-    return (f"not in the table of the fit, and not compared: {', '.join(new[:MAX_LISTED])}{more}",)
 
 
 def _announced(task: CheckTask, source: Source, engine: Engine, on_event: OnEvent) -> Iterator[CheckCounts]:
@@ -161,7 +189,7 @@ class Comparison:
 
     def findings(self) -> Iterator[Finding]:
         """Every comparison, also of what is as it was."""
-        yield self._volume()
+        yield volume(self.counts.rows, self.config)
         if not self.counts.rows:
             return
         if self.task.clock is not None:
@@ -196,23 +224,12 @@ class Comparison:
             f"the bundle keeps no counts of {', '.join(unknown)}: fit again to compare how often each value occurs",
         )
 
-    def _volume(self) -> Finding:
-        n, (least, most) = self.counts.rows, self.config.rows_expected
-        usual = f"{least:,} to {most:,.0f} rows" if most < float("inf") else f"at least {counted(least, 'row')}"
-        if n < least or n > most:
-            be = "is" if usual.endswith(" 1 row") else "are"
-            sentence = f"the table has {counted(n, 'row') if n else 'no rows'} where {usual} {be} expected"
-            return Finding("fail", "rows", None, usual, f"{n:,}", None, None, sentence)
-        level = "ok" if n else "warn"
-        sentence = f"the table has {counted(n, 'row') if n else 'no rows, and nothing was compared'}"
-        return Finding(level, "rows", None, usual, f"{n:,}", None, None, sentence)
-
     def _clock(self, column: Column) -> Finding:
         times = np.sort(np.concatenate(self.counts.times))
         low, high = column.minimum, column.maximum
         name, level = quoted(column.name, marks=False), "ok"
         sentence = f"{name} goes on"
-        shown = [_moment(column, float(end)) for end in times[[0, -1]]] if times.size else []
+        shown = [moment_of(column, float(end)) for end in times[[0, -1]]] if times.size else []
         if not times.size:
             level, sentence = "fail", f"{name} has no time in any row"
         elif times.size > 1 and times[0] == times[-1] and low != high:
@@ -221,12 +238,12 @@ class Comparison:
             steps = np.diff(times)
             i = int(steps.argmax())
             if steps[i] > high - low:
-                level = "fail"
-                sentence = (
-                    f"{name} jumps from {_moment(column, float(times[i]))} to {_moment(column, float(times[i + 1]))}, "
-                    "further than all of training is long"
+                ends = [moment_of(column, float(end)) for end in times[i : i + 2]]
+                level, sentence = (
+                    "fail",
+                    f"{name} jumps from {ends[0]} to {ends[1]}, further than all of training is long",
                 )
-        before = "" if low is None or high is None else f"{_moment(column, low)} to {_moment(column, high)}"
+        before = "" if low is None or high is None else f"{moment_of(column, low)} to {moment_of(column, high)}"
         return Finding(level, "clock", column.name, before, " to ".join(shown), None, None, sentence)
 
     def _distribution(self, column: Column, reference: Reference, bins: np.ndarray) -> Finding:
@@ -235,7 +252,7 @@ class Comparison:
         name = quoted(column.name, marks=False)
         if reference.edges is None:
             changed = int(np.abs(bins / max(int(bins.sum()), 1) - reference.share).argmax())
-            value = _category(column, changed)
+            value = category_of(column, changed)
             was, is_ = per_cent(float(reference.share[changed])), per_cent(float(bins[changed] / max(bins.sum(), 1)))
             before, after = f"{value} {was}", f"{value} {is_}"
             sentence = f"{name}: {value} is {is_} of its values, was {was}; {per_cent(distance)} of all have changed"
@@ -247,7 +264,7 @@ class Comparison:
                 for mid, (low, up) in zip(middle, spread, strict=True)
             )
             sentence = f"{name} has moved by {number(distance, 2)} standard deviations: {after}; was {before}"
-        level = self._level(distance, by_chance, self.config.warn_distance, self.config.fail_distance)
+        level = level_of(distance, by_chance, self.config.warn_distance, self.config.fail_distance)
         return Finding(level, "distribution", column.name, before, after, distance, by_chance, sentence)
 
     def _missing(self, column: Column, was: float, n_missing: int) -> Finding:
@@ -290,7 +307,7 @@ class Comparison:
             f"the scores have moved by {number(distance, 2)} standard deviations: half of them lie above those of "
             f"{per_cent(middle)} of normal rows, which was 50 %"
         )
-        level = self._level(distance, by_chance, self.config.warn_distance, self.config.fail_distance)
+        level = level_of(distance, by_chance, self.config.warn_distance, self.config.fail_distance)
         if middle < 0.5 and level == "fail":  # calibration rows are held out; rows of training are not
             level, sentence = "warn", f"{sentence}: so low are scores of the rows of training themselves"
         yield Finding(level, "scores", None, "50 %", per_cent(middle), distance, by_chance, sentence)
@@ -308,29 +325,7 @@ class Comparison:
         return self.chances[key]
 
     def _share_level(self, effect: float, by_chance: float) -> str:
-        return self._level(effect, by_chance, self.config.warn_share, self.config.fail_share)
-
-    def _level(self, effect: float, by_chance: float, warn: float, fail: float) -> str:
-        if effect <= by_chance or effect < warn:
-            return "ok"
-        return "fail" if effect >= fail else "warn"
+        return level_of(effect, by_chance, self.config.warn_share, self.config.fail_share)
 
     def _shown(self, column: Column, value: float | None) -> str:
-        return "–" if value is None else _moment(column, value) if column.is_date else number(value)
-
-
-def _moment(column: Column, value: float) -> str:
-    return moment(value, float("inf")) if column.is_date else number(value, 10)
-
-
-def _category(column: Column, code: int) -> str:
-    if code < len(column.categories):
-        return quoted(column.categories[code])
-    return ("false", "true")[code] if column.kind is Kind.BOOLEAN else "a rare value"
-
-
-def _rank(one: Finding, config: CheckConfig) -> tuple[int, int, float]:
-    """Sorts findings: failures first; of one level the volume, then columns, then scores; the largest effect first."""
-    place = 0 if one.effect is None else 2 if one.column is None else 1
-    limit = config.fail_distance if one.what in ("distribution", "scores") else config.fail_share
-    return -LEVELS.index(one.level), place, -(one.effect or 0.0) / max(limit, 1e-9)
+        return "–" if value is None else moment_of(column, value) if column.is_date else number(value)

@@ -24,8 +24,10 @@ from vaecli.schema import Kind, Schema
 from vaecli.sensors.detector import JUDGED_KINDS, KINDS, MODEL, Clock, SensorDetector
 from vaecli.sensors.event_rates import event_rates
 from vaecli.sensors.fit_single_sensors import silence_limits
+from vaecli.sensors.fit_stretches import column_values, learn_stretches
 from vaecli.sensors.fitting import blocks_of, calibrated, fit_windows, independent_rows, judged, looked_ahead
 from vaecli.sensors.history import spike_limits
+from vaecli.sensors.stretches import TrainingStretches
 from vaecli.tables import LongSource, Source
 from vaecli.tables.infer.infer_schema import reject_nothing_to_learn
 from vaecli.workflows.column_summaries import column_summaries
@@ -116,8 +118,25 @@ def fit_sensors(
         cycle,
         judge,
     )
+    score = margins[config.score_kind] * held_out[config.score_kind]
+    if judge is not None and config.score_kind in JUDGED_KINDS:
+        score = np.fmax(score, opinions[config.score_kind])
+    detector = replace(detector, stretches=_stretches_of(detector, rows, scaled, score))
     summary = _summary(detector, rows, len(stretches), output, time.monotonic() - started)
     return detector, with_long(summary, source) if isinstance(source, LongSource) else summary
+
+
+def _stretches_of(
+    detector: SensorDetector, rows: SeriesRows, scaled: np.ndarray, score: np.ndarray
+) -> TrainingStretches:
+    """What a check compares tables with, of rows with scaled readings (n, D) and held-out scores (n,)."""
+    values = column_values(detector.schema.features, rows.readings)
+    companions = scaled[:, detector.companions].astype(np.float64)
+    if detector.cycle is not None:
+        companions[np.isnan(rows.readings[:, detector.cycle.sensor])] = np.nan
+    return learn_stretches(
+        detector.schema.features, values, companions, score, rows.time, rows.group, detector.clock.step
+    )
 
 
 def _times(steps: np.ndarray, n: int) -> np.ndarray:

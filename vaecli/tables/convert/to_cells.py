@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from vaecli.data.cells import MISSING, NOVEL, Cells
 from vaecli.errors import MAX_LISTED, InputError, UnreadableCell, quoted
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert import arrow_types
+from vaecli.tables.convert.dates import zones
 from vaecli.tables.convert.declared_missing import words_among
 from vaecli.tables.convert.kinds import TABLE_KINDS, ColumnTypes, NumberType, are_plain_numbers, delimited_type, read
 from vaecli.tables.source import Batch
@@ -121,6 +123,20 @@ def time_values(batch: Batch, column: Column) -> np.ndarray:
 def readable_times(batch: Batch, column: Column) -> np.ndarray:
     """The numbers or moments of `time_values`, (n,), but NaN where a cell is neither."""
     return read(_array(batch, column), column).values
+
+
+def clock_zones(batch: Batch, column: Column) -> set[str]:
+    """The zones in which the moments of the batch are written, "" for moments without one; none of other clocks."""
+    array = _array(batch, column)
+    kind = arrow_types.family(array.type)
+    if not column.is_date or array.null_count == len(array):
+        return set()
+    if pa.types.is_timestamp(array.type):
+        return {str(array.type.tz or "")}
+    if kind not in (arrow_types.ArrowFamily.TEXT, arrow_types.ArrowFamily.DICTIONARY):
+        return set()
+    text = arrow_types.as_text(array).drop_null()
+    return zones(text.filter(pc.not_equal(pc.utf8_trim_whitespace(text), "")))
 
 
 def _array(batch: Batch, column: Column) -> pa.Array:
