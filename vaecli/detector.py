@@ -98,7 +98,8 @@ class Detector:
         offset = self.novelty_offset(kind) * self._is_unexpected(cells)
         batch = self.preprocessor.transform(cells)
         with one_blas_thread(), np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            return explain(self._scorer(kind), self.preprocessor, batch, decided.scored, offset, most)
+            flagged_from = self.calibrations[kind].threshold(self.threshold)
+            return explain(self._scorer(kind), self.preprocessor, batch, decided.scored, offset, most, flagged_from)
 
     def with_classes(self, cells: Cells) -> Cells:
         """The cells (n, c) with the class of each string as its number; the same cells in a table without text."""

@@ -38,6 +38,7 @@ TYPES = {
     "high": pa.float64(),
     "probability": pa.float64(),
     "own_probability": pa.float64(),
+    "role": pa.string(),
     "reason": pa.string(),
 }
 COMPANY, HOT, UNKNOWN, GAP, SWITCH = 17, 100, 40, 60, 200  # rows, from 1, in which something is wrong
@@ -155,6 +156,23 @@ def test_nats_add_up_to_the_score(explain, new, kind: str):
         assert sum(nats) + row["rest"] == pytest.approx(row["score"], rel=1e-12)
         assert nats == sorted(nats, reverse=True)
         assert min(nats, default=1) > 0
+
+
+def test_a_page_names_the_columns_that_a_row_needs(run, explain, new):
+    """One wrong cell is the one responsible; a file and --json hold what goes along with it too, as minor."""
+    rows = ("--row", f"{COMPANY},{HOT}", "--top", "5")
+    company, hot = explain("new.csv", *rows)["shown"]
+    roles = [(reason["column"], reason["role"]) for reason in hot["reasons"]]
+    assert roles[0] == ("temperature", "responsible")
+    assert {role for _, role in roles[1:]} <= {"minor"}
+    pair = {reason["column"]: reason["role"] for reason in company["reasons"]}
+    assert sorted([pair.pop("pressure"), pair.pop("flow")]) == ["alternative", "responsible"]
+    assert set(pair.values()) <= {"minor"}
+    page = run("explain", "new.csv", *rows, "-o", "reasons.csv").out
+    assert len(re.findall(r" or (pressure|flow) = ", page)) == 1
+    assert page.count(" = ") == 3
+    found = pd.read_csv("reasons.csv").dropna(subset=["column"])
+    assert found["role"].tolist() == [reason["role"] for row in (company, hot) for reason in row["reasons"]]
 
 
 # -- which rows -----------------------------------------------------------------------------------
@@ -543,6 +561,7 @@ def test_json_is_strict(run, new):
         "own_probability",
         "is_novel",
         "similar",
+        "role",
         "sentence",
     }
     assert row["reasons"][0]["is_novel"] is True

@@ -89,10 +89,28 @@ def test_a_bundle_scores_to_the_bit(model: vaecli.Model, fresh: pd.DataFrame, be
     assert (again == np.asarray(model.score(fresh)["anomaly_score"])).all()
 
 
+def test_wrong_strings_of_two_columns_are_two_incidents(
+    run, model: vaecli.Model, fresh: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The class of a string does not show that its characters are wrong; a coordinate of its own does."""
+    monkeypatch.chdir(tmp_path)
+    model.save("model.vae")
+    wrong = fresh[:120].copy()
+    wrong.loc[:39, "serial"] = wrong.loc[:39, "serial"].str.replace("20", "2O", n=1)
+    wrong.loc[40:79, "message"] += "<script>"
+    wrong.loc[80:, "load"] = 9.0
+    wrong.to_csv("wrong.csv", index=False)
+    assert run("score", "wrong.csv", "-m", "model.vae", "--incidents", "incidents.json").code == 0
+    found = json.loads(Path("incidents.json").read_text())["incidents"]
+    titles = {one["title"]: one["rows"] for one in found if one["rows"] > 20}
+    assert sorted(titles) == ["load up", "message changed", "serial changed"]
+    assert min(titles["message changed"], titles["serial changed"]) >= 35
+
+
 def test_reasons_name_characters(run, beside: Path):
     """Place, character and what was expected; offsets in characters and bytes; nothing steers the terminal."""
     done = run("explain", "wrong.csv", "--row", "1", "--row", "2", "--row", "3", "--row", "4")
-    assert 'serial = "SN-20O4-0031", unusual at 6 "O", expected "0"' in done.out
+    assert 'serial = "SN-20O4-0031", unusual at character 6 "O", expected "0"' in done.out
     assert "\x1b[31m" not in done.out
     assert "\\x1b[31m" in done.out
     assert 'message = "INFO valve 3 moved", expected one like "ERROR pump' in done.out
@@ -188,7 +206,7 @@ def test_a_log_is_scored_and_explained(run, log: Path, monkeypatch: pytest.Monke
     assert np.isnan(scored["time"][21])
     assert scored["line"][21] == "no time at all"
     assert set(scored["anomaly_score"].nlargest(2).index) == {20, 21}
-    assert 'line = "no time at all", unusual at 1 to' in run("explain", "app.log").out
+    assert 'line = "no time at all", unusual from its first character to its last' in run("explain", "app.log").out
     kinds = {one["name"]: one["role"] for one in json.loads(run("inspect", "--json").out)["columns"]}
     assert kinds == {"time": "time", "line": "feature"}
 

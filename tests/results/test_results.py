@@ -18,6 +18,7 @@ from vaecli.results import (
     Reason,
     SelftestSummary,
 )
+from vaecli.results.reasons import TextSpan
 
 NUMBER = Reason("temp_3", 40.0, value=91.2, expected=64.0, low=61.9, high=66.1)
 WORD = Reason("mode", 9.5, value="eco", expected="boost", probability=0.934)
@@ -31,9 +32,15 @@ GAP = Reason("flow", 12.0, value=None, expected=100.0, low=90.0, high=110.0, pro
         (replace(NUMBER, value=62), "temp_3 = 62, within the expected 64.0 ± 2.1"),
         (replace(NUMBER, value=66.1), "temp_3 = 66.1, within the expected 64.0 ± 2.1"),
         (WORD, "mode = eco, expected boost (93 %)"),
+        (replace(WORD, probability=0.19), "mode = eco, most probable boost (19 %)"),
+        (replace(WORD, value="Boost", similar="boost", is_novel=True), "mode = 'Boost', never seen, nearly 'boost'"),
+        (
+            replace(WORD, value="Eco", similar="eco", is_novel=True, probability=0.4),
+            "mode = 'Eco', never seen, nearly 'eco'; most probable 'boost' (40 %)",
+        ),
         (GAP, "flow is missing, usually present (99.8 %)"),
         (replace(WORD, value="turbo", is_novel=True), "mode = turbo, never seen, expected boost (93 %)"),
-        (replace(WORD, expected="eco"), "mode = eco, unusual given the other columns"),
+        (replace(WORD, expected="eco"), "mode = eco, unusual together with the other columns"),
         (replace(WORD, probability=None), "mode = eco, expected boost"),
         (replace(WORD, expected=None, probability=None), "mode = eco"),
         (replace(GAP, probability=None), "flow is missing"),
@@ -111,8 +118,9 @@ def test_a_reading_is_written_as_finely_as_the_expectation(value: float | int | 
 )
 def test_no_probability_is_rounded_to_certainty(probability: float, said: str) -> None:
     """Near 1 one decimal more, and never 100 %."""
-    assert replace(WORD, probability=probability).sentence == f"mode = eco, expected boost ({said})"
-    usually = f"usually present ({said})" if probability >= 0.5 else "unusual given the other columns"
+    word = "expected" if probability >= 0.5 else "most probable"
+    assert replace(WORD, probability=probability).sentence == f"mode = eco, {word} boost ({said})"
+    usually = f"usually present ({said})" if probability >= 0.5 else "unusual together with the other columns"
     assert replace(GAP, probability=probability).sentence == f"flow is missing, {usually}"
 
 
@@ -131,7 +139,9 @@ def test_a_state_is_expected_to_be_another_or_unusual() -> None:
     state = Reason("status", 9.0, 0, 2.0, probability=0.93, own_probability=0.0004)
     assert state.sentence == "status = 0 (probability 0.04 %), expected 2 (93 %)"
     assert replace(state, own_probability=None).sentence == "status = 0, expected 2"
-    assert replace(state, value=2, own_probability=0.93).sentence == "status = 2, unusual given the other columns"
+    assert (
+        replace(state, value=2, own_probability=0.93).sentence == "status = 2, unusual together with the other columns"
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,6 +151,29 @@ def test_the_probability_of_a_value_is_no_power_of_ten(probability: float, said:
     """One digit below a percent, whole percents above."""
     reason = Reason("flow", 9.0, 0, 49.0, low=46.0, high=52.0, own_probability=probability)
     assert reason.sentence.startswith(f"flow = 0 (probability {said}), expected 49.0 ")
+
+
+@pytest.mark.parametrize(
+    ("span", "phrase"),
+    [
+        (TextSpan(5, 6, 5, 6, "O", "0", 9.0), 'unusual at character 6 "O", expected "0"'),
+        (TextSpan(2, 4, 2, 4, "-2", None, 9.0), 'unusual at characters 3 to 4 "-2"'),
+        (TextSpan(9, 9, 9, 9, "", "9", 9.0), '"9" missing at character 10'),
+        (TextSpan(0, 12, 0, 12, "SN-20O4-0031", None, 9.0), "unusual from its first character to its last"),
+    ],
+)
+def test_the_characters_of_a_string_are_counted_from_one_and_called_characters(span: TextSpan, phrase: str) -> None:
+    """A place, a stretch, a gap; and a string that is unusual throughout is not written twice."""
+    assert Reason("serial", 9.0, "SN-20O4-0031", None, spans=(span,)).sentence == f'serial = "SN-20O4-0031", {phrase}'
+
+
+def test_a_row_names_what_it_needs_and_marks_what_could_be_wrong_instead() -> None:
+    """Minor parts are not named; reasons without a role, those of series, are named by their part of the score."""
+    first, other = replace(NUMBER, role="responsible"), replace(WORD, role="alternative")
+    row = FlaggedRow(7, 60.0, 0.001, True, (first, other, replace(GAP, role="minor")))
+    assert [one.phrase for one in row.named] == [first.sentence, f"or {other.sentence}"]
+    of_series = FlaggedRow(7, 60.0, 0.001, True, (NUMBER, replace(WORD, nats=2.9)))
+    assert of_series.named == (NUMBER,)
 
 
 @given(

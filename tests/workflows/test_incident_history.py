@@ -73,11 +73,17 @@ def heard(listener: Path) -> list[dict[str, Any]]:
 
 
 def one_run(
-    state: Path, settings: IncidentConfig, found: Sequence[Incident], table: str, now: datetime = START
+    state: Path,
+    settings: IncidentConfig,
+    found: Sequence[Incident],
+    table: str,
+    now: datetime = START,
+    scored: int = 1500,
 ) -> IncidentOutcome:
     """What a run does with its incidents once its scored table is in place."""
+    facts = {"table": table, "bundle": "b"}
     with locked(state) as lock:
-        incidents = remembered(state, settings, found, {"table": table, "bundle": "b"}, "model", now)
+        incidents = remembered(state, settings, found, facts, "model", now, scored=scored, chance=0.01)
         return deliver(state, settings, incidents, lock)
 
 
@@ -134,6 +140,78 @@ def test_a_fault_of_every_run_goes_on_whatever_the_cooldown(tmp_path: Path, list
     for day in range(3):
         one_run(state, settings, [incident(6.0 + 0.1 * day)], f"{day}.csv", START + timedelta(days=day))
     assert len(heard(listener)) == 1
+
+
+def test_a_chance_row_does_not_keep_an_announced_incident_open(tmp_path: Path, listener: Path) -> None:
+    """One row of 1,500 that deviates alike is what normal rows bring: it is an incident of its own, not announced."""
+    state, settings = tmp_path / "s", config(listener)
+    first = one_run(state, settings, [incident(6.0)], "monday.csv").incidents[0]
+    found = one_run(state, settings, [incident(6.1, rows=1)], "tuesday.csv").incidents
+    assert [(one.status, one.rows, one.total_rows, one.announced) for one in found] == [
+        ("new", 1, 1, False),
+        ("ended", 0, 50, True),
+    ]
+    assert (found[1].id, found[0].id != first.id) == (first.id, True)
+    again = one_run(state, settings, [incident(6.1, rows=1)], "tuesday.csv").incidents
+    assert [(one.id, one.status) for one in again] == [(one.id, one.status) for one in found]
+    later = one_run(state, settings, [incident(6.0)], "wednesday.csv").incidents
+    assert [(one.status, one.announced) for one in later] == [("ongoing", True)]
+    assert len(heard(listener)) == 2
+
+
+def test_a_fault_that_fades_stays_one_incident(tmp_path: Path, listener: Path) -> None:
+    """Fewer rows each day, and still more than chance brings; at last as few as chance."""
+    state, settings = tmp_path / "s", config(listener)
+    shown = [
+        statuses(one_run(state, settings, [incident(6.0, rows)], f"{rows}.csv")) for rows in (80, 40, 20, 12, 12, 1)
+    ]
+    assert shown == [["new"], *[["ongoing"]] * 4, ["new", "ended"]]
+    assert len(heard(listener)) == 1
+
+
+def test_an_incident_of_small_runs_outlasts_some_without_a_row_but_not_many(tmp_path: Path, listener: Path) -> None:
+    """A fault in one row of ten: a run of 20 rows without one shows nothing, five of them show that it has ended."""
+    state, settings = tmp_path / "s", config(listener)
+    one_run(state, settings, [incident(6.0, rows=12)], "begin.csv", scored=120)
+    shown = []
+    for run, rows in enumerate((2, 0, 3, 0, 0, 0, 0, 0)):
+        found = [incident(6.0, rows)] if rows else []
+        shown.append(statuses(one_run(state, settings, found, f"{run}.csv", scored=20)))
+    assert shown == [["ongoing"], [], ["ongoing"], [], [], [], [], ["ended"]]
+    assert len(heard(listener)) == 1
+
+
+def test_a_chance_row_does_not_begin_a_cooldown_again(tmp_path: Path, listener: Path) -> None:
+    """A row every five hours: the incident of many rows has ended after six, whatever else is flagged."""
+    state, settings = tmp_path / "s", config(listener, cooldown_seconds=6 * 3600.0)
+    shown = []
+    for hour, rows in ((0, 50), (5, 1), (10, 1)):
+        found = [incident(6.0, rows)]
+        shown.append(statuses(one_run(state, settings, found, f"{hour}.csv", START + timedelta(hours=hour))))
+    assert shown == [["new"], ["ongoing"], ["new", "ended"]]
+
+
+def test_a_fault_near_the_flag_rate_goes_on_at_its_pace_whatever_the_cooldown(tmp_path: Path, listener: Path) -> None:
+    """30 of 10,000 rows a day are no more than chance may bring, but as many as ever."""
+    state, settings = tmp_path / "s", config(listener, cooldown_seconds=6 * 3600.0)
+    for day in range(6):
+        found = [incident(6.0, 30)]
+        outcome = one_run(state, settings, found, f"{day}.csv", START + timedelta(days=day), scored=10_000)
+        assert statuses(outcome) == ["ongoing" if day else "new"]
+    assert len(heard(listener)) == 1
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(1, ["new", "ended"]), (20, ["ongoing"])])
+def test_a_state_of_an_earlier_version_is_read(tmp_path: Path, listener: Path, rows: int, shown: list[str]) -> None:
+    """It does not hold how many rows its incidents had per row: those go on that have more than chance brings."""
+    state, settings = tmp_path / "s", config(listener)
+    one_run(state, settings, [incident(6.0)], "monday.csv")
+    content = json.loads(state.read_text()) | {"vaecli_incidents": 1}
+    for one in content["incidents"]:
+        for name in ("proven_rows", "proven_scored", "doubted_rows", "doubted_scored"):
+            del one[name]
+    state.write_text(json.dumps(content))
+    assert statuses(one_run(state, settings, [incident(6.0, rows)], "tuesday.csv")) == shown
 
 
 def test_two_parts_of_one_known_incident_are_one(tmp_path: Path, listener: Path) -> None:
@@ -308,7 +386,7 @@ def test_a_machine_that_stopped_repeats_with_a_mark(tmp_path: Path, listener: Pa
 
 
 @pytest.mark.parametrize(
-    "content", ["", "[]", '{"vaecli_incidents": 2}', '{"vaecli_incidents": 1, "incidents": [{}], "notices": []}']
+    "content", ["", "[]", '{"vaecli_incidents": 3}', '{"vaecli_incidents": 1, "incidents": [{}], "notices": []}']
 )
 def test_a_damaged_state_is_named(tmp_path: Path, content: str) -> None:
     """A file that is not a state, or of another version, is a BundleError that names it."""
@@ -319,7 +397,15 @@ def test_a_damaged_state_is_named(tmp_path: Path, content: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("seen", "yesterday"), ("since", "2026-05-04T06:00:00"), ("last_run", "1"), ("ended_run", True), ("rows", 0)],
+    [
+        ("seen", "yesterday"),
+        ("since", "2026-05-04T06:00:00"),
+        ("last_run", "1"),
+        ("ended_run", True),
+        ("rows", 0),
+        ("proven_rows", -1),
+        ("doubted_scored", 0.5),
+    ],
 )
 def test_a_wrong_value_of_a_known_incident_is_named(tmp_path: Path, listener: Path, name: str, value: object) -> None:
     """What a later step would stumble over is found when the file is read."""

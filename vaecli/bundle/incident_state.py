@@ -14,7 +14,8 @@ from typing import Any
 from vaecli.errors import BundleError
 from vaecli.runtime.atomic_file import write_bytes
 
-VERSION = 1
+VERSION = 2
+READ = (1, VERSION)  # a state of version 1 does not hold the counts of its incidents
 _ID = re.compile(r"inc-[0-9a-f]{1,64}")
 _HINT = "name another file with --incident-state; or, if it was a state, remove it, and every incident is new"
 _UNREAD = "check its rights, or name another file with --incident-state"
@@ -24,7 +25,9 @@ _UNREAD = "check its rights, or name another file with --incident-state"
 class KnownIncident:
     """An incident that goes on: its mean `deviation` by coordinate, from `rows` rows or events, and its history.
 
-    `since` and `seen` are moments (ISO 8601, UTC) of the runs that first and last met it; runs count from 1.
+    `since` and `seen` are moments (ISO 8601, UTC) of the run that first met it and of the last one that showed that it
+    goes on; runs count from 1. `proven_rows` among `proven_scored` scored rows are those from the run that announced it
+    to the last one that showed that it goes on, and `doubted_rows` among `doubted_scored` those since then.
     """
 
     id: str
@@ -39,6 +42,10 @@ class KnownIncident:
     seen: str
     announced: bool
     ended_run: int | None = None  # it is kept until the next run, in case this one was killed
+    proven_rows: int = 0
+    proven_scored: int = 0
+    doubted_rows: int = 0
+    doubted_scored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ def load_incident_state(path: Path) -> IncidentState:
     except ValueError as problem:
         raise BundleError(f"{path}: is not a state of incidents, or is damaged ({problem})", _HINT) from None
     try:
-        if found.pop("vaecli_incidents") != VERSION:
+        if found.pop("vaecli_incidents") not in READ:
             raise ValueError("it is of another version")
         incidents = tuple(_known(one) for one in found.pop("incidents"))
         notices = tuple(Notice(**one) for one in found.pop("notices"))
@@ -101,6 +108,9 @@ def _known(values: Mapping[str, Any]) -> KnownIncident:
         raise ValueError("its incidents have moments without a time zone")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in known.deviation.values()):
         raise ValueError("its deviations are not numbers")
+    counts = (known.proven_rows, known.proven_scored, known.doubted_rows, known.doubted_scored)
+    if any(type(count) is not int or count < 0 for count in counts):
+        raise ValueError("its incidents have rows without a number")
     if not isinstance(known.rows, int) or known.rows < 1 or not _ID.fullmatch(known.id):
         raise ValueError("its incidents have no rows or names")
     return known

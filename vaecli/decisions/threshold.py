@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vaecli.calibration.conformal import Calibration
 from vaecli.scoring.scores import ScoredBatch
 
 
@@ -50,3 +51,9 @@ class Decision:
         """(n,) bool by scores and p-values (n,); a row without a score is not flagged."""
         found: np.ndarray = p_value <= self.alpha if self.alpha is not None else score >= self.min_score
         return found
+
+    def chance(self, calibration: Calibration) -> float:
+        """The share of normal rows in (0, 1] that are flagged; of a smallest score by the `calibration` of its kind."""
+        if self.alpha is not None:
+            return self.alpha
+        return float(calibration.p_value(np.array([self.min_score]))[0])

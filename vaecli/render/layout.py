@@ -100,7 +100,7 @@ def reason_table(rows: Sequence[FlaggedRow]) -> Table:
     table = empty_table(("row", "score", "p_value", "nats", "reason"), numeric=("row", "score", "p_value", "nats"))
     for row in rows:
         facts = (f"{row.row:,}", number(row.score), f"{row.p_value:.2g}")
-        told = [(number(reason.nats), reason.sentence) for reason in row.reasons if reason.nats > 0.05 * row.score]
+        told = [(number(reason.nats), reason.phrase) for reason in row.named]
         if row.rest > 0.5 * row.score or not told:
             told.append((number(row.rest), "the columns together: no single one explains this part"))
         for place, (nats, sentence) in enumerate(told):

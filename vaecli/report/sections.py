@@ -79,7 +79,7 @@ def _worst(data: ReportData) -> list[Html]:
 
 def _row(row: FlaggedRow, n_normal: int) -> Html:
     """One row of the table."""
-    told = [(reason.nats, sentence(reason)) for reason in row.reasons if reason.nats > 0.05 * row.score]
+    told = [(reason.nats, sentence(reason)) for reason in row.named]
     if row.rest > 0.5 * row.score or not told:
         told.append((row.rest, escaped(ALL_TOGETHER)))
     reasons = [
@@ -106,12 +106,13 @@ def sentence(reason: Reason) -> Html:
 
     Characters that make a string unusual are marked in it.
     """
+    before = reason.before
     if reason.spans:
         column = element("b", own(reason.column), class_="column")
-        phrases = element("bdi", escaped(", ".join(span.phrase for span in reason.spans), 220), dir="ltr")
-        return together(column, " = ", _marked_string(str(reason.value), reason.spans), ", ", phrases)
-    rest = reason.sentence.removeprefix(reason.column)
-    return together(element("b", own(reason.column), class_="column"), element("bdi", escaped(rest, 220), dir="ltr"))
+        phrases = element("bdi", escaped(reason.spans_phrase, 220), dir="ltr")
+        return together(before, column, " = ", _marked_string(str(reason.value), reason.spans), ", ", phrases)
+    rest, name = reason.sentence.removeprefix(reason.column), element("b", own(reason.column), class_="column")
+    return together(before, name, element("bdi", escaped(rest, 220), dir="ltr"))
 
 
 def _marked_string(text: str, spans: Sequence[TextSpan]) -> Html:

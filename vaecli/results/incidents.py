@@ -66,12 +66,20 @@ class Incident:
         """`120 rows from row 17 to 4,301, up to 93 nats; temp up. Typical: temp = 91.2, expected 64.0 ± 2.1`."""
         if self.status == "ended":
             return f"ended: {self.reason}; {counted(self.total_rows or 0, 'row')} since {self.since}"
-        what = counted(self.rows, "row") if self.events is None else counted(self.events, "event")
-        begin, end = (self.first_row, self.last_row) if self.start is None else (self.start, self.end)
-        word = "row " if self.start is None else ""
-        when = f"at {word}{begin}" if begin == end else f"from {word}{begin} to {end}"
         where = "" if self.group is None else f"{quoted(self.group, marks=False)}: "
-        return f"{where}{what} {when}, up to {number(self.peak_score)} nats; {self.title}. Typical: {self.reason}"
+        return f"{where}{self._when()}; {self.title}. Typical: {self.reason}"
+
+    def _when(self) -> str:
+        """`120 rows from row 17 to 4,301, up to 93 nats`, or `row 17, 93 nats`."""
+        peak, what = f"{number(self.peak_score)} nats", counted(self.rows, "row")
+        if self.events is not None:
+            what = counted(self.events, "event")
+        if self.start is not None:
+            when = f"at {self.start}" if self.start == self.end else f"from {self.start} to {self.end}"
+            return f"{what} {when}, up to {peak}"
+        if self.rows == 1 or self.first_row is None:
+            return f"row {self.first_row or 0:,}, {peak}"
+        return f"{what} from row {self.first_row:,} to {self.last_row:,}, up to {peak}"
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object, with its sentence and its examples as objects."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 2
 
-OF_STRINGS = ("spans", "length")  # keys of a `Reason`
+OF_SOME = ("spans", "length", "role")  # keys of a `Reason`: of strings, and of rows that are not of series
 
 # Version 2 renamed these keys. The former ones are printed beside them until version 3 (docs/cli.md).
 FORMER_KEYS = {
@@ -26,16 +26,16 @@ FORMER_KEYS = {
 
 def json_object(verb: str, summary: DataclassInstance) -> dict[str, Any]:
     """The fields of a summary as JSON values, with the `schema_version` and the `verb` before them."""
-    return {"schema_version": SCHEMA_VERSION, "verb": verb, **with_former_keys(_only_of_strings(asdict(summary)))}
+    return {"schema_version": SCHEMA_VERSION, "verb": verb, **with_former_keys(_without_empty(asdict(summary)))}
 
 
-def _only_of_strings(value: Any) -> Any:
-    """The value without those keys of reasons that only reasons of strings have, wherever they are None."""
+def _without_empty(value: Any) -> Any:
+    """The value without those keys of reasons that only some reasons have, wherever they are None."""
     if isinstance(value, dict):
-        of_others = {name for name in OF_STRINGS if "similar" in value and value.get(name) is None}
-        return {name: _only_of_strings(below) for name, below in value.items() if name not in of_others}
+        of_others = {name for name in OF_SOME if "similar" in value and value.get(name) is None}
+        return {name: _without_empty(below) for name, below in value.items() if name not in of_others}
     if isinstance(value, list | tuple):
-        return type(value)(map(_only_of_strings, value))
+        return type(value)(map(_without_empty, value))
     return value
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from vaecli.errors import cut, escaped, quoted
 
 LONGEST_TEXT, LONGEST_SPAN = 80, 40  # characters that a sentence shows
+RESPONSIBLE, ALTERNATIVE, MINOR = "responsible", "alternative", "minor"  # roles of a reason
+LEAST_SHARE = 0.05  # of a score, from which a reason without a role is named
+SURE = 0.5  # probability from which a value counts as expected rather than as the most probable one
+UNUSUAL_TOGETHER = ", unusual together with the other columns"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +33,13 @@ class TextSpan:
 
     @property
     def phrase(self) -> str:
-        """`unusual at 6 "O", expected "0"`; characters count from 1."""
+        """`unusual at character 6 "O", expected "0"`; characters count from 1."""
         if self.start == self.stop and self.expected is None:
             return "unusual at its end"
         first, last = self.start + 1, self.stop
         if self.start == self.stop:
-            return f"{_marked(self.expected or '')} missing at {first}"
-        where = f"{first}" if last <= first else f"{first} to {last}"
+            return f"{_marked(self.expected or '')} missing at character {first}"
+        where = f"character {first}" if last <= first else f"characters {first} to {last}"
         found = f"unusual at {where} {_marked(self.text)}"
         if self.expected is None:
             return found
@@ -57,6 +61,9 @@ class Reason:
     missing cell how often such a cell is filled in training; `own_probability` is that of what the cell holds, or of no
     value if it is missing, where that explains it. Of a string, `spans` are the characters that make it unusual, the
     worst first; without any, `expected` is a string of the expected class.
+
+    `role` is RESPONSIBLE where the row is anomalous as long as the cell is what it is, ALTERNATIVE where it could be
+    the wrong cell in place of the first one, MINOR where neither holds, and None of series.
     """
 
     column: str
@@ -66,11 +73,13 @@ class Reason:
     low: float | None = None
     high: float | None = None
     probability: float | None = None
+    _: KW_ONLY
     own_probability: float | None = None
     is_novel: bool = False  # a value that training never saw
     similar: str | None = None  # the known value that such a word is nearly the same as
     spans: tuple[TextSpan, ...] | None = None  # None of what is no string
     length: int | None = None  # of a string whose length is what is unusual
+    role: str | None = None
 
     @property
     def sentence(self) -> str:
@@ -88,15 +97,25 @@ class Reason:
             missing = "" if self.probability is None else f", expected to be missing ({_share(self.probability)})"
             return found + missing
         if self.expected == str(self.value) or (self.expected == self.value and self.low is None):
-            return f"{found}, unusual given the other columns"
+            return f"{found}{UNUSUAL_TOGETHER}"
         if isinstance(self.expected, str):
-            return f"{found}, expected {self._written(self.expected)}{self._sure}"
+            return f"{found}{self._most_probable(self._written(self.expected))}"
         if self.own_probability is not None:
             seldom = f"{found} (probability {_seldom(self.own_probability)})"
             return f"{seldom}, expected {self._range()}{self._sure}" if not self._is_within else seldom
         if self._is_within:  # what little it takes away is hardly its own fault
             return f"{found}, within the expected {self._range()}"
         return f"{found}, expected {self._range()}"
+
+    @property
+    def before(self) -> str:
+        """`or ` before a reason that could stand in place of the first one."""
+        return "or " if self.role == ALTERNATIVE else ""
+
+    @property
+    def phrase(self) -> str:
+        """The sentence in a list of reasons: `or pump = on, expected off (98 %)`."""
+        return self.before + self.sentence
 
     def _of_gap(self) -> str:
         """`flow is missing, usually present (99 %)`, or with what the other columns predict."""
@@ -107,31 +126,43 @@ class Reason:
         if self.probability is None:
             return found
         if self.probability < 0.5:
-            return f"{found}, unusual given the other columns"
+            return f"{found}{UNUSUAL_TOGETHER}"
         return f"{found}, usually present ({_share(self.probability)})"
 
     def _of_text(self) -> str:
-        """`serial = "SN-20O4-0031", unusual at 6 "O", expected "0"`."""
+        """`serial = "SN-20O4-0031", unusual at character 6 "O", expected "0"`."""
         own = str(self.value)
         shown = own if len(own) <= LONGEST_TEXT or not self.spans else around(own, self.spans[0].start)
         found = f'{quoted(self.column, marks=False)} = "{escaped(cut(shown, LONGEST_TEXT))}"'
         if self.length is not None:
             return f"{found}, {self.length:,} characters: an unusual length"
         if self.spans:
-            return ", ".join([found, *(span.phrase for span in self.spans or ())])
+            return f"{found}, {self.spans_phrase}"
         if not isinstance(self.expected, str):
-            return f"{found}, unusual given the other columns"
+            return f"{found}{UNUSUAL_TOGETHER}"
         sure = f" ({_share(self.probability)})" if self.probability is not None else ""
         return f"{found}, expected one like {_marked(self.expected)}{sure}"
+
+    @property
+    def spans_phrase(self) -> str:
+        """What is unusual about a string, as `unusual at character 6 "O", expected "0"`; empty without spans."""
+        spans = self.spans or ()
+        if len(spans) == 1 and spans[0].expected is None and 0 < len(str(self.value)) == len(spans[0].text):
+            return "unusual from its first character to its last"
+        return ", ".join(span.phrase for span in spans)
 
     def _mistyped(self) -> str:
         """Both words in marks, which show a blank at the end."""
         new = "never seen" if self.is_novel else "rare or never seen"
         found = f"{quoted(self.column, marks=False)} = {quoted(self.value)}, {new}, nearly {quoted(self.similar)}"
-        if not isinstance(self.expected, str):
+        if not isinstance(self.expected, str) or self.expected == self.similar:
             return found
-        sure = f" ({_share(self.probability)})" if self.probability is not None else ""
-        return f"{found}; expected {quoted(self.expected)}{sure}"
+        return f"{found}{self._most_probable(quoted(self.expected), before='; ')}"
+
+    def _most_probable(self, value: str, before: str = ", ") -> str:
+        """`, expected eco (93 %)`; of a value that is less probable than all others, `, most probable eco (19 %)`."""
+        word = "expected" if self.probability is None or self.probability >= SURE else "most probable"
+        return f"{before}{word} {value}{self._sure}"
 
     @property
     def _sure(self) -> str:
@@ -205,3 +236,11 @@ class FlaggedRow:
     is_anomaly: bool
     reasons: tuple[Reason, ...] = ()
     rest: float = 0.0
+
+    @property
+    def named(self) -> tuple[Reason, ...]:
+        """The reasons that a page names: columns responsible, alternatives, and of series those with a large part."""
+        return tuple(one for one in self.reasons if self._is_named(one))
+
+    def _is_named(self, reason: Reason) -> bool:
+        return reason.nats > LEAST_SHARE * self.score if reason.role is None else reason.role != MINOR

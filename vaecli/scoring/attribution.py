@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -37,6 +38,7 @@ from vaecli.model.ensemble import Family
 from vaecli.model.level_regression import ABSENT, OTHER, SAME_VALUE, VALUE, LevelRegression
 from vaecli.schema import Layout
 from vaecli.scoring.level_judge import LevelJudge
+from vaecli.scoring.roles import roles
 from vaecli.scoring.scores import ScoredBatch, Scorer, member_parts
 from vaecli.scoring.single_cells import LEVELS, TAILS
 
@@ -66,6 +68,7 @@ class Explanation:
     high: np.ndarray  # (n, c)
     probability: np.ndarray  # (n, c) of the expected boolean, category or level; for a missing cell, of being filled
     own_probability: np.ndarray  # (n, c) of what the cell holds, where the levels explain it
+    role: np.ndarray  # (n, c) uint8 of `roles`, of the columns that expectations are computed for
 
 
 def explain(
@@ -75,19 +78,29 @@ def explain(
     scored: ScoredBatch,
     novelty_offset: np.ndarray,
     n_columns: int,
+    flagged_from: float,
 ) -> Explanation:
-    """Why `scorer` gave the n rows of `batch` the scores `scored`.
+    """Why `scorer` gave the n rows of `batch` the scores `scored`; rows are `flagged_from` so many nats.
 
-    `novelty_offset` (n, c) is what unexpected cells added to the scores (see `add_novelty_offset`). Expectations are
-    computed for the `n_columns` columns of each row with the largest attributions above 0.
+    `novelty_offset` (n, c) is what unexpected cells added to the scores (see `add_novelty_offset`). Expectations and
+    roles are computed for the `n_columns` columns of each row with the largest attributions above 0.
     """
     family = scorer.ensemble.reference_family
     column, judge = _decided_by(scorer, batch, scored, novelty_offset)
     expected, low, high, probability, own_probability = np.full((5, *scored.column_score.shape), np.nan)
     attribution, joint_part = attribute(scorer, preprocessor.layout, batch, scored, novelty_offset)
     as_it_is, batch = batch, _without_far_cells(scorer, batch)
-    are_states = _are_states(scorer, scored.column_score.shape[1])
+    are_states, role = _are_states(scorer, scored.column_score.shape[1]), np.zeros(attribution.shape, np.uint8)
     for i in range(len(batch)):
+        if n_columns > 0:
+            role[i] = roles(
+                partial(_score_without, scorer, preprocessor.layout, as_it_is, i, novelty_offset[i]),
+                attribution[i],
+                _far_beyond(scorer, as_it_is, i) > 0,
+                float(scored.score[i]),
+                flagged_from,
+                n_columns,
+            )
         explained = [
             j for j in np.argsort(-attribution[i], kind="stable")[:n_columns].tolist() if attribution[i, j] > 0
         ]
@@ -108,7 +121,7 @@ def explain(
     likelihood = family.likelihood
     filled = (likelihood.presence.n_rows - likelihood.presence.n_missing + 1) / (likelihood.presence.n_rows + 2)
     probability = np.where(batch.state == MISSING, filled, probability)
-    return Explanation(attribution, joint_part, expected, low, high, probability, own_probability)
+    return Explanation(attribution, joint_part, expected, low, high, probability, own_probability, role)
 
 
 def _are_states(scorer: Scorer, n_columns: int) -> np.ndarray:
@@ -171,8 +184,7 @@ def attribute(
         replaced = (tried[:, None] == np.arange(beyond.size)) | (beyond > 0)
         if far.size:
             replaced = np.vstack([beyond > 0, replaced])
-        without = _scores_without(scorer, layout, batch, i, replaced)
-        without = without + novelty_offset[i].sum() - replaced @ novelty_offset[i]
+        without = _score_without(scorer, layout, batch, i, novelty_offset[i], replaced)
         if far.size:
             left, without = float(without[0]), without[1:]
             weight = np.log1p(beyond[far])
@@ -237,6 +249,14 @@ def among_rivals(part: np.ndarray, beyond_limit: np.ndarray) -> np.ndarray:
     dealt = part.copy()
     dealt[rivals] = part[rivals].sum() * (weight / weight.sum())
     return dealt
+
+
+def _score_without(
+    scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int, novelty_offset: np.ndarray, replaced: np.ndarray
+) -> np.ndarray:
+    """Scores (m,) of row `i`, with its `novelty_offset` (c,), with the columns `replaced` (m, c) bool imputed."""
+    without = _scores_without(scorer, layout, batch, i, replaced)
+    return without + novelty_offset.sum() - replaced @ novelty_offset
 
 
 def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int, replaced: np.ndarray) -> np.ndarray:

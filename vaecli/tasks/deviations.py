@@ -4,8 +4,8 @@
 
 f_j is the feature of the cell, which is in standard deviations of training for a number and one-hot for a category;
 nats_j is its part of the row's score. A column that is responsible counts in full, the others for half.
-A missing cell has no feature: a coordinate of its own marks what is missing or was never seen. Measured beside other
-vectors in docs/adr/0029-incidents.md.
+A missing cell has no feature: a coordinate of its own marks what is missing or was never seen, and a string that
+decides the score of its row. Measured beside other vectors in docs/adr/0029-incidents.md.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from vaecli.aggregates.incident_sketch import UNIT, DeviatingItems
-from vaecli.data.cells import MISSING, NOVEL
+from vaecli.data.cells import MISSING, NOVEL, PRESENT
 from vaecli.data.clock_units import clock_seconds
 from vaecli.detector import Detector
 from vaecli.results.incidents import ResponsibleColumn
@@ -106,6 +106,7 @@ def deviating_rows(detector: Detector, rows: RowsToExplain, where: Whereabouts) 
     of_features = weight[:, list(detector.preprocessor.layout.column_of_feature)]
     state = rows.cells.state
     gaps = FARTHEST * weight * ((state == NOVEL).astype(float) - (state == MISSING))
+    gaps[_is_string_alone(detector, nats) & (state == PRESENT)] = FARTHEST
     deviation = np.hstack([features * (0.5 + 0.5 * of_features), gaps])
     shares = nats / np.maximum(nats.sum(1, keepdims=True), 1e-9)
     return DeviatingItems(
@@ -117,6 +118,12 @@ def deviating_rows(detector: Detector, rows: RowsToExplain, where: Whereabouts) 
         rows.decided.scored.score,
         KeptRows(rows, where),
     )
+
+
+def _is_string_alone(detector: Detector, nats: np.ndarray) -> np.ndarray:
+    """(n, c) bool: the strings with the most nats (n, c) of their row, whose features, the class, do not show it."""
+    is_text = np.array([column.kind is Kind.TEXT for column in detector.schema.features], bool)
+    return np.asarray(is_text & (nats == nats.max(1, keepdims=True, initial=1e-9)))
 
 
 def coordinates(detector: Detector) -> tuple[str, ...]:
@@ -159,7 +166,7 @@ def responsible_columns(detector: Detector, deviation: np.ndarray, shares: np.nd
 def _direction(column: Column, deviation: float, gap: float) -> str:
     if gap < -LEAST_SIDE:
         return "missing"
-    if gap > LEAST_SIDE:
+    if gap > LEAST_SIDE and column.kind is not Kind.TEXT:
         return "new value"
     if column.kind in (Kind.NUMERIC, Kind.DATETIME) and abs(deviation) >= LEAST_SIDE:
         return "up" if deviation > 0 else "down"

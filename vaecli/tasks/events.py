@@ -185,7 +185,7 @@ def _sensors(
             run, end = np.argmax([one.nats[j] for one in found]), np.intp(2)
         one = found[int(run)]
         value = None if silent[first] and detector.long is None else one.values[end][j]
-        reason = Reason(column.name, round(float(nats[j]), 6), value, *shown, one.novel[end][j])
+        reason = Reason(column.name, round(float(nats[j]), 6), value, *shown, is_novel=one.novel[end][j])
         sensors.append(EventSensor(direction, reason))
     return tuple(sensors)
 

@@ -191,7 +191,7 @@ def columns_of_examples(examples: Sequence[FlaggedRow]) -> tuple[ResponsibleColu
     """The columns that explain the examples, by their mean share of the scores, the largest first."""
     shares, ways = dict[str, float](), dict[str, Counter[str]]()
     for row in examples:
-        for reason in row.reasons:
+        for reason in row.named:
             share = reason.nats / (max(row.score, 1e-9) * len(examples))
             shares[reason.column] = shares.get(reason.column, 0.0) + share
             ways.setdefault(reason.column, Counter())[_way(reason)] += 1
@@ -208,7 +208,7 @@ def _way(reason: Reason) -> str:
     if reason.is_novel:
         return "new value"
     value, expected = reason.value, reason.expected
-    if isinstance(value, int | float) and isinstance(expected, int | float) and reason.low is not None:
+    if isinstance(value, int | float) and isinstance(expected, int | float) and value != expected:
         return "up" if value > expected else "down"
     return "changed"
 

@@ -17,7 +17,7 @@ from vaecli.data.cells import MISSING, NOVEL, PRESENT, Cells
 from vaecli.decisions.threshold import ScoredRows
 from vaecli.detector import Detector
 from vaecli.results import FlaggedRow, Reason
-from vaecli.results.reasons import field_name
+from vaecli.results.reasons import ALTERNATIVE, MINOR, RESPONSIBLE, field_name
 from vaecli.schema import Column, Kind
 from vaecli.tables import Batch
 from vaecli.tables.convert.kinds import TABLE_KINDS
@@ -25,6 +25,7 @@ from vaecli.tables.convert.kinds import TABLE_KINDS
 if TYPE_CHECKING:
     from vaecli.scoring.attribution import Explanation
 
+ROLES = (MINOR, RESPONSIBLE, ALTERNATIVE)  # by the codes of `scoring.roles`
 LONGEST_WORD = 64  # that is compared letter by letter
 _DIGIT = re.compile(r"\d")
 
@@ -154,6 +155,7 @@ def _reason(
         own_probability=_number(explanation.own_probability[i, j]),
         is_novel=bool(state == NOVEL),
         similar=None if state == MISSING else _similar(column, cell, str(own)),
+        role=ROLES[explanation.role[i, j]],
     )
 
 
@@ -172,6 +174,7 @@ def _text_reason(
         probability=_number(explanation.probability[i, j]) if suits else None,
         spans=found.spans,
         length=len(str(own)) if found.by_length else None,
+        role=ROLES[explanation.role[i, j]],
     )
 
 

@@ -47,6 +47,7 @@ SCHEMA = pa.schema(
         ("high", pa.float64()),
         ("probability", pa.float64()),
         ("own_probability", pa.float64()),
+        ("role", pa.string()),
         ("reason", pa.string()),
     ]
 )
@@ -164,6 +165,7 @@ def reason_table(rows: Sequence[FlaggedRow]) -> pa.Table:
                     "high": reason.high,
                     "probability": reason.probability,
                     "own_probability": reason.own_probability,
+                    "role": reason.role,
                     "reason": reason.sentence,
                 }
             )

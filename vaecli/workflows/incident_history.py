@@ -7,6 +7,9 @@
 
 A run that is killed before 2 leaves no trace: the next one finds the same. After 2 the notices are owed until a
 receipt shows what became of them. The same table scored again is the same run: nothing is counted or announced twice.
+
+An announced incident goes on if a run has more rows like it than normal rows bring by chance (`incident_fate`). In a
+run in which it has ended, rows like it are an incident of their own.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from glob import escape
 from pathlib import Path
@@ -30,6 +33,7 @@ from vaecli.bundle.incident_state import (
     save_incident_state,
 )
 from vaecli.config.incidents import IncidentConfig
+from vaecli.decisions.incident_fate import Counted, Fate, fate
 from vaecli.decisions.incident_groups import nearest_known
 from vaecli.results.incidents import Incident
 from vaecli.results.json_object import SCHEMA_VERSION
@@ -40,6 +44,20 @@ MOST_KNOWN = 1000  # incidents that are remembered, those met last
 MOST_ATTEMPTS = 5  # of one notification, one a run
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is known of a run: its number, when it is, the rows that it scored, and whether it repeats the last one.
+
+    `chance` in (0, 1] is the share of normal rows that it flags.
+    """
+
+    number: int
+    now: datetime
+    scored: int
+    chance: float
+    is_again: bool = False
+
+
 def remembered(
     path: Path,
     config: IncidentConfig,
@@ -47,27 +65,30 @@ def remembered(
     facts: Mapping[str, str],
     model: str,
     now: datetime,
+    *,
+    scored: int,
+    chance: float,
 ) -> tuple[Incident, ...]:
     """The incidents `found` in a table with their status, and those that have ended; the state at `path` has them.
 
     Those that go on with the same known incident are one. `facts` of the run, its table and bundle, go to the command
-    with each incident. Raises BundleError for a damaged state.
+    with each incident. The run scored so many rows and flags a share `chance` in (0, 1] of normal rows. Raises
+    BundleError for a damaged state.
     """
     state = load_incident_state(path)
     digest = _digest(found, facts, model)
     is_again = digest == state.digest
-    run = state.run if is_again else state.run + 1
-    known = {one.id: one for one in state.incidents if one.ended_run in (None, run)}
-    for one in known.values():
-        if one.ended_run is None and one.last_run < run - 1 and _is_over(one, now, config):
-            known[one.id] = replace(one, ended_run=run)
-    met = _matched(found, list(known.values()), run)
+    run = Run(state.run if is_again else state.run + 1, now, scored, chance, is_again)
+    remembered_before = [one for one in state.incidents if one.ended_run in (None, run.number)]
+    known = {one.id: _ended_by_quiet(one, run, config) for one in remembered_before}
+    met, over = _met(found, known, run, config)
+    known |= {name: replace(known[name], ended_run=run.number) for name in over}
     notices, shown = list(state.notices), list[Incident]()
     for here in met:
         before = known.get(here.id)
-        after = _updated(before, here, run, now, is_again=is_again, announced=here.rows >= config.after)
+        after = _updated(before, here, run, announced=here.rows >= config.after)
         known[here.id] = after
-        is_new = after.first_run == run
+        is_new = after.first_run == run.number
         incident = replace(
             here,
             status="new" if is_new else "ongoing",
@@ -80,12 +101,13 @@ def remembered(
             notices.append(Notice(here.id, {**_content(incident), **facts}))
     ids = {here.id for here in met}
     for absent in [other for other in known.values() if other.id not in ids]:
-        if absent.ended_run is None and not _is_over(absent, now, config):
+        if absent.ended_run is None and _fate(absent, 0, run, config) is not Fate.ENDED:
+            known[absent.id] = _doubted(absent, 0, run)
             continue
-        known[absent.id] = replace(absent, ended_run=run)
+        known[absent.id] = replace(absent, ended_run=run.number)
         shown.append(_ended(absent))
     latest = sorted(known.values(), key=lambda one: (one.last_run, one.id))[-MOST_KNOWN:]
-    save_incident_state(path, IncidentState(run, digest, tuple(latest), tuple(notices)))
+    save_incident_state(path, IncidentState(run.number, digest, tuple(latest), tuple(notices)))
     return tuple(shown)
 
 
@@ -124,10 +146,67 @@ def deliver(path: Path, config: IncidentConfig, incidents: tuple[Incident, ...],
     return IncidentOutcome(incidents, sent, len(warnings), tuple(warnings))
 
 
-def _is_over(one: KnownIncident, now: datetime, config: IncidentConfig) -> bool:
-    """Whether an incident that a run did not meet has ended; without a cooldown one run is enough."""
-    quiet = (now - datetime.fromisoformat(one.seen)).total_seconds()
-    return not config.cooldown_seconds or quiet > config.cooldown_seconds
+def _met(
+    found: Sequence[Incident], known: Mapping[str, KnownIncident], run: Run, config: IncidentConfig
+) -> tuple[list[Incident], set[str]]:
+    """The incidents of a run, and the identifiers of known ones whose few rows show that they have ended.
+
+    Those rows then belong to other incidents.
+    """
+    over = set[str]()
+    while True:
+        left = [replace(one, ended_run=run.number) if one.id in over else one for one in known.values()]
+        met = _matched(found, left, run.number)
+        if run.is_again:
+            return met, over
+        more = {
+            here.id for here in met if here.id in known and _fate(known[here.id], here.rows, run, config) is Fate.ENDED
+        }
+        if not more:
+            return met, over
+        over |= more
+
+
+def _fate(one: KnownIncident, rows: int, run: Run, config: IncidentConfig) -> Fate:
+    """What a run with so many rows like it shows of a known incident.
+
+    One that was never announced goes on with any row, and ends without. With a cooldown each ends only after it.
+    """
+    if one.announced:
+        found = fate(Counted(rows, run.scored), _doubts(one), _proven(one), run.chance)
+    else:
+        found = Fate.GOES_ON if rows else Fate.ENDED
+    if found is Fate.GOES_ON or not config.cooldown_seconds or (rows and found is Fate.IN_DOUBT):
+        return found
+    return Fate.ENDED if _is_quiet(one, run, config) else Fate.IN_DOUBT
+
+
+def _doubts(one: KnownIncident) -> Counted:
+    return Counted(one.doubted_rows, one.doubted_scored)
+
+
+def _proven(one: KnownIncident) -> Counted:
+    return Counted(one.proven_rows, one.proven_scored)
+
+
+def _doubted(one: KnownIncident, rows: int, run: Run) -> KnownIncident:
+    """The incident after a run that does not show whether it goes on."""
+    if run.is_again:
+        return one
+    since = _doubts(one) + Counted(rows, run.scored)
+    last_run = run.number if rows else one.last_run
+    return replace(one, last_run=last_run, doubted_rows=since.rows, doubted_scored=since.scored)
+
+
+def _ended_by_quiet(one: KnownIncident, run: Run, config: IncidentConfig) -> KnownIncident:
+    """The incident, ended if its cooldown passed between two runs: what returns later is another one."""
+    is_over = config.cooldown_seconds and one.last_run < run.number - 1 and _is_quiet(one, run, config)
+    return replace(one, ended_run=run.number) if one.ended_run is None and is_over else one
+
+
+def _is_quiet(one: KnownIncident, run: Run, config: IncidentConfig) -> bool:
+    """Whether it has been quiet for longer than the cooldown."""
+    return (run.now - datetime.fromisoformat(one.seen)).total_seconds() > config.cooldown_seconds
 
 
 def _receipt(path: Path, notice: Notice) -> Path:
@@ -193,27 +272,32 @@ def _mean(one: Mapping[str, float], other: Mapping[str, float], share: float) ->
     return {name: round(share * one.get(name, 0.0) + (1 - share) * other.get(name, 0.0), 3) for name in sorted(names)}
 
 
-def _updated(
-    before: KnownIncident | None, one: Incident, run: int, now: datetime, *, is_again: bool, announced: bool
-) -> KnownIncident:
-    moment = now.isoformat(timespec="seconds")
+def _updated(before: KnownIncident | None, one: Incident, run: Run, *, announced: bool) -> KnownIncident:
+    """What is remembered of an incident that a run has met."""
+    moment, number = run.now.isoformat(timespec="seconds"), run.number
+    latest = Counted(one.rows, run.scored)
     if before is None:
-        return KnownIncident(
-            one.id, one.title, one.group, one.deviation, one.rows, one.events, run, run, moment, moment, announced
-        )
-    announced = before.announced or announced
-    if is_again:
-        return replace(before, seen=moment, announced=announced)
+        facts = (one.id, one.title, one.group, one.deviation, one.rows, one.events)
+        known = KnownIncident(*facts, number, number, moment, moment, announced)
+        return _with_proven(known, latest) if announced else known
+    if run.is_again:
+        return replace(before, seen=moment, announced=before.announced or announced)
     share = before.rows / (before.rows + one.rows)
-    return replace(
+    known = replace(
         before,
         deviation=_mean(before.deviation, one.deviation, share),
         rows=before.rows + one.rows,
         events=None if before.events is None else before.events + (one.events or 0),
-        last_run=run,
-        seen=moment,
-        announced=announced,
     )
+    if before.announced and fate(latest, _doubts(before), _proven(before), run.chance) is not Fate.GOES_ON:
+        return _doubted(known, one.rows, run)
+    known = replace(known, last_run=number, seen=moment, announced=before.announced or announced)
+    return _with_proven(known, _proven(before) + _doubts(before) + latest) if known.announced else known
+
+
+def _with_proven(one: KnownIncident, proven: Counted) -> KnownIncident:
+    """The incident with the rows that show that it goes on, and none in doubt."""
+    return replace(one, proven_rows=proven.rows, proven_scored=proven.scored, doubted_rows=0, doubted_scored=0)
 
 
 def _ended(one: KnownIncident) -> Incident:

@@ -75,11 +75,18 @@ def rows_to_collect(
 
 
 def finished(
-    config: IncidentConfig, found: Sequence[Incident], n_rows: int, source: Source, bundle: Path, model: str
+    config: IncidentConfig,
+    found: Sequence[Incident],
+    n_rows: int,
+    chance: float,
+    source: Source,
+    bundle: Path,
+    model: str,
 ) -> IncidentOutcome:
     """Write the incidents `found` in `n_rows`, remember them, and notify; the run's other outputs are complete.
 
-    A run without rows, as --since-last-run may have, ends no incident. `model` is the digest of the bundle.
+    A run without rows, as --since-last-run may have, ends no incident. `chance` in (0, 1] is the share of normal rows
+    that the run flags, `model` the digest of the bundle.
     Raises UsageError or EnvironmentProblem where an output cannot be written.
     """
     if config.incident_state is None:
@@ -91,7 +98,11 @@ def finished(
     path = Path(config.incident_state)
     with locked(path) as lock:
         facts = {"table": shown(source.name), "bundle": str(bundle)}
-        incidents = remembered(path, config, found, facts, model, datetime.now(UTC)) if n_rows else ()
+        incidents = (
+            remembered(path, config, found, facts, model, datetime.now(UTC), scored=n_rows, chance=chance)
+            if n_rows
+            else ()
+        )
         write_incidents(config, incidents)
         return deliver(path, config, incidents, lock)
 

@@ -198,7 +198,8 @@ def _score_rows(
         from vaecli.workflows.incidents import finished, incident_facts
 
         model = manifest.digests["arrays.safetensors"]
-        found = finished(incidents, collected.incidents(decision.score_kind), totals.rows, source, bundle, model)
+        rows, chance = collected.incidents(decision.score_kind), decision.chance(calibration)
+        found = finished(incidents, rows, totals.rows, chance, source, bundle, model)
         facts = incident_facts(incidents, found)
     new_files = note(progress, source)
     of_files = file_warnings(source, progress)

@@ -152,7 +152,8 @@ def score_series(
     calibration = calibrations_of(detector, offline=config.offline)[decision.score_kind]
     found = None
     if incidents.is_wanted:  # before the histories: a run that is killed in between finds the same again
-        found = finished(incidents, collected.incidents(), totals.rows, source, bundle, digest)
+        chance = decision.chance(calibration)
+        found = finished(incidents, collected.incidents(), totals.rows, chance, source, bundle, digest)
     if state is not None:
         save_histories(state, histories, digest)
     new_files = note(progress, table)

@@ -85,6 +85,18 @@ def test_a_word_out_of_place_is_the_column_and_not_its_sensors(run, plant_model:
     assert "mode = purge, never seen, expected h" in " ".join(out.split())
 
 
+def test_the_reasons_of_an_event_claim_no_probability_of_a_reading(summary, plant_model: Path, tmp_path: Path):
+    """Windows of sensors give none; whether a word was seen in training once stood in its place."""
+    table = plant(400, 3, 7000)
+    table.loc[rows_of(table, "press", range(200, 240)), "mode"] = "purge"
+    table.loc[rows_of(table, "oven", range(100, 130)), "temp"] += 30.0
+    table.to_csv(tmp_path / "new.csv", index=False)
+    shown = summary("explain", tmp_path / "new.csv", "-m", plant_model)["shown"]
+    assert any("temp = " in one["sentence"] for one in shown)
+    assert not [one for one in shown if "(probability" in one["sentence"]]
+    assert any("mode = purge, never seen, expected h" in one["sentence"] for one in shown)
+
+
 def test_a_missing_cell_is_shown_as_missing(summary, plant_model: Path, faulty: Path):
     """A cell without a value in a flagged row."""
     table = pd.read_csv(faulty)
