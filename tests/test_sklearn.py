@@ -54,6 +54,20 @@ def test_it_is_the_fit_of_vaecli(detector: VAEDetector, normal_table: pd.DataFra
     np.testing.assert_array_equal(detector.score_samples(normal_table), -model.score(normal_table)["anomaly_score"])
 
 
+def test_contamination_is_the_share_that_is_distrusted(normal_table: pd.DataFrame):
+    """As `vaecli.fit` takes it; levels are still those of `threshold`."""
+    found = VAEDetector(threshold=0.95, contamination=0.1, settings=TINY).fit(normal_table)
+    assert found.model_.fit_report["n_distrusted"] == 60
+    assert (found.predict(normal_table) == -1).mean() < 0.2
+
+
+@pytest.mark.parametrize("share", [0, 0.6, -0.1, "10%", float("nan")])
+def test_a_contamination_that_is_no_share(normal_table: pd.DataFrame, share: object):
+    """It names what is allowed, before anything is learned."""
+    with pytest.raises(ValueError, match=r"contamination must be in \(0, 0.5\], 'auto' or None"):
+        VAEDetector(contamination=share).fit(normal_table)
+
+
 def test_a_row_at_the_limit_is_an_outlier(detector: VAEDetector):
     """As on the command line, where a score from the limit on is flagged."""
     kind = detector.model_.detector.score_kind

@@ -150,14 +150,13 @@ _NO_MEMORY = (
     "not enough memory",
     "allocate memory",
     "failed to map segment",
-    "start new thread",
-    "launch worker thread",
 )
+_NO_THREADS = ("start new thread", "launch worker thread")
 _UNSPECIFIC = ("OSError", "RuntimeError", "ImportError", "OutOfMemoryError", "ArrowException")  # torch, pyarrow
 
 
 def shortage(problem: BaseException) -> EnvironmentProblem | None:
-    """What the machine is short of, where that is why `problem` was raised: memory, disk space or open files."""
+    """What the machine is short of, where that is why `problem` was raised: memory, threads, disk space, open files."""
     reason = str(problem).partition("\n")[0]
     match problem:
         case MemoryError() | OSError(errno=errno.ENOMEM):
@@ -167,7 +166,11 @@ def shortage(problem: BaseException) -> EnvironmentProblem | None:
             return EnvironmentProblem(f"{where}no space left to write", "free some space, or write elsewhere with -o")
         case OSError(errno=errno.EMFILE | errno.ENFILE):
             return EnvironmentProblem("too many open files", "raise the limit (`ulimit -n`), or give fewer files")
+        case BlockingIOError(errno=errno.EAGAIN, filename=None):  # of a fork
+            return _no_threads(reason)
         case Exception() if type(problem).__name__ in _UNSPECIFIC:  # libraries that have no type of error for it
+            if any(words in reason for words in _NO_THREADS):
+                return _no_threads(reason)
             is_memory = any(words in reason.lower() for words in _NO_MEMORY)
         case _:
             is_memory = False
@@ -175,6 +178,13 @@ def shortage(problem: BaseException) -> EnvironmentProblem | None:
         return None
     message = f"too little free memory: {quoted(reason, 200, marks=False)}" if reason else "too little free memory"
     return EnvironmentProblem(message, "try a smaller --batch-rows (score) or --preset fast (fit)")
+
+
+def _no_threads(reason: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"no more threads or processes can be started: {quoted(reason, 200, marks=False)}",
+        "raise the limit on them (`ulimit -u`, that of the container) or on memory (`ulimit -v`), or try --workers 1",
+    )
 
 
 @contextmanager

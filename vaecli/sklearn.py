@@ -18,6 +18,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 import vaecli
+from vaecli.config.contamination import LARGEST_SHARE
 from vaecli.errors import InputError, UsageError
 
 FEWEST_ROWS = 8
@@ -30,6 +31,10 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
     columns). Rows are judged one by one; for series use `vaecli.fit`. Columns that cannot be modelled, such as
     constants, are left out. A row is an outlier if it is more unusual than the share `threshold` of normal rows.
 
+    `contamination` is the share of the rows of `fit` that are anomalies, up to 0.5, or "auto" for 5 %: that many of the
+    most isolated rows are distrusted, and levels are those of the others. Unlike in other libraries the share that is
+    flagged does not follow from it, but from `threshold`.
+
     `settings` are those of `vaecli fit` by their dotted names. After `fit` there are `model_`, a `vaecli.Model`;
     `offset_`, where `decision_function` is 0; `n_features_in_`, and `feature_names_in_` for tables with names.
     """
@@ -38,6 +43,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         self,
         *,
         threshold: float = 0.99,
+        contamination: float | str | None = None,
         preset: str = "default",
         score_kind: str = "combined",
         max_epochs: int | None = None,
@@ -45,6 +51,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.threshold = threshold
+        self.contamination = contamination
         self.preset = preset
         self.score_kind = score_kind
         self.max_epochs = max_epochs
@@ -60,6 +67,7 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         chosen: dict[str, Any] = {"preset": self.preset, "score_kind": self.score_kind}
         chosen |= {"train.max_epochs": self.max_epochs, "train.seed": self._seed()}
         chosen |= {"calibration.threshold": self.threshold, "windows.window": 0}
+        chosen |= {"train.contamination": _share(self.contamination)}
         names = list(table.columns) if _is_frame(table) else [f"x{j}" for j in range(self.n_features_in_)]
         # integers of a small table look like identifiers, and their columns were chosen by whoever calls
         chosen |= {"columns.columns": names, **(self.settings or {})}
@@ -117,6 +125,15 @@ class VAEDetector(OutlierMixin, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         return tags
+
+
+def _share(contamination: float | str | None) -> str | None:
+    """The share as `vaecli.fit` takes it. Raises ValueError for one that is none."""
+    if contamination is None or contamination == "auto":
+        return contamination
+    if isinstance(contamination, str) or not 0 < contamination <= LARGEST_SHARE:
+        raise ValueError(f"contamination must be in (0, {LARGEST_SHARE}], 'auto' or None, got {contamination!r}")
+    return f"{100 * contamination:.6f}%"
 
 
 def _is_frame(table: Any) -> bool:

@@ -64,8 +64,6 @@ def test_memory_that_the_reader_lacks_is_7(run, monkeypatch: pytest.MonkeyPatch,
         MemoryError(),
         OSError(12, "Cannot allocate memory"),
         RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
-        RuntimeError("can't start new thread"),
-        pa.ArrowException("Unknown error: Failed to launch worker thread: Resource unavailable"),
         ImportError("libfoo.so: failed to map segment from shared object"),
     ],
     ids=repr,
@@ -78,9 +76,27 @@ def test_memory_by_any_name_is_7(run, monkeypatch: pytest.MonkeyPatch, problem: 
     assert done.err.startswith("error: too little free memory")
 
 
+@pytest.mark.parametrize(
+    "problem",
+    [
+        RuntimeError("can't start new thread"),
+        pa.ArrowException("Unknown error: Failed to launch worker thread: Resource unavailable"),
+        BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable"),
+    ],
+    ids=repr,
+)
+def test_threads_by_any_name_are_7(run, monkeypatch: pytest.MonkeyPatch, problem: Exception):
+    """The message does not name memory, which there may be, and the hint names the limits."""
+    monkeypatch.setattr(workflow, "load_any_detector", refusing(problem))
+    done = run("score", "fresh.csv", "-o", "out.csv")
+    assert done.code == 7
+    assert done.err.startswith("error: no more threads or processes can be started: ")
+    assert "`ulimit -u`" in done.err
+
+
 def test_another_runtime_error_is_a_bug(run, monkeypatch: pytest.MonkeyPatch):
     """What is not known to be a shortage is reported in full."""
-    monkeypatch.setattr(workflow, "open_source", refusing(RuntimeError("x")))
+    monkeypatch.setattr(workflow, "load_any_detector", refusing(RuntimeError("x")))
     done = run("score", "fresh.csv", "-o", "out.csv")
     assert done.code == 1
     assert "Traceback" in done.err

@@ -42,6 +42,18 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def state(pid: int) -> str:
+    """R, S, T (stopped) or Z, as in `ps`."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def training(place: Path) -> Iterator[Callable[[], tuple[subprocess.Popen[str], int]]]:
     """Start a fit that never ends by itself, in a group of its own; it and the process that trains, once it does."""
@@ -98,10 +110,45 @@ def test_the_program_is_killed(training) -> None:
     process, trainer = training()
     process.kill()
     process.wait()
-    until = time.monotonic() + 60
-    while is_running(trainer):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+    wait_until(lambda: not is_running(trainer))
+
+
+def test_a_stop_and_a_continuation_of_both(training) -> None:
+    """Ctrl-Z and fg: both stand still, both go on, and a signal that comes meanwhile ends both."""
+    process, trainer = training()
+    os.killpg(process.pid, signal.SIGSTOP)  # SIGTSTP does nothing to a group without a terminal
+    for pid in (process.pid, trainer):
+        wait_until(lambda pid=pid: state(pid) == "T")
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.poll() is None
+    os.killpg(process.pid, signal.SIGCONT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (143, "error: terminated; nothing was written\n")
+    assert not is_running(trainer)
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["killed", "terminated"]
+)
+def test_the_program_ends_while_the_other_process_hangs(place: Path, number: signal.Signals) -> None:
+    """In a library that it loads, where it would notice nothing: it is not left."""
+    Path("torch.py").write_text("import time\nopen('hangs', 'w').close()\ntime.sleep(600)\n")
+    code = f"import os, sys\n{BESIDE}\nsys.path.insert(0, os.getcwd())\nfrom vaecli.cli.app import run\nrun()\n"
+    process = subprocess.Popen([sys.executable, "-c", code, *FIT], stderr=subprocess.DEVNULL)
+    wait_until(Path("hangs").exists)
+    (trainer,) = children(process.pid)
+    process.send_signal(number)
+    assert process.wait(timeout=60) == (-9 if number == signal.SIGKILL else 143)
+    wait_until(lambda: not is_running(trainer))
+    assert not Path("out.vae").exists()
+
+
+def test_unusual_surroundings(shell) -> None:
+    """A job of a scheduler: no terminal, no HOME, no folder for temporary files, variables of the interpreter."""
+    variables = "PYTHONSTARTUP=/no PYTHONPATH=/no:/tmp PYTHONOPTIMIZE=2 PYTHONSAFEPATH=1 TMPDIR=/no HOME=/proc LC_ALL=C"
+    done = shell(f"nohup setsid -w env {variables} $V {' '.join(FIT)} --quiet <&- >&-")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("out.vae").exists()
 
 
 def test_the_same_bundle(program, place: Path) -> None:

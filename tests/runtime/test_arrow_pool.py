@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from vaecli.runtime import arrow_pool
-from vaecli.runtime.arrow_pool import VARIABLE, as_before, choose
+from vaecli.runtime.arrow_pool import VARIABLE, choose
 
 LOADED = (
     "from vaecli.runtime.arrow_pool import choose; choose(); import pyarrow; "
@@ -46,14 +46,3 @@ def test_nothing_is_chosen_once_pyarrow_is_loaded_or_without_jemalloc(monkeypatc
     monkeypatch.setattr(arrow_pool, "_has_jemalloc", lambda: False)
     choose(environment)
     assert environment == {}
-
-
-def test_a_command_of_the_user_is_given_the_environment_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `choose` adds is taken out again; a name that came from outside is passed on."""
-    monkeypatch.delitem(sys.modules, "pyarrow")
-    monkeypatch.setattr(arrow_pool, "_has_jemalloc", lambda: True)
-    environment = {"PATH": "/bin"}
-    choose(environment)
-    assert environment[VARIABLE] == "jemalloc"
-    assert as_before(environment) == {"PATH": "/bin"}
-    assert as_before({VARIABLE: "jemalloc"}) == {VARIABLE: "jemalloc"}

@@ -67,3 +67,25 @@ def test_a_failed_write_is_the_machines_refusal(tmp_path, monkeypatch):
         atomic_file.write_bytes(tmp_path / "model.vae", b"two")
     assert (tmp_path / "model.vae").read_bytes() == b"one"
     assert [path.name for path in tmp_path.iterdir()] == ["model.vae"]
+
+
+def test_a_temporary_file_that_something_removes(tmp_path):
+    """As a job that cleans up does: the message does not name a folder that is there, and the earlier file stays."""
+    (tmp_path / "out.csv").write_bytes(b"one")
+
+    def write_and_lose() -> None:
+        with atomic_file.replacing(tmp_path / "out.csv") as stream:
+            stream.write(b"two")
+            [temporary] = tmp_path.glob(".vaecli-*")
+            temporary.unlink()
+
+    with pytest.raises(EnvironmentProblem, match=r"out\.csv: the temporary file beside it was removed"):
+        write_and_lose()
+    assert (tmp_path / "out.csv").read_bytes() == b"one"
+
+
+def test_a_link_to_a_folder_that_is_not_there(tmp_path):
+    """The folder that is named is the one to make."""
+    (tmp_path / "out.csv").symlink_to(tmp_path / "gone" / "out.csv")
+    with pytest.raises(UsageError, match=rf"out\.csv: no such directory: {tmp_path}/gone"):
+        atomic_file.write_bytes(tmp_path / "out.csv", b"one")

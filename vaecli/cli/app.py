@@ -19,8 +19,8 @@ import typer
 import vaecli
 from vaecli import render
 from vaecli.cli import unattended
-from vaecli.errors import LockHeld, RankLost, UsageError, VaecliError, shortage
-from vaecli.runtime import arrow_pool, outputs, program
+from vaecli.errors import EnvironmentProblem, LockHeld, RankLost, UsageError, VaecliError, shortage
+from vaecli.runtime import arrow_pool, environment, outputs, process_limits, program, watchdog
 from vaecli.runtime.place import Place
 
 # 128 and the number of the signal, as shells count
@@ -77,7 +77,15 @@ def run() -> NoReturn:
     code = 1
     program.begin()
     arrow_pool.choose()
+    environment.limit_blas()
     render.prepare_streams()
+    leave = None
+    if (limited := process_limits.limit()) is not None:
+        from vaecli.runtime import supervisor
+
+        process_limits.use_few_arenas()
+        leave = supervisor.divide(limited[1], _report_end)
+    watchdog.start(_show_end)
     try:
         main()
     except SystemExit as left:
@@ -89,7 +97,22 @@ def run() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
+    if leave is not None:
+        leave(code)
     os._exit(code)
+
+
+def _report_end(problem: EnvironmentProblem) -> int:
+    """Report how the process of a run ended that could not itself, in its metrics too; the exit code."""
+    words = sys.argv[1:]
+    unattended.prepare(words)
+    return unattended.end(_explain(problem, as_json="--json" in words))
+
+
+def _show_end(message: str, exit_code: int) -> None:
+    """What the watchdog prints: it ends a run in the midst of something, so only what is complete is named."""
+    complete = outputs.complete_outputs()
+    render.show_stop(message + (f"; complete: {', '.join(complete)}" if complete else ""), exit_code)
 
 
 def _run(words: list[str]) -> int:
@@ -191,6 +214,8 @@ def _with_exit_codes(verb: Callable[..., None], name: str, *, as_json: bool) -> 
     def answer(**given: Any) -> None:
         try:
             unattended.begin(given, files)
+            if name not in unattended.WITHOUT_LOCK:
+                process_limits.require(name)
             verb(**given)
             render.flush()
         except BaseException as problem:

@@ -97,6 +97,7 @@ def fit(
     with render.warnings_shown(quiet=quiet):
         config = fit_config(settings, config_file)
 
+    from vaecli.runtime.blas import load_for_fits
     from vaecli.runtime.memory import keep_freed_memory
     from vaecli.tables.without_pandas import skip_pandas_import
     from vaecli.workflows import require_fitting_packages
@@ -114,6 +115,7 @@ def fit(
     else:
         from vaecli.workflows.fit import fit as run
 
+    load_for_fits()
     keep_freed_memory()
     skip_pandas_import(for_good=True)
     with render.progress(quiet=quiet, verbose=verbose) as on_event:

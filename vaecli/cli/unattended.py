@@ -227,6 +227,8 @@ def _require_output(given: dict[str, Any]) -> None:
     is_stream = output == "-" or (output is None and "-" in given.get("inputs", ()))
     if is_stream or is_url(str(output)) or (output is None and _run.verb in _WITHOUT_DEFAULT_OUTPUT):
         raise UsageError("--manifest is written beside an output file, and there is none", "name one: -o FILE")
+    if output is not None and os.path.isdir(manifest := f"{output}.manifest.json"):
+        raise UsageError(f"--manifest: {shown(manifest)} is a directory", "move it away, or choose another -o FILE")
 
 
 def _with_manifest(code: int) -> int:

@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from vaecli.runtime.environment import add
+
 VARIABLE = "ARROW_DEFAULT_MEMORY_POOL"
-_MARK = "ARROW_POOL_OF_VAECLI"  # in the environment of this process only
 _HEADER = Path("include", "arrow", "util", "config.h")
 
 
 def choose(environment: MutableMapping[str, str] = os.environ) -> None:
     """Name jemalloc in the environment, unless it names an allocator, pyarrow is loaded already or has no jemalloc."""
     if VARIABLE not in environment and "pyarrow" not in sys.modules and _has_jemalloc():
-        environment.update({VARIABLE: "jemalloc", _MARK: "1"})
-
-
-def as_before(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment without what `choose` added, for a program of the user's."""
-    added = (VARIABLE, _MARK) if _MARK in environment else ()
-    return {name: value for name, value in environment.items() if name not in added}
+        add(VARIABLE, "jemalloc", environment)
 
 
 def _has_jemalloc() -> bool:

@@ -140,10 +140,17 @@ def _take_permissions(descriptor: int, path: str) -> None:
 
 
 def _unwritable(name: str, problem: OSError) -> EnvironmentProblem | UsageError:
-    name = shown(name)
+    path, name = name, shown(name)
     match problem:
         case FileNotFoundError() | NotADirectoryError() if "://" not in name:
             folder = os.path.dirname(name) or "."
+            if os.path.islink(path):  # to a folder that is not there
+                folder = shown(os.path.dirname(os.path.realpath(path)))
+            elif os.path.isdir(os.path.dirname(path) or "."):
+                return EnvironmentProblem(
+                    f"{name}: the temporary file beside it was removed while it was written",
+                    "nothing was written and an earlier output is untouched; find what removes files there, and retry",
+                )
             return UsageError(f"{name}: no such directory: {folder}", f"make it first: `mkdir -p {folder}`")
         case PermissionError():
             return EnvironmentProblem(f"{name}: permission denied", "write to a directory that you own")

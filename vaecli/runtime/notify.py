@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from vaecli.runtime.arrow_pool import as_before
 from vaecli.runtime.atomic_file import translated
+from vaecli.runtime.environment import as_before
 
 NOTIFIER = Path(__file__).with_name("notifier.py")
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1  # of Linux
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,10 @@ class PythonProcess:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)  # what is blocked stays so in a new program
         try:
             # not as PYTHONPATH: a folder may have a colon in its name, and -I and -E ignore the variable
-            code = f"import sys; sys.path[:] = sys.argv[1:]; from {module} import {function}; {function}()"
+            code = (
+                f"import sys; sys.path[:] = sys.argv[1:]; from {__name__} import end_with; end_with({os.getpid()}); "
+                f"from {module} import {function}; {function}()"
+            )
             process = subprocess.Popen(
                 [sys.executable, *_flags(), "-P", "-c", code, *sys.path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
             )
@@ -105,6 +109,19 @@ def can_be_sent(value: object) -> bool:
     except Exception:
         return False
     return True
+
+
+def end_with(parent: int) -> None:
+    """Have the system kill this process when the one with that number ends; elsewhere than on Linux do nothing.
+
+    Without it a process would go on until it next reads or writes, and for ever where a library never comes back.
+    """
+    with suppress(Exception):
+        from ctypes import CDLL
+
+        CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it had ended before
+        os._exit(1)
 
 
 def channel_of_child() -> Channel:

@@ -20,6 +20,7 @@ from vaecli.config import TrainConfig
 from vaecli.data.training_rows import Rows, RowsInMemory, TrainingRows
 from vaecli.errors import EnvironmentProblem
 from vaecli.results import Event, OnEvent, ignore
+from vaecli.runtime.blas import reserve_buffers
 from vaecli.runtime.memory import keep_freed_memory
 from vaecli.runtime.parallel import n_cores
 from vaecli.runtime.python_process import Channel, PythonProcess, can_be_sent, channel_of_child
@@ -194,6 +195,7 @@ def serve() -> None:
     keep_freed_memory()
     with suppress(Exception):  # it is raised again where it is asked for
         importlib.import_module("vaecli.training.loop")
+        reserve_buffers()
     with suppress(EOFError, ConnectionError):
         while True:
             request = channel.receive()

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-
 from vaecli.errors import quoted
 from vaecli.schema import Column, Kind, Schema
 from vaecli.tables.convert.declared_missing import option_value
 from vaecli.tables.infer.classify import is_named_like_a_key
+from vaecli.tables.infer.long_form import long_option, plain
 
-_TAGS = {"tag", "tagname", "tag_name", "sensor", "sensor_id", "sensor_name", "entity_id", "variable", "metric", "point"}
-_TAGS |= {"measurement", "signal", "channel", "parameter", "_field", "series", "item"}
-_READINGS = {"value", "_value", "reading", "state", "val", "wert"}
 _TIMES_OF_DAY = {"time", "time_of_day", "uhrzeit", "zeit", "clock", "heure", "hora", "ora"}
 
 
@@ -33,19 +28,16 @@ def _of_codes(columns: tuple[Column, ...]) -> list[str]:
 
 def _is_code(column: Column) -> bool:
     """Whether cells are padded with zeros (`01067`), or the name is that of a key (but not `refractive index`)."""
-    return column.width > 1 or (is_named_like_a_key(column.name) and not _plain(column.name).endswith("index"))
+    return column.width > 1 or (is_named_like_a_key(column.name) and not plain(column.name).endswith("index"))
 
 
 def _of_a_long_table(schema: Schema) -> list[str]:
-    tags = [one for one in schema.features if one.kind is Kind.CATEGORICAL and _plain(one.name) in _TAGS]
-    readings = [one for one in schema.features if one.kind is Kind.NUMERIC and _plain(one.name) in _READINGS]
-    others = [one for one in schema.features if one.kind is Kind.NUMERIC and one not in readings]
-    if schema.time is None or len(tags) != 1 or len(readings) != 1 or others:
+    option = long_option(schema.columns) if schema.time is not None else ""
+    if not option:
         return []
-    option = shlex.quote(f"name={tags[0].name},value={readings[0].name}")
     return [
         "looks like a table with a row per sensor and time, whose rows are judged one by one: "
-        f"--long {option} judges the sensors together, over time"
+        f"{option} judges the sensors together, over time"
     ]
 
 
@@ -56,7 +48,7 @@ def _of_two_clocks(schema: Schema) -> list[str]:
     times = [
         one.name
         for one in schema.features
-        if one.kind is Kind.NUMERIC and one.number_spelling and _plain(one.name) in _TIMES_OF_DAY
+        if one.kind is Kind.NUMERIC and one.number_spelling and plain(one.name) in _TIMES_OF_DAY
     ]
     if not times:
         return []
@@ -64,7 +56,3 @@ def _of_two_clocks(schema: Schema) -> list[str]:
         f"{quoted(date.name)} holds days and {quoted(times[0])} times of day: as one column (2026-12-31 23:59:00) they "
         "are a clock, and rows that follow each other are judged together"
     ]
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s-]+", "_", name.strip().lower())

@@ -19,10 +19,12 @@ from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tables.convert.number_spellings import DECIMAL_COMMA, by_hand
 from vaecli.tables.infer.classify import MOST_COMPARED, ORDERS_THE_ROWS, Classification, Mixed, classify
 from vaecli.tables.infer.evidence import Evidence, TextEvidence
+from vaecli.tables.infer.long_form import long_option
 from vaecli.tables.infer.rare_words import with_rare_words_folded
 from vaecli.tables.infer.roles import ALL, ASKED, reject_unfit_roles, requested_roles, with_roles
 from vaecli.tables.infer.scan import read_evidence
 from vaecli.tables.infer.text_columns import found_text, named_text
+from vaecli.tables.read.footers import MOST_LINES, cut_off
 from vaecli.tables.read.frames import FrameSource
 from vaecli.tables.read.lines import LINE, TIME, LinesSource
 from vaecli.tables.read.parquet import ParquetSource
@@ -71,7 +73,7 @@ def infer_schema(source: Source, config: ColumnsConfig, on_event: OnEvent = igno
     if any(column.number_spelling == DECIMAL_COMMA for column in columns):
         columns = tuple(_with_doubtful_point(column, evidence) for column in columns)
     columns = tuple(_with_doubtful_missing(column, evidence) for column in columns)
-    _reject_mixed(source, columns, classifications)
+    _reject_mixed(source, columns, classifications, n_rows)
     reject_unfit_roles(source, columns, classifications)
     _reject_without_unit(source, columns, config.same_unit)
     return Schema(columns, n_rows)
@@ -151,7 +153,9 @@ def _with_types(source: Source, columns: Sequence[Column]) -> tuple[Column, ...]
     )
 
 
-def _reject_mixed(source: Source, columns: Sequence[Column], classifications: Mapping[str, Classification]) -> None:
+def _reject_mixed(
+    source: Source, columns: Sequence[Column], classifications: Mapping[str, Classification], n_rows: int
+) -> None:
     """Raise InputError for cells that are not of the kind of nearly all others in their column."""
     # a column advised to be left out counts too: measurements never repeat either, and bad cells make them text
     checked = [column.name for column in columns if column.reason != ASKED or column.role is Role.TIME]
@@ -180,16 +184,30 @@ def _reject_mixed(source: Source, columns: Sequence[Column], classifications: Ma
         f"{source.name}: {count} otherwise holds:\n" + "\n".join(f"  {text}" for _, _, text in listed_cells) + rest,
         "repair the cell, leave it empty if the value is missing, or leave the column out with --exclude "
         + ",".join(quoted(name, marks=False) for name in mixed)
-        + _options_for(list(mixed.values())),
+        + _options_for(list(mixed.values()), long_option(columns, mixed))
+        + _footer(list(mixed.values()), n_rows),
     )
 
 
-def _options_for(mixed: Sequence[Mixed]) -> str:
+def _footer(mixed: Sequence[Mixed], n_rows: int) -> str:
+    """The command that cuts the last rows off, if no other row of a file has such cells; else empty."""
+    cells = [cell for column in mixed for cell in column.first_unexpected]
+    first = min(cells, key=lambda cell: cell.row)
+    n_last = n_rows - first.row
+    file, line, _ = first.where.partition(", line ")
+    if not line or n_last > MOST_LINES or len(cells) < sum(column.n_unexpected for column in mixed):
+        return ""
+    return f"; {cut_off(file, n_last)}"
+
+
+def _options_for(mixed: Sequence[Mixed], long: str) -> str:
     """The options that would read these columns, as they are written; empty for none."""
     words = list(dict.fromkeys(word for column in mixed for word in column.words))
     found = ""
     if words and all(len(word) <= LONGEST_WORD for word in words):
         found = f"; if they mean missing: --missing {option_value(words)}"
+    if long:
+        found += f"; for rows of single readings, whose usual status words mean so: {long}"
     if any(column.is_spelled_otherwise for column in mixed):
         found += "; --decimal and --thousands name the marks of numbers, such as --thousands ,"
     return found

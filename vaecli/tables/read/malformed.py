@@ -14,6 +14,7 @@ from vaecli.runtime.urls import in_shell
 from vaecli.tables.convert.arrow_types import as_numpy, one_array
 from vaecli.tables.convert.missing_tokens import MISSING_TOKENS
 from vaecli.tables.convert.parse import parse_numbers
+from vaecli.tables.read.footers import MOST_LINES, cut_off
 from vaecli.tables.read.header import Header
 from vaecli.tables.read.records import RecordBlock
 
@@ -94,10 +95,10 @@ def _not_numbers(text: pa.ChunkedArray) -> list[int]:
 
 def _ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, int]], name: str) -> MalformedText:
     expected = len(header.names)
-    hint = (
-        _why_ragged(block, header, ragged, name)
-        or f"quote fields that hold the delimiter {quoted(header.delimiter)}, and write empty fields for missing cells"
+    quoting = (
+        f"quote fields that hold the delimiter {quoted(header.delimiter)}, and write empty fields for missing cells"
     )
+    hint = _why_ragged(block, header, ragged, name, quoting)
     lines = [
         f"line {block.line(row)}: {n} field{'s' if n != 1 else ''}, the header has {expected}" for row, n in ragged
     ]
@@ -109,11 +110,19 @@ def _ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, int]
     return MalformedText(name + what, hint, path=name, line=block.line(ragged[0][0]))
 
 
-def _why_ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, int]], name: str) -> str:
-    """The hint for rows that end with a delimiter, and for a last line that is cut off; empty for others."""
+def _why_ragged(
+    block: RecordBlock, header: Header, ragged: Sequence[tuple[int, int]], name: str, others_do: str
+) -> str:
+    """The hint for rows that end with a delimiter, and for last lines that are no rows; `others_do` for others."""
     rows = [block.data[block.starts[row] : block.stops[row]] for row, _ in ragged]
+    has_footer = 0 < len(block) - ragged[0][0] <= MOST_LINES < len(block)
+    footer = cut_off(name, block.line(len(block) - 1) - block.line(ragged[0][0]) + 1) if has_footer else ""
     delimiter = header.delimiter.encode()
-    if all(n == len(header.names) + 1 for _, n in ragged) and all(row.endswith(delimiter) for row in rows):
+    if (
+        not footer
+        and all(n == len(header.names) + 1 for _, n in ragged)
+        and all(row.endswith(delimiter) for row in rows)
+    ):
         in_sed = "\\t" if header.delimiter == "\t" else header.delimiter
         return f"the lines end with a delimiter: `sed 's/{in_sed}\\r*$//' {in_shell(name)} > table.csv`"
     [(row, n), *others] = ragged
@@ -123,7 +132,7 @@ def _why_ragged(block: RecordBlock, header: Header, ragged: Sequence[tuple[int, 
             "the line has no end: the last line is half-written, as by a writer that is still at it; "
             f"`sed '$d' {in_shell(name)} > table.csv` leaves it out"
         )
-    return ""
+    return f"{footer}; else {others_do}" if footer else others_do
 
 
 def _not_a_number(
@@ -131,6 +140,9 @@ def _not_a_number(
 ) -> UnreadableCell:
     hint = "correct the cell, or leave it empty if the value is missing; decimals are written with a point"
     hint += "; `fit --missing` takes words that mean so"
+    first = bad_cells[0][0]
+    if len(block) - first <= MOST_LINES < len(block):
+        hint += f"; {cut_off(name, len(block) - first)}"
     lines = [
         f"line {block.line(row)}, column {quoted(column, marks=False)}: "
         f'"{quoted(text[column][row].as_py(), _SHOWN_CHARACTERS, marks=False)}" is not a number'
