@@ -715,7 +715,7 @@ SCORE = [
         "files-with-different-columns",
         "score normal.csv bad.csv -o out.csv",
         4,
-        "bad.csv: missing 'mode'; has also 'state'",
+        "bad.csv: a column is missing: 'mode'; has also 'state'",
         bad_csv=csv(header="pressure,flow,temperature,pump_on,state"),
     ),
     *(

@@ -16,7 +16,7 @@ from vaecli.bundle import Manifest
 from vaecli.config.choices import BAD_FILES
 from vaecli.detector import Detector
 from vaecli.engines.base import features_of
-from vaecli.errors import InputError, SchemaMismatch, UsageError, VaecliError, counted_files, listed
+from vaecli.errors import InputError, SchemaMismatch, UsageError, VaecliError, counted_files, listed, quoted
 from vaecli.results.bad_files import BadFile
 from vaecli.runtime import outputs
 from vaecli.runtime.urls import is_url
@@ -164,27 +164,41 @@ def _explained(problem: InputError, inputs: Sequence[str], detector: Detector | 
         return problem
     from vaecli.tables.read.folders import path_of, root_of
     from vaecli.tables.read.found_files import find_files
+    from vaecli.tables.read.open import open_alone
 
     try:
         locations = [one.location for one in find_files(inputs)]
     except VaecliError:
         return problem
     root = root_of(inputs, map(path_of, locations))
-    bad: list[BadFile] = []
+    bad: list[tuple[BadFile, tuple[str, ...]]] = []
+    known: set[str] = set()
     for location in locations:
+        names: tuple[str, ...] = ()
         try:
+            names = tuple(open_alone(location, root, _lines_of(detector)).names)
             _check_columns(location, root, detector)
+            known.update(names)
         except InputError as own:
-            bad.append(BadFile.of(location.name, own))
+            bad.append((BadFile.of(location.name, own), names))
     if not bad or len(bad) == len(locations):
         return problem
+    reasons = [one.reason + _has_also([name for name in names if name not in known]) for one, names in bad]
     return SchemaMismatch(
-        f"{counted_files(len(bad), len(locations))} not like the table of the fit:\n"
-        + listed([one.reason for one in bad]),
-        f"{bad[0].hint}; --bad-files skip leaves such files out",
-        path=bad[0].path,
-        column=bad[0].column,
+        f"{counted_files(len(bad), len(locations))} not like the table of the fit:\n{listed(reasons)}",
+        f"{bad[0][0].hint}; --bad-files skip leaves such files out",
+        path=bad[0][0].path,
+        column=bad[0][0].column,
     )
+
+
+def _has_also(names: Sequence[str]) -> str:
+    """Columns that no file like the table of the fit has: a renamed one may be among them."""
+    return f"; has also {', '.join(map(quoted, names))}" if names else ""
+
+
+def _lines_of(detector: Detector | SensorDetector) -> tuple[str, ...] | None:
+    return detector.lines if isinstance(detector, Detector) else None
 
 
 def _check_columns(location: Location, root: str, detector: Detector | SensorDetector) -> None:
@@ -192,7 +206,7 @@ def _check_columns(location: Location, root: str, detector: Detector | SensorDet
     from vaecli.tables.read.open import open_alone
     from vaecli.workflows.long_table import as_modelled
 
-    source = open_alone(location, root, detector.lines if isinstance(detector, Detector) else None)
+    source = open_alone(location, root, _lines_of(detector))
     modelled = as_modelled(source, detector)
     if modelled is source:
         check_schema(source, detector.schema, detector.by_column if isinstance(detector, Detector) else None)
