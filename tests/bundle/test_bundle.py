@@ -434,8 +434,8 @@ def test_a_part_that_was_exchanged_is_damage(tmp_path: Path) -> None:
         (b'{"format": 1.0}', "names no format"),
         (b'{"format": 2}', "incomplete:\n  'version' is missing\n  'schema' is missing"),
         (b'{"format": 1, "version": "0.1.0"}', "written by vaecli 0.1.0, format 1; this one reads from 2 on"),
-        (b'{"format": 13, "version": "0.9.0"}', "written by vaecli 0.9.0, format 13; this one reads up to 12"),
-        (b'{"format": 13}', "written by vaecli None"),
+        (b'{"format": 14, "version": "0.9.0"}', "written by vaecli 0.9.0, format 14; this one reads up to 13"),
+        (b'{"format": 14}', "written by vaecli None"),
     ],
 )
 def test_an_invalid_manifest_is_refused(tmp_path: Path, text: bytes, words: str) -> None:

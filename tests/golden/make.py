@@ -157,7 +157,7 @@ def series(n: int, seed: int) -> pd.DataFrame:
 
 
 def odd_readings(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with a missing time, a late row, a gap, missing cells, a silent sensor and faults among them."""
+    """The same rows with a missing time, a late row, a gap, missing cells, a silent sensor, faults and a range left."""
     rows.loc[20, "when"] = None
     rows.loc[50, "when"] = rows.loc[40, "when"]
     rows.loc[70:, "when"] += pd.Timedelta("2h")
@@ -165,6 +165,7 @@ def odd_readings(rows: pd.DataFrame) -> pd.DataFrame:
     rows.loc[120:123, "pressure"] = 40.0
     rows.loc[160, "valve"] = 1
     rows.loc[175:190, "pressure"] = np.nan
+    rows["flow"] += np.interp(np.arange(len(rows)), [71, 118, 119], [0, 40, 0])
     return rows
 
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 import vaecli
 from tests.sensors.conftest import SENSORS, call, fitted, interleaved, plant, read, scored, scored_and_summary, write
+from vaecli.bundle import SENSORS_FORMAT
 from vaecli.bundle.save_load import load_any_detector
 from vaecli.tables.read import long as reading
 
@@ -330,7 +331,11 @@ def test_the_bundle_remembers(bundles: tuple[Path, Path], tmp_path: Path):
     assert "columns.long" in done.out
     assert "name=tag,value=value" in done.out
     found = call("inspect", bundles[0], "--json").summary
-    assert (found["format"], found["fit"]["long"]["name"], found["fit"]["long"]["value"]) == (11, "tag", "value")
+    assert (found["format"], found["fit"]["long"]["name"], found["fit"]["long"]["value"]) == (
+        SENSORS_FORMAT,
+        "tag",
+        "value",
+    )
     assert "long" not in call("inspect", bundles[1], "--json").summary["fit"]
 
 

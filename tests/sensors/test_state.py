@@ -147,7 +147,7 @@ def missing(arrays: dict[str, np.ndarray], name: str) -> None:
     del arrays[name]
 
 
-NAMES = ["version", "model", "keys", "rows", "n_refused", "refused", "time", "readings", "missing"]
+NAMES = ["version", "model", "keys", "rows", "n_refused", "refused", "time", "readings", "missing", "support"]
 
 
 @pytest.mark.parametrize("damage", [shorter, of_another_type, missing])

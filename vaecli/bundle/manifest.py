@@ -18,12 +18,13 @@ from vaecli.errors import listed
 # there forever; a bundle written by the last release of the old format goes to tests/golden/bundle_v<old>/ and is never
 # edited again; see CHANGELOG.md. Whatever the format, `manifest.json` stays the first entry and keeps `format`
 # and `version`, so that every reader can report which vaecli is needed.
-FORMAT = 12  # the newest that is read
+FORMAT = 13  # the newest that is read
 # of bundles of rows; in those of 10, with text columns, and of 8, without, no levels judge; in those of 6 no neighbours
 # nor centres, in those of 4 no cells
 ROWS_FORMAT = 12
-SENSORS_FORMAT = 11  # of bundles of sensors
-LIMITS_FORMAT = 7  # of those whose judge of single sensors does not know how long one may be silent
+SENSORS_FORMAT = 13  # of bundles of sensors
+SILENCE_FORMAT = 11  # of those whose judge of single sensors does not know what training supports
+LIMITS_FORMAT = 7  # of those whose judge does not know either how long one may be silent
 UNJUDGED_FORMAT = 5  # of those without a judge of single sensors, which score as they did
 SCHEMA_ORDER_FORMAT = 4  # formats 2 and 3 are translated by format_3.py, and score as they did
 OLDEST = 2  # format 1, of vaecli 0.1.0, held networks and scores that no longer exist: nothing to translate

@@ -15,6 +15,7 @@ from vaecli.bundle.manifest import (
     ROWS_FORMAT,
     SCHEMA_ORDER_FORMAT,
     SENSORS_FORMAT,
+    SILENCE_FORMAT,
     UNJUDGED_FORMAT,
     Manifest,
 )
@@ -54,7 +55,9 @@ def _format_of(detector: Detector | SensorDetector) -> int:
         return ROWS_FORMAT
     if detector.judge is None:
         return UNJUDGED_FORMAT
-    return LIMITS_FORMAT if detector.judge.silence_limit is None else SENSORS_FORMAT
+    if detector.judge.silence_limit is None:
+        return LIMITS_FORMAT
+    return SILENCE_FORMAT if detector.judge.support is None else SENSORS_FORMAT
 
 
 def load_detector(path: Path) -> tuple[Detector, Manifest]:

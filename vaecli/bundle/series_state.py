@@ -12,6 +12,7 @@ from safetensors import SafetensorError, deserialize
 from safetensors.numpy import save
 
 from vaecli.bundle.manifest import DTYPES
+from vaecli.data.support import LONG_AGO, N_COUNTS, nothing_reported
 from vaecli.errors import BundleError
 from vaecli.model.window_model import HISTORY
 from vaecli.runtime.atomic_file import replacing
@@ -33,6 +34,7 @@ _TYPES = {
 }
 _REPORTED = {"reported": "F64"}  # only where a model does not hold readings for ever
 _MISSING = {"missing": "I64"}  # only where a model judges silence
+_SUPPORT = {"support": "I64"}  # only where it judges what training supports
 
 
 def save_histories(path: Path, histories: Histories, model: str, *, is_output: bool = True) -> None:
@@ -64,6 +66,11 @@ def save_histories(path: Path, histories: Histories, model: str, *, is_output: b
         none = np.zeros(n_sensors, np.int64)
         missing = [none if one.missing is None else one.missing for one in series.values()]
         arrays["missing"] = np.concatenate([np.empty((0, n_sensors), np.int64), *(runs[None] for runs in missing)])
+    if histories.support is not None:
+        nothing = nothing_reported(n_sensors)
+        counts = [nothing if one.support is None else one.support for one in series.values()]
+        empty = np.empty((0, *nothing.shape), np.int64)
+        arrays["support"] = np.concatenate([empty, *(of_series[None] for of_series in counts)])
     with replacing(path, is_output=is_output) as file:
         file.write(save(arrays))
 
@@ -82,7 +89,8 @@ def load_histories(path: Path, detector: SensorDetector, model: str) -> Historie
         raise BundleError(f"{path}: cannot be read: {problem.strerror or problem}", _UNREAD) from None
     try:
         types = _TYPES if histories.hold is None else _TYPES | _REPORTED
-        arrays = _unpacked(packed, types if histories.silence_limit is None else types | _MISSING)
+        types = types if histories.silence_limit is None else types | _MISSING
+        arrays = _unpacked(packed, types if histories.support is None else types | _SUPPORT)
         if arrays["model"].tobytes().decode() != model:
             raise BundleError(f"{path}: is the state of another model", _HINT)
         _restore(arrays, histories)
@@ -122,6 +130,11 @@ def _restore(arrays: dict[str, np.ndarray], histories: Histories) -> None:
     missing = arrays.get("missing")
     if missing is not None and (missing.shape != (n_series, n_sensors) or (missing < 0).any()):
         raise ValueError("its runs of missing readings do not fit")
+    support = arrays.get("support")
+    if support is not None and (support.shape != (n_series, N_COUNTS, n_sensors) or (support < 0).any()):
+        raise ValueError("its counts of alarms do not fit")
+    if support is not None and (support > LONG_AGO).any():
+        raise ValueError("its counts of alarms are out of range")
     edges = np.concatenate([[0], np.cumsum(rows)])
     for i, key in enumerate(keys):
         part = slice(int(edges[i]), int(edges[i + 1]))
@@ -134,4 +147,5 @@ def _restore(arrays: dict[str, np.ndarray], histories: Histories) -> None:
             float(refused[i]),
             None if reported is None else reported[i],
             None if missing is None else missing[i],
+            None if support is None else support[i],
         )

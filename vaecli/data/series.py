@@ -4,33 +4,55 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from itertools import pairwise
 
 import numpy as np
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """Which sensor of m rows has had no reading for too long: `far` (m,) float32, in its limit, and `sensor` (m,).
+class Cause(IntEnum):
+    """Why a sensor alone decides, whatever the windows hold."""
 
-    Of several it is the one furthest beyond its limit; 0 and −1 where there is none.
+    NONE = 0
+    SILENT = 1  # no reading for too long
+    BEYOND = 2  # a level beyond the range of training
+    UNSEEN = 3  # a value that training never had
+
+
+@dataclass(frozen=True, slots=True)
+class Alarms:
+    """Which sensor of m rows decides whatever the windows hold: how `far` (m,) float32 out, in its limit.
+
+    `sensor` (m,) is that sensor and `cause` (m,) uint8 its `Cause`. Of several it is the one furthest beyond its limit;
+    0, −1 and 0 where there is none.
     """
 
     far: np.ndarray
     sensor: np.ndarray
+    cause: np.ndarray
 
-    def __getitem__(self, which: slice | np.ndarray) -> Silence:
-        return Silence(self.far[which], self.sensor[which])
-
-    @classmethod
-    def none(cls, n_rows: int) -> Silence:
-        """No sensor of `n_rows` rows is silent."""
-        return cls(np.zeros(n_rows, np.float32), np.full(n_rows, -1))
+    def __getitem__(self, which: slice | np.ndarray) -> Alarms:
+        return Alarms(self.far[which], self.sensor[which], self.cause[which])
 
     @classmethod
-    def concatenate(cls, parts: Sequence[Silence]) -> Silence:
+    def none(cls, n_rows: int) -> Alarms:
+        """No sensor of `n_rows` rows decides."""
+        return cls(np.zeros(n_rows, np.float32), np.full(n_rows, -1), np.zeros(n_rows, np.uint8))
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Alarms]) -> Alarms:
         """The rows of all parts, in order."""
-        return cls(np.concatenate([part.far for part in parts]), np.concatenate([part.sensor for part in parts]))
+        far, sensor, cause = zip(*((part.far, part.sensor, part.cause) for part in parts), strict=True)
+        return cls(np.concatenate(far), np.concatenate(sensor), np.concatenate(cause))
+
+    def joined(self, far: np.ndarray, sensor: np.ndarray | int, cause: Cause) -> Alarms:
+        """The same rows; where a `sensor`, (m,) or one for all, lies further out, `far` (m,), it takes their place."""
+        more = far > self.far
+        return Alarms(
+            np.where(more, far, self.far),
+            np.where(more, sensor, self.sensor),
+            np.where(more, np.uint8(cause), self.cause),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +61,14 @@ class Stretch:
 
     `before` (h, D) and `readings` (m, D) are scaled float32 without missing cells; h is the history that scores need.
     `row` (m,) are the positions of the rows in their batch; `seen` is how many rows the stretch had before, at most h:
-    the others of `before` repeat its first row. `silence` is None where no sensor is silent.
+    the others of `before` repeat its first row. `alarms` is None where no sensor decides alone.
     """
 
     before: np.ndarray
     readings: np.ndarray
     row: np.ndarray
     seen: int
-    silence: Silence | None = None
+    alarms: Alarms | None = None
 
     def cut(self, n_rows: int) -> Iterator[Stretch]:
         """The same rows in pieces of at most `n_rows`, each with its history."""
@@ -62,7 +84,7 @@ class Stretch:
                 self.readings[start:stop],
                 self.row[start:stop],
                 self.seen + start,
-                None if self.silence is None else self.silence[start:stop],
+                None if self.alarms is None else self.alarms[start:stop],
             )
 
 
@@ -71,18 +93,18 @@ class Chunk:
     """Stretches side by side: `x` (D, columns) float32, time along the columns, each stretch after its history.
 
     `column` (m,) holds where each row is among the columns, `row` (m,) where it is in its batch, and `seen` (m,) how
-    many rows of its stretch come before it. `silence` is that of the m rows.
+    many rows of its stretch come before it. `alarms` are those of the m rows.
     """
 
     x: np.ndarray
     column: np.ndarray
     row: np.ndarray
     seen: np.ndarray
-    silence: Silence
+    alarms: Alarms
 
     def take(self, which: np.ndarray) -> Chunk:
         """The same columns with the rows `which` (m,), in that order."""
-        return Chunk(self.x, self.column[which], self.row[which], self.seen[which], self.silence[which])
+        return Chunk(self.x, self.column[which], self.row[which], self.seen[which], self.alarms[which])
 
     def around(self, which: np.ndarray, history: int, most_columns: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The columns that the rows `which` (k,) need, in pieces: (columns (D, …), where the rows are among them).
@@ -123,8 +145,8 @@ def chunk_of(stretches: Sequence[Stretch]) -> Chunk:
         start = stop
     row = np.concatenate([stretch.row for stretch in stretches])
     seen = np.concatenate([stretch.seen + np.arange(stretch.row.size) for stretch in stretches])
-    silence = Silence.concatenate([s.silence or Silence.none(s.row.size) for s in stretches])
-    return Chunk(x, np.concatenate(columns), row, seen, silence)
+    alarms = Alarms.concatenate([s.alarms or Alarms.none(s.row.size) for s in stretches])
+    return Chunk(x, np.concatenate(columns), row, seen, alarms)
 
 
 def chunks_of(stretches: Sequence[Stretch], most_columns: int) -> Iterator[Chunk]:

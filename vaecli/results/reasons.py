@@ -60,7 +60,8 @@ class Reason:
     the expected category or of a number that comes often, without `expected` that no value was to be there, or for a
     missing cell how often such a cell is filled in training; `own_probability` is that of what the cell holds, or of no
     value if it is missing, where that explains it. Of a string, `spans` are the characters that make it unusual, the
-    worst first; without any, `expected` is a string of the expected class.
+    worst first; without any, `expected` is a string of the expected class. Where a sensor `is_beyond` the range of its
+    levels in training, `low` and `high` are the ends of that range, and `expected` is its middle.
 
     `role` is RESPONSIBLE where the row is anomalous as long as the cell is what it is, ALTERNATIVE where it could be
     the wrong cell in place of the first one, MINOR where neither holds, and None of series.
@@ -79,6 +80,7 @@ class Reason:
     similar: str | None = None  # the known value that such a word is nearly the same as
     spans: tuple[TextSpan, ...] | None = None  # None of what is no string
     length: int | None = None  # of a string whose length is what is unusual
+    is_beyond: bool = False
     role: str | None = None
 
     @property
@@ -93,6 +95,9 @@ class Reason:
         found = f"{quoted(self.column, marks=False)} = {self._written(self.value)}"
         if self.is_novel:
             found += ", never seen"
+        if self.is_beyond and self.low is not None and self.high is not None:
+            ends = f"{self._written(self.low)} to {self._written(self.high)}"
+            return f"{found}, its mean of 8 rows is beyond those of training ({ends})"
         if self.expected is None:
             missing = "" if self.probability is None else f", expected to be missing ({_share(self.probability)})"
             return found + missing

@@ -3,7 +3,7 @@
 A mean of read-outs hides one sensor of many. So every sensor is also compared with limits of its own
 (`model.sensor_views`). Where one lies beyond them, and the row is among the more unusual ones by the mean too, the row
 scores as much as a row that is just flagged, and a little more the further out the sensor lies. So does a row of which
-a sensor has had no reading for much longer than it ever had none in training.
+a sensor has had no reading for much longer than it ever had none in training, or reads what training does not support.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vaecli.data.named_arrays import arrays_within
-from vaecli.data.series import Silence
+from vaecli.data.series import Alarms
+from vaecli.data.support import Support
 from vaecli.model.sensor_views import N_VIEWS, SensorViews
 from vaecli.model.window_model import SHORT
 
@@ -29,8 +30,8 @@ class SingleSensors:
     """The judge: `views` of d sensors, their `limits` (4, d) float32, and what its opinion is worth.
 
     Rows whose mean of read-outs is at least `from_score` score `worth` or more where a sensor lies beyond its limits,
-    and any row does where one has had no reading for more rows than its `silence_limit` (D,) float32, of all sensors;
-    earlier bundles have none.
+    and any row does where one has had no reading for more rows than its `silence_limit` (D,) float32, of all sensors,
+    or reads beyond the `support` of training; earlier bundles lack one or both.
     """
 
     views: SensorViews
@@ -38,16 +39,17 @@ class SingleSensors:
     from_score: float
     worth: float
     silence_limit: np.ndarray | None = None
+    support: Support | None = None
 
-    def opinions(self, far: np.ndarray, mean: np.ndarray, seen: np.ndarray, silence: Silence) -> np.ndarray:
+    def opinions(self, far: np.ndarray, mean: np.ndarray, seen: np.ndarray, alarms: Alarms) -> np.ndarray:
         """What rows score at least (m,), NaN where no sensor decides.
 
         `far` (m,) is how far the furthest sensor lies out, in limits, `mean` (m,) the mean of the read-outs, and `seen`
-        (m,) how many rows of the stretch came before; with fewer than SHORT only `silence` makes an opinion.
+        (m,) how many rows of the stretch came before; with fewer than SHORT only `alarms` make an opinion.
         """
         decides = (far > 1) & (mean >= self.from_score) & (seen >= SHORT)
-        far = np.where(decides, np.maximum(far, silence.far), silence.far)
-        decides |= silence.far > 0
+        far = np.where(decides, np.maximum(far, alarms.far), alarms.far)
+        decides |= alarms.far > 0
         nats = np.minimum(np.log(np.maximum(far, 1).astype(np.float64)), MOST_NATS)
         return np.where(decides, self.worth * (1 + PER_NAT * nats), np.nan)
 
@@ -56,7 +58,9 @@ class SingleSensors:
         arrays = {f"{prefix}/{name}": array for name, array in self.views.to_arrays().items()}
         worth = np.array([self.from_score, self.worth])
         arrays |= {f"{prefix}/limits": self.limits, f"{prefix}/worth": worth}
-        return arrays if self.silence_limit is None else arrays | {f"{prefix}/silence": self.silence_limit}
+        arrays |= {} if self.silence_limit is None else {f"{prefix}/silence": self.silence_limit}
+        support = {} if self.support is None else self.support.to_arrays()
+        return arrays | {f"{prefix}/support/{name}": array for name, array in support.items()}
 
     @classmethod
     def from_arrays(
@@ -81,4 +85,6 @@ class SingleSensors:
             raise ValueError(f"{prefix}/silence is not one float32 per sensor")
         if silence is not None and not (np.isfinite(silence) & (silence > 0)).all():
             raise ValueError(f"{prefix}/silence is not positive and finite")
-        return cls(views, limits, float(worth[0]), float(worth[1]), silence)
+        of_support = arrays_within(own, "support/")
+        support = Support.from_arrays(of_support, n_sensors) if of_support else None
+        return cls(views, limits, float(worth[0]), float(worth[1]), silence, support)

@@ -16,7 +16,7 @@ from vaecli.data.cycle_profile import CycleProfile
 from vaecli.data.named_arrays import arrays_within
 from vaecli.data.sensor_columns import SensorColumns
 from vaecli.data.sensor_scale import SensorScale
-from vaecli.data.series import Chunk, Silence, Stretch, chunks_of
+from vaecli.data.series import Alarms, Chunk, Stretch, chunks_of
 from vaecli.model.readout_tiles import INNER
 from vaecli.model.window_model import (
     HISTORY,
@@ -123,9 +123,14 @@ class SensorDetector:
 
     def histories(self) -> Histories:
         """The histories of series before any row."""
-        silence_limit = None if self.judge is None else self.judge.silence_limit
+        silence_limit, support = (None, None) if self.judge is None else (self.judge.silence_limit, self.judge.support)
         return Histories(
-            self.scale.start, self.clock.max_gap, self.spike_limit, hold=self.hold, silence_limit=silence_limit
+            self.scale.start,
+            self.clock.max_gap,
+            self.spike_limit,
+            hold=self.hold,
+            silence_limit=silence_limit,
+            support=support,
         )
 
     def chunks(self, stretches: Sequence[Stretch]) -> list[Chunk]:
@@ -141,7 +146,7 @@ class SensorDetector:
         if self.judge is None:
             return surprisals
         far, sensor = self.judge.views.largest(rolling, chunk.column, self.judge.limits)
-        return self._with_opinions(surprisals, far, sensor, chunk.seen, chunk.silence)
+        return self._with_opinions(surprisals, far, sensor, chunk.seen, chunk.alarms)
 
     def surprisals_at(self, chunk: Chunk, index: np.ndarray) -> Surprisals:
         """The surprisals of the rows `index` (k,) of a chunk, ascending; the same as all rows give."""
@@ -150,16 +155,16 @@ class SensorDetector:
         if self.judge is None:
             return surprisals
         far, sensor = largest_of(self.judge, self.model, chunk, index)
-        return self._with_opinions(surprisals, far, sensor, chunk.seen[index], chunk.silence[index])
+        return self._with_opinions(surprisals, far, sensor, chunk.seen[index], chunk.alarms[index])
 
     def _with_opinions(
-        self, surprisals: Surprisals, far: np.ndarray, sensor: np.ndarray, seen: np.ndarray, silence: Silence
+        self, surprisals: Surprisals, far: np.ndarray, sensor: np.ndarray, seen: np.ndarray, alarms: Alarms
     ) -> Surprisals:
         """The surprisals of m rows with those of the judge, by how far which continuous sensor lies out (m,)."""
         assert self.judge is not None
-        opinion = self.judge.opinions(far, mean_of(surprisals.of, self.model.shape), seen, silence)
+        opinion = self.judge.opinions(far, mean_of(surprisals.of, self.model.shape), seen, alarms)
         beyond = np.where(sensor >= 0, self.model.continuous[sensor], -1)
-        alone = np.where(silence.far > 0, silence.sensor, beyond)
+        alone = np.where(alarms.far > 0, alarms.sensor, beyond)
         return replace(surprisals, of=np.concatenate([surprisals.of, opinion[None]]), alone=alone[None])
 
     def score(self, stretches: Sequence[Stretch], n_rows: int, kind: str) -> np.ndarray:
@@ -184,7 +189,7 @@ class SensorDetector:
                 out[chunk.row[index]] = (short_of(self.model, chunk, index) > limits).any(0)
                 if self.judge is not None:
                     out[chunk.row[index]] |= largest_of(self.judge, self.model, chunk, index)[0] > 1
-                out[chunk.row[index]] |= chunk.silence.far[index] > 0
+                out[chunk.row[index]] |= chunk.alarms.far[index] > 0
         return out
 
     def readout_surprisals(self, stretches: Sequence[Stretch], n_rows: int) -> np.ndarray:
@@ -209,6 +214,8 @@ class SensorDetector:
         settings |= {} if self.long is None else {"long": self.long.to_json()}
         if self.judge is not None and self.judge.silence_limit is not None:
             settings["judges_silence"] = True
+        if self.judge is not None and self.judge.support is not None:
+            settings["judges_support"] = True
         arrays = {f"scale/{name}": value for name, value in self.scale.to_arrays().items()}
         arrays |= {f"model/{name}": value for name, value in window_model_to_arrays(self.model).items()}
         arrays |= self.scales.to_arrays() | {"history/spike_limit": self.spike_limit}
@@ -272,6 +279,8 @@ class SensorDetector:
         judge = SingleSensors.from_arrays(arrays, "alone", n_sensors, model.continuous.size)
         if settings.get("judges_silence", False) is not (judge is not None and judge.silence_limit is not None):
             raise ValueError("alone/silence is missing, or not asked for")
+        if settings.get("judges_support", False) is not (judge is not None and judge.support is not None):
+            raise ValueError("alone/support is missing, or not asked for")
         n_companions = 0 if cycle is None else cycle.sensor.size
         stretches = TrainingStretches.from_arrays(arrays, schema.features, n_companions)
         return cls(

@@ -9,9 +9,10 @@ import numpy as np
 
 from vaecli.data.cycle_profile import CycleProfile, bins_of
 from vaecli.data.sensor_scale import LARGEST
-from vaecli.data.series import Chunk, Stretch
+from vaecli.data.series import Cause, Chunk, Stretch
 from vaecli.model.window_model import HISTORY
 from vaecli.scoring.sensor_parts import AT_ONCE, sensor_parts
+from vaecli.scoring.window_scores import READOUTS, score_of
 from vaecli.sensors.detector import SensorDetector
 
 FEWEST_BEFORE = 16  # rows by which a reading is expected; with fewer, those of training
@@ -29,7 +30,8 @@ class ExplainedRows:
     and `deviation` are those of the rows before the window, `usual_step` the median step from row to row then, NaN
     where these rows are too few; `now` is the reading of the row, cut where the scale ends, and `level` and `step` are
     mean and median step of the latest rows. `is_cut` marks latest rows of which one is cut, and `is_silent` the sensor
-    that decides by having had no reading for long.
+    that decides by having had no reading for long, `is_beyond` the one that does by a level beyond the range of
+    training.
     """
 
     row: np.ndarray
@@ -42,6 +44,7 @@ class ExplainedRows:
     step: np.ndarray
     is_cut: np.ndarray
     is_silent: np.ndarray
+    is_beyond: np.ndarray
 
     def take(self, which: np.ndarray) -> ExplainedRows:
         """The rows `which` (k,), in that order."""
@@ -62,7 +65,8 @@ def explain(
     """Explain the rows `wanted` (n,) bool of a batch that is in these stretches; others cost next to nothing.
 
     `score` (n,) are their scores of a kind, which may look ahead; the parts are those of the window that ends at a row.
-    A sensor whose companion has the larger part is expected to read as usual at the row's `time` (n,).
+    A sensor whose companion has the larger part is expected to read as usual at the row's `time` (n,), and one that
+    decides by its level to stay within the range of training: half of it to either side of the middle.
     """
     chosen = [stretch for stretch in stretches if wanted[stretch.row].any()]
     found = []
@@ -78,7 +82,23 @@ def explain(
     explained = ExplainedRows(row, *arrays).take(np.argsort(row, kind="stable"))
     total = explained.parts.sum(0)
     explained.parts[:] *= np.divide(score[explained.row], total, out=np.ones_like(total), where=total > 0)
-    return explained if detector.cycle is None else _at_the_hour(explained, detector, detector.cycle, time)
+    if detector.cycle is not None:
+        explained = _at_the_hour(explained, detector, detector.cycle, time)
+    return _within_range(explained, detector) if explained.is_beyond.any() else explained
+
+
+def training_levels(detector: SensorDetector) -> np.ndarray:
+    """The lowest and the highest level of each sensor in training, (2, D) in its own units."""
+    assert detector.judge is not None
+    assert detector.judge.support is not None
+    return detector.scale.in_units(detector.judge.support.ends)
+
+
+def _within_range(explained: ExplainedRows, detector: SensorDetector) -> ExplainedRows:
+    low, high = training_levels(detector)[:, :, None]
+    expected = np.where(explained.is_beyond, (low + high) / 2, explained.expected)
+    deviation = np.where(explained.is_beyond, (high - low) / 2, explained.deviation)
+    return replace(explained, expected=expected, deviation=deviation)
 
 
 def _at_the_hour(
@@ -97,7 +117,13 @@ def _at_the_hour(
 
 def _explained(detector: SensorDetector, chunk: Chunk, index: np.ndarray, kind: str) -> ExplainedRows:
     column, scale, window = chunk.column[index], detector.scale, detector.model.shape.window
-    parts = sensor_parts(detector.model, chunk.x, column, detector.surprisals_at(chunk, index), kind)
+    surprisals = detector.surprisals_at(chunk, index)
+    parts = sensor_parts(detector.model, chunk.x, column, surprisals, kind)
+    alarms = chunk.alarms[index]
+    decides = score_of(surprisals.of, kind, detector.model.shape) > score_of(
+        surprisals.of[: len(READOUTS)], kind, detector.model.shape
+    )
+    is_of_sensor = np.arange(scale.n_sensors)[:, None] == alarms.sensor
     recent = chunk.x[:, column[:, None] + np.arange(-HISTORY, 1)].astype(np.float64)  # (D, k, HISTORY + 1)
     is_before, enough = _before(chunk.seen[index], window)
     n = np.maximum(is_before.sum(1), 1)
@@ -120,7 +146,8 @@ def _explained(detector: SensorDetector, chunk: Chunk, index: np.ndarray, kind: 
         scale.in_units(level.T).T,
         step * unit,
         np.asarray((np.abs(recent[:, :, -latest:]) >= LARGEST).any(2)),
-        np.arange(scale.n_sensors)[:, None] == chunk.silence.sensor[index],
+        is_of_sensor & (alarms.cause == Cause.SILENT),
+        is_of_sensor & (alarms.cause == Cause.BEYOND) & decides,
     )
 
 
@@ -135,12 +162,18 @@ def _before(seen: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def directions(
-    before: ExplainedRows, now: np.ndarray, level: np.ndarray, step: np.ndarray, is_silent: np.ndarray
+    before: ExplainedRows,
+    now: np.ndarray,
+    level: np.ndarray,
+    step: np.ndarray,
+    is_silent: np.ndarray,
+    is_beyond: np.ndarray,
 ) -> np.ndarray:
     """How sensors differ from what was expected `before` (one row): up, down, flat, noisy or silent, (D,).
 
     `now`, `level` and `step` (2, D) are the least and the largest reading, mean of the latest readings and median step;
-    `is_silent` (D,) bool marks sensors without a reading for long.
+    `is_silent` (D,) bool marks sensors without a reading for long, `is_beyond` (D,) bool those beyond the range of
+    training, which are up or down.
     """
     expected, deviation, usual = before.expected[:, 0], before.deviation[:, 0], before.usual_step[:, 0]
     above, below = level[1] - expected, expected - level[0]
@@ -149,5 +182,6 @@ def directions(
         is_noisy = ~far & (step[1] > 0) & (step[1] >= _LOUDER * usual)
         is_flat = (usual > 0) & (step[0] <= _QUIETER * usual)
     is_up = np.where(far, above >= below, now[1] - expected >= expected - now[0])
-    found = np.where(is_flat, FLAT, np.where(is_noisy, NOISY, np.where(is_up, UP, DOWN)))
+    up_or_down = np.where(is_up, UP, DOWN)
+    found = np.where(is_beyond, up_or_down, np.where(is_flat, FLAT, np.where(is_noisy, NOISY, up_or_down)))
     return np.where(is_silent, SILENT, found)

@@ -13,7 +13,7 @@ from vaecli.calibration.conformal import Calibration
 from vaecli.calibration.effective_rows import Dependence, EffectiveRows
 from vaecli.config import SCORE_KINDS
 from vaecli.data.sensor_scale import SensorScale
-from vaecli.data.series import Chunk, Silence, Stretch, chunk_of
+from vaecli.data.series import Alarms, Chunk, Stretch, chunk_of
 from vaecli.model.sensor_views import view_values
 from vaecli.model.window_model import (
     HISTORY,
@@ -59,7 +59,7 @@ class FittedWindows:
     def opinions(self, judge: SingleSensors) -> np.ndarray:
         """The opinions of a judge of these views on the held-out rows (n,), NaN where no sensor decides."""
         assert self.views is not None
-        return judge.opinions(self.views.far, self.held_out["combined"], self.seen, Silence.none(self.seen.size))
+        return judge.opinions(self.views.far, self.held_out["combined"], self.seen, Alarms.none(self.seen.size))
 
 
 def fit_windows(

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from vaecli.data.series import Silence, Stretch, filled_forward, held_forward, missing_runs
+from vaecli.data.series import Alarms, Cause, Stretch, filled_forward, held_forward, missing_runs
+from vaecli.data.support import Support
 from vaecli.model.window_model import HISTORY
 
 ROWS_SET_BACK = 8  # rows that are too late and follow each other: the clock was set back
@@ -23,7 +24,7 @@ class SeriesHistory:
 
     `n_refused` is how many rows that were too late, or an hour late, arrived last, each after the one before, and
     `refused` the time of the last of them. `reported` (D,) is when each sensor last had a reading, and `missing` (D,)
-    for how many rows it has had none since that gap, where that counts.
+    for how many rows it has had none since that gap, where that counts; `support` are the counts of `Support.alarms`.
     """
 
     time: np.ndarray
@@ -32,6 +33,7 @@ class SeriesHistory:
     refused: float = np.nan
     reported: np.ndarray | None = None
     missing: np.ndarray | None = None
+    support: np.ndarray | None = None
 
     @classmethod
     def empty(cls, n_sensors: int) -> SeriesHistory:
@@ -41,7 +43,7 @@ class SeriesHistory:
     def begin_anew(self) -> None:
         """Forget all rows, as after a gap."""
         self.time, self.readings, self.n_refused = self.time[:0], self.readings[:0], 0
-        self.missing = None
+        self.missing = self.support = None
 
 
 @dataclass(slots=True)
@@ -74,6 +76,7 @@ class Histories:
     seen: Late = field(default_factory=Late)
     hold: np.ndarray | None = None  # (D,) how long a sensor's last reading stands for missing ones; None: for ever
     silence_limit: np.ndarray | None = None  # (D,) float32, rows without a reading; None where silence is not judged
+    support: Support | None = None  # what training supports; None where it is not judged
 
     def add(self, scaled: np.ndarray, time: np.ndarray, keys: Sequence[str], group: np.ndarray) -> list[Stretch]:
         """The stretches of one batch, whose n rows enter the histories.
@@ -161,7 +164,7 @@ class Histories:
             silence = self._silence(history, scaled[rows[of_part]])
             self._extend(history, filled, times[first:last], rows[first:last], silence, found)
 
-    def _silence(self, history: SeriesHistory, scaled: np.ndarray) -> Silence | None:
+    def _silence(self, history: SeriesHistory, scaled: np.ndarray) -> Alarms | None:
         """The silence of rows (m, D) that follow the newest of the history, NaN where missing."""
         if self.silence_limit is None:
             return None
@@ -176,7 +179,19 @@ class Histories:
         far[(far <= 1) | (runs > self.silence_limit + HISTORY)] = 0
         sensor = far.argmax(1)
         far = far[np.arange(len(far)), sensor]
-        return Silence(far, np.where(far > 0, sensor, -1)) if far.any() else None
+        return Alarms.none(len(far)).joined(far, sensor, Cause.SILENT) if far.any() else None
+
+    def _beyond(self, history: SeriesHistory, part: np.ndarray, silence: Alarms | None) -> Alarms | None:
+        """The alarms of rows (m, D) that follow the history, beside their silence."""
+        if self.support is None:
+            return silence
+        found, history.support = self.support.alarms(history.readings, part, history.support)
+        if found is None or silence is None:
+            return found or silence
+        more = found.far > silence.far
+        return Alarms(
+            *(np.where(more, getattr(found, name), getattr(silence, name)) for name in ("far", "sensor", "cause"))
+        )
 
     def _filled(self, history: SeriesHistory, scaled: np.ndarray, times: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Rows without missing cells, which are not older than the newest of the history."""
@@ -193,7 +208,7 @@ class Histories:
         readings: np.ndarray,
         times: np.ndarray,
         rows: np.ndarray,
-        silence: Silence | None,
+        silence: Alarms | None,
         found: list[Stretch],
     ) -> None:
         """Rows without a gap and without missing cells; a spike is taken out of the history by the row after it.
@@ -208,7 +223,8 @@ class Histories:
             if n_rows:
                 part = readings[:n_rows]
                 of_part = None if silence is None else silence[:n_rows]
-                found.append(Stretch(_padded(before, part), part, rows[:n_rows], before.shape[0], of_part))
+                alarms = self._beyond(history, part, of_part)
+                found.append(Stretch(_padded(before, part), part, rows[:n_rows], before.shape[0], alarms))
                 history.time = np.concatenate([history.time, times[:n_rows]])[-HISTORY:]
                 history.readings = np.concatenate([before[-HISTORY:], part[-HISTORY:]])[-HISTORY:]
                 readings, times, rows = readings[n_rows:], times[n_rows:], rows[n_rows:]

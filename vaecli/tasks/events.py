@@ -14,7 +14,7 @@ from vaecli.results.sensor_events import EventSensor, SensorEvent
 from vaecli.schema import Column, Kind
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.events import Event, EventRules, FlaggedRows, SeriesPart, series_parts
-from vaecli.sensors.explanation import SILENT, ExplainedRows, directions
+from vaecli.sensors.explanation import SILENT, ExplainedRows, directions, training_levels
 from vaecli.tables import Batch, to_cells
 from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tasks.reasons import own_values, value_of
@@ -32,7 +32,8 @@ class Behaviour:
     `now`, `level` and `step` (2, D) are the least and the largest reading, mean of the latest readings, and median step
     of each sensor, in its own units. `values` (3) of (c,) are the cells of the least and the largest reading, and of
     the row with the largest part of the column in its score, which is `nats` (c,); `novel` are values never seen, and
-    `silent` (D,) bool sensors that decided by having had no reading for long.
+    `silent` (D,) bool sensors that decided by having had no reading for long; in `beyond` (D,) of the `n_rows` rows a
+    sensor did by a level beyond the range of training.
     """
 
     now: np.ndarray
@@ -42,6 +43,8 @@ class Behaviour:
     values: tuple[tuple[float | int | str | None, ...], ...]
     novel: tuple[tuple[bool, ...], ...]
     silent: np.ndarray
+    beyond: np.ndarray
+    n_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ class _Describer:
             tuple(values for values, _ in cells),
             tuple(novel for _, novel in cells),
             np.asarray(found.is_silent.any(1)),
+            np.asarray(found.is_beyond.sum(1)),
+            len(place),
         )
 
     def _cells(self, found: ExplainedRows) -> tuple[tuple[float | int | str | None, ...], tuple[bool, ...]]:
@@ -172,11 +177,15 @@ def _sensors(
     found = [run.behaviour for run in runs if run.behaviour is not None]
     now, level, step = (np.stack([getattr(one, name) for one in found]) for name in ("now", "level", "step"))
     silent = np.any([one.silent for one in found], axis=0)
-    which = directions(before, _ends(now), _ends(level), _ends(step), silent)
+    beyond = 2 * np.sum([one.beyond for one in found], axis=0) > sum(one.n_rows for one in found)
+    which = directions(before, _ends(now), _ends(level), _ends(step), silent, beyond)
     sensors = []
     for j in order:
         column, first = detector.schema.features[j], int(np.searchsorted(detector.sensor_column, j))
         shown = expected_of(column, before, first, 0)
+        if beyond[first]:
+            low, high = training_levels(detector)[:, first].tolist()
+            shown = (low + high) / 2, low, high, None
         if column.kind is Kind.NUMERIC:
             direction = str(which[first])
             run, end = np.unravel_index(np.argmax(np.abs(now[:, :, first] - before.expected[first, 0])), now.shape[:2])
@@ -185,7 +194,8 @@ def _sensors(
             run, end = np.argmax([one.nats[j] for one in found]), np.intp(2)
         one = found[int(run)]
         value = None if silent[first] and detector.long is None else one.values[end][j]
-        reason = Reason(column.name, round(float(nats[j]), 6), value, *shown, is_novel=one.novel[end][j])
+        of_event = round(float(nats[j]), 6), value, *shown
+        reason = Reason(column.name, *of_event, is_novel=one.novel[end][j], is_beyond=bool(beyond[first]))
         sensors.append(EventSensor(direction, reason))
     return tuple(sensors)
 

@@ -65,6 +65,7 @@ def reasons_of(
                 value(i, j),
                 *expected_of(features[j], found, int(parts.first[j]), i),
                 is_novel=bool(cells.state[i, j] == NOVEL),
+                is_beyond=bool(found.is_beyond[parts.first[j], i]),
             )
             for j in order
             if parts.nats[j, i] > 0

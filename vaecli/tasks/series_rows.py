@@ -66,4 +66,4 @@ def _directions(row: ExplainedRows) -> np.ndarray:
     highest = np.where(row.is_cut, np.inf, row.step)
     ends = ((row.now, row.now), (row.level, row.level), (highest, row.step))
     now, level, step = (np.concatenate(pair, axis=1).T for pair in ends)
-    return directions(row, now, level, step, row.is_silent[:, 0])
+    return directions(row, now, level, step, row.is_silent[:, 0], row.is_beyond[:, 0])

@@ -25,6 +25,7 @@ from vaecli.sensors.detector import JUDGED_KINDS, KINDS, MODEL, Clock, SensorDet
 from vaecli.sensors.event_rates import event_rates
 from vaecli.sensors.fit_single_sensors import silence_limits
 from vaecli.sensors.fit_stretches import column_values, learn_stretches
+from vaecli.sensors.fit_support import fit_support
 from vaecli.sensors.fitting import blocks_of, calibrated, fit_windows, independent_rows, judged, looked_ahead
 from vaecli.sensors.history import spike_limits
 from vaecli.sensors.stretches import TrainingStretches
@@ -85,7 +86,10 @@ def fit_sensors(
     level, calibrations, margins = config.calibration.threshold, {}, {}
     held_out = {**fitted.held_out, **{f"offline/{kind}": looked_ahead(fitted, kind) for kind in SCORE_KINDS}}
     judge = judged(fitted, held_out, level)
-    judge = None if judge is None else replace(judge, silence_limit=silence)
+    columns = SensorColumns(schema.features)
+    own = np.arange(n_sensors) if cycle is None else np.flatnonzero(cycle.order(columns.column) < n_sensors)
+    if judge is not None:
+        judge = replace(judge, silence_limit=silence, support=fit_support(stretches, columns, own, scale.kind))
     opinions = {} if judge is None else dict.fromkeys(JUDGED_KINDS, fitted.opinions(judge))
     for kind in KINDS:
         calibrations[kind], margins[kind] = calibrated(held_out[kind], fitted.block, level, opinions.get(kind))
