@@ -560,6 +560,7 @@ def test_json_is_strict(run, new):
         "probability",
         "own_probability",
         "is_novel",
+        "is_beyond",
         "similar",
         "role",
         "sentence",

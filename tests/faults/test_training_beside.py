@@ -143,6 +143,7 @@ def test_the_program_ends_while_the_other_process_hangs(place: Path, number: sig
     assert not Path("out.vae").exists()
 
 
+@pytest.mark.slow
 def test_unusual_surroundings(shell) -> None:
     """A job of a scheduler: no terminal, no HOME, no folder for temporary files, variables of the interpreter."""
     variables = "PYTHONSTARTUP=/no PYTHONPATH=/no:/tmp PYTHONOPTIMIZE=2 PYTHONSAFEPATH=1 TMPDIR=/no HOME=/proc LC_ALL=C"
