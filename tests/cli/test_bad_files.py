@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 
 from tests.cli.messages import assert_is_a_message, contents
 from tests.conftest import sensor_table
+from vaecli.tables.read.left_out import LeftOut
+from vaecli.tables.read.locations import LocalFile
 
 BAD = {
     "cell": ("in/1_cell.csv", "line 3, column pressure"),
@@ -432,6 +435,74 @@ def test_what_cannot_be_meant(run, place: Path, given: str, names: str):
     done = run(*given.split())
     assert done.code == 2
     assert names in done.err
+
+
+def test_a_file_in_a_folder_that_may_not_be_entered_is_not_forgotten(run, place: Path, monkeypatch):
+    """It may still be there: once it can be read again, no row is scored twice."""
+    for i in range(2):
+        Path(f"in/{i}").mkdir()
+        shutil.move(f"in/{i}.csv", f"in/{i}/a.csv")
+    since = ("--since-last-run", "state", "-q")
+    assert run("score", "in/*/*.csv", "-o", "0.csv", *since).code == 0
+    sensor_table(10, seed=9).to_csv("in/0/b.csv", index=False)
+    stat = os.stat
+
+    def refused(path, *more, **options):
+        if str(path).endswith("in/1/a.csv"):
+            raise PermissionError(13, "Permission denied", path)
+        return stat(path, *more, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", refused)
+        assert run("score", "in/0/*.csv", "-o", "1.csv", *since).code == 0
+    assert run("score", "in/*/*.csv", "-o", "2.csv", *since).code == 0
+    assert [len(pd.read_csv(f"{i}.csv")) for i in range(3)] == [60, 10, 0]
+
+
+def test_files_of_an_earlier_model_are_not_bad(run, place: Path, quick: Path):
+    """A model with another column is fitted and nothing is new: no file is read, and the next one is scored."""
+    assert run(*words("0.csv", "-q")).code == 0
+    table = sensor_table(200, seed=7).assign(level=np.random.default_rng(7).normal(size=200))
+    table.to_csv("fit.csv", index=False)
+    assert run("fit", "fit.csv", "-o", "model.vae", "--config", str(quick), "-q").code == 0
+    for verb, more in (("check", ("--json",)), ("score", ("-o", "1.csv", "--json"))):
+        done = run(verb, "in/*.csv", "--since-last-run", "state", *more)
+        answer = json.loads(done.out)
+        assert (done.code, answer["rows"], answer["bad_files"], answer["since_last_run"]["unchanged"]) == (0, 0, [], 4)
+    assert "level" in pd.read_csv("1.csv")
+    table[:20].to_csv("in/9.csv", index=False)
+    done = run(*words("2.csv", "--json"))
+    assert (done.code, json.loads(done.out)["rows"]) == (0, 20)
+
+
+@pytest.mark.parametrize("what", ["bad cell", "changed"])
+def test_no_row_goes_to_a_pipe_twice(run, place: Path, monkeypatch, what: str):
+    """A pipe takes nothing back: files are read by themselves first, and one that changes then ends the run."""
+    for i in range(2):
+        sensor_table(20_000, seed=i).to_csv(f"in/{i}.csv", index=False)
+    if what == "bad cell":
+        bad = Path("in/1.csv").read_text().splitlines(keepends=True)
+        Path("in/1.csv").write_text("".join([*bad[:-1], "high" + bad[-1][bad[-1].index(",") :]]))
+    else:
+        good = LeftOut.good
+
+        def changed(self, *given):
+            found = good(self, *given)
+            content = Path("in/1.csv").read_text()
+            Path("in/1.csv").write_text(content[: content.rindex("\n", 0, -1)] + "\n1,2\n")
+            found[1] = LocalFile.found("in/1.csv")
+            return found
+
+        monkeypatch.setattr(LeftOut, "good", changed)
+    reader, writer = os.pipe()
+    with os.fdopen(reader) as pipe, ThreadPoolExecutor(1) as pool:
+        rows = pool.submit(pipe.read)
+        done = run("score", "in/0.csv", "in/1.csv", "--bad-files", "skip", "-o", f"/dev/fd/{writer}", "-q")
+        os.close(writer)
+    lines = rows.result().splitlines()
+    assert done.code == 4, done.err
+    assert sum("anomaly_score" in line for line in lines) == 1
+    assert len(lines) == 20_001 if what == "bad cell" else 1 < len(lines) <= 40_001
 
 
 # -- other tables ---------------------------------------------------------------------------------

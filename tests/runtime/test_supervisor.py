@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,20 +36,23 @@ app.run()
 """
 
 
-def ended(what: str, *words: str, send: int = 0) -> subprocess.CompletedProcess[str]:
+def ended(
+    what: str, *words: str, send: int = 0, before: Callable[[], object] | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", LIMITED.format(what=what, send=send), *words],
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
+        preexec_fn=before,
     )
 
 
 @pytest.mark.parametrize(
     ("what", "how"),
     [
-        ("lambda words: os.abort()", "was ended by signal 6"),
+        ("lambda words: (time.sleep(0.5), os.abort())", "was ended by signal 6"),
         ("lambda words: os._exit(1)", "was ended by a library"),
         pytest.param("lambda words: os.kill(os.getpid(), 9)", "was ended by signal 9", marks=pytest.mark.slow),
     ],
@@ -60,7 +65,9 @@ def test_a_library_that_ends_the_process(what: str, how: str, tmp_path: Path) ->
     assert done.returncode == 7
     assert done.stderr.startswith(f"error: the process {how}; its memory is limited (`ulimit -v`)")
     assert "\nhint: raise the limit (`ulimit -v`)" in done.stderr
+    [duration] = re.findall(r"^vaecli_duration_seconds{.*} (\S+)$", page.read_text(), re.MULTILINE)
     assert "\nvaecli_exit_code{" in page.read_text()
+    assert float(duration) >= 0.5 or "abort" not in what
 
 
 @pytest.mark.parametrize("code", [0, pytest.param(3, marks=pytest.mark.slow)])
@@ -68,6 +75,12 @@ def test_an_orderly_end(code: int) -> None:
     """The exit code is that of the run, and nothing is added."""
     done = ended(f"lambda words: {code}")
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
+def test_an_end_is_noticed_where_the_signal_of_it_is_ignored() -> None:
+    """A program may hand SIGCHLD down as ignored: then the system reports the end of no process."""
+    done = ended("lambda words: 3", before=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])

@@ -181,6 +181,15 @@ def test_an_incident_of_small_runs_outlasts_some_without_a_row_but_not_many(tmp_
     assert len(heard(listener)) == 1
 
 
+def test_a_doubtful_run_again_ends_nothing(tmp_path: Path, listener: Path) -> None:
+    """The rows of a table that is scored once more are no further rows without the incident."""
+    state, settings = tmp_path / "s", config(listener)
+    one_run(state, settings, [incident(6.0, rows=15)], "monday.csv")
+    for _ in range(3):
+        assert statuses(one_run(state, settings, [], "tuesday.csv", scored=800)) == []
+    assert statuses(one_run(state, settings, [], "wednesday.csv", scored=800)) == ["ended"]
+
+
 def test_a_chance_row_does_not_begin_a_cooldown_again(tmp_path: Path, listener: Path) -> None:
     """A row every five hours: the incident of many rows has ended after six, whatever else is flagged."""
     state, settings = tmp_path / "s", config(listener, cooldown_seconds=6 * 3600.0)

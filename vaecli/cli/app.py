@@ -84,6 +84,7 @@ def run() -> NoReturn:
         from vaecli.runtime import supervisor
 
         process_limits.use_few_arenas()
+        unattended.prepare(sys.argv[1:])  # the first process may have to report of a run that began now
         leave = supervisor.divide(limited[1], _report_end)
     watchdog.start(_show_end)
     try:
@@ -104,9 +105,7 @@ def run() -> NoReturn:
 
 def _report_end(problem: EnvironmentProblem) -> int:
     """Report how the process of a run ended that could not itself, in its metrics too; the exit code."""
-    words = sys.argv[1:]
-    unattended.prepare(words)
-    return unattended.end(_explain(problem, as_json="--json" in words))
+    return unattended.end(_explain(problem, as_json="--json" in sys.argv[1:]))
 
 
 def _show_end(message: str, exit_code: int) -> None:

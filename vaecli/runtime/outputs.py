@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+_streams: list[str] = []
 _begun: dict[str, str] = {}  # by the output's name in messages: the temporary file that becomes the output
 
 
@@ -17,9 +18,20 @@ def forget(name: str) -> None:
     _begun.pop(name, None)
 
 
+def begin_stream(name: str) -> None:
+    """Note that something is written to standard output, a pipe or a device, which cannot be taken back."""
+    _streams.append(name)
+
+
+def n_streams() -> int:
+    """How often such an output has been begun."""
+    return len(_streams)
+
+
 def forget_all() -> None:
     """Begin a run."""
     _begun.clear()
+    _streams.clear()
 
 
 def complete_outputs() -> tuple[str, ...]:

@@ -32,6 +32,7 @@ def divide(limit: str, report: Callable[[EnvironmentProblem], int]) -> Callable[
         return lambda _: None
     first = os.getpid()
     stops = {number for number in watchdog.STOPS if signal.getsignal(number) is not signal.SIG_IGN}
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, the end of a process is never reported
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*stops, signal.SIGCHLD})
     try:
         second = os.fork()

@@ -35,14 +35,16 @@ def left_out_files(
 ) -> LeftOut | None:
     """The files that a run with `detector` leaves out, none as yet; None if a bad file is to stop the run.
 
-    `choice` is "skip" or "stop"; None is "skip" for a job that reads what is new, with the state `since`. `output` is
-    where rows go before all are read, "-" for standard output. Raises UsageError for another choice.
+    `choice` is "skip" or "stop"; None is "skip" for a job that reads what is new, with the state `since`. If
+    `output` is a stream, whose rows cannot be taken back, each file is read by itself first. Raises UsageError for
+    another choice.
     """
     if choice not in (None, *BAD_FILES):
         raise UsageError(f"--bad-files {choice!r} is not one of {', '.join(BAD_FILES)}", "give `skip` or `stop`")
     if choice == "stop" or (choice is None and since is None):
         return None
     from vaecli.tables.read.left_out import LeftOut
+    from vaecli.tables.write.targets import is_stream
 
     def read_alone(location: Location, root: str) -> None:
         _read_file(location, root, detector)
@@ -51,8 +53,9 @@ def left_out_files(
         _check_columns(location, root, detector)
 
     model = "|".join((vaecli.__version__, *(manifest.digests[name] for name in sorted(manifest.digests))))
+    reads_first = output is not None and is_stream(output)
     option = "--bad-files skip" if since is None else "--since-last-run"
-    return LeftOut(option, model, read_alone, open_alone, may_be_all=since is not None, reads_first=output == "-")
+    return LeftOut(option, model, read_alone, open_alone, may_be_all=since is not None, reads_first=reads_first)
 
 
 def without_bad_files(
@@ -63,12 +66,12 @@ def without_bad_files(
     `run` opens `inputs` with `left_out`, and completes no output before all rows are read. Raises what `run` raises
     where no file is at fault or none is to be left out; if several files differ, with those that do not fit the model.
     """
-    complete = outputs.complete_outputs()
+    before = (outputs.complete_outputs(), outputs.n_streams())
     while True:
         try:
             return run()
         except InputError as problem:
-            if outputs.complete_outputs() != complete:
+            if (outputs.complete_outputs(), outputs.n_streams()) != before:
                 raise
             if left_out is None:
                 raise _explained(problem, inputs, detector) from problem
@@ -82,10 +85,18 @@ def bad_file_facts(left_out: LeftOut | None) -> dict[str, Any]:
 
 
 def _leave_out_more(left_out: LeftOut, problem: InputError, names: Sequence[str]) -> bool:
-    """Find the files for which a run has failed with `problem`; whether there are any."""
+    """Find the files for which a run has failed with `problem`; whether there are any.
+
+    Where nothing is new, no file is bad: one of an earlier run, or of an earlier model, gave only names of columns.
+    """
+    from vaecli.tables.read.new_rows import NothingNew
+
     locations = left_out.locations
     if len(locations) == 1 and not left_out.may_be_all:
         return False
+    if isinstance(locations[0] if locations else None, NothingNew):
+        left_out.has_old_columns = True
+        return True
     n_before = len(left_out.bad)
     is_of_columns = problem.line is None and problem.row is None
     for columns_only in (True, False) if is_of_columns else (False,):

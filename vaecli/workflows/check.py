@@ -74,7 +74,7 @@ def check(
     is_of_rows = isinstance(detector, Detector)
     of_files = {"--workers": config.score.workers, "--since-last-run": since, "--bad-files": bad_files}
     refuse_on_spark(bundle, remote, of_files, is_of_rows=is_of_rows)
-    left_out = None if remote else left_out_files(bad_files, since, detector, manifest, None)
+    left_out = None if remote else left_out_files(bad_files, since, detector, manifest, output)
     lines = detector.lines if isinstance(detector, Detector) else None
     once = isinstance(detector, Detector) or detector.long is None  # a long table is read twice: is it in order?
 

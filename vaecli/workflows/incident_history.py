@@ -173,7 +173,8 @@ def _fate(one: KnownIncident, rows: int, run: Run, config: IncidentConfig) -> Fa
     One that was never announced goes on with any row, and ends without. With a cooldown each ends only after it.
     """
     if one.announced:
-        found = fate(Counted(rows, run.scored), _doubts(one), _proven(one), run.chance)
+        latest = Counted() if run.is_again else Counted(rows, run.scored)  # it is among the doubts already
+        found = fate(latest, _doubts(one), _proven(one), run.chance)
     else:
         found = Fate.GOES_ON if rows else Fate.ENDED
     if found is Fate.GOES_ON or not config.cooldown_seconds or (rows and found is Fate.IN_DOUBT):
@@ -281,7 +282,8 @@ def _updated(before: KnownIncident | None, one: Incident, run: Run, *, announced
         known = KnownIncident(*facts, number, number, moment, moment, announced)
         return _with_proven(known, latest) if announced else known
     if run.is_again:
-        return replace(before, seen=moment, announced=before.announced or announced)
+        seen = before.seen if before.doubted_scored else moment
+        return replace(before, seen=seen, announced=before.announced or announced)
     share = before.rows / (before.rows + one.rows)
     known = replace(
         before,

@@ -32,6 +32,7 @@ class LeftOut:
     reads_first: bool = False  # every file by itself before the first row: rows go where they cannot be taken back
     bad: dict[str, BadFile] = field(default_factory=dict)  # by the name as it was found
     passing: set[str] = field(default_factory=set)  # those that may be good at the next run without a change
+    has_old_columns: bool = False  # where nothing is new, the files of earlier runs do not fit the model
     n_files: int = 0
     locations: tuple[Location, ...] = ()  # that the run was to read when it was last opened
     root: str = ""

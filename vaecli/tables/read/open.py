@@ -19,7 +19,7 @@ from vaecli.tables.read.folders import (
 )
 from vaecli.tables.read.live import live_location
 from vaecli.tables.read.locations import LocalFile, Location, find_locations, unreadable
-from vaecli.tables.read.new_rows import NewRows
+from vaecli.tables.read.new_rows import NewRows, NothingNew
 from vaecli.tables.source import Source
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def open_source(
         else:
             assert left_out is not None
             locations = left_out.readable(found)
-        if not locations:
+        if not locations or (nothing is not None and _only_names_old_columns(locations, left_out)):
             assert nothing is not None
             return nothing()
         if left_out is not None:
@@ -134,6 +134,10 @@ def open_source(
 
         return open_lines(locations, _name_of(inputs, locations), lines)
     return open_locations(locations, _name_of(inputs, locations), None, inputs, root)
+
+
+def _only_names_old_columns(locations: Sequence[Location], left_out: LeftOut | None) -> bool:
+    return left_out is not None and left_out.has_old_columns and isinstance(locations[0], NothingNew)
 
 
 def open_alone(location: Location, root: str, lines: Sequence[str] | None) -> Source:

@@ -196,7 +196,7 @@ class Progress:
         gone = [
             i
             for i, path in enumerate(self.earlier.columns["path"])
-            if i not in known and (self.found[path].path not in bad if path in self.found else not os.path.exists(path))
+            if i not in known and (self.found[path].path not in bad if path in self.found else _is_gone(path))
         ]
         waiting = {one.location.name for one in self.readings if one.seen is None and one.is_unchanged}
         refused = tuple(
@@ -278,6 +278,17 @@ def _is_of(reading: _Reading, seen: SeenFile) -> bool:
         return False
     reading.digest = digest
     return True
+
+
+def _is_gone(path: str) -> bool:
+    """Whether there is no file at `path`; one in a folder that may not be entered now may still be there."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _status(found: FoundFile) -> Status:

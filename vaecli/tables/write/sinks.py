@@ -37,7 +37,7 @@ from vaecli.tables.write.row_writers import (
     line_writer,
     typed_rows,
 )
-from vaecli.tables.write.targets import Target, open_growing, open_target, refuse_to_overwrite
+from vaecli.tables.write.targets import Target, is_stream, open_growing, open_target, refuse_to_overwrite
 
 FORMATS = ("csv", "tsv", "parquet")
 _EXTENSIONS = (*file_types.CSV_EXTENSIONS, *file_types.TSV_EXTENSIONS, ".txt", *file_types.PARQUET_EXTENSIONS)
@@ -212,8 +212,7 @@ def check_sink(target: str, like: Source, added: Sequence[tuple[str, pa.DataType
     _reject_taken_names([prefix + name for name, _ in added], like)
     refuse_to_overwrite(target, like.files, "the input")
     _format_of(target, like, None)
-    is_stream = target == "-" or (os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target))
-    if not is_stream:
+    if not is_stream(target):
         open_target(target).abort()
 
 

@@ -162,12 +162,21 @@ def _sameness(target: str) -> Callable[[str], bool]:
     return is_written
 
 
+def is_stream(target: str) -> bool:
+    """Whether a target is standard output, a pipe or a device: what is written there cannot be taken back."""
+    if target == "-" or is_url(target):
+        return target == "-"
+    path = without_file_scheme(target)
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
 def open_target(target: str) -> Target:
     """Open `target` for writing: a path, a URL, or `-` for standard output. Nothing is replaced yet.
 
     Raises UsageError when it cannot name an output, EnvironmentProblem when it cannot be written.
     """
     if target == "-":
+        outputs.begin_stream(target)
         return DirectTarget(STANDARD_OUTPUT, sys.stdout.buffer)
     if not target:
         raise UsageError("the output has an empty name", "write to a file: -o FILE")
@@ -177,7 +186,8 @@ def open_target(target: str) -> Target:
     if os.path.isdir(path) or path.endswith(os.sep):
         raise UsageError(f"{shown(target)}: is a directory", "add a file name to the target")
     with translated(path):
-        if os.path.exists(path) and not os.path.isfile(path):
+        if is_stream(target):
+            outputs.begin_stream(target)
             return DirectTarget(target, open(path, "wb"))
         return open_atomic(path)
 
@@ -187,7 +197,7 @@ def open_growing(target: str, header: bytes) -> DirectTarget:
 
     Raises UsageError for a file that does not begin with the header or does not end with a line; and as `open_target`.
     """
-    if target == "-" or (os.path.exists(target) and not os.path.isfile(target) and not os.path.isdir(target)):
+    if is_stream(target):
         opened, is_new = cast(DirectTarget, open_target(target)), True
     else:
         with translated(target):
