@@ -82,6 +82,15 @@ def test_rows_that_a_full_disk_refuses_are_7(shell):
     assert "nothing was written" not in done.stderr
 
 
+def test_no_row_is_lost_in_a_pipe_that_does_not_block(program):
+    """Programs that start others, such as Node, may hand on a pipe that refuses what does not fit into it."""
+    header, *rows = Path("fresh.csv").read_text().splitlines(keepends=True)
+    Path("many.csv").write_text(header + "".join(rows) * 100)
+    done = program("os.set_blocking(0, False); os.set_blocking(1, False)", "score", "many.csv", "-o", "-")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 1 + 100 * len(rows)
+
+
 def test_a_reader_of_messages_that_went_away(shell):
     """Nobody reads standard error: the exit code is that of the mistake."""
     assert shell("$V score bad.csv 2> >(exit 0); echo $?").stdout == "4\n"

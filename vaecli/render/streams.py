@@ -19,7 +19,8 @@ from vaecli.errors import EnvironmentProblem
 def prepare_streams() -> None:
     """Open closed standard streams on the null device, and let standard error ignore what cannot be written.
 
-    A file that is opened while descriptor 1 or 2 is free would receive what is printed.
+    A file that is opened while descriptor 1 or 2 is free would receive what is printed. Input and output wait: a pipe
+    of a program that set it to refuse what does not fit would lose rows.
     """
     for descriptor in (0, 1, 2):
         try:
@@ -27,6 +28,9 @@ def prepare_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor, which is this one
             os.set_inheritable(descriptor, True)
+    for descriptor in (0, 1):
+        with suppress(OSError):
+            os.set_blocking(descriptor, True)
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - open as long as the process
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     raw = _BestEffort(2, "w", closefd=False)
