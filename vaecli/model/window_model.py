@@ -306,13 +306,16 @@ def _fitted_statistics(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and deviation (d, F) of the statistics of x (d, columns) at chosen columns, and them standardised (d, F, n).
 
-    Computed sensor by sensor, so that memory stays small.
+    Computed sensor by sensor, so that memory stays small. Means and deviations are added up in float32 row by row, as in
+    earlier versions: a statistic that never changes has the deviation of that rounding, above the least one, and so
+    much weight that any change of it counts.
     """
     if not x.shape[0]:
         shape = (0, n_statistics)
         return np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty((*shape, chosen.size), np.float32)
-    columns = Columns.of(chosen)
-    found = np.concatenate([statistics_at(Rolling(sensor[None], lengths), columns) for sensor in x])
+    columns = Columns.of(np.arange(x.shape[1]))
+    # an index by an array lays the rows out one after the other, so that means run along them
+    found = np.concatenate([statistics_at(Rolling(sensor[None], lengths), columns)[:, :, chosen] for sensor in x])
     mean, deviation = found.mean(2), found.std(2)
     deviation = np.where(deviation < 1e-6, 1, deviation).astype(np.float32)
     return mean, deviation, _standardised(found, mean, deviation)
