@@ -88,6 +88,23 @@ def test_the_good_files_are_scored_as_if_the_bad_one_were_not_there(run, place: 
     assert run(*words("-", "--bad-files", "skip", "-q", since=False)).out == Path("good.csv").read_text()
 
 
+def test_a_file_with_a_column_more_is_named_with_it(run, place: Path):
+    """By its own name and difference, beside what is usual, although each file alone would fit."""
+    sensor_table(10, seed=9).assign(note="x").to_csv("in/9.csv", index=False)
+    done = run(*words("o.csv", "-q"))
+    assert done.code == 4
+    assert "\n  in/9.csv: has also 'note', unlike most other files\n" in done.err
+
+
+def test_a_file_with_many_bad_cells_is_one_line(run, place: Path):
+    """It begins with the file, and counts the cells that it does not list."""
+    sensor_table(40, seed=9).assign(pressure="n/a (hand)").to_csv("in/9.csv", index=False)
+    done = run(*words("o.csv", "-q"))
+    [line] = [one for one in done.err.splitlines() if "9.csv" in one]
+    assert line.startswith("  in/9.csv: 40 cells are not numbers: line 2, column pressure: ")
+    assert line.endswith("(and 39 more)")
+
+
 def test_the_place_of_a_problem_is_in_the_json(run, place: Path):
     """Line and column as numbers and names, for programs."""
     path = make_bad("cell")
@@ -316,6 +333,9 @@ def test_nothing_delivered_yet_is_no_error(run, place: Path, extension: str):
     for verb in ("check", "score"):
         done = run(verb, given, "--since-last-run", "state", "-o", f"o.{extension}", "--json")
         assert (done.code, json.loads(done.out)["rows"]) == (0, 0)
+        assert verb == "score" or json.loads(done.out)["level"] == "ok"
+    page = run("check", given, "--since-last-run", "state").out
+    assert page.startswith("Checked: no new rows, and nothing was compared\n")
     table = pd.read_csv("o.csv") if extension == "csv" else pd.read_parquet("o.parquet")
     assert list(table.columns)[:5] == list(pd.read_csv("in/0.csv").columns)
     assert list(table.columns)[5:] == ["anomaly_score", "p_value", "is_anomaly"]
@@ -336,7 +356,7 @@ def test_a_file_delivered_twice_is_named(run, place: Path):
     for verb in ("check", "score"):
         answer = json.loads(run(verb, "in/*.csv", "--since-last-run", "state", "-o", "o.csv", "--json").out)
         assert answer["rows"] == 30
-        assert f"in/5.csv {same} {place}/in/2.csv: its rows count twice" in answer["warnings"]
+        assert f"in/5.csv {same} in/2.csv: its rows count twice" in answer["warnings"]
 
 
 def test_a_file_with_few_rows_gets_a_word(run, place: Path):

@@ -7,6 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 from vaecli.data.marginals import Marginal
 from vaecli.decisions.drift import Reference, least_by_chance, most_by_chance
@@ -66,3 +67,16 @@ def test_words_that_occurred_once_announce_unseen_ones():
         assert reference.n_once == (training == 1).sum()
         unseen = fresh[training == 0].sum() / 500
         assert 0.05 < unseen < most_by_chance(300, reference.n_once, 500, 100)
+
+
+@given(st.lists(st.integers(0, 50), min_size=16, max_size=16))
+def test_a_shift_is_at_most_the_distance(counts: list[int]):
+    """Both ends of the ranks that come seldom are a distance and no shift; lower p-values are a positive one."""
+    reference = Reference.of_p_values(1e6)
+    values = np.repeat((np.arange(16) + 0.5) / 16, counts)
+    if values.size:
+        found = reference.counts(values)
+        assert abs(reference.shift(found)) <= float(reference.distance(found)) + 1e-9
+        assert reference.shift(found) == pytest.approx(np.sqrt(12) * (0.5 - values.mean()), abs=0.02)
+    middling = reference.counts(np.linspace(0.2, 0.8, 1000))
+    assert abs(reference.shift(middling)) < 0.01 < 0.1 < reference.distance(middling)

@@ -287,3 +287,17 @@ def test_only_new_files_and_only_good_ones(model: Path, tmp_path: Path):
     assert answer["rows"] == 300
     assert [Path(one["path"]).name for one in answer["bad_files"]] == ["c.csv"]
     assert ("silent", "flow") in failures(answer)
+
+
+def test_an_hour_that_comes_twice_is_a_clock_set_back(model: Path, tmp_path: Path):
+    """A warning that names it, and no rows without a score, as there are none."""
+    table = later(400)
+    _, answer = checked(pd.concat([table[:200], table[140:]]), model, tmp_path)
+    [order] = [one for one in answer["findings"] if one["what"] == "order"]
+    assert order["sentence"] == "when: the clock was set back 1 time, after which windows begin anew"
+
+
+def test_a_table_is_worth_a_row_at_least(model: Path, tmp_path: Path):
+    """Few rows of a slow series are worth less than one independent row: the page rounds up."""
+    page = call("check", write(later(8), tmp_path / "new.csv"), "-m", model).out
+    assert "about 1 independent row\n" in page

@@ -35,10 +35,10 @@ def with_state(table: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     return table.assign(state=np.where(idle, "idle", "run"), bearing=bearing.round(2))
 
 
-def drifting(n: int = N) -> pd.DataFrame:
+def drifting(n: int = N, rise: float = RISE) -> pd.DataFrame:
     """The bearing, whose range is 25 degrees, becomes eight degrees hotter, far slower than windows see."""
     table = with_state(plant(n, seed=1), 1)
-    table["bearing"] += np.clip((np.arange(n) - BEGIN) / (n - 2 * BEGIN), 0, 1) * RISE
+    table["bearing"] += np.clip((np.arange(n) - BEGIN) / (n - 2 * BEGIN), 0, 1) * rise
     return table
 
 
@@ -83,6 +83,15 @@ def test_the_event_names_the_reason(folder: Path):
     mine = (one for event in found["shown"] for one in event["sensors"] if one["column"] == "bearing")
     first = max(mine, key=lambda one: one["nats"])
     assert 27 < first["low"] < 29 < 51 < first["high"] < 52 < first["value"]
+
+
+def test_a_long_event_names_the_reason_too(folder: Path):
+    """A level beyond the range decides a few rows of an event that windows see throughout: it is up, and beyond."""
+    scored(folder, drifting(rise=40), "--events", folder / "e.csv")
+    events = pd.read_csv(folder / "e.csv")
+    long = events.loc[events["rows"].idxmax()]
+    assert long["rows"] > 1000
+    assert "up: bearing = 89, its mean of 8 rows is beyond those of training (28 to 51)" in long.sentence
 
 
 @pytest.mark.parametrize("ahead", [(), ("--offline",)])

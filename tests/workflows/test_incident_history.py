@@ -265,6 +265,16 @@ def test_few_rows_are_not_announced_until_they_are_many(tmp_path: Path, listener
         assert len(heard(listener)) == (day >= 2)
 
 
+def test_an_incident_ends_under_the_columns_that_were_announced(tmp_path: Path, listener: Path) -> None:
+    """Two rows of chance come first, then many that deviate alike: the end names what the notification named."""
+    state, settings = tmp_path / "s", config(listener)
+    few = replace(incident(6.0, 2), columns=(ResponsibleColumn("mode", "changed", 1.0),))
+    one_run(state, settings, [few], "monday.csv")
+    one_run(state, settings, [incident(6.1, 90)], "tuesday.csv", START + timedelta(days=1))
+    [ended] = one_run(state, settings, [], "wednesday.csv", START + timedelta(days=2)).incidents
+    assert (ended.status, ended.announced, ended.reason) == ("ended", True, "temp up")
+
+
 @pytest.mark.parametrize(
     ("command", "reason"),
     [

@@ -45,7 +45,7 @@ After = Annotated[
 ]
 Cooldown = Annotated[
     str | None,
-    options.option("DURATION", "An incident ends after so long without its rows: 90s, 10m, 6h (default: one run)."),
+    options.option("DURATION", "An incident ends after so long without its rows: 90s, 10m, 6h (default: by its rows)."),
 ]
 NotifyCommand = Annotated[
     str | None,

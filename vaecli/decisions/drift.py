@@ -85,6 +85,14 @@ class Reference:
         """The distances (…) of `counts` (…, b) from training; 0 of no cells."""
         return self._between(_shares(counts), self.share)
 
+    def shift(self, counts: np.ndarray) -> float:
+        """√12 ∫ (F_n − F) dF of `counts` (b,) of numbers: positive where they lie lower than training.
+
+        Its absolute value is at most the distance, and equal to it where all ranks have moved in one direction.
+        """
+        gap = np.cumsum(_shares(counts) - self.share)
+        return float(ROOT_12 * (0.5 * (gap + np.concatenate([[0.0], gap[:-1]])) * self.share).sum())
+
     def by_chance(self, n_rows: float, family: int, seed: int) -> float:
         """The distance that a batch worth `n_rows` independent rows exceeds once in `family` / FAMILY_ERROR tables.
 

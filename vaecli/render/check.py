@@ -26,7 +26,8 @@ def check_page(summary: CheckSummary) -> RenderableType:
     """A sentence for each finding, those that fail first."""
     rows = f"{summary.rows:,} in {duration(summary.seconds)}"
     if summary.n_independent < summary.rows:
-        rows += f"; rows depend on each other, these are worth about {summary.n_independent:,} independent ones"
+        worth = counted(max(summary.n_independent, 1), "independent row")
+        rows += f"; rows depend on each other, these are worth about {worth}"
     facts = [
         ("rows", rows),
         *new_files(summary.since_last_run),
@@ -34,7 +35,7 @@ def check_page(summary: CheckSummary) -> RenderableType:
         ("columns", f"{summary.n_columns:,}"),
         *([("output", "standard output" if summary.output == "-" else summary.output)] if summary.output else []),
     ]
-    parts: list[RenderableType] = [headline(_HEADLINES[summary.level]), fact_list(facts)]
+    parts: list[RenderableType] = [headline(_headline_of(summary)), fact_list(facts)]
     for one in summary.findings[:_SHOWN_FINDINGS]:
         colour = "red" if one.level == "fail" else "yellow"
         parts.append(Text.assemble((f"{one.level}: ", colour), escaped(one.sentence)))
@@ -42,3 +43,9 @@ def check_page(summary: CheckSummary) -> RenderableType:
         parts.append(Text(f"… and {counted(more, 'finding')} more: -o FILE writes all"))
     parts += [Text(escaped(f"not compared: {one}")) for one in summary.unchecked]
     return Group(*parts, *warning_lines(summary.warnings))
+
+
+def _headline_of(summary: CheckSummary) -> str:
+    if summary.rows or summary.level == "fail":
+        return _HEADLINES[summary.level]
+    return f"Checked: no {'rows' if summary.since_last_run is None else 'new rows'}, and nothing was compared"

@@ -192,7 +192,8 @@ def _events(summary: SensorScoreSummary) -> str:
 
 
 def _set_back(summary: SensorScoreSummary) -> str:
-    return f"{counted(summary.clocks_set_back, 'time')}: windows begin anew after each"
+    after = "" if summary.clocks_set_back == 1 else " after each"
+    return f"{counted(summary.clocks_set_back, 'time')}: windows begin anew{after}"
 
 
 def _new(summary: SensorScoreSummary) -> str:

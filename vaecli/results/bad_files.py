@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from vaecli.errors import FilesLeftOut, InputError, counted_files, listed
 
 MOST_CHARACTERS = 300  # of the reason of one file in a list
+_AND_MORE = re.compile(r"… and ([\d,]+) more")  # the end of a list (`vaecli.errors.listed`)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,13 @@ class BadFile:
     def reason(self) -> str:
         """The error on one line, which names the file."""
         first, *items = self.error.split("\n")
-        text = f"{first} {items[0].strip()}" if items and first.endswith(":") else first
+        if not first.startswith(self.path):
+            first = f"{self.path}: {first}"
+        text = f"{first} {items[0].strip().removeprefix(f'{self.path}, ')}" if items and first.endswith(":") else first
         if len(items) > 1:
-            text += f" (and {len(items) - 1:,} more)"
-        if self.path not in text:
-            text = f"{self.path}: {text}"
+            rest = _AND_MORE.fullmatch(items[-1].strip())
+            n_more = len(items) - 1 if rest is None else len(items) - 2 + int(rest[1].replace(",", ""))
+            text += f" (and {n_more:,} more)"
         return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
 
 

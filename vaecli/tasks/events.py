@@ -14,7 +14,7 @@ from vaecli.results.sensor_events import EventSensor, SensorEvent
 from vaecli.schema import Column, Kind
 from vaecli.sensors.detector import SensorDetector
 from vaecli.sensors.events import Event, EventRules, FlaggedRows, SeriesPart, series_parts
-from vaecli.sensors.explanation import SILENT, ExplainedRows, directions, training_levels
+from vaecli.sensors.explanation import DOWN, SILENT, UP, ExplainedRows, directions, training_levels
 from vaecli.tables import Batch, to_cells
 from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tasks.reasons import own_values, value_of
@@ -32,8 +32,8 @@ class Behaviour:
     `now`, `level` and `step` (2, D) are the least and the largest reading, mean of the latest readings, and median step
     of each sensor, in its own units. `values` (3) of (c,) are the cells of the least and the largest reading, and of
     the row with the largest part of the column in its score, which is `nats` (c,); `novel` are values never seen, and
-    `silent` (D,) bool sensors that decided by having had no reading for long; in `beyond` (D,) of the `n_rows` rows a
-    sensor did by a level beyond the range of training.
+    `silent` (D,) bool sensors that decided by having had no reading for long, and `beyond` (D,) bool those that did by
+    a level beyond the range of training, in any row.
     """
 
     now: np.ndarray
@@ -44,7 +44,6 @@ class Behaviour:
     novel: tuple[tuple[bool, ...], ...]
     silent: np.ndarray
     beyond: np.ndarray
-    n_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +126,7 @@ class _Describer:
             tuple(values for values, _ in cells),
             tuple(novel for _, novel in cells),
             np.asarray(found.is_silent.any(1)),
-            np.asarray(found.is_beyond.sum(1)),
-            len(place),
+            np.asarray(found.is_beyond.any(1)),
         )
 
     def _cells(self, found: ExplainedRows) -> tuple[tuple[float | int | str | None, ...], tuple[bool, ...]]:
@@ -177,18 +175,21 @@ def _sensors(
     found = [run.behaviour for run in runs if run.behaviour is not None]
     now, level, step = (np.stack([getattr(one, name) for one in found]) for name in ("now", "level", "step"))
     silent = np.any([one.silent for one in found], axis=0)
-    beyond = 2 * np.sum([one.beyond for one in found], axis=0) > sum(one.n_rows for one in found)
+    beyond = np.any([one.beyond for one in found], axis=0)
     which = directions(before, _ends(now), _ends(level), _ends(step), silent, beyond)
     sensors = []
     for j in order:
         column, first = detector.schema.features[j], int(np.searchsorted(detector.sensor_column, j))
         shown = expected_of(column, before, first, 0)
+        usual = before.expected[first, 0]
         if beyond[first]:
             low, high = training_levels(detector)[:, first].tolist()
-            shown = (low + high) / 2, low, high, None
+            usual = (low + high) / 2
+            shown = usual, low, high, None
         if column.kind is Kind.NUMERIC:
-            direction = str(which[first])
-            run, end = np.unravel_index(np.argmax(np.abs(now[:, :, first] - before.expected[first, 0])), now.shape[:2])
+            run, end = np.unravel_index(np.argmax(np.abs(now[:, :, first] - usual)), now.shape[:2])
+            is_up = now[run, end, first] >= usual
+            direction = (UP if is_up else DOWN) if beyond[first] and not silent[first] else str(which[first])
         else:
             direction = SILENT if silent[first] else CHANGED
             run, end = np.argmax([one.nats[j] for one in found]), np.intp(2)

@@ -18,6 +18,7 @@ from vaecli.tables.convert.kinds import TABLE_KINDS
 from vaecli.tasks.reasons import own_values, value_of
 
 N_TOP_COLUMNS = 3
+_ROUNDING = 1e-7  # of the range of a column: what a mean of float32 leaves of zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ def expected_of(
     """
     if column.kind is Kind.NUMERIC:
         mean, deviation = float(found.expected[first, i]), float(found.deviation[first, i])
+        if abs(mean) < _ROUNDING * max(abs(column.minimum or 0.0), abs(column.maximum or 0.0)):
+            mean = 0.0
         return mean, mean - deviation, mean + deviation, None
     if column.kind is Kind.BOOLEAN:
         share = float(np.clip(found.expected[first, i], 0, 1))

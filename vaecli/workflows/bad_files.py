@@ -131,7 +131,14 @@ def _leave_out_unlike(locations: Sequence[Location], left_out: LeftOut, names: S
         try:
             open_locations([like, location], location.name, None, (), left_out.root)
         except InputError as problem:
-            left_out.add(location.name, problem, is_passing=True)
+            others = "most other files" if 2 * n_files[most] > len(shapes) else like.name
+            left_out.add(location.name, _unlike(problem, location.name, others), is_passing=True)
+
+
+def _unlike(problem: InputError, name: str, others: str) -> InputError:
+    """The part of `problem` that is about the file `name`; all of it where none is."""
+    own = [line.strip() for line in problem.message.split("\n") if line.strip().startswith(f"{name}: ")]
+    return InputError(f"{own[0]}, unlike {others}", problem.hint, path=name) if len(own) == 1 else problem
 
 
 def _is_one_table(locations: Sequence[Location], root: str) -> bool:

@@ -214,13 +214,17 @@ class ClockComparison:
         n, late, set_back = self.time.size, self.late.too_late, self.late.set_back
         share = late / n
         level = level_of(share, 0.0, self.config.warn_share, self.config.fail_share)
-        sentence = (
-            f"{quoted(column.name, marks=False)}: {counted(late, 'row')} ({per_cent(share)}) are older than 128 rows"
-        )
-        sentence += " of their series before them in the table: they get no score"
+        found = []
+        if late or not set_back:
+            be = "is" if late == 1 else "are"
+            found.append(
+                f"{counted(late, 'row')} ({per_cent(share)}) {be} older than 128 rows of their series before them in "
+                "the table: they get no score"
+            )
         if set_back:
             level = max(level, "warn", key=LEVELS.index)
-            sentence += f"; the clock was set back {counted(set_back, 'time')}, after which windows begin anew"
+            found.append(f"the clock was set back {counted(set_back, 'time')}, after which windows begin anew")
+        sentence = f"{quoted(column.name, marks=False)}: {'; '.join(found)}"
         return Finding(level, "order", column.name, "0 %", per_cent(share), share, 0.0, sentence)
 
     def _zone(self, column: Column) -> Finding:

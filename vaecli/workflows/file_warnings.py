@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vaecli.errors import MAX_LISTED
@@ -52,9 +53,18 @@ def _unusual(progress: Progress, rows: Mapping[str, int]) -> tuple[str, ...]:
 
 def _repeated(found: list[tuple[str, str]], rows: Mapping[str, int]) -> tuple[str, ...]:
     sentences = [
-        f"{name} has the same bytes as {other}: its rows count twice" for name, other in found if rows.get(name, 1)
+        f"{name} has the same bytes as {_shown(other, name)}: its rows count twice"
+        for name, other in found
+        if rows.get(name, 1)
     ]
     return _listed(sentences, "files that repeat others")
+
+
+def _shown(path: str, beside: str) -> str:
+    """A path as `beside` is written: from the current folder on where that is."""
+    here = Path.cwd()
+    is_shorter = not Path(beside).is_absolute() and Path(path).is_relative_to(here)
+    return str(Path(path).relative_to(here)) if is_shorter else path
 
 
 def _listed(sentences: list[str], what: str) -> tuple[str, ...]:

@@ -293,7 +293,8 @@ def _updated(before: KnownIncident | None, one: Incident, run: Run, *, announced
     )
     if before.announced and fate(latest, _doubts(before), _proven(before), run.chance) is not Fate.GOES_ON:
         return _doubted(known, one.rows, run)
-    known = replace(known, last_run=number, seen=moment, announced=before.announced or announced)
+    title = one.title if announced and not before.announced else before.title  # that of the rows which announced it
+    known = replace(known, title=title, last_run=number, seen=moment, announced=before.announced or announced)
     return _with_proven(known, _proven(before) + _doubts(before) + latest) if known.announced else known
 
 
