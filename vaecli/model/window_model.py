@@ -306,9 +306,9 @@ def _fitted_statistics(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and deviation (d, F) of the statistics of x (d, columns) at chosen columns, and them standardised (d, F, n).
 
-    Computed sensor by sensor, so that memory stays small. Means and deviations are added up in float32 row by row, as in
-    earlier versions: a statistic that never changes has the deviation of that rounding, above the least one, and so
-    much weight that any change of it counts.
+    Computed sensor by sensor, so that memory stays small. Means and deviations are added up in float32, row by row: a
+    statistic that never changes may have the deviation of that rounding, which is above the least one, and then so much
+    weight that any change of it counts.
     """
     if not x.shape[0]:
         shape = (0, n_statistics)
