@@ -20,7 +20,7 @@ from vaecli.errors import InputError, SchemaMismatch, UsageError, VaecliError, c
 from vaecli.results.bad_files import BadFile
 from vaecli.runtime import outputs
 from vaecli.runtime.urls import is_url
-from vaecli.tables import ReadRequest, check_schema, to_cells
+from vaecli.tables import ReadRequest, Source, check_schema, to_cells
 
 if TYPE_CHECKING:
     from vaecli.sensors.detector import SensorDetector
@@ -50,7 +50,7 @@ def left_out_files(
         _read_file(location, root, detector)
 
     def open_alone(location: Location, root: str) -> None:
-        _check_columns(location, root, detector)
+        _check_columns(_opened_alone(location, root, detector), detector)
 
     model = "|".join((vaecli.__version__, *(manifest.digests[name] for name in sorted(manifest.digests))))
     reads_first = output is not None and is_stream(output)
@@ -153,11 +153,9 @@ def _is_one_table(locations: Sequence[Location], root: str) -> bool:
 
 def _read_file(location: Location, root: str, detector: Detector | SensorDetector) -> None:
     """Read all rows of a file by itself as scoring reads them. Raises InputError."""
-    from vaecli.tables.read.open import open_alone
-
+    source = _opened_alone(location, root, detector)
+    _check_columns(source, detector)
     if isinstance(detector, Detector):
-        source = open_alone(location, root, detector.lines)
-        check_schema(source, detector.schema, detector.by_column)
         needs = features_of(detector.schema, detector.group_columns, keep=True)
         for batch in source.batches(needs):
             to_cells(batch, detector.schema, detector.by_column)
@@ -165,12 +163,10 @@ def _read_file(location: Location, root: str, detector: Detector | SensorDetecto
     from vaecli.tasks.sensors import ReadSensors
     from vaecli.workflows.long_table import as_modelled
 
-    source = open_alone(location, root, None)
     if as_modelled(source, detector) is not source:  # a long table, of which any file may lack some of the sensors
         for _ in source.batches(ReadRequest()):
             pass
         return
-    check_schema(source, detector.schema)
     task = ReadSensors(detector)
     for batch in source.batches(task.needs):
         task.process(batch)
@@ -182,7 +178,6 @@ def _explained(problem: InputError, inputs: Sequence[str], detector: Detector | 
         return problem
     from vaecli.tables.read.folders import path_of, root_of
     from vaecli.tables.read.found_files import find_files
-    from vaecli.tables.read.open import open_alone
 
     try:
         locations = [one.location for one in find_files(inputs)]
@@ -194,8 +189,9 @@ def _explained(problem: InputError, inputs: Sequence[str], detector: Detector | 
     for location in locations:
         names: tuple[str, ...] = ()
         try:
-            names = tuple(open_alone(location, root, _lines_of(detector)).names)
-            _check_columns(location, root, detector)
+            source = _opened_alone(location, root, detector)
+            names = tuple(source.names)
+            _check_columns(source, detector)
             known.update(names)
         except InputError as own:
             bad.append((BadFile.of(location.name, own), names))
@@ -215,16 +211,15 @@ def _has_also(names: Sequence[str]) -> str:
     return f"; has also {', '.join(map(quoted, names))}" if names else ""
 
 
-def _lines_of(detector: Detector | SensorDetector) -> tuple[str, ...] | None:
-    return detector.lines if isinstance(detector, Detector) else None
-
-
-def _check_columns(location: Location, root: str, detector: Detector | SensorDetector) -> None:
-    """Open a file by itself and look at its columns. Raises InputError."""
+def _opened_alone(location: Location, root: str, detector: Detector | SensorDetector) -> Source:
     from vaecli.tables.read.open import open_alone
+
+    return open_alone(location, root, detector.lines if isinstance(detector, Detector) else None)
+
+
+def _check_columns(source: Source, detector: Detector | SensorDetector) -> None:
+    """Look at the columns of a file by itself. Raises InputError."""
     from vaecli.workflows.long_table import as_modelled
 
-    source = open_alone(location, root, _lines_of(detector))
-    modelled = as_modelled(source, detector)
-    if modelled is source:
+    if as_modelled(source, detector) is source:
         check_schema(source, detector.schema, detector.by_column if isinstance(detector, Detector) else None)
