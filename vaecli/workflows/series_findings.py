@@ -173,34 +173,45 @@ class SeriesComparison:
         return Finding(level, "missing", column.name, per_cent(was), per_cent(share), effect, by_chance, sentence, key)
 
     def _silent(self, j: int, column: Column) -> Finding:
-        limit = int(self.limits.silent[j])
-        part = self._largest(lambda counts: int(counts.silent[j]))
-        rows, longest = int(part.counts.silent[j]), int(part.counts.longest_silence[j])
+        return self._too_long(
+            "silent",
+            column,
+            lambda counts: (int(counts.silent[j]), int(counts.longest_silence[j])),
+            int(self.limits.silent[j]),
+            "row",
+            "has no reading for",
+        )
+
+    def _stuck(self, j: int, column: Column) -> Finding:
+        return self._too_long(
+            "stuck",
+            column,
+            lambda counts: (int(counts.equal[j]), int(counts.longest_equal[j])),
+            int(self.limits.equal[j]),
+            "reading",
+            "has not moved for",
+        )
+
+    def _too_long(
+        self,
+        what: str,
+        column: Column,
+        runs: Callable[[SeriesCounts], tuple[int, int]],
+        limit: int,
+        unit: str,
+        words: str,
+    ) -> Finding:
+        """Whether a column has runs beyond its limit; `runs` gives how many rows are in such runs, and the longest."""
+        part = self._largest(lambda counts: runs(counts)[0])
+        rows, longest = runs(part.counts)
         share, by_chance = rows / part.counts.rows, min(limit / part.counts.rows, 1.0)
         sentence = (
-            f"{quoted(column.name, marks=False)}{_of(part.key)} has no reading for {counted(longest, 'row')} in a row; "
+            f"{quoted(column.name, marks=False)}{_of(part.key)} {words} {counted(longest, unit)} in a row; "
             f"more than {limit:,} were never usual"
         )
         level = level_of(share, 0.0, self.config.warn_share, self.config.fail_share)
-        return Finding(
-            level, "silent", column.name, f"at most {counted(limit, 'row')}", counted(longest, "row"), share, by_chance,
-            sentence, part.key,
-        )  # fmt: skip
-
-    def _stuck(self, j: int, column: Column) -> Finding:
-        limit = int(self.limits.equal[j])
-        part = self._largest(lambda counts: int(counts.equal[j]))
-        rows, longest = int(part.counts.equal[j]), int(part.counts.longest_equal[j])
-        share, by_chance = rows / part.counts.rows, min(limit / part.counts.rows, 1.0)
-        sentence = (
-            f"{quoted(column.name, marks=False)}{_of(part.key)} has not moved for {counted(longest, 'reading')} in a "
-            f"row; more than {limit:,} were never usual"
-        )
-        level = level_of(share, 0.0, self.config.warn_share, self.config.fail_share)
-        return Finding(
-            level, "stuck", column.name, f"at most {counted(limit, 'reading')}", counted(longest, "reading"), share,
-            by_chance, sentence, part.key,
-        )  # fmt: skip
+        usual = f"at most {counted(limit, unit)}"
+        return Finding(level, what, column.name, usual, counted(longest, unit), share, by_chance, sentence, part.key)
 
     def _range(self, j: int, column: Column) -> Finding:
         """Readings out of the range of training: as often as chance does not put them there, or far out of it."""
