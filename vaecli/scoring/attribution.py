@@ -24,8 +24,7 @@ NumPy only. Shapes: n rows, c columns, d features, e members.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -88,19 +87,15 @@ def explain(
     family = scorer.ensemble.reference_family
     column, judge = _decided_by(scorer, batch, scored, novelty_offset)
     expected, low, high, probability, own_probability = np.full((5, *scored.column_score.shape), np.nan)
-    attribution, joint_part = attribute(scorer, preprocessor.layout, batch, scored, novelty_offset)
+    attribution, joint_part = np.zeros(scored.column_score.shape), np.zeros(len(batch))
     as_it_is, batch = batch, _without_far_cells(scorer, batch)
     are_states, role = _are_states(scorer, scored.column_score.shape[1]), np.zeros(attribution.shape, np.uint8)
     for i in range(len(batch)):
+        row = _Row(scorer, preprocessor.layout, as_it_is, i, novelty_offset[i])
+        attribution[i], joint_part[i] = _attribution_of(row, scored)
         if n_columns > 0:
-            role[i] = roles(
-                partial(_score_without, scorer, preprocessor.layout, as_it_is, i, novelty_offset[i]),
-                attribution[i],
-                _far_beyond(scorer, as_it_is, i) > 0,
-                float(scored.score[i]),
-                flagged_from,
-                n_columns,
-            )
+            is_far, score = row.beyond > 0, float(scored.score[i])
+            role[i] = roles(row.score_without, attribution[i], is_far, score, flagged_from, n_columns)
         explained = [
             j for j in np.argsort(-attribution[i], kind="stable")[:n_columns].tolist() if attribution[i, j] > 0
         ]
@@ -177,41 +172,69 @@ def attribute(
     """
     attribution, joint_part = np.zeros(scored.column_score.shape), np.zeros(len(batch))
     for i in range(len(batch)):
-        beyond = _far_beyond(scorer, batch, i)
-        far, score = np.flatnonzero(beyond), float(scored.score[i])
-        tried = candidates(scored.column_score[i], batch.state[i] != PRESENT)
-        tried = tried[beyond[tried] == 0]
-        replaced = (tried[:, None] == np.arange(beyond.size)) | (beyond > 0)
-        if far.size:
-            replaced = np.vstack([beyond > 0, replaced])
-        without = _score_without(scorer, layout, batch, i, novelty_offset[i], replaced)
-        if far.size:
-            left, without = float(without[0]), without[1:]
-            weight = np.log1p(beyond[far])
-            fall = min(max(score - left, 0.0), max(score, 0.0))
-            attribution[i, far] = fall * (weight / weight.sum())
-            rest = score - float(attribution[i, far].sum())
-            score = rest if abs(rest) > ROUNDING_OF_SUMS * abs(score) else 0.0
-        decrease = score - without
-        decrease[np.abs(decrease) <= ROUNDING_OF_SUMS * abs(float(scored.score[i]))] = 0.0
-        part, joint_part[i] = shares(decrease, score)
-        if scorer.cells is not None:
-            part = among_rivals(part, scorer.cells.beyond_limit(batch.values[i], batch.state[i])[tried])
-        attribution[i, tried] = part
-        if scorer.strings is not None and batch.readouts is not None:
-            part = scorer.strings.shared(batch.readouts[i], float(scored.score[i]), float(joint_part[i]))
-            if layout.n_columns == 1:  # a log: there is nothing else that could explain it
-                part = np.clip(joint_part[i : i + 1], 0.0, None)
-            attribution[i, scorer.strings.columns] += part
-            joint_part[i] -= part.sum()
+        row = _Row(scorer, layout, batch, i, novelty_offset[i])
+        attribution[i], joint_part[i] = _attribution_of(row, scored)
     return attribution, joint_part
 
 
-def _far_beyond(scorer: Scorer, batch: FeatureBatch, i: int) -> np.ndarray:
-    """How far the cells (c,) of row `i` lie beyond all of training, in nats; 0 of those that do not."""
-    if scorer.cells is None:
-        return np.zeros(batch.state.shape[1])
-    return scorer.cells.far_beyond(batch.values[i : i + 1], batch.state[i : i + 1])[0]
+@dataclass(slots=True)
+class _Row:
+    """Row `i` of a batch with its `novelty_offset` (c,), and its scores with columns replaced, each computed once."""
+
+    scorer: Scorer
+    layout: Layout
+    batch: FeatureBatch
+    i: int
+    novelty_offset: np.ndarray
+    beyond: np.ndarray = field(init=False)  # (c,) nats by which cells lie beyond all of training; 0 of those within
+    _known: dict[bytes, float] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        cells, row = self.scorer.cells, slice(self.i, self.i + 1)
+        state = self.batch.state[row]
+        self.beyond = np.zeros(state.size) if cells is None else cells.far_beyond(self.batch.values[row], state)[0]
+
+    def score_without(self, replaced: np.ndarray) -> np.ndarray:
+        """The scores (m,) of the row with the columns `replaced` (m, c) bool imputed."""
+        keys = [columns.tobytes() for columns in replaced]
+        new = [place for place, key in enumerate(keys) if key not in self._known]
+        if new:
+            found = _scores_without(self.scorer, self.layout, self.batch, self.i, replaced[new])
+            found = found + self.novelty_offset.sum() - replaced[new] @ self.novelty_offset
+            self._known |= dict(zip([keys[place] for place in new], found.tolist(), strict=True))
+        return np.array([self._known[key] for key in keys])
+
+
+def _attribution_of(row: _Row, scored: ScoredBatch) -> tuple[np.ndarray, float]:
+    """The attributions (c,) and the joint part of the score of a row."""
+    scorer, batch, i, beyond = row.scorer, row.batch, row.i, row.beyond
+    attribution, far, score = np.zeros(beyond.size), np.flatnonzero(beyond), float(scored.score[i])
+    tried = candidates(scored.column_score[i], batch.state[i] != PRESENT)
+    tried = tried[beyond[tried] == 0]
+    replaced = (tried[:, None] == np.arange(beyond.size)) | (beyond > 0)
+    if far.size:
+        replaced = np.vstack([beyond > 0, replaced])
+    without = row.score_without(replaced)
+    if far.size:
+        left, without = float(without[0]), without[1:]
+        weight = np.log1p(beyond[far])
+        fall = min(max(score - left, 0.0), max(score, 0.0))
+        attribution[far] = fall * (weight / weight.sum())
+        rest = score - float(attribution[far].sum())
+        score = rest if abs(rest) > ROUNDING_OF_SUMS * abs(score) else 0.0
+    decrease = score - without
+    decrease[np.abs(decrease) <= ROUNDING_OF_SUMS * abs(float(scored.score[i]))] = 0.0
+    part, joint_part = shares(decrease, score)
+    if scorer.cells is not None:
+        part = among_rivals(part, scorer.cells.beyond_limit(batch.values[i], batch.state[i])[tried])
+    attribution[tried] = part
+    if scorer.strings is not None and batch.readouts is not None:
+        part = scorer.strings.shared(batch.readouts[i], float(scored.score[i]), joint_part)
+        if row.layout.n_columns == 1:  # a log: there is nothing else that could explain it
+            part = np.array([max(joint_part, 0.0)])
+        attribution[scorer.strings.columns] += part
+        joint_part -= float(part.sum())
+    return attribution, joint_part
 
 
 def candidates(column_score: np.ndarray, unexpected: np.ndarray) -> np.ndarray:
@@ -249,14 +272,6 @@ def among_rivals(part: np.ndarray, beyond_limit: np.ndarray) -> np.ndarray:
     dealt = part.copy()
     dealt[rivals] = part[rivals].sum() * (weight / weight.sum())
     return dealt
-
-
-def _score_without(
-    scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int, novelty_offset: np.ndarray, replaced: np.ndarray
-) -> np.ndarray:
-    """Scores (m,) of row `i`, with its `novelty_offset` (c,), with the columns `replaced` (m, c) bool imputed."""
-    without = _scores_without(scorer, layout, batch, i, replaced)
-    return without + novelty_offset.sum() - replaced @ novelty_offset
 
 
 def _scores_without(scorer: Scorer, layout: Layout, batch: FeatureBatch, i: int, replaced: np.ndarray) -> np.ndarray:
