@@ -51,3 +51,17 @@ def test_reading_verbs_under_a_limit(shell, verb: str, limit: str) -> None:
 def test_a_fit_under_a_limit(shell, limit: str) -> None:
     """Of both its processes."""
     assert_done_or_refused(shell(f"ulimit {limit}; $V {FIT}"), "out.vae")
+
+
+ONLY_ON_LINUX = "del os.pipe2, os.sched_getaffinity, signal.sigtimedwait, os.posix_fadvise, os.posix_fallocate"
+
+
+@pytest.mark.parametrize(
+    "limit", ["RLIMIT_NOFILE, (200, 200)", "RLIMIT_NPROC, (4000, 4000)", "RLIMIT_AS, (2**32,) * 2"]
+)
+def test_a_system_that_is_not_linux(program, limit: str) -> None:
+    """What only Linux has is not asked for, with and without a limit: macOS lacks these functions."""
+    change = f"import resource; {ONLY_ON_LINUX}; resource.setrlimit(resource.{limit})"
+    done = program(change, *SCORE.split())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("out.csv").exists()

@@ -50,8 +50,7 @@ def map_in_order(
     Raises what `work` and `items` raise, in the order of a plain loop: a failure in an earlier item is raised before a
     failure to read a later one. At most `most` items, by default `2 * n_workers + 1`, are in work or waiting to be
     yielded: memory is bounded. Threads suffice because NumPy and Arrow release the interpreter lock
-    (docs/adr/0011-threads-in-order.md). Where the memory of a process is limited, there are
-    no more threads than fit.
+    (docs/adr/0011-threads-in-order.md). Where the memory of a process is limited, there are no more threads than fit.
     """
     n_workers = min(n_workers, most_threads() or n_workers)
     waiting: deque[Future[Result]] = deque()

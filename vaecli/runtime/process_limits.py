@@ -80,7 +80,9 @@ def _require_threads() -> None:
     most = resource.getrlimit(resource.RLIMIT_NPROC)[0]
     if most == resource.RLIM_INFINITY or most >= _FEW_THREADS:
         return
-    n = 16 + 2 * len(os.sched_getaffinity(0))  # of Arrow's reader and allocator, of ours and of those that train
+    from vaecli.runtime.parallel import n_cores
+
+    n = 16 + 2 * n_cores()  # of Arrow's reader and allocator, of ours and of those that train
     started, all_started = [], threading.Event()
     try:
         for _ in range(n):

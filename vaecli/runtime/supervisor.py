@@ -25,9 +25,12 @@ def divide(limit: str, report: Callable[[EnvironmentProblem], int]) -> Callable[
 
     The first one never returns: it waits, and leaves with that code. If the second ended otherwise, `report` is given
     the problem, which names the `limit`, and returns the exit code; or it was stopped, which has a code of its own.
+    Where a system cannot wait for signals for a time, as macOS, there is no second process.
     """
+    if not hasattr(signal, "sigtimedwait"):
+        return lambda _: None
     try:
-        reader, writer = os.pipe2(os.O_CLOEXEC)
+        reader, writer = os.pipe()
     except OSError:  # no more files
         return lambda _: None
     first = os.getpid()

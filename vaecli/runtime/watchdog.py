@@ -23,7 +23,7 @@ def start(show: Callable[[str, int], None]) -> None:
     `show` is given what happened and the exit code, and prints it; the process leaves with that code after it.
     """
     try:
-        reader, writer = os.pipe2(os.O_CLOEXEC)
+        reader, writer = os.pipe()
     except OSError:  # no more files, of which the run will report
         return
     os.set_blocking(writer, False)
