@@ -56,8 +56,9 @@ def main() -> None:
 
 
 def measure(name: str, work: Path, options: argparse.Namespace, results: record.Results) -> None:
-    """All faults in one table that are not measured yet."""
-    faults = [fault for fault in (*FAULTS, "seconds") if not results.has(table=name, fault=fault, rows=options.rows)]
+    """All faults in one table that are not measured yet, or with `--redo` all."""
+    key = {"table": name, "rows": options.rows}
+    faults = [fault for fault in (*FAULTS, "seconds") if options.redo or not results.has(**key, fault=fault)]
     if not faults:
         return
     table, bundle = explain.load_table(options.data, name, 0), work / f"{name}_fast.vae"
