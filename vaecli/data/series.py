@@ -45,13 +45,13 @@ class Alarms:
         far, sensor, cause = zip(*((part.far, part.sensor, part.cause) for part in parts), strict=True)
         return cls(np.concatenate(far), np.concatenate(sensor), np.concatenate(cause))
 
-    def joined(self, far: np.ndarray, sensor: np.ndarray | int, cause: Cause) -> Alarms:
-        """The same rows; where a `sensor`, (m,) or one for all, lies further out, `far` (m,), it takes their place."""
+    def joined(self, far: np.ndarray, sensor: np.ndarray | int, cause: Cause | np.ndarray) -> Alarms:
+        """The same rows; a sensor further out by `far` (m,) decides; `sensor` and `cause` are (m,) or one for all."""
         more = far > self.far
         return Alarms(
             np.where(more, far, self.far),
             np.where(more, sensor, self.sensor),
-            np.where(more, np.uint8(cause), self.cause),
+            np.where(more, np.asarray(cause, np.uint8), self.cause),
         )
 
 

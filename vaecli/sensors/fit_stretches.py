@@ -71,9 +71,8 @@ def learn_stretches(
     bounds = np.append(np.flatnonzero(np.diff(group, prepend=-1)), group.size)
     lengths = list(_lengths(bounds))
     windows = [_windows(bounds, length) for length in lengths]
-    where = np.flatnonzero(np.diff(group, prepend=-1))
     steps = np.diff(time, prepend=time[:1])
-    steps[where] = np.nan
+    steps[bounds[:-1]] = np.nan
     lost = np.where(steps > LONG_STEP * step, steps - step, 0.0)
     missing = np.isnan(values)
     moved = np.zeros((3, len(everything), len(lengths)))

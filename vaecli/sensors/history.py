@@ -188,10 +188,7 @@ class Histories:
         found, history.support = self.support.alarms(history.readings, part, history.support)
         if found is None or silence is None:
             return found or silence
-        more = found.far > silence.far
-        return Alarms(
-            *(np.where(more, getattr(found, name), getattr(silence, name)) for name in ("far", "sensor", "cause"))
-        )
+        return silence.joined(found.far, found.sensor, found.cause)
 
     def _filled(self, history: SeriesHistory, scaled: np.ndarray, times: np.ndarray, before: np.ndarray) -> np.ndarray:
         """Rows without missing cells, which are not older than the newest of the history."""
