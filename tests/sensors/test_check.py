@@ -301,3 +301,10 @@ def test_a_table_is_worth_a_row_at_least(model: Path, tmp_path: Path):
     """Few rows of a slow series are worth less than one independent row: the page rounds up."""
     page = call("check", write(later(8), tmp_path / "new.csv"), "-m", model).out
     assert "worth about 1 independent row columns" in " ".join(page.split())
+
+
+def test_a_table_without_rows_has_no_short_series(model: Path, tmp_path: Path):
+    """The page names what is the matter: that there is nothing to compare."""
+    page = " ".join(call("check", write(later(8)[:0], tmp_path / "new.csv"), "-m", model).out.split())
+    assert "no rows" in page
+    assert "fewer than" not in page

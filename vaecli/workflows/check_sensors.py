@@ -55,7 +55,7 @@ def check_series(
         n_independent=min(round(n_rows * comparison.worth), n_rows),
         n_columns=len(detector.schema.features),
         findings=findings,
-        unchecked=_unchecked(detector, comparison),
+        unchecked=_unchecked(detector, comparison) if n_rows else (),
         warnings=(*_unknown(detector, source),),
         seconds=time.monotonic() - started,
     )
